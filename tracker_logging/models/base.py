@@ -1,0 +1,152 @@
+"""What the rest of the library may ask of a model family, and the value objects in which it answers.
+
+A `ModelAdapter` is the only thing that knows how a family lays out text and audio. Everything else works on:
+
+- `BatchView`: one batch with every position named (text, reference, target, padding).
+- `LayerParts`: the modules of one layer that probes watch.
+- `Prompt` and `GeneratedCodes`: what goes into and comes out of free-running generation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+IGNORE = -100
+StopReason: TypeAlias = Literal["eos", "max_length"]
+
+
+class Role(IntEnum):
+    """What a position of the sequence is."""
+
+    PADDING = 0
+    TEXT = 1
+    REFERENCE = 2
+    TARGET = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """One run of audio positions `[start, stop)` in sample `sample`; `frames` counts audio frames without the delay."""
+
+    sample: int
+    role: Role
+    start: int
+    stop: int
+    frames: int
+
+
+@dataclass(frozen=True, slots=True)
+class BatchView:
+    """One batch in one layout for every family: B samples, T positions, K codebooks. Tensors are detached.
+
+    - `token_ids` [B, T] int64, `attention_mask` [B, T] bool, `roles` [B, T] int64 of `Role`
+    - `codes` [B, T, K] int64: input codes in the delay pattern at audio positions, -1 elsewhere
+    - `audio_labels` [B, T, K] int64, *unshifted* (label at t is scored by the logits at t - 1), `IGNORE` elsewhere
+    - `text_labels` [B, T] int64, unshifted, or None if the family or this model trains no text
+    """
+
+    token_ids: torch.Tensor
+    attention_mask: torch.Tensor
+    roles: torch.Tensor
+    codes: torch.Tensor
+    audio_labels: torch.Tensor | None
+    text_labels: torch.Tensor | None
+    segments: tuple[Segment, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LayerParts:
+    """The modules of layer `index`. A part that the family lacks is None."""
+
+    index: int
+    layer: nn.Module
+    attention: nn.Module
+    text_ffn: nn.Module | None
+    audio_ffn: nn.Module | None
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """What the model is given to speak: token ids [T] int64 that end where the audio begins, and reference codes.
+
+    `audio_codes` [F, K] int64 in the delay pattern, with begin and end codes, or None without a reference.
+    `max_frames` bounds the generated audio frames; `seed` makes sampling repeatable for this prompt alone.
+    """
+
+    token_ids: torch.Tensor
+    audio_codes: torch.Tensor | None
+    max_frames: int
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class GeneratedCodes:
+    """What the model said: `codes` [K, T] int64 without delay, begin or end codes (T may be 0), and why it stopped."""
+
+    codes: npt.NDArray[np.int64]
+    stop_reason: StopReason
+
+
+@dataclass(frozen=True, slots=True)
+class SamplingSettings:
+    """How the next code is chosen. `temperature` 0 is greedy."""
+
+    temperature: float = 0.0
+    top_p: float = 1.0
+    top_k: int | None = None
+
+
+@runtime_checkable
+class AudioCodec(Protocol):
+    """Waveform to codes and back. `encode` and `decode` run on any thread, one call at a time."""
+
+    sample_rate: int  # Hz
+    frame_rate: float  # frames per second
+    num_codebooks: int
+    codebook_size: int  # codes per codebook, without begin and end codes
+
+    def encode(self, wave: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:
+        """[n] float32 at `sample_rate` -> codes [K, T] int64 in [0, codebook_size)."""
+
+    def decode(self, codes: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+        """codes [K, T] int64 -> [n] float32 at `sample_rate`."""
+
+
+class ModelAdapter(Protocol):
+    """One model family. Built once from the unwrapped model; holds no state of a step."""
+
+    family: str
+    num_codebooks: int  # 0 for a text-only model
+    codebook_vocabulary: int  # codes per codebook, with begin and end codes
+    bos_code: int
+    eos_code: int
+    core: nn.Module  # the module whose forward receives the batch
+
+    def view(self, inputs: Mapping[str, Any]) -> BatchView:
+        """The batch, given the keyword arguments of `core.forward`. Stays on the batch's device."""
+
+    def layers(self) -> Sequence[LayerParts]:
+        """All decoder layers, first to last."""
+
+    def audio_head(self) -> nn.Module | None:
+        """The module whose output, reshaped to [..., K, codebook_vocabulary], is the audio logits."""
+
+    def text_head(self) -> nn.Module | None:
+        """The module whose output [..., vocabulary] is the text logits."""
+
+    def component(self, parameter_name: str) -> tuple[str, int | None]:
+        """(component, layer) of a parameter: `attention`, `text_ffn`, `audio_ffn`, `norms`, `embeddings`, `heads`, `lora`, `other`."""
+
+    def audio_nll(self, inputs: Mapping[str, Any]) -> torch.Tensor:
+        """[B, K] float32: mean nll in nats at labelled positions of each sample, in one forward without gradient or cache."""
+
+    def generate(self, prompts: Sequence[Prompt], settings: SamplingSettings) -> list[GeneratedCodes]:
+        """Speak all prompts in one batch with a KV cache. The caller isolates RNG, mode and caches."""

@@ -1,0 +1,128 @@
+"""The one table of tags: every name that is logged, with its unit and its meaning. No tag is built anywhere else.
+
+    >>> NLL(codebook=3)
+    'outputs/nll/codebook_3'
+    >>> find("outputs/nll/codebook_3").unit
+    'nats'
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal, TypeAlias
+
+Kind: TypeAlias = Literal["scalar", "histogram", "text", "table", "image", "audio", "voice"]
+Owner: TypeAlias = Literal["inputs", "outputs", "attention", "zero_shot", "tracker"]
+
+
+@dataclass(frozen=True)
+class Tag:
+    """A name, or a family of names with `{fields}`. Calling it fills the fields in.
+
+    `optional` says on what the tag depends where it is not always logged ("" = always, when its callback runs).
+    """
+
+    template: str
+    kind: Kind
+    unit: str
+    meaning: str
+    owner: Owner
+    optional: str = ""
+
+    def __call__(self, **fields: object) -> str:
+        return self.template.format(**fields)
+
+    @cached_property
+    def pattern(self) -> re.Pattern[str]:
+        """Matches every name of the family."""
+        literal = re.split(r"\{\w+\}", self.template)
+        return re.compile(r"[^/]+".join(re.escape(part) for part in literal) + r"\Z")
+
+
+_ALL: list[Tag] = []
+
+
+def _tag(template: str, kind: Kind, unit: str, meaning: str, owner: Owner, optional: str = "") -> Tag:
+    tag = Tag(template, kind, unit, meaning, owner, optional)
+    _ALL.append(tag)
+    return tag
+
+
+# --- inputs: what the model is given -------------------------------------------------------------------------------
+SAMPLES = _tag("inputs/samples", "table", "", "decoded samples of the batch, special tokens visible, runs of audio placeholders collapsed", "inputs")
+TENSORS = _tag("inputs/tensors", "table", "", "every tensor of the batch: name, shape, dtype, min, max, mean, non-finite, first values", "inputs")
+SEGMENTS = _tag("inputs/segments", "table", "", "audio segments: sample, role, position, frames, seconds", "inputs")
+INPUT_AUDIO = _tag("inputs/audio", "audio", "", "reference and target of the first sample as the model hears them, decoded from their codes", "inputs", "a codec")
+SEQUENCE_LENGTH = _tag("inputs/length/{which}", "scalar", "tokens", "sequence length without padding: mean or max over the batch", "inputs")
+PADDING = _tag("inputs/padding_pct", "scalar", "%", "share of padded positions in the batch", "inputs")
+AUDIO_SECONDS = _tag("inputs/audio_s/{role}", "scalar", "s", "audio seconds per sample in the batch, by role", "inputs", "that role is in the batch")
+NON_FINITE_INPUTS = _tag("inputs/non_finite", "scalar", "count", "non-finite values in the batch", "inputs")
+TEXT_LABEL_COVERAGE = _tag("chatml/label_coverage_pct/text", "scalar", "%", "share of text positions that carry a label", "inputs", "text is trained")
+LABEL_COVERAGE = _tag("chatml/label_coverage_pct/codebook_{codebook}", "scalar", "%", "share of target frames that carry a label, by codebook", "inputs")
+EOS_LABELLED = _tag("chatml/eos_labelled_pct", "scalar", "%", "share of target segments and codebooks whose first end code is trained", "inputs")
+REFERENCE_LABELLED = _tag("chatml/reference_labelled_pct", "scalar", "%", "share of reference positions that carry a label (should be 0)", "inputs", "a reference is in the batch")
+VIOLATIONS = _tag("chatml/violations", "scalar", "count", "violations of the expected structure in the batch", "inputs")
+VIOLATION_TABLE = _tag("chatml/violation_list", "table", "", "the violations: sample, what, cure", "inputs", "there are violations")
+
+# --- outputs: what the model predicts, teacher-forced ----------------------------------------------------------------
+NLL = _tag("outputs/nll/codebook_{codebook}", "scalar", "nats", "mean cross-entropy at labelled positions", "outputs")
+NLL_MEAN = _tag("outputs/nll/mean", "scalar", "nats", "mean cross-entropy over all labelled codes", "outputs")
+NLL_TEXT = _tag("outputs/nll/text", "scalar", "nats", "mean cross-entropy at labelled text positions", "outputs", "text is trained")
+NLL_SHIFT0 = _tag("outputs/nll_shift0/mean", "scalar", "nats", "the same against unshifted labels; far below nll = the model copies its input", "outputs")
+ACCURACY = _tag("outputs/accuracy/codebook_{codebook}", "scalar", "share", "most likely code is the label", "outputs")
+ACCURACY_MEAN = _tag("outputs/accuracy/mean", "scalar", "share", "the same over all labelled codes", "outputs")
+ACCURACY_TEXT = _tag("outputs/accuracy/text", "scalar", "share", "most likely text token is the label", "outputs", "text is trained")
+TOP5 = _tag("outputs/top5/codebook_{codebook}", "scalar", "share", "label is among the five most likely codes", "outputs")
+ENTROPY = _tag("outputs/entropy/codebook_{codebook}", "scalar", "nats", "mean entropy of the predicted distribution", "outputs")
+PERPLEXITY = _tag("outputs/perplexity/codebook_{codebook}", "scalar", "codes", "exp(nll)", "outputs")
+USAGE = _tag("outputs/usage/codebook_{codebook}", "scalar", "share", "exp(entropy of the predicted-code histogram) / codebook size", "outputs")
+NON_FINITE_LOGITS = _tag("outputs/non_finite_logits", "scalar", "count", "labelled rows of logits with a non-finite value, left out of the means", "outputs")
+PREDICTIONS = _tag("outputs/predictions", "table", "", "first and last ten label / prediction pairs, for text and each codebook", "outputs")
+TEXTS = _tag("outputs/texts", "table", "", "decoded target text beside the predicted text", "outputs", "text is trained")
+ACCURACY_MAP = _tag("outputs/accuracy_map", "image", "", "codebook × frame of one target: is the most likely code the label", "outputs")
+TEACHER_FORCED_AUDIO = _tag("outputs/teacher_forced", "audio", "", "the target beside the most likely codes given the true past", "outputs", "a codec")
+EVAL_NLL = _tag("eval_outputs/nll/codebook_{codebook}", "scalar", "nats", "as outputs/nll, over the whole evaluation set", "outputs", "evaluation")
+EVAL_NLL_MEAN = _tag("eval_outputs/nll/mean", "scalar", "nats", "as outputs/nll/mean, over the whole evaluation set", "outputs", "evaluation")
+EVAL_ACCURACY = _tag("eval_outputs/accuracy/codebook_{codebook}", "scalar", "share", "as outputs/accuracy, over the whole evaluation set", "outputs", "evaluation")
+EVAL_ACCURACY_MEAN = _tag("eval_outputs/accuracy/mean", "scalar", "share", "as outputs/accuracy/mean, over the whole evaluation set", "outputs", "evaluation")
+
+# --- attention: who listens to whom, and what moves --------------------------------------------------------------------
+MASS = _tag("attention/mass/{query}_to_{key}/layer_{layer}", "scalar", "share", "attention of the query group that falls on the key group, mean over heads", "attention", "both groups are in the sample")
+MASS_MEAN = _tag("attention/mass/{query}_to_{key}/mean", "scalar", "share", "the same, mean over layers", "attention", "both groups are in the sample")
+MASS_MAP = _tag("attention/mass_map", "image", "", "layer × relation: where each group looks", "attention")
+ATTENTION_ENTROPY = _tag("attention/entropy/layer_{layer}", "scalar", "nats", "mean entropy of the attention of sampled target rows, mean over heads", "attention")
+ALIGNMENT_HEADS = _tag("attention/alignment_heads", "image", "", "layer × head: diagonality of target → target text; the peak is the alignment head", "attention", "target text and audio are in the sample")
+DIAGONALITY = _tag("attention/diagonality", "scalar", "share", "1 − mean distance of the alignment head's centre of mass from the straight line", "attention", "target text and audio are in the sample")
+ATTENTION_HEATMAP = _tag("attention/heatmap/layer_{layer}", "image", "", "attention of one layer, mean over heads, with token labels and group boundaries", "attention")
+FFN_RMS = _tag("dualffn/rms/{path}/layer_{layer}", "scalar", "", "RMS of what the text or audio FFN path adds to the residual", "attention", "the family has that path")
+FFN_MAP = _tag("dualffn/rms_map", "image", "", "layer × path: RMS of the residual update", "attention", "the family has two paths")
+GRADIENT_NORM = _tag("gradients/norm/{component}", "scalar", "", "L2 norm of the gradient of a component, before clipping", "attention")
+GRADIENT_MAP = _tag("gradients/norm_map", "image", "", "component × layer: gradient norm", "attention")
+UPDATE_RATIO = _tag("gradients/update_ratio/{component}", "scalar", "", "‖ΔW‖ / ‖W‖ of one optimizer step", "attention", "AdamW")
+PARAMETER_STATES = _tag("gradients/parameters", "table", "", "component × layer: trained, frozen or without gradient", "attention")
+
+# --- zero-shot: the voice ------------------------------------------------------------------------------------------------
+VOICE = _tag("voices/{voice}", "voice", "", "one fixed prompt: reference, target, codec copy and generated clip with scores", "zero_shot")
+VOICE_TABLE = _tag("voices/table", "table", "", "one row per voice: texts, scores, stop reason", "zero_shot")
+VOICE_SCORE = _tag("voices/{score}/mean", "scalar", "", "mean of a score over the valid clips", "zero_shot", "its scorer is installed")
+SPK_TOP1 = _tag("voices/spk_top1", "scalar", "share", "clips whose nearest prompt is their own", "zero_shot", "a speaker encoder and two speakers")
+VALID_CLIPS = _tag("voices/valid_clips", "scalar", "count", "generated clips with speech, finite and not clipped", "zero_shot")
+STOPPED = _tag("voices/stopped_pct", "scalar", "%", "clips that stopped by themselves", "zero_shot")
+CONDITIONING_GAP = _tag("conditioning/gap/codebook_{codebook}", "scalar", "nats", "nll of the target with another speaker's reference − with the true one", "zero_shot", "two speakers")
+CONDITIONING_GAP_MEAN = _tag("conditioning/gap/mean", "scalar", "nats", "the same over all codebooks", "zero_shot", "two speakers")
+CONDITIONING_GAP_NULL = _tag("conditioning/gap_null/mean", "scalar", "nats", "nll of the target with no reference − with the true one", "zero_shot")
+CONDITIONING_WIN_RATE = _tag("conditioning/win_rate", "scalar", "share", "prompts whose true reference is better than another speaker's", "zero_shot", "two speakers")
+
+# --- tracker: what we cost -------------------------------------------------------------------------------------------------
+OVERHEAD = _tag("tracker/overhead_pct", "scalar", "%", "share of wall time that we spent on the training thread since the last logged step", "tracker")
+ERRORS = _tag("tracker/errors", "scalar", "count", "exceptions of ours so far; none reached training", "tracker")
+COST = _tag("tracker/{part}_ms", "scalar", "ms", "time on the training thread at this step, by part", "tracker")
+
+ALL: tuple[Tag, ...] = tuple(_ALL)
+
+
+def find(name: str) -> Tag | None:
+    """The tag that `name` belongs to, or None."""
+    return next((tag for tag in ALL if tag.pattern.match(name)), None)
