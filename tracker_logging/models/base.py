@@ -128,7 +128,7 @@ class ModelAdapter(Protocol):
     codebook_vocabulary: int  # codes per codebook, with begin and end codes
     bos_code: int
     eos_code: int
-    core: nn.Module  # the module whose forward receives the batch
+    core: Any  # nn.Module: the module whose forward receives the batch
 
     def view(self, inputs: Mapping[str, Any]) -> BatchView:
         """The batch, given the keyword arguments of `core.forward`. Stays on the batch's device."""
@@ -143,10 +143,13 @@ class ModelAdapter(Protocol):
         """The module whose output [..., vocabulary] is the text logits."""
 
     def component(self, parameter_name: str) -> tuple[str, int | None]:
-        """(component, layer) of a parameter: `attention`, `text_ffn`, `audio_ffn`, `norms`, `embeddings`, `heads`, `lora`, `other`."""
+        """(component, layer) of a parameter.
+
+        One of `attention`, `text_ffn`, `audio_ffn`, `norms`, `embeddings`, `heads`, `lora`, `other`.
+        """
 
     def audio_nll(self, inputs: Mapping[str, Any]) -> torch.Tensor:
-        """[B, K] float32: mean nll in nats at labelled positions of each sample, in one forward without gradient or cache."""
+        """[B, K] float32: mean nll in nats at the labelled positions of each sample; one forward, no gradient."""
 
     def generate(self, prompts: Sequence[Prompt], settings: SamplingSettings) -> list[GeneratedCodes]:
         """Speak all prompts in one batch with a KV cache. The caller isolates RNG, mode and caches."""
