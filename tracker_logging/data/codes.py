@@ -1,0 +1,92 @@
+"""Codec codes of audio files, computed once and kept on disk.
+
+Guarantees
+- The key is the content: a hash of the file's bytes and of the codec's identity. A changed clip or another codec is
+  never answered from the cache; a copied or moved clip is.
+- Safe for several processes on one directory: a file appears whole, by rename.
+- A cached file that cannot be read is computed again.
+
+    codes = CodeCache(Path("cache"), codec)
+    codes.prepare([sample.target_audio for sample in samples])   # before workers start
+    codes(Path("slt.flac"))                                      # [K, T] int64
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Protocol, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from tracker_logging.data.audio import load_audio
+from tracker_logging.data.sample import DataError, shown
+from tracker_logging.models.base import AudioCodec
+
+Codes: TypeAlias = npt.NDArray[np.int64]
+CodeSource: TypeAlias = Callable[[Path], Codes]
+
+
+class IdentifiedCodec(AudioCodec, Protocol):
+    """A codec that can say which one it is: equal `identity`, equal codes."""
+
+    identity: str
+
+
+class CodeCache:
+    """Calling it with a path gives the codes [K, T] int64. Any thread or process, one codec call at a time each."""
+
+    def __init__(self, directory: Path, codec: IdentifiedCodec) -> None:
+        self.directory = directory
+        self.codec = codec
+
+    def __call__(self, path: Path) -> Codes:
+        """Codes of the clip, from disk or computed now. Raises `DataError` if the clip cannot be read."""
+        place = self._place(path)
+        cached = _read(place)
+        if cached is not None:
+            return cached
+        codes = self.codec.encode(load_audio(path, self.codec.sample_rate))
+        self._write(place, codes)
+        return codes
+
+    def put(self, path: Path, codes: Codes) -> None:
+        """Take `codes` [K, T] as those of the clip, computed elsewhere."""
+        self._write(self._place(path), codes)
+
+    def prepare(self, paths: Iterable[Path]) -> int:
+        """Compute what is missing, so that later calls only read. Returns how many clips were encoded.
+
+        Under DDP each rank may take its own share of the paths: `codes.prepare(paths[rank::world_size])`.
+        """
+        encoded = 0
+        for path in dict.fromkeys(paths):
+            if _read(self._place(path)) is None:
+                self(path)
+                encoded += 1
+        return encoded
+
+    def _place(self, path: Path) -> Path:
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise DataError(f"{shown(path)}: the audio file cannot be read ({error.strerror}).") from error
+        key = hashlib.sha256(self.codec.identity.encode() + b"\0" + content).hexdigest()
+        return self.directory / key[:2] / f"{key}.npy"
+
+    def _write(self, place: Path, codes: Codes) -> None:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = place.with_name(f"{place.stem}.{os.getpid()}.tmp")
+        with unfinished.open("wb") as file:
+            np.save(file, codes.astype(np.int32))
+        unfinished.replace(place)
+
+
+def _read(place: Path) -> Codes | None:
+    try:
+        return np.load(place).astype(np.int64)  # type: ignore[no-any-return]
+    except (OSError, ValueError, EOFError):
+        return None
