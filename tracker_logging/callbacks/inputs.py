@@ -1,0 +1,118 @@
+"""What the model is given: decoded samples, tensors, audio segments, label coverage and structure.
+
+Trainer(..., callbacks=[InputLoggerCallback(session)])
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+
+import torch
+
+from tracker_logging import tags
+from tracker_logging.callbacks.base import StrategicCallback
+from tracker_logging.callbacks.readable import readable_tokens
+from tracker_logging.events import Audio, Cell, Clip, Event, Scalars, Table
+from tracker_logging.models import AudioCodec, BatchView, ModelAdapter, Role, Segment
+from tracker_logging.models.delay_pattern import revert_delay
+from tracker_logging.probes.audit import BatchAudit, audit_batch
+from tracker_logging.probes.snapshot import StepSnapshot
+
+_AUDIO_ROLES = (Role.REFERENCE, Role.TARGET)
+
+
+class InputLoggerCallback(StrategicCallback):
+    """Tables, lengths, label audit and the clips as the model hears them, from the first batch of a logged step."""
+
+    name = "inputs"
+    needs = frozenset({"inputs"})
+
+    def observe(self, snapshot: StepSnapshot) -> Iterable[Event]:
+        step, view = snapshot.step, snapshot.batch
+        audit = audit_batch(view, self.session.adapter)
+        yield Scalars(step=step, values=self._scalars(snapshot, audit))
+        yield Table(step=step, tag=tags.SAMPLES(), columns=("sample", "tokens", "text"), rows=self._samples(view))
+        yield Table(
+            step=step,
+            tag=tags.TENSORS(),
+            columns=("name", "shape", "dtype", "min", "max", "mean", "non-finite", "first values"),
+            rows=tuple(
+                (t.name, str(list(t.shape)), t.dtype, t.minimum, t.maximum, t.mean, t.non_finite, t.first_values)
+                for t in snapshot.inputs
+            ),
+        )
+        yield Table(
+            step=step,
+            tag=tags.SEGMENTS(),
+            columns=("sample", "role", "start", "stop", "frames", "seconds"),
+            rows=tuple(self._segment_row(segment) for segment in view.segments),
+        )
+        if audit.violations:
+            yield Table(
+                step=step,
+                tag=tags.VIOLATION_TABLE(),
+                columns=("sample", "what", "cure"),
+                rows=tuple((v.sample, v.what, v.cure) for v in audit.violations),
+            )
+        if self.session.codec is not None:
+            clips = heard_clips(view, self.session.adapter, self.session.codec)
+            if clips:
+                yield Audio(step=step, tag=tags.INPUT_AUDIO(), clips=clips)
+
+    def _scalars(self, snapshot: StepSnapshot, audit: BatchAudit) -> dict[str, float]:
+        values = {
+            tags.SEQUENCE_LENGTH(which="mean"): sum(audit.lengths) / len(audit.lengths),
+            tags.SEQUENCE_LENGTH(which="max"): float(max(audit.lengths)),
+            tags.PADDING(): audit.padding_pct,
+            tags.NON_FINITE_INPUTS(): float(sum(t.non_finite for t in snapshot.inputs)),
+            tags.VIOLATIONS(): float(len(audit.violations)),
+        }
+        optional = {
+            tags.TEXT_LABEL_COVERAGE(): audit.text_coverage_pct,
+            tags.EOS_LABELLED(): audit.eos_labelled_pct,
+            tags.REFERENCE_LABELLED(): audit.reference_labelled_pct,
+        }
+        values |= {tag: value for tag, value in optional.items() if value is not None}
+        for codebook, share in enumerate(audit.coverage_pct or ()):
+            values[tags.LABEL_COVERAGE(codebook=codebook)] = share
+        values |= dict(self._audio_seconds(snapshot.batch))
+        return values
+
+    def _audio_seconds(self, view: BatchView) -> Iterator[tuple[str, float]]:
+        if self.session.codec is None:
+            return
+        for role in _AUDIO_ROLES:
+            frames = [segment.frames for segment in view.segments if segment.role == role]
+            if frames:
+                seconds = sum(frames) / self.session.codec.frame_rate
+                yield tags.AUDIO_SECONDS(role=role.name.lower()), seconds / len(view.token_ids)
+
+    def _samples(self, view: BatchView) -> tuple[tuple[Cell, ...], ...]:
+        rows: list[tuple[Cell, ...]] = []
+        for sample, (token_ids, mask) in enumerate(zip(view.token_ids, view.attention_mask, strict=True)):
+            own = token_ids[mask].tolist()
+            rows.append((sample, len(own), readable_tokens(own, self.session.tokenizer)))
+        return tuple(rows)
+
+    def _segment_row(self, segment: Segment) -> tuple[Cell, ...]:
+        codec = self.session.codec
+        seconds = None if codec is None else round(segment.frames / codec.frame_rate, 3)
+        return segment.sample, segment.role.name.lower(), segment.start, segment.stop, segment.frames, seconds
+
+
+def heard_clips(view: BatchView, adapter: ModelAdapter, codec: AudioCodec) -> Mapping[str, Clip]:
+    """Reference and target of the first sample, decoded from the codes that the model was given."""
+    clips: dict[str, Clip] = {}
+    for segment in view.segments:
+        if segment.sample != 0 or segment.frames == 0:
+            continue
+        codes = revert_delay(view.codes[0, segment.start : segment.stop], eos=adapter.eos_code)
+        if codes.shape[1] > 0 and int(torch.max(codes)) < codec.codebook_size:
+            name = segment.role.name.lower()
+            seconds = segment.frames / codec.frame_rate
+            clips[name] = Clip(
+                samples=codec.decode(codes.numpy()),
+                sample_rate=codec.sample_rate,
+                caption=f"{name} as the model hears it, {seconds:.2f} s",
+            )
+    return clips

@@ -1,0 +1,232 @@
+"""One run being watched: what the callbacks share, and the one place that walks through a logged step.
+
+- One capture, one tracker, one fence and one cost meter for all callbacks of the session.
+- Every rank looks at the same steps and takes part in the same collectives; rank 0 alone emits.
+- Whichever callback the Trainer calls first at a step does the work for all of them.
+
+    session = LoggingSession(tracker=TensorBoardTracker(Path("runs/a")), processor=processor, every=100)
+    trainer = Trainer(..., callbacks=[OutputLoggerCallback(session), InputLoggerCallback(session)])
+"""
+
+from __future__ import annotations
+
+import atexit
+import logging
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from transformers import TrainerState, TrainingArguments
+
+from tracker_logging import tags
+from tracker_logging.callbacks.base import StepContext, StrategicCallback
+from tracker_logging.callbacks.cost import CostMeter
+from tracker_logging.callbacks.fence import Fence
+from tracker_logging.events import Event, Scalars
+from tracker_logging.models import AudioCodec, ModelAdapter, adapter_for
+from tracker_logging.probes.capture import EvaluationCapture, StepCapture
+from tracker_logging.probes.isolation import isolated
+from tracker_logging.trackers.base import Tracker
+from tracker_logging.trackers.null import NullTracker
+
+logger = logging.getLogger("tracker_logging")
+
+FLUSH_TIMEOUT_S = 30.0
+
+
+class LoggingSession:
+    """Shared by the callbacks of one Trainer.
+
+    `tracker` is a tracker, or a function that opens one when training begins (rank 0 only). `processor` gives
+    `.tokenizer` and `.codec`; without it nothing is decoded. Step 1 is logged, then every `every` steps; voices speak
+    every `voice_steps` steps (default five times `every`) and at the end.
+    """
+
+    def __init__(
+        self,
+        *,
+        tracker: Tracker | Callable[[TrainingArguments, TrainerState], Tracker],
+        processor: Any = None,
+        every: int = 100,
+        voice_steps: int | None = None,
+        adapter: ModelAdapter | None = None,
+    ) -> None:
+        for name, steps in (("every", every), ("voice_steps", voice_steps)):
+            if steps is not None and steps < 1:
+                raise ValueError(f"{name} is {steps}; it counts steps between two looks and must be 1 or more.")
+        self.every = every
+        self.voice_steps = voice_steps or 5 * every
+        self.processor = processor
+        self.tokenizer = getattr(processor, "tokenizer", None)
+        self.codec: AudioCodec | None = getattr(processor, "codec", None)
+        self.tracker: Tracker = NullTracker()
+        self.fence = Fence()
+        self.cost = CostMeter()
+        self.rank = 0
+        self.world_size = 1
+        self.next_due = -1
+        self.attached = False
+        self.observing = False
+        self._tracker_or_opener = tracker
+        self._given_adapter = adapter
+        self._callbacks: list[StrategicCallback] = []
+        self._capture: StepCapture | None = None
+        self._evaluation: EvaluationCapture | None = None
+        self._begun = False
+        self._update_pending = False
+        self._last_done = -1
+        self._last_voices = -1
+
+    def register(self, callback: StrategicCallback) -> None:
+        """Called by each callback when it is made."""
+        self._callbacks.append(callback)
+
+    @property
+    def adapter(self) -> ModelAdapter:
+        """The model's adapter; known once training has begun."""
+        if self._given_adapter is None:
+            raise RuntimeError("The model is known once training has begun.")
+        return self._given_adapter
+
+    def begin(self, args: TrainingArguments, state: TrainerState, model: Any) -> None:
+        """Before the first step. Raises clear errors: nothing has been trained yet."""
+        if self._begun:
+            return
+        self._begun = True
+        self.rank, self.world_size = args.process_index, args.world_size
+        self._given_adapter = self._given_adapter or adapter_for(model)
+        if self.rank == 0:
+            given = self._tracker_or_opener
+            self.tracker = given if isinstance(given, Tracker) else given(args, state)
+            atexit.register(self.tracker.close)
+        needs = frozenset().union(*(callback.needs for callback in self._callbacks))
+        self._capture = StepCapture(adapter=self.adapter, needs=needs)
+        self.next_due = self._due_after(state.global_step)
+
+    def attach(self, model: Any) -> None:
+        """Put the probes on for the step that begins, if it is a logged one."""
+        if self.attached or self.observing or self._capture is None or not self._logged(self.next_due):
+            return
+        self.observing = True
+        with self.cost.part("attach"), self.fence.guard("capture"):
+            if self.fence.open("capture"):
+                self._capture.attach(model)
+                self.attached = True
+
+    def before_update(self, optimizer: Any) -> None:
+        """After backward, before the optimizer: take gradients, then take all hooks off."""
+        if self._capture is None or not self.attached:
+            return
+        self.attached = False
+        self._update_pending = True
+        with self.cost.part("gradients"), self.fence.guard("capture"):
+            self._capture.before_update(optimizer)
+
+    def after_update(self, optimizer: Any) -> None:
+        """After the optimizer: take the size of the update."""
+        if self._capture is None or not self._update_pending:
+            return
+        self._update_pending = False
+        with self.cost.part("updates"), self.fence.guard("capture"):
+            self._capture.after_update(optimizer)
+
+    def step_done(self, model: Any, state: TrainerState, *, last: bool) -> None:
+        """Turn what was seen into events, let the voices speak if they are due, and set the next step to look at."""
+        step = state.global_step
+        voices_due = self._last_voices != step and (last or (step > 0 and step % self.voice_steps == 0))
+        if self._last_done == step and not voices_due:
+            return
+        logged, self.observing, self.attached = self.observing, False, False
+        self._last_done = step
+        if voices_due:
+            self._last_voices = step
+        if logged:
+            self._observe(step)
+        self._look_again(StepContext(step=step, model=model, logged=logged, voices_due=voices_due))
+        if logged:
+            self._report_cost(step)
+        self.next_due = self._due_after(step)
+
+    def evaluation_begins(self, model: Any) -> None:
+        """Watch the forwards of the evaluation that follows this step."""
+        if self._evaluation is None and any("tokens" in callback.needs for callback in self._callbacks):
+            with self.fence.guard("evaluation"):
+                evaluation = EvaluationCapture(adapter=self.adapter)
+                evaluation.attach(model)
+                self._evaluation = evaluation
+
+    def evaluation_done(self, state: TrainerState) -> None:
+        """The evaluation set has been seen: emit its statistics."""
+        evaluation, self._evaluation = self._evaluation, None
+        snapshot = None
+        if evaluation is not None:
+            with self.cost.part("evaluation"), self.fence.guard("evaluation"):
+                snapshot = evaluation.snapshot(state.global_step)
+        if snapshot is not None:
+            self._emit_all(lambda callback: callback.observe_evaluation(snapshot))
+        self.flush()
+
+    def end(self) -> None:
+        """After the last step: wait for background work, then make everything readable."""
+        if self._capture is not None:
+            with self.fence.guard("capture"):
+                self._capture.detach()
+        for callback in self._callbacks:
+            with self.fence.guard(callback.name):
+                callback.finish()
+        if self.rank == 0 and self.fence.errors:
+            logger.warning("Logging met %d errors in this run; each was reported when it came.", self.fence.errors)
+        self.flush()
+
+    def emit(self, event: Event) -> None:
+        """Send an event from rank 0; ignored elsewhere. Any thread."""
+        if self.rank == 0:
+            self.tracker.emit(event)
+
+    def flush(self) -> None:
+        """Make what was emitted readable, within a deadline."""
+        if self.rank == 0:
+            with self.cost.part("flush"), self.fence.guard("flush"):
+                self.tracker.flush(timeout_s=FLUSH_TIMEOUT_S)
+
+    def _logged(self, step: int) -> bool:
+        return step == 1 or step % self.every == 0
+
+    def _due_after(self, step: int) -> int:
+        """The next step that is logged or at which voices speak."""
+        if step == 0:
+            return 1
+        return min((step // steps + 1) * steps for steps in (self.every, self.voice_steps))
+
+    def _observe(self, step: int) -> None:
+        if self._capture is None:
+            return
+        snapshot = None
+        with self.cost.part("snapshot"), self.fence.guard("capture"):
+            snapshot = self._capture.snapshot(step)
+        for part, error in self._capture.errors:
+            self.fence.failed(part, error)
+        if snapshot is not None:
+            self._emit_all(lambda callback: callback.observe(snapshot))
+
+    def _look_again(self, context: Any) -> None:
+        """Extra forwards of the callbacks, invisible to training."""
+        for callback in self._callbacks:
+            if self.fence.open(callback.name):
+                with self.cost.part(callback.name), self.fence.guard(callback.name), isolated(context.model):
+                    for event in callback.after_step(context):
+                        self.emit(event)
+
+    def _emit_all(self, events_of: Callable[[StrategicCallback], Iterable[Event]]) -> None:
+        if self.rank != 0:
+            return
+        for callback in self._callbacks:
+            if self.fence.open(callback.name):
+                with self.cost.part(callback.name), self.fence.guard(callback.name):
+                    for event in events_of(callback):
+                        self.emit(event)
+
+    def _report_cost(self, step: int) -> None:
+        report = self.cost.report()
+        values = {tags.COST(part=part): spent for part, spent in report.parts_ms.items()}
+        values |= {tags.OVERHEAD(): report.overhead_pct, tags.ERRORS(): float(self.fence.errors)}
+        self.emit(Scalars(step=step, values=values))

@@ -1,0 +1,42 @@
+"""A look inside that training cannot notice: everything that an extra forward or `generate` could change is put back.
+
+- torch RNG of the CPU and of every visible device, Python's and NumPy's global RNG
+- each module's own training flag (not `model.train()`, which would also thaw what the user froze)
+- `config.use_cache`, which `generate` and gradient checkpointing write to
+- no gradient is recorded
+
+    with isolated(model):
+        clip = adapter.generate(prompts, settings)
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from torch import nn
+
+
+@contextmanager
+def isolated(model: nn.Module) -> Iterator[None]:
+    """Evaluation mode without a trace, also when the body raises. Runs on the calling thread."""
+    python_state, numpy_state = random.getstate(), np.random.get_state()
+    modes = [(module, module.training) for module in model.modules()]
+    config = getattr(model, "config", None)
+    use_cache = getattr(config, "use_cache", None)
+    devices = list(range(torch.cuda.device_count())) if torch.cuda.is_available() else []
+    try:
+        with torch.random.fork_rng(devices=devices), torch.no_grad():
+            for module, _ in modes:
+                module.training = False
+            yield
+    finally:
+        for module, training in modes:
+            module.training = training
+        if use_cache is not None:
+            config.use_cache = use_cache
+        random.setstate(python_state)
+        np.random.set_state(numpy_state)
