@@ -14,9 +14,9 @@ Guarantees
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import Protocol, TypeAlias
 
 import numpy as np
@@ -79,10 +79,9 @@ class CodeCache:
 
     def _write(self, place: Path, codes: Codes) -> None:
         place.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = place.with_name(f"{place.stem}.{os.getpid()}.tmp")
-        with unfinished.open("wb") as file:
+        with NamedTemporaryFile(dir=place.parent, suffix=".tmp", delete=False) as file:
             np.save(file, codes.astype(np.int32))
-        unfinished.replace(place)
+        Path(file.name).replace(place)
 
 
 def _read(place: Path) -> Codes | None:

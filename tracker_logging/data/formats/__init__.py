@@ -40,7 +40,7 @@ FORMATS: tuple[Format, ...] = (Format("ChatML JSON", chatml.recognises, chatml.r
 
 
 def read_samples(path: Path, *, skip_bad: bool = False) -> list[VoiceSample]:
-    """All samples of `path`, in order. Raises `DataError` for a missing path, an unknown format, or no usable sample."""
+    """All samples of `path`, in order. Raises `DataError` for a missing path, unknown format or no usable sample."""
     if not path.exists():
         raise DataError(f"{shown(path)}: no such data file. Check --train_data_file / --eval_data_file.")
     chosen = next((one for one in FORMATS if one.recognises(path)), None)

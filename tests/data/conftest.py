@@ -1,0 +1,74 @@
+"""A codec of noise and a processor of the demo's tokenizer around it, for tests that need no speech."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import soundfile
+
+from tracker_logging.data.codes import CodeCache
+from tracker_logging.data.demo.tokenizer import demo_tokenizer
+from tracker_logging.data.processor import SpeechProcessor
+from tracker_logging.data.sample import VoiceSample
+
+
+class LevelCodec:
+    """Codes are the loudness of each 40-ms frame in steps, shifted by one for each of three codebooks."""
+
+    sample_rate = 24_000
+    frame_rate = 25.0
+    num_codebooks = 3
+    codebook_size = 16
+    identity = "level-codec"
+
+    def __init__(self) -> None:
+        self.encoded = 0
+
+    def encode(self, wave: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:
+        self.encoded += 1
+        frames = wave[: len(wave) // 960 * 960].reshape(-1, 960)
+        level = (np.abs(frames).max(axis=1) * 12).astype(np.int64)
+        return np.stack([level + codebook for codebook in range(self.num_codebooks)])
+
+    def decode(self, codes: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+        return np.repeat(codes[0].astype(np.float32) / 12, 960)
+
+
+@pytest.fixture
+def codec() -> LevelCodec:
+    return LevelCodec()
+
+
+@pytest.fixture
+def processor(tmp_path: Path, codec: LevelCodec) -> SpeechProcessor:
+    return SpeechProcessor(demo_tokenizer(), codec, CodeCache(tmp_path / "codes", codec))
+
+
+@pytest.fixture
+def sample(tmp_path: Path) -> VoiceSample:
+    return make_sample(tmp_path, "one", reference_frames=5, target_frames=7)
+
+
+@pytest.fixture
+def other(tmp_path: Path) -> VoiceSample:
+    return make_sample(tmp_path, "two", reference_frames=9, target_frames=4)
+
+
+def make_sample(directory: Path, name: str, *, reference_frames: int, target_frames: int) -> VoiceSample:
+    noise = np.random.default_rng(len(name) + reference_frames)
+    paths = {}
+    for role, frames in (("reference", reference_frames), ("target", target_frames)):
+        paths[role] = directory / f"{name}_{role}.wav"
+        soundfile.write(paths[role], noise.uniform(-0.9, 0.9, frames * 960), 24_000)
+    return VoiceSample(
+        sample_id=name,
+        reference_text="The old man painted a red boat near the river.",
+        reference_audio=paths["reference"],
+        target_text="Our new teacher forgot her silver watch behind the school.",
+        target_audio=paths["target"],
+        speaker=name,
+        origin=f"train.json[{name}]",
+    )

@@ -1,0 +1,78 @@
+"""The code cache: by content, by codec, safe to share."""
+
+from __future__ import annotations
+
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tracker_logging.data.codes import CodeCache
+from tracker_logging.data.sample import DataError, VoiceSample
+
+
+def test_a_clip_is_encoded_once_even_under_another_name(tmp_path: Path, codec: Any, sample: VoiceSample) -> None:
+    path = sample.target_audio
+    assert path is not None
+    first = CodeCache(tmp_path / "codes", codec)(path)
+    moved = tmp_path / "moved.wav"
+    shutil.move(path, moved)
+    again = CodeCache(tmp_path / "codes", codec)(moved)
+    assert codec.encoded == 1
+    assert again.dtype == np.int64
+    np.testing.assert_array_equal(first, again)
+
+
+def test_a_changed_clip_or_another_codec_is_encoded_anew(
+    tmp_path: Path, codec: Any, sample: VoiceSample, other: VoiceSample
+) -> None:
+    path, replacement = sample.target_audio, other.target_audio
+    assert path is not None
+    assert replacement is not None
+    codes = CodeCache(tmp_path / "codes", codec)
+    before = codes(path)
+    shutil.copy(replacement, path)
+    assert codes(path).shape != before.shape
+    codec.identity = "another"
+    codes(path)
+    assert codec.encoded == 3
+
+
+def test_an_unreadable_entry_is_computed_again(tmp_path: Path, codec: Any, sample: VoiceSample) -> None:
+    path = sample.target_audio
+    assert path is not None
+    codes = CodeCache(tmp_path / "codes", codec)
+    expected = codes(path)
+    (entry,) = (tmp_path / "codes").rglob("*.npy")
+    entry.write_bytes(b"torn")
+    np.testing.assert_array_equal(codes(path), expected)
+    np.testing.assert_array_equal(np.load(entry), expected)
+
+
+def test_prepare_encodes_what_is_missing_and_leaves_no_unfinished_file(
+    tmp_path: Path, codec: Any, sample: VoiceSample, other: VoiceSample
+) -> None:
+    paths = [path for one in (sample, other, sample) for path in (one.reference_audio, one.target_audio) if path]
+    codes = CodeCache(tmp_path / "codes", codec)
+    codes.put(paths[0], np.zeros((3, 5), dtype=np.int64))
+    assert codes.prepare(paths) == 3
+    assert codes.prepare(paths) == 0
+    assert not list((tmp_path / "codes").rglob("*.tmp"))
+
+
+def test_many_writers_leave_one_whole_entry(tmp_path: Path, codec: Any, sample: VoiceSample) -> None:
+    path = sample.target_audio
+    assert path is not None
+    with ThreadPoolExecutor(8) as pool:
+        results = list(pool.map(lambda _: CodeCache(tmp_path / "codes", codec)(path), range(16)))
+    for result in results:
+        np.testing.assert_array_equal(result, results[0])
+    assert len(list((tmp_path / "codes").rglob("*.npy"))) == 1
+
+
+def test_a_clip_that_vanished_is_named(tmp_path: Path, codec: Any) -> None:
+    with pytest.raises(DataError, match=r"gone\.wav: the audio file cannot be read"):
+        CodeCache(tmp_path / "codes", codec)(tmp_path / "gone.wav")

@@ -1,0 +1,36 @@
+"""Who speaks in the demo, and where the clips lie.
+
+[speaker.name for speaker in SPEAKERS]      # ["slt", "rms", "awb", "kal16", "slt_low", "rms_high"]
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+SAMPLE_RATE = 24_000  # Hz
+VOICES = Path(__file__).parent / "voices"
+
+
+@dataclass(frozen=True, slots=True)
+class Speaker:
+    """A Flite voice as it is, or a pseudo-speaker made of it: F0 times `pitch`, formants times `formants`."""
+
+    name: str
+    flite_voice: str
+    pitch: float = 1.0
+    formants: float = 1.0
+
+    @property
+    def is_pseudo(self) -> bool:
+        return (self.pitch, self.formants) != (1.0, 1.0)
+
+
+SPEAKERS: tuple[Speaker, ...] = (
+    Speaker("slt", "slt"),
+    Speaker("rms", "rms"),
+    Speaker("awb", "awb"),
+    Speaker("kal16", "kal16"),
+    Speaker("slt_low", "slt", pitch=0.75, formants=0.87),
+    Speaker("rms_high", "rms", pitch=1.75, formants=1.18),
+)
