@@ -1,0 +1,62 @@
+"""A number over a set of clips, with how sure it is.
+
+Guarantees
+- The interval is the percentile bootstrap over the items (Efron 1979), 95 %, from a generator of its own: the same
+  values give the same interval, and no global random state is touched.
+- Fewer than two items have a mean and no interval (`low` and `high` are None).
+
+    >>> mean_interval([0.5, 0.5, 0.5])
+    Interval(mean=0.5, low=0.5, high=0.5, n=3)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+CONFIDENCE = 0.95
+RESAMPLES = 1000
+_SEED = 20_260_101
+
+Indices = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """`mean` (or the statistic itself) over `n` items and the ends of its 95 % bootstrap interval."""
+
+    mean: float
+    low: float | None
+    high: float | None
+    n: int
+
+
+def mean_interval(values: Sequence[float] | npt.NDArray[np.floating]) -> Interval | None:
+    """Mean over the finite values, or None if there is none."""
+    finite = np.asarray(values, dtype=np.float64)
+    finite = finite[np.isfinite(finite)]
+    if len(finite) == 0:
+        return None
+    return statistic_interval(lambda rows: float(finite[rows].mean()), len(finite))
+
+
+def statistic_interval(statistic: Callable[[Indices], float], n: int) -> Interval | None:
+    """`statistic(rows)` of all `n` items, with the bootstrap over items.
+
+    `statistic` gets row indices [n] with repetitions; it may return NaN for a draw that has no value, and that draw is
+    left out. None if it is NaN over all items.
+    """
+    whole = statistic(np.arange(n))
+    if not np.isfinite(whole):
+        return None
+    if n < 2:
+        return Interval(mean=whole, low=None, high=None, n=n)
+    draws = np.random.default_rng(_SEED).integers(0, n, size=(RESAMPLES, n))
+    values = np.array([statistic(rows) for rows in draws])
+    values = values[np.isfinite(values)]
+    tail = 50.0 * (1.0 - CONFIDENCE)
+    low, high = np.percentile(values, [tail, 100.0 - tail])
+    return Interval(mean=whole, low=float(low), high=float(high), n=n)

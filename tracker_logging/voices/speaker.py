@@ -1,0 +1,82 @@
+"""Speaker embeddings by the GE2E encoder (Wan et al. 2018), in the weights of Resemblyzer 0.1.4 (Apache-2.0).
+
+Guarantees
+- The weights come with the package (`weights/`, with licence and notice), are loaded by path and hold no code.
+- Level does not matter: every clip is brought to −30 dBFS, up or down, before it is heard.
+- Uses no random numbers; runs on the CPU, on any thread.
+
+    encoder = GE2ESpeakerEncoder()
+    cosines([encoder.embed(clip, 24_000)], [encoder.embed(prompt, 24_000)])
+
+Under 1.6 s of speech an embedding is less sure (equal error rate over 7 %). Strangers sit near 0.5, not 0.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from tracker_logging.events import FloatArray
+from tracker_logging.metrics.speech import at_level
+
+WEIGHTS = Path(__file__).with_name("weights") / "ge2e_speaker_encoder_fp16.pt"
+
+_RATE = 16_000
+_LEVEL_DBFS = -30.0
+_FRAMES = 160
+_HOP = 160
+_WINDOW = 400
+_STEP = 77  # frames between partial utterances: 1.3 a second, as the original
+_MIN_COVERAGE = 0.75
+
+
+class GE2ESpeakerEncoder:
+    """256-dimensional unit vectors. `weights` is a state dict of `lstm.*` and `linear.*`."""
+
+    name = "ge2e"
+
+    def __init__(self, weights: Path = WEIGHTS) -> None:
+        state = torch.load(weights, map_location="cpu", weights_only=True)
+        self._lstm = nn.LSTM(40, 256, 3, batch_first=True)
+        self._linear = nn.Linear(256, 256)
+        for part, module in (("lstm.", self._lstm), ("linear.", self._linear)):
+            module.load_state_dict({k.removeprefix(part): v.float() for k, v in state.items() if k.startswith(part)})
+
+    @torch.no_grad()
+    def embed(self, wave: FloatArray, sample_rate: int) -> FloatArray:
+        """[n] float32 at any rate -> [256] float32 of length 1; NaN for an empty or silent clip."""
+        mel = _mel(wave, sample_rate)
+        if mel is None:
+            return np.full(256, np.nan, dtype=np.float32)
+        _, (hidden, _) = self._lstm(torch.from_numpy(mel))
+        partials = torch.relu(self._linear(hidden[-1]))
+        partials = partials / partials.norm(dim=1, keepdim=True)
+        mean = partials.mean(dim=0)
+        embedding: FloatArray = (mean / mean.norm()).numpy()
+        return embedding
+
+
+def _mel(wave: FloatArray, sample_rate: int) -> FloatArray | None:
+    """Partial utterances [P, 160, 40] of mel power (not logarithmic), each 1.6 s, or None for silence."""
+    import librosa
+    import soxr
+
+    samples = wave if sample_rate == _RATE else soxr.resample(wave, sample_rate, _RATE)
+    if not np.any(samples):
+        return None
+    starts = _partial_starts(len(samples))
+    needed = (starts[-1] + _FRAMES) * _HOP
+    samples = np.pad(at_level(samples, _LEVEL_DBFS), (0, max(0, needed - len(samples))))
+    mel = librosa.feature.melspectrogram(y=samples, sr=_RATE, n_fft=_WINDOW, hop_length=_HOP, n_mels=40).T
+    return np.stack([mel[start : start + _FRAMES] for start in starts]).astype(np.float32)
+
+
+def _partial_starts(samples: int) -> list[int]:
+    """First frame of each partial utterance; the last is dropped if less than 75 % of it is sound."""
+    frames = int(np.ceil((samples + 1) / _HOP))
+    starts = list(range(0, max(1, frames - _FRAMES + _STEP + 1), _STEP))
+    covered = (samples - starts[-1] * _HOP) / (_FRAMES * _HOP)
+    return starts[:-1] if covered < _MIN_COVERAGE and len(starts) > 1 else starts
