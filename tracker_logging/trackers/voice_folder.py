@@ -1,0 +1,100 @@
+"""The voices of a run as plain files: clips and a JSON sidecar per voice and step, for tools that need no tracker.
+
+    voices/<voice_id>/voice.json             texts, speaker, language, the fixed clips
+    voices/<voice_id>/reference.flac         also target.flac and codec.flac, each only where it exists, stored once
+    voices/<voice_id>/step-00000500.json     scores, transcript, stop reason, pitch, the generated clip
+    voices/<voice_id>/step-00000500.flac
+
+Guarantees
+- File names in the JSON are relative to the voice's own folder. A file is complete or not there.
+- Audio is 16-bit FLAC of the samples as they are; nothing is normalised.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from tracker_logging.events import Clip, Event, FloatArray, VoiceComparison
+from tracker_logging.rendering.pcm import to_pcm16
+
+FORMAT = 1
+FOLDER = "voices"
+
+
+class VoiceFolderTracker:
+    """Writes `VoiceComparison` events below `directory / "voices"`; every other event passes by. Raises `OSError`."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory / FOLDER
+
+    def emit(self, event: Event) -> None:
+        if isinstance(event, VoiceComparison):
+            write_voice(self.directory / re.sub(r"[^\w-]+", "-", event.voice_id), event)
+
+    def flush(self, *, timeout_s: float | None = None) -> None:
+        """Nothing is held back."""
+
+    def close(self) -> None:
+        """Nothing is held open."""
+
+
+def write_voice(folder: Path, event: VoiceComparison) -> None:
+    """One step of one voice; the fixed clips and `voice.json` are written when they are not there yet."""
+    folder.mkdir(parents=True, exist_ok=True)
+    fixed = {name: clip for name, clip in event.clips.items() if name != "generated"}
+    if fixed and not (folder / "voice.json").exists():
+        clips = {name: _write_clip(folder, f"{name}.flac", clip) for name, clip in fixed.items()}
+        _write_json(folder / "voice.json", {"format": FORMAT, **_texts(event), "clips": clips})
+    stem = f"step-{event.step:08d}"
+    generated = event.clips.get("generated")
+    _write_json(
+        folder / f"{stem}.json",
+        {
+            "format": FORMAT,
+            "step": event.step,
+            "stop_reason": event.stop_reason,
+            "transcript": event.transcript,
+            "error": event.error,
+            "scores": {name: score for name, score in event.scores.items() if math.isfinite(score)},
+            "pitch_hz": {name: _pitch(values) for name, values in event.pitch_hz.items()},
+            "clip": None if generated is None else _write_clip(folder, f"{stem}.flac", generated),
+        },
+    )
+
+
+def _texts(event: VoiceComparison) -> Mapping[str, Any]:
+    return {
+        "voice_id": event.voice_id,
+        "speaker": event.speaker,
+        "language": event.language,
+        "reference_text": event.reference_text,
+        "target_text": event.target_text,
+    }
+
+
+def _pitch(values: FloatArray) -> list[float | None]:
+    return [None if math.isnan(value) else round(float(value), 1) for value in values]
+
+
+def _write_clip(folder: Path, name: str, clip: Clip) -> dict[str, Any]:
+    import soundfile
+
+    pcm = to_pcm16(clip.samples)
+    _whole(folder / name, lambda part: soundfile.write(part, pcm, clip.sample_rate, format="FLAC", subtype="PCM_16"))
+    return {"file": name, "sample_rate": clip.sample_rate, "seconds": len(pcm) / clip.sample_rate}
+
+
+def _write_json(path: Path, content: Mapping[str, Any]) -> None:
+    text = json.dumps(content, allow_nan=False, indent=1)
+    _whole(path, lambda part: Path(part).write_text(text, encoding="utf-8"))
+
+
+def _whole(path: Path, write: Callable[[str], object]) -> None:
+    part = path.with_name(f".{path.name}.part")
+    write(str(part))
+    part.replace(path)
