@@ -13,9 +13,9 @@ from tracker_logging.data.codes import IdentifiedCodec
 def load_codec(path: str) -> IdentifiedCodec:
     """The demo's codec from a directory that it was saved to, else `HiggsAudioV2TokenizerModel` from a directory or hub
     name. Raises `DataError` if neither can be loaded."""
-    from tracker_logging.data.demo import world_codec
+    from tracker_logging.data.demo.world_codec import FILE_NAME, WorldCodec
     from tracker_logging.data.higgs_codec import HiggsCodec
 
-    if (Path(path) / world_codec.FILE_NAME).is_file():
-        return world_codec.WorldCodec.load(Path(path))
+    if (Path(path) / FILE_NAME).is_file():
+        return WorldCodec.load(Path(path))
     return HiggsCodec.from_pretrained(path)

@@ -3,8 +3,8 @@
     sudo apt-get install flite
     python -m tracker_logging.data.demo.make_voices
 
-Four voices are Flite's own (recordings of people: slt, rms, awb; a diphone voice: kal16). Two more are made from slt and
-rms by moving pitch and formants with WORLD: they are pseudo-speakers, and named so. Every clip is one phrase, 24 kHz mono,
+Four voices are Flite's own (made of recordings of people: slt, rms, awb, and the diphone voice kal16). Two more are
+pseudo-speakers, made from slt and awb by moving pitch and formants with WORLD. Every clip is one phrase, 24 kHz mono,
 trimmed, and padded to whole codec frames, so that the codes of a sentence are the codes of its phrases in a row.
 """
 
@@ -21,6 +21,7 @@ import numpy.typing as npt
 from tracker_logging.data.audio import load_audio
 from tracker_logging.data.demo.phrases import SLOTS, clip_name
 from tracker_logging.data.demo.speakers import SAMPLE_RATE, SPEAKERS, VOICES, Speaker
+from tracker_logging.data.demo.world import world
 
 FRAME = 960  # samples in one codec frame of 40 ms
 SILENCE_DB = -42.0  # below the clip's peak
@@ -39,8 +40,7 @@ def speak(voice: str, text: str) -> Wave:
 
 def disguise(wave: Wave, *, pitch: float, formants: float) -> Wave:
     """The same speech by another throat: F0 times `pitch`, the spectral envelope stretched by `formants`."""
-    import pyworld
-
+    pyworld = world()
     signal = wave.astype(np.float64)
     f0, times = pyworld.harvest(signal, SAMPLE_RATE)
     envelope = pyworld.cheaptrick(signal, f0, times, SAMPLE_RATE)

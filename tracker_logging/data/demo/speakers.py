@@ -1,6 +1,6 @@
 """Who speaks in the demo, and where the clips lie.
 
-[speaker.name for speaker in SPEAKERS]      # ["slt", "rms", "awb", "kal16", "slt_low", "rms_high"]
+[speaker.name for speaker in SPEAKERS]      # ["slt", "rms", "awb", "kal16", "slt_low", "awb_high"]
 """
 
 from __future__ import annotations
@@ -31,6 +31,6 @@ SPEAKERS: tuple[Speaker, ...] = (
     Speaker("rms", "rms"),
     Speaker("awb", "awb"),
     Speaker("kal16", "kal16"),
-    Speaker("slt_low", "slt", pitch=0.75, formants=0.87),
-    Speaker("rms_high", "rms", pitch=1.75, formants=1.18),
+    Speaker("slt_low", "slt", pitch=0.6, formants=0.9),
+    Speaker("awb_high", "awb", pitch=1.7, formants=1.2),
 )
