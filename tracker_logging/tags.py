@@ -104,16 +104,31 @@ UPDATE_RATIO = _tag("gradients/update_ratio/{component}", "scalar", "", "‖ΔW�
 PARAMETER_STATES = _tag("gradients/parameters", "table", "", "component × layer: trained, frozen or without gradient", "attention")
 
 # --- zero-shot: the voice ------------------------------------------------------------------------------------------------
-VOICE = _tag("voices/{voice}", "voice", "", "one fixed prompt: reference, target, codec copy and generated clip with scores", "zero_shot")
 VOICE_TABLE = _tag("voices/table", "table", "", "one row per voice: texts, scores, stop reason", "zero_shot")
-VOICE_SCORE = _tag("voices/{score}/mean", "scalar", "", "mean of a score over the valid clips", "zero_shot", "its scorer is installed")
-SPK_TOP1 = _tag("voices/spk_top1", "scalar", "share", "clips whose nearest prompt is their own", "zero_shot", "a speaker encoder and two speakers")
+SPK_TOP1 = _tag("voices/spk_top1", "scalar", "share", "clips whose nearest prompt is their own speaker's", "zero_shot", "a speaker encoder and two speakers")
+SPK_TOP1_CHANCE = _tag("voices/spk_top1_chance", "scalar", "share", "what spk_top1 is for voices that have nothing to do with their prompts", "zero_shot", "a speaker encoder and two speakers")
+SPK_EER = _tag("voices/spk_eer", "scalar", "share", "equal error rate of own prompt against other speakers' prompts; 0.5 = chance", "zero_shot", "a speaker encoder and two speakers")
+WITHIN_SPEAKER = _tag("voices/within_speaker", "scalar", "cosine", "mean similarity of generated clips of one speaker", "zero_shot", "a speaker encoder and two prompts of a speaker")
+BETWEEN_SPEAKER = _tag("voices/between_speaker", "scalar", "cosine", "mean similarity of generated clips of different speakers; rises when voices collapse to one", "zero_shot", "a speaker encoder and two speakers")
+BETWEEN_SPEAKER_REAL = _tag("voices/between_speaker_real", "scalar", "cosine", "the same between the prompts themselves", "zero_shot", "a speaker encoder and two speakers")
+SIM_NORM = _tag("voices/sim_norm", "scalar", "", "sim_o on a scale where 0 is a stranger and 1 another real clip of the speaker", "zero_shot", "a speaker encoder, targets and two speakers")
+MARGIN_RETAINED = _tag("voices/margin_retained", "scalar", "share", "sim_margin as a share of the real clips' margin", "zero_shot", "a speaker encoder, targets and two speakers")
 VALID_CLIPS = _tag("voices/valid_clips", "scalar", "count", "generated clips with speech, finite and not clipped", "zero_shot")
+INVALID_CLIPS = _tag("voices/invalid_clips", "scalar", "count", "generated clips that are silent, too short, non-finite or clipped; left out of means", "zero_shot")
+FAILED_VOICES = _tag("voices/failed", "scalar", "count", "prompts that were not spoken, for an error or a time-out", "zero_shot")
 STOPPED = _tag("voices/stopped_pct", "scalar", "%", "clips that stopped by themselves", "zero_shot")
+VOICE_ROUND_COST = _tag("voices/cost/{part}_s", "scalar", "s", "wall time of a round of voices: generation on the training thread, scoring off it", "zero_shot")
+VOICE_SCORE = _tag("voices/{score}/mean", "scalar", "", "mean of a score over the valid clips", "zero_shot", "its scorer is installed")
+VOICE_INTERVAL = _tag("voices/{score}/{end}", "scalar", "", "end of the 95 % bootstrap interval of a score or of a number over the set: low or high", "zero_shot", "two clips have the score")
+VOICE_N = _tag("voices/{score}/n", "scalar", "count", "clips that have the score", "zero_shot", "its scorer is installed")
 CONDITIONING_GAP = _tag("conditioning/gap/codebook_{codebook}", "scalar", "nats", "nll of the target with another speaker's reference − with the true one", "zero_shot", "two speakers")
 CONDITIONING_GAP_MEAN = _tag("conditioning/gap/mean", "scalar", "nats", "the same over all codebooks", "zero_shot", "two speakers")
 CONDITIONING_GAP_NULL = _tag("conditioning/gap_null/mean", "scalar", "nats", "nll of the target with no reference − with the true one", "zero_shot")
+CONDITIONING_INTERVAL = _tag("conditioning/{which}/{end}", "scalar", "nats", "end of the 95 % bootstrap interval of the gap or the null gap: low or high", "zero_shot", "two prompts")
+CONDITIONING_N = _tag("conditioning/{which}/n", "scalar", "count", "prompts in the gap or the null gap", "zero_shot")
 CONDITIONING_WIN_RATE = _tag("conditioning/win_rate", "scalar", "share", "prompts whose true reference is better than another speaker's", "zero_shot", "two speakers")
+CONDITIONING_WINS = _tag("conditioning/win_rate/codebook_{codebook}", "scalar", "share", "the same by codebook", "zero_shot", "two speakers")
+VOICE = _tag("voices/{voice}", "voice", "", "one fixed prompt: reference, target, codec copy and generated clip with scores", "zero_shot")
 
 # --- tracker: what we cost -------------------------------------------------------------------------------------------------
 OVERHEAD = _tag("tracker/overhead_pct", "scalar", "%", "share of wall time that we spent on the training thread since the last logged step", "tracker")
@@ -123,6 +138,38 @@ COST = _tag("tracker/{part}_ms", "scalar", "ms", "time on the training thread at
 ALL: tuple[Tag, ...] = tuple(_ALL)
 
 
+
+@dataclass(frozen=True)
+class Score:
+    """A score of one voice: a key of `VoiceComparison.scores`, a column of the voice table and a `voices/{score}/mean`.
+
+    `better` is "higher", "lower", "zero", "one" or "" where a value is neither good nor bad.
+    """
+
+    name: str
+    unit: str
+    better: Literal["higher", "lower", "zero", "one", ""]
+    meaning: str
+
+
+SCORES: tuple[Score, ...] = (
+    Score("sim_o", "cosine", "higher", "speaker similarity, generated vs the prompt as recorded"),
+    Score("sim_r", "cosine", "higher", "speaker similarity, generated vs the prompt through the codec"),
+    Score("sim_ceiling", "cosine", "", "speaker similarity, the real target recording vs the prompt"),
+    Score("sim_codec", "cosine", "", "speaker similarity, the target through the codec vs the prompt"),
+    Score("sim_margin", "cosine", "higher", "sim_o − mean similarity to the prompts of other speakers"),
+    Score("spk_top1", "share", "higher", "1 if the nearest prompt is of the own speaker"),
+    Score("dur_ratio", "", "one", "length of the generated clip / of the target recording"),
+    Score("rate_ratio", "", "one", "text per second of speech, generated / prompt"),
+    Score("speech_s", "s", "", "seconds of speech in the generated clip"),
+    Score("silence_pct", "%", "", "share of the generated clip without sound"),
+    Score("level_dbfs", "dB", "", "RMS of the frames with sound"),
+    Score("level_delta_db", "dB", "zero", "the same − the prompt's"),
+    Score("peak_dbfs", "dB", "", "highest sample"),
+    Score("clip_pct", "%", "lower", "samples at full scale"),
+)
+
+
 def find(name: str) -> Tag | None:
-    """The tag that `name` belongs to, or None."""
-    return next((tag for tag in ALL if tag.pattern.match(name)), None)
+    """The tag that `name` belongs to, or None. A name of its own goes before a family."""
+    return min((tag for tag in ALL if tag.pattern.match(name)), key=lambda tag: tag.template.count("{"), default=None)

@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[np.float64]
+Rows = Sequence[int] | npt.NDArray[np.int64]
 
 
 def cosines(left: npt.ArrayLike, right: npt.ArrayLike) -> Array:
@@ -28,12 +29,12 @@ def cosines(left: npt.ArrayLike, right: npt.ArrayLike) -> Array:
     return one @ two.T
 
 
-def own_similarity(similarity: Array, *, own: Sequence[int]) -> Array:
+def own_similarity(similarity: Array, *, own: Rows) -> Array:
     """[G]: each clip's cosine with its own prompt (SIM-o of Seed-TTS-eval where the prompt is the original)."""
     return similarity[np.arange(len(own)), np.asarray(own, dtype=np.int64)]
 
 
-def own_margins(similarity: Array, *, own: Sequence[int], speakers: Sequence[str]) -> Array:
+def own_margins(similarity: Array, *, own: Rows, speakers: Sequence[str]) -> Array:
     """[G]: cosine with the own prompt − mean cosine with the prompts of other speakers."""
     others = _is_other(own, speakers)
     counts = others.sum(axis=1)
@@ -41,7 +42,7 @@ def own_margins(similarity: Array, *, own: Sequence[int], speakers: Sequence[str
     return own_similarity(similarity, own=own) - mean_other
 
 
-def nearest_is_own(similarity: Array, *, own: Sequence[int], speakers: Sequence[str]) -> Array:
+def nearest_is_own(similarity: Array, *, own: Rows, speakers: Sequence[str]) -> Array:
     """[G] of 1, 0 or NaN: is the nearest prompt one of the clip's own speaker (top-1 of SV2TTS)?"""
     others = _is_other(own, speakers)
     result = np.full(len(own), np.nan)
@@ -51,7 +52,7 @@ def nearest_is_own(similarity: Array, *, own: Sequence[int], speakers: Sequence[
     return result
 
 
-def chance_of_own(*, own: Sequence[int], speakers: Sequence[str]) -> float:
+def chance_of_own(*, own: Rows, speakers: Sequence[str]) -> float:
     """What `nearest_is_own` gives on average when a clip is near any prompt alike."""
     return float(1.0 - _is_other(own, speakers).mean())
 
@@ -65,8 +66,8 @@ def equal_error_rate(genuine: npt.ArrayLike, impostor: npt.ArrayLike) -> float:
     if len(good) == 0 or len(bad) == 0:
         return float("nan")
     thresholds = np.concatenate([[-np.inf], np.unique(np.concatenate([good, bad])), [np.inf]])
-    refused = np.array([(good < t).mean() for t in thresholds])
-    accepted = np.array([(bad >= t).mean() for t in thresholds])
+    refused = np.searchsorted(np.sort(good), thresholds, side="left") / len(good)
+    accepted = 1.0 - np.searchsorted(np.sort(bad), thresholds, side="left") / len(bad)
     gap = refused - accepted
     after = int(np.argmax(gap >= 0))
     before = max(after - 1, 0)
@@ -75,7 +76,7 @@ def equal_error_rate(genuine: npt.ArrayLike, impostor: npt.ArrayLike) -> float:
     return float(refused[before] + weight * (refused[after] - refused[before]))
 
 
-def genuine_and_impostor(similarity: Array, *, own: Sequence[int], speakers: Sequence[str]) -> tuple[Array, Array]:
+def genuine_and_impostor(similarity: Array, *, own: Rows, speakers: Sequence[str]) -> tuple[Array, Array]:
     """The cosines of clips with their own prompts, and with the prompts of other speakers, for `equal_error_rate`."""
     return own_similarity(similarity, own=own), similarity[_is_other(own, speakers)]
 
@@ -91,14 +92,14 @@ def within_and_between(similarity: Array, *, speakers: Sequence[str]) -> tuple[f
     return _mean(similarity[same & upper]), _mean(similarity[~same & upper])
 
 
-def normalised_similarity(value: float | Array, *, same: float, different: float) -> float | Array:
+def normalised_similarity(value: Array, *, same: float, different: float) -> Array:
     """0 = as near as a stranger, 1 = as near as another real clip of the speaker."""
     if not same > different:
         return value * np.nan
     return (value - different) / (same - different)
 
 
-def _is_other(own: Sequence[int], speakers: Sequence[str]) -> npt.NDArray[np.bool_]:
+def _is_other(own: Rows, speakers: Sequence[str]) -> npt.NDArray[np.bool_]:
     """[G, P]: the prompt is of another speaker than the clip's own prompt."""
     names = np.asarray(speakers)
     return names[np.asarray(own, dtype=np.int64)][:, None] != names[None, :]

@@ -1,0 +1,81 @@
+"""Does cloning work? Fixed prompts speak while the model trains, and are heard beside the real voice.
+
+- Every logged step: the conditioning gap, that is, whether the true voice prompt lowers the target's loss.
+- Every voice step: free-running generation of all prompts, shared out over ranks; scoring happens off the training
+  thread, and its events carry the step at which the clips were generated.
+
+    callback = ZeroShotVerificationLoggerCallback(session, samples=evaluation_samples)
+    trainer = Trainer(..., callbacks=[callback])
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Sequence
+
+from tracker_logging.callbacks.base import StepContext, StrategicCallback
+from tracker_logging.callbacks.session import LoggingSession
+from tracker_logging.data.sample import VoiceSample
+from tracker_logging.events import Event
+from tracker_logging.voices.exchange import exchange_for
+from tracker_logging.voices.listening import Instruments
+from tracker_logging.voices.settings import VoiceSettings
+from tracker_logging.voices.speaker import GE2ESpeakerEncoder
+from tracker_logging.voices.studio import VoiceStudio
+
+logger = logging.getLogger("tracker_logging")
+
+
+class ZeroShotVerificationLoggerCallback(StrategicCallback):
+    """`samples` are those from which the prompts are chosen; without samples or a processor no voice speaks."""
+
+    name = "zero_shot"
+
+    def __init__(
+        self, session: LoggingSession, *, samples: Sequence[VoiceSample], settings: VoiceSettings | None = None
+    ) -> None:
+        super().__init__(session)
+        self._samples = tuple(samples)
+        self._settings = settings or VoiceSettings()
+        self._studio: VoiceStudio | None = None
+
+    def prepare(self) -> None:
+        """Choose the prompts and encode their recordings. Raises `DataError` for a recording that cannot be read."""
+        session = self.session
+        if not self._samples or session.processor is None:
+            logger.warning("No samples or no processor were given for voices: none is spoken. All else is logged.")
+            return
+        self._studio = VoiceStudio(
+            self._samples,
+            session.processor,
+            self._settings,
+            exchange=exchange_for(rank=session.rank, world_size=session.world_size),
+            instruments=lambda: Instruments(encoder=GE2ESpeakerEncoder()),
+            emit=session.emit,
+        )
+
+    def after_step(self, context: StepContext) -> Iterable[Event]:
+        if self._studio is None:
+            return ()
+        self._report(self._studio)
+        if context.logged:
+            device = next(context.model.parameters()).device
+            self._studio.condition(self.session.adapter, device=device, step=context.step)
+        if context.voices_due:
+            self._studio.speak(self.session.adapter, step=context.step)
+        return ()
+
+    def finish(self) -> None:
+        if self._studio is None:
+            return
+        if not self._studio.close():
+            logger.warning(
+                "Voices were still being scored %.0f s after training; the last rounds may be missing. Raise the "
+                "time-out or speak fewer voices.",
+                self._settings.timeout_s,
+            )
+        self._report(self._studio)
+
+    def _report(self, studio: VoiceStudio) -> None:
+        for error in studio.take_errors():
+            self.session.fence.failed(self.name, error)

@@ -1,0 +1,92 @@
+"""How ranks share voice work without a collective, so that no rank can hang another.
+
+Guarantees
+- Work is shared out evenly; every rank gets as many items as any other but one.
+- A rank other than 0 publishes its result in the process group's key-value store and goes on at once.
+- Rank 0 asks the store until a deadline, on whatever thread it likes; what is missing then is `None`.
+- Messages are JSON: nothing from another process is ever executed.
+
+    exchange = exchange_for(rank=session.rank, world_size=session.world_size)
+    mine = exchange.share(prompts)
+    exchange.publish("voices/100", result)                                 # ranks 1 …
+    results = exchange.collect("voices/100", own=result, timeout_s=60.0)   # rank 0: one entry per rank
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from typing import Any, Protocol, TypeVar
+
+Item = TypeVar("Item")
+_POLL_S = 0.02
+
+
+class Exchange(Protocol):
+    """Sharing out work and bringing results to rank 0. `collect` is for rank 0, `publish` for the others."""
+
+    rank: int
+    world_size: int
+
+    def share(self, items: Sequence[Item]) -> list[Item]:
+        """The items of this rank."""
+
+    def publish(self, key: str, message: Any) -> None:
+        """Leave `message` (plain JSON values) for rank 0. Returns at once."""
+
+    def collect(self, key: str, *, own: Any, timeout_s: float) -> list[Any | None]:
+        """[world_size] messages, rank by rank; None for a rank that left nothing within `timeout_s` seconds."""
+
+
+class SingleProcess:
+    """The exchange of a run with one process."""
+
+    rank, world_size = 0, 1
+
+    def share(self, items: Sequence[Item]) -> list[Item]:
+        return list(items)
+
+    def publish(self, key: str, message: Any) -> None:
+        """There is nobody to publish for."""
+
+    def collect(self, key: str, *, own: Any, timeout_s: float) -> list[Any | None]:
+        return [own]
+
+
+class StoreExchange:
+    """The exchange over a `torch.distributed` key-value store."""
+
+    def __init__(self, store: Any, *, rank: int, world_size: int) -> None:
+        self._store = store
+        self.rank = rank
+        self.world_size = world_size
+
+    def share(self, items: Sequence[Item]) -> list[Item]:
+        return list(items[self.rank :: self.world_size])
+
+    def publish(self, key: str, message: Any) -> None:
+        self._store.set(f"{key}/{self.rank}", json.dumps(message))
+
+    def collect(self, key: str, *, own: Any, timeout_s: float) -> list[Any | None]:
+        deadline = time.monotonic() + timeout_s
+        return [own, *(self._wait(f"{key}/{rank}", deadline) for rank in range(1, self.world_size))]
+
+    def _wait(self, key: str, deadline: float) -> Any | None:
+        # `store.wait` would hold the store's lock against the process group's own threads; `check` returns at once.
+        while not self._store.check([key]):
+            if time.monotonic() >= deadline:
+                return None
+            time.sleep(_POLL_S)
+        message = json.loads(self._store.get(key))
+        self._store.delete_key(key)
+        return message
+
+
+def exchange_for(*, rank: int, world_size: int) -> Exchange:
+    """The exchange of this run: over the default process group's store when there are several processes."""
+    if world_size == 1:
+        return SingleProcess()
+    from torch.distributed.distributed_c10d import PrefixStore, _get_default_store
+
+    return StoreExchange(PrefixStore("tracker_logging", _get_default_store()), rank=rank, world_size=world_size)

@@ -1,0 +1,102 @@
+"""The fixed prompts: who is to be imitated, saying what. Chosen once, the same in every run and backend.
+
+Guarantees
+- The choice is deterministic and spread over languages, then over speakers, in the order of the data.
+- `voice_id` and the seed of a prompt follow from the recordings' bytes, the texts, the sampling settings and the seed
+  alone: not from paths, the order of the data, the other prompts or the machine.
+
+    samples = choose_samples(evaluation_samples, count=12)
+    prompts = [build_prompt(sample, processor, SamplingSettings(), seed=0) for sample in samples]
+    prompts[0].voice_id         # "3fa9c02b71-slt"
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from tracker_logging.data.audio import check_audio
+from tracker_logging.data.processor import SpeechProcessor
+from tracker_logging.data.sample import VoiceSample
+from tracker_logging.models.base import Prompt, SamplingSettings
+
+_LONGER_THAN_TARGET = 1.5
+_EXTRA_S = 1.0
+_DIGEST_LENGTH = 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class VoicePrompt:
+    """One voice. `speaker` is the data's name for it or, without one, the hash of its reference recording."""
+
+    voice_id: str
+    speaker: str
+    sample: VoiceSample
+    prompt: Prompt
+
+
+def choose_samples(samples: Sequence[VoiceSample], *, count: int) -> list[VoiceSample]:
+    """At most `count` samples that have a reference recording, round robin over languages and their speakers."""
+    groups: dict[str, dict[str, list[VoiceSample]]] = {}
+    seen: set[tuple[Path, str]] = set()
+    for sample in samples:
+        if sample.reference_audio is None or (sample.reference_audio, sample.target_text) in seen:
+            continue
+        seen.add((sample.reference_audio, sample.target_text))
+        speaker = sample.speaker or str(sample.reference_audio)
+        groups.setdefault(sample.language or "", {}).setdefault(speaker, []).append(sample)
+    return _round_robin([_round_robin(list(speakers.values())) for speakers in groups.values()])[:count]
+
+
+def build_prompt(
+    sample: VoiceSample, processor: SpeechProcessor, settings: SamplingSettings, *, seed: int
+) -> VoicePrompt:
+    """The prompt of a sample with a reference recording. Raises `DataError` if a recording cannot be read."""
+    assert sample.reference_audio is not None
+    reference = hashlib.sha256(sample.reference_audio.read_bytes()).hexdigest()
+    identity = {
+        "reference": reference,
+        "texts": [sample.system_text, sample.scene, sample.reference_text, sample.target_text],
+        "sampling": asdict(settings),
+        "seed": seed,
+    }
+    digest = hashlib.sha256(json.dumps(identity, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+    features = processor.prompt_features(sample)
+    return VoicePrompt(
+        voice_id=f"{digest[:_DIGEST_LENGTH]}-{_readable(sample)}",
+        speaker=sample.speaker or reference[:_DIGEST_LENGTH],
+        sample=sample,
+        prompt=Prompt(
+            token_ids=features["input_ids"],
+            audio_codes=features["audio_input_ids"],
+            max_frames=math.ceil(longest_s(sample) * processor.codec.frame_rate),
+            seed=int(digest[-8:], 16),
+        ),
+    )
+
+
+def longest_s(sample: VoiceSample) -> float:
+    """Seconds after which a clip is cut: half as long again as the target and a second more.
+
+    Without a target recording its length is guessed from the reference's speaking rate in UTF-8 bytes a second.
+    """
+    if sample.target_audio is not None:
+        return _LONGER_THAN_TARGET * check_audio(sample.target_audio) + _EXTRA_S
+    assert sample.reference_audio is not None
+    read = max(len(sample.reference_text.encode()), 1)
+    seconds = check_audio(sample.reference_audio) * len(sample.target_text.encode()) / read
+    return _LONGER_THAN_TARGET * seconds + _EXTRA_S
+
+
+def _readable(sample: VoiceSample) -> str:
+    return re.sub(r"[^A-Za-z0-9]+", "-", sample.speaker or sample.sample_id).strip("-")[:32] or "voice"
+
+
+def _round_robin(groups: Sequence[Sequence[VoiceSample]]) -> list[VoiceSample]:
+    longest = max((len(group) for group in groups), default=0)
+    return [group[turn] for turn in range(longest) for group in groups if turn < len(group)]

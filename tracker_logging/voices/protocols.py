@@ -1,0 +1,65 @@
+"""What a scorer is. Each kind is a small protocol, so that any model can take a place.
+
+Guarantees asked of an implementation
+- It is called from one thread at a time, not the training thread, and draws nothing from a global random generator.
+- Input is [n] float32 of full scale ±1 at `sample_rate` Hz, not empty and finite; it is not changed.
+- What cannot be measured for a clip is NaN (a number) or left out of the mapping, never a made-up value.
+
+    class MyEncoder:
+        name = "mine"
+        def embed(self, wave, sample_rate): ...
+
+    --voice_encoder my_package.my_module:MyEncoder
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from tracker_logging.events import FloatArray
+
+
+class SpeakerEncoder(Protocol):
+    """Voices as vectors. `name` is logged, for values of two encoders are not comparable."""
+
+    name: str
+
+    def embed(self, wave: FloatArray, sample_rate: int) -> FloatArray:
+        """[D] float32; cosines between such vectors are speaker similarity."""
+
+
+class PitchTracker(Protocol):
+    """Fundamental frequency."""
+
+    name: str
+
+    def track(self, wave: FloatArray, sample_rate: int) -> FloatArray:
+        """[frames] float32 in Hz, NaN where unvoiced, evenly spaced over the clip."""
+
+
+class QualityModel(Protocol):
+    """Quality without a reference."""
+
+    name: str
+
+    def rate(self, wave: FloatArray, sample_rate: int) -> Mapping[str, float]:
+        """Scores by name, on the scale of mean opinions, 1 (bad) to 5 (excellent)."""
+
+
+class Transcriber(Protocol):
+    """Speech to text."""
+
+    name: str
+
+    def transcribe(self, wave: FloatArray, sample_rate: int, *, language: str | None) -> str:
+        """The words as heard. `language` is what the data says, or None."""
+
+
+class SpeechDetector(Protocol):
+    """Voice activity."""
+
+    name: str
+
+    def speech_s(self, wave: FloatArray, sample_rate: int) -> float:
+        """Seconds of speech in the clip."""
