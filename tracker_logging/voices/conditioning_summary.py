@@ -27,9 +27,9 @@ def conditioning_scalars(losses: Losses) -> dict[str, float]:
             continue
         values[tag()] = interval.mean
         values[tags.CONDITIONING_N(which=which)] = float(interval.n)
-        for end, bound in (("low", interval.low), ("high", interval.high)):
+        for end, bound in ((tags.CONDITIONING_LOW, interval.low), (tags.CONDITIONING_HIGH, interval.high)):
             if bound is not None:
-                values[tags.CONDITIONING_INTERVAL(which=which, end=end)] = bound
+                values[end(which=which)] = bound
     others = gap(losses, "other")
     if len(others):
         values[tags.CONDITIONING_WIN_RATE()] = float((others.mean(axis=1) > 0).mean())

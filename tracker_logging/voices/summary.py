@@ -158,9 +158,9 @@ def _counts(voices: Sequence[ScoredVoice]) -> dict[str, float]:
 
 def _bounds(score: str, interval: Interval) -> dict[str, float]:
     bounds = {tags.VOICE_N(score=score): float(interval.n)}
-    for end, value in (("low", interval.low), ("high", interval.high)):
+    for tag, value in ((tags.VOICE_LOW, interval.low), (tags.VOICE_HIGH, interval.high)):
         if value is not None:
-            bounds[tags.VOICE_INTERVAL(score=score, end=end)] = value
+            bounds[tag(score=score)] = value
     return bounds
 
 
