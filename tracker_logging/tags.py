@@ -100,11 +100,15 @@ FFN_RMS = _tag("dualffn/rms/{path}/layer_{layer}", "scalar", "", "RMS of what th
 FFN_MAP = _tag("dualffn/rms_map", "image", "", "layer × path: RMS of the residual update", "attention", "the family has two paths")
 GRADIENT_NORM = _tag("gradients/norm/{component}", "scalar", "", "L2 norm of the gradient of a component, before clipping", "attention")
 GRADIENT_MAP = _tag("gradients/norm_map", "image", "", "component × layer: gradient norm", "attention")
-UPDATE_RATIO = _tag("gradients/update_ratio/{component}", "scalar", "", "‖ΔW‖ / ‖W‖ of one optimizer step", "attention", "AdamW")
-PARAMETER_STATES = _tag("gradients/parameters", "table", "", "component × layer: trained, frozen or without gradient", "attention")
+UPDATE_RATIO = _tag("gradients/update_ratio/{component}", "scalar", "", "‖ΔW‖ / ‖W‖ of one optimizer step, from at most 16,384 weights of each tensor", "attention")
+UPDATE_MAP = _tag("gradients/update_map", "image", "", "component × layer: the same", "attention")
+PARAMETER_STATES = _tag("gradients/parameters", "table", "", "component × layer: trained, frozen or without gradient; gradient norm and update ratio", "attention")
 
 # --- zero-shot: the voice ------------------------------------------------------------------------------------------------
 VOICE_TABLE = _tag("voices/table", "table", "", "one row per voice: texts, scores, stop reason", "zero_shot")
+VOICE_TEXT = _tag("voices/{voice}/text", "table", "", "what was asked for, what was heard and the scores of one voice at one step; written with its clips", "zero_shot")
+VOICE_MEL = _tag("voices/{voice}/mel", "image", "", "mels and pitch of the clips of one voice under each other; written with its clips", "zero_shot")
+VOICE_CLIP = _tag("voices/{voice}/{clip}", "audio", "", "one clip of one voice, where a backend shows one clip per tag (TensorBoard)", "zero_shot")
 SPK_TOP1 = _tag("voices/spk_top1", "scalar", "share", "clips whose nearest prompt is their own speaker's", "zero_shot", "a speaker encoder and two speakers")
 SPK_TOP1_CHANCE = _tag("voices/spk_top1_chance", "scalar", "share", "what spk_top1 is for voices that have nothing to do with their prompts", "zero_shot", "a speaker encoder and two speakers")
 SPK_EER = _tag("voices/spk_eer", "scalar", "share", "equal error rate of own prompt against other speakers' prompts; 0.5 = chance", "zero_shot", "a speaker encoder and two speakers")
@@ -134,7 +138,12 @@ VOICE = _tag("voices/{voice}", "voice", "", "one fixed prompt: reference, target
 
 # --- tracker: what we cost -------------------------------------------------------------------------------------------------
 OVERHEAD = _tag("tracker/overhead_pct", "scalar", "%", "share of wall time that we spent on the training thread since the last logged step", "tracker")
+OVERHEAD_TOTAL = _tag("tracker/overhead_total_pct", "scalar", "%", "the same since the beginning of training", "tracker")
+STRIDE = _tag("tracker/stride/{strand}", "scalar", "", "1 = as often as asked for, 2 = every second time, …: thinned to keep the budget", "tracker")
 ERRORS = _tag("tracker/errors", "scalar", "count", "exceptions of ours so far; none reached training", "tracker")
+DROPPED = _tag("tracker/dropped_events", "scalar", "count", "events dropped so far because this backend's queue was full (media first, scalars never)", "tracker")
+QUEUE = _tag("tracker/queue_mb", "scalar", "MB", "largest backlog of this backend since the last flush", "tracker")
+ALERT = _tag("alerts/{title}", "text", "", "something to read now: what was seen, what it means, what to do", "tracker", "there is an alert")
 COST = _tag("tracker/{part}_ms", "scalar", "ms", "time on the training thread at this step, by part", "tracker")
 
 ALL: tuple[Tag, ...] = tuple(_ALL)
@@ -145,20 +154,22 @@ ALL: tuple[Tag, ...] = tuple(_ALL)
 class Score:
     """A score of one voice: a key of `VoiceComparison.scores`, a column of the voice table and a `voices/{score}/mean`.
 
-    `better` is "higher", "lower", "zero", "one" or "" where a value is neither good nor bad.
+    `better` is "higher", "lower", "zero", "one" or "" where a value is neither good nor bad. `of_real_clips`: it does
+    not depend on what was generated, so that invalid clips are not left out of its mean.
     """
 
     name: str
     unit: str
     better: Literal["higher", "lower", "zero", "one", ""]
     meaning: str
+    of_real_clips: bool = False
 
 
 SCORES: tuple[Score, ...] = (
     Score("sim_o", "cosine", "higher", "speaker similarity, generated vs the prompt as recorded"),
     Score("sim_r", "cosine", "higher", "speaker similarity, generated vs the prompt through the codec"),
-    Score("sim_ceiling", "cosine", "", "speaker similarity, the real target recording vs the prompt"),
-    Score("sim_codec", "cosine", "", "speaker similarity, the target through the codec vs the prompt"),
+    Score("sim_ceiling", "cosine", "", "speaker similarity, the real target recording vs the prompt", of_real_clips=True),
+    Score("sim_codec", "cosine", "", "speaker similarity, the target through the codec vs the prompt", of_real_clips=True),
     Score("sim_margin", "cosine", "higher", "sim_o − mean similarity to the prompts of other speakers"),
     Score("spk_top1", "share", "higher", "1 if the nearest prompt is of the own speaker"),
     Score("dur_ratio", "", "one", "length of the generated clip / of the target recording"),

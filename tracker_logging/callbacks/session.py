@@ -15,16 +15,20 @@ import logging
 from collections.abc import Callable, Iterable
 from typing import Any
 
+import torch
 from transformers import TrainerState, TrainingArguments
 
 from tracker_logging import tags
 from tracker_logging.callbacks.base import StepContext, StrategicCallback
+from tracker_logging.callbacks.cadence import STRANDS, Cadence
 from tracker_logging.callbacks.cost import CostMeter
 from tracker_logging.callbacks.fence import Fence
 from tracker_logging.events import Event, Scalars
 from tracker_logging.models import AudioCodec, ModelAdapter, adapter_for
-from tracker_logging.probes.capture import EvaluationCapture, StepCapture
+from tracker_logging.probes.capture import StepCapture
+from tracker_logging.probes.evaluation import EvaluationCapture
 from tracker_logging.probes.isolation import isolated
+from tracker_logging.probes.reduce import sum_over_ranks
 from tracker_logging.trackers.base import Tracker
 from tracker_logging.trackers.null import NullTracker
 
@@ -38,7 +42,8 @@ class LoggingSession:
 
     `tracker` is a tracker, or a function that opens one when training begins (rank 0 only). `processor` gives
     `.tokenizer` and `.codec`; without it nothing is decoded. Step 1 is logged, then every `every` steps; voices speak
-    every `voice_steps` steps (default five times `every`) and at the end.
+    every `voice_steps` steps (default five times `every`) and at the end. `budget_pct` is the share of wall time above
+    which looking is thinned (`cadence.py` says how). Raises `ValueError` for steps or a budget that cannot be.
     """
 
     def __init__(
@@ -48,13 +53,10 @@ class LoggingSession:
         processor: Any = None,
         every: int = 100,
         voice_steps: int | None = None,
+        budget_pct: float = 2.0,
         adapter: ModelAdapter | None = None,
     ) -> None:
-        for name, steps in (("every", every), ("voice_steps", voice_steps)):
-            if steps is not None and steps < 1:
-                raise ValueError(f"{name} is {steps}; it counts steps between two looks and must be 1 or more.")
-        self.every = every
-        self.voice_steps = voice_steps or 5 * every
+        self.cadence = Cadence(every=every, voice_steps=voice_steps, budget_pct=budget_pct)
         self.processor = processor
         self.tokenizer = getattr(processor, "tokenizer", None)
         self.codec: AudioCodec | None = getattr(processor, "codec", None)
@@ -75,6 +77,7 @@ class LoggingSession:
         self._update_pending = False
         self._last_done = -1
         self._last_voices = -1
+        self._said_missing: set[str] = set()
 
     def register(self, callback: StrategicCallback) -> None:
         """Called by each callback when it is made."""
@@ -99,15 +102,17 @@ class LoggingSession:
             self.tracker = given if isinstance(given, Tracker) else given(args, state)
             atexit.register(self.tracker.close)
         needs = frozenset().union(*(callback.needs for callback in self._callbacks))
-        self._capture = StepCapture(adapter=self.adapter, needs=needs)
-        self.next_due = self._due_after(state.global_step)
+        special_ids = getattr(self.tokenizer, "all_special_ids", ())
+        self._capture = StepCapture(adapter=self.adapter, needs=needs, special_ids=special_ids)
+        self.next_due = self.cadence.due_after(state.global_step)
+        self.cost.start()
 
     def attach(self, model: Any) -> None:
         """Put the probes on for the step that begins, if it is a logged one."""
-        if self.attached or self.observing or self._capture is None or not self._logged(self.next_due):
+        if self.attached or self.observing or self._capture is None or not self.cadence.logged(self.next_due):
             return
         self.observing = True
-        with self.cost.part("attach"), self.fence.guard("capture"):
+        with self.cost.part("attach", strand="capture"), self.fence.guard("capture"):
             if self.fence.open("capture"):
                 self._capture.attach(model)
                 self.attached = True
@@ -118,7 +123,7 @@ class LoggingSession:
             return
         self.attached = False
         self._update_pending = True
-        with self.cost.part("gradients"), self.fence.guard("capture"):
+        with self.cost.part("gradients", strand="capture"), self.fence.guard("capture"):
             self._capture.before_update(optimizer)
 
     def after_update(self, optimizer: Any) -> None:
@@ -126,13 +131,13 @@ class LoggingSession:
         if self._capture is None or not self._update_pending:
             return
         self._update_pending = False
-        with self.cost.part("updates"), self.fence.guard("capture"):
+        with self.cost.part("updates", strand="capture"), self.fence.guard("capture"):
             self._capture.after_update(optimizer)
 
     def step_done(self, model: Any, state: TrainerState, *, last: bool) -> None:
         """Turn what was seen into events, let the voices speak if they are due, and set the next step to look at."""
         step = state.global_step
-        voices_due = self._last_voices != step and (last or (step > 0 and step % self.voice_steps == 0))
+        voices_due = self._last_voices != step and (last or self.cadence.voices(step))
         if self._last_done == step and not voices_due:
             return
         logged, self.observing, self.attached = self.observing, False, False
@@ -141,10 +146,14 @@ class LoggingSession:
             self._last_voices = step
         if logged:
             self._observe(step)
-        self._look_again(StepContext(step=step, model=model, logged=logged, voices_due=voices_due))
+        conditioned = logged and self.cadence.conditioned(step)
+        if conditioned or voices_due:
+            self._look_again(StepContext(step=step, model=model, logged=conditioned, voices_due=voices_due))
         if logged:
             self._report_cost(step)
-        self.next_due = self._due_after(step)
+        if self.cadence.cycle_ends(step):
+            self._thin(step, model)
+        self.next_due = self.cadence.due_after(step)
 
     def evaluation_begins(self, model: Any) -> None:
         """Watch the forwards of the evaluation that follows this step."""
@@ -159,7 +168,7 @@ class LoggingSession:
         evaluation, self._evaluation = self._evaluation, None
         snapshot = None
         if evaluation is not None:
-            with self.cost.part("evaluation"), self.fence.guard("evaluation"):
+            with self.cost.part("evaluation", strand="evaluation"), self.fence.guard("evaluation"):
                 snapshot = evaluation.snapshot(state.global_step)
         if snapshot is not None:
             self._emit_all(lambda callback: callback.observe_evaluation(snapshot))
@@ -185,34 +194,29 @@ class LoggingSession:
     def flush(self) -> None:
         """Make what was emitted readable, within a deadline."""
         if self.rank == 0:
-            with self.cost.part("flush"), self.fence.guard("flush"):
+            with self.cost.part("flush", strand="flush"), self.fence.guard("flush"):
                 self.tracker.flush(timeout_s=FLUSH_TIMEOUT_S)
-
-    def _logged(self, step: int) -> bool:
-        return step == 1 or step % self.every == 0
-
-    def _due_after(self, step: int) -> int:
-        """The next step that is logged or at which voices speak."""
-        if step == 0:
-            return 1
-        return min((step // steps + 1) * steps for steps in (self.every, self.voice_steps))
 
     def _observe(self, step: int) -> None:
         if self._capture is None:
             return
         snapshot = None
-        with self.cost.part("snapshot"), self.fence.guard("capture"):
+        with self.cost.part("snapshot", strand="capture"), self.fence.guard("capture"):
             snapshot = self._capture.snapshot(step)
         for part, error in self._capture.errors:
             self.fence.failed(part, error)
         if snapshot is not None:
+            for part in set(snapshot.missing) - self._said_missing:
+                logger.warning("Not shown: %s. All else is logged.", part)
+            self._said_missing.update(snapshot.missing)
             self._emit_all(lambda callback: callback.observe(snapshot))
 
-    def _look_again(self, context: Any) -> None:
+    def _look_again(self, context: StepContext) -> None:
         """Extra forwards of the callbacks, invisible to training."""
+        strand = "voices" if context.voices_due else "zero_shot"
         for callback in self._callbacks:
             if self.fence.open(callback.name):
-                with self.cost.part(callback.name), self.fence.guard(callback.name), isolated(context.model):
+                with self.cost.part(strand, strand=strand), self.fence.guard(callback.name), isolated(context.model):
                     for event in callback.after_step(context):
                         self.emit(event)
 
@@ -221,12 +225,36 @@ class LoggingSession:
             return
         for callback in self._callbacks:
             if self.fence.open(callback.name):
-                with self.cost.part(callback.name), self.fence.guard(callback.name):
+                with self.cost.part(callback.name, strand="capture"), self.fence.guard(callback.name):
                     for event in events_of(callback):
                         self.emit(event)
 
     def _report_cost(self, step: int) -> None:
-        report = self.cost.report()
-        values = {tags.COST(part=part): spent for part, spent in report.parts_ms.items()}
-        values |= {tags.OVERHEAD(): report.overhead_pct, tags.ERRORS(): float(self.fence.errors)}
+        spent = self.cost.since_last_report()
+        values = {tags.COST(part=part): 1e3 * seconds for part, seconds in spent.parts_s.items()}
+        values |= {tags.STRIDE(strand=strand): float(self.cadence.strides[strand]) for strand in STRANDS}
+        values |= {
+            tags.OVERHEAD(): spent.pct,
+            tags.OVERHEAD_TOTAL(): self.cost.run.spent().pct,
+            tags.ERRORS(): float(self.fence.errors),
+        }
         self.emit(Scalars(step=step, values=values))
+
+    def _thin(self, step: int, model: Any) -> None:
+        """Rank 0 decides how often to look in the next cycle; all ranks follow."""
+        spent = self.cost.since_last_cycle()
+        strides = self.cadence.thinned(
+            {strand: spent.strands_s.get(strand, 0.0) for strand in STRANDS}, wall_s=spent.wall_s
+        )
+        if self.world_size > 1:
+            mine = torch.tensor([float(strides[strand]) for strand in STRANDS]) * (self.rank == 0)
+            agreed = sum_over_ranks({"strides": mine}, device=next(model.parameters()).device)["strides"]
+            strides = dict(zip(STRANDS, (int(stride) for stride in agreed), strict=True))
+        for strand in STRANDS:
+            if self.rank == 0 and strides[strand] != self.cadence.strides[strand]:
+                logger.info(
+                    "Up to step %d logging took %.1f %% of the time (budget %.1f %%, --logging_budget_pct): "
+                    "'%s' now runs at every %d. of its steps.",
+                    step, spent.pct, self.cadence.budget_pct, strand, strides[strand],
+                )  # fmt: skip
+        self.cadence.strides = strides

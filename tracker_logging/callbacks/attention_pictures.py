@@ -1,0 +1,95 @@
+"""Attention as heatmaps: layer × relation, layer × head, and token × token with its labels. Pure functions."""
+
+from __future__ import annotations
+
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+
+from tracker_logging.callbacks.readable import readable_tokens
+from tracker_logging.events import Heatmap
+from tracker_logging.models.base import Role
+from tracker_logging.probes.attention_plan import GROUPS, Bin
+from tracker_logging.probes.snapshot import AttentionMap, AttentionStatistics
+
+LABEL_LENGTH = 16  # characters
+
+
+def mass_picture(attention: AttentionStatistics) -> Heatmap | None:
+    """Layer × relation, mean over heads; relations with an absent group are left out."""
+    by_layer = attention.mass.mean(axis=1)
+    relations = [
+        (f"{query.name.lower()} → {key.name.lower()}", by_layer[:, row, column])
+        for row, query in enumerate(GROUPS)
+        for column, key in enumerate(GROUPS)
+    ]
+    there = [(name, masses) for name, masses in relations if not np.isnan(masses).all()]
+    if not there:
+        return None
+    return Heatmap(
+        values=np.stack([masses for _, masses in there], axis=1).astype(np.float32),
+        title="Where each group looks",
+        row_axis="layer",
+        column_axis="query → key",
+        row_labels=tuple(str(layer) for layer in attention.layers),
+        column_labels=tuple(name for name, _ in there),
+        unit="share of attention",
+        low=0.0,
+        high=1.0,
+    )
+
+
+def alignment_picture(attention: AttentionStatistics) -> Heatmap | None:
+    """Layer × head; heads that hardly look at the text are background."""
+    if np.isnan(attention.diagonality).all():
+        return None
+    return Heatmap(
+        values=attention.diagonality.astype(np.float32),
+        title="Diagonality of target → target text",
+        row_axis="layer",
+        column_axis="head",
+        row_labels=tuple(str(layer) for layer in attention.layers),
+        column_labels=tuple(str(head) for head in range(attention.diagonality.shape[1])),
+        high=1.0,
+    )
+
+
+def attention_picture(one: AttentionMap, *, tokenizer: Any) -> Heatmap:
+    """Query × key of one sample; future keys are background, role boundaries are drawn."""
+    values = one.values.astype(np.float32).copy()
+    values[np.triu_indices(len(values), k=1)] = np.nan
+    labels = tuple(_label(own, one, tokenizer) for own in one.bins)
+    boundaries = _boundaries(one.bins)
+    return Heatmap(
+        values=values,
+        title=f"Attention of layer {one.layer}, mean over heads",
+        row_axis="query",
+        column_axis="key",
+        row_labels=labels,
+        column_labels=labels,
+        row_boundaries=boundaries,
+        column_boundaries=boundaries,
+        unit="share of a query's attention",
+        low=0.0,
+    )
+
+
+def _label(own: Bin, one: AttentionMap, tokenizer: Any) -> str:
+    """The text of a text bin; the frames of an audio bin, counted from the start of its stretch."""
+    if own.role == Role.TEXT:
+        text = readable_tokens(one.token_ids[own.start : own.stop].tolist(), tokenizer)
+        return text if len(text) <= LABEL_LENGTH else text[: LABEL_LENGTH - 1] + "…"
+    first = own.start
+    for before in reversed([other for other in one.bins if other.start < own.start]):
+        if before.role != own.role:
+            break
+        first = before.start
+    start, last = own.start - first, own.stop - first - 1
+    return f"{own.role.name.lower()} {start}" + (f"–{last}" if last > start else "")
+
+
+def _boundaries(bins: tuple[Bin, ...]) -> tuple[tuple[int, str], ...]:
+    """(first bin, role) of each stretch of one role."""
+    stretches = [list(run) for _, run in groupby(range(len(bins)), key=lambda at: bins[at].role)]
+    return tuple((run[0], bins[run[0]].role.name.lower()) for run in stretches)

@@ -1,0 +1,226 @@
+"""Attention of one step: masses between groups, entropy, alignment and heatmaps, from the model's own kernel.
+
+Guarantees
+- The kernel is called a second time with indicators as values and dropout 0: no S×S matrix, no mask is interpreted,
+  so grouped queries, padding, packing and any kernel that transformers knows are read as the model computes them.
+- Rows whose attention does not add up to 1 over the sample are an error, not a number.
+- Entropy needs single rows: they are computed in fp32 and must agree with the kernel's own masses, else it is absent.
+
+    probe = AttentionProbe([layer.self_attn for layer in layers], heads=32, head_dim=128)
+    hooks.undo_with(tap(probe.modules, probe.observe))
+    probe.begin(plans)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import nn
+
+from tracker_logging.metrics import attention as metric
+from tracker_logging.probes.attention_plan import GROUPS, Bin, SamplePlan
+from tracker_logging.probes.tap import AttentionCall, CannotTapError
+
+TOLERANCE = 0.02  # of a row's total; bf16 kernels are within 0.005
+MINIMUM_BINS = 32
+
+
+class AttentionProbe:
+    """Collects over layers and samples; `sums` has the same shapes on every rank whatever was observed."""
+
+    def __init__(self, modules: Sequence[nn.Module], *, heads: int, head_dim: int, map_layers: Sequence[int]) -> None:
+        self.modules = list(modules)
+        self.bins = max(MINIMUM_BINS, head_dim - 1)  # bins and one moment fill the kernel's value width exactly
+        self.maps: dict[int, torch.Tensor] = {}  # by layer: [N, N] of the first sample, mean over heads
+        self.map_bins: tuple[Bin, ...] = ()
+        self._map_layers = frozenset(map_layers)
+        self._plans: list[SamplePlan] = []
+        layers = len(self.modules)
+        shapes = {
+            "mass": (layers, heads, len(GROUPS), len(GROUPS)),
+            "entropy": (layers, heads),
+            "distance": (layers, heads),
+            "text_mass": (layers, heads),
+            "pair_rows": (len(GROUPS), len(GROUPS)),
+            "entropy_rows": (layers,),
+            "target_rows": (),
+        }
+        self.sums = {name: torch.zeros(shape, dtype=torch.float64) for name, shape in shapes.items()}
+        self._worst: list[torch.Tensor] = []
+        self._entropy_worst: list[torch.Tensor] = []
+
+    @property
+    def plans(self) -> Sequence[SamplePlan]:
+        """The samples that are watched."""
+        return self._plans
+
+    def begin(self, plans: Sequence[SamplePlan]) -> None:
+        """Watch these samples of the next forward; no others after it."""
+        self._plans = list(plans)
+        if not plans:
+            return
+        device = plans[0].values.device
+        self.sums = {name: value.to(device) for name, value in self.sums.items()}
+        for plan in plans:
+            sizes = (plan.groups * plan.sizes).sum(dim=1)
+            self.sums["pair_rows"] += torch.outer(sizes, (sizes > 0).float())
+            self.sums["target_rows"] += len(plan.target_rows)
+
+        if plans[0].sample == 0:
+            self.map_bins = plans[0].bins
+
+    def end(self) -> None:
+        """Ignore the forwards that follow."""
+        self._plans = []
+
+    def observe(self, layer: int, call: AttentionCall) -> None:
+        """Take one call of the kernel in."""
+        if not self._plans:
+            return
+        outputs = substitute(call, self._plans)
+        for plan, output in zip(self._plans, outputs, strict=True):
+            self._add(layer, call, plan, output)
+
+    def check(self) -> None:
+        """Drop an entropy that disagrees with the kernel; raises `ValueError` if the kernel's rows do not add up to 1.
+
+        Waits for the device.
+        """
+        if self._entropy_worst and not float(torch.stack(self._entropy_worst).max()) <= TOLERANCE:
+            self.sums["entropy"].zero_()
+            self.sums["entropy_rows"].zero_()
+        if self._worst and not float(torch.stack(self._worst).max()) <= TOLERANCE:
+            raise ValueError(
+                "attention rows do not add up to 1 over the sample (attention sinks, a kernel that ignores "
+                "`dropout`, or non-finite values): no attention is shown"
+            )
+
+    def _add(self, layer: int, call: AttentionCall, plan: SamplePlan, output: torch.Tensor) -> None:
+        """`output` [H, S, N + 1] float32: attention of each position on each bin, then the moment over the text."""
+        to_bins, moment = output[..., :-1], output[..., -1]
+        seen = to_bins[:, plan.positions]
+        self._worst.append((seen.sum(dim=-1) - 1.0).abs().max())
+        pooled = plan.averaging[:, plan.positions] @ seen
+        self.sums["mass"][layer] += metric.mass_sums(pooled, sizes=plan.sizes, groups=plan.groups).double()
+        if layer in self._map_layers and plan.sample == 0:
+            self.maps[layer] = pooled.mean(dim=0)
+        if len(plan.target_rows):
+            text_mass = (to_bins[:, plan.target_rows] * plan.text).sum(dim=-1)
+            distance = metric.distance_from_diagonal(
+                mass=text_mass, moment=moment[:, plan.target_rows], times=plan.target_times
+            )
+            self.sums["distance"][layer] += distance.sum(dim=1).double()
+            self.sums["text_mass"][layer] += text_mass.sum(dim=1).double()
+        if len(plan.entropy_rows):
+            self._add_entropy(layer, call, plan, to_bins)
+
+    def _add_entropy(self, layer: int, call: AttentionCall, plan: SamplePlan, to_bins: torch.Tensor) -> None:
+        weights = attention_rows(call, sample=plan.sample, rows=plan.entropy_rows)
+        if weights is None:
+            return
+        theirs = to_bins[:, plan.entropy_rows] @ plan.groups.T
+        ours = weights @ (plan.values[:, :-1] @ plan.groups.T)
+        self._entropy_worst.append((theirs - ours).abs().max())
+        self.sums["entropy"][layer] += metric.entropy(weights).sum(dim=1).double()
+        self.sums["entropy_rows"][layer] += len(plan.entropy_rows)
+
+
+def attention_probe(modules: Sequence[nn.Module]) -> AttentionProbe:
+    """The probe for these attention modules, whose config says how many heads they have.
+
+    Raises `CannotTapError` where it does not. Maps are kept for the first, the middle and the last layer.
+    """
+    config = getattr(modules[0], "config", None) if modules else None
+    heads = getattr(config, "num_attention_heads", None)
+    if heads is None:
+        raise CannotTapError("the attention modules have no config that says how many heads there are")
+    head_dim = getattr(config, "head_dim", None) or getattr(config, "hidden_size", heads) // heads
+    map_layers = sorted({0, len(modules) // 2, len(modules) - 1})
+    return AttentionProbe(modules, heads=heads, head_dim=head_dim, map_layers=map_layers)
+
+
+def substitute(call: AttentionCall, plans: Sequence[SamplePlan]) -> list[torch.Tensor]:
+    """P·W of the kernel for the values W of each plan: a list of [H, S, N + 1] float32.
+
+    As many calls as the widest W needs at the kernel's own value width (a narrower one falls back to slow kernels).
+    """
+    batch, kv_heads, length, width = call.value.shape
+    if any(plan.values.shape[0] != length for plan in plans):
+        raise ValueError(f"attention sees {length} keys, the batch has {plans[0].values.shape[0]} positions")
+    whole = _is_block_mask(call.attention_mask)  # its blocks cannot be cut to some samples
+    count = batch if whole else max(plan.sample for plan in plans) + 1
+    columns = max(plan.values.shape[1] for plan in plans)
+    columns += -columns % width
+    values = call.value.new_zeros(count, length, columns)
+    for plan in plans:
+        values[plan.sample, :, : plan.values.shape[1]] = plan.values.to(values.dtype)
+    arguments = {name: _first(value, batch, count) for name, value in call.arguments.items()}
+    if "dropout" in arguments:
+        arguments["dropout"] = 0.0
+    parts = [
+        call.function(
+            call.module,
+            call.query[:count],
+            call.key[:count],
+            part.unsqueeze(1).expand(count, kv_heads, length, width),
+            _first(call.attention_mask, batch, count),
+            **arguments,
+        )[0]
+        for part in values.split(width, dim=-1)
+    ]
+    output = parts[0] if len(parts) == 1 else torch.cat(parts, dim=-1)  # [count, S, H, columns]
+    return [output[plan.sample, :, :, : plan.values.shape[1]].transpose(0, 1).float() for plan in plans]
+
+
+def attention_rows(call: AttentionCall, *, sample: int, rows: torch.Tensor) -> torch.Tensor | None:
+    """Attention weights [H, E, S] float32 of some query rows, or None where the mask is of an unknown kind."""
+    visible = _visible(call, sample, rows)
+    if visible is None:
+        return None
+    device = call.query.device.type
+    dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else call.query.dtype
+    scaling = call.arguments.get("scaling")
+    with torch.autocast(device, enabled=False):
+        query = call.query[sample, :, rows].to(dtype).float()
+        key = call.key[sample].to(dtype).float()
+        key = key.repeat_interleave(query.shape[0] // key.shape[0], dim=0)
+        logits = query @ key.transpose(1, 2) * (query.shape[-1] ** -0.5 if scaling is None else scaling)
+        if visible.dtype == torch.bool:
+            logits = logits.masked_fill(~visible, float("-inf"))
+        else:
+            logits = logits + visible.float()
+        return logits.softmax(dim=-1)
+
+
+def _visible(call: AttentionCall, sample: int, rows: torch.Tensor) -> torch.Tensor | None:
+    """Which keys the rows may see, [1 or H, E, S]: bool, or float to be added to the logits."""
+    mask, length = call.attention_mask, call.key.shape[2]
+    keys = torch.arange(length, device=rows.device)
+    if _is_block_mask(mask):
+        zero = torch.zeros((), dtype=torch.int64, device=rows.device)
+        seen: torch.Tensor = mask.mask_mod(zero + sample, zero, rows[:, None], keys[None, :])
+        return seen.expand(len(rows), length)[None]
+    if mask is not None and mask.dim() == 4:
+        own: torch.Tensor = mask[sample if mask.shape[0] > 1 else 0]
+        return own[:, rows, :length]
+    if mask is not None and mask.dim() != 2:
+        return None
+    causal = call.arguments.get("is_causal")
+    causal = getattr(call.module, "is_causal", True) if causal is None else causal
+    visible = keys <= rows[:, None] if causal else torch.ones_like(keys <= rows[:, None])
+    if mask is not None:
+        visible = visible & mask[sample, :length].bool()
+    return visible[None]
+
+
+def _is_block_mask(mask: Any) -> bool:
+    return mask is not None and not isinstance(mask, torch.Tensor)
+
+
+def _first(value: Any, batch: int, count: int) -> Any:
+    """The first `count` samples of what is [B, S] or more with B samples; anything else as it is."""
+    if isinstance(value, torch.Tensor) and value.dim() >= 2 and value.shape[0] == batch:
+        return value[:count]
+    return value

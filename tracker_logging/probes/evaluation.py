@@ -1,0 +1,75 @@
+"""Statistics of predictions over a whole evaluation set.
+
+    capture = EvaluationCapture(adapter=adapter)
+    capture.attach(model)                # before the first evaluation batch, on every rank
+    snapshot = capture.snapshot(step)    # after the last one, on every rank: one collective
+
+Means are over all labelled positions that the model saw. Where the number of samples does not divide by the number of
+ranks, the Trainer repeats some samples to fill the last batch, and those count twice.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+from torch import nn
+
+from tracker_logging.models.base import ModelAdapter
+from tracker_logging.probes.hooks import Hooks
+from tracker_logging.probes.reduce import sum_over_ranks
+from tracker_logging.probes.snapshot import EvaluationSnapshot
+from tracker_logging.probes.statistics import token_statistics
+from tracker_logging.probes.tokens import TokenProbe
+
+
+class EvaluationCapture:
+    """Serves one evaluation. Watches forwards in evaluation mode only; guarantees as `StepCapture`."""
+
+    def __init__(self, *, adapter: ModelAdapter) -> None:
+        self._adapter = adapter
+        self._hooks = Hooks()
+        self._probe = TokenProbe(adapter, keep_sample=False)
+        self._model: nn.Module | None = None
+
+    @property
+    def errors(self) -> list[tuple[str, Exception]]:
+        """(part, exception) of what failed."""
+        return self._hooks.errors
+
+    def attach(self, model: nn.Module) -> None:
+        """Watch `model` until `snapshot` or `detach`."""
+        self.detach()
+        self._model = model
+        self._hooks.before(model, "evaluation", self._forward_begins)
+        heads = (self._adapter.audio_head(), self._adapter.text_head())
+        for head, observe in zip(heads, (self._probe.audio, self._probe.text), strict=True):
+            if head is not None:
+                self._hooks.after(head, "evaluation", observe)
+        self._hooks.after(model, "evaluation", lambda _: self._probe.end())
+
+    def detach(self) -> None:
+        """Take everything off the model. Safe at any time."""
+        self._hooks.detach()
+
+    def snapshot(self, step: int) -> EvaluationSnapshot | None:
+        """Statistics over all batches and ranks; None if it was never attached. Every rank must call it."""
+        self.detach()
+        if self._model is None:
+            return None
+        device = next(self._model.parameters()).device
+        keep = self._hooks.is_on("evaluation")
+        sums = {name: value if keep else value.new_zeros(value.shape) for name, value in self._probe.sums.items()}
+        tokens, text = token_statistics(sum_over_ranks(sums, device=device))
+        return EvaluationSnapshot(step=step, tokens=tokens, text=text, missing=())
+
+    def _forward_begins(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+        self._probe.end()
+        if self._model is None or self._model.training:
+            return
+        inputs = dict(kwargs)
+        if args:
+            inputs |= inspect.signature(self._adapter.core.forward).bind_partial(*args).arguments
+        if inputs.get("audio_labels") is not None or inputs.get("labels") is not None:
+            self._probe.begin(self._adapter.view(inputs))

@@ -1,0 +1,30 @@
+"""Adds sums up over ranks with one collective.
+
+    total = sum_over_ranks({"tokens": sums, "mass": mass})      # the same names and shapes on every rank
+
+Guarantees
+- One `all_reduce` of one float64 vector, or none in a single process. Every rank must call it, with the same shapes:
+  a rank whose probe failed passes zeros, and no rank waits for ever.
+- The answer is NumPy, on the CPU: the one place of a logged step that waits for the device's numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import distributed
+
+
+def sum_over_ranks(sums: Mapping[str, torch.Tensor], *, device: torch.device) -> dict[str, npt.NDArray[np.float64]]:
+    """The sums of all ranks, by name, in the shapes given."""
+    if not sums:
+        return {}
+    packed = torch.cat([value.detach().to(device).double().reshape(-1) for value in sums.values()])
+    if distributed.is_available() and distributed.is_initialized() and distributed.get_world_size() > 1:
+        distributed.all_reduce(packed)
+    flat = packed.cpu().numpy()
+    parts = np.split(flat, np.cumsum([value.numel() for value in sums.values()])[:-1])
+    return {name: part.reshape(value.shape) for (name, value), part in zip(sums.items(), parts, strict=True)}

@@ -1,0 +1,96 @@
+"""From sums over all ranks to the values of a snapshot. Pure functions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from tracker_logging.metrics.attention import alignment_head
+from tracker_logging.metrics.flow import update_ratio
+from tracker_logging.metrics.tokens import COLUMNS, TokenStatistics, statistics
+from tracker_logging.probes.flow import Watched
+from tracker_logging.probes.snapshot import (
+    ActivationStatistics,
+    AttentionMap,
+    AttentionStatistics,
+    FlowStatistics,
+    LayerKey,
+    ParameterState,
+)
+
+Sums = Mapping[str, npt.NDArray[np.float64]]
+MINIMUM_TEXT_MASS = 0.02  # a head that gives the text less does not read it, however straight its centre moves
+_ROWS = COLUMNS.index("rows")
+_NON_FINITE = COLUMNS.index("non_finite")
+
+
+def token_statistics(sums: Sums) -> tuple[TokenStatistics | None, TokenStatistics | None]:
+    """(audio, text); None where nothing is labelled."""
+    audio = statistics(sums["tokens"], sums["histogram"]) if _labelled(sums["tokens"]) else None
+    text = statistics(sums["text"], np.zeros((1, 1))) if _labelled(sums["text"]) else None
+    return audio, text
+
+
+def attention_statistics(
+    sums: Sums, *, layers: Sequence[int], maps: Sequence[AttentionMap]
+) -> AttentionStatistics | None:
+    """None where no sample was watched."""
+    if not sums["pair_rows"].any():
+        return None
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mass = np.where(sums["pair_rows"] > 0, sums["mass"] / sums["pair_rows"], np.nan)
+        entropy = sums["entropy"] / sums["entropy_rows"][:, None]
+        diagonality = 1.0 - sums["distance"] / sums["target_rows"]
+        text_mass = sums["text_mass"] / sums["target_rows"]
+    head = alignment_head(torch.from_numpy(diagonality), torch.from_numpy(text_mass), floor=MINIMUM_TEXT_MASS)
+    return AttentionStatistics(
+        layers=tuple(layers),
+        mass=mass,
+        entropy=entropy,
+        diagonality=np.where(text_mass >= MINIMUM_TEXT_MASS, diagonality, np.nan),
+        text_mass=text_mass,
+        alignment_head=head,
+        maps=tuple(maps),
+    )
+
+
+def activation_statistics(sums: Sums, *, layers: Sequence[int]) -> ActivationStatistics | None:
+    """None where no path of any layer was seen."""
+    squares, count = sums["rms"][..., 0], sums["rms"][..., 1]
+    if not count.any():
+        return None
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return ActivationStatistics(layers=tuple(layers), rms=np.sqrt(squares / count))
+
+
+def flow_statistics(sums: Sums, *, parameters: Sequence[Watched], before_clipping: bool) -> FlowStatistics:
+    """Sums over the parameters of each (component, layer) and of each component."""
+    members: dict[LayerKey, list[int]] = {}
+    for index, own in enumerate(parameters):
+        for key in {(own.component, own.layer), (own.component, None)}:
+            members.setdefault(key, []).append(index)
+    norms: dict[LayerKey, float] = {}
+    ratios: dict[LayerKey, float] = {}
+    states: dict[LayerKey, ParameterState] = {}
+    for key, own_parameters in members.items():
+        trained = [own for own in own_parameters if parameters[own].parameter.requires_grad]
+        seen = [own for own in trained if sums["seen"][own] > 0]
+        # An exact zero is a part that the loss does not reach, not a part that has converged.
+        norm = float(np.sqrt(sums["gradient"][seen].sum()))
+        states[key] = "frozen" if not trained else "without gradient" if norm == 0 else "trained"
+        if states[key] == "trained":
+            norms[key] = norm
+        if trained:
+            ratio = update_ratio(
+                update_squares=float(sums["update"][trained].sum()), weight_squares=float(sums["weight"][trained].sum())
+            )
+            if ratio is not None:
+                ratios[key] = ratio
+    return FlowStatistics(gradient_norm=norms, update_ratio=ratios, states=states, before_clipping=before_clipping)
+
+
+def _labelled(sums: npt.NDArray[np.float64]) -> bool:
+    return bool((sums[:, _ROWS] + sums[:, _NON_FINITE]).any())
