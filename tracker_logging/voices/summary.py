@@ -46,7 +46,8 @@ def summarise(voices: Sequence[ScoredVoice]) -> Summary:
         scalars |= _field_numbers(field)
     valid = [index for index, voice in enumerate(voices) if voice.fault is None]
     for score in tags.SCORES:
-        interval = mean_interval([scores[index][score.name] for index in valid if score.name in scores[index]])
+        rows = range(len(voices)) if score.of_real_clips else valid
+        interval = mean_interval([scores[index][score.name] for index in rows if score.name in scores[index]])
         if interval is not None:
             scalars |= {tags.VOICE_SCORE(score=score.name): interval.mean, **_bounds(score.name, interval)}
     if tags.VOICE_SCORE(score="spk_top1") in scalars:

@@ -76,14 +76,14 @@ def score_voice(
         return ScoredVoice(prompt=prompt, real=real, heard=None, error=spoken.error)
     wave = codec.decode(spoken.codes) if spoken.codes.shape[1] else np.zeros(0, dtype=np.float32)
     heard = listen(wave, codec.sample_rate, instruments, language=prompt.sample.language)
+    scores = compare(prompt, heard, real)
+    return ScoredVoice(prompt=prompt, real=real, heard=heard, stop_reason=spoken.stop_reason, scores=scores)
+
+
+def compare(prompt: VoicePrompt, heard: Heard, real: RealSide) -> dict[str, float]:
+    """The scores of a generated clip beside the recordings, by the names of `tags.SCORES`; only finite ones."""
     scores = {**_level_scores(heard, real), **_similarity_scores(heard, real), **_rate_scores(prompt, heard, real)}
-    return ScoredVoice(
-        prompt=prompt,
-        real=real,
-        heard=heard,
-        stop_reason=spoken.stop_reason,
-        scores={name: value for name, value in scores.items() if np.isfinite(value)},
-    )
+    return {name: value for name, value in scores.items() if np.isfinite(value)}
 
 
 def _level_scores(heard: Heard, real: RealSide) -> dict[str, float]:

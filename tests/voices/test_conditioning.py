@@ -1,0 +1,64 @@
+import numpy as np
+import pytest
+import torch
+
+from tracker_logging.data.collator import VoiceCloningCollator
+from tracker_logging.data.demo.model import demo_model
+from tracker_logging.data.processor import SpeechProcessor
+from tracker_logging.models import adapter_for
+from tracker_logging.voices.conditioning import conditioning_losses, conditioning_rows, gap, other_speakers
+from tracker_logging.voices.conditioning_summary import conditioning_scalars
+from tracker_logging.voices.prompt import VoicePrompt
+
+
+@pytest.mark.parametrize("speakers", [list("aabbcc"), list("abcabc"), list("aaabbb"), list("abcde"), list("ab")])
+def test_the_other_reference_is_a_derangement_over_different_speakers(speakers: list[str]) -> None:
+    partners = other_speakers(speakers)
+    assert sorted(partners) == list(range(len(speakers)))
+    assert all(speakers[partner] != own for partner, own in zip(partners, speakers, strict=True))
+
+
+def test_a_speaker_with_most_prompts_still_meets_others_only() -> None:
+    speakers = list("aaaab")
+    assert [speakers[partner] for partner in other_speakers(speakers)] == ["b", "b", "b", "b", "a"]
+
+
+def test_one_speaker_has_nobody_else() -> None:
+    assert other_speakers(["a", "a"]) == [None, None]
+
+
+def test_losses_do_not_depend_on_the_batch_and_match_the_adapter(
+    demo_prompts: list[VoicePrompt], demo_processor: SpeechProcessor
+) -> None:
+    adapter, collate = adapter_for(demo_model(seed=0).eval()), VoiceCloningCollator.of(demo_processor)
+    rows = conditioning_rows(demo_prompts[:2], demo_processor)
+    assert [row.condition for row in rows] == ["own", "other", "none"] * 2
+    together = conditioning_losses(adapter, rows, collate, device=torch.device("cpu"), batch_size=6)
+    alone = conditioning_losses(adapter, rows, collate, device=torch.device("cpu"), batch_size=1)
+    for voice, losses in together.items():
+        for condition, nll in losses.items():
+            assert alone[voice][condition] == pytest.approx(nll, rel=1e-4)
+    own = demo_processor.features(demo_prompts[0].sample)
+    assert together[demo_prompts[0].voice_id]["own"] == pytest.approx(
+        adapter.audio_nll(collate([own]))[0].tolist(), rel=1e-4
+    )
+    swapped = demo_processor.features(demo_prompts[0].sample.with_reference_of(demo_prompts[1].sample))
+    expected = adapter.audio_nll(collate([swapped]))[0].tolist()
+    assert together[demo_prompts[0].voice_id]["other"] == pytest.approx(expected, rel=1e-4)
+
+
+def test_a_gap_above_zero_means_that_the_true_reference_helps() -> None:
+    losses = {f"v{i}": {"own": [1.0, 2.0], "other": [1.5, 2.0 + 0.1 * i], "none": [3.0, 3.0]} for i in range(3)}
+    assert gap(losses, "other") == pytest.approx(np.array([[0.5, 0.0], [0.5, 0.1], [0.5, 0.2]]))
+    values = conditioning_scalars(losses)
+    assert values["conditioning/gap/mean"] == pytest.approx(0.3)
+    assert values["conditioning/gap/codebook_1"] == pytest.approx(0.1)
+    assert values["conditioning/win_rate"] == 1.0
+    assert values["conditioning/win_rate/codebook_1"] == pytest.approx(2 / 3)
+    assert values["conditioning/gap_null/mean"] == pytest.approx(1.5)
+    assert values["conditioning/gap/low"] <= 0.3 <= values["conditioning/gap/high"]
+
+
+def test_one_speaker_has_a_null_gap_only() -> None:
+    values = conditioning_scalars({"v": {"own": [1.0], "none": [2.0]}})
+    assert values == {"conditioning/gap_null/mean": 1.0, "conditioning/gap_null/n": 1.0}

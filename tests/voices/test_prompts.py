@@ -1,0 +1,75 @@
+import shutil
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tracker_logging.data.processor import SpeechProcessor
+from tracker_logging.data.sample import VoiceSample
+from tracker_logging.models.base import SamplingSettings
+from tracker_logging.voices.prompt import build_prompt, choose_samples, longest_s
+
+
+def test_the_choice_is_spread_over_speakers_and_never_repeats(demo_samples: list[VoiceSample]) -> None:
+    chosen = choose_samples(demo_samples + demo_samples, count=12)
+    assert set(Counter(one.speaker for one in chosen).values()) == {2}
+    assert len({one.sample_id for one in chosen}) == 12
+    assert chosen == choose_samples(demo_samples, count=12)
+
+
+def test_languages_take_turns_before_speakers_do(demo_samples: list[VoiceSample]) -> None:
+    german = [replace(demo_samples[0], language="de", speaker="hans", target_text="Guten Tag!")]
+    chosen = choose_samples(demo_samples + german, count=4)
+    assert [one.language for one in chosen] == ["en", "de", "en", "en"]
+
+
+def test_samples_without_a_reference_are_not_chosen(demo_samples: list[VoiceSample]) -> None:
+    assert choose_samples([one.with_reference_of(None) for one in demo_samples], count=3) == []
+
+
+def test_the_id_follows_from_content_not_from_place(
+    demo_samples: list[VoiceSample], demo_processor: SpeechProcessor, tmp_path: Path
+) -> None:
+    sample = demo_samples[0]
+    moved = replace(
+        sample,
+        reference_audio=Path(shutil.copy(sample.reference_audio, tmp_path / "elsewhere.flac")),
+        sample_id="renamed",
+        origin="other.json[3]",
+    )
+    first, second = (build_prompt(one, demo_processor, SamplingSettings(), seed=0) for one in (sample, moved))
+    assert first.voice_id == second.voice_id
+    assert first.voice_id.endswith(f"-{sample.speaker}")
+    assert first.prompt.seed == second.prompt.seed
+
+
+@pytest.mark.parametrize("change", ["text", "reference", "temperature", "seed"])
+def test_the_id_changes_with_everything_that_changes_the_clip(
+    change: str, demo_samples: list[VoiceSample], demo_processor: SpeechProcessor
+) -> None:
+    sample, settings, seed = demo_samples[0], SamplingSettings(), 0
+    before = build_prompt(sample, demo_processor, settings, seed=seed)
+    if change == "text":
+        sample = replace(sample, target_text=sample.target_text + "!")
+    elif change == "reference":
+        sample = sample.with_reference_of(demo_samples[1])
+    elif change == "temperature":
+        settings = SamplingSettings(temperature=0.7)
+    else:
+        seed = 1
+    assert build_prompt(sample, demo_processor, settings, seed=seed).voice_id != before.voice_id
+
+
+def test_a_clip_may_be_half_as_long_again_as_its_target(demo_samples: list[VoiceSample]) -> None:
+    sample = demo_samples[0]
+    known = longest_s(sample)
+    guessed = longest_s(replace(sample, target_audio=None))
+    assert known == pytest.approx(guessed, rel=0.35)
+
+
+def test_the_prompt_ends_where_the_audio_begins(
+    demo_samples: list[VoiceSample], demo_processor: SpeechProcessor
+) -> None:
+    prompt = build_prompt(demo_samples[0], demo_processor, SamplingSettings(), seed=0).prompt
+    assert prompt.token_ids[-1] == demo_processor.tokens.audio_out_bos
