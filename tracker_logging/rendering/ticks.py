@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 
 
 def nice_ticks(low: float, high: float, *, count: int) -> list[float]:
@@ -23,7 +24,7 @@ def nice_ticks(low: float, high: float, *, count: int) -> list[float]:
 def written(value: float, ticks: Sequence[float]) -> str:
     """`value` with the decimals that tell the ticks apart."""
     largest = max(abs(tick) for tick in ticks)
-    gap = min((b - a for a, b in zip(ticks, ticks[1:], strict=False)), default=largest)
+    gap = min((b - a for a, b in pairwise(ticks)), default=largest)
     if largest and (largest >= 1e5 or largest < 1e-3):
         return f"{value:.2g}"
     decimals = 0 if gap <= 0 else max(0, -math.floor(math.log10(gap) + 1e-9))

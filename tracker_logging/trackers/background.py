@@ -1,0 +1,226 @@
+"""One thread per backend: encoding, drawing and writing happen there, and training never waits for them.
+
+    BackgroundTracker(GuardedTracker(open_backend, name="TensorBoard"), name="TensorBoard", queue_mb=256)
+
+Guarantees
+- Events arrive in the order in which they were emitted, each once. Arrays are copied unless they are immutable.
+- The queue holds at most `queue_mb` of droppable events. When it is full, media go before tables, tables before text
+  (of the least important kind the latest one goes); scalars and alerts are never dropped.
+- `dropped` and `queue_bytes` can be read at any time, and are written as `tracker/dropped_events` and
+  `tracker/queue_mb` (the largest backlog since the last flush) at every flush.
+- `flush` and `close` give up at a deadline. The thread starts with the first event and ends with `close`.
+- A forked child (a data loader's worker) inherits a tracker that ignores everything.
+- What the thread has taken is flushed every `FLUSH_INTERVAL_S`, so that a killed process loses no more than that.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections import Counter, OrderedDict, deque
+from collections.abc import Callable
+from functools import partial
+
+from tracker_logging import tags
+from tracker_logging.events import Event, Scalars
+from tracker_logging.trackers.base import Tracker
+from tracker_logging.trackers.freeze import Importance, freeze, importance, size_of
+
+logger = logging.getLogger(__name__)
+
+QUEUE_MB = 256.0
+DEADLINE_S = 60.0
+STUCK_DEADLINE_S = 1.0
+FLUSH_INTERVAL_S = 10.0
+
+
+class _Flush:
+    """A mark in the queue: everything before it is to be made readable, then `done` is set."""
+
+    def __init__(self) -> None:
+        self.done = threading.Event()
+
+
+class _Stop:
+    """What the thread is given instead of an event when the tracker closes and the queue is empty."""
+
+
+class BackgroundTracker:
+    """Takes events on any thread and hands them to `tracker` on its own."""
+
+    def __init__(self, tracker: Tracker, *, name: str, queue_mb: float = QUEUE_MB) -> None:
+        self._tracker = tracker
+        self._name = name
+        self._limit = int(queue_mb * 1e6)
+        self._process = os.getpid()
+        self._changed = threading.Condition()
+        self._queue: OrderedDict[int, tuple[Event | _Flush, int]] = OrderedDict()
+        self._by_importance: dict[Importance, deque[int]] = {rank: deque() for rank in Importance}
+        self._bytes = self._droppable_bytes = self._peak = 0
+        self._next = 0
+        self._dropped: Counter[str] = Counter()
+        self._own_errors = 0
+        self._last_step = self._reported_step = -1
+        self._taken = 0
+        self._stuck_at: int | None = None
+        self._closing = False
+        self._thread: threading.Thread | None = None
+
+    @property
+    def dropped(self) -> dict[str, int]:
+        """Events dropped so far, by kind."""
+        with self._changed:
+            return dict(self._dropped)
+
+    @property
+    def queue_bytes(self) -> int:
+        """Bytes waiting now."""
+        return self._bytes
+
+    @property
+    def errors(self) -> int:
+        """Exceptions counted by this tracker and the one inside."""
+        return self._own_errors + int(getattr(self._tracker, "errors", 0))
+
+    def emit(self, event: Event) -> None:
+        """Queue the event: a copy of its arrays and a lock, no I/O."""
+        if os.getpid() != self._process:
+            return
+        event = freeze(event)
+        size, rank = size_of(event), importance(event)
+        with self._changed:
+            if self._closing:
+                return
+            self._last_step = max(self._last_step, event.step)
+            if rank is not Importance.KEPT and not self._make_room(size, rank):
+                self._dropped[type(event).__name__] += 1
+                return
+            self._append(event, size, rank)
+
+    def flush(self, *, timeout_s: float | None = None) -> None:
+        """Return when all that was emitted before can be read back, or after `timeout_s` (default `DEADLINE_S`)."""
+        if os.getpid() != self._process:
+            return
+        mark = _Flush()
+        with self._changed:
+            if self._closing or (self._thread is None and not self._queue):
+                return
+            self._append(mark, 0, Importance.KEPT)
+        deadline = 0.0 if self._is_stuck else DEADLINE_S if timeout_s is None else timeout_s
+        if not mark.done.wait(deadline) and not self._is_stuck:
+            self._stuck_at = self._taken
+            logger.warning("%s: not flushed within %.0f s. It goes on in the background.", self._name, deadline)
+
+    def close(self) -> None:
+        """Write what is queued, close the tracker on its thread and end the thread, all within `DEADLINE_S`."""
+        if os.getpid() != self._process:
+            return
+        with self._changed:
+            if self._closing:
+                return
+            self._closing = True
+            thread = self._thread
+            self._changed.notify_all()
+        if thread is None:
+            self._guard(self._tracker.close)
+        else:
+            thread.join(STUCK_DEADLINE_S if self._is_stuck else DEADLINE_S)
+            if thread.is_alive():
+                with self._changed:
+                    left = len(self._queue)
+                logger.warning("%s: hangs and is left behind with %d events unwritten.", self._name, left)
+        if self._dropped:
+            kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(self._dropped.items()))
+            logger.warning("%s: dropped because the queue was full: %s. Raise --logging_queue_mb.", self._name, kinds)
+
+    @property
+    def _is_stuck(self) -> bool:
+        """True while the thread has taken nothing since a flush ran out of time: waiting again would be in vain."""
+        return self._stuck_at == self._taken
+
+    def _make_room(self, size: int, rank: Importance) -> bool:
+        """Drop what is less important than the newcomer until it fits; False where the newcomer itself must go."""
+        if size > self._limit:
+            return False
+        while self._droppable_bytes + size > self._limit:
+            lowest = next((other for other in Importance if other < rank and self._by_importance[other]), None)
+            if lowest is None:
+                return False
+            victim, victim_size = self._queue.pop(self._by_importance[lowest].pop())
+            self._bytes -= victim_size
+            self._droppable_bytes -= victim_size
+            self._dropped[type(victim).__name__] += 1
+        return True
+
+    def _append(self, item: Event | _Flush, size: int, rank: Importance) -> None:
+        self._queue[self._next] = (item, size)
+        self._by_importance[rank].append(self._next)
+        self._next += 1
+        self._bytes += size
+        self._droppable_bytes += size if rank is not Importance.KEPT else 0
+        self._peak = max(self._peak, self._bytes)
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._work, name=f"tracker-{self._name}", daemon=True)
+            self._thread.start()
+        self._changed.notify_all()
+
+    def _take(self, wait_s: float) -> Event | _Flush | _Stop | None:
+        """The oldest item; None when there is none within `wait_s`."""
+        with self._changed:
+            if not self._queue and not self._closing:
+                self._changed.wait(wait_s)
+            if not self._queue:
+                return _Stop() if self._closing else None
+            _, (item, size) = self._queue.popitem(last=False)
+            self._taken += 1
+            rank = Importance.KEPT if isinstance(item, _Flush) else importance(item)
+            self._by_importance[rank].popleft()
+            self._bytes -= size
+            self._droppable_bytes -= size if rank is not Importance.KEPT else 0
+            return item
+
+    def _work(self) -> None:
+        flush_at, dirty = time.monotonic() + FLUSH_INTERVAL_S, False
+        while True:
+            item = self._take(max(0.0, flush_at - time.monotonic()) if dirty else FLUSH_INTERVAL_S)
+            match item:
+                case None:
+                    pass
+                case _Stop():
+                    self._report()
+                    self._guard(self._tracker.close)
+                    return
+                case _Flush():
+                    self._report()
+                    self._guard(self._tracker.flush)
+                    item.done.set()
+                    dirty = False
+                case event:
+                    self._guard(partial(self._tracker.emit, event))
+                    dirty = True
+            if dirty and time.monotonic() >= flush_at:
+                self._guard(self._tracker.flush)
+                dirty = False
+            if not dirty:
+                flush_at = time.monotonic() + FLUSH_INTERVAL_S
+
+    def _report(self) -> None:
+        """Write the queue's own numbers, once per step."""
+        with self._changed:
+            step, peak, dropped = self._last_step, self._peak, self._dropped.total()
+            if step == self._reported_step or step < 0:
+                return
+            self._reported_step, self._peak = step, self._bytes
+        values = {tags.DROPPED(): float(dropped), tags.QUEUE(): peak / 1e6}
+        self._guard(partial(self._tracker.emit, Scalars(step=step, values=values)))
+
+    def _guard(self, call: Callable[[], None]) -> None:
+        """The thread must outlive whatever the tracker does; a `GuardedTracker` inside says what it was."""
+        try:
+            call()
+        except Exception as error:
+            self._own_errors += 1
+            if self._own_errors == 1:
+                logger.warning("%s: %s: %s. The event is lost (said once).", self._name, type(error).__name__, error)

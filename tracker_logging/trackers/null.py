@@ -1,0 +1,18 @@
+"""The tracker that does nothing, for a run or a rank that logs nowhere. Nobody writes `if tracker is not None`."""
+
+from __future__ import annotations
+
+from tracker_logging.events import Event
+
+
+class NullTracker:
+    """Takes everything and keeps nothing."""
+
+    def emit(self, event: Event) -> None:
+        """Forget the event."""
+
+    def flush(self, *, timeout_s: float | None = None) -> None:
+        """Return at once."""
+
+    def close(self) -> None:
+        """Return at once."""

@@ -1,0 +1,175 @@
+"""Writes events to one TensorBoard run.
+
+    tracker = TensorBoardTracker(Path("runs/a"))
+    tracker.emit(Scalars(step=1, values={"loss": 2.0}))
+
+Guarantees
+- One event file per process; what was emitted is readable at once, also after `kill -9` (see `event_file`).
+- Scalars stay plain scalars (also in Time Series). Images, audio, text and tables are tensor summaries, which keep
+  their description in every loader. Audio is one tag per clip (`voices/a/generated`): with a list of clips, a later
+  step with fewer of them makes TensorBoard answer HTTP 500.
+- TensorBoard shows the *first* description of a tag for all steps, so a clip's description holds its texts only if
+  they are fixed; the scores of a step are in the clip's label and in the table `voices/<id>/text`.
+- Audio is 16-bit, never normalised. Reference, target and codec clips are written when `new_fixed_clips` says so.
+- Text and cells are data: escaped and cut, so that nothing in them becomes markup.
+- With `purge_step` what an interrupted run wrote at that step and later is taken out of our files, and readers are
+  told to forget it in the files of others (SessionLog.START): a resumed run has no doubles.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tensorboard.compat.proto import event_pb2, summary_pb2, tensor_pb2, tensor_shape_pb2, types_pb2
+from tensorboard.plugins.audio import metadata as audio_metadata
+from tensorboard.plugins.histogram import metadata as histogram_metadata
+from tensorboard.plugins.image import metadata as image_metadata
+from tensorboard.plugins.text import metadata as text_metadata
+
+from tracker_logging import tags
+from tracker_logging.events import (
+    Audio,
+    Event,
+    Heatmap,
+    Histogram,
+    Image,
+    Scalars,
+    Table,
+    Text,
+    VoiceComparison,
+)
+from tracker_logging.rendering.heatmap import draw_heatmap
+from tracker_logging.rendering.pcm import encode_wav
+from tracker_logging.rendering.png import encode_png
+from tracker_logging.trackers.crc import use_native_crc32c
+from tracker_logging.trackers.event_file import EventFile, forget_from
+from tracker_logging.trackers.parts import FIXED_CLIPS, clip_tag, parts
+from tracker_logging.trackers.plain_text import clean, markdown_table, markdown_text
+
+
+class TensorBoardTracker:
+    """One run in `directory`. Safe from any thread; encodes and writes on the caller's.
+
+    `purge_step`: the first step that a resumed run computes again. Raises OSError where it cannot write.
+    """
+
+    def __init__(self, directory: Path, *, purge_step: int | None = None) -> None:
+        use_native_crc32c()
+        self._lock = threading.Lock()
+        self._closed = False
+        if purge_step is not None:
+            forget_from(directory, step=purge_step)
+        self._file = EventFile(directory, on_begin=_begin_session)
+        if purge_step is not None:
+            self._file.append(_session(event_pb2.SessionLog.START, step=purge_step))
+
+    @property
+    def path(self) -> Path:
+        """The event file."""
+        return self._file.path
+
+    def emit(self, event: Event) -> None:
+        """Write the event: one record per tag."""
+        only_new = isinstance(event, VoiceComparison) and not event.new_fixed_clips
+        records = [
+            event_pb2.Event(wall_time=time.time(), step=part.step, summary=summary_pb2.Summary(value=[value]))
+            for part in parts(event)
+            for value in _values(part, without=FIXED_CLIPS if only_new else frozenset())
+        ]
+        with self._lock:
+            if not self._closed:
+                for record in records:
+                    self._file.append(record)
+
+    def flush(self, *, timeout_s: float | None = None) -> None:
+        """Return at once: what was emitted is in the file already."""
+
+    def close(self) -> None:
+        """Put everything on the disk and let go of the file."""
+        with self._lock:
+            if not self._closed:
+                self._closed = True
+                self._file.sync()
+                self._file.close()
+
+
+def _session(status: Any, *, step: int) -> Any:
+    return event_pb2.Event(wall_time=time.time(), step=step, session_log=event_pb2.SessionLog(status=status))
+
+
+def _begin_session(file: EventFile) -> None:
+    """The first START a reader sees marks a run as one that may be resumed; it purges nothing."""
+    if not any(path != file.path for path in file.path.parent.glob("events.out.tfevents.*.tracker_logging.*")):
+        file.append(_session(event_pb2.SessionLog.START, step=0))
+
+
+def _values(event: Event, *, without: frozenset[str]) -> Iterator[Any]:
+    """The summary values of a simple event."""
+    match event:
+        case Scalars():
+            for tag, number in event.values.items():
+                yield summary_pb2.Summary.Value(tag=tag, simple_value=float(number))
+        case Histogram():
+            yield _histogram(event)
+        case Text():
+            yield _tensor(event.tag, [markdown_text(event.text)], _text_metadata(event.tag))
+        case Table():
+            table = markdown_table(event.columns, event.rows)
+            yield _tensor(event.tag, [table], _text_metadata(event.tag))
+        case Image():
+            yield _image(event)
+        case Audio():
+            for name, clip in event.clips.items():
+                if name not in without:
+                    tag, caption = clip_tag(event.tag, name), markdown_text(clip.caption)
+                    metadata = audio_metadata.create_summary_metadata(
+                        name, f"{markdown_text(_meaning(event.tag))}  \n{caption}", audio_metadata.Encoding.Value("WAV")
+                    )
+                    yield _tensor(tag, [encode_wav(clip), clean(clip.caption)], metadata, shape=(1, 2))
+        case _:
+            raise TypeError(f"TensorBoard cannot write {type(event).__name__}")
+
+
+def _image(event: Image) -> Any:
+    pixels = draw_heatmap(event.picture) if isinstance(event.picture, Heatmap) else event.picture
+    size = (str(pixels.shape[1]), str(pixels.shape[0]))
+    caption = markdown_text(event.caption or _meaning(event.tag))
+    return _tensor(event.tag, [*size, encode_png(pixels)], image_metadata.create_summary_metadata(None, caption))
+
+
+def _histogram(event: Histogram) -> Any:
+    rows = np.stack([event.edges[:-1], event.edges[1:], event.counts], axis=1)
+    metadata = histogram_metadata.create_summary_metadata(None, markdown_text(_meaning(event.tag)))
+    tensor = tensor_pb2.TensorProto(
+        dtype=types_pb2.DT_DOUBLE, tensor_shape=_shape(rows.shape), tensor_content=rows.astype("<f8").tobytes()
+    )
+    return summary_pb2.Summary.Value(tag=event.tag, metadata=metadata, tensor=tensor)
+
+
+def _tensor(tag: str, strings: Sequence[str | bytes], metadata: Any, *, shape: tuple[int, ...] | None = None) -> Any:
+    """Strings as a tensor of `shape` (default: one row). Built by hand: numpy would cut NUL bytes off their ends."""
+    tensor = tensor_pb2.TensorProto(
+        dtype=types_pb2.DT_STRING,
+        tensor_shape=_shape(shape or (len(strings),)),
+        string_val=[string.encode("utf-8") if isinstance(string, str) else string for string in strings],
+    )
+    return summary_pb2.Summary.Value(tag=tag, metadata=metadata, tensor=tensor)
+
+
+def _shape(sizes: Sequence[int]) -> Any:
+    dimensions = [tensor_shape_pb2.TensorShapeProto.Dim(size=size) for size in sizes]
+    return tensor_shape_pb2.TensorShapeProto(dim=dimensions)
+
+
+def _text_metadata(tag: str) -> Any:
+    return text_metadata.create_summary_metadata(None, markdown_text(_meaning(tag)))
+
+
+def _meaning(tag: str) -> str:
+    known = tags.find(tag)
+    return known.meaning if known else ""

@@ -1,0 +1,170 @@
+"""Writes events to one W&B run: the one that is already there, or one of our own.
+
+    tracker = WandbTracker(Path("runs/a"), project="voice-cloning", name="a", config={"every": 100})
+    tracker.emit(Scalars(step=100, values={"outputs/nll/mean": 4.3}))
+
+Guarantees
+- A run that exists (`wandb.run`, say of the Trainer's `WandbCallback`) is joined and never finished; a run that we
+  began is finished by `close`. Without a key it is offline; `WANDB_MODE` overrides. No source, console output, git
+  state, host or command line is collected by a run of ours.
+- Never `step=` (W&B drops rows whose step goes back and merges open rows with the Trainer's). Every row carries
+  `train/global_step`, which is the x-axis of every chart.
+- The clips of a voice are a list under one key: one panel, with a caption each. A panel shows one step at a time, so
+  the fixed clips go with every step that carries them.
+- Everything lies inside the run directory: an offline run can be moved, then synced. That is why texts and tables are
+  HTML panels, one per step under one key, and not `wandb.Table`: a table of any log mode is an artifact that is staged
+  outside the run directory under an absolute path (a moved run loses it). IMMUTABLE shows a key's latest step only by
+  default, INCREMENTAL adds an artifact version per step whose row lists all versions before it (rows of hundreds of
+  entries), and one growing table with a step column writes everything again each time. An HTML panel has a step slider
+  that shows any earlier step, needs no artifact, and looks the same offline and online.
+- On a resumed run (`run_id` with `written`) a value whose step the run already holds is not sent again: no doubles.
+"""
+
+from __future__ import annotations
+
+import logging
+import netrc
+import os
+import threading
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import numpy as np
+
+from tracker_logging.events import Alert, Audio, Event, Heatmap, Histogram, Image, Scalars, Table, Text
+from tracker_logging.rendering.heatmap import draw_heatmap
+from tracker_logging.rendering.pcm import to_pcm16
+from tracker_logging.trackers.parts import parts
+from tracker_logging.trackers.plain_text import clean, html_table, html_text
+
+STEP = "train/global_step"
+LONGEST_CAPTION = 1_000
+logger = logging.getLogger(__name__)
+
+
+class WandbTracker:
+    """One run. Safe from any thread; encodes on the caller's. Raises what `wandb.init` raises where it cannot begin."""
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        project: str,
+        name: str,
+        config: Mapping[str, object],
+        run_id: str | None = None,
+        written: Mapping[str, int] | None = None,
+    ) -> None:
+        import wandb
+
+        self._wandb: Any = wandb
+        self._lock = threading.Lock()
+        self._closed = False
+        self._written = dict(written or {})
+        self._is_ours = wandb.run is None
+        self._run: Any = wandb.run
+        if self._is_ours:
+            directory.mkdir(parents=True, exist_ok=True)
+            self._run = wandb.init(
+                dir=str(directory),
+                project=project,
+                name=name,
+                id=run_id,
+                resume="allow" if run_id else None,
+                mode=wandb_mode(),
+                settings=_quiet_settings(wandb),
+            )
+            self._run.define_metric(STEP)
+            self._run.define_metric("*", step_metric=STEP, step_sync=True)
+        self._run.config.update(dict(config), allow_val_change=True)
+
+    @property
+    def run_id(self) -> str:
+        """The run's id, for resuming it."""
+        return str(self._run.id)
+
+    def emit(self, event: Event) -> None:
+        """Log one row for each simple event, and an alert as an alert too."""
+        for part in parts(event):
+            with self._lock:
+                row = {key: value for key, value in self._row(part) if part.step > self._written.get(key, -1)}
+                if row and not self._closed:
+                    self._run.log({**row, STEP: part.step})
+        if isinstance(event, Alert) and not self._closed:
+            level = {"info": "INFO", "warning": "WARN", "error": "ERROR"}[event.level]
+            self._run.alert(title=clean(event.title, longest=200), text=clean(event.text), level=level)
+
+    def flush(self, *, timeout_s: float | None = None) -> None:
+        """Return at once: the run's own process has been handed everything, and has no call to wait for it."""
+
+    def close(self) -> None:
+        """Finish the run if it is ours."""
+        with self._lock:
+            if not self._closed:
+                self._closed = True
+                if self._is_ours:
+                    self._run.finish()
+
+    def _row(self, event: Event) -> Iterator[tuple[str, Any]]:
+        """The keys and values of a simple event."""
+        match event:
+            case Scalars():
+                yield from ((key, float(value)) for key, value in event.values.items())
+            case Histogram():
+                yield event.tag, self._wandb.Histogram(np_histogram=(event.counts, event.edges))
+            case Text():
+                yield event.tag, self._html(html_text(event.text))
+            case Table():
+                yield event.tag, self._html(html_table(event.columns, event.rows))
+            case Image():
+                pixels = draw_heatmap(event.picture) if isinstance(event.picture, Heatmap) else event.picture
+                caption = clean(event.caption, longest=LONGEST_CAPTION) or None
+                yield event.tag, self._wandb.Image(np.asarray(pixels), caption=caption, mode="RGB", file_type="png")
+            case Audio():
+                clips = [
+                    self._wandb.Audio(
+                        to_pcm16(clip.samples),
+                        sample_rate=clip.sample_rate,
+                        caption=clean(clip.caption or name, longest=LONGEST_CAPTION),
+                    )
+                    for name, clip in event.clips.items()
+                ]
+                if clips:
+                    yield event.tag, clips
+            case _:
+                raise TypeError(f"W&B cannot write {type(event).__name__}")
+
+    def _html(self, page: str) -> Any:
+        return self._wandb.Html(page, inject=False, data_is_not_path=True)
+
+
+def wandb_mode() -> Any:
+    """`WANDB_MODE` where it is set, "offline" where there is no key, else None (W&B's own default: online)."""
+    if mode := os.environ.get("WANDB_MODE"):
+        return mode
+    return None if has_key() else "offline"
+
+
+def has_key() -> bool:
+    """Is there a key for the W&B server, in the environment or in the netrc file?"""
+    if os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_IDENTITY_TOKEN_FILE"):
+        return True
+    host = urlsplit(os.environ.get("WANDB_BASE_URL") or "https://api.wandb.ai").hostname
+    try:
+        return host is not None and netrc.netrc(os.environ.get("NETRC")).authenticators(host) is not None
+    except (OSError, netrc.NetrcParseError):
+        return False
+
+
+def _quiet_settings(wandb: Any) -> Any:
+    return wandb.Settings(
+        console="off",
+        silent=True,
+        host="",
+        disable_git=True,
+        save_code=False,
+        x_disable_meta=True,
+        x_disable_machine_info=True,
+    )
