@@ -1,4 +1,4 @@
-"""A codec of noise and a processor of the demo's tokenizer around it, for tests that need no speech."""
+"""A codec of noise with a processor around it for tests that need no speech, and a small build of the demo."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ import pytest
 import soundfile
 
 from tracker_logging.data.codes import CodeCache
+from tracker_logging.data.demo.build import DemoPaths, build_demo
+from tracker_logging.data.demo.recipe import DemoRecipe
 from tracker_logging.data.demo.tokenizer import demo_tokenizer
 from tracker_logging.data.processor import SpeechProcessor
 from tracker_logging.data.sample import VoiceSample
@@ -72,3 +74,14 @@ def make_sample(directory: Path, name: str, *, reference_frames: int, target_fra
         speaker=name,
         origin=f"train.json[{name}]",
     )
+
+
+@pytest.fixture(scope="session")
+def small_recipe() -> DemoRecipe:
+    return DemoRecipe(max_steps=6, sentences_per_speaker=8)
+
+
+@pytest.fixture(scope="session")
+def demo(tmp_path_factory: pytest.TempPathFactory, small_recipe: DemoRecipe) -> DemoPaths:
+    """The demo with a few sentences only; codec, model and tokenizer are the real ones."""
+    return build_demo(tmp_path_factory.mktemp("built") / "demo", recipe=small_recipe)

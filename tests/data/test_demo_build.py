@@ -1,0 +1,130 @@
+"""The built demo: read by the ordinary loader, held-out sentences held out, the same every time."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from transformers import AutoTokenizer, HiggsAudioV2ForConditionalGeneration
+
+from tracker_logging.data.codes import CodeCache
+from tracker_logging.data.collator import VoiceCloningCollator
+from tracker_logging.data.dataset import VoiceCloningDataset
+from tracker_logging.data.demo.build import DemoPaths, build_demo
+from tracker_logging.data.demo.model import demo_model
+from tracker_logging.data.demo.phrases import HELD_OUT, SENTENCES, SLOTS, TRAINED
+from tracker_logging.data.demo.recipe import DEMO_RECIPE
+from tracker_logging.data.demo.speakers import SPEAKERS, VOICES
+from tracker_logging.data.demo.world_codec import WorldCodec
+from tracker_logging.data.formats import read_samples
+from tracker_logging.data.processor import SpeechProcessor
+
+MEBIBYTE = 2**20
+
+
+def digests(directory: Path) -> dict[str, str]:
+    return {
+        str(path.relative_to(directory)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(directory.rglob("*"))
+        if path.is_file()
+    }
+
+
+def test_the_voices_are_small_mono_whole_frames_and_all_there() -> None:
+    clips = sorted(VOICES.glob("*.flac"))
+    assert len(clips) == len(SPEAKERS) * sum(len(slot) for slot in SLOTS)
+    assert sum(path.stat().st_size for path in clips) < 3 * MEBIBYTE
+    for path in clips:
+        header = soundfile.info(path)
+        assert (header.samplerate, header.channels, header.frames % 960) == (24_000, 1, 0)
+
+
+def test_held_out_sentences_are_none_of_the_trained_yet_all_their_phrase_pairs_are() -> None:
+    assert set(HELD_OUT).isdisjoint(TRAINED)
+    assert set(HELD_OUT) | set(TRAINED) == set(SENTENCES)
+    for first in range(4):
+        for second in range(first + 1, 4):
+            assert len({(sentence[first], sentence[second]) for sentence in TRAINED}) == 25
+
+
+def test_no_evaluated_sentence_is_trained_by_any_speaker(demo: DemoPaths) -> None:
+    trained = {text for one in read_samples(demo.train) for text in (one.reference_text, one.target_text)}
+    evaluated = [text for one in read_samples(demo.eval) for text in (one.reference_text, one.target_text)]
+    assert trained.isdisjoint(evaluated)
+    assert len(set(evaluated)) == len(evaluated)
+
+
+def test_reference_and_target_are_different_sentences_of_one_speaker(demo: DemoPaths) -> None:
+    for sample in read_samples(demo.train) + read_samples(demo.eval):
+        assert sample.reference_text != sample.target_text
+        for path in (sample.reference_audio, sample.target_audio):
+            assert path is not None
+            assert path.stem.rsplit("_", 1)[0] == sample.speaker
+
+
+def test_the_first_twelve_evaluation_samples_hold_every_speaker_twice(demo: DemoPaths) -> None:
+    speakers = [sample.speaker for sample in read_samples(demo.eval)[:12]]
+    assert sorted(speakers) == sorted([speaker.name for speaker in SPEAKERS] * 2)
+
+
+def test_the_ordinary_processor_and_model_train_on_it_without_encoding_anything(demo: DemoPaths) -> None:
+    samples = read_samples(demo.train)
+    processor = SpeechProcessor.from_pretrained(str(demo.model), str(demo.codec), cache_directory=demo.codes)
+    assert isinstance(processor.codes, CodeCache)
+    assert (
+        processor.codes.prepare([path for one in samples for path in (one.reference_audio, one.target_audio) if path])
+        == 0
+    )
+    dataset = VoiceCloningDataset(samples, processor)
+    model = HiggsAudioV2ForConditionalGeneration.from_pretrained(demo.model)
+    loss = model(**VoiceCloningCollator.of(processor)([dataset[0], dataset[1]])).loss
+    assert float(loss) == pytest.approx(4 * np.log(258), rel=0.05)
+    assert 4.0e6 < sum(weight.numel() for weight in model.parameters()) < 5.0e6
+
+
+def test_the_codes_of_a_composed_clip_are_almost_those_of_its_file(demo: DemoPaths) -> None:
+    codec = WorldCodec.load(demo.codec)
+    sample = read_samples(demo.eval)[0]
+    assert sample.target_audio is not None
+    composed = CodeCache(demo.codes, codec)(sample.target_audio)
+    encoded = CodeCache(demo.directory / "elsewhere", codec)(sample.target_audio)
+    assert composed.shape == encoded.shape
+    assert (composed == encoded).mean() > 0.85
+
+
+def test_texts_survive_the_tokenizer(demo: DemoPaths) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(demo.model)
+    for sample in read_samples(demo.eval):
+        ids = tokenizer.encode(sample.target_text, add_special_tokens=False)
+        assert tokenizer.unk_token_id not in ids
+        assert tokenizer.decode(ids).replace(" .", ".") == sample.target_text
+
+
+@pytest.mark.slow
+def test_two_builds_are_equal(demo: DemoPaths, tmp_path: Path, small_recipe: object) -> None:
+    again = build_demo(tmp_path / "again", recipe=small_recipe)  # type: ignore[arg-type]
+    first = {name: digest for name, digest in digests(demo.directory).items() if not name.startswith("elsewhere")}
+    assert digests(again.directory) == first
+
+
+def test_a_finished_build_is_used_again_and_leaves_nothing_beside_it(demo: DemoPaths, small_recipe: object) -> None:
+    before = demo.train.stat().st_mtime_ns
+    build_demo(demo.directory, recipe=small_recipe)  # type: ignore[arg-type]
+    assert demo.train.stat().st_mtime_ns == before
+    assert [path.name for path in demo.directory.parent.iterdir()] == [demo.directory.name]
+
+
+def test_the_model_is_the_same_for_the_same_seed() -> None:
+    first, again, other = (demo_model(seed).audio_lm_head.weight for seed in (0, 0, 1))
+    assert bool((first == again).all())
+    assert not bool((first == other).all())
+
+
+def test_the_recipe_makes_a_new_pair_for_every_row_of_every_step() -> None:
+    rows = DEMO_RECIPE.max_steps * DEMO_RECIPE.per_device_train_batch_size
+    assert DEMO_RECIPE.sentences_per_speaker**2 * len(SPEAKERS) > rows
+    assert dataclasses.replace(DEMO_RECIPE).sentences_per_speaker <= len(TRAINED)
