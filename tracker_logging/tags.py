@@ -286,6 +286,7 @@ UPDATE_RATIO = _tag(
     "attention",
 )
 UPDATE_MAP = _tag("gradients/update_map", "image", "", "component × layer: the same", "attention")
+GRADIENT_COSINE = _tag("gradients/text_audio_cosine", "scalar", "cosine", "agreement of the gradients of text and audio loss in the last shared attention layers", "attention", "log_grad_conflict and text is trained")
 PARAMETER_STATES = _tag(
     "gradients/parameters",
     "table",

@@ -12,6 +12,7 @@ import numpy as np
 from tracker_logging import tags
 from tracker_logging.callbacks.attention_pictures import alignment_picture, attention_picture, mass_picture
 from tracker_logging.callbacks.base import StrategicCallback
+from tracker_logging.callbacks.session import LoggingSession
 from tracker_logging.events import Event, Heatmap, Image, Scalars, Table
 from tracker_logging.probes.activations import PATHS
 from tracker_logging.probes.attention_plan import GROUPS
@@ -25,10 +26,19 @@ from tracker_logging.probes.snapshot import (
 
 
 class SharedAttentionLoggerCallback(StrategicCallback):
-    """Numbers are over all ranks; heatmaps show the first sample of rank 0."""
+    """Numbers are over all ranks; heatmaps show the first sample of rank 0.
+
+    `gradient_conflict` adds the cosine between the gradients of the text and the audio loss in the last shared layers,
+    at the price of an extra forward and backward of one sample per logged step.
+    """
 
     name = "attention"
     needs = frozenset({"attention", "activations", "gradients", "updates"})
+
+    def __init__(self, session: LoggingSession, *, gradient_conflict: bool = False) -> None:
+        if gradient_conflict:
+            self.needs = self.needs | {"conflict"}
+        super().__init__(session)
 
     def observe(self, snapshot: StepSnapshot) -> Iterable[Event]:
         step = snapshot.step
@@ -38,6 +48,8 @@ class SharedAttentionLoggerCallback(StrategicCallback):
             yield from _activations(step, snapshot.activations)
         if snapshot.flow is not None:
             yield from _flow(step, snapshot.flow)
+        if snapshot.gradient_cosine is not None:
+            yield Scalars(step=step, values={tags.GRADIENT_COSINE(): snapshot.gradient_cosine})
 
     def _attention(self, step: int, attention: AttentionStatistics) -> Iterable[Event]:
         values = mass_scalars(attention)
@@ -109,12 +121,9 @@ def _flow(step: int, flow: FlowStatistics) -> Iterable[Event]:
     values |= _of_components(tags.UPDATE_RATIO, flow.update_ratio)
     if values:
         yield Scalars(step=step, values=values)
+    when = "before" if flow.before_clipping else "after"
     for tag, title, measured in (
-        (
-            tags.GRADIENT_MAP,
-            f"Gradient norm, {'before' if flow.before_clipping else 'after'} clipping",
-            flow.gradient_norm,
-        ),
+        (tags.GRADIENT_MAP, f"Gradient norm {when} clipping", flow.gradient_norm),
         (tags.UPDATE_MAP, "‖ΔW‖ / ‖W‖ of this step", flow.update_ratio),
     ):
         picture = _component_map(measured, title=title)

@@ -1,4 +1,4 @@
-"""Device tensors of this rank to plain values of a snapshot."""
+"""From what the probes hold, and the sums over all ranks, to a snapshot of plain values."""
 
 from __future__ import annotations
 
@@ -12,14 +12,66 @@ import torch
 
 from tracker_logging.models.base import BatchView
 from tracker_logging.probes.attention import AttentionProbe
-from tracker_logging.probes.snapshot import AttentionMap, SampleOutputs
+from tracker_logging.probes.probe_set import ProbeSet
+from tracker_logging.probes.snapshot import AttentionMap, AttentionStatistics, SampleOutputs, StepSnapshot
+from tracker_logging.probes.statistics import (
+    Sums,
+    activation_statistics,
+    attention_statistics,
+    flow_statistics,
+    token_statistics,
+)
+from tracker_logging.probes.tensors import PendingSummaries
 from tracker_logging.probes.tokens import SamplePrediction
+
+NO_ENTROPY = "entropy of the attention: this kernel's mask cannot be read row by row"
+CLIPPED = "gradient norms before clipping: the map and the table show those after clipping"
+
+
+def assemble(
+    step: int,
+    view: BatchView,
+    inputs: PendingSummaries,
+    losses: Sequence[torch.Tensor],
+    probes: ProbeSet,
+    sums: Sums,
+    missing: Sequence[str],
+) -> StepSnapshot:
+    """`sums` are over all ranks, everything else is this rank's."""
+    layers = [parts.index for parts in probes.layers]
+    also_missing: list[str] = []
+    tokens, text = token_statistics(sums) if probes.tokens is not None else (None, None)
+    activations = flow = None
+    attention = _attention(probes, sums, layers, view)
+    if attention is not None and np.isnan(attention.entropy).all() and sums["target_rows"] > 0:
+        also_missing.append(NO_ENTROPY)
+    if probes.activations is not None:
+        activations = activation_statistics(sums, layers=layers)
+    if probes.flow is not None and probes.shows("gradients"):
+        flow = flow_statistics(sums, parameters=probes.flow.parameters, before_clipping=probes.flow.before_clipping)
+        if not flow.before_clipping:
+            also_missing.append(CLIPPED)
+    cosine, count = sums.get("cosine", np.zeros(2))
+    return StepSnapshot(
+        step=step,
+        batch=on_cpu(view),
+        inputs=inputs.read(),
+        losses=tuple(float(loss) for loss in losses),
+        tokens=tokens,
+        text=text,
+        sample=None if probes.tokens is None else sample_outputs(probes.tokens.sample),
+        attention=attention,
+        activations=activations,
+        flow=flow,
+        gradient_cosine=float(cosine / count) if count else None,
+        missing=(*missing, *also_missing),
+    )
 
 
 def on_cpu(view: BatchView) -> BatchView:
     """The same view with its tensors on the CPU."""
     values = {field.name: getattr(view, field.name) for field in fields(view)}
-    moved: dict[str, Any] = {name: value.cpu() for name, value in values.items() if isinstance(value, torch.Tensor)}
+    moved: dict[str, Any] = {name: own.cpu() for name, own in values.items() if isinstance(own, torch.Tensor)}
     return replace(view, **moved)
 
 
@@ -37,7 +89,14 @@ def sample_outputs(sample: SamplePrediction) -> SampleOutputs | None:
     )
 
 
-def attention_maps(probe: AttentionProbe, layers: Sequence[int], view: BatchView) -> tuple[AttentionMap, ...]:
+def _attention(probes: ProbeSet, sums: Sums, layers: Sequence[int], view: BatchView) -> AttentionStatistics | None:
+    if probes.attention is None:
+        return None
+    maps = _maps(probes.attention, layers, view) if probes.shows("attention") else ()
+    return attention_statistics(sums, layers=layers, maps=maps)
+
+
+def _maps(probe: AttentionProbe, layers: Sequence[int], view: BatchView) -> tuple[AttentionMap, ...]:
     """The pooled maps of the first sample, by layer."""
     token_ids = view.token_ids[0].cpu().numpy()
     return tuple(

@@ -43,8 +43,11 @@ class EvaluationCapture:
         self.detach()
         self._model = model
         self._hooks.before(model, "evaluation", self._forward_begins)
-        heads = (self._adapter.audio_head(), self._adapter.text_head())
-        for head, observe in zip(heads, (self._probe.audio, self._probe.text), strict=True):
+        for find, observe in (
+            (self._adapter.audio_head, self._probe.audio),
+            (self._adapter.text_head, self._probe.text),
+        ):
+            head = self._hooks.run("evaluation", find)
             if head is not None:
                 self._hooks.after(head, "evaluation", observe)
         self._hooks.after(model, "evaluation", lambda _: self._probe.end())

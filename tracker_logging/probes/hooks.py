@@ -27,9 +27,13 @@ def recomputing() -> bool:
 
 
 class Hooks:
-    """See the module. `errors` holds (part, exception) in the order in which they happened."""
+    """See the module. `errors` holds (part, exception) in the order in which they happened.
 
-    def __init__(self) -> None:
+    `compiled`: the model is run through `torch.compile`, which must not look into our functions.
+    """
+
+    def __init__(self, *, compiled: bool = False) -> None:
+        self._compiled = compiled
         self.errors: list[tuple[str, Exception]] = []
         self._off: set[str] = set()
         self._undo: list[Callable[[], object]] = []
@@ -59,7 +63,7 @@ class Hooks:
             if not recomputing():
                 self.run(part, function, args, kwargs)
 
-        self._undo.append(module.register_forward_pre_hook(hook, with_kwargs=True).remove)
+        self._undo.append(module.register_forward_pre_hook(self._opaque(hook), with_kwargs=True).remove)
 
     def after(self, module: nn.Module, part: str, function: Callable[[Any], None]) -> None:
         """Call `function(output)` after each forward of `module`."""
@@ -68,7 +72,10 @@ class Hooks:
             if not recomputing():
                 self.run(part, function, output)
 
-        self._undo.append(module.register_forward_hook(hook).remove)
+        self._undo.append(module.register_forward_hook(self._opaque(hook)).remove)
+
+    def _opaque(self, hook: Callable[..., None]) -> Callable[..., None]:
+        return torch.compiler.disable(hook) if self._compiled else hook
 
     def undo_with(self, function: Callable[[], object]) -> None:
         """Call `function` on `detach`."""

@@ -14,6 +14,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,7 +26,7 @@ def isolated(model: nn.Module) -> Iterator[None]:
     """Evaluation mode without a trace, also when the body raises. Runs on the calling thread."""
     python_state, numpy_state = random.getstate(), np.random.get_state()
     modes = [(module, module.training) for module in model.modules()]
-    config = getattr(model, "config", None)
+    config: Any = getattr(model, "config", None)
     use_cache = getattr(config, "use_cache", None)
     devices = list(range(torch.cuda.device_count())) if torch.cuda.is_available() else []
     try:

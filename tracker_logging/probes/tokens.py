@@ -54,7 +54,7 @@ class SamplePrediction:
 
 
 class TokenProbe:
-    """Adds up over forwards. `sums`: `tokens`, `text` [K, columns], `histogram` [K, V], the same shapes on all ranks."""
+    """Adds up over forwards. `sums` (of one shape on all ranks): `tokens`, `text` [K, columns], `histogram` [K, V]."""
 
     def __init__(self, adapter: ModelAdapter, *, keep_sample: bool) -> None:
         self._adapter = adapter

@@ -1,0 +1,137 @@
+"""The probes of one step: which there are, on which modules they sit, and what they add up to.
+
+What the family or the model lacks is in `missing`, in plain words, and its probe is not there; the others are.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Collection, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import torch
+from torch import nn
+
+from tracker_logging.models.base import BatchView, LayerParts, ModelAdapter
+from tracker_logging.probes.activations import PATHS, ActivationProbe
+from tracker_logging.probes.attention import AttentionProbe, attention_probe
+from tracker_logging.probes.attention_plan import plans_of
+from tracker_logging.probes.flow import FlowProbe
+from tracker_logging.probes.hooks import Hooks, recomputing
+from tracker_logging.probes.tap import AttentionCall, CannotTapError, tap
+from tracker_logging.probes.tokens import TokenProbe
+
+NEEDS = frozenset({"inputs", "tokens", "attention", "activations", "gradients", "updates", "conflict"})
+
+
+class ProbeSet:
+    """The probes that `needs` asks for. Which there are depends on the model alone, so it is the same on every rank."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        *,
+        adapter: ModelAdapter,
+        needs: frozenset[str],
+        hooks: Hooks,
+        special_ids: Collection[int],
+        attention_samples: int,
+    ) -> None:
+        self._adapter = adapter
+        self._hooks = hooks
+        self._special_ids = special_ids
+        self._attention_samples = attention_samples
+        self.missing: list[str] = []
+        self.tokens = TokenProbe(adapter, keep_sample=True) if "tokens" in needs else None
+        self.flow: FlowProbe | None = None
+        if needs & {"gradients", "updates"}:
+            self.flow = hooks.run("gradients", FlowProbe, model, adapter)
+        self.layers: Sequence[LayerParts] = ()
+        self.attention: AttentionProbe | None = None
+        self.activations: ActivationProbe | None = None
+        if needs & {"attention", "activations"}:
+            self.layers = hooks.run("layers", adapter.layers) or ()
+        if self.layers and "activations" in needs:
+            self.activations = ActivationProbe(self.layers)
+        if self.layers and "attention" in needs:
+            try:
+                self.attention = attention_probe([parts.attention for parts in self.layers])
+            except CannotTapError as reason:
+                self.missing.append(f"attention: {reason}")
+
+    def attach(self) -> None:
+        """Hooks on the heads and the FFN paths, and the tap under the attention kernel's name."""
+        if self.tokens is not None:
+            for head, part, observe in (
+                (self._hooks.run("audio predictions", self._adapter.audio_head), "audio", self.tokens.audio),
+                (self._hooks.run("text predictions", self._adapter.text_head), "text", self.tokens.text),
+            ):
+                if head is not None:
+                    self._hooks.after(head, f"{part} predictions", observe)
+        if self.activations is not None:
+            for row, parts in enumerate(self.layers):
+                for path, ffn in zip(PATHS, (parts.text_ffn, parts.audio_ffn), strict=True):
+                    if ffn is not None:
+                        self._hooks.after(ffn, "activations", partial(self.activations.observe, row, path))
+        if self.attention is not None:
+            try:
+                self._hooks.undo_with(tap(self.attention.modules, self._attention_called))
+            except CannotTapError as reason:
+                self.attention = None
+                self.missing.append(f"attention: {reason}")
+
+    def begin(self, view: BatchView, *, first: bool) -> None:
+        """The batch of the forward that comes next. Attention is read in the first micro-batch only."""
+        if self.tokens is not None:
+            self.tokens.begin(view)
+        if self.activations is not None:
+            self._hooks.run("activations", self.activations.begin, view)
+        if self.attention is not None and first:
+            self._hooks.run("attention", self._begin_attention, self.attention, view)
+
+    def end(self) -> None:
+        """The forward is over."""
+        for probe in (self.tokens, self.activations, self.attention):
+            if probe is not None:
+                probe.end()
+
+    def named(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+        """All arguments of the model's forward by name."""
+        if not args:
+            return dict(kwargs)
+        return dict(kwargs) | inspect.signature(self._adapter.core.forward).bind_partial(*args).arguments
+
+    def sums(self) -> dict[str, torch.Tensor]:
+        """The sums of all probes, zero where a part failed here: other ranks still count. Waits for the device."""
+        hooks = self._hooks
+        parts: list[tuple[str, str, torch.Tensor]] = []
+        if self.tokens is not None:
+            of = {"tokens": "audio predictions", "histogram": "audio predictions", "text": "text predictions"}
+            parts += [(of[name], name, value) for name, value in self.tokens.sums.items()]
+        if self.activations is not None:
+            parts += [("activations", name, value) for name, value in self.activations.sums.items()]
+        if self.attention is not None:
+            hooks.run("attention", self.attention.check)
+            parts += [("attention", name, value) for name, value in self.attention.sums.items()]
+        if self.flow is not None:
+            parts += [("gradients", name, value) for name, value in self.flow.sums.items()]
+        return {name: value if hooks.is_on(part) else torch.zeros_like(value) for part, name, value in parts}
+
+    def shows(self, part: str) -> bool:
+        """Whether the part has not failed on this rank."""
+        return self._hooks.is_on(part)
+
+    def _attention_called(self, layer: int, call: AttentionCall) -> None:
+        if self.attention is not None and not recomputing():
+            self._hooks.run("attention", self.attention.observe, layer, call)
+
+    def _begin_attention(self, attention: AttentionProbe, view: BatchView) -> None:
+        plans = plans_of(
+            view,
+            samples=self._attention_samples,
+            bins=attention.bins,
+            special_ids=self._special_ids,
+            device=view.roles.device,
+        )
+        attention.begin(plans)
