@@ -2,7 +2,7 @@
 
 Guarantees
 - Runs on the model's device, without gradient; calls from several threads take turns.
-- `identity` names the configuration and the quantizer's weights, so that cached codes are never those of another codec.
+- `identity` is a hash of all weights, so that cached codes are never those of another codec.
 
     codec = HiggsCodec.from_pretrained("checkpoints/higgs-audio-v2-tokenizer")
     codec.decode(codec.encode(wave))
@@ -70,8 +70,8 @@ class HiggsCodec:
 
 
 def _identity(model: Any) -> str:
-    digest = hashlib.sha256(model.config.to_json_string().encode())
-    for name, weight in sorted(model.quantizer.state_dict().items()):
+    digest = hashlib.sha256(f"{model.config.sample_rate} {model.config.target_bandwidths}".encode())
+    for name, weight in sorted(model.state_dict().items()):
         digest.update(name.encode())
-        digest.update(weight.detach().float().cpu().numpy().tobytes())
+        digest.update(weight.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
     return f"higgs-audio-v2-tokenizer:{digest.hexdigest()[:16]}"
