@@ -547,5 +547,5 @@ SCORES: tuple[Score, ...] = (
 
 
 def find(name: str) -> Tag | None:
-    """The tag that `name` belongs to, or None. A name of its own goes before a family."""
+    """The tag that `name` belongs to, the most literal one where several fit, or None."""
     return min((tag for tag in ALL if tag.pattern.match(name)), key=lambda tag: tag.template.count("{"), default=None)
