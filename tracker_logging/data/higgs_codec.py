@@ -70,7 +70,7 @@ class HiggsCodec:
 
 
 def _identity(model: Any) -> str:
-    digest = hashlib.sha256(f"{model.config.sample_rate} {model.config.target_bandwidths}".encode())
+    digest = hashlib.sha256(f"{model.config.sample_rate} {model.config.num_quantizers}".encode())
     for name, weight in sorted(model.state_dict().items()):
         digest.update(name.encode())
         digest.update(weight.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
