@@ -14,7 +14,7 @@ Between logged steps each handler costs one comparison. Callbacks that share a `
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -38,11 +38,21 @@ class StepContext:
     voices_due: bool
 
 
+@dataclass(frozen=True)
+class Later:
+    """Events that take time to make, such as decoded clips.
+
+    `make` runs on the session's worker thread, so it may only touch values that no longer change.
+    """
+
+    make: Callable[[], Iterable[Event]]
+
+
 class StrategicCallback(TrainerCallback):
     """Base of the four callbacks. All methods to override run on the training thread and may raise: it is contained."""
 
     name: ClassVar[str]
-    needs: ClassVar[frozenset[str]] = frozenset()
+    needs: frozenset[str] = frozenset()
 
     def __init__(self, session: LoggingSession) -> None:
         self.session = session
@@ -51,7 +61,7 @@ class StrategicCallback(TrainerCallback):
     def prepare(self) -> None:
         """Once before the first step, on all ranks. What it raises stops the start of training."""
 
-    def observe(self, snapshot: StepSnapshot) -> Iterable[Event]:
+    def observe(self, snapshot: StepSnapshot) -> Iterable[Event | Later]:
         """Events of a logged step. Rank 0 only."""
         return ()
 

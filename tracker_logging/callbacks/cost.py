@@ -1,52 +1,82 @@
 """What logging costs the training thread, measured while it runs.
 
-with cost.part("attention"):
+with cost.part("attach", strand="capture"):
     ...
-cost.report()     # {"attention": 3.1, …} ms since the last report, and the share of wall time in %
+cost.since_last_report()      # milliseconds by part, and the share of wall time
 """
 
 from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class CostReport:
-    """`parts_ms`: milliseconds on the training thread by part; `overhead_pct`: their sum over wall time, in percent."""
+class Spent:
+    """Seconds of our own work on the training thread within `wall_s` seconds, by part and by strand."""
 
-    parts_ms: dict[str, float]
-    overhead_pct: float
+    parts_s: Mapping[str, float]
+    strands_s: Mapping[str, float]
+    wall_s: float
+
+    @property
+    def pct(self) -> float:
+        """Share of wall time in percent."""
+        return 100.0 * sum(self.parts_s.values()) / self.wall_s
+
+
+class Window:
+    """A stretch of time over which cost is added up."""
+
+    def __init__(self) -> None:
+        self._parts: defaultdict[str, float] = defaultdict(float)
+        self._strands: defaultdict[str, float] = defaultdict(float)
+        self._since = time.perf_counter()
+
+    def add(self, part: str, strand: str, seconds: float) -> None:
+        self._parts[part] += seconds
+        self._strands[strand] += seconds
+
+    def spent(self) -> Spent:
+        wall_s = max(time.perf_counter() - self._since, 1e-9)
+        return Spent(parts_s=dict(self._parts), strands_s=dict(self._strands), wall_s=wall_s)
 
 
 class CostMeter:
-    """Adds up wall time of our own work on the training thread between two reports."""
+    """Three windows side by side: since the last report, since the last thinning decision, and the whole run."""
 
     def __init__(self) -> None:
-        self._spent_s: defaultdict[str, float] = defaultdict(float)
-        self._depth = 0
-        self._since = time.perf_counter()
+        self._inside = False
+        self.start()
+
+    def start(self) -> None:
+        """Training begins now."""
+        self._report, self._cycle, self.run = Window(), Window(), Window()
 
     @contextmanager
-    def part(self, name: str) -> Iterator[None]:
+    def part(self, name: str, *, strand: str) -> Iterator[None]:
         """Charge the body to `name`. A part inside a part is charged to the outer one only."""
-        start, self._depth = time.perf_counter(), self._depth + 1
+        if self._inside:
+            yield
+            return
+        self._inside, start = True, time.perf_counter()
         try:
             yield
         finally:
-            self._depth -= 1
-            if self._depth == 0:
-                self._spent_s[name] += time.perf_counter() - start
+            self._inside = False
+            seconds = time.perf_counter() - start
+            for window in (self._report, self._cycle, self.run):
+                window.add(name, strand, seconds)
 
-    def report(self) -> CostReport:
-        """What was spent since the last report; starts a new window."""
-        now = time.perf_counter()
-        wall_s = max(now - self._since, 1e-9)
-        parts_ms = {name: 1e3 * spent for name, spent in self._spent_s.items()}
-        report = CostReport(parts_ms=parts_ms, overhead_pct=100.0 * sum(self._spent_s.values()) / wall_s)
-        self._spent_s.clear()
-        self._since = now
-        return report
+    def since_last_report(self) -> Spent:
+        """What was spent since this was asked last."""
+        spent, self._report = self._report.spent(), Window()
+        return spent
+
+    def since_last_cycle(self) -> Spent:
+        """The same, for thinning decisions."""
+        spent, self._cycle = self._cycle.spent(), Window()
+        return spent

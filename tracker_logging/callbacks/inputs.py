@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 import torch
 
 from tracker_logging import tags
-from tracker_logging.callbacks.base import StrategicCallback
+from tracker_logging.callbacks.base import Later, StrategicCallback
 from tracker_logging.callbacks.readable import readable_tokens
 from tracker_logging.events import Audio, Cell, Clip, Event, Scalars, Table
 from tracker_logging.models import AudioCodec, BatchView, ModelAdapter, Role, Segment
@@ -27,7 +27,7 @@ class InputLoggerCallback(StrategicCallback):
     name = "inputs"
     needs = frozenset({"inputs"})
 
-    def observe(self, snapshot: StepSnapshot) -> Iterable[Event]:
+    def observe(self, snapshot: StepSnapshot) -> Iterable[Event | Later]:
         step, view = snapshot.step, snapshot.batch
         audit = audit_batch(view, self.session.adapter)
         yield Scalars(step=step, values=self._scalars(snapshot, audit))
@@ -54,10 +54,9 @@ class InputLoggerCallback(StrategicCallback):
                 columns=("sample", "what", "cure"),
                 rows=tuple((v.sample, v.what, v.cure) for v in audit.violations),
             )
-        if self.session.codec is not None:
-            clips = heard_clips(view, self.session.adapter, self.session.codec)
-            if clips:
-                yield Audio(step=step, tag=tags.INPUT_AUDIO(), clips=clips)
+        adapter, codec = self.session.adapter, self.session.codec
+        if codec is not None:
+            yield Later(lambda: input_audio(step, view, adapter, codec))
 
     def _scalars(self, snapshot: StepSnapshot, audit: BatchAudit) -> dict[str, float]:
         values = {
@@ -98,6 +97,12 @@ class InputLoggerCallback(StrategicCallback):
         codec = self.session.codec
         seconds = None if codec is None else round(segment.frames / codec.frame_rate, 3)
         return segment.sample, segment.role.name.lower(), segment.start, segment.stop, segment.frames, seconds
+
+
+def input_audio(step: int, view: BatchView, adapter: ModelAdapter, codec: AudioCodec) -> Iterator[Event]:
+    """The clips that the first sample of a batch holds, if it holds any."""
+    if clips := heard_clips(view, adapter, codec):
+        yield Audio(step=step, tag=tags.INPUT_AUDIO(), clips=clips)
 
 
 def heard_clips(view: BatchView, adapter: ModelAdapter, codec: AudioCodec) -> Mapping[str, Clip]:

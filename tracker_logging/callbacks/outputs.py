@@ -5,13 +5,13 @@ Trainer(..., callbacks=[OutputLoggerCallback(session)])
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
 
 from tracker_logging import tags
-from tracker_logging.callbacks.base import StrategicCallback
+from tracker_logging.callbacks.base import Later, StrategicCallback
 from tracker_logging.callbacks.readable import readable_tokens
 from tracker_logging.events import Audio, Cell, Clip, Event, Heatmap, Image, Scalars, Table
 from tracker_logging.metrics.tokens import TokenStatistics
@@ -37,7 +37,7 @@ class OutputLoggerCallback(StrategicCallback):
     name = "outputs"
     needs = frozenset({"tokens"})
 
-    def observe(self, snapshot: StepSnapshot) -> Iterable[Event]:
+    def observe(self, snapshot: StepSnapshot) -> Iterable[Event | Later]:
         step = snapshot.step
         values = _scalars(snapshot)
         if values:
@@ -55,10 +55,9 @@ class OutputLoggerCallback(StrategicCallback):
         accuracy = accuracy_map(sample)
         if accuracy is not None:
             yield Image(step=step, tag=tags.ACCURACY_MAP(), picture=accuracy, caption="the first target of the batch")
-        if self.session.codec is not None:
-            clips = teacher_forced_clips(sample, self.session.adapter, self.session.codec)
-            if clips:
-                yield Audio(step=step, tag=tags.TEACHER_FORCED_AUDIO(), clips=clips)
+        adapter, codec = self.session.adapter, self.session.codec
+        if codec is not None:
+            yield Later(lambda: teacher_forced_audio(step, sample, adapter, codec))
 
     def observe_evaluation(self, snapshot: EvaluationSnapshot) -> Iterable[Event]:
         tokens = snapshot.tokens
@@ -147,6 +146,12 @@ def accuracy_map(sample: SampleOutputs) -> Heatmap | None:
         low=0.0,
         high=1.0,
     )
+
+
+def teacher_forced_audio(step: int, sample: SampleOutputs, adapter: ModelAdapter, codec: AudioCodec) -> Iterator[Event]:
+    """The clips of the target, if there is one."""
+    if clips := teacher_forced_clips(sample, adapter, codec):
+        yield Audio(step=step, tag=tags.TEACHER_FORCED_AUDIO(), clips=clips)
 
 
 def teacher_forced_clips(sample: SampleOutputs, adapter: ModelAdapter, codec: AudioCodec) -> Mapping[str, Clip]:

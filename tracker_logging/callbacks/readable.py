@@ -34,10 +34,10 @@ def readable_tokens(token_ids: Iterable[int], tokenizer: Any) -> str:
             flush()
             parts.append(f"{_decode([token_id], tokenizer)}×{count}")
     flush()
-    return "".join(parts)
+    return ("" if tokenizer else " ").join(parts)
 
 
 def _decode(token_ids: list[int], tokenizer: Any) -> str:
     if tokenizer is None:
-        return " ".join(str(token_id) for token_id in token_ids) + " "
+        return " ".join(str(token_id) for token_id in token_ids)
     return str(tokenizer.decode(token_ids, skip_special_tokens=False, clean_up_tokenization_spaces=False))

@@ -19,7 +19,7 @@ import torch
 from transformers import TrainerState, TrainingArguments
 
 from tracker_logging import tags
-from tracker_logging.callbacks.base import StepContext, StrategicCallback
+from tracker_logging.callbacks.base import Later, StepContext, StrategicCallback
 from tracker_logging.callbacks.cadence import STRANDS, Cadence
 from tracker_logging.callbacks.cost import CostMeter
 from tracker_logging.callbacks.fence import Fence
@@ -31,10 +31,12 @@ from tracker_logging.probes.isolation import isolated
 from tracker_logging.probes.reduce import sum_over_ranks
 from tracker_logging.trackers.base import Tracker
 from tracker_logging.trackers.null import NullTracker
+from tracker_logging.voices.worker import ScoringThread
 
 logger = logging.getLogger("tracker_logging")
 
 FLUSH_TIMEOUT_S = 30.0
+JOBS_WAITING = 32
 
 
 class LoggingSession:
@@ -63,6 +65,7 @@ class LoggingSession:
         self.tracker: Tracker = NullTracker()
         self.fence = Fence()
         self.cost = CostMeter()
+        self.worker = ScoringThread(depth=JOBS_WAITING)
         self.rank = 0
         self.world_size = 1
         self.next_due = -1
@@ -74,6 +77,7 @@ class LoggingSession:
         self._capture: StepCapture | None = None
         self._evaluation: EvaluationCapture | None = None
         self._begun = False
+        self._compiled = False
         self._update_pending = False
         self._last_done = -1
         self._last_voices = -1
@@ -100,10 +104,11 @@ class LoggingSession:
         if self.rank == 0:
             given = self._tracker_or_opener
             self.tracker = given if isinstance(given, Tracker) else given(args, state)
-            atexit.register(self.tracker.close)
+            self._close_at_exit()
         needs = frozenset().union(*(callback.needs for callback in self._callbacks))
         special_ids = getattr(self.tokenizer, "all_special_ids", ())
-        self._capture = StepCapture(adapter=self.adapter, needs=needs, special_ids=special_ids)
+        self._compiled = bool(args.torch_compile)
+        self._capture = StepCapture(adapter=self.adapter, needs=needs, special_ids=special_ids, compiled=self._compiled)
         self.next_due = self.cadence.due_after(state.global_step)
         self.cost.start()
 
@@ -157,7 +162,8 @@ class LoggingSession:
 
     def evaluation_begins(self, model: Any) -> None:
         """Watch the forwards of the evaluation that follows this step."""
-        if self._evaluation is None and any("tokens" in callback.needs for callback in self._callbacks):
+        wanted = any("tokens" in callback.needs for callback in self._callbacks)
+        if self._evaluation is None and wanted and not self._compiled:
             with self.fence.guard("evaluation"):
                 evaluation = EvaluationCapture(adapter=self.adapter)
                 evaluation.attach(model)
@@ -170,6 +176,8 @@ class LoggingSession:
         if evaluation is not None:
             with self.cost.part("evaluation", strand="evaluation"), self.fence.guard("evaluation"):
                 snapshot = evaluation.snapshot(state.global_step)
+            for part, error in evaluation.errors:
+                self.fence.failed(part, error)
         if snapshot is not None:
             self._emit_all(lambda callback: callback.observe_evaluation(snapshot))
         self.flush()
@@ -182,20 +190,38 @@ class LoggingSession:
         for callback in self._callbacks:
             with self.fence.guard(callback.name):
                 callback.finish()
+        self.worker.close(timeout_s=FLUSH_TIMEOUT_S)
         if self.rank == 0 and self.fence.errors:
             logger.warning("Logging met %d errors in this run; each was reported when it came.", self.fence.errors)
         self.flush()
+        if self.rank == 0:
+            self._close_at_exit()
 
     def emit(self, event: Event) -> None:
         """Send an event from rank 0; ignored elsewhere. Any thread."""
         if self.rank == 0:
             self.tracker.emit(event)
 
+    def defer(self, later: Later) -> None:
+        """Have events made on the worker thread. Raises `RuntimeError` when it is too far behind."""
+
+        def job() -> None:
+            for event in later.make():
+                self.emit(event)
+
+        if not self.worker.submit(job):
+            raise RuntimeError("the worker thread is too far behind, so this clip is left out; log less often")
+
     def flush(self) -> None:
         """Make what was emitted readable, within a deadline."""
         if self.rank == 0:
             with self.cost.part("flush", strand="flush"), self.fence.guard("flush"):
                 self.tracker.flush(timeout_s=FLUSH_TIMEOUT_S)
+
+    def _close_at_exit(self) -> None:
+        """Close before what was registered earlier: W&B ends its service at exit, and a later close would find none."""
+        atexit.unregister(self.tracker.close)
+        atexit.register(self.tracker.close)
 
     def _observe(self, step: int) -> None:
         if self._capture is None:
@@ -220,14 +246,16 @@ class LoggingSession:
                     for event in callback.after_step(context):
                         self.emit(event)
 
-    def _emit_all(self, events_of: Callable[[StrategicCallback], Iterable[Event]]) -> None:
+    def _emit_all(self, events_of: Callable[[StrategicCallback], Iterable[Event | Later]]) -> None:
         if self.rank != 0:
             return
         for callback in self._callbacks:
             if self.fence.open(callback.name):
                 with self.cost.part(callback.name, strand="capture"), self.fence.guard(callback.name):
                     for event in events_of(callback):
-                        self.emit(event)
+                        self.defer(event) if isinstance(event, Later) else self.emit(event)
+        for error in self.worker.take_errors():
+            self.fence.failed("worker", error)
 
     def _report_cost(self, step: int) -> None:
         spent = self.cost.since_last_report()

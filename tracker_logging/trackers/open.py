@@ -5,15 +5,18 @@
 Guarantees
 - A wrong name, a missing package and a directory that cannot be written are refused here, before training, with the
   cure in the message. What fails later never reaches training (`GuardedTracker`).
+- Texts and settings go through the same `privacy` and `plain_text` for every backend, unless `log_paths`.
 - Each backend is opened on its own thread at the first event: a server that is slow or down does not delay training.
 """
 
 from __future__ import annotations
 
 import importlib.util
+import os
+import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tracker_logging.trackers.background import QUEUE_MB, BackgroundTracker
@@ -21,6 +24,7 @@ from tracker_logging.trackers.base import Tracker
 from tracker_logging.trackers.fan_out import FanOutTracker
 from tracker_logging.trackers.guarded import GuardedTracker
 from tracker_logging.trackers.null import NullTracker
+from tracker_logging.trackers.privacy import Change, ScrubbedTracker, Scrubber, private_and_plain
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,8 +42,9 @@ class RunInfo:
     purge_step: int | None = None
 
 
-_PACKAGES = {"tensorboard": "tensorboard", "wandb": "wandb"}
+_PACKAGES = {"tensorboard": "tensorboard", "wandb": "wandb", "jsonl": None, "trackio": "trackio"}
 BACKENDS = tuple(_PACKAGES)
+_VOICES = "voices"  # the voices as plain files stand beside every backend
 
 
 def check_backends(names: Sequence[str]) -> None:
@@ -52,35 +57,94 @@ def check_backends(names: Sequence[str]) -> None:
             raise ValueError(f"report_to: {name} needs a package that is not installed. Cure: pip install {package}")
 
 
-def open_tracker(backends: Sequence[str], *, directory: Path, run: RunInfo, queue_mb: float = QUEUE_MB) -> Tracker:
+def open_tracker(
+    backends: Sequence[str], *, directory: Path, run: RunInfo, queue_mb: float = QUEUE_MB, log_paths: bool = False
+) -> Tracker:
     """The tracker of a run that writes to `directory`; one that does nothing where `backends` is empty.
 
-    Raises ValueError as `check_backends` does, and where `directory` cannot be written.
+    `log_paths`: let absolute paths, host and user names through. Raises ValueError as `check_backends` does, and where
+    `directory` cannot be written. Where W&B has no key and there is a terminal, W&B asks for one here, once.
     """
     check_backends(backends)
     if not backends:
         return NullTracker()
     _check_writable(directory)
-    trackers = [_behind_thread(name, _opener(name, directory, run), queue_mb) for name in dict.fromkeys(backends)]
-    return trackers[0] if len(trackers) == 1 else FanOutTracker(trackers)
+    if "wandb" in backends:
+        _ask_for_key()
+    scrubber = None if log_paths else Scrubber.of_this_machine()
+    if scrubber is not None:
+        run = replace(run, config=scrubber.config(run.config))
+    change = private_and_plain(scrubber)
+    trackers = [
+        BackgroundTracker(
+            GuardedTracker(_opener(name, directory, run, change), name=name), name=name, queue_mb=queue_mb
+        )
+        for name in (*dict.fromkeys(backends), _VOICES)
+    ]
+    return FanOutTracker(trackers)
 
 
-def _behind_thread(name: str, open_backend: Callable[[], Tracker], queue_mb: float) -> Tracker:
-    return BackgroundTracker(GuardedTracker(open_backend, name=name), name=name, queue_mb=queue_mb)
+def _opener(name: str, directory: Path, run: RunInfo, change: Change) -> Callable[[], Tracker]:
+    def open_backend() -> Tracker:
+        return ScrubbedTracker(_OPEN[name](directory, run), change=change)
+
+    return open_backend
 
 
-def _opener(name: str, directory: Path, run: RunInfo) -> Callable[[], Tracker]:
-    def tensorboard() -> Tracker:
-        from tracker_logging.trackers.tensorboard import TensorBoardTracker
+def _tensorboard(directory: Path, run: RunInfo) -> Tracker:
+    from tracker_logging.trackers.tensorboard import TensorBoardTracker
 
-        return TensorBoardTracker(directory, purge_step=run.purge_step)
+    return TensorBoardTracker(directory, purge_step=run.purge_step, name=run.name, config=run.config)
 
-    def wandb() -> Tracker:
-        from tracker_logging.trackers.wandb import WandbTracker
 
-        return WandbTracker(directory, project=run.project, name=run.name, config=run.config, run_id=run.run_id)
+def _wandb(directory: Path, run: RunInfo) -> Tracker:
+    from tracker_logging.trackers.wandb import WandbTracker
+    from tracker_logging.trackers.wandb_record import latest_run_id, written_steps
 
-    return {"tensorboard": tensorboard, "wandb": wandb}[name]
+    run_id = run.run_id or (latest_run_id(directory) if run.purge_step is not None else None)
+    written = written_steps(directory, run_id=run_id) if run_id else {}
+    return WandbTracker(
+        directory, project=run.project, name=run.name, config=run.config, run_id=run_id, written=written
+    )
+
+
+def _jsonl(directory: Path, run: RunInfo) -> Tracker:
+    from tracker_logging.trackers.jsonl import JsonLinesTracker
+
+    return JsonLinesTracker(directory, name=run.name, project=run.project, config=run.config, purge_step=run.purge_step)
+
+
+def _trackio(directory: Path, run: RunInfo) -> Tracker:
+    from tracker_logging.trackers.trackio import TrackioTracker
+
+    return TrackioTracker(
+        directory, project=run.project, name=run.name, config=run.config, resume=run.purge_step is not None
+    )
+
+
+def _voices(directory: Path, run: RunInfo) -> Tracker:
+    from tracker_logging.trackers.voice_folder import VoiceFolderTracker
+
+    return VoiceFolderTracker(directory)
+
+
+_OPEN: dict[str, Callable[[Path, RunInfo], Tracker]] = {
+    "tensorboard": _tensorboard,
+    "wandb": _wandb,
+    "jsonl": _jsonl,
+    "trackio": _trackio,
+    _VOICES: _voices,
+}
+
+
+def _ask_for_key() -> None:
+    """Let W&B ask for a key before training rather than during it; not without a terminal, and not if told a mode."""
+    import wandb
+
+    from tracker_logging.trackers.wandb import has_key
+
+    if wandb.run is None and not os.environ.get("WANDB_MODE") and not has_key() and sys.stdin.isatty():
+        wandb.login()
 
 
 def _check_writable(directory: Path) -> None:

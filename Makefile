@@ -1,0 +1,23 @@
+PYTHON ?= python3.11
+BIN := .venv/bin
+OUT ?= outputs/demo
+
+.PHONY: demo test lint setup
+
+setup: .venv/.ready
+
+# torch is installed first and pinned: a bare `torch` would bring gigabytes of CUDA to a machine without a GPU.
+.venv/.ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch==2.13.0
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[wandb,voice,peft,dev]"
+	touch $@
+
+demo: setup
+	$(BIN)/python train_v2_ddp.py --demo --enable_strategic_logging --report_to both --output_dir $(OUT)
+
+test: setup
+	$(BIN)/python -m pytest
+
+lint: setup
+	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports

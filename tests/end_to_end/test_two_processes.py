@@ -1,0 +1,33 @@
+"""`torchrun` with two processes: one TensorBoard run, one W&B run, numbers of both ranks."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.slow
+def test_two_processes_write_one_run(tmp_path: Path, demo: Path) -> None:
+    shutil.copytree(demo, tmp_path / "demo")
+    command = [
+        sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2",
+        str(ROOT / "train_v2_ddp.py"), "--demo", "--output_dir", str(tmp_path), "--max_steps", "4",
+        "--per_device_train_batch_size", "2", "--eval_steps", "4", "--save_steps", "4", "--logging_steps", "1",
+        "--enable_strategic_logging", "--strategic_logging_steps", "2", "--voice_steps", "4", "--report_to", "both",
+    ]  # fmt: skip
+    environment = os.environ | {"WANDB_MODE": "offline", "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=500)
+    assert done.returncode == 0, done.stderr[-3000:]
+
+    assert len(list(tmp_path.rglob("events.out.tfevents.*"))) == 1
+    assert len(list(tmp_path.rglob("run-*.wandb"))) == 1
+    events = EventAccumulator(str(next(tmp_path.rglob("events.out.tfevents.*")).parent))
+    events.Reload()
+    steps = [event.step for event in events.Tensors("outputs/nll/mean")]
+    assert steps == [1, 2, 4]

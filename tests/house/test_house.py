@@ -1,0 +1,47 @@
+"""The house keeps its shape: imports go one way, files stay small, the front door stays light."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from importlinter.cli import lint_imports
+
+ROOT = Path(__file__).parents[2]
+FOLDERS = ("tracker_logging", "tests", "benchmarks", "dashboards", "examples")
+SOURCES = sorted([ROOT / "train_v2_ddp.py", *(path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py"))])
+
+
+def test_imports_follow_the_arrows_of_the_design(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    assert lint_imports(no_cache=True) == 0
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_no_file_is_over_300_lines(path: Path) -> None:
+    assert len(path.read_text().splitlines()) <= 300
+
+
+def test_importing_the_package_brings_in_no_backend_and_no_plotting() -> None:
+    heavy = ["wandb", "tensorboard", "librosa", "matplotlib", "torch", "transformers"]
+    code = f"import sys, tracker_logging; print([name for name in {heavy!r} if name in sys.modules])"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"
+
+
+def test_importing_the_callbacks_brings_in_no_backend_and_no_plotting() -> None:
+    heavy = ["wandb", "tensorboard", "librosa", "matplotlib", "soundfile", "pyworld"]
+    code = (
+        f"import sys, transformers; before = set(sys.modules); from tracker_logging import strategic_callbacks;"
+        f"print([name for name in {heavy!r} if name in sys.modules and name not in before])"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"
+
+
+def test_every_tag_is_found_by_its_own_name() -> None:
+    from tracker_logging import tags
+
+    for tag in tags.ALL:
+        fields = {part.split("}")[0]: 7 for part in tag.template.split("{")[1:]}
+        assert tags.find(tag(**fields)) is tag

@@ -1,0 +1,43 @@
+"""The Trainer's own numbers (loss, learning rate, gradient norm, evaluation) in the same run as ours.
+
+The Trainer's TensorBoard reporter closes its file before `on_train_end` and opens a second one for a later
+`evaluate()`; one writer for both keeps one file per run. Where the Trainer reports to one of our backends itself
+(`TrainingArguments.report_to`), this callback is silent: each number is written once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from transformers import TrainerControl, TrainerState, TrainingArguments
+
+from tracker_logging.callbacks.base import StrategicCallback
+from tracker_logging.callbacks.session import LoggingSession
+from tracker_logging.events import Scalars
+
+
+class TrainerLogsCallback(StrategicCallback):
+    """Forwards `on_log`. Keys are those of the Trainer's own reporters: `train/loss`, `eval/loss`, …"""
+
+    name = "trainer_logs"
+
+    def __init__(self, session: LoggingSession, *, backends: frozenset[str]) -> None:
+        super().__init__(session)
+        self._backends = backends
+
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: Mapping[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        from transformers.integrations import rewrite_logs
+
+        if self._backends & set(args.report_to):
+            return
+        with self.session.fence.guard(self.name):
+            numbers = {key: float(value) for key, value in (logs or {}).items() if isinstance(value, int | float)}
+            self.session.emit(Scalars(step=state.global_step, values=rewrite_logs(numbers)))

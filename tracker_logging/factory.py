@@ -1,0 +1,93 @@
+"""The one place that puts callbacks and trackers together.
+
+    trainer = Trainer(..., callbacks=strategic_callbacks(processor=processor, report_to=["tensorboard"], every=100))
+
+Where things go: run `run_name` in `logging_dir` (default: the Trainer's `output_dir/runs`), or in the directory that
+`TENSORBOARD_LOGGING_DIR` names, which the Trainer's own reporter uses too. The Trainer's numbers (loss, learning rate,
+evaluation) are written by us, unless the Trainer itself reports to one of the same backends.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from transformers import TrainerCallback, TrainerState, TrainingArguments
+
+from tracker_logging.callbacks.attention import SharedAttentionLoggerCallback
+from tracker_logging.callbacks.inputs import InputLoggerCallback
+from tracker_logging.callbacks.outputs import OutputLoggerCallback
+from tracker_logging.callbacks.session import LoggingSession
+from tracker_logging.callbacks.trainer_logs import TrainerLogsCallback
+from tracker_logging.callbacks.zero_shot import ZeroShotVerificationLoggerCallback
+from tracker_logging.data.sample import VoiceSample
+from tracker_logging.models import ModelAdapter
+from tracker_logging.trackers.base import Tracker
+from tracker_logging.trackers.open import RunInfo, check_backends, open_tracker
+
+LOGGERS = ("inputs", "outputs", "attention", "zero_shot")
+
+
+def strategic_callbacks(
+    *,
+    processor: Any = None,
+    report_to: Sequence[str] = ("tensorboard",),
+    every: int = 100,
+    loggers: Sequence[str] = LOGGERS,
+    voice_steps: int | None = None,
+    voice_samples: Sequence[VoiceSample] = (),
+    budget_pct: float = 2.0,
+    adapter: ModelAdapter | None = None,
+    logging_dir: Path | str | None = None,
+    run_name: str = "run",
+    project: str = "voice-cloning",
+    config: Mapping[str, object] | None = None,
+) -> list[TrainerCallback]:
+    """Callbacks for `Trainer(callbacks=…)` that share one capture and one tracker.
+
+    `report_to`: any of `tensorboard`, `wandb`, `jsonl`. `loggers`: any of `inputs`, `outputs`, `attention`,
+    `zero_shot`; with none of them only the Trainer's own numbers are written. `voice_samples`: the evaluation samples
+    from which the fixed voice prompts are chosen; without them no voice speaks. `budget_pct`: the share of wall time
+    above which looking is thinned, the costliest part first.
+    Raises `ValueError` for an unknown name and for a backend that is not installed, with the cure.
+    """
+    unknown = [name for name in loggers if name not in LOGGERS]
+    if unknown:
+        raise ValueError(f"loggers: {', '.join(unknown)} unknown. Choose of {', '.join(LOGGERS)}.")
+    check_backends(report_to)
+
+    def open_run(args: TrainingArguments, state: TrainerState) -> Tracker:
+        run = RunInfo(
+            name=run_name,
+            project=project,
+            config=dict(config or {}),
+            run_id=None,
+            purge_step=state.global_step + 1 if state.global_step else None,
+        )
+        return open_tracker(report_to, directory=_run_directory(args, logging_dir, run_name), run=run)
+
+    session = LoggingSession(
+        tracker=open_run,
+        processor=processor,
+        every=every,
+        voice_steps=voice_steps,
+        budget_pct=budget_pct,
+        adapter=adapter,
+    )
+    makers = {
+        "inputs": InputLoggerCallback,
+        "outputs": OutputLoggerCallback,
+        "attention": SharedAttentionLoggerCallback,
+        "zero_shot": lambda session: ZeroShotVerificationLoggerCallback(session, samples=voice_samples),
+    }
+    callbacks: list[TrainerCallback] = [makers[name](session) for name in LOGGERS if name in loggers]
+    return [*callbacks, TrainerLogsCallback(session, backends=frozenset(report_to))]
+
+
+def _run_directory(args: TrainingArguments, logging_dir: Path | str | None, run_name: str) -> Path:
+    shared = os.environ.get("TENSORBOARD_LOGGING_DIR")
+    if shared and logging_dir is None:
+        return Path(shared)
+    return Path(logging_dir or Path(args.output_dir) / "runs") / run_name

@@ -1,0 +1,290 @@
+"""Fine-tune Higgs Audio v2 for zero-shot voice cloning, and see and hear what it learns.
+
+    python train_v2_ddp.py --demo --enable_strategic_logging
+    torchrun --nproc_per_node 2 train_v2_ddp.py --model_path … --audio_tokenizer_path … --train_data_file train.json \\
+        --enable_strategic_logging --strategic_logging_steps 100
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import random
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from tracker_logging.data.sample import DataError, VoiceSample
+
+logger = logging.getLogger("train_v2_ddp")
+
+LORA_TARGETS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+LOGGERS = ("inputs", "outputs", "attention", "zero_shot")
+TEXT_PARTS = ("embed_tokens.", ".self_attn.", ".mlp.", ".input_layernorm.", ".post_attention_layernorm.")
+
+
+class UsageError(ValueError):
+    """Arguments that cannot be used. The message says what to change."""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    data = parser.add_argument_group("model and data")
+    data.add_argument("--demo", action="store_true", help="a small model, its codec and the embedded demo voices")
+    data.add_argument("--model_path", help="directory or hub name of a Higgs Audio v2 checkpoint")
+    data.add_argument("--audio_tokenizer_path", help="directory or hub name of its audio codec")
+    data.add_argument("--train_data_file", type=Path, help="ChatML JSON")
+    data.add_argument("--eval_data_file", type=Path, help="ChatML JSON; default: split off the training data")
+    data.add_argument("--validation_split", type=float, default=0.005, help="share of the training data")
+    data.add_argument("--code_cache", type=Path, help="keeps codes of clips; default: OUTPUT_DIR/codes")
+    data.add_argument("--skip_bad_samples", action="store_true", help="skip and count samples that cannot be read")
+    data.add_argument("--use_text_head", action="store_true", help="also train the text that surrounds the target")
+    data.add_argument("--output_dir", type=Path, default=Path("outputs"))
+
+    train = parser.add_argument_group("training")
+    train.add_argument("--num_train_epochs", type=float, default=3)
+    train.add_argument("--max_steps", type=int, default=-1)
+    train.add_argument("--per_device_train_batch_size", type=int, default=4)
+    train.add_argument("--per_device_eval_batch_size", type=int, default=1)
+    train.add_argument("--gradient_accumulation_steps", type=int, default=1)
+    train.add_argument("--learning_rate", type=float, default=5e-5)
+    train.add_argument("--lr_scheduler_type", default="linear")
+    train.add_argument("--warmup_steps", type=int, default=100)
+    train.add_argument("--logging_steps", type=int, default=10)
+    train.add_argument("--save_steps", type=int, default=500)
+    train.add_argument("--eval_steps", type=int, default=500)
+    train.add_argument("--disable_eval", "--disable_evaluation", action="store_true")
+    train.add_argument("--seed", type=int, default=42)
+    train.add_argument("--bf16", action="store_true")
+    train.add_argument("--gradient_checkpointing", action="store_true")
+    train.add_argument("--resume_from_checkpoint", type=Path, help="a checkpoint-N directory")
+    train.add_argument("--use_lora", action="store_true")
+    train.add_argument("--lora_rank", type=int, default=16)
+    train.add_argument("--lora_alpha", type=int, default=32)
+    train.add_argument("--lora_dropout", type=float, default=0.1)
+    train.add_argument("--freeze_llm", action="store_true", help="train the audio parts only")
+    train.add_argument("--freeze_audio_tower", action="store_true")
+    train.add_argument("--freeze_audio_encoder_proj", action="store_true")
+
+    report = parser.add_argument_group("logging")
+    report.add_argument("--report_to", choices=("tensorboard", "wandb", "both", "none"), default="tensorboard")
+    report.add_argument("--logging_dir", type=Path, help="holds the runs; default: OUTPUT_DIR/runs")
+    report.add_argument("--run_name", default="run")
+    report.add_argument("--enable_strategic_logging", action="store_true")
+    report.add_argument("--strategic_logging_steps", type=int, default=100, metavar="N")
+    report.add_argument("--strategic_loggers", default=",".join(LOGGERS), help="comma-separated; default: all")
+    report.add_argument("--voice_steps", type=int, help="default: five times --strategic_logging_steps")
+    report.add_argument("--logging_budget_pct", type=float, default=2.0, help="share of the time logging may take")
+    return parser
+
+
+def check_arguments(args: argparse.Namespace) -> None:
+    """Refuse what cannot work, before anything is loaded. Raises `UsageError` with the cure."""
+    if args.demo and (args.model_path or args.train_data_file or args.audio_tokenizer_path):
+        raise UsageError("--demo brings its own model, codec and data: drop --model_path, --audio_tokenizer_path "
+                         "and --train_data_file, or drop --demo.")  # fmt: skip
+    if not args.demo:
+        for flag in ("model_path", "audio_tokenizer_path", "train_data_file"):
+            if not getattr(args, flag):
+                raise UsageError(f"--{flag} is missing. Give it, or try --demo, which needs none.")
+    for flag, part in {"freeze_audio_tower": "audio tower", "freeze_audio_encoder_proj": "audio projection"}.items():
+        if getattr(args, flag):
+            raise UsageError(f"--{flag}: the transformers-native Higgs Audio v2 has no {part} (audio enters as codes). "
+                             "Drop the flag.")  # fmt: skip
+    if args.use_lora and args.freeze_llm:
+        raise UsageError("--use_lora freezes everything but its adapters, so --freeze_llm has no meaning: drop one.")
+    if args.disable_eval and args.eval_data_file:
+        raise UsageError("--disable_eval contradicts --eval_data_file: drop one of them.")
+    if not args.disable_eval and not args.eval_data_file and not 0 < args.validation_split < 1 and not args.demo:
+        raise UsageError(f"--validation_split {args.validation_split} must lie between 0 and 1, or use --disable_eval.")
+    unknown = set(args.strategic_loggers.split(",")) - set(LOGGERS)
+    if unknown:
+        raise UsageError(f"--strategic_loggers {', '.join(sorted(unknown))}: unknown. Choose of {', '.join(LOGGERS)}.")
+    if args.voice_steps is not None and not args.enable_strategic_logging:
+        raise UsageError("--voice_steps needs --enable_strategic_logging.")
+    for flag in ("strategic_logging_steps", "voice_steps", "logging_steps", "save_steps", "eval_steps"):
+        if (steps := getattr(args, flag)) is not None and steps < 1:
+            raise UsageError(f"--{flag} {steps}: must be 1 or more.")
+    if args.resume_from_checkpoint and not (args.resume_from_checkpoint / "trainer_state.json").is_file():
+        raise UsageError(f"--resume_from_checkpoint {args.resume_from_checkpoint}: no checkpoint there "
+                         "(a directory checkpoint-N with trainer_state.json).")  # fmt: skip
+    if args.model_path and Path(args.model_path).is_dir():
+        check_model_directory(Path(args.model_path))
+
+
+def check_model_directory(directory: Path) -> None:
+    """Raises `UsageError` unless `directory` holds a transformers-native Higgs Audio v2."""
+    config_file = directory / "config.json"
+    if not config_file.is_file():
+        raise UsageError(f"--model_path {directory}: no config.json there. Name the directory of the checkpoint.")
+    found = json.loads(config_file.read_text()).get("model_type")
+    if found != "higgs_audio_v2":
+        raise UsageError(f"--model_path {directory}: a model of type {found!r}, not 'higgs_audio_v2'. "
+                         "Use a transformers-native Higgs Audio v2 checkpoint.")  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Material:
+    """Everything that training needs."""
+
+    model: Any
+    processor: Any
+    train: list[VoiceSample]
+    evaluation: list[VoiceSample]
+
+
+def load_material(args: argparse.Namespace) -> Material:
+    """Read and check the data, then load codec and model."""
+    from transformers import HiggsAudioV2ForConditionalGeneration
+
+    from tracker_logging.data.formats import read_samples
+    from tracker_logging.data.processor import SpeechProcessor
+
+    samples = read_samples(args.train_data_file, skip_bad=args.skip_bad_samples)
+    if args.disable_eval:
+        train, evaluation = samples, []
+    elif args.eval_data_file:
+        train, evaluation = samples, read_samples(args.eval_data_file, skip_bad=args.skip_bad_samples)
+    else:
+        train, evaluation = split_off(samples, share=args.validation_split, seed=args.seed)
+    processor = SpeechProcessor.from_pretrained(
+        args.model_path,
+        args.audio_tokenizer_path,
+        cache_directory=args.code_cache or args.output_dir / "codes",
+        text_labels=args.use_text_head,
+    )
+    model = HiggsAudioV2ForConditionalGeneration.from_pretrained(args.model_path, use_text_head=args.use_text_head)
+    return Material(model=prepare_model(model, args), processor=processor, train=train, evaluation=evaluation)
+
+
+def split_off(samples: list[VoiceSample], *, share: float, seed: int) -> tuple[list[VoiceSample], list[VoiceSample]]:
+    """(training, evaluation); at least one sample each. Raises `UsageError` if there are fewer than two."""
+    if len(samples) < 2:
+        raise UsageError("One sample cannot be split into training and evaluation: add data or use --disable_eval.")
+    shuffled = random.Random(seed).sample(samples, len(samples))
+    count = min(max(1, round(share * len(samples))), len(samples) - 1)
+    return shuffled[count:], shuffled[:count]
+
+
+def prepare_model(model: Any, args: argparse.Namespace) -> Any:
+    """Freeze or add adapters as asked, and make the loss an average over audio labels."""
+    # The Trainer counts text `labels` and hands the count to the model, which would divide the audio loss by it.
+    model.accepts_loss_kwargs = False
+    if args.freeze_llm:
+        for name, parameter in model.named_parameters():
+            if any(part in name for part in TEXT_PARTS) or name.startswith("text_lm_head"):
+                parameter.requires_grad_(False)
+    if args.use_lora:
+        from peft import LoraConfig, get_peft_model
+
+        lora = LoraConfig(
+            r=args.lora_rank, lora_alpha=args.lora_alpha, lora_dropout=args.lora_dropout, target_modules=LORA_TARGETS
+        )
+        model = get_peft_model(model, lora)
+        model.accepts_loss_kwargs = False
+    return model
+
+
+def training_arguments(args: argparse.Namespace, *, evaluate: bool) -> Any:
+    from transformers import TrainingArguments
+
+    return TrainingArguments(
+        output_dir=str(args.output_dir),
+        num_train_epochs=args.num_train_epochs,
+        max_steps=args.max_steps,
+        per_device_train_batch_size=args.per_device_train_batch_size,
+        per_device_eval_batch_size=args.per_device_eval_batch_size,
+        gradient_accumulation_steps=args.gradient_accumulation_steps,
+        learning_rate=args.learning_rate,
+        lr_scheduler_type=args.lr_scheduler_type,
+        warmup_steps=args.warmup_steps,
+        logging_steps=args.logging_steps,
+        save_steps=args.save_steps,
+        eval_strategy="steps" if evaluate else "no",
+        eval_steps=args.eval_steps,
+        seed=args.seed,
+        bf16=args.bf16,
+        gradient_checkpointing=args.gradient_checkpointing,
+        remove_unused_columns=False,
+        label_names=["audio_labels"],
+        prediction_loss_only=True,
+        ddp_find_unused_parameters=False,
+        report_to="none",
+        run_name=args.run_name,
+    )
+
+
+def backends(report_to: str) -> list[str]:
+    return {"both": ["tensorboard", "wandb"], "none": []}.get(report_to, [report_to])
+
+
+def logging_callbacks(args: argparse.Namespace, material: Material) -> Sequence[Any]:
+    """Our callbacks, or only the Trainer's own numbers without --enable_strategic_logging."""
+    from tracker_logging import strategic_callbacks
+
+    return strategic_callbacks(
+        processor=material.processor,
+        report_to=backends(args.report_to),
+        every=args.strategic_logging_steps,
+        loggers=args.strategic_loggers.split(",") if args.enable_strategic_logging else (),
+        voice_steps=args.voice_steps,
+        voice_samples=material.evaluation,
+        budget_pct=args.logging_budget_pct,
+        logging_dir=args.logging_dir,
+        run_name=args.run_name,
+        config={name: str(value) if isinstance(value, Path) else value for name, value in vars(args).items()},
+    )
+
+
+def train(args: argparse.Namespace) -> None:
+    from transformers import Trainer
+
+    from tracker_logging.data.collator import VoiceCloningCollator
+    from tracker_logging.data.dataset import VoiceCloningDataset
+
+    material = load_material(args)
+    logger.info("%d training and %d evaluation samples.", len(material.train), len(material.evaluation))
+    trainer = Trainer(
+        model=material.model,
+        args=training_arguments(args, evaluate=bool(material.evaluation)),
+        train_dataset=VoiceCloningDataset(material.train, material.processor),
+        eval_dataset=VoiceCloningDataset(material.evaluation, material.processor) if material.evaluation else None,
+        data_collator=VoiceCloningCollator.of(material.processor),
+        callbacks=list(logging_callbacks(args, material)),
+    )
+    trainer.train(resume_from_checkpoint=str(args.resume_from_checkpoint) if args.resume_from_checkpoint else None)
+    trainer.save_model()
+
+
+def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    """Arguments; `--demo` changes the defaults to the demo's recipe and fills in its model, codec and data."""
+    parser = build_parser()
+    args = parser.parse_args(argv)
+    check_arguments(args)
+    if args.demo:
+        from tracker_logging.data.demo.build import build_demo
+        from tracker_logging.data.demo.recipe import DEMO_RECIPE
+
+        parser.set_defaults(**{name: value for name, value in asdict(DEMO_RECIPE).items() if name in args})
+        args = parser.parse_args(argv)
+        paths = build_demo(args.output_dir / "demo")
+        args.model_path, args.audio_tokenizer_path = str(paths.model), str(paths.codec)
+        args.train_data_file, args.eval_data_file, args.code_cache = paths.train, paths.eval, paths.codes
+    return args
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    try:
+        train(parse_arguments(argv))
+    except (UsageError, DataError) as error:
+        print(f"train_v2_ddp.py: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
