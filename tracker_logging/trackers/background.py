@@ -51,7 +51,7 @@ class BackgroundTracker:
     """Takes events on any thread and hands them to `tracker` on its own."""
 
     def __init__(self, tracker: Tracker, *, name: str, queue_mb: float = QUEUE_MB) -> None:
-        self._tracker = tracker
+        self.inner = tracker
         self._name = name
         self._limit = int(queue_mb * 1e6)
         self._process = os.getpid()
@@ -82,7 +82,7 @@ class BackgroundTracker:
     @property
     def errors(self) -> int:
         """Exceptions counted by this tracker and the one inside."""
-        return self._own_errors + int(getattr(self._tracker, "errors", 0))
+        return self._own_errors + int(getattr(self.inner, "errors", 0))
 
     def emit(self, event: Event) -> None:
         """Queue the event: a copy of its arrays and a lock, no I/O."""
@@ -124,7 +124,7 @@ class BackgroundTracker:
             thread = self._thread
             self._changed.notify_all()
         if thread is None:
-            self._guard(self._tracker.close)
+            self._guard(self.inner.close)
         else:
             thread.join(STUCK_DEADLINE_S if self._is_stuck else DEADLINE_S)
             if thread.is_alive():
@@ -190,18 +190,18 @@ class BackgroundTracker:
                     pass
                 case _Stop():
                     self._report()
-                    self._guard(self._tracker.close)
+                    self._guard(self.inner.close)
                     return
                 case _Flush():
                     self._report()
-                    self._guard(self._tracker.flush)
+                    self._guard(self.inner.flush)
                     item.done.set()
                     dirty = False
                 case event:
-                    self._guard(partial(self._tracker.emit, event))
+                    self._guard(partial(self.inner.emit, event))
                     dirty = True
             if dirty and time.monotonic() >= flush_at:
-                self._guard(self._tracker.flush)
+                self._guard(self.inner.flush)
                 dirty = False
             if not dirty:
                 flush_at = time.monotonic() + FLUSH_INTERVAL_S
@@ -214,7 +214,7 @@ class BackgroundTracker:
                 return
             self._reported_step, self._peak = step, self._bytes
         values = {tags.DROPPED(): float(dropped), tags.QUEUE(): peak / 1e6}
-        self._guard(partial(self._tracker.emit, Scalars(step=step, values=values)))
+        self._guard(partial(self.inner.emit, Scalars(step=step, values=values)))
 
     def _guard(self, call: Callable[[], None]) -> None:
         """The thread must outlive whatever the tracker does; a `GuardedTracker` inside says what it was."""

@@ -38,7 +38,7 @@ class GuardedTracker:
         self._name = name
         self._clock = clock
         self._lock = threading.RLock()
-        self._backend: Tracker | None = None
+        self.inner: Tracker | None = None
         self._closed = False
         self._in_a_row = 0
         self._wait_s = FIRST_WAIT_S
@@ -56,8 +56,7 @@ class GuardedTracker:
     @property
     def lost(self) -> dict[str, int]:
         """Events that did not reach the backend, by kind."""
-        with self._lock:
-            return dict(self._lost)
+        return dict(self._lost)
 
     def emit(self, event: Event) -> None:
         """Hand the event on, or count it as lost."""
@@ -71,7 +70,7 @@ class GuardedTracker:
     def flush(self, *, timeout_s: float | None = None) -> None:
         """Flush the backend unless it was never opened or its breaker is open."""
         with self._lock:
-            if not self._closed and self._backend is not None and not self.is_open:
+            if not self._closed and self.inner is not None and not self.is_open:
                 self._attempt("flush", lambda backend: backend.flush(timeout_s=timeout_s))
 
     def close(self) -> None:
@@ -79,7 +78,7 @@ class GuardedTracker:
         with self._lock:
             if self._closed:
                 return
-            if self._backend is not None:
+            if self.inner is not None:
                 self._attempt("close", lambda backend: backend.close())
             self._closed = True
             if self._lost:
@@ -92,9 +91,9 @@ class GuardedTracker:
         """Make one call; True where the backend took it (a slow call did its work, and counts as a failure too)."""
         began = self._clock()
         try:
-            if self._backend is None:
-                self._backend = self._open_backend()
-            call(self._backend)
+            if self.inner is None:
+                self.inner = self._open_backend()
+            call(self.inner)
         except Exception as error:
             self._failed(f"{what} failed: {type(error).__name__}: {error}", cause=f"{what} {type(error).__name__}")
             return False

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,15 +50,24 @@ from tracker_logging.trackers.crc import use_native_crc32c
 from tracker_logging.trackers.event_file import EventFile, forget_from
 from tracker_logging.trackers.parts import FIXED_CLIPS, clip_tag, parts
 from tracker_logging.trackers.plain_text import clean, markdown_table, markdown_text
+from tracker_logging.trackers.tensorboard_run import layout_summary, settings_summary
 
 
 class TensorBoardTracker:
     """One run in `directory`. Safe from any thread; encodes and writes on the caller's.
 
-    `purge_step`: the first step that a resumed run computes again. Raises OSError where it cannot write.
+    `purge_step`: the first step that a resumed run computes again. `config`: settings for the HParams tab.
+    Raises OSError where it cannot write.
     """
 
-    def __init__(self, directory: Path, *, purge_step: int | None = None) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        purge_step: int | None = None,
+        name: str = "run",
+        config: Mapping[str, object] | None = None,
+    ) -> None:
         use_native_crc32c()
         self._lock = threading.Lock()
         self._closed = False
@@ -67,6 +76,9 @@ class TensorBoardTracker:
         self._file = EventFile(directory, on_begin=_begin_session)
         if purge_step is not None:
             self._file.append(_session(event_pb2.SessionLog.START, step=purge_step))
+        self._file.append(event_pb2.Event(wall_time=time.time(), summary=layout_summary()))
+        if config:
+            self._file.append(event_pb2.Event(wall_time=time.time(), summary=settings_summary(config, name=name)))
 
     @property
     def path(self) -> Path:

@@ -38,8 +38,8 @@ from tracker_logging.rendering.heatmap import draw_heatmap
 from tracker_logging.rendering.pcm import to_pcm16
 from tracker_logging.trackers.parts import parts
 from tracker_logging.trackers.plain_text import clean, html_table, html_text
+from tracker_logging.trackers.wandb_record import STEP
 
-STEP = "train/global_step"
 LONGEST_CAPTION = 1_000
 logger = logging.getLogger(__name__)
 
@@ -87,12 +87,14 @@ class WandbTracker:
 
     def emit(self, event: Event) -> None:
         """Log one row for each simple event, and an alert as an alert too."""
+        is_new = False
         for part in parts(event):
             with self._lock:
                 row = {key: value for key, value in self._row(part) if part.step > self._written.get(key, -1)}
-                if row and not self._closed:
+                is_new = bool(row) and not self._closed
+                if is_new:
                     self._run.log({**row, STEP: part.step})
-        if isinstance(event, Alert) and not self._closed:
+        if isinstance(event, Alert) and is_new:
             level = {"info": "INFO", "warning": "WARN", "error": "ERROR"}[event.level]
             self._run.alert(title=clean(event.title, longest=200), text=clean(event.text), level=level)
 

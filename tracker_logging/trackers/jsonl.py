@@ -1,0 +1,161 @@
+"""Writes every event as one line of JSON, with sound and pictures as files beside it: a record that needs no tool.
+
+    runs/a/record/events.jsonl      one event per line, first line: the run
+    runs/a/record/media/…           WAV, PNG and NPY files, named by what they show and a hash of their content
+
+Guarantees
+- A line is one unbuffered write after its media are complete: what a line names exists, also after `kill -9`.
+- Paths in lines are relative, so that the record can be moved. The same sound or picture is stored once.
+- With `purge_step` lines of that step and later are taken out first, as is a torn last line: a resumed run has no
+  doubles.
+- `read_record` gives the events back; `trackers.replay` hands them to another backend.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import re
+import threading
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from tracker_logging.events import Event
+from tracker_logging.trackers.event_json import Json, from_json, to_json
+
+FOLDER = "record"
+LINES = "events.jsonl"
+MEDIA = "media"
+VERSION = 1
+logger = logging.getLogger(__name__)
+
+
+class JsonLinesTracker:
+    """The record of one run in `directory/record`. Safe from any thread. Raises OSError where it cannot write."""
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        name: str = "",
+        project: str = "",
+        config: Mapping[str, object] | None = None,
+        purge_step: int | None = None,
+    ) -> None:
+        self._lock = threading.Lock()
+        self._folder = directory / FOLDER
+        (self._folder / MEDIA).mkdir(parents=True, exist_ok=True)
+        lines = self._folder / LINES
+        if lines.exists():
+            _repair(lines, purge_step=purge_step)
+        is_new = not lines.exists()
+        self._descriptor = os.open(lines, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        if is_new:
+            run = {"kind": "run", "version": VERSION, "name": name, "project": project, "config": dict(config or {})}
+            self._write(run)
+
+    def emit(self, event: Event) -> None:
+        """Write the event's files, then its line."""
+        with self._lock:
+            if self._descriptor >= 0:
+                self._write(to_json(event, self._save))
+
+    def flush(self, *, timeout_s: float | None = None) -> None:
+        """Return at once: what was emitted is in the files already."""
+
+    def close(self) -> None:
+        """Put the lines on the disk and let go of the file."""
+        with self._lock:
+            if self._descriptor >= 0:
+                os.fsync(self._descriptor)
+                os.close(self._descriptor)
+                self._descriptor = -1
+
+    def _write(self, line: Json) -> None:
+        data = (json.dumps(line, allow_nan=False, default=str) + "\n").encode("ascii")
+        end = os.fstat(self._descriptor).st_size
+        try:
+            written = 0
+            while written < len(data):
+                written += os.write(self._descriptor, data[written:])
+        except OSError:
+            os.ftruncate(self._descriptor, end)
+            raise
+
+    def _save(self, data: bytes, stem: str, suffix: str) -> str:
+        """Write a media file unless it is there; its path relative to the folder."""
+        shown = re.sub(r"[^\w-]+", "_", stem).strip("_")[:80]
+        path = self._folder / MEDIA / f"{shown}_{hashlib.sha256(data).hexdigest()[:16]}.{suffix}"
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            part = path.with_name(f"{path.name}.part{os.getpid()}")
+            try:
+                part.write_bytes(data)
+                part.replace(path)
+            finally:
+                part.unlink(missing_ok=True)
+        return f"{MEDIA}/{path.name}"
+
+
+def read_record(directory: Path) -> Iterator[Event]:
+    """The events of the record in `directory` (a run's directory or its `record` folder), in order.
+
+    A torn last line is left out. Raises FileNotFoundError where there is no record, ValueError for a broken line
+    within, with its number.
+    """
+    folder = _folder(directory)
+    for number, line in _lines(folder / LINES):
+        if line["kind"] != "run":
+            try:
+                yield from_json(line, lambda path: _inside(folder, path).read_bytes())
+            except KeyError as missing:
+                raise ValueError(f"{LINES} line {number}: no field {missing}") from missing
+
+
+def read_run(directory: Path) -> Json:
+    """`name`, `project` and `config` of the run whose record is in `directory`."""
+    for _, line in _lines(_folder(directory) / LINES):
+        if line["kind"] == "run":
+            return line
+    raise ValueError(f"{LINES} has no line about the run")
+
+
+def _folder(directory: Path) -> Path:
+    folder = directory if (directory / LINES).exists() else directory / FOLDER
+    if not (folder / LINES).exists():
+        raise FileNotFoundError(f"no record ({FOLDER}/{LINES}) in {directory}")
+    return folder
+
+
+def _inside(folder: Path, path: str) -> Path:
+    """A media path of a line, which must not lead out of the record."""
+    resolved = (folder / path).resolve()
+    if not resolved.is_relative_to(folder.resolve()):
+        raise ValueError(f"{path!r} leads out of the record")
+    return resolved
+
+
+def _lines(path: Path) -> Iterator[tuple[int, Json]]:
+    with path.open("rb") as file:
+        for number, line in enumerate(file, start=1):
+            if not line.endswith(b"\n"):
+                return
+            try:
+                yield number, json.loads(line)
+            except ValueError as error:
+                raise ValueError(f"{path.name} line {number} is no JSON: {error}") from error
+
+
+def _repair(path: Path, *, purge_step: int | None) -> None:
+    """Take out a torn last line, and lines of `purge_step` and later; the file is replaced in one move."""
+    kept = [
+        line
+        for _, line in _lines(path)
+        if purge_step is None or line["kind"] == "run" or int(line["step"]) < purge_step
+    ]
+    fresh = path.with_name(f"{path.name}.part{os.getpid()}")
+    with fresh.open("w", encoding="ascii") as file:
+        file.writelines(json.dumps(line, allow_nan=False) + "\n" for line in kept)
+    fresh.replace(path)

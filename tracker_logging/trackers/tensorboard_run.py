@@ -1,0 +1,61 @@
+"""What TensorBoard is told once per run: its settings (HParams tab) and which curves belong together (Custom Scalars).
+
+The layout is made from `tags.py`: a family of scalars (`outputs/nll/codebook_{codebook}`) is one chart with a line
+for each member, under a heading for each callback. No chart is listed by hand.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections import defaultdict
+from collections.abc import Mapping
+from typing import Any
+
+from tensorboard.compat.proto import summary_pb2, tensor_pb2, tensor_shape_pb2, types_pb2
+from tensorboard.plugins.custom_scalar import layout_pb2
+from tensorboard.plugins.custom_scalar import metadata as layout_metadata
+from tensorboard.plugins.hparams import summary_v2 as hparams_summary
+
+from tracker_logging import tags
+
+
+def settings_summary(config: Mapping[str, object], *, name: str) -> Any:
+    """The summary that lists a run's settings in the HParams tab; nested names are joined by "."."""
+    return hparams_summary.hparams_pb(_flat(config), trial_id=name, start_time_secs=time.time())
+
+
+def layout_summary() -> Any:
+    """The summary that lays out the Custom Scalars tab: one chart per family of scalars in `tags.py`."""
+    charts: dict[str, list[Any]] = defaultdict(list)
+    for tag in tags.ALL:
+        if tag.kind == "scalar" and "{" in tag.template:
+            pattern = "^" + re.sub(r"\\\{\w+\\\}", "[^/]+", re.escape(tag.template)) + "$"
+            lines = layout_pb2.MultilineChartContent(tag=[pattern])
+            unit = f" ({tag.unit})" if tag.unit else ""
+            charts[tag.owner].append(layout_pb2.Chart(title=f"{tag.template}{unit}", multiline=lines))
+    categories = [layout_pb2.Category(title=owner, chart=members) for owner, members in charts.items()]
+    layout = layout_pb2.Layout(category=categories)
+    tensor = tensor_pb2.TensorProto(
+        dtype=types_pb2.DT_STRING,
+        tensor_shape=tensor_shape_pb2.TensorShapeProto(),
+        string_val=[layout.SerializeToString()],
+    )
+    metadata = layout_metadata.create_summary_metadata()
+    value = summary_pb2.Summary.Value(tag=layout_metadata.CONFIG_SUMMARY_TAG, metadata=metadata, tensor=tensor)
+    return summary_pb2.Summary(value=[value])
+
+
+def _flat(config: Mapping[str, object], prefix: str = "") -> dict[str, bool | int | float | str]:
+    flat: dict[str, bool | int | float | str] = {}
+    for key, value in config.items():
+        match value:
+            case Mapping():
+                flat |= _flat(value, f"{prefix}{key}.")
+            case bool() | int() | float() | str():
+                flat[f"{prefix}{key}"] = value
+            case None:
+                flat[f"{prefix}{key}"] = "none"
+            case _:
+                flat[f"{prefix}{key}"] = str(value)
+    return flat
