@@ -1,0 +1,95 @@
+"""TensorBoard's "Voices" tab: `tensorboard --logdir runs` shows it with no flag.
+
+Routes below `data/plugin/voices/`
+- `/static/*` the page's own modules and styles;
+- `/index.json` runs, voices, steps, scores; answers 304 to a known `If-None-Match`;
+- `/clip?run=&voice=&name=` one clip, whole or by `Range`.
+
+Guarantees
+- Only clips and sidecars of voices below the log directory are served (see `voice_runs.py`); all else is 404.
+- Nothing is read until the tab asks for it; the page works under TensorBoard's own content policy.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from tensorboard.backend import http_util
+from tensorboard.plugins import base_plugin
+from werkzeug import wrappers
+from werkzeug.utils import send_file
+
+from tracker_logging.dashboards.voice_runs import OutsideLogDirectory, VoiceRuns
+
+STATIC = resources.files("tracker_logging.dashboards") / "static"
+MIME = {".js": "text/javascript", ".css": "text/css"}
+
+
+class VoicesPlugin(base_plugin.TBPlugin):  # type: ignore[misc]
+    """Serves the voice board. Its methods run on TensorBoard's server threads."""
+
+    plugin_name = "voices"
+
+    def __init__(self, context: Any) -> None:
+        super().__init__(context)
+        self._runs = VoiceRuns(_roots(context))
+
+    def is_active(self) -> bool:
+        """True when a run below the log directory has voices."""
+        return bool(self._runs.directories())
+
+    def frontend_metadata(self) -> base_plugin.FrontendMetadata:
+        return base_plugin.FrontendMetadata(es_module_path="/static/tab.js", tab_name="Voices", disable_reload=True)
+
+    def get_plugin_apps(self) -> dict[str, Callable[..., Any]]:
+        return {"/static/*": self._serve_static, "/index.json": self._serve_index, "/clip": self._serve_clip}
+
+    @wrappers.Request.application
+    def _serve_static(self, request: wrappers.Request) -> wrappers.Response:
+        name = request.path.rpartition("/static/")[2]
+        if name not in static_names():
+            return _not_found(request)
+        return http_util.Respond(request, STATIC.joinpath(name).read_bytes(), MIME[Path(name).suffix])
+
+    @wrappers.Request.application
+    def _serve_index(self, request: wrappers.Request) -> wrappers.Response:
+        text = json.dumps(self._runs.index())
+        etag = hashlib.sha256(text.encode()).hexdigest()[:32]
+        if request.headers.get("If-None-Match") == etag:
+            return wrappers.Response(status=304)
+        return http_util.Respond(request, text, "application/json", headers=[("ETag", etag)])
+
+    @wrappers.Request.application
+    def _serve_clip(self, request: wrappers.Request) -> wrappers.Response:
+        asked = {key: request.args.get(key, "") for key in ("run", "voice", "name")}
+        try:
+            path = self._runs.file(**asked)
+        except OutsideLogDirectory:
+            return _not_found(request)
+        mime = "audio/flac" if path.suffix == ".flac" else "application/json"
+        response = send_file(path, request.environ, mimetype=mime, conditional=True)
+        response.headers["X-Content-Type-Options"] = "nosniff"
+        return response
+
+
+def static_names() -> list[str]:
+    """Every module and style of the front end."""
+    return [file.name for file in STATIC.iterdir() if Path(file.name).suffix in MIME]
+
+
+def _roots(context: Any) -> dict[str, Path]:
+    """`--logdir`, or the named directories of `--logdir_spec name:path,other:path`."""
+    spec = getattr(context.flags, "logdir_spec", "") if context.flags else ""
+    if not spec:
+        return {"": Path(context.logdir).expanduser()}
+    pairs = [part.partition(":") if ":" in part else ("", "", part) for part in spec.split(",")]
+    return {name or str(number): Path(path).expanduser() for number, (name, _, path) in enumerate(pairs)}
+
+
+def _not_found(request: wrappers.Request) -> wrappers.Response:
+    return http_util.Respond(request, "Not found", "text/plain", code=404)

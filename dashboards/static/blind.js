@@ -1,0 +1,65 @@
+// Blind comparison: which run sits behind which letter, what was preferred, and what follows from it.
+
+/** Letters for runs, shuffled anew for every voice: Map voice id → [run name, …]. `random()` gives 0 ≤ x < 1. */
+export function shuffleRuns(voiceIds, runNames, random) {
+  return new Map(voiceIds.map((id) => [id, shuffled(runNames, random)]));
+}
+
+function shuffled(items, random) {
+  const list = [...items];
+  for (let i = list.length - 1; i > 0; i--) {
+    const j = Math.floor(random() * (i + 1));
+    [list[i], list[j]] = [list[j], list[i]];
+  }
+  return list;
+}
+
+/** "A", "B", … */
+export function letter(place) {
+  return String.fromCharCode(65 + place);
+}
+
+/** `judgements` with one more; an older one of the same voice, step and runs is replaced. */
+export function record(judgements, judgement) {
+  const key = (one) => JSON.stringify([one.voice, one.step, [...one.order].sort()]);
+  return [...judgements.filter((one) => key(one) !== key(judgement)), judgement];
+}
+
+/**
+ * { total, ties, wins: { run: count }, chance } over the judgements. `chance` is the two-sided sign test (Dixon and
+ * Mood 1946) of two runs without ties: how often pure guessing is at least as far from even. null for other numbers of runs.
+ */
+export function tally(judgements, runNames) {
+  const wins = Object.fromEntries(runNames.map((name) => [name, 0]));
+  let ties = 0;
+  for (const { preferred } of judgements) {
+    if (preferred === null) ties += 1;
+    else if (preferred in wins) wins[preferred] += 1;
+  }
+  const decided = judgements.length - ties;
+  const chance = runNames.length === 2 && decided ? signTest(Math.max(...Object.values(wins)), decided) : null;
+  return { total: judgements.length, ties, wins, chance };
+}
+
+function signTest(most, n) {
+  let tail = 0;
+  for (let k = most; k <= n; k++) tail += binomial(n, k) / 2 ** n;
+  return Math.min(1, 2 * tail);
+}
+
+function binomial(n, k) {
+  let result = 1;
+  for (let i = 1; i <= k; i++) result = (result * (n - k + i)) / i;
+  return result;
+}
+
+/** The tally in one or two plain sentences. */
+export function tallySentence({ total, ties, wins, chance }) {
+  if (!total) return "Nothing judged yet.";
+  const parts = Object.entries(wins).map(([run, count]) => `${run} preferred in ${count}`);
+  const sentence = `${total} judged: ${parts.join(", ")}, no preference in ${ties}.`;
+  if (chance === null) return sentence;
+  const percent = chance < 0.01 ? "less than 1" : Math.round(100 * chance);
+  const verdict = chance < 0.05 ? "so it is hardly chance" : "so no preference is shown";
+  return `${sentence} Guessing would be this one-sided ${percent} % of the time, ${verdict}.`;
+}

@@ -1,0 +1,119 @@
+// One clip on the board: a play button, its picture with a moving line, its scores and its words.
+
+import { clipKey } from "./clips.js";
+import { make, say, set } from "./dom.js";
+import { drawPicture } from "./picture.js";
+import { grade, judge, withUnit } from "./scores.js";
+
+export class Cell {
+  /** `act` has `choose(place)`, `toggle(place)`, `seek(place, seconds)`, `vote(place)`. */
+  constructor(place, act, clips) {
+    this.clips = clips;
+    this.clip = null;
+    this.button = make("button", { class: "play", type: "button", onclick: () => act.toggle(place) });
+    this.seconds = make("span", { class: "seconds" });
+    this.canvas = make("canvas", { "aria-hidden": "true" });
+    this.line = make("div", { class: "playhead", hidden: true });
+    this.picture = make("div", { class: "picture", title: "Click to play from here" }, this.canvas, this.line);
+    this.picture.onclick = (event) => {
+      const box = this.picture.getBoundingClientRect();
+      act.seek(place, ((event.clientX - box.left) / box.width) * this.span);
+    };
+    this.notes = make("p", { class: "notes" });
+    this.scores = make("dl", { class: "scores" });
+    this.words = make("p", { class: "words" });
+    this.vote = make("button", { class: "vote", type: "button", onclick: () => act.vote(place) });
+    const head = make("div", { class: "cell-head" }, this.button, this.seconds, this.vote);
+    this.element = make("div", { class: "cell", role: "cell" }, head, this.picture, this.notes, this.scores, this.words);
+    this.element.addEventListener("focusin", () => act.choose(place));
+  }
+
+  /** Show `model` (see cell_model.js). `look` = { name, colour, span, selected, theme, blind, voted }. */
+  update(model, look) {
+    this.span = look.span;
+    set(this.element, "data-selected", look.selected);
+    set(this.element, "data-kind", model.kind);
+    this.element.style.setProperty("--run", look.colour ?? "transparent");
+    this.button.disabled = !model.clip;
+    this.button.tabIndex = look.selected ? 0 : -1;
+    this.name = look.name;
+    say(this.seconds, model.clip ? `${model.clip.seconds.toFixed(1)} s` : "");
+    say(this.notes, look.blind ? "" : model.notes.join(" · "));
+    this.scores.replaceChildren(...(look.blind ? [] : model.scores.map((one) => scoreChip(one, model.scoreValues))));
+    this.words.replaceChildren(...(look.blind || !model.words ? [] : wordMarks(model.words)));
+    this.vote.hidden = !look.blind || model.kind !== "generated" || !model.clip;
+    say(this.vote, look.voted ? "Preferred ✓" : "Prefer this");
+    set(this.vote, "aria-pressed", Boolean(look.voted));
+    this.show(model.clip, look);
+  }
+
+  show(clip, { theme, span }) {
+    const drawing = clip ? `${clipKey(clip)} ${theme} ${span} ${this.canvas.clientWidth}` : "";
+    this.clip = clip;
+    this.theme = theme;
+    this.picture.hidden = !clip;
+    if (drawing === this.drawing) return;
+    this.drawing = drawing;
+    const known = clip && this.clips.knownPicture(clip);
+    set(this.picture, "data-state", known ? "drawn" : "waiting");
+    if (clip) this.draw(known);
+  }
+
+  /** The cell came into sight or its clip changed there: get what is still missing. */
+  want(inSight) {
+    const clip = this.clip;
+    if (!clip || this.picture.dataset.state !== "waiting" || !inSight()) return;
+    set(this.picture, "data-state", "asked");
+    const same = () => this.clip && clipKey(this.clip) === clipKey(clip);
+    const wanted = () => {
+      if (same() && inSight()) return true;
+      if (same()) set(this.picture, "data-state", "waiting");
+      return false;
+    };
+    this.clips.askPicture(clip, wanted, (picture) => {
+      if (!same()) return;
+      set(this.picture, "data-state", picture ? "drawn" : "failed");
+      this.draw(picture);
+      if (!picture) say(this.notes, "This clip cannot be read.");
+    });
+  }
+
+  draw(picture) {
+    drawPicture(this.canvas, picture, { spanSeconds: this.span, theme: this.theme });
+  }
+
+  /** The line at the playing position, and the state of the button. */
+  playing({ here, playing, position }) {
+    const verb = here && playing ? "Pause" : "Play";
+    set(this.button, "aria-label", `${verb} ${this.name}`);
+    set(this.button, "data-playing", Boolean(here && playing));
+    this.line.hidden = !here || (position === 0 && !playing);
+    if (here) this.line.style.left = `${(100 * position) / this.span}%`;
+  }
+}
+
+function scoreChip({ score, value }, scoreValues) {
+  const verdict = judge(score, scoreValues);
+  const title = `${score.meaning}${score.unit ? ` (${score.unit})` : ""}${verdict ? `; ${verdict.goalText}` : ""}`;
+  const chip = make("div", { class: "chip", title }, make("dt", {}, score.name), make("dd", {}, withUnit(value, score.unit)));
+  if (verdict) {
+    chip.dataset.grade = grade(verdict.share);
+    const bar = make("span", { class: "bar", "aria-hidden": "true" }, make("i"));
+    bar.firstChild.style.width = `${Math.round(100 * verdict.share)}%`;
+    chip.append(make("span", { class: "goal" }, verdict.goalText), bar);
+  }
+  return chip;
+}
+
+const HEARD = { wrong: "mark", extra: "ins", missing: "del" };
+const SPOKEN = { wrong: "wrong word", extra: "extra word", missing: "missing word" };
+
+function wordMarks(words) {
+  const marks = words.map((word) => {
+    if (word.kind === "right") return `${word.said} `;
+    const text = word.kind === "missing" ? word.wanted : word.said;
+    const title = word.kind === "wrong" ? `instead of “${word.wanted}”` : SPOKEN[word.kind];
+    return make(HEARD[word.kind], { title }, make("span", { class: "unseen" }, `${SPOKEN[word.kind]}: `), text);
+  });
+  return [make("span", { class: "unseen" }, "Heard: "), ...marks.flatMap((mark) => [mark, " "])];
+}

@@ -1,0 +1,47 @@
+// What one cell of the board says, as plain data.
+
+import { compareWords } from "./words.js";
+import { entryAt, stepOf, visibleRuns } from "./view.js";
+
+const MAIN = ["sim_o", "sim_margin", "wer", "cer", "dur_ratio"];
+const STOPPED = ["eos", "stop", "stopped", null, undefined];
+
+/** { kind, clip, notes, scores: [{ score, value }], words, scoreValues } of a voice in a column. `clip` is null where there is none. */
+export function cellModel(index, view, voice, column) {
+  return column.startsWith("run:") ? generatedModel(index, view, voice, column.slice(4)) : fixedModel(index, view, voice, column);
+}
+
+function fixedModel(index, view, voice, kind) {
+  const entry = visibleRuns(index, view).map((run) => entryAt(voice.generated[run.name], stepOf(index, view))).find(Boolean);
+  const about = index.scores.filter((score) => score.of === kind);
+  const notes = voice.clips[kind] ? [] : [`no ${kind === "codec" ? "codec copy" : kind}`];
+  return { kind, clip: clipOf(voice, voice.clips[kind]), notes, scores: valuesOf(about, entry?.scores ?? {}), words: null, scoreValues: {} };
+}
+
+function generatedModel(index, view, voice, run) {
+  const step = stepOf(index, view);
+  const entry = entryAt(voice.generated[run], step);
+  if (!entry) return { kind: "generated", clip: null, notes: [`nothing at or before step ${step}`], scores: [], words: null, scoreValues: {} };
+  const notes = [];
+  if (entry.step !== step) notes.push(`step ${entry.step}, the nearest earlier`);
+  if (entry.error) notes.push(`failed: ${entry.error}`);
+  else if (!STOPPED.includes(entry.stop_reason)) notes.push(`did not stop by itself (${entry.stop_reason})`);
+  const own = index.scores.filter((score) => score.of === "generated");
+  const shown = view.every ? own : own.filter((score) => score.name === view.score || MAIN.includes(score.name));
+  return {
+    kind: "generated",
+    clip: clipOf(voice, entry.clip && { run, ...entry.clip }),
+    notes,
+    scores: valuesOf(shown, entry.scores),
+    words: entry.transcript === null ? null : compareWords(voice.target_text ?? "", entry.transcript),
+    scoreValues: entry.scores,
+  };
+}
+
+function valuesOf(scores, values) {
+  return scores.filter((score) => score.name in values).map((score) => ({ score, value: values[score.name] }));
+}
+
+function clipOf(voice, clip) {
+  return clip ? { voice: voice.id, ...clip } : null;
+}

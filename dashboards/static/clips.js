@@ -1,0 +1,76 @@
+// Loads, decodes and remembers clips. Nothing is fetched before somebody asks for it.
+//
+// A clip is { run, voice, file, seconds, sample_rate }; a source has `bytes(clip) -> Promise<ArrayBuffer>`.
+
+import { melLevels, peaks } from "./mel.js";
+
+const COLUMNS = 240; // of a picture
+const KEPT_BUFFERS = 120; // decoded clips kept: about 35 MB of 3-second clips
+const AT_ONCE = 4;
+
+/** The name of a clip, unique over runs. */
+export function clipKey(clip) {
+  return `${clip.run}/${clip.voice}/${clip.file}`;
+}
+
+export class Clips {
+  constructor(source) {
+    this.source = source;
+    this.buffers = new Map(); // key → Promise<AudioBuffer>, oldest first
+    this.pictures = new Map(); // key → { peaks, mel }
+    this.waiting = [];
+    this.busy = 0;
+  }
+
+  /** The decoded clip at its own sample rate. Rejects where it cannot be read. */
+  buffer(clip) {
+    const key = clipKey(clip);
+    const known = this.buffers.get(key);
+    this.buffers.delete(key);
+    const loaded = known ?? this.decode(clip);
+    this.buffers.set(key, loaded);
+    loaded.catch(() => this.buffers.delete(key));
+    if (this.buffers.size > KEPT_BUFFERS) this.buffers.delete(this.buffers.keys().next().value);
+    return loaded;
+  }
+
+  async decode(clip) {
+    const bytes = await this.source.bytes(clip);
+    return new OfflineAudioContext(1, 1, clip.sample_rate).decodeAudioData(bytes);
+  }
+
+  /** The picture of a clip if it is there already. */
+  knownPicture(clip) {
+    return this.pictures.get(clipKey(clip)) ?? null;
+  }
+
+  /** Makes a picture when its turn comes and `wanted()` still holds; then calls `done(picture | null)`. */
+  askPicture(clip, wanted, done) {
+    this.waiting.push({ clip, wanted, done });
+    this.work();
+  }
+
+  async work() {
+    if (this.busy >= AT_ONCE) return;
+    const job = this.waiting.shift();
+    if (!job) return;
+    this.busy += 1;
+    try {
+      if (job.wanted()) job.done(await this.picture(job.clip));
+    } catch {
+      job.done(null);
+    }
+    this.busy -= 1;
+    this.work();
+  }
+
+  async picture(clip) {
+    const known = this.knownPicture(clip);
+    if (known) return known;
+    const buffer = await this.buffer(clip);
+    const samples = buffer.getChannelData(0);
+    const picture = { peaks: peaks(samples, COLUMNS), mel: melLevels(samples, buffer.sampleRate, COLUMNS), seconds: buffer.duration };
+    this.pictures.set(clipKey(clip), picture);
+    return picture;
+  }
+}

@@ -1,0 +1,31 @@
+// Small helpers to build a page. Text always goes in as text: there is no way to hand in HTML.
+
+/** A new element: `make("button", { class: "play", "aria-label": "Play", onclick: f }, "Play", child)`. */
+export function make(tag, attributes = {}, ...children) {
+  return fill(document.createElement(tag), attributes, ...children);
+}
+
+/** The same for a drawing. */
+export function draw(tag, attributes = {}, ...children) {
+  return fill(document.createElementNS("http://www.w3.org/2000/svg", tag), attributes, ...children);
+}
+
+function fill(element, attributes, ...children) {
+  for (const [name, value] of Object.entries(attributes)) {
+    if (typeof value === "function") element[name] = value;
+    else if (value === true) element.setAttribute(name, "");
+    else if (value !== false && value !== null && value !== undefined) element.setAttribute(name, String(value));
+  }
+  element.append(...children.filter((child) => child !== null && child !== undefined && child !== false));
+  return element;
+}
+
+/** Set an attribute only when it changes, so that a repeated update costs nothing. */
+export function set(element, name, value) {
+  if (element.getAttribute(name) !== String(value)) element.setAttribute(name, String(value));
+}
+
+/** Show this text, if it is not shown yet. */
+export function say(element, text) {
+  if (element.textContent !== text) element.textContent = text;
+}

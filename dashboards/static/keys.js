@@ -1,0 +1,40 @@
+// The keys, in one table: what is pressed, what it does, how it is called in the help.
+
+import { make } from "./dom.js";
+
+export const KEYS = [
+  [[" "], "Space", "play or pause", (board) => board.toggleSelected()],
+  [["ArrowLeft", "ArrowRight"], "← →", "other clip of this voice, at the same position", (board, key) => board.moveClip(key === "ArrowLeft" ? -1 : 1)],
+  [["ArrowUp", "ArrowDown"], "↑ ↓", "other voice", (board, key) => board.moveVoice(key === "ArrowUp" ? -1 : 1)],
+  [[..."123456789"], "1 – 9", "generated clip of that run, at the same position", (board, key) => board.pickRun(Number(key) - 1)],
+  [["[", "]"], "[ ]", "earlier or later step", (board, key) => board.moveStep(key === "[" ? -1 : 1)],
+  [["Home"], "Home", "back to the start of the clip", (board) => board.player.seek(0)],
+  [["l"], "L", "repeat on or off", (board) => board.transport.loop.click()],
+  [["?"], "?", "this list", (board) => board.help.showModal()],
+];
+
+/** Listen on the whole page, except where somebody types or a control has the same key. */
+export function listen(board) {
+  document.addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey || board.help.open || !board.element.isConnected) return;
+    if (board.element.offsetParent === null || needsKey(event.target, event.key)) return;
+    const entry = KEYS.find(([keys]) => keys.includes(event.key));
+    if (!entry) return;
+    event.preventDefault();
+    entry[3](board, event.key);
+  });
+}
+
+function needsKey(target, key) {
+  if (target instanceof HTMLSelectElement || target instanceof HTMLTextAreaElement) return true;
+  if (target instanceof HTMLInputElement) return target.type === "checkbox" ? key === " " : target.type !== "range" || key !== " ";
+  return target instanceof HTMLButtonElement && key === " " && !target.classList.contains("play");
+}
+
+/** A dialog with the list of keys. */
+export function helpDialog() {
+  const rows = KEYS.map(([, name, does]) => make("div", {}, make("dt", {}, make("kbd", {}, name)), make("dd", {}, does)));
+  const close = make("button", { type: "button", onclick: () => dialog.close() }, "Close");
+  const dialog = make("dialog", { "aria-label": "Keys", class: "help" }, make("h2", {}, "Keys"), make("dl", {}, ...rows), close);
+  return dialog;
+}

@@ -1,0 +1,82 @@
+// The entry of the TensorBoard tab: TensorBoard imports this module in a frame of its own and calls `render()`.
+
+import { Board } from "./board.js";
+import { make } from "./dom.js";
+
+const REFRESH_MS = 5000;
+const PLUGIN = "p.voices."; // TensorBoard keeps `p.<plugin>.<key>` in its address for plugins
+
+export async function render() {
+  document.documentElement.lang = "en";
+  document.title = "Voices";
+  const styles = make("link", { rel: "stylesheet", href: "static/board.css" });
+  const styled = new Promise((resolve) => (styles.onload = styles.onerror = resolve));
+  document.head.append(styles);
+  const [index] = await Promise.all([fetchIndex(), styled]);
+  applyTheme();
+  const board = new Board(source, index, { theme: currentTheme(), link: readLink() });
+  document.body.append(board.element);
+  watchTheme(() => {
+    applyTheme();
+    board.setTheme(currentTheme());
+  });
+  keepFresh(board);
+}
+
+const source = {
+  async bytes({ run, voice, file }) {
+    const answer = await fetch(`clip?${new URLSearchParams({ run, voice, name: file })}`);
+    if (!answer.ok) throw new Error(`${file}: ${answer.status}`);
+    return answer.arrayBuffer();
+  },
+  /** An address of TensorBoard itself, so that the colleague gets the whole page. */
+  address(link) {
+    const page = new URL(frameHost().location.href);
+    page.hash = ["voices", ...[...link].map(([name, value]) => `${PLUGIN}${name}=${encodeURIComponent(value)}`)].join("&");
+    return page.href;
+  },
+};
+
+let known = null;
+
+/** The index, or null when it is the one we have. */
+async function fetchIndex() {
+  const answer = await fetch("index.json", { cache: "no-store", headers: known ? { "If-None-Match": known } : {} });
+  if (answer.status === 304) return null;
+  if (!answer.ok) throw new Error(`index.json: ${answer.status}`);
+  known = answer.headers.get("ETag");
+  return answer.json();
+}
+
+function keepFresh(board) {
+  setInterval(async () => {
+    if (document.hidden || board.element.offsetParent === null) return;
+    const index = await fetchIndex().catch(() => null); // a server that is away for a while comes back
+    if (index) board.refresh(index);
+  }, REFRESH_MS);
+}
+
+function frameHost() {
+  return window.parent;
+}
+
+function readLink() {
+  const link = new URLSearchParams();
+  for (const part of frameHost().location.hash.slice(1).split("&")) {
+    const [name, value] = part.split("=");
+    if (name.startsWith(PLUGIN)) link.set(name.slice(PLUGIN.length), decodeURIComponent(value ?? ""));
+  }
+  return link;
+}
+
+function currentTheme() {
+  return frameHost().document.body.classList.contains("dark-mode") ? "dark" : "light";
+}
+
+function applyTheme() {
+  document.documentElement.dataset.theme = currentTheme();
+}
+
+function watchTheme(changed) {
+  new MutationObserver(changed).observe(frameHost().document.body, { attributes: true, attributeFilter: ["class"] });
+}

@@ -1,0 +1,123 @@
+// What is looked at, and what follows from it: pure functions over the index and the view.
+
+/** Where everybody starts: the newest step, all runs, the order of the files. */
+export function firstView(index) {
+  return {
+    step: null, // null = the newest step there is, also of those still to come
+    hidden: [], // names of runs switched off
+    voice: index.voices[0]?.id ?? null,
+    column: null, // "reference", "target", "codec" or "run:<name>"
+    score: index.scores.find((score) => score.ceilings.length)?.name ?? "",
+    sort: "", // "", "speaker", "text" or the name of a run, by `score`
+    descending: false,
+    query: "",
+    speaker: "",
+    limit: null, // shows only voices with a score on the right side of it in a visible run
+    limitSide: "max", // "max": at most `limit`; "min": at least
+    every: false, // every score of a clip, not only the main ones
+  };
+}
+
+/** All steps of all visible runs, ascending. */
+export function stepsOf(index, view) {
+  const steps = new Set();
+  for (const voice of index.voices) {
+    for (const run of visibleRuns(index, view)) for (const entry of voice.generated[run.name] ?? []) steps.add(entry.step);
+  }
+  return [...steps].sort((a, b) => a - b);
+}
+
+/** The step that is shown: the chosen one, or the newest. */
+export function stepOf(index, view) {
+  const steps = stepsOf(index, view);
+  return view.step ?? steps[steps.length - 1] ?? 0;
+}
+
+/** The runs that are switched on, in order. */
+export function visibleRuns(index, view) {
+  return index.runs.filter((run) => !view.hidden.includes(run.name));
+}
+
+/** The entry of `step`, or the nearest earlier one, or null. Entries ascend. */
+export function entryAt(entries, step) {
+  let found = null;
+  for (const entry of entries ?? []) {
+    if (entry.step > step) break;
+    found = entry;
+  }
+  return found;
+}
+
+/** The fixed clips that any voice has, in reading order. */
+export function fixedKinds(index) {
+  return ["reference", "target", "codec"].filter((kind) => index.voices.some((voice) => voice.clips[kind]));
+}
+
+/** Column names from left to right. */
+export function columnsOf(index, view) {
+  return [...fixedKinds(index), ...visibleRuns(index, view).map((run) => `run:${run.name}`)];
+}
+
+/** The voices that pass the filters, in the chosen order. Voices without the score go last. */
+export function rowsOf(index, view) {
+  const step = stepOf(index, view);
+  const runs = visibleRuns(index, view).map((run) => run.name);
+  const value = (voice, run) => entryAt(voice.generated[run], step)?.scores[view.score];
+  const passes = (voice) => {
+    if (view.speaker && voice.speaker !== view.speaker) return false;
+    if (view.query && !searchText(voice).includes(view.query.toLowerCase())) return false;
+    if (view.limit === null) return true;
+    return runs.some((run) => (view.limitSide === "max" ? value(voice, run) <= view.limit : value(voice, run) >= view.limit));
+  };
+  const rows = index.voices.filter(passes);
+  const keys = { speaker: (voice) => voice.speaker ?? "", text: (voice) => voice.target_text ?? "" };
+  if (!view.sort) return view.descending ? rows.reverse() : rows;
+  const key = keys[view.sort] ?? ((voice) => value(voice, view.sort));
+  return rows.sort((a, b) => compareKeys(key(a), key(b), view.descending));
+}
+
+/** The column that the cursor stands in: the chosen one if it is there, else the first generated one, else the first. */
+export function columnOf(index, view) {
+  const columns = columnsOf(index, view);
+  return columns.includes(view.column) ? view.column : (columns.find((name) => name.startsWith("run:")) ?? columns[0] ?? null);
+}
+
+/** What a link has to carry to bring a colleague here. Only what differs from the start. */
+export function toLink(index, view) {
+  const link = new URLSearchParams();
+  link.set("step", String(stepOf(index, view)));
+  if (view.voice) link.set("voice", view.voice);
+  if (columnOf(index, view)) link.set("clip", columnOf(index, view));
+  if (view.hidden.length) link.set("runs", visibleRuns(index, view).map((run) => encodeURIComponent(run.name)).join(","));
+  for (const name of ["score", "sort", "query", "speaker"]) if (view[name]) link.set(name, view[name]);
+  if (view.descending) link.set("order", "down");
+  return link;
+}
+
+/** The view that a link describes; what the link does not say, or says wrongly, stays as it is. */
+export function fromLink(index, view, link) {
+  const next = { ...view };
+  const step = Number(link.get("step"));
+  if (link.get("step") && Number.isFinite(step)) next.step = step;
+  if (index.voices.some((voice) => voice.id === link.get("voice"))) next.voice = link.get("voice");
+  if (link.get("clip")) next.column = link.get("clip");
+  if (link.get("runs")) {
+    const shown = link.get("runs").split(",").map(decodeURIComponent);
+    const hidden = index.runs.map((run) => run.name).filter((name) => !shown.includes(name));
+    if (hidden.length < index.runs.length) next.hidden = hidden;
+  }
+  if (index.scores.some((score) => score.name === link.get("score"))) next.score = link.get("score");
+  for (const name of ["sort", "query", "speaker"]) if (link.get(name)) next[name] = link.get(name);
+  next.descending = link.get("order") === "down" || view.descending;
+  return next;
+}
+
+function searchText(voice) {
+  return [voice.id, voice.speaker, voice.language, voice.target_text, voice.reference_text].join(" ").toLowerCase();
+}
+
+function compareKeys(a, b, descending) {
+  if (a === undefined || b === undefined) return (a === undefined) - (b === undefined);
+  const order = typeof a === "string" ? a.localeCompare(b) : a - b;
+  return descending ? -order : order;
+}
