@@ -74,7 +74,7 @@ def batch(*samples: dict[str, torch.Tensor], left: bool = False, text_labels: bo
     for name, fill in (("audio_input_ids", EOS), ("audio_labels", IGNORE)):
         padded[name] = torch.stack([pad(own[name], (0, 0, 0, most - len(own[name])), value=fill) for own in samples])
     if text_labels:
-        text = padded["input_ids"] < AUDIO
+        text = (padded["input_ids"] < AUDIO) & (padded["input_ids"] != 1)  # nothing predicts the first token
         padded["labels"] = padded["input_ids"].masked_fill(~text | (padded["attention_mask"] == 0), IGNORE)
     return padded
 

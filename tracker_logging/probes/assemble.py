@@ -43,7 +43,7 @@ def assemble(
     tokens, text = token_statistics(sums) if probes.tokens is not None else (None, None)
     activations = flow = None
     attention = _attention(probes, sums, layers, view)
-    if attention is not None and np.isnan(attention.entropy).all() and sums["target_rows"] > 0:
+    if attention is not None and np.isnan(attention.entropy).all() and sums["target_rows"].any():
         also_missing.append(NO_ENTROPY)
     if probes.activations is not None:
         activations = activation_statistics(sums, layers=layers)

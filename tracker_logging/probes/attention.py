@@ -43,9 +43,9 @@ class AttentionProbe:
             "entropy": (layers, heads),
             "distance": (layers, heads),
             "text_mass": (layers, heads),
-            "pair_rows": (len(GROUPS), len(GROUPS)),
+            "pair_rows": (layers, len(GROUPS), len(GROUPS)),
             "entropy_rows": (layers,),
-            "target_rows": (),
+            "target_rows": (layers,),
         }
         self.sums = {name: torch.zeros(shape, dtype=torch.float64) for name, shape in shapes.items()}
         self._worst: list[torch.Tensor] = []
@@ -63,10 +63,6 @@ class AttentionProbe:
             return
         device = plans[0].values.device
         self.sums = {name: value.to(device) for name, value in self.sums.items()}
-        for plan in plans:
-            sizes = (plan.groups * plan.sizes).sum(dim=1)
-            self.sums["pair_rows"] += torch.outer(sizes, (sizes > 0).float())
-            self.sums["target_rows"] += len(plan.target_rows)
 
         if plans[0].sample == 0:
             self.map_bins = plans[0].bins
@@ -80,8 +76,12 @@ class AttentionProbe:
         if not self._plans:
             return
         outputs = substitute(call, self._plans)
-        for plan, output in zip(self._plans, outputs, strict=True):
-            self._add(layer, call, plan, output)
+        rows = [attention_rows(call, sample=plan.sample, rows=plan.entropy_rows) for plan in self._plans]
+        with torch.autocast(call.query.device.type, enabled=False):  # the kernel's precision is the model's, ours fp32
+            for plan, output, weights in zip(self._plans, outputs, rows, strict=True):
+                self._add(layer, plan, output)
+                if weights is not None and len(plan.entropy_rows):
+                    self._add_entropy(layer, plan, output[..., :-1], weights)
 
     def check(self) -> None:
         """Drop an entropy that disagrees with the kernel; raises `ValueError` if the kernel's rows do not add up to 1.
@@ -97,13 +97,15 @@ class AttentionProbe:
                 "`dropout`, or non-finite values): no attention is shown"
             )
 
-    def _add(self, layer: int, call: AttentionCall, plan: SamplePlan, output: torch.Tensor) -> None:
+    def _add(self, layer: int, plan: SamplePlan, output: torch.Tensor) -> None:
         """`output` [H, S, N + 1] float32: attention of each position on each bin, then the moment over the text."""
         to_bins, moment = output[..., :-1], output[..., -1]
         seen = to_bins[:, plan.positions]
         self._worst.append((seen.sum(dim=-1) - 1.0).abs().max())
         pooled = plan.averaging[:, plan.positions] @ seen
         self.sums["mass"][layer] += metric.mass_sums(pooled, sizes=plan.sizes, groups=plan.groups).double()
+        in_group = (plan.groups * plan.sizes).sum(dim=1)
+        self.sums["pair_rows"][layer] += torch.outer(in_group, (in_group > 0).float())
         if layer in self._map_layers and plan.sample == 0:
             self.maps[layer] = pooled.mean(dim=0)
         if len(plan.target_rows):
@@ -113,13 +115,9 @@ class AttentionProbe:
             )
             self.sums["distance"][layer] += distance.sum(dim=1).double()
             self.sums["text_mass"][layer] += text_mass.sum(dim=1).double()
-        if len(plan.entropy_rows):
-            self._add_entropy(layer, call, plan, to_bins)
+            self.sums["target_rows"][layer] += len(plan.target_rows)
 
-    def _add_entropy(self, layer: int, call: AttentionCall, plan: SamplePlan, to_bins: torch.Tensor) -> None:
-        weights = attention_rows(call, sample=plan.sample, rows=plan.entropy_rows)
-        if weights is None:
-            return
+    def _add_entropy(self, layer: int, plan: SamplePlan, to_bins: torch.Tensor, weights: torch.Tensor) -> None:
         theirs = to_bins[:, plan.entropy_rows] @ plan.groups.T
         ours = weights @ (plan.values[:, :-1] @ plan.groups.T)
         self._entropy_worst.append((theirs - ours).abs().max())

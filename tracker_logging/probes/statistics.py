@@ -41,10 +41,12 @@ def attention_statistics(
     if not sums["pair_rows"].any():
         return None
     with np.errstate(invalid="ignore", divide="ignore"):
-        mass = np.where(sums["pair_rows"] > 0, sums["mass"] / sums["pair_rows"], np.nan)
+        pair_rows = sums["pair_rows"][:, None]
+        mass = np.where(pair_rows > 0, sums["mass"] / pair_rows, np.nan)
         entropy = sums["entropy"] / sums["entropy_rows"][:, None]
-        diagonality = 1.0 - sums["distance"] / sums["target_rows"]
-        text_mass = sums["text_mass"] / sums["target_rows"]
+        target_rows = sums["target_rows"][:, None]
+        diagonality = 1.0 - sums["distance"] / target_rows
+        text_mass = sums["text_mass"] / target_rows
     head = alignment_head(torch.from_numpy(diagonality), torch.from_numpy(text_mass), floor=MINIMUM_TEXT_MASS)
     return AttentionStatistics(
         layers=tuple(layers),

@@ -1,0 +1,109 @@
+import numpy as np
+import pytest
+import torch
+from small_model import AUDIO, AUDIO_BOS, BOS, EOS, K, V, audio_tokens, batch, sample, small_model, two_samples
+
+from tracker_logging.models import IGNORE, adapter_for
+from tracker_logging.models.delay_pattern import apply_delay
+from tracker_logging.probes.capture import StepCapture
+from tracker_logging.probes.snapshot import StepSnapshot
+from tracker_logging.probes.tokens import predicts_next
+
+
+def watch(model: torch.nn.Module, *batches: dict[str, torch.Tensor]) -> tuple[StepSnapshot, list[torch.Tensor]]:
+    capture = StepCapture(adapter=adapter_for(model), needs=frozenset({"tokens"}))
+    capture.attach(model.train())
+    losses = [model(**one).loss for one in batches]
+    snapshot = capture.snapshot(1)
+    assert capture.errors == [] and snapshot is not None
+    return snapshot, losses
+
+
+@pytest.mark.parametrize("left", [False, True])
+def test_the_losses_of_the_codebooks_and_the_text_add_up_to_the_loss_of_the_model(left: bool) -> None:
+    snapshot, (loss,) = watch(small_model(text_head=True), two_samples(text_labels=True, left=left))
+    assert snapshot.tokens.nll.sum() + snapshot.text.nll[0] == pytest.approx(loss.item(), rel=1e-6)
+    assert snapshot.losses == (pytest.approx(loss.item()),)
+
+
+def test_micro_batches_add_up_to_the_batch() -> None:
+    model = small_model()
+    first, second = sample(5, 7, seed=1), sample(0, 3, seed=2)
+    whole, _ = watch(model, batch(first, second))
+    parts, _ = watch(model, batch(first), batch(second))
+    for name in ("rows", "nll", "accuracy", "top5", "entropy", "usage", "nll_shift0"):
+        assert getattr(parts.tokens, name) == pytest.approx(getattr(whole.tokens, name), rel=1e-6), name
+
+
+def two_clips_in_a_row() -> dict[str, torch.Tensor]:
+    """Two targets with no token between them; every code is labelled, begin codes too."""
+    clips = [apply_delay(torch.randint(0, BOS, (K, n)), bos=BOS, eos=EOS) for n in (4, 5)]
+    tokens = [1, 5, AUDIO_BOS, *audio_tokens(4), *audio_tokens(5), 2]
+    frames = torch.cat(clips)[None]
+    return {
+        "input_ids": torch.tensor([tokens]),
+        "audio_input_ids": frames,
+        "audio_input_ids_mask": torch.ones(1, frames.shape[1], dtype=torch.bool),
+        "audio_labels": frames.clone(),
+    }
+
+
+def test_the_last_frame_of_a_clip_never_predicts_the_first_of_the_next() -> None:
+    model, inputs = small_model(), two_clips_in_a_row()
+    allowed = predicts_next(adapter_for(model).view(inputs), bos_code=BOS)[0].tolist()
+    first, second = 3, 3 + len(audio_tokens(4))
+    assert allowed[first - 1], "frame 0 is predicted from the audio-begin token"
+    assert not allowed[second - 1], "the last frame of the first clip predicts nothing"
+    assert sum(allowed) == len(audio_tokens(4)) + len(audio_tokens(5)) - 1
+    snapshot, _ = watch(model, inputs)
+    assert snapshot.tokens.rows.tolist() == [sum(allowed)] * K
+
+
+def test_frame_zero_is_scored_from_the_audio_begin_token() -> None:
+    model = small_model()
+    inputs = batch(sample(0, 3, seed=3))
+    only_first = torch.full_like(inputs["audio_labels"], IGNORE)
+    only_first[0, 0, 2] = 9
+    inputs["audio_labels"] = only_first
+    snapshot, _ = watch(model, inputs)
+    begin = inputs["input_ids"][0].tolist().index(AUDIO_BOS)
+    logits = model(**inputs).logits[0, begin].view(K, V)
+    assert inputs["input_ids"][0, begin + 1] == AUDIO
+    assert snapshot.tokens.nll[2] == pytest.approx(-logits[2].log_softmax(-1)[9].item(), rel=1e-5)
+    assert snapshot.tokens.rows.tolist() == [0, 0, 1, 0]
+
+
+def test_predictions_of_the_sample_stand_beside_their_labels() -> None:
+    model = small_model()
+    inputs = two_samples()
+    snapshot, _ = watch(model, inputs)
+    segment = snapshot.sample.segment
+    expected = model(**inputs).logits[0, segment.start - 1 : segment.stop - 1].view(-1, K, V).argmax(-1)
+    assert np.array_equal(snapshot.sample.predicted, expected.numpy())
+    labels = adapter_for(model).view(inputs).audio_labels[0, segment.start : segment.stop]
+    assert np.array_equal(snapshot.sample.labels, labels.numpy())
+
+
+def test_logits_of_another_shape_are_said_and_the_rest_is_shown() -> None:
+    model = small_model(text_head=True).train()
+    adapter = adapter_for(model)
+    adapter.codebook_vocabulary = V + 1
+    capture = StepCapture(adapter=adapter, needs=frozenset({"tokens", "activations"}))
+    capture.attach(model)
+    model(**two_samples(text_labels=True))
+    snapshot = capture.snapshot(1)
+    assert [part for part, _ in capture.errors] == ["audio predictions"]
+    assert "shape" in str(capture.errors[0][1])
+    assert snapshot.tokens is None and snapshot.text is not None and snapshot.activations is not None
+
+
+def test_inputs_are_summed_up_with_their_non_finite_values() -> None:
+    model = small_model()
+    snapshot, _ = watch(model, two_samples())
+    summaries = {summary.name: summary for summary in snapshot.inputs}
+    tokens = summaries["input_ids"]
+    expected = two_samples()["input_ids"]
+    assert (tokens.shape, tokens.dtype, tokens.minimum, tokens.maximum) == ((2, 40), "int64", 0.0, 62.0)
+    assert tokens.mean == pytest.approx(expected.double().mean().item())
+    assert tokens.first_values.split()[:3] == ["1", "5", "6"]
+    assert snapshot.batch.token_ids.tolist() == expected.tolist()
