@@ -138,11 +138,12 @@ class Material:
 
 def load_material(args: argparse.Namespace) -> Material:
     """Read and check the data, then load codec and model."""
-    from transformers import HiggsAudioV2ForConditionalGeneration
+    from transformers import HiggsAudioV2ForConditionalGeneration, set_seed
 
     from tracker_logging.data.formats import read_samples
     from tracker_logging.data.processor import SpeechProcessor
 
+    set_seed(args.seed)  # adapters are initialised before the Trainer sets it
     samples = read_samples(args.train_data_file, skip_bad=args.skip_bad_samples)
     if args.disable_eval:
         train, evaluation = samples, []
@@ -189,6 +190,7 @@ def prepare_model(model: Any, args: argparse.Namespace) -> Any:
 
 
 def training_arguments(args: argparse.Namespace, *, evaluate: bool) -> Any:
+    import torch
     from transformers import TrainingArguments
 
     return TrainingArguments(
@@ -207,6 +209,8 @@ def training_arguments(args: argparse.Namespace, *, evaluate: bool) -> Any:
         eval_steps=args.eval_steps,
         seed=args.seed,
         bf16=args.bf16,
+        # Without this the Trainer refuses bf16 on a CPU and runs each process of `torchrun` on its own.
+        use_cpu=not torch.accelerator.is_available(),
         gradient_checkpointing=args.gradient_checkpointing,
         remove_unused_columns=False,
         label_names=["audio_labels"],

@@ -51,459 +51,107 @@ def _tag(template: str, kind: Kind, unit: str, meaning: str, owner: Owner, optio
 
 
 # --- inputs: what the model is given -------------------------------------------------------------------------------
-SAMPLES = _tag(
-    "inputs/samples",
-    "table",
-    "",
-    "decoded samples of the batch, special tokens visible, runs of audio placeholders collapsed",
-    "inputs",
-)
-TENSORS = _tag(
-    "inputs/tensors",
-    "table",
-    "",
-    "every tensor of the batch: name, shape, dtype, min, max, mean, non-finite, first values",
-    "inputs",
-)
+SAMPLES = _tag("inputs/samples", "table", "", "decoded samples of the batch, special tokens visible, runs of audio placeholders collapsed", "inputs")
+TENSORS = _tag("inputs/tensors", "table", "", "every tensor of the batch: name, shape, dtype, min, max, mean, non-finite, first values", "inputs")
 SEGMENTS = _tag("inputs/segments", "table", "", "audio segments: sample, role, position, frames, seconds", "inputs")
-INPUT_AUDIO = _tag(
-    "inputs/audio",
-    "audio",
-    "",
-    "reference and target of the first sample as the model hears them, decoded from their codes",
-    "inputs",
-    "a codec",
-)
-SEQUENCE_LENGTH = _tag(
-    "inputs/length/{which}", "scalar", "tokens", "sequence length without padding: mean or max over the batch", "inputs"
-)
+INPUT_AUDIO = _tag("inputs/audio", "audio", "", "reference and target of the first sample as the model hears them, decoded from their codes", "inputs", "a codec")
+SEQUENCE_LENGTH = _tag("inputs/length/{which}", "scalar", "tokens", "sequence length without padding: mean or max over the batch", "inputs")
 PADDING = _tag("inputs/padding_pct", "scalar", "%", "share of padded positions in the batch", "inputs")
-AUDIO_SECONDS = _tag(
-    "inputs/audio_s/{role}",
-    "scalar",
-    "s",
-    "audio seconds per sample in the batch, by role",
-    "inputs",
-    "that role is in the batch",
-)
+AUDIO_SECONDS = _tag("inputs/audio_s/{role}", "scalar", "s", "audio seconds per sample in the batch, by role", "inputs", "that role is in the batch")
 NON_FINITE_INPUTS = _tag("inputs/non_finite", "scalar", "count", "non-finite values in the batch", "inputs")
-TEXT_LABEL_COVERAGE = _tag(
-    "chatml/label_coverage_pct/text",
-    "scalar",
-    "%",
-    "share of text positions that carry a label",
-    "inputs",
-    "text is trained",
-)
-LABEL_COVERAGE = _tag(
-    "chatml/label_coverage_pct/codebook_{codebook}",
-    "scalar",
-    "%",
-    "share of target frames that carry a label, by codebook",
-    "inputs",
-)
-EOS_LABELLED = _tag(
-    "chatml/eos_labelled_pct",
-    "scalar",
-    "%",
-    "share of target segments and codebooks whose first end code is trained",
-    "inputs",
-)
-REFERENCE_LABELLED = _tag(
-    "chatml/reference_labelled_pct",
-    "scalar",
-    "%",
-    "share of reference positions that carry a label (should be 0)",
-    "inputs",
-    "a reference is in the batch",
-)
+TEXT_LABEL_COVERAGE = _tag("chatml/label_coverage_pct/text", "scalar", "%", "share of text positions that carry a label", "inputs", "text is trained")
+LABEL_COVERAGE = _tag("chatml/label_coverage_pct/codebook_{codebook}", "scalar", "%", "share of target frames that carry a label, by codebook", "inputs")
+EOS_LABELLED = _tag("chatml/eos_labelled_pct", "scalar", "%", "share of target segments and codebooks whose first end code is trained", "inputs")
+REFERENCE_LABELLED = _tag("chatml/reference_labelled_pct", "scalar", "%", "share of reference positions that carry a label (should be 0)", "inputs", "a reference is in the batch")
 VIOLATIONS = _tag("chatml/violations", "scalar", "count", "violations of the expected structure in the batch", "inputs")
-VIOLATION_TABLE = _tag(
-    "chatml/violation_list", "table", "", "the violations: sample, what, cure", "inputs", "there are violations"
-)
+VIOLATION_TABLE = _tag("chatml/violation_list", "table", "", "the violations: sample, what, cure", "inputs", "there are violations")
 
 # --- outputs: what the model predicts, teacher-forced ----------------------------------------------------------------
 NLL = _tag("outputs/nll/codebook_{codebook}", "scalar", "nats", "mean cross-entropy at labelled positions", "outputs")
 NLL_MEAN = _tag("outputs/nll/mean", "scalar", "nats", "mean cross-entropy over all labelled codes", "outputs")
-NLL_TEXT = _tag(
-    "outputs/nll/text", "scalar", "nats", "mean cross-entropy at labelled text positions", "outputs", "text is trained"
-)
-NLL_SHIFT0 = _tag(
-    "outputs/nll_shift0/mean",
-    "scalar",
-    "nats",
-    "the same against unshifted labels; far below nll = the model copies its input",
-    "outputs",
-)
+NLL_TEXT = _tag("outputs/nll/text", "scalar", "nats", "mean cross-entropy at labelled text positions", "outputs", "text is trained")
+NLL_SHIFT0 = _tag("outputs/nll_shift0/mean", "scalar", "nats", "the same against unshifted labels; far below nll = the model copies its input", "outputs")
 ACCURACY = _tag("outputs/accuracy/codebook_{codebook}", "scalar", "share", "most likely code is the label", "outputs")
 ACCURACY_MEAN = _tag("outputs/accuracy/mean", "scalar", "share", "the same over all labelled codes", "outputs")
-ACCURACY_TEXT = _tag(
-    "outputs/accuracy/text", "scalar", "share", "most likely text token is the label", "outputs", "text is trained"
-)
-TOP5 = _tag(
-    "outputs/top5/codebook_{codebook}", "scalar", "share", "label is among the five most likely codes", "outputs"
-)
-ENTROPY = _tag(
-    "outputs/entropy/codebook_{codebook}", "scalar", "nats", "mean entropy of the predicted distribution", "outputs"
-)
+ACCURACY_TEXT = _tag("outputs/accuracy/text", "scalar", "share", "most likely text token is the label", "outputs", "text is trained")
+TOP5 = _tag("outputs/top5/codebook_{codebook}", "scalar", "share", "label is among the five most likely codes", "outputs")
+ENTROPY = _tag("outputs/entropy/codebook_{codebook}", "scalar", "nats", "mean entropy of the predicted distribution", "outputs")
 PERPLEXITY = _tag("outputs/perplexity/codebook_{codebook}", "scalar", "codes", "exp(nll)", "outputs")
-USAGE = _tag(
-    "outputs/usage/codebook_{codebook}",
-    "scalar",
-    "share",
-    "exp(entropy of the predicted-code histogram) / codebook size",
-    "outputs",
-)
-NON_FINITE_LOGITS = _tag(
-    "outputs/non_finite_logits",
-    "scalar",
-    "count",
-    "labelled rows of logits with a non-finite value, left out of the means",
-    "outputs",
-)
-PREDICTIONS = _tag(
-    "outputs/predictions",
-    "table",
-    "",
-    "first and last ten label / prediction pairs, for text and each codebook",
-    "outputs",
-)
-TEXTS = _tag(
-    "outputs/texts", "table", "", "decoded target text beside the predicted text", "outputs", "text is trained"
-)
-ACCURACY_MAP = _tag(
-    "outputs/accuracy_map", "image", "", "codebook × frame of one target: is the most likely code the label", "outputs"
-)
-TEACHER_FORCED_AUDIO = _tag(
-    "outputs/teacher_forced",
-    "audio",
-    "",
-    "the target beside the most likely codes given the true past",
-    "outputs",
-    "a codec",
-)
-EVAL_NLL = _tag(
-    "eval_outputs/nll/codebook_{codebook}",
-    "scalar",
-    "nats",
-    "as outputs/nll, over the whole evaluation set",
-    "outputs",
-    "evaluation",
-)
-EVAL_NLL_MEAN = _tag(
-    "eval_outputs/nll/mean",
-    "scalar",
-    "nats",
-    "as outputs/nll/mean, over the whole evaluation set",
-    "outputs",
-    "evaluation",
-)
-EVAL_ACCURACY = _tag(
-    "eval_outputs/accuracy/codebook_{codebook}",
-    "scalar",
-    "share",
-    "as outputs/accuracy, over the whole evaluation set",
-    "outputs",
-    "evaluation",
-)
-EVAL_ACCURACY_MEAN = _tag(
-    "eval_outputs/accuracy/mean",
-    "scalar",
-    "share",
-    "as outputs/accuracy/mean, over the whole evaluation set",
-    "outputs",
-    "evaluation",
-)
+USAGE = _tag("outputs/usage/codebook_{codebook}", "scalar", "share", "exp(entropy of the predicted-code histogram) / codebook size", "outputs")
+NON_FINITE_LOGITS = _tag("outputs/non_finite_logits", "scalar", "count", "labelled rows of logits with a non-finite value, left out of the means", "outputs")
+PREDICTIONS = _tag("outputs/predictions", "table", "", "first and last ten label / prediction pairs, for text and each codebook", "outputs")
+TEXTS = _tag("outputs/texts", "table", "", "decoded target text beside the predicted text", "outputs", "text is trained")
+ACCURACY_MAP = _tag("outputs/accuracy_map", "image", "", "codebook × frame of one target: is the most likely code the label", "outputs")
+TEACHER_FORCED_AUDIO = _tag("outputs/teacher_forced", "audio", "", "the target beside the most likely codes given the true past", "outputs", "a codec")
+EVAL_NLL = _tag("eval_outputs/nll/codebook_{codebook}", "scalar", "nats", "as outputs/nll, over the whole evaluation set", "outputs", "evaluation")
+EVAL_NLL_MEAN = _tag("eval_outputs/nll/mean", "scalar", "nats", "as outputs/nll/mean, over the whole evaluation set", "outputs", "evaluation")
+EVAL_ACCURACY = _tag("eval_outputs/accuracy/codebook_{codebook}", "scalar", "share", "as outputs/accuracy, over the whole evaluation set", "outputs", "evaluation")
+EVAL_ACCURACY_MEAN = _tag("eval_outputs/accuracy/mean", "scalar", "share", "as outputs/accuracy/mean, over the whole evaluation set", "outputs", "evaluation")
 
 # --- attention: who listens to whom, and what moves --------------------------------------------------------------------
-MASS = _tag(
-    "attention/mass/{query}_to_{key}/layer_{layer}",
-    "scalar",
-    "share",
-    "attention of the query group that falls on the key group, mean over heads",
-    "attention",
-    "both groups are in the sample",
-)
-MASS_MEAN = _tag(
-    "attention/mass/{query}_to_{key}/mean",
-    "scalar",
-    "share",
-    "the same, mean over layers",
-    "attention",
-    "both groups are in the sample",
-)
+MASS = _tag("attention/mass/{query}_to_{key}/layer_{layer}", "scalar", "share", "attention of the query group that falls on the key group, mean over heads", "attention", "both groups are in the sample")
+MASS_MEAN = _tag("attention/mass/{query}_to_{key}/mean", "scalar", "share", "the same, mean over layers", "attention", "both groups are in the sample")
 MASS_MAP = _tag("attention/mass_map", "image", "", "layer × relation: where each group looks", "attention")
-ATTENTION_ENTROPY = _tag(
-    "attention/entropy/layer_{layer}",
-    "scalar",
-    "nats",
-    "mean entropy of the attention of sampled target rows, mean over heads",
-    "attention",
-)
-ALIGNMENT_HEADS = _tag(
-    "attention/alignment_heads",
-    "image",
-    "",
-    "layer × head: diagonality of target → target text; the peak is the alignment head",
-    "attention",
-    "target text and audio are in the sample",
-)
-DIAGONALITY = _tag(
-    "attention/diagonality",
-    "scalar",
-    "share",
-    "1 − mean distance of the alignment head's centre of mass from the straight line",
-    "attention",
-    "target text and audio are in the sample",
-)
-ATTENTION_HEATMAP = _tag(
-    "attention/heatmap/layer_{layer}",
-    "image",
-    "",
-    "attention of one layer, mean over heads, with token labels and group boundaries",
-    "attention",
-)
-FFN_RMS = _tag(
-    "dualffn/rms/{path}/layer_{layer}",
-    "scalar",
-    "",
-    "RMS of what the text or audio FFN path adds to the residual",
-    "attention",
-    "the family has that path",
-)
-FFN_MAP = _tag(
-    "dualffn/rms_map", "image", "", "layer × path: RMS of the residual update", "attention", "the family has two paths"
-)
-GRADIENT_NORM = _tag(
-    "gradients/norm/{component}", "scalar", "", "L2 norm of the gradient of a component, before clipping", "attention"
-)
+ATTENTION_ENTROPY = _tag("attention/entropy/layer_{layer}", "scalar", "nats", "mean entropy of the attention of sampled target rows, mean over heads", "attention")
+ALIGNMENT_HEADS = _tag("attention/alignment_heads", "image", "", "layer × head: diagonality of target → target text; the peak is the alignment head", "attention", "target text and audio are in the sample")
+DIAGONALITY = _tag("attention/diagonality", "scalar", "share", "1 − mean distance of the alignment head's centre of mass from the straight line", "attention", "target text and audio are in the sample")
+ATTENTION_HEATMAP = _tag("attention/heatmap/layer_{layer}", "image", "", "attention of one layer, mean over heads, with token labels and group boundaries", "attention")
+FFN_RMS = _tag("dualffn/rms/{path}/layer_{layer}", "scalar", "", "RMS of what the text or audio FFN path adds to the residual", "attention", "the family has that path")
+FFN_MAP = _tag("dualffn/rms_map", "image", "", "layer × path: RMS of the residual update", "attention", "the family has two paths")
+GRADIENT_NORM = _tag("gradients/norm/{component}", "scalar", "", "L2 norm of the gradient of a component, before clipping", "attention")
 GRADIENT_MAP = _tag("gradients/norm_map", "image", "", "component × layer: gradient norm", "attention")
-UPDATE_RATIO = _tag(
-    "gradients/update_ratio/{component}",
-    "scalar",
-    "",
-    "‖ΔW‖ / ‖W‖ of one optimizer step, from at most 16,384 weights of each tensor",
-    "attention",
-)
+UPDATE_RATIO = _tag("gradients/update_ratio/{component}", "scalar", "", "‖ΔW‖ / ‖W‖ of one optimizer step, from at most 16,384 weights of each tensor", "attention")
 UPDATE_MAP = _tag("gradients/update_map", "image", "", "component × layer: the same", "attention")
 GRADIENT_COSINE = _tag("gradients/text_audio_cosine", "scalar", "cosine", "agreement of the gradients of text and audio loss in the last shared attention layers", "attention", "log_grad_conflict and text is trained")
-PARAMETER_STATES = _tag(
-    "gradients/parameters",
-    "table",
-    "",
-    "component × layer: trained, frozen or without gradient; gradient norm and update ratio",
-    "attention",
-)
+PARAMETER_STATES = _tag("gradients/parameters", "table", "", "component × layer: trained, frozen or without gradient; gradient norm and update ratio", "attention")
 
 # --- zero-shot: the voice ------------------------------------------------------------------------------------------------
 VOICE_TABLE = _tag("voices/table", "table", "", "one row per voice: texts, scores, stop reason", "zero_shot")
-VOICE_TEXT = _tag(
-    "voices/{voice}/text",
-    "table",
-    "",
-    "what was asked for, what was heard and the scores of one voice at one step; written with its clips",
-    "zero_shot",
-)
-VOICE_MEL = _tag(
-    "voices/{voice}/mel",
-    "image",
-    "",
-    "mels and pitch of the clips of one voice under each other; written with its clips",
-    "zero_shot",
-)
-VOICE_CLIP = _tag(
-    "voices/{voice}/{clip}",
-    "audio",
-    "",
-    "one clip of one voice, where a backend shows one clip per tag (TensorBoard)",
-    "zero_shot",
-)
-SPK_TOP1 = _tag(
-    "voices/spk_top1",
-    "scalar",
-    "share",
-    "clips whose nearest prompt is their own speaker's",
-    "zero_shot",
-    "a speaker encoder and two speakers",
-)
-SPK_TOP1_CHANCE = _tag(
-    "voices/spk_top1_chance",
-    "scalar",
-    "share",
-    "what spk_top1 is for voices that have nothing to do with their prompts",
-    "zero_shot",
-    "a speaker encoder and two speakers",
-)
-SPK_EER = _tag(
-    "voices/spk_eer",
-    "scalar",
-    "share",
-    "equal error rate of own prompt against other speakers' prompts; 0.5 = chance",
-    "zero_shot",
-    "a speaker encoder and two speakers",
-)
-WITHIN_SPEAKER = _tag(
-    "voices/within_speaker",
-    "scalar",
-    "cosine",
-    "mean similarity of generated clips of one speaker",
-    "zero_shot",
-    "a speaker encoder and two prompts of a speaker",
-)
-BETWEEN_SPEAKER = _tag(
-    "voices/between_speaker",
-    "scalar",
-    "cosine",
-    "mean similarity of generated clips of different speakers; rises when voices collapse to one",
-    "zero_shot",
-    "a speaker encoder and two speakers",
-)
-BETWEEN_SPEAKER_REAL = _tag(
-    "voices/between_speaker_real",
-    "scalar",
-    "cosine",
-    "the same between the prompts themselves",
-    "zero_shot",
-    "a speaker encoder and two speakers",
-)
-SIM_NORM = _tag(
-    "voices/sim_norm",
-    "scalar",
-    "",
-    "sim_o on a scale where 0 is a stranger and 1 another real clip of the speaker",
-    "zero_shot",
-    "a speaker encoder, targets and two speakers",
-)
-MARGIN_RETAINED = _tag(
-    "voices/margin_retained",
-    "scalar",
-    "share",
-    "sim_margin as a share of the real clips' margin",
-    "zero_shot",
-    "a speaker encoder, targets and two speakers",
-)
-VALID_CLIPS = _tag(
-    "voices/valid_clips", "scalar", "count", "generated clips with speech, finite and not clipped", "zero_shot"
-)
-INVALID_CLIPS = _tag(
-    "voices/invalid_clips",
-    "scalar",
-    "count",
-    "generated clips that are silent, too short, non-finite or clipped; left out of means",
-    "zero_shot",
-)
-FAILED_VOICES = _tag(
-    "voices/failed", "scalar", "count", "prompts that were not spoken, for an error or a time-out", "zero_shot"
-)
+VOICE_TEXT = _tag("voices/{voice}/text", "table", "", "what was asked for, what was heard and the scores of one voice at one step; written with its clips", "zero_shot")
+VOICE_MEL = _tag("voices/{voice}/mel", "image", "", "mels and pitch of the clips of one voice under each other; written with its clips", "zero_shot")
+VOICE_CLIP = _tag("voices/{voice}/{clip}", "audio", "", "one clip of one voice, where a backend shows one clip per tag (TensorBoard)", "zero_shot")
+SPK_TOP1 = _tag("voices/spk_top1", "scalar", "share", "clips whose nearest prompt is their own speaker's", "zero_shot", "a speaker encoder and two speakers")
+SPK_TOP1_CHANCE = _tag("voices/spk_top1_chance", "scalar", "share", "what spk_top1 is for voices that have nothing to do with their prompts", "zero_shot", "a speaker encoder and two speakers")
+SPK_EER = _tag("voices/spk_eer", "scalar", "share", "equal error rate of own prompt against other speakers' prompts; 0.5 = chance", "zero_shot", "a speaker encoder and two speakers")
+WITHIN_SPEAKER = _tag("voices/within_speaker", "scalar", "cosine", "mean similarity of generated clips of one speaker", "zero_shot", "a speaker encoder and two prompts of a speaker")
+BETWEEN_SPEAKER = _tag("voices/between_speaker", "scalar", "cosine", "mean similarity of generated clips of different speakers; rises when voices collapse to one", "zero_shot", "a speaker encoder and two speakers")
+BETWEEN_SPEAKER_REAL = _tag("voices/between_speaker_real", "scalar", "cosine", "the same between the prompts themselves", "zero_shot", "a speaker encoder and two speakers")
+SIM_NORM = _tag("voices/sim_norm", "scalar", "", "sim_o on a scale where 0 is a stranger and 1 another real clip of the speaker", "zero_shot", "a speaker encoder, targets and two speakers")
+MARGIN_RETAINED = _tag("voices/margin_retained", "scalar", "share", "sim_margin as a share of the real clips' margin", "zero_shot", "a speaker encoder, targets and two speakers")
+WER = _tag("voices/wer", "scalar", "share", "word errors over all words of the valid clips", "zero_shot", "a transcriber")
+WER_REAL = _tag("voices/wer_real", "scalar", "share", "the same of the real target recordings: the floor", "zero_shot", "a transcriber and targets")
+CER = _tag("voices/cer", "scalar", "share", "character errors over all characters of the valid clips", "zero_shot", "a transcriber")
+CER_REAL = _tag("voices/cer_real", "scalar", "share", "the same of the real target recordings: the floor", "zero_shot", "a transcriber and targets")
+LANGUAGE_SCORE = _tag("voices/language/{language}/{score}", "scalar", "", "mean of a score over the valid clips of a language, or of a pair reference>target", "zero_shot", "two languages")
+SPEAKER_TABLE = _tag("voices/speakers", "table", "", "one row per speaker: clips and means of the scores", "zero_shot")
+INSTRUMENT_TABLE = _tag("voices/instruments", "table", "", "what measures each kind of score; values of two speaker encoders do not compare", "zero_shot")
+VALID_CLIPS = _tag("voices/valid_clips", "scalar", "count", "generated clips with speech, finite and not clipped", "zero_shot")
+INVALID_CLIPS = _tag("voices/invalid_clips", "scalar", "count", "generated clips that are silent, too short, non-finite or clipped; left out of means", "zero_shot")
+FAILED_VOICES = _tag("voices/failed", "scalar", "count", "prompts that were not spoken, for an error or a time-out", "zero_shot")
 STOPPED = _tag("voices/stopped_pct", "scalar", "%", "clips that stopped by themselves", "zero_shot")
-VOICE_ROUND_COST = _tag(
-    "voices/cost/{part}_s",
-    "scalar",
-    "s",
-    "wall time of a round of voices: generation on the training thread, scoring off it",
-    "zero_shot",
-)
-VOICE_SCORE = _tag(
-    "voices/{score}/mean", "scalar", "", "mean of a score over the valid clips", "zero_shot", "its scorer is installed"
-)
-VOICE_LOW = _tag(
-    "voices/{score}/low",
-    "scalar",
-    "",
-    "lower end of the 95 % bootstrap interval of a score or of a number over the set",
-    "zero_shot",
-    "two clips have the score",
-)
-VOICE_HIGH = _tag(
-    "voices/{score}/high", "scalar", "", "upper end of the same interval", "zero_shot", "two clips have the score"
-)
-VOICE_N = _tag(
-    "voices/{score}/n", "scalar", "count", "clips that have the score", "zero_shot", "its scorer is installed"
-)
-CONDITIONING_GAP = _tag(
-    "conditioning/gap/codebook_{codebook}",
-    "scalar",
-    "nats",
-    "nll of the target with another speaker's reference − with the true one",
-    "zero_shot",
-    "two speakers",
-)
-CONDITIONING_GAP_MEAN = _tag(
-    "conditioning/gap/mean", "scalar", "nats", "the same over all codebooks", "zero_shot", "two speakers"
-)
-CONDITIONING_GAP_NULL = _tag(
-    "conditioning/gap_null/mean",
-    "scalar",
-    "nats",
-    "nll of the target with no reference − with the true one",
-    "zero_shot",
-)
-CONDITIONING_LOW = _tag(
-    "conditioning/{which}/low",
-    "scalar",
-    "nats",
-    "lower end of the 95 % bootstrap interval, over prompts, of the gap or the null gap",
-    "zero_shot",
-    "two prompts",
-)
-CONDITIONING_HIGH = _tag(
-    "conditioning/{which}/high", "scalar", "nats", "upper end of the same interval", "zero_shot", "two prompts"
-)
+VOICE_ROUND_COST = _tag("voices/cost/{part}_s", "scalar", "s", "wall time of a round of voices: generation on the training thread, scoring off it", "zero_shot")
+VOICE_SCORE = _tag("voices/{score}/mean", "scalar", "", "mean of a score over the valid clips", "zero_shot", "its scorer is installed")
+VOICE_LOW = _tag("voices/{score}/low", "scalar", "", "lower end of the 95 % bootstrap interval of a score or of a number over the set", "zero_shot", "two clips have the score")
+VOICE_HIGH = _tag("voices/{score}/high", "scalar", "", "upper end of the same interval", "zero_shot", "two clips have the score")
+VOICE_N = _tag("voices/{score}/n", "scalar", "count", "clips that have the score", "zero_shot", "its scorer is installed")
+CONDITIONING_GAP = _tag("conditioning/gap/codebook_{codebook}", "scalar", "nats", "nll of the target with another speaker's reference − with the true one", "zero_shot", "two speakers")
+CONDITIONING_GAP_MEAN = _tag("conditioning/gap/mean", "scalar", "nats", "the same over all codebooks", "zero_shot", "two speakers")
+CONDITIONING_GAP_NULL = _tag("conditioning/gap_null/mean", "scalar", "nats", "nll of the target with no reference − with the true one", "zero_shot")
+CONDITIONING_LOW = _tag("conditioning/{which}/low", "scalar", "nats", "lower end of the 95 % bootstrap interval, over prompts, of the gap or the null gap", "zero_shot", "two prompts")
+CONDITIONING_HIGH = _tag("conditioning/{which}/high", "scalar", "nats", "upper end of the same interval", "zero_shot", "two prompts")
 CONDITIONING_N = _tag("conditioning/{which}/n", "scalar", "count", "prompts in the gap or the null gap", "zero_shot")
-CONDITIONING_WIN_RATE = _tag(
-    "conditioning/win_rate",
-    "scalar",
-    "share",
-    "prompts whose true reference is better than another speaker's",
-    "zero_shot",
-    "two speakers",
-)
-CONDITIONING_WINS = _tag(
-    "conditioning/win_rate/codebook_{codebook}", "scalar", "share", "the same by codebook", "zero_shot", "two speakers"
-)
-VOICE = _tag(
-    "voices/{voice}",
-    "voice",
-    "",
-    "one fixed prompt: reference, target, codec copy and generated clip with scores",
-    "zero_shot",
-)
+CONDITIONING_WIN_RATE = _tag("conditioning/win_rate", "scalar", "share", "prompts whose true reference is better than another speaker's", "zero_shot", "two speakers")
+CONDITIONING_WINS = _tag("conditioning/win_rate/codebook_{codebook}", "scalar", "share", "the same by codebook", "zero_shot", "two speakers")
+VOICE = _tag("voices/{voice}", "voice", "", "one fixed prompt: reference, target, codec copy and generated clip with scores", "zero_shot")
 
 # --- tracker: what we cost -------------------------------------------------------------------------------------------------
-OVERHEAD = _tag(
-    "tracker/overhead_pct",
-    "scalar",
-    "%",
-    "share of wall time that we spent on the training thread since the last logged step",
-    "tracker",
-)
-OVERHEAD_TOTAL = _tag(
-    "tracker/overhead_total_pct", "scalar", "%", "the same since the beginning of training", "tracker"
-)
-STRIDE = _tag(
-    "tracker/stride/{strand}",
-    "scalar",
-    "",
-    "1 = as often as asked for, 2 = every second time, …: thinned to keep the budget",
-    "tracker",
-)
+OVERHEAD = _tag("tracker/overhead_pct", "scalar", "%", "share of wall time that we spent on the training thread since the last logged step", "tracker")
+OVERHEAD_TOTAL = _tag("tracker/overhead_total_pct", "scalar", "%", "the same since the beginning of training", "tracker")
+STRIDE = _tag("tracker/stride/{strand}", "scalar", "", "1 = as often as asked for, 2 = every second time, …: thinned to keep the budget", "tracker")
 ERRORS = _tag("tracker/errors", "scalar", "count", "exceptions of ours so far; none reached training", "tracker")
-DROPPED = _tag(
-    "tracker/dropped_events",
-    "scalar",
-    "count",
-    "events dropped so far because this backend's queue was full (media first, scalars never)",
-    "tracker",
-)
+DROPPED = _tag("tracker/dropped_events", "scalar", "count", "events dropped so far because this backend's queue was full (media first, scalars never)", "tracker")
 QUEUE = _tag("tracker/queue_mb", "scalar", "MB", "largest backlog of this backend since the last flush", "tracker")
-ALERT = _tag(
-    "alerts/{title}",
-    "text",
-    "",
-    "something to read now: what was seen, what it means, what to do",
-    "tracker",
-    "there is an alert",
-)
+ALERT = _tag("alerts/{title}", "text", "", "something to read now: what was seen, what it means, what to do", "tracker", "there is an alert")
 COST = _tag("tracker/{part}_ms", "scalar", "ms", "time on the training thread at this step, by part", "tracker")
 
 ALL: tuple[Tag, ...] = tuple(_ALL)
@@ -514,7 +162,8 @@ class Score:
     """A score of one voice: a key of `VoiceComparison.scores`, a column of the voice table and a `voices/{score}/mean`.
 
     `better` is "higher", "lower", "zero", "one" or "" where a value is neither good nor bad. `of_real_clips`: it does
-    not depend on what was generated, so that invalid clips are not left out of its mean.
+    not depend on what was generated, so that invalid clips are not left out of its mean. `mean`: it is logged
+    as `voices/{score}/mean`; a score without it has a number over the set.
     """
 
     name: str
@@ -522,25 +171,46 @@ class Score:
     better: Literal["higher", "lower", "zero", "one", ""]
     meaning: str
     of_real_clips: bool = False
+    mean: bool = True
 
 
 SCORES: tuple[Score, ...] = (
     Score("sim_o", "cosine", "higher", "speaker similarity, generated vs the prompt as recorded"),
     Score("sim_r", "cosine", "higher", "speaker similarity, generated vs the prompt through the codec"),
-    Score(
-        "sim_ceiling", "cosine", "", "speaker similarity, the real target recording vs the prompt", of_real_clips=True
-    ),
-    Score(
-        "sim_codec", "cosine", "", "speaker similarity, the target through the codec vs the prompt", of_real_clips=True
-    ),
+    Score("sim_ceiling", "cosine", "", "speaker similarity, the real target recording vs the prompt", of_real_clips=True),
+    Score("sim_codec", "cosine", "", "speaker similarity, the target through the codec vs the prompt", of_real_clips=True),
     Score("sim_margin", "cosine", "higher", "sim_o − mean similarity to the prompts of other speakers"),
-    Score("spk_top1", "share", "higher", "1 if the nearest prompt is of the own speaker"),
+    Score("spk_top1", "share", "higher", "1 if the nearest prompt is of the own speaker", mean=False),
+    Score("cond_gain", "cosine", "higher", "sim_o − similarity to this prompt when the same text is spoken with another speaker's prompt"),
+    Score("wer", "share", "lower", "word errors of the transcript against the target text", mean=False),
+    Score("wer_real", "share", "", "the same of the real target recording: the floor", of_real_clips=True, mean=False),
+    Score("cer", "share", "lower", "character errors of the transcript against the target text", mean=False),
+    Score("cer_real", "share", "", "the same of the real target recording: the floor", of_real_clips=True, mean=False),
+    Score("ref_leak", "share", "lower", "words of the reference text, not in the target text, that are heard in the clip"),
+    Score("dnsmos_ovrl", "MOS", "higher", "DNSMOS P.835 overall quality"),
+    Score("dnsmos_ovrl_delta", "MOS", "zero", "the same − the prompt's"),
+    Score("dnsmos_sig", "MOS", "higher", "DNSMOS P.835 quality of the speech"),
+    Score("dnsmos_sig_delta", "MOS", "zero", "the same − the prompt's"),
+    Score("dnsmos_bak", "MOS", "higher", "DNSMOS P.835 quality of the background"),
+    Score("dnsmos_bak_delta", "MOS", "zero", "the same − the prompt's"),
+    Score("dnsmos_p808", "MOS", "higher", "DNSMOS P.808 overall quality"),
+    Score("dnsmos_p808_delta", "MOS", "zero", "the same − the prompt's"),
+    Score("distillmos", "MOS", "higher", "DistillMOS overall quality"),
+    Score("distillmos_delta", "MOS", "zero", "the same − the prompt's"),
+    Score("f0_median_shift_cents", "cents", "zero", "median F0, generated − prompt"),
+    Score("f0_std_ratio", "", "one", "spread of F0, generated / prompt"),
+    Score("mcd_db", "dB", "lower", "mel-cepstral distortion against the target recording"),
+    Score("f0_rmse_cents", "cents", "lower", "F0 error against the target recording, where both are voiced"),
+    Score("logf0_corr", "", "higher", "correlation of F0 in cents with the target recording's"),
+    Score("vuv_err", "share", "lower", "frames voiced in one of generated and target only"),
     Score("dur_ratio", "", "one", "length of the generated clip / of the target recording"),
     Score("rate_ratio", "", "one", "text per second of speech, generated / prompt"),
     Score("speech_s", "s", "", "seconds of speech in the generated clip"),
     Score("silence_pct", "%", "", "share of the generated clip without sound"),
     Score("level_dbfs", "dB", "", "RMS of the frames with sound"),
     Score("level_delta_db", "dB", "zero", "the same − the prompt's"),
+    Score("lufs", "LUFS", "", "integrated loudness"),
+    Score("lufs_delta", "LU", "zero", "the same − the prompt's"),
     Score("peak_dbfs", "dB", "", "highest sample"),
     Score("clip_pct", "%", "lower", "samples at full scale"),
 )

@@ -29,5 +29,5 @@ def test_two_processes_write_one_run(tmp_path: Path, demo: Path) -> None:
     assert len(list(tmp_path.rglob("run-*.wandb"))) == 1
     events = EventAccumulator(str(next(tmp_path.rglob("events.out.tfevents.*")).parent))
     events.Reload()
-    steps = [event.step for event in events.Tensors("outputs/nll/mean")]
+    steps = [event.step for event in events.Scalars("outputs/nll/mean")]
     assert steps == [1, 2, 4]
