@@ -11,22 +11,47 @@ Guarantees
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
 
 from tracker_logging.events import FloatArray
 from tracker_logging.metrics.speech import SpeechLevels, speech_levels, trim_silence
-from tracker_logging.voices.protocols import PitchTracker, QualityModel, SpeakerEncoder, SpeechDetector, Transcriber
+from tracker_logging.voices.protocols import (
+    CepstrumAnalyser,
+    PitchTracker,
+    QualityModel,
+    SpeakerEncoder,
+    SpeechDetector,
+    Transcriber,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Instruments:
-    """The scorers of a run, each only where it is installed and wanted."""
+    """The scorers of a run, each only where it is installed and wanted. `loudness`: LUFS of (wave, sample_rate)."""
 
     encoder: SpeakerEncoder | None = None
     pitch: PitchTracker | None = None
+    cepstrum: CepstrumAnalyser | None = None
     speech: SpeechDetector | None = None
     transcriber: Transcriber | None = None
     quality: tuple[QualityModel, ...] = ()
+    loudness: Callable[[FloatArray, int], float] | None = None
+
+    def names(self) -> dict[str, str]:
+        """What each kind of score is measured by."""
+        single = {
+            "speaker encoder": self.encoder,
+            "F0": self.pitch,
+            "mel-cepstrum": self.cepstrum,
+            "voice activity": self.speech,
+            "transcripts": self.transcriber,
+        }
+        names = {kind: one.name for kind, one in single.items() if one is not None}
+        return names | ({"quality": ", ".join(model.name for model in self.quality)} if self.quality else {})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -38,7 +63,9 @@ class Heard:
     levels: SpeechLevels
     embedding: FloatArray | None = None
     pitch_hz: FloatArray | None = None
+    cepstrum: npt.NDArray[np.float64] | None = None
     transcript: str | None = None
+    lufs: float | None = None
     quality: dict[str, float] = field(default_factory=dict)
 
 
@@ -52,13 +79,16 @@ def listen(wave: FloatArray, sample_rate: int, instruments: Instruments, *, lang
     quality: dict[str, float] = {}
     for model in instruments.quality:
         quality |= model.rate(wave, sample_rate)
-    encoder, pitch, transcriber = instruments.encoder, instruments.pitch, instruments.transcriber
+    encoder, pitch, cepstrum = instruments.encoder, instruments.pitch, instruments.cepstrum
+    transcriber, loudness = instruments.transcriber, instruments.loudness
     return Heard(
         wave=wave,
         sample_rate=sample_rate,
         levels=levels,
         embedding=None if encoder is None else encoder.embed(trim_silence(wave, sample_rate), sample_rate),
         pitch_hz=None if pitch is None else pitch.track(wave, sample_rate),
+        cepstrum=None if cepstrum is None else cepstrum.analyse(wave, sample_rate),
         transcript=None if transcriber is None else transcriber.transcribe(wave, sample_rate, language=language),
+        lufs=None if loudness is None else loudness(wave, sample_rate),
         quality=quality,
     )

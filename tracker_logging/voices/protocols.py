@@ -17,6 +17,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
+import numpy as np
+import numpy.typing as npt
+
 from tracker_logging.events import FloatArray
 
 
@@ -36,6 +39,15 @@ class PitchTracker(Protocol):
 
     def track(self, wave: FloatArray, sample_rate: int) -> FloatArray:
         """[frames] float32 in Hz, NaN where unvoiced, evenly spaced over the clip."""
+
+
+class CepstrumAnalyser(Protocol):
+    """Spectral envelope, for distortion against a parallel recording."""
+
+    name: str
+
+    def analyse(self, wave: FloatArray, sample_rate: int) -> npt.NDArray[np.float64]:
+        """Mel-cepstrum [frames, order + 1] with the energy in column 0, evenly spaced over the clip."""
 
 
 class QualityModel(Protocol):

@@ -20,8 +20,9 @@ from tracker_logging.events import Cell, Clip, Event, Scalars, Table, VoiceCompa
 from tracker_logging.voices.generation import Spoken
 from tracker_logging.voices.listening import Heard, Instruments
 from tracker_logging.voices.prompt import VoicePrompt
+from tracker_logging.voices.real import RealSide, real_side
 from tracker_logging.voices.summary import summarise
-from tracker_logging.voices.voice import RealSide, ScoredVoice, real_side, score_voice
+from tracker_logging.voices.voice import ScoredVoice, score_voice
 
 _TEXT_COLUMNS = ("step", "voice", "speaker", "language", "target text", "heard", "stop", "fault")
 

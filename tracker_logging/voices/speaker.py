@@ -40,10 +40,13 @@ class GE2ESpeakerEncoder:
 
     def __init__(self, weights: Path = WEIGHTS) -> None:
         state = torch.load(weights, map_location="cpu", weights_only=True)
-        self._lstm = nn.LSTM(40, 256, 3, batch_first=True)
-        self._linear = nn.Linear(256, 256)
+        # Made without values: drawing initial weights would move the global random state that training uses.
+        with torch.device("meta"):
+            self._lstm = nn.LSTM(40, 256, 3, batch_first=True)
+            self._linear = nn.Linear(256, 256)
         for part, module in (("lstm.", self._lstm), ("linear.", self._linear)):
-            module.load_state_dict({k.removeprefix(part): v.float() for k, v in state.items() if k.startswith(part)})
+            own = {name.removeprefix(part): value.float() for name, value in state.items() if name.startswith(part)}
+            module.load_state_dict(own, assign=True)
 
     @torch.no_grad()
     def embed(self, wave: FloatArray, sample_rate: int) -> FloatArray:

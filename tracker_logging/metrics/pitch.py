@@ -1,0 +1,80 @@
+"""Fundamental frequency of two clips compared, as distributions and frame by frame along an alignment.
+
+Guarantees
+- F0 is [frames] float32 in Hz, NaN where unvoiced; intervals are in cents (100 cents = a semitone).
+- What needs voiced frames and finds none is NaN.
+
+Definitions: `f0_rmse`, `logf0_corr` and `vuv_err` as in VERSA and ESPnet, on the frames of a DTW path.
+
+    shift = pitch_shift(spoken, prompt)
+    shift.median_shift_cents        # +1200: an octave higher
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Pitch = npt.NDArray[np.float32]
+CENTS = 1200.0
+_FEWEST_FRAMES = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PitchShift:
+    """`median_shift_cents`: generated − prompt; `std_ratio`: spread of the generated F0 in cents / the prompt's."""
+
+    median_shift_cents: float
+    std_ratio: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PitchError:
+    """Along an alignment: `rmse_cents` and `log_correlation` where both are voiced; `vuv_err`: share of frames of which
+    one is voiced and the other not."""
+
+    rmse_cents: float
+    log_correlation: float
+    vuv_err: float
+
+
+def pitch_shift(generated: Pitch, prompt: Pitch) -> PitchShift:
+    """Compare two clips that say different things."""
+    one, other = _cents(generated), _cents(prompt)
+    if len(one) < _FEWEST_FRAMES or len(other) < _FEWEST_FRAMES:
+        return PitchShift(median_shift_cents=float("nan"), std_ratio=float("nan"))
+    spread = float(other.std())
+    return PitchShift(
+        median_shift_cents=float(np.median(one) - np.median(other)),
+        std_ratio=float(one.std()) / spread if spread > 0 else float("nan"),
+    )
+
+
+def pitch_error(generated: Pitch, recorded: Pitch, path: npt.NDArray[np.float64]) -> PitchError:
+    """Compare two clips that say the same. `path` [P, 2]: aligned places in each as shares of its length, 0 to 1."""
+    one, other = _along(generated, path[:, 0]), _along(recorded, path[:, 1])
+    voiced, also = np.isfinite(one), np.isfinite(other)
+    both = voiced & also
+    nothing = float("nan")
+    if not both.sum() >= _FEWEST_FRAMES:
+        return PitchError(rmse_cents=nothing, log_correlation=nothing, vuv_err=float((voiced != also).mean()))
+    left, right = _cents(one[both]), _cents(other[both])
+    moving = left.std() > 0 and right.std() > 0
+    return PitchError(
+        rmse_cents=float(np.sqrt(np.mean((left - right) ** 2))),
+        log_correlation=float(np.corrcoef(left, right)[0, 1]) if moving else nothing,
+        vuv_err=float((voiced != also).mean()),
+    )
+
+
+def _cents(pitch: Pitch) -> npt.NDArray[np.float64]:
+    """Voiced frames in cents above 1 Hz."""
+    voiced = pitch[np.isfinite(pitch) & (pitch > 0)]
+    return CENTS * np.log2(voiced.astype(np.float64))
+
+
+def _along(pitch: Pitch, places: npt.NDArray[np.float64]) -> Pitch:
+    frames = np.minimum((places * len(pitch)).astype(np.int64), len(pitch) - 1)
+    return pitch[frames]

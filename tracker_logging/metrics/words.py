@@ -1,0 +1,73 @@
+"""Errors of a transcript against the text that was to be said.
+
+Guarantees
+- Both sides pass through the same normaliser, `NORMALISER`; no model and no language resource is needed.
+- Corpus rates are sums of errors over sums of words, as in Seed-TTS-eval, not means of rates.
+
+    count = word_errors(said="the cat sat", heard="The cat, sat!")
+    count.rate      # 0.0
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+NORMALISER = "NFKC, lower case, letters, digits and apostrophes"
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorCount:
+    """Substitutions, deletions and insertions (`errors`) against `length` words or characters that were to be said."""
+
+    errors: int
+    length: int
+
+    @property
+    def rate(self) -> float:
+        """Errors per word or character; over 1 when much was added. NaN for an empty text."""
+        return self.errors / self.length if self.length else float("nan")
+
+
+def total(counts: Iterable[ErrorCount]) -> ErrorCount:
+    """The count over a corpus."""
+    items = list(counts)
+    return ErrorCount(sum(one.errors for one in items), sum(one.length for one in items))
+
+
+def word_errors(*, said: str, heard: str) -> ErrorCount:
+    """Word errors (WER)."""
+    words = normalise(said).split()
+    return ErrorCount(_edits(words, normalise(heard).split()), len(words))
+
+
+def character_errors(*, said: str, heard: str) -> ErrorCount:
+    """Character errors (CER), spaces left out; the measure for languages that do not separate words."""
+    letters = normalise(said).replace(" ", "")
+    return ErrorCount(_edits(letters, normalise(heard).replace(" ", "")), len(letters))
+
+
+def leaked_share(*, reference: str, target: str, heard: str) -> float:
+    """Share of the reference text's words, those of the target left out, that are heard. NaN if there are none."""
+    foreign = set(normalise(reference).split()) - set(normalise(target).split())
+    return len(foreign & set(normalise(heard).split())) / len(foreign) if foreign else float("nan")
+
+
+def normalise(text: str) -> str:
+    """See `NORMALISER`."""
+    plain = unicodedata.normalize("NFKC", text).lower().replace("’", "'")
+    # Combining marks belong to their letters, as vowels do in Devanagari or Thai.
+    kept = "".join(c if c.isalnum() or c == "'" or unicodedata.category(c).startswith("M") else " " for c in plain)
+    return " ".join(re.sub(r"(?<!\w)'|'(?!\w)", " ", kept).split())
+
+
+def _edits(said: Sequence[str], heard: Sequence[str]) -> int:
+    """Levenshtein distance."""
+    row = list(range(len(heard) + 1))
+    for index, item in enumerate(said, start=1):
+        diagonal, row[0] = row[0], index
+        for place, other in enumerate(heard, start=1):
+            diagonal, row[place] = row[place], min(row[place] + 1, row[place - 1] + 1, diagonal + (item != other))
+    return row[-1]

@@ -1,0 +1,46 @@
+"""ONNX models by path, run on one thread so that training keeps the others.
+
+Guarantees
+- One thread, no busy waiting, no random numbers, CPU only.
+- A model inside an installed package is found without importing that package: some set the process's thread count, or
+  need packages that are not here, when they are imported.
+"""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tracker_logging.events import FloatArray
+
+RATE = 16_000
+
+
+def session(path: Path) -> Any:
+    """An `onnxruntime.InferenceSession`. Raises ImportError without onnxruntime."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+
+def package_folder(name: str) -> Path:
+    """Where an installed package lies. Raises ImportError if it is not installed."""
+    found = find_spec(name)
+    if found is None or not found.submodule_search_locations:
+        raise ImportError(f"{name} is not installed")
+    return Path(next(iter(found.submodule_search_locations)))
+
+
+def at_16_khz(wave: FloatArray, sample_rate: int) -> FloatArray:
+    """[n] float32 resampled to 16 kHz."""
+    import soxr
+
+    if sample_rate == RATE:
+        return wave
+    return np.asarray(soxr.resample(wave, sample_rate, RATE), dtype=np.float32)

@@ -1,0 +1,92 @@
+"""Speech to text by any Whisper in a local directory, of CTranslate2 or of transformers.
+
+Guarantees
+- Greedy, hence the same words for the same clip; the first 30 s of a clip.
+- Nothing is downloaded.
+
+    transcriber = open_whisper(Path("whisper-large-v3"))
+    transcriber.transcribe(wave, 24_000, language="en")
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tracker_logging.events import FloatArray
+from tracker_logging.voices.protocols import Transcriber
+from tracker_logging.voices.scorers.onnx import at_16_khz
+
+_WINDOW_S = 30
+_START, _TRANSCRIBE, _NO_TIMES = "<|startoftranscript|>", "<|transcribe|>", "<|notimestamps|>"
+_MOST_TOKENS = 224
+
+
+def open_whisper(directory: Path) -> Transcriber:
+    """The model in `directory`. Raises `ValueError` if there is none, ImportError if its package is missing."""
+    if (directory / "model.bin").is_file():
+        return CTranslate2Whisper(directory)
+    if (directory / "config.json").is_file():
+        return TransformersWhisper(directory)
+    raise ValueError(f"{directory.name}: no Whisper model there (model.bin of CTranslate2, or config.json).")
+
+
+class CTranslate2Whisper:
+    """Needs ctranslate2. The directory holds `model.bin`, `tokenizer.json` and its vocabulary."""
+
+    name = "whisper (CTranslate2)"
+
+    def __init__(self, directory: Path) -> None:
+        import ctranslate2
+        from tokenizers import Tokenizer
+        from transformers import WhisperFeatureExtractor
+
+        self._model = ctranslate2.models.Whisper(str(directory), device="cpu", compute_type="default", intra_threads=1)
+        self._tokenizer = Tokenizer.from_file(str(directory / "tokenizer.json"))
+        self._features = WhisperFeatureExtractor(feature_size=self._model.n_mels)
+        self._view: Any = ctranslate2.StorageView.from_array
+
+    def transcribe(self, wave: FloatArray, sample_rate: int, *, language: str | None) -> str:
+        features = _log_mel(self._features, wave, sample_rate)
+        found = self._model.generate(
+            self._view(features), [self._prompt(language)], beam_size=1, max_length=2 * _MOST_TOKENS
+        )
+        return str(self._tokenizer.decode(found[0].sequences_ids[0], skip_special_tokens=True)).strip()
+
+    def _prompt(self, language: str | None) -> list[int | None]:
+        tokens = [_START]
+        if self._model.is_multilingual:
+            spoken = f"<|{(language or 'en').lower().split('-')[0]}|>"
+            known = self._tokenizer.token_to_id(spoken) is not None
+            tokens += [spoken if known else "<|en|>", _TRANSCRIBE]
+        return [self._tokenizer.token_to_id(token) for token in [*tokens, _NO_TIMES]]
+
+
+class TransformersWhisper:
+    """A `WhisperForConditionalGeneration` with its processor, on the CPU in float32."""
+
+    name = "whisper (transformers)"
+
+    def __init__(self, directory: Path) -> None:
+        from transformers import WhisperForConditionalGeneration, WhisperProcessor
+
+        self._processor = WhisperProcessor.from_pretrained(directory, local_files_only=True)
+        self._model = WhisperForConditionalGeneration.from_pretrained(directory, local_files_only=True).eval()
+
+    def transcribe(self, wave: FloatArray, sample_rate: int, *, language: str | None) -> str:
+        import torch
+
+        features = torch.from_numpy(_log_mel(self._processor.feature_extractor, wave, sample_rate))
+        multilingual = bool(getattr(self._model.generation_config, "is_multilingual", False))
+        spoken = {"language": (language or "en").lower().split("-")[0], "task": "transcribe"} if multilingual else {}
+        ids = self._model.generate(features, do_sample=False, num_beams=1, max_new_tokens=_MOST_TOKENS, **spoken)
+        return str(self._processor.batch_decode(ids, skip_special_tokens=True)[0]).strip()
+
+
+def _log_mel(extractor: Any, wave: FloatArray, sample_rate: int) -> FloatArray:
+    """[1, mels, 3000] float32."""
+    samples = at_16_khz(wave, sample_rate)[: _WINDOW_S * 16_000]
+    features = extractor(samples, sampling_rate=16_000, return_tensors="np").input_features
+    return np.ascontiguousarray(features, dtype=np.float32)
