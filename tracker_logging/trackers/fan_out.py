@@ -9,8 +9,9 @@ Guarantees
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 from tracker_logging.events import Event
 from tracker_logging.trackers.base import Tracker
@@ -18,7 +19,7 @@ from tracker_logging.trackers.freeze import freeze
 
 
 class FanOutTracker:
-    """A tracker made of trackers. Calls run on the caller's thread, one tracker after the other."""
+    """A tracker made of trackers."""
 
     def __init__(self, trackers: Sequence[Tracker]) -> None:
         self.trackers = tuple(trackers)
@@ -29,25 +30,32 @@ class FanOutTracker:
         return sum(getattr(tracker, "errors", 0) for tracker in self.trackers)
 
     def emit(self, event: Event) -> None:
-        """Send the event to each."""
+        """Send the event to each, one after the other."""
         event = freeze(event)
-        self._each(lambda tracker: tracker.emit(event))
+        errors = [error for tracker in self.trackers if (error := _caught(partial(tracker.emit, event)))]
+        _raise_first(errors)
 
     def flush(self, *, timeout_s: float | None = None) -> None:
-        """Flush each; `timeout_s` is for all of them together."""
-        end = None if timeout_s is None else time.monotonic() + timeout_s
-        self._each(lambda tracker: tracker.flush(timeout_s=None if end is None else max(0.0, end - time.monotonic())))
+        """Flush all at the same time, so that one that hangs does not use up the others' time."""
+        self._all_at_once([partial(tracker.flush, timeout_s=timeout_s) for tracker in self.trackers])
 
     def close(self) -> None:
-        """Close each."""
-        self._each(lambda tracker: tracker.close())
+        """Close all at the same time."""
+        self._all_at_once([tracker.close for tracker in self.trackers])
 
-    def _each(self, call: Callable[[Tracker], None]) -> None:
-        first: Exception | None = None
-        for tracker in self.trackers:
-            try:
-                call(tracker)
-            except Exception as error:
-                first = first or error
-        if first is not None:
-            raise first
+    def _all_at_once(self, calls: Sequence[Callable[[], None]]) -> None:
+        with ThreadPoolExecutor(max_workers=max(1, len(calls)), thread_name_prefix="tracker-fan-out") as pool:
+            _raise_first([error for error in pool.map(_caught, calls) if error])
+
+
+def _caught(call: Callable[[], None]) -> Exception | None:
+    try:
+        call()
+    except Exception as error:
+        return error
+    return None
+
+
+def _raise_first(errors: Sequence[Exception]) -> None:
+    if errors:
+        raise errors[0]

@@ -89,10 +89,10 @@ class GuardedTracker:
 
     def _attempt(self, what: str, call: Callable[[Tracker], None]) -> bool:
         """Make one call; True where the backend took it (a slow call did its work, and counts as a failure too)."""
-        began = self._clock()
         try:
             if self.inner is None:
                 self.inner = self._open_backend()
+            began = self._clock()
             call(self.inner)
         except Exception as error:
             self._failed(f"{what} failed: {type(error).__name__}: {error}", cause=f"{what} {type(error).__name__}")
@@ -101,6 +101,8 @@ class GuardedTracker:
         if took > SLOW_S:
             self._failed(f"{what} took {took:.0f} s", cause=f"{what} slow")
             return True
+        if what != "emit":
+            return True  # a flush that had nothing to do says nothing about the backend
         if self.is_open:
             logger.warning("%s: works again. %d events did not reach it.", self._name, sum(self._lost.values()))
         self._in_a_row, self._wait_s, self._silent_until = 0, FIRST_WAIT_S, None

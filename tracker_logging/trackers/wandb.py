@@ -5,8 +5,8 @@
 
 Guarantees
 - A run that exists (`wandb.run`, say of the Trainer's `WandbCallback`) is joined and never finished; a run that we
-  began is finished by `close`. Without a key it is offline; `WANDB_MODE` overrides. No source, console output, git
-  state, host or command line is collected by a run of ours.
+  began is finished by `close`. Without a key, and where the server cannot be reached, it is offline; `WANDB_MODE`
+  overrides. No source, console output, git state, host or command line is collected by a run of ours.
 - Never `step=` (W&B drops rows whose step goes back and merges open rows with the Trainer's). Every row carries
   `train/global_step`, which is the x-axis of every chart.
 - The clips of a voice are a list under one key: one panel, with a caption each. A panel shows one step at a time, so
@@ -27,6 +27,7 @@ import netrc
 import os
 import threading
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -41,6 +42,8 @@ from tracker_logging.trackers.plain_text import clean, html_table, html_text
 from tracker_logging.trackers.wandb_record import STEP
 
 LONGEST_CAPTION = 1_000
+INIT_TIMEOUT_S = 30.0
+FINISH_TIMEOUT_S = 45.0
 logger = logging.getLogger(__name__)
 
 
@@ -67,15 +70,16 @@ class WandbTracker:
         self._run: Any = wandb.run
         if self._is_ours:
             directory.mkdir(parents=True, exist_ok=True)
-            self._run = wandb.init(
-                dir=str(directory),
-                project=project,
-                name=name,
-                id=run_id,
-                resume="allow" if run_id else None,
-                mode=wandb_mode(),
-                settings=_quiet_settings(wandb),
-            )
+            begin = partial(_begin, wandb, directory, project=project, name=name, run_id=run_id)
+            try:
+                self._run = begin(mode=wandb_mode())
+            except wandb.errors.CommError as error:
+                logger.warning(
+                    "W&B: the server cannot be reached (%s). The run is written offline; upload it later with: "
+                    "wandb sync RUN_DIRECTORY/wandb/offline-run-*",
+                    error,
+                )
+                self._run = begin(mode="offline")
             self._run.define_metric(STEP)
             self._run.define_metric("*", step_metric=STEP, step_sync=True)
         self._run.config.update(dict(config), allow_val_change=True)
@@ -160,13 +164,19 @@ def has_key() -> bool:
         return False
 
 
-def _quiet_settings(wandb: Any) -> Any:
-    return wandb.Settings(
+def _begin(wandb: Any, directory: Path, *, project: str, name: str, run_id: str | None, mode: Any) -> Any:
+    settings = wandb.Settings(
         console="off",
         silent=True,
         host="",
         disable_git=True,
         save_code=False,
+        init_timeout=INIT_TIMEOUT_S,
+        finish_timeout=FINISH_TIMEOUT_S,
         x_disable_meta=True,
         x_disable_machine_info=True,
+    )
+    resume = "allow" if run_id else None
+    return wandb.init(
+        dir=str(directory), project=project, name=name, id=run_id, resume=resume, mode=mode, settings=settings
     )
