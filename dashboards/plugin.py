@@ -24,7 +24,7 @@ from tensorboard.plugins import base_plugin
 from werkzeug import wrappers
 from werkzeug.utils import send_file
 
-from tracker_logging.dashboards.voice_runs import OutsideLogDirectory, VoiceRuns
+from tracker_logging.dashboards.voice_runs import OutsideLogDirectoryError, VoiceRuns
 
 STATIC = resources.files("tracker_logging.dashboards") / "static"
 MIME = {".js": "text/javascript", ".css": "text/css"}
@@ -49,14 +49,14 @@ class VoicesPlugin(base_plugin.TBPlugin):  # type: ignore[misc]
     def get_plugin_apps(self) -> dict[str, Callable[..., Any]]:
         return {"/static/*": self._serve_static, "/index.json": self._serve_index, "/clip": self._serve_clip}
 
-    @wrappers.Request.application
+    @wrappers.Request.application  # type: ignore[arg-type]
     def _serve_static(self, request: wrappers.Request) -> wrappers.Response:
         name = request.path.rpartition("/static/")[2]
         if name not in static_names():
             return _not_found(request)
         return http_util.Respond(request, STATIC.joinpath(name).read_bytes(), MIME[Path(name).suffix])
 
-    @wrappers.Request.application
+    @wrappers.Request.application  # type: ignore[arg-type]
     def _serve_index(self, request: wrappers.Request) -> wrappers.Response:
         text = json.dumps(self._runs.index())
         etag = hashlib.sha256(text.encode()).hexdigest()[:32]
@@ -64,12 +64,12 @@ class VoicesPlugin(base_plugin.TBPlugin):  # type: ignore[misc]
             return wrappers.Response(status=304)
         return http_util.Respond(request, text, "application/json", headers=[("ETag", etag)])
 
-    @wrappers.Request.application
+    @wrappers.Request.application  # type: ignore[arg-type]
     def _serve_clip(self, request: wrappers.Request) -> wrappers.Response:
         asked = {key: request.args.get(key, "") for key in ("run", "voice", "name")}
         try:
             path = self._runs.file(**asked)
-        except OutsideLogDirectory:
+        except OutsideLogDirectoryError:
             return _not_found(request)
         mime = "audio/flac" if path.suffix == ".flac" else "application/json"
         response = send_file(path, request.environ, mimetype=mime, conditional=True)

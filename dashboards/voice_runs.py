@@ -31,7 +31,7 @@ OF_FIXED_CLIP = {"sim_ceiling": "target", "sim_codec": "codec"}
 """Scores that are about a fixed clip and are shown under it."""
 
 
-class OutsideLogDirectory(ValueError):
+class OutsideLogDirectoryError(ValueError):
     """A name that does not lead to a plain file of a voice below the log directory."""
 
 
@@ -43,7 +43,7 @@ class VoiceRuns:
         self._read: dict[Path, tuple[tuple[int, int], Json]] = {}
 
     def directories(self) -> dict[str, Path]:
-        """Name of every run that has voices → its directory. Names are those of TensorBoard: the path below the root."""
+        """Name of every run that has voices → its directory. A name is TensorBoard's: the path below the root."""
         found: dict[str, Path] = {}
         for prefix, root in self._roots.items():
             for directory in _directories_with_voices(root):
@@ -68,15 +68,15 @@ class VoiceRuns:
         }
 
     def file(self, *, run: str, voice: str, name: str) -> Path:
-        """A clip or sidecar. Raises `OutsideLogDirectory` for everything else."""
+        """A clip or sidecar. Raises `OutsideLogDirectoryError` for everything else."""
         directory = self.directories().get(run)
         if directory is None or any(not _is_plain_name(part) for part in (voice, name)):
-            raise OutsideLogDirectory(f"{run}/{voice}/{name}")
+            raise OutsideLogDirectoryError(f"{run}/{voice}/{name}")
         path = directory / FOLDER / voice / name
         if path.suffix not in (".flac", ".json") or path.resolve() != directory.resolve() / FOLDER / voice / name:
-            raise OutsideLogDirectory(f"{run}/{voice}/{name}")
+            raise OutsideLogDirectoryError(f"{run}/{voice}/{name}")
         if not path.is_file():
-            raise OutsideLogDirectory(f"{run}/{voice}/{name}")
+            raise OutsideLogDirectoryError(f"{run}/{voice}/{name}")
         return path
 
     def _add_voice(self, voices: dict[str, Json], run: str, folder: Path, problems: list[str]) -> None:

@@ -2,7 +2,7 @@
 
 import { letter, record, shuffleRuns, tally, tallySentence } from "./blind.js";
 import { make, say } from "./dom.js";
-import { stepOf, visibleRuns } from "./view.js";
+import { entryAt, stepOf, visibleRuns } from "./view.js";
 
 const STORE = "tracker_logging.blind_judgements";
 
@@ -13,6 +13,7 @@ export class BlindComparison {
     this.runs = visibleRuns(board.index, board.view).map((run) => run.name);
     this.step = stepOf(board.index, board.view);
     this.order = shuffleRuns(board.index.voices.map((voice) => voice.id), this.runs, Math.random);
+    this.voices = board.index.voices.filter((voice) => this.runs.every((run) => entryAt(voice.generated[run], this.step)?.clip));
     this.judgements = stored();
     this.text = make("p", { role: "status" });
     const act = (text, onclick) => make("button", { type: "button", onclick }, text);
@@ -25,6 +26,11 @@ export class BlindComparison {
   mine() {
     const runs = [...this.runs].sort().join("\n");
     return this.judgements.filter((one) => one.step === this.step && [...one.order].sort().join("\n") === runs);
+  }
+
+  /** Has every run something to hear of this voice? */
+  offers(voiceId) {
+    return this.voices.some((voice) => voice.id === voiceId);
   }
 
   judgementOf(voiceId) {
@@ -41,7 +47,7 @@ export class BlindComparison {
 
   progress() {
     const letters = this.runs.map((_, place) => letter(place)).join(", ");
-    say(this.text, `Listen to ${letters} at step ${this.step} and say which is better. ${this.mine().length} of ${this.board.index.voices.length} voices judged.`);
+    say(this.text, `Listen to ${letters} at step ${this.step} and say which is better. ${this.mine().length} of ${this.voices.length} voices judged.`);
   }
 
   reveal() {

@@ -28,7 +28,7 @@ export class Cell {
     this.element.addEventListener("focusin", () => act.choose(place));
   }
 
-  /** Show `model` (see cell_model.js). `look` = { name, colour, span, selected, theme, blind, voted }. */
+  /** Show `model` (see cell_model.js). `look` = { name, colour, span, selected, theme, blind, voting, voted }. */
   update(model, look) {
     this.span = look.span;
     set(this.element, "data-selected", look.selected);
@@ -41,7 +41,7 @@ export class Cell {
     say(this.notes, look.blind ? "" : model.notes.join(" · "));
     this.scores.replaceChildren(...(look.blind ? [] : model.scores.map((one) => scoreChip(one, model.scoreValues))));
     this.words.replaceChildren(...(look.blind || !model.words ? [] : wordMarks(model.words)));
-    this.vote.hidden = !look.blind || model.kind !== "generated" || !model.clip;
+    this.vote.hidden = !look.voting || model.kind !== "generated";
     say(this.vote, look.voted ? "Preferred ✓" : "Prefer this");
     set(this.vote, "aria-pressed", Boolean(look.voted));
     this.show(model.clip, look);

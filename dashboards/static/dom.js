@@ -13,6 +13,7 @@ export function draw(tag, attributes = {}, ...children) {
 function fill(element, attributes, ...children) {
   for (const [name, value] of Object.entries(attributes)) {
     if (typeof value === "function") element[name] = value;
+    else if (/^(aria|data)-/.test(name)) element.setAttribute(name, String(value));
     else if (value === true) element.setAttribute(name, "");
     else if (value !== false && value !== null && value !== undefined) element.setAttribute(name, String(value));
   }

@@ -46,9 +46,9 @@ export class Row {
       const name = `${this.columnName(column, columns)} of ${voice.speaker ?? voice.id}: ${voice.target_text ?? ""}`;
       const colour = run && !blind ? runColour(index.runs.findIndex((one) => one.name === run), theme) : null;
       const voted = judged && run !== null && judged.preferred === run;
-      this.cells[place].update(models[place], { name, colour, span, selected, theme, blind: Boolean(blind), voted });
+      this.cells[place].update(models[place], { name, colour, span, selected, theme, blind: Boolean(blind), voting: blind?.offers(voice.id), voted });
     });
-    this.tie.hidden = !blind;
+    this.tie.hidden = !blind?.offers(voice.id);
     say(this.tie, judged && judged.preferred === null ? "No preference ✓" : "No preference");
     this.updateChart(voice, Boolean(blind));
   }

@@ -1,0 +1,114 @@
+"""A real browser and a real TensorBoard on loopback."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from speaking_runs import write_run
+
+BROWSER = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+QUIET = (
+    "--no-sandbox --disable-gpu --no-first-run --disable-background-networking --disable-component-update"
+    " --disable-sync --autoplay-policy=no-user-gesture-required"
+)
+DEADLINE_S = 60
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """Headless Chromium. Skips where there is none."""
+    if importlib.util.find_spec("playwright") is None:
+        pytest.skip("no browser driver. Cure: pip install playwright")
+    if BROWSER is None:
+        pytest.skip("no browser. Cure: apt-get install chromium, or name one in CHROMIUM")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=BROWSER, args=QUIET.split())
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def page(browser: Any) -> Iterator[Any]:
+    """A fresh page of 1500 × 950 whose errors fail the test."""
+    context = browser.new_context(viewport={"width": 1500, "height": 950}, accept_downloads=True)
+    context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page = context.new_page()
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.on("console", lambda message: errors.append(message.text) if _is_ours(message) else None)
+    yield page
+    context.close()
+    assert errors == []
+
+
+def _is_ours(message: Any) -> bool:
+    """An error, and not that the bare plugin page has no icon."""
+    return bool(message.type == "error" and "favicon" not in message.location["url"])
+
+
+@pytest.fixture(scope="session")
+def logdir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two runs: `careful` has every step and learns, `hasty` has fewer steps and one voice less."""
+    directory = tmp_path_factory.mktemp("logs") / "runs"
+    write_run(directory / "careful", steps=[100, 200, 300], voices=3)
+    write_run(directory / "hasty", steps=[100, 250], voices=2, skill=0.5)
+    return directory
+
+
+@pytest.fixture(scope="session")
+def tensorboard(logdir: Path) -> Iterator[str]:
+    """The address of a TensorBoard that shows `logdir`."""
+    with serving(logdir) as address:
+        yield address
+
+
+class serving:  # noqa: N801 - used like contextlib's functions
+    """`with serving(logdir) as address:` runs `tensorboard --logdir` on a free port until the block ends."""
+
+    def __init__(self, logdir: Path) -> None:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        self.address = f"http://127.0.0.1:{port}"
+        command = [sys.executable, "-m", "tensorboard.main", "--logdir", str(logdir), "--port", str(port)]
+        self.said = tempfile.TemporaryFile("w+")
+        self.process = subprocess.Popen([*command, "--host", "127.0.0.1"], stderr=self.said)
+
+    def __enter__(self) -> str:
+        deadline = time.monotonic() + DEADLINE_S
+        while time.monotonic() < deadline:
+            try:
+                urllib.request.urlopen(f"{self.address}/data/plugins_listing").read()
+                return self.address
+            except OSError:
+                if self.process.poll() is not None:
+                    self.said.seek(0)
+                    raise RuntimeError(f"TensorBoard ended: {self.said.read()[-2000:]}") from None
+                select_nothing(0.1)
+        raise TimeoutError("TensorBoard does not answer")
+
+    def __exit__(self, *_: object) -> None:
+        self.process.terminate()
+        self.process.wait(DEADLINE_S)
+        self.said.close()
+
+
+def select_nothing(seconds: float) -> None:
+    """Let the other process run for a moment between two looks at it."""
+    import select
+
+    select.select([], [], [], seconds)

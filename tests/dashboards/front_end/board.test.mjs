@@ -1,0 +1,119 @@
+// Unit tests of the pure parts of the front end: `node --test`, started by test_front_end.py.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+const load = (name) => import(new URL(`../../../dashboards/static/${name}`, import.meta.url));
+const { compareWords } = await load("words.js");
+const { judge, grade, shortNumber } = await load("scores.js");
+const view = await load("view.js");
+const blind = await load("blind.js");
+const mel = await load("mel.js");
+
+const entry = (step, sim_o) => ({ step, scores: { sim_o }, clip: { file: `${step}.flac` } });
+const index = {
+  runs: [{ name: "a" }, { name: "b, with a comma" }],
+  scores: [{ name: "sim_o", better: "higher", unit: "cosine", ceilings: ["sim_ceiling"] }],
+  voices: [
+    { id: "v1", speaker: "slt", target_text: "Zebra", clips: { target: {} }, generated: { a: [entry(1, 0.9), entry(3, 0.2)], "b, with a comma": [entry(2, 0.5)] } },
+    { id: "v2", speaker: "awb", target_text: "Apple", clips: {}, generated: { a: [entry(1, 0.1)] } },
+  ],
+};
+
+test("words are compared by the shortest way", () => {
+  const kinds = (wanted, said) => compareWords(wanted, said).map((word) => word.kind);
+  assert.deepEqual(kinds("A red boat.", "a RED boat"), ["right", "right", "right"]);
+  assert.deepEqual(kinds("a red boat", "a blue boat"), ["right", "wrong", "right"]);
+  assert.deepEqual(kinds("a red boat", "a boat"), ["right", "missing", "right"]);
+  assert.deepEqual(kinds("a boat", "a big boat now"), ["right", "extra", "right", "extra"]);
+  assert.deepEqual(kinds("", "oh"), ["extra"]);
+  assert.deepEqual(kinds("Schöner Zug", ""), ["missing", "missing"]);
+});
+
+test("a score is judged against its measured ceiling", () => {
+  const score = index.scores[0];
+  assert.equal(judge(score, { sim_o: 0.86, sim_ceiling: 0.86 }).share, 1);
+  assert.equal(judge(score, { sim_o: 0.4, sim_ceiling: 0.86 }).share, 0);
+  assert.equal(judge(score, { sim_o: 0.8 }), null, "without a ceiling it is neither good nor bad");
+  assert.equal(judge({ name: "x", better: "", ceilings: [] }, { x: 1 }), null);
+  assert.equal(judge({ name: "r", better: "one", ceilings: [] }, { r: 1 }).share, 1);
+  assert.deepEqual([grade(0), grade(0.5), grade(1)], [0, 2, 4]);
+});
+
+test("numbers are short and keep their sign", () => {
+  assert.deepEqual([0.71349, -0.05, 0, 1234567, NaN].map(shortNumber), ["0.713", "−0.05", "0", "1.23e+6", "–"]);
+});
+
+test("a run without the step shows the nearest earlier one", () => {
+  const entries = index.voices[0].generated.a;
+  assert.equal(view.entryAt(entries, 2).step, 1);
+  assert.equal(view.entryAt(entries, 3).step, 3);
+  assert.equal(view.entryAt(entries, 0), null);
+  assert.equal(view.entryAt(undefined, 3), null);
+});
+
+test("the newest step is shown until one is chosen", () => {
+  const first = view.firstView(index);
+  assert.equal(view.stepOf(index, first), 3);
+  assert.deepEqual(view.stepsOf(index, { ...first, hidden: ["a"] }), [2]);
+});
+
+test("voices are sorted by a score, those without it last, and filtered", () => {
+  const ids = (fields) => view.rowsOf(index, { ...view.firstView(index), ...fields }).map((voice) => voice.id);
+  assert.deepEqual(ids({ sort: "a" }), ["v2", "v1"]);
+  assert.deepEqual(ids({ sort: "b, with a comma", descending: true }), ["v1", "v2"]);
+  assert.deepEqual(ids({ sort: "text" }), ["v2", "v1"]);
+  assert.deepEqual(ids({ query: "APP" }), ["v2"]);
+  assert.deepEqual(ids({ speaker: "slt" }), ["v1"]);
+  assert.deepEqual(ids({ limit: 0.15 }), ["v2"]);
+  assert.deepEqual(ids({ limit: 0.15, limitSide: "min" }), ["v1"]);
+});
+
+test("a link brings back voice, clip, step, runs and order", () => {
+  const there = { ...view.firstView(index), step: 2, voice: "v2", column: "target", hidden: ["a"], sort: "text", descending: true };
+  const text = view.toLink(index, there).toString();
+  assert.deepEqual(view.fromLink(index, view.firstView(index), new URLSearchParams(text)), there);
+});
+
+test("a link with nonsense changes nothing", () => {
+  const first = view.firstView(index);
+  const link = new URLSearchParams("step=soon&voice=nobody&runs=x&score=y");
+  assert.deepEqual(view.fromLink(index, first, link), first);
+});
+
+test("blind: every voice has every run once, and letters change places", () => {
+  const order = blind.shuffleRuns(["v1", "v2", "v3", "v4", "v5", "v6", "v7", "v8"], ["a", "b"], Math.random);
+  for (const runs of order.values()) assert.deepEqual([...runs].sort(), ["a", "b"]);
+  let calls = 0;
+  const alternating = blind.shuffleRuns(["v1", "v2"], ["a", "b"], () => (calls++ % 2 ? 0.9 : 0.1));
+  assert.notDeepEqual(alternating.get("v1"), alternating.get("v2"));
+});
+
+test("blind: a second judgement of the same clips replaces the first", () => {
+  const one = { voice: "v", step: 1, order: ["a", "b"], preferred: "a" };
+  const judged = blind.record(blind.record([], one), { ...one, order: ["b", "a"], preferred: "b" });
+  assert.deepEqual(blind.tally(judged, ["a", "b"]), { total: 1, ties: 0, wins: { a: 0, b: 1 }, chance: 1 });
+});
+
+test("blind: nine of ten is hardly chance, five of eight is", () => {
+  const judged = (a, b) => [...Array(a).fill("a"), ...Array(b).fill("b")].map((preferred, i) => ({ voice: String(i), preferred }));
+  assert.ok(Math.abs(blind.tally(judged(9, 1), ["a", "b"]).chance - 22 / 1024) < 1e-12);
+  assert.match(blind.tallySentence(blind.tally(judged(5, 3), ["a", "b"])), /no preference is shown/);
+  assert.match(blind.tallySentence(blind.tally(judged(9, 1), ["a", "b"])), /hardly chance/);
+});
+
+test("a tone lies in the band of its pitch, at its level", () => {
+  const tone = Float32Array.from({ length: 24_000 }, (_, i) => 0.5 * Math.sin((2 * Math.PI * 1000 * i) / 24_000));
+  const { levels, frames } = mel.melLevels(tone, 24_000, 20);
+  const middle = levels.subarray((frames / 2) * mel.BANDS, (frames / 2 + 1) * mel.BANDS);
+  const loudest = middle.indexOf(Math.max(...middle));
+  const filter = mel.melFilters(24_000, 8000)[loudest];
+  const hz = [filter.first, filter.first + filter.weights.length - 1].map((bin) => (bin * 24_000) / 1024);
+  assert.ok(hz[0] <= 1000 && hz[1] >= 1000, `${hz}`);
+  assert.equal(mel.melLevels(new Float32Array(2400), 24_000, 4).levels.every((level) => level === 0), true);
+});
+
+test("peaks are the extremes of each stretch", () => {
+  const { low, high } = mel.peaks(Float32Array.from([0, 1, -0.5, 0, 0.25, 0]), 3);
+  assert.deepEqual([[...low], [...high]], [[0, -0.5, 0], [1, 0, 0.25]]);
+});

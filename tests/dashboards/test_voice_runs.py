@@ -1,0 +1,125 @@
+"""What the plugin's server gives and what it refuses."""
+
+from __future__ import annotations
+
+import json
+import urllib.error
+import urllib.parse
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import serving
+from playwright.sync_api import expect
+from speaking_runs import write_run
+
+from tracker_logging.dashboards.voice_runs import OutsideLogDirectoryError, VoiceRuns
+
+
+def clip_address(server: str, *, run: str = "careful", voice: str = "voice-00", name: str = "target.flac") -> str:
+    return f"{server}/data/plugin/voices/clip?" + urllib.parse.urlencode({"run": run, "voice": voice, "name": name})
+
+
+def test_a_clip_comes_whole_or_by_range(tensorboard: str, logdir: Path) -> None:
+    content = (logdir / "careful/voices/voice-00/target.flac").read_bytes()
+    assert urllib.request.urlopen(clip_address(tensorboard)).read() == content
+    part = urllib.request.Request(clip_address(tensorboard), headers={"Range": "bytes=100-199"})
+    with urllib.request.urlopen(part) as answer:
+        assert answer.status == 206
+        assert answer.headers["Content-Range"] == f"bytes 100-199/{len(content)}"
+        assert answer.read() == content[100:200]
+
+
+@pytest.mark.parametrize(
+    "outside",
+    [
+        {"name": "../../../../secret.flac"},
+        {"name": "/etc/passwd"},
+        {"name": "secret-link.flac"},
+        {"voice": "..", "name": "secret.flac"},
+        {"voice": "folder-link", "name": "secret.flac"},
+        {"run": "../other", "name": "secret.flac"},
+        {"run": "..", "voice": "voice-00"},
+        {"name": "target.flac\0.flac"},
+        {"name": ".target.flac.part"},
+        {"name": ""},
+    ],
+)
+def test_nothing_outside_the_log_directory_is_served(tensorboard: str, logdir: Path, outside: dict[str, str]) -> None:
+    voice = logdir / "careful/voices/voice-00"
+    secret = logdir.parent / "secret.flac"
+    secret.write_bytes(b"secret")
+    for link, target in ((voice / "secret-link.flac", secret), (voice.parent / "folder-link", secret.parent)):
+        if not link.is_symlink():
+            link.symlink_to(target)
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(clip_address(tensorboard, **outside))
+    assert refused.value.code == 404
+
+
+@pytest.mark.parametrize("name", ["..%2fplugin.py", "../plugin.py", "board.html", ""])
+def test_only_the_pages_own_files_are_assets(tensorboard: str, name: str) -> None:
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(f"{tensorboard}/data/plugin/voices/static/{name}")
+    assert refused.value.code == 404
+
+
+def test_the_index_is_sent_once_per_change(tensorboard: str) -> None:
+    address = f"{tensorboard}/data/plugin/voices/index.json"
+    etag = urllib.request.urlopen(address).headers["ETag"]
+    with pytest.raises(urllib.error.HTTPError) as unchanged:
+        urllib.request.urlopen(urllib.request.Request(address, headers={"If-None-Match": etag}))
+    assert unchanged.value.code == 304
+
+
+def test_a_broken_sidecar_is_named_and_the_rest_is_shown(tmp_path: Path) -> None:
+    write_run(tmp_path / "run", steps=[1, 2], voices=1)
+    (tmp_path / "run/voices/voice-00/step-00000001.json").write_text('{"format": 1, "step"')
+    index = VoiceRuns({"": tmp_path}).index()
+    assert [entry["step"] for entry in index["voices"][0]["generated"]["run"]] == [2]
+    assert index["problems"] == ["voice-00/step-00000001.json is left out: JSONDecodeError"]
+
+
+def test_a_linked_run_is_not_followed(tmp_path: Path) -> None:
+    write_run(tmp_path / "elsewhere/run", steps=[1], voices=1)
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "logs/run").symlink_to(tmp_path / "elsewhere/run")
+    runs = VoiceRuns({"": tmp_path / "logs"})
+    assert runs.index()["runs"] == []
+    with pytest.raises(OutsideLogDirectoryError):
+        runs.file(run="run", voice="voice-00", name="target.flac")
+
+
+def test_named_directories_are_named_runs(tmp_path: Path) -> None:
+    write_run(tmp_path / "a", steps=[1], voices=1)
+    write_run(tmp_path / "b/deep", steps=[1], voices=1)
+    index = VoiceRuns({"one": tmp_path / "a", "two": tmp_path / "b"}).index()
+    assert [run["name"] for run in index["runs"]] == ["one", "two/deep"]
+
+
+HOSTILE = "<img src=x onerror=\"document.title='taken'\"><script>document.title='taken'</script>"
+
+
+def test_hostile_texts_run_no_script_and_new_steps_appear_by_themselves(page: Any, tmp_path: Path) -> None:
+    write_run(tmp_path / "runs" / "run", steps=[1, 2], voices=1)
+    voice = tmp_path / "runs/run/voices/voice-00"
+    about = json.loads((voice / "voice.json").read_text())
+    texts = dict.fromkeys(("speaker", "language", "reference_text", "target_text"), HOSTILE)
+    (voice / "voice.json").write_text(json.dumps(about | texts))
+    step = json.loads((voice / "step-00000002.json").read_text())
+    hostile = {"transcript": HOSTILE, "stop_reason": HOSTILE, "error": HOSTILE}
+    (voice / "step-00000002.json").write_text(json.dumps(step | hostile))
+    with serving(tmp_path / "runs") as address:
+        page.goto(f"{address}/data/plugin_entry.html?name=voices")
+        page.locator(".board[data-ready]").wait_for()
+        expect(page.locator(".row .text")).to_have_text(HOSTILE)
+        expect(page.locator(".step-text")).to_have_text("2 (2 of 2)")
+        assert page.title() == "Voices"
+        assert page.locator("img").count() == 0
+        write_run(tmp_path / "runs" / "run", steps=[3], voices=2)
+        write_run(tmp_path / "runs" / "second", steps=[3], voices=2)
+        expect(page.locator(".step-text")).to_have_text("3 (3 of 3)", timeout=20_000)
+        expect(page.locator(".run")).to_have_count(2)
+        expect(page.locator(".row[data-voice]")).to_have_count(2)
+        page.goto("about:blank")  # before the server goes, so that nothing asks for it in vain

@@ -1,0 +1,208 @@
+"""The tab in a real browser against a real TensorBoard."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import expect
+
+KINDS = ["Reference", "Target", "Codec copy", "careful", "hasty"]
+
+
+@pytest.fixture
+def tab(page: Any, tensorboard: str) -> Any:
+    """The content of the tab by itself: TensorBoard's own page around it takes seconds to load."""
+    page.goto(f"{tensorboard}/data/plugin_entry.html?name=voices")
+    page.locator(".board[data-ready]").wait_for()
+    return page
+
+
+def open_tab(page: Any, address: str) -> Any:
+    """The frame of the tab within TensorBoard."""
+    page.goto(address)
+    frame = page.frame_locator("iframe[src*='name=voices']")
+    frame.locator(".board[data-ready]").wait_for()
+    return frame
+
+
+def cell(frame: Any, voice: str, place: int) -> Any:
+    return frame.locator(f".row[data-voice='{voice}'] .cell").nth(place)
+
+
+def position(frame: Any) -> float:
+    return float(frame.locator(".transport input[type=range]").evaluate("input => input.value"))
+
+
+def test_tensorboard_shows_the_tab_with_no_flag(page: Any, tensorboard: str) -> None:
+    page.goto(tensorboard)
+    expect(page.get_by_role("tab", name="Voices")).to_be_visible()
+    frame = page.frame_locator("iframe[src*='name=voices']")
+    expect(frame.locator(".header .column")).to_have_text(["Voice", *KINDS])
+    expect(frame.locator(".row[data-voice]")).to_have_count(3)
+    expect(frame.locator(".row[data-voice='voice-00'] .text")).to_contain_text("The old man carried")
+
+
+def test_every_cell_plays_and_moves_on(tab: Any) -> None:
+    for place, _ in enumerate(KINDS):
+        button = cell(tab, "voice-00", place).locator("button.play")
+        button.click()
+        expect(button).to_have_attribute("data-playing", "true")
+        tab.locator("body").evaluate("() => new Promise(done => requestAnimationFrame(done))")
+        expect(tab.locator(".play[data-playing=true]")).to_have_count(2)  # the cell's and the one at the foot
+        tab.locator(".board").evaluate(
+            "(_, start) => new Promise(done => { const look = () => "
+            "Number(document.querySelector('.transport input').value) > start ? done() : requestAnimationFrame(look); look(); })",
+            0.05,
+        )
+        button.click()
+        expect(button).to_have_attribute("data-playing", "false")
+
+
+def test_a_click_into_the_picture_plays_from_there(tab: Any) -> None:
+    picture = cell(tab, "voice-00", 1).locator(".picture")
+    box = picture.bounding_box()
+    picture.click(position={"x": box["width"] / 2, "y": 40})
+    expect(cell(tab, "voice-00", 1).locator("button.play")).to_have_attribute("data-playing", "true")
+    assert position(tab) > 1.5
+
+
+def test_arrows_switch_clips_at_the_same_position_and_go_on_playing(page: Any, tab: Any) -> None:
+    first = cell(tab, "voice-00", 1)
+    box = first.locator(".picture").bounding_box()
+    first.locator(".picture").click(position={"x": box["width"] / 2, "y": 40})
+    expect(first.locator("button.play")).to_have_attribute("data-playing", "true")
+    before = position(tab)
+    page.keyboard.press("ArrowRight")
+    expect(cell(tab, "voice-00", 2).locator("button.play")).to_have_attribute("data-playing", "true")
+    expect(first.locator("button.play")).to_have_attribute("data-playing", "false")
+    assert before <= position(tab) < before + 1.5
+    page.keyboard.press("2")
+    expect(cell(tab, "voice-00", 4).locator("button.play")).to_have_attribute("data-playing", "true")
+    assert position(tab) >= before
+    page.keyboard.press("Space")
+    expect(tab.locator(".play[data-playing=true]")).to_have_count(0)
+
+
+def test_up_and_down_move_between_voices(page: Any, tab: Any) -> None:
+    cell(tab, "voice-00", 3).locator("button.play").focus()
+    page.keyboard.press("ArrowDown")
+    expect(cell(tab, "voice-01", 3)).to_have_attribute("data-selected", "true")
+    page.keyboard.press("ArrowUp")
+    expect(cell(tab, "voice-00", 3)).to_have_attribute("data-selected", "true")
+
+
+def test_one_slider_moves_all_and_says_where_a_run_has_no_such_step(tab: Any) -> None:
+    expect(tab.locator(".step-text")).to_have_text("300 (4 of 4)")
+    expect(cell(tab, "voice-00", 4).locator(".notes")).to_contain_text("step 250, the nearest earlier")
+    tab.get_by_role("button", name="Earlier step").click()
+    expect(tab.locator(".step-text")).to_have_text("250 (3 of 4)")
+    expect(cell(tab, "voice-00", 3).locator(".notes")).to_contain_text("step 200, the nearest earlier")
+    expect(cell(tab, "voice-00", 4).locator(".notes")).not_to_contain_text("nearest")
+    tab.locator("#step").fill("0")
+    expect(tab.locator(".step-text")).to_have_text("100 (1 of 4)")
+    expect(cell(tab, "voice-02", 4).locator(".notes")).to_have_text("nothing at or before step 100")
+
+
+def test_scores_and_words_are_those_of_the_files(tab: Any, logdir: Path) -> None:
+    sidecar = json.loads((logdir / "careful/voices/voice-00/step-00000200.json").read_text())
+    tab.locator("#step").fill("1")
+    shown = cell(tab, "voice-00", 3)
+    expect(shown.locator(".chip", has_text="sim_o").locator("dd")).to_have_text(f"{sidecar['scores']['sim_o']:.3g}")
+    expect(shown.locator(".chip", has_text="sim_o")).to_contain_text("of 0.86 reachable")
+    right = shown.locator(".words").evaluate("p => p.querySelectorAll('mark, ins, del').length")
+    assert right > 0
+    tab.locator("#step").fill("3")
+    expect(shown.locator(".words mark")).to_have_count(0)
+
+
+def test_runs_are_switched_off_and_on(tab: Any) -> None:
+    tab.locator(".run", has_text="hasty").click()
+    expect(tab.locator(".header .column")).to_have_text(["Voice", *KINDS[:-1]])
+    expect(tab.locator(".run", has_text="hasty")).to_have_attribute("aria-pressed", "false")
+    tab.locator(".run", has_text="hasty").click()
+    expect(tab.locator(".header .column")).to_have_text(["Voice", *KINDS])
+
+
+def test_voices_are_found_filtered_and_sorted(tab: Any) -> None:
+    names = tab.locator(".row[data-voice]")
+    order = lambda: names.evaluate_all("rows => rows.map(row => row.dataset.voice)")  # noqa: E731
+    tab.get_by_label("Find text or speaker").fill("a young doctor")
+    expect(names).to_have_count(2)  # one says it, one has it in the reference
+    tab.get_by_label("Find text or speaker").fill("")
+    tab.get_by_label("Speaker", exact=True).select_option("rms")
+    expect(names).to_have_count(1)
+    tab.get_by_label("Speaker", exact=True).select_option("")
+    tab.locator("#sort").select_option("careful")
+    tab.locator(".order").click()
+    expect(tab.locator(".order")).to_have_text("↓")
+    assert order() == ["voice-02", "voice-01", "voice-00"]
+    tab.get_by_label("Score filter: value").fill("0.805")
+    expect(names).to_have_count(2)  # voice-00 of both runs, voice-01 of hasty
+
+
+def test_a_link_brings_a_colleague_to_the_same_place(page: Any, tensorboard: str, browser: Any) -> None:
+    tab = open_tab(page, f"{tensorboard}/#voices")
+    cell(tab, "voice-01", 3).locator("button.play").focus()
+    tab.locator("#step").fill("1")
+    tab.locator(".run", has_text="hasty").click()
+    tab.get_by_role("button", name="Copy link").click()
+    expect(tab.get_by_role("button", name="Copied")).to_be_visible()
+    link = page.evaluate("navigator.clipboard.readText()")
+    other = browser.new_context().new_page()
+    there = open_tab(other, link)
+    expect(there.locator(".step-text")).to_have_text("200 (2 of 3)")
+    expect(cell(there, "voice-01", 3)).to_have_attribute("data-selected", "true")
+    expect(there.locator(".header .column")).to_have_text(["Voice", *KINDS[:-1]])
+    other.context.close()
+
+
+def test_a_blind_comparison_hides_the_runs_and_exports_the_judgements(page: Any, tab: Any, tmp_path: Path) -> None:
+    tab.get_by_role("button", name="Blind A/B").click()
+    expect(tab.locator(".header .column")).to_have_text(["Voice", *KINDS[:3], "Clip A", "Clip B"])
+    hidden = tab.locator(".board").inner_text()
+    assert "careful" not in hidden and "hasty" not in hidden and "sim_o 0." not in hidden
+    cell(tab, "voice-00", 3).get_by_role("button", name="Prefer this").click()
+    expect(cell(tab, "voice-00", 3).get_by_role("button", name="Preferred")).to_be_visible()
+    tab.locator(".row[data-voice='voice-01']").get_by_role("button", name="No preference").click()
+    expect(tab.locator(".blind p")).to_contain_text("2 of 2 voices judged")
+    tab.get_by_role("button", name="Show the tally").click()
+    expect(tab.locator(".blind p")).to_contain_text("no preference in 1")
+    with page.expect_download() as download:
+        tab.get_by_role("button", name="Export").click()
+    download.value.save_as(tmp_path / "blind.json")
+    exported = json.loads((tmp_path / "blind.json").read_text())
+    first, second = exported["judgements"]
+    assert first["preferred"] == first["order"][0] and second["preferred"] is None
+    assert exported["tally"]["wins"][first["preferred"]] == 1
+    page.reload()
+    again = page
+    again.get_by_role("button", name="Blind A/B").click()
+    expect(again.locator(".blind p")).to_contain_text("2 of 2 voices judged")
+
+
+def test_dark_mode_follows_tensorboard(page: Any, tensorboard: str) -> None:
+    frame = open_tab(page, f"{tensorboard}/?darkMode=true#voices")
+    expect(frame.locator("html")).to_have_attribute("data-theme", "dark")
+
+
+def test_keys_are_listed_and_do_not_disturb_typing(page: Any, tab: Any) -> None:
+    page.keyboard.press("?")
+    tab.locator("html").press("?")
+    expect(tab.locator("dialog")).to_be_visible()
+    tab.get_by_role("button", name="Close").click()
+    search = tab.get_by_label("Find text or speaker")
+    search.press_sequentially("1 2")
+    expect(search).to_have_value("1 2")
+    expect(tab.locator(".play[data-playing=true]")).to_have_count(0)
+
+
+def test_every_control_has_a_name_for_a_screen_reader(tab: Any) -> None:
+    nameless = tab.locator("button:visible, input:visible, select:visible").evaluate_all(
+        "all => all.filter(one => !one.getAttribute('aria-label') && !one.textContent.trim() && !one.labels?.length)"
+        ".map(one => one.outerHTML)"
+    )
+    assert nameless == []
+    expect(tab.get_by_role("table", name="Voices").get_by_role("rowheader")).to_have_count(3)
