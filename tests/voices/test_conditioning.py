@@ -50,7 +50,7 @@ def test_losses_do_not_depend_on_the_batch_and_match_the_adapter(
 def test_a_gap_above_zero_means_that_the_true_reference_helps() -> None:
     losses = {f"v{i}": {"own": [1.0, 2.0], "other": [1.5, 2.0 + 0.1 * i], "none": [3.0, 3.0]} for i in range(3)}
     assert gap(losses, "other") == pytest.approx(np.array([[0.5, 0.0], [0.5, 0.1], [0.5, 0.2]]))
-    values = conditioning_scalars(losses)
+    values = conditioning_scalars(losses, {voice: voice for voice in losses})
     assert values["conditioning/gap/mean"] == pytest.approx(0.3)
     assert values["conditioning/gap/codebook_1"] == pytest.approx(0.1)
     assert values["conditioning/win_rate"] == 1.0
@@ -59,6 +59,14 @@ def test_a_gap_above_zero_means_that_the_true_reference_helps() -> None:
     assert values["conditioning/gap/low"] <= 0.3 <= values["conditioning/gap/high"]
 
 
+def test_the_interval_is_over_speakers_not_over_their_prompts() -> None:
+    losses = {f"v{i}": {"own": [1.0], "other": [1.0 + (0.5 if i < 4 else -0.1)]} for i in range(8)}
+    speakers = {voice: "anna" if index < 4 else "bert" for index, voice in enumerate(losses)}
+    values = conditioning_scalars(losses, speakers)
+    assert values["conditioning/gap/mean"] == pytest.approx(0.2) and values["conditioning/gap/n"] == 8
+    assert (values["conditioning/gap/low"], values["conditioning/gap/high"]) == pytest.approx((-0.1, 0.5))
+
+
 def test_one_speaker_has_a_null_gap_only() -> None:
-    values = conditioning_scalars({"v": {"own": [1.0], "none": [2.0]}})
+    values = conditioning_scalars({"v": {"own": [1.0], "none": [2.0]}}, {"v": "anna"})
     assert values == {"conditioning/gap_null/mean": 1.0, "conditioning/gap_null/n": 1.0}

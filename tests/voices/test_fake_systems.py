@@ -6,12 +6,14 @@ import numpy as np
 import pytest
 
 from tracker_logging.data.processor import SpeechProcessor
+from tracker_logging.voices.compare import compare
 from tracker_logging.voices.conditioning import other_speakers
 from tracker_logging.voices.listening import Heard, Instruments
 from tracker_logging.voices.prompt import VoicePrompt
+from tracker_logging.voices.real import RealSide, real_side
 from tracker_logging.voices.speaker import GE2ESpeakerEncoder
 from tracker_logging.voices.summary import summarise
-from tracker_logging.voices.voice import RealSide, ScoredVoice, compare, real_side
+from tracker_logging.voices.voice import ScoredVoice
 
 System = Callable[[np.ndarray, list[str]], np.ndarray]
 

@@ -18,9 +18,8 @@ from tracker_logging.callbacks.session import LoggingSession
 from tracker_logging.data.sample import VoiceSample
 from tracker_logging.events import Event
 from tracker_logging.voices.exchange import exchange_for
-from tracker_logging.voices.listening import Instruments
+from tracker_logging.voices.scorers.choose import choose_instruments
 from tracker_logging.voices.settings import VoiceSettings
-from tracker_logging.voices.speaker import GE2ESpeakerEncoder
 from tracker_logging.voices.studio import VoiceStudio
 
 logger = logging.getLogger("tracker_logging")
@@ -50,7 +49,7 @@ class ZeroShotVerificationLoggerCallback(StrategicCallback):
             session.processor,
             self._settings,
             exchange=exchange_for(rank=session.rank, world_size=session.world_size),
-            instruments=lambda: Instruments(encoder=GE2ESpeakerEncoder()),
+            instruments=lambda: choose_instruments(self._settings.scorers),
             emit=session.emit,
         )
 

@@ -43,6 +43,20 @@ def mean_interval(values: Sequence[float] | npt.NDArray[np.floating]) -> Interva
     return statistic_interval(lambda rows: float(finite[rows].mean()), len(finite))
 
 
+def grouped_interval(values: Sequence[float] | npt.NDArray[np.floating], groups: Sequence[str]) -> Interval | None:
+    """Mean over all values, with the bootstrap over groups: items of one group (a speaker) are drawn together.
+
+    One group has a mean and no interval. `n` counts items.
+    """
+    numbers, names = np.asarray(values, dtype=np.float64), np.asarray(groups)
+    if len(numbers) == 0 or not np.isfinite(numbers).all():
+        return None
+    members = [np.flatnonzero(names == name) for name in dict.fromkeys(groups)]
+    sums, counts = np.array([numbers[own].sum() for own in members]), np.array([len(own) for own in members])
+    found = statistic_interval(lambda rows: float(sums[rows].sum() / counts[rows].sum()), len(members))
+    return None if found is None else Interval(mean=found.mean, low=found.low, high=found.high, n=len(numbers))
+
+
 def statistic_interval(statistic: Callable[[Indices], float], n: int) -> Interval | None:
     """`statistic(rows)` of all `n` items, with the bootstrap over items.
 

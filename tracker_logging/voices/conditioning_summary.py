@@ -1,20 +1,24 @@
-"""The conditioning gap over the prompts as scalars, each with n and a 95 % bootstrap interval over prompts.
+"""The conditioning gap over the prompts as scalars, with n and a 95 % bootstrap interval.
 
-values = conditioning_scalars(losses)
-values["conditioning/gap/mean"]     # nats; its interval above zero = the voice prompt is used
+The interval is over speakers: prompts of one speaker are no independent proof.
+
+    values = conditioning_scalars(losses, speakers)
+    values["conditioning/gap/mean"]     # nats; its interval above zero = the voice prompt is used
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from tracker_logging import tags
-from tracker_logging.metrics.interval import mean_interval
+from tracker_logging.metrics.interval import grouped_interval
 from tracker_logging.voices.conditioning import Condition, Losses, gap
 
 
-def conditioning_scalars(losses: Losses) -> dict[str, float]:
-    """Scalars by tag; empty without a prompt that has a target recording."""
+def conditioning_scalars(losses: Losses, speakers: Mapping[str, str]) -> dict[str, float]:
+    """Scalars by tag; empty without a prompt that has a target recording. `speakers`: voice id -> speaker."""
     values: dict[str, float] = {}
     conditions: tuple[tuple[str, tags.Tag, Condition], ...] = (
         ("gap", tags.CONDITIONING_GAP_MEAN, "other"),
@@ -22,7 +26,8 @@ def conditioning_scalars(losses: Losses) -> dict[str, float]:
     )
     for which, tag, condition in conditions:
         gaps = gap(losses, condition)
-        interval = mean_interval(gaps.mean(axis=1)) if len(gaps) else None
+        groups = [speakers[voice] for voice, own in losses.items() if condition in own and "own" in own]
+        interval = grouped_interval(gaps.mean(axis=1), groups) if len(gaps) else None
         if interval is None:
             continue
         values[tag()] = interval.mean

@@ -3,7 +3,8 @@
 Guarantees
 - Work is shared out evenly; every rank gets as many items as any other but one.
 - A rank other than 0 publishes its result in the process group's key-value store and goes on at once.
-- Rank 0 asks the store until a deadline, on whatever thread it likes; what is missing then is `None`.
+- Rank 0 asks the store until a deadline, on whatever thread it likes; what is missing then is `None`. A rank that
+  was silent three times in a row is asked, but not waited for, until it speaks again.
 - Messages are JSON: nothing from another process is ever executed.
 
     exchange = exchange_for(rank=session.rank, world_size=session.world_size)
@@ -16,11 +17,13 @@ from __future__ import annotations
 
 import json
 import time
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any, Protocol, TypeVar
 
 Item = TypeVar("Item")
 _POLL_S = 0.02
+_MISSES_UNTIL_NOT_AWAITED = 3
 
 
 class Exchange(Protocol):
@@ -61,6 +64,7 @@ class StoreExchange:
         self._store = store
         self.rank = rank
         self.world_size = world_size
+        self._missed: Counter[int] = Counter()
 
     def share(self, items: Sequence[Item]) -> list[Item]:
         return list(items[self.rank :: self.world_size])
@@ -70,14 +74,17 @@ class StoreExchange:
 
     def collect(self, key: str, *, own: Any, timeout_s: float) -> list[Any | None]:
         deadline = time.monotonic() + timeout_s
-        return [own, *(self._wait(f"{key}/{rank}", deadline) for rank in range(1, self.world_size))]
+        return [own, *(self._wait(key, rank, deadline) for rank in range(1, self.world_size))]
 
-    def _wait(self, key: str, deadline: float) -> Any | None:
+    def _wait(self, round_key: str, rank: int, deadline: float) -> Any | None:
+        key = f"{round_key}/{rank}"
         # `store.wait` would hold the store's lock against the process group's own threads; `check` returns at once.
         while not self._store.check([key]):
-            if time.monotonic() >= deadline:
+            if time.monotonic() >= deadline or self._missed[rank] >= _MISSES_UNTIL_NOT_AWAITED:
+                self._missed[rank] += 1
                 return None
             time.sleep(_POLL_S)
+        self._missed[rank] = 0
         message = json.loads(self._store.get(key))
         self._store.delete_key(key)
         return message

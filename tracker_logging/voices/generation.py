@@ -10,6 +10,8 @@ Guarantees
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -51,11 +53,18 @@ def speak(
     settings: SamplingSettings,
     *,
     batch_size: int,
+    timeout_s: float = math.inf,
     progress: Progress = lambda done: None,
 ) -> list[Spoken]:
-    """Speak all prompts, at most `batch_size` at a time. `progress` is told how many more are done."""
+    """Speak all prompts, at most `batch_size` at a time. `progress` is told how many more are done.
+
+    After `timeout_s` seconds no further batch is begun; what is left has an error.
+    """
     results: list[Spoken] = []
+    deadline = time.monotonic() + timeout_s
     while len(results) < len(prompts):
+        if results and time.monotonic() > deadline:
+            return results + failed(prompts[len(results) :], f"not begun within {timeout_s:g} s")
         batch = prompts[len(results) : len(results) + batch_size]
         try:
             codes = adapter.generate([one.prompt for one in batch], settings)

@@ -12,19 +12,20 @@ Guarantees
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
-from tracker_logging import tags
 from tracker_logging.data.processor import SpeechProcessor
-from tracker_logging.events import Cell, Clip, Event, Scalars, Table, VoiceComparison
+from tracker_logging.events import Clip, Event, Scalars, VoiceComparison
+from tracker_logging.voices.compare import voice_similarity
 from tracker_logging.voices.generation import Spoken
-from tracker_logging.voices.listening import Heard, Instruments
+from tracker_logging.voices.listening import Heard, Instruments, listen
 from tracker_logging.voices.prompt import VoicePrompt
 from tracker_logging.voices.real import RealSide, real_side
 from tracker_logging.voices.summary import summarise
+from tracker_logging.voices.tables import instrument_table, speaker_table, voice_table
 from tracker_logging.voices.voice import ScoredVoice, score_voice
-
-_TEXT_COLUMNS = ("step", "voice", "speaker", "language", "target text", "heard", "stop", "fault")
 
 
 class VoiceScorer:
@@ -37,14 +38,23 @@ class VoiceScorer:
         self._real: dict[str, RealSide] = {}
         self._sent: set[str] = set()
 
-    def score(self, *, step: int, spoken: Sequence[Spoken]) -> Iterator[Event]:
-        """The events of one round. A prompt that nobody spoke gets a row that says so."""
+    def score(self, *, step: int, spoken: Sequence[Spoken], swapped: Sequence[Spoken] = ()) -> Iterator[Event]:
+        """The events of one round. A prompt that nobody spoke gets a row that says so.
+
+        `swapped`: the same texts spoken with another speaker's prompt, for `cond_gain`.
+        """
+        first = not self._sent
         by_voice = {one.voice_id: one for one in spoken}
+        others = {one.voice_id: one for one in swapped}
         voices = [self._score(prompt, by_voice.get(prompt.voice_id)) for prompt in self._prompts]
+        voices = [self._with_gain(voice, others.get(voice.prompt.voice_id)) for voice in voices]
         summary = summarise(voices)
         for voice, scores in zip(voices, summary.scores, strict=True):
             yield self._comparison(step, voice, scores)
+        if first:
+            yield instrument_table(step, self._instruments.names())
         yield voice_table(step, voices, summary.scores)
+        yield speaker_table(step, voices, summary.scores)
         yield Scalars(step=step, values=summary.scalars)
 
     def _score(self, prompt: VoicePrompt, spoken: Spoken | None) -> ScoredVoice:
@@ -57,6 +67,15 @@ class VoiceScorer:
             return score_voice(prompt, spoken, real, self._processor.codec, self._instruments)
         except Exception as error:
             return ScoredVoice(prompt=prompt, real=real, heard=None, error=f"{type(error).__name__}: {error}")
+
+    def _with_gain(self, voice: ScoredVoice, other: Spoken | None) -> ScoredVoice:
+        """How much nearer the clip is to its prompt than one spoken with another speaker's prompt."""
+        if other is None or other.codes is None or other.codes.shape[1] == 0 or "sim_o" not in voice.scores:
+            return voice
+        codec, voice_only = self._processor.codec, Instruments(encoder=self._instruments.encoder)
+        heard = listen(codec.decode(other.codes), codec.sample_rate, voice_only)
+        gain = voice.scores["sim_o"] - voice_similarity(heard, voice.real.reference)
+        return voice if math.isnan(gain) else replace(voice, scores={**voice.scores, "cond_gain": gain})
 
     def _comparison(self, step: int, voice: ScoredVoice, scores: Mapping[str, float]) -> VoiceComparison:
         sample, real = voice.prompt.sample, voice.real
@@ -80,35 +99,6 @@ class VoiceScorer:
             new_fixed_clips=new,
             error=voice.fault,
         )
-
-
-def voice_table(step: int, voices: Sequence[ScoredVoice], scores: Sequence[Mapping[str, float]]) -> Table:
-    """One row per voice; a column for each score that some voice has."""
-    columns = [score.name for score in tags.SCORES if any(score.name in one for one in scores)]
-    rows = [
-        (*_texts(step, voice), *(_rounded(own.get(name)) for name in columns))
-        for voice, own in zip(voices, scores, strict=True)
-    ]
-    return Table(step=step, tag=tags.VOICE_TABLE(), columns=(*_TEXT_COLUMNS, *columns), rows=tuple(rows))
-
-
-def _texts(step: int, voice: ScoredVoice) -> tuple[Cell, ...]:
-    sample = voice.prompt.sample
-    transcript = None if voice.heard is None else voice.heard.transcript
-    return (
-        step,
-        voice.prompt.voice_id,
-        sample.speaker,
-        sample.language,
-        sample.target_text,
-        transcript,
-        voice.stop_reason,
-        voice.fault,
-    )
-
-
-def _rounded(value: float | None) -> float | None:
-    return None if value is None else round(value, 4)
 
 
 def _clip(name: str, heard: Heard, step: int) -> Clip:

@@ -5,7 +5,7 @@ Guarantees
 - A rank that fails, or sends nothing in time, yields rows with the reason.
 - When rounds come faster than they can be scored, a round is refused with a message, and training goes on.
 
-    studio = VoiceStudio(samples, processor, VoiceSettings(), exchange=exchange, emit=session.emit)
+    studio = VoiceStudio(samples, processor, VoiceSettings(), exchange=exchange, instruments=instruments, emit=emit)
     studio.condition(adapter, device=device, step=100)
     studio.speak(adapter, step=100)
     studio.close()
@@ -16,6 +16,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -26,12 +27,13 @@ from tracker_logging.data.processor import SpeechProcessor
 from tracker_logging.data.sample import DataError, VoiceSample
 from tracker_logging.events import Event, Scalars
 from tracker_logging.models.base import ModelAdapter
-from tracker_logging.voices.conditioning import conditioning_losses, conditioning_rows
+from tracker_logging.voices.conditioning import conditioning_losses, conditioning_rows, other_speakers
 from tracker_logging.voices.conditioning_summary import conditioning_scalars
 from tracker_logging.voices.exchange import Exchange
 from tracker_logging.voices.generation import Spoken, failed, speak
 from tracker_logging.voices.listening import Instruments
-from tracker_logging.voices.prompt import build_prompt, choose_samples
+from tracker_logging.voices.progress import progress_bar
+from tracker_logging.voices.prompt import VoicePrompt, build_prompt, choose_samples
 from tracker_logging.voices.scoring import VoiceScorer
 from tracker_logging.voices.settings import VoiceSettings
 from tracker_logging.voices.worker import ScoringThread
@@ -39,13 +41,14 @@ from tracker_logging.voices.worker import ScoringThread
 logger = logging.getLogger("tracker_logging")
 
 _ROUNDS_WAITING = 8
+Message = dict[str, Any]
 
 
 class VoiceStudio:
     """Made on all ranks before the first step; all methods are called by all ranks on the training thread.
 
-    `emit` takes events on rank 0, from the scoring thread. Raises `DataError` if no sample has a voice prompt or a
-    recording cannot be read.
+    `instruments` builds the scorers and is called on rank 0 only. `emit` takes events on rank 0, from the scoring
+    thread. Raises `DataError` if no sample has a voice prompt or a recording cannot be read.
     """
 
     def __init__(
@@ -67,24 +70,32 @@ class VoiceStudio:
         self._emit = emit
         self._collate = VoiceCloningCollator.of(processor)
         self._mine = exchange.share(self.prompts)
-        voices = {one.voice_id for one in self._mine}
-        self._rows = [row for row in conditioning_rows(self.prompts, processor) if row.voice_id in voices]
+        self._swapped = exchange.share(_swapped(self.prompts, processor, settings)) if settings.cond_gain else []
+        conditioned = exchange.share(self.prompts[: settings.conditioning_clips])
+        rows = conditioning_rows(self.prompts[: settings.conditioning_clips], processor)
+        self._rows = [row for row in rows if row.voice_id in {one.voice_id for one in conditioned}]
         self._worker = ScoringThread(depth=_ROUNDS_WAITING)
         self._scorer = VoiceScorer(self.prompts, processor, instruments()) if exchange.rank == 0 else None
 
     def condition(self, adapter: ModelAdapter, *, device: torch.device, step: int) -> None:
         """Measure the conditioning gap on this rank's prompts; rank 0's thread emits it for all."""
-        losses = conditioning_losses(
-            adapter, self._rows, self._collate, device=device, batch_size=self._settings.batch_size
-        )
-        self._hand_over(f"conditioning/{step}", losses, lambda messages: self._emit_conditioning(step, messages))
+
+        def measure() -> Message:
+            batch_size = self._settings.batch_size
+            losses = conditioning_losses(adapter, self._rows, self._collate, device=device, batch_size=batch_size)
+            return {"losses": losses}
+
+        self._round(f"conditioning/{step}", measure, lambda messages: self._emit_conditioning(step, messages))
 
     def speak(self, adapter: ModelAdapter, *, step: int) -> None:
         """Speak this rank's prompts; rank 0's thread scores those of all ranks."""
-        start = time.perf_counter()
-        spoken = speak(adapter, self._mine, self._settings.sampling, batch_size=self._settings.batch_size)
-        message = {"spoken": [one.to_message() for one in spoken], "seconds": time.perf_counter() - start}
-        self._hand_over(f"voices/{step}", message, lambda messages: self._emit_voices(step, messages))
+
+        def measure() -> Message:
+            start = time.perf_counter()
+            said = {"spoken": self._speak(adapter, self._mine), "swapped": self._speak(adapter, self._swapped)}
+            return said | {"seconds": time.perf_counter() - start}
+
+        self._round(f"voices/{step}", measure, lambda messages: self._emit_voices(step, messages))
 
     def take_errors(self) -> list[Exception]:
         """What was raised on the scoring thread since the last call."""
@@ -94,7 +105,29 @@ class VoiceStudio:
         """Wait for scoring, at most the time-out. False if it was not done by then."""
         return self._worker.close(timeout_s=self._settings.timeout_s)
 
-    def _hand_over(self, key: str, message: Any, finish: Callable[[list[Any | None]], None]) -> None:
+    def _speak(self, adapter: ModelAdapter, prompts: Sequence[VoicePrompt]) -> list[Message]:
+        settings = self._settings
+        with progress_bar("Voices", total=len(prompts), shown=self._exchange.rank == 0) as progress:
+            spoken = speak(
+                adapter,
+                prompts,
+                settings.sampling,
+                batch_size=settings.batch_size,
+                timeout_s=settings.timeout_s,
+                progress=progress,
+            )
+        return [one.to_message() for one in spoken]
+
+    def _round(self, key: str, measure: Callable[[], Message], finish: Callable[[list[Message | None]], None]) -> None:
+        """Measure on this rank; on rank 0 gather and finish on the scoring thread. An error is sent, then raised."""
+        try:
+            message = measure()
+        except Exception as error:
+            self._hand_over(key, {"error": f"{type(error).__name__}: {error}"}, finish)
+            raise
+        self._hand_over(key, message, finish)
+
+    def _hand_over(self, key: str, message: Message, finish: Callable[[list[Message | None]], None]) -> None:
         if self._exchange.rank != 0:
             self._exchange.publish(key, message)
             return
@@ -105,27 +138,44 @@ class VoiceStudio:
         if not self._worker.submit(job):
             logger.warning("Voices are scored more slowly than they come: %s is left out. Raise --voice_steps.", key)
 
-    def _emit_conditioning(self, step: int, messages: Sequence[Any | None]) -> None:
-        losses = {voice: own for message in messages if message is not None for voice, own in message.items()}
-        self._emit(Scalars(step=step, values=conditioning_scalars(losses)))
+    def _emit_conditioning(self, step: int, messages: Sequence[Message | None]) -> None:
+        there = [message["losses"] for message in messages if message is not None and "losses" in message]
+        losses = {voice: own for one in there for voice, own in one.items()}
+        self._emit(Scalars(step=step, values=conditioning_scalars(losses, self._speakers())))
 
-    def _emit_voices(self, step: int, messages: Sequence[Any | None]) -> None:
+    def _emit_voices(self, step: int, messages: Sequence[Message | None]) -> None:
         assert self._scorer is not None
         start = time.perf_counter()
-        for event in self._scorer.score(step=step, spoken=self._gathered(messages)):
+        spoken, swapped = self._gathered(messages, "spoken"), self._gathered(messages, "swapped")
+        for event in self._scorer.score(step=step, spoken=spoken, swapped=swapped):
             self._emit(event)
-        costs = {
-            tags.VOICE_ROUND_COST(part="generation"): max(one["seconds"] for one in messages if one is not None),
-            tags.VOICE_ROUND_COST(part="scoring"): time.perf_counter() - start,
-        }
+        seconds = [message["seconds"] for message in messages if message is not None and "seconds" in message]
+        costs = {tags.VOICE_ROUND_COST(part="scoring"): time.perf_counter() - start}
+        if seconds:
+            costs[tags.VOICE_ROUND_COST(part="generation")] = max(seconds)
         self._emit(Scalars(step=step, values=costs))
 
-    def _gathered(self, messages: Sequence[Any | None]) -> list[Spoken]:
+    def _gathered(self, messages: Sequence[Message | None], what: str) -> list[Spoken]:
         spoken: list[Spoken] = []
         for rank, message in enumerate(messages):
-            if message is None:
-                late = self.prompts[rank :: self._exchange.world_size]
-                spoken += failed(late, f"rank {rank} sent nothing within {self._settings.timeout_s:g} s")
+            if message is not None and what in message:
+                spoken += [Spoken.from_message(one) for one in message[what]]
             else:
-                spoken += [Spoken.from_message(one) for one in message["spoken"]]
+                silent = f"sent nothing within {self._settings.timeout_s:g} s"
+                reason = silent if message is None else f"failed: {message['error']}"
+                spoken += failed(self.prompts[rank :: self._exchange.world_size], f"rank {rank} {reason}")
         return spoken
+
+    def _speakers(self) -> dict[str, str]:
+        return {one.voice_id: one.speaker for one in self.prompts}
+
+
+def _swapped(prompts: Sequence[VoicePrompt], processor: SpeechProcessor, settings: VoiceSettings) -> list[VoicePrompt]:
+    """The same texts with another speaker's prompt, under the voice ids of the texts."""
+    swapped = []
+    for one, partner in zip(prompts, other_speakers([one.speaker for one in prompts]), strict=True):
+        if partner is not None:
+            sample = one.sample.with_reference_of(prompts[partner].sample)
+            other = build_prompt(sample, processor, settings.sampling, seed=settings.seed)
+            swapped.append(replace(other, voice_id=one.voice_id))
+    return swapped

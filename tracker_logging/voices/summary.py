@@ -20,7 +20,10 @@ from tracker_logging import tags
 from tracker_logging.events import FloatArray
 from tracker_logging.metrics import similarity as sim
 from tracker_logging.metrics.interval import Indices, Interval, mean_interval, statistic_interval
+from tracker_logging.voices.languages import language_means
 from tracker_logging.voices.listening import Heard
+from tracker_logging.voices.tables import score_names
+from tracker_logging.voices.text_errors import text_errors
 from tracker_logging.voices.voice import ScoredVoice
 
 Array = npt.NDArray[np.float64]
@@ -45,13 +48,16 @@ def summarise(voices: Sequence[ScoredVoice]) -> Summary:
             scores[row] |= {name: value for name, value in extra.items() if np.isfinite(value)}
         scalars |= _field_numbers(field)
     valid = [index for index, voice in enumerate(voices) if voice.fault is None]
-    for score in tags.SCORES:
-        rows = range(len(voices)) if score.of_real_clips else valid
-        interval = mean_interval([scores[index][score.name] for index in rows if score.name in scores[index]])
-        if interval is not None:
-            scalars |= {tags.VOICE_SCORE(score=score.name): interval.mean, **_bounds(score.name, interval)}
-    if tags.VOICE_SCORE(score="spk_top1") in scalars:
-        scalars[tags.SPK_TOP1()] = scalars.pop(tags.VOICE_SCORE(score="spk_top1"))
+    known = {score.name: score for score in tags.SCORES}
+    for name in score_names(scores):
+        score = known.get(name)
+        rows = range(len(voices)) if score is not None and score.of_real_clips else valid
+        interval = mean_interval([scores[index][name] for index in rows if name in scores[index]])
+        if interval is not None and (score is None or score.mean):
+            scalars |= {tags.VOICE_SCORE(score=name): interval.mean, **_bounds(name, interval)}
+    for tag, interval in text_errors(voices).items():
+        scalars |= {tag(): interval.mean, **_bounds(tag().removeprefix("voices/"), interval)}
+    scalars |= language_means(voices, scores)
     return Summary(scalars=scalars, scores=tuple(scores))
 
 
@@ -125,8 +131,9 @@ def _field_numbers(field: _Field) -> dict[str, float]:
     _, different = sim.within_and_between(field.between_prompts, speakers=speakers)
     own_similarity = sim.own_similarity(field.to_prompts, own=field.own)
     nearness = sim.normalised_similarity(own_similarity, same=field.real_similarity, different=different)
-    margins, real_margin = field.margins, field.real_margin
+    margins, top1, real_margin = field.margins, field.top1, field.real_margin
     statistics: dict[tags.Tag, Callable[[Indices], float]] = {
+        tags.SPK_TOP1: lambda rows: float(top1[rows].mean()),
         tags.SPK_EER: error_rate,
         tags.WITHIN_SPEAKER: lambda rows: pairs_of(rows)[0],
         tags.BETWEEN_SPEAKER: lambda rows: pairs_of(rows)[1],

@@ -1,0 +1,44 @@
+import pytest
+
+from tracker_logging.metrics.words import character_errors, leaked_share, normalise, total, word_errors
+
+
+@pytest.mark.parametrize(
+    ("said", "heard", "errors"),
+    [
+        ("the cat sat", "The cat, sat!", 0),
+        ("the cat sat", "the dog sat", 1),
+        ("the cat sat", "cat sat", 1),
+        ("the cat sat", "the cat sat down here", 2),
+        ("the cat sat", "", 3),
+        ("don't", "don’t", 0),
+    ],
+)
+def test_word_errors_of_known_transcripts(said: str, heard: str, errors: int) -> None:
+    count = word_errors(said=said, heard=heard)
+    assert count.errors == errors
+    assert count.rate == pytest.approx(errors / len(said.split()))
+
+
+def test_errors_agree_with_jiwer() -> None:
+    jiwer = pytest.importorskip("jiwer")
+    said = "seven small children walked home in the cold rain"
+    heard = "seventeen small children children walked in a cold brain home"
+    assert word_errors(said=said, heard=heard).rate == pytest.approx(jiwer.wer(said, heard))
+    plain = said.replace(" ", ""), heard.replace(" ", "")
+    assert character_errors(said=said, heard=heard).rate == pytest.approx(jiwer.cer(*plain))
+
+
+def test_the_corpus_rate_weighs_by_length() -> None:
+    counts = [word_errors(said="a b c d e f g h", heard="a b c d e f g h"), word_errors(said="a b", heard="x y")]
+    assert total(counts).rate == pytest.approx(2 / 10)
+
+
+def test_languages_without_spaces_and_with_marks_are_counted() -> None:
+    assert character_errors(said="今天天气很好。", heard="今天天气真好").rate == pytest.approx(1 / 6)
+    assert normalise("नमस्ते, दुनिया!") == "नमस्ते दुनिया"
+
+
+def test_only_words_foreign_to_the_target_leak() -> None:
+    leaked = leaked_share(reference="the old man painted", target="the red boat", heard="old the red boat")
+    assert leaked == pytest.approx(1 / 3)

@@ -1,0 +1,80 @@
+import logging
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from tracker_logging.voices.scorers.choose import ScorerChoice, choose_instruments
+
+NOTHING = ScorerChoice(encoder="off", pitch="off", cepstrum="off", speech="off", quality=())
+
+
+class Constant:
+    name = "constant"
+
+    def embed(self, wave: np.ndarray, sample_rate: int) -> np.ndarray:
+        return np.ones(4, dtype=np.float32)
+
+
+def test_what_is_off_is_off() -> None:
+    found = choose_instruments(NOTHING)
+    assert (found.encoder, found.pitch, found.cepstrum, found.speech, found.transcriber) == (None,) * 5
+    assert found.quality == ()
+
+
+def test_the_own_encoder_comes_with_the_package_and_moves_no_random_state() -> None:
+    before = torch.random.get_rng_state()
+    found = choose_instruments(ScorerChoice(pitch="off", cepstrum="off", speech="off", quality=()))
+    assert found.encoder.name == "ge2e"
+    assert torch.equal(before, torch.random.get_rng_state())
+
+
+def test_a_module_and_factory_is_called() -> None:
+    found = choose_instruments(ScorerChoice(encoder=f"{__name__}:Constant", pitch="off", cepstrum="off", quality=()))
+    assert found.names()["speaker encoder"] == "constant"
+
+
+@pytest.mark.parametrize(
+    ("choice", "said"),
+    [
+        (ScorerChoice(encoder="geee"), "Choose of ge2e, wavlm, off"),
+        (ScorerChoice(encoder="wavlm=nowhere"), "nothing at that path"),
+        (ScorerChoice(transcriber="whisper"), "whisper=PATH"),
+        (ScorerChoice(encoder="json:no_such_thing"), "has no no_such_thing"),
+        (ScorerChoice(quality=("no_such_module_anywhere:Model",)), "cannot be had"),
+    ],
+)
+def test_a_choice_that_cannot_be_had_is_refused_with_the_cure(choice: ScorerChoice, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        choose_instruments(choice)
+
+
+def test_a_weight_file_can_be_named(tmp_path: Path) -> None:
+    from tracker_logging.voices.speaker import WEIGHTS
+
+    copy = tmp_path / "weights.pt"
+    copy.write_bytes(WEIGHTS.read_bytes())
+    choice = ScorerChoice(encoder=f"ge2e={copy}", pitch="off", cepstrum="off", speech="off", quality=())
+    assert choose_instruments(choice).encoder.name == "ge2e"
+
+
+def test_what_is_not_installed_is_said_once_with_the_command_and_left_out(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setitem(sys.modules, "swift_f0", None)
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with caplog.at_level(logging.INFO, "tracker_logging"):
+        found = choose_instruments(ScorerChoice(cepstrum="off"))
+    assert found.pitch is None and found.speech is None
+    assert "dnsmos" not in [model.name for model in found.quality]
+    said = [record.getMessage() for record in caplog.records if "left out" in record.getMessage()]
+    assert len(said) == 1
+    assert "F0 (swift-f0): pip install 'tracker-logging[voice]'" in said[0]
+
+
+def test_what_was_asked_for_and_is_not_installed_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "swift_f0", None)
+    with pytest.raises(ValueError, match="pip install"):
+        choose_instruments(ScorerChoice(pitch="swift-f0"))
