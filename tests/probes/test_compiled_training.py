@@ -1,0 +1,52 @@
+"""`torch_compile=True`: nothing fails, nothing changes, and logged steps compile nothing anew."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from small_model import small_model
+from torch._dynamo.utils import counters
+from training import train, values_of, watched_callbacks
+from transformers import TrainerCallback
+
+from tracker_logging import tags
+from tracker_logging.trackers.memory import MemoryTracker
+
+
+class CountGraphs(TrainerCallback):
+    """How many graphs were compiled by the end of each step."""
+
+    def __init__(self) -> None:
+        self.graphs: list[int] = []
+
+    def on_step_end(self, *args: object, **kwargs: object) -> None:
+        self.graphs.append(counters["stats"]["unique_graphs"])
+
+
+def compiled_run(directory: Path, tracker: MemoryTracker | None) -> tuple[str, list[int]]:
+    torch._dynamo.reset()
+    counters.clear()
+    count = CountGraphs()
+    watched = [] if tracker is None else watched_callbacks(tracker)
+    _, end = train(
+        directory, callbacks=[count, *watched], torch_compile=True, torch_compile_backend="eager",
+        model=small_model(text_head=True, dropout=0.1), max_steps=4,
+    )  # fmt: skip
+    return end, count.graphs
+
+
+@pytest.mark.slow
+def test_a_compiled_run_is_identical_and_logged_steps_compile_nothing(tmp_path: Path) -> None:
+    plain, plain_graphs = compiled_run(tmp_path, None)
+    tracker = MemoryTracker()
+    watched, watched_graphs = compiled_run(tmp_path, tracker)
+    assert plain_graphs[0] > 0, "the model must have been compiled for the test to mean anything"
+    assert watched == plain
+    assert watched_graphs == plain_graphs
+    found = values_of(tracker)
+    assert {value for _, value in found[tags.ERRORS()]} == {0.0}
+    for tag in (tags.NLL_MEAN(), tags.MASS_MEAN(query="target", key="target"), tags.FFN_RMS(path="text", layer=0)):
+        assert [step for step, _ in found[tag]] == [1, 2, 4]
+        assert np.isfinite([value for _, value in found[tag]]).all()
+    assert tags.GRADIENT_NORM(component="attention") in found
