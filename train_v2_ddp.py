@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from tracker_logging.data.sample import DataError, VoiceSample
+from tracker_logging.where_to_look import where_to_look
 
 logger = logging.getLogger("train_v2_ddp")
 
@@ -261,6 +262,9 @@ def train(args: argparse.Namespace) -> None:
     )
     trainer.train(resume_from_checkpoint=str(args.resume_from_checkpoint) if args.resume_from_checkpoint else None)
     trainer.save_model()
+    if trainer.is_world_process_zero():
+        runs = args.logging_dir or args.output_dir / "runs"
+        print(where_to_look(runs, run_name=args.run_name, backends=backends(args.report_to)))
 
 
 def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
