@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -17,11 +17,12 @@ from tracker_logging.data.dataset import VoiceCloningDataset
 from tracker_logging.data.demo.build import DemoPaths, build_demo
 from tracker_logging.data.demo.model import demo_model
 from tracker_logging.data.demo.phrases import HELD_OUT, SENTENCES, SLOTS, TRAINED
-from tracker_logging.data.demo.recipe import DEMO_RECIPE
+from tracker_logging.data.demo.recipe import DEMO_RECIPE, DemoRecipe
 from tracker_logging.data.demo.speakers import SPEAKERS, VOICES
 from tracker_logging.data.demo.world_codec import WorldCodec
 from tracker_logging.data.formats import read_samples
 from tracker_logging.data.processor import SpeechProcessor
+from tracker_logging.data.sample import DataError
 
 MEBIBYTE = 2**20
 
@@ -82,16 +83,16 @@ def test_the_ordinary_processor_and_model_train_on_it_without_encoding_anything(
     dataset = VoiceCloningDataset(samples, processor)
     model = HiggsAudioV2ForConditionalGeneration.from_pretrained(demo.model)
     loss = model(**VoiceCloningCollator.of(processor)([dataset[0], dataset[1]])).loss
-    assert float(loss) == pytest.approx(4 * np.log(258), rel=0.05)
+    assert loss.item() == pytest.approx(4 * np.log(258), rel=0.05)
     assert 4.0e6 < sum(weight.numel() for weight in model.parameters()) < 5.0e6
 
 
-def test_the_codes_of_a_composed_clip_are_almost_those_of_its_file(demo: DemoPaths) -> None:
+def test_the_codes_of_a_composed_clip_are_almost_those_of_its_file(demo: DemoPaths, tmp_path: Path) -> None:
     codec = WorldCodec.load(demo.codec)
     sample = read_samples(demo.eval)[0]
     assert sample.target_audio is not None
     composed = CodeCache(demo.codes, codec)(sample.target_audio)
-    encoded = CodeCache(demo.directory / "elsewhere", codec)(sample.target_audio)
+    encoded = CodeCache(tmp_path, codec)(sample.target_audio)
     assert composed.shape == encoded.shape
     assert (composed == encoded).mean() > 0.85
 
@@ -104,18 +105,31 @@ def test_texts_survive_the_tokenizer(demo: DemoPaths) -> None:
         assert tokenizer.decode(ids).replace(" .", ".") == sample.target_text
 
 
-@pytest.mark.slow
-def test_two_builds_are_equal(demo: DemoPaths, tmp_path: Path, small_recipe: object) -> None:
-    again = build_demo(tmp_path / "again", recipe=small_recipe)  # type: ignore[arg-type]
-    first = {name: digest for name, digest in digests(demo.directory).items() if not name.startswith("elsewhere")}
-    assert digests(again.directory) == first
-
-
-def test_a_finished_build_is_used_again_and_leaves_nothing_beside_it(demo: DemoPaths, small_recipe: object) -> None:
+def test_a_finished_build_is_used_again_and_leaves_nothing_beside_it(demo: DemoPaths, small_recipe: DemoRecipe) -> None:
     before = demo.train.stat().st_mtime_ns
-    build_demo(demo.directory, recipe=small_recipe)  # type: ignore[arg-type]
+    build_demo(demo.directory, recipe=small_recipe)
     assert demo.train.stat().st_mtime_ns == before
     assert [path.name for path in demo.directory.parent.iterdir()] == [demo.directory.name]
+
+
+def test_a_directory_with_other_files_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(DataError, match="holds other files than the demo"):
+        build_demo(tmp_path)
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+
+
+@pytest.mark.slow
+def test_an_older_demo_is_replaced_and_two_builds_are_equal(
+    demo: DemoPaths, tmp_path: Path, small_recipe: DemoRecipe
+) -> None:
+    expected = digests(demo.directory)
+    older = tmp_path / "demo"
+    shutil.copytree(demo.directory, older)
+    (older / "finished").write_text("another fingerprint")
+    (older / "left_over").write_text("")
+    build_demo(older, recipe=small_recipe)
+    assert digests(older) == expected
 
 
 def test_the_model_is_the_same_for_the_same_seed() -> None:
@@ -127,4 +141,4 @@ def test_the_model_is_the_same_for_the_same_seed() -> None:
 def test_the_recipe_makes_a_new_pair_for_every_row_of_every_step() -> None:
     rows = DEMO_RECIPE.max_steps * DEMO_RECIPE.per_device_train_batch_size
     assert DEMO_RECIPE.sentences_per_speaker**2 * len(SPEAKERS) > rows
-    assert dataclasses.replace(DEMO_RECIPE).sentences_per_speaker <= len(TRAINED)
+    assert DEMO_RECIPE.sentences_per_speaker <= len(TRAINED)

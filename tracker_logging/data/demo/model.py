@@ -31,6 +31,7 @@ def demo_config() -> Any:
         num_attention_heads=4,
         num_key_value_heads=2,
         head_dim=64,
+        initializer_range=0.06,  # 1 / sqrt(hidden): with the class's 0.02 attention begins flat, and words come late
         rope_parameters={"rope_type": "default", "rope_theta": 10_000.0},
         num_codebooks=CODEBOOKS,
         codebook_size=CODEBOOK_SIZE + 2,  # with the begin and the end code

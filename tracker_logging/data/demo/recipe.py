@@ -12,19 +12,18 @@ from dataclasses import dataclass
 class DemoRecipe:
     """Names as in `TrainingArguments`, and what the demo's data is made of."""
 
-    max_steps: int = 300
+    max_steps: int = 420
     per_device_train_batch_size: int = 8
-    learning_rate: float = 3e-3
+    learning_rate: float = 2e-3
     warmup_steps: int = 20
     lr_scheduler_type: str = "cosine"
-    weight_decay: float = 0.0
-    adam_beta2: float = 0.98
-    max_grad_norm: float = 1.0
     seed: int = 42
     logging_steps: int = 10
-    strategic_logging_steps: int = 50
-    voice_steps: int = 100
-    sentences_per_speaker: int = 100
+    strategic_logging_steps: int = 70
+    voice_steps: int = 70
+    eval_steps: int = 70
+    per_device_eval_batch_size: int = 8
+    sentences_per_speaker: int = 500
     eval_pairs_per_speaker: int = 4
 
 
