@@ -23,15 +23,30 @@ from tracker_logging.voices.real import RealSide
 def compare(prompt: VoicePrompt, heard: Heard, real: RealSide) -> dict[str, float]:
     """All scores of one clip. For an invalid clip only those of level and length, and those of the real clips."""
     scores = {
+        **real_scores(prompt, real),
         **_levels(heard, real),
-        **_similarities(heard, real),
+        "sim_o": voice_similarity(heard, real.reference),
+        "sim_r": voice_similarity(heard, real.reference_codec),
         **_rates(prompt, heard, real),
         **_pitch(heard, real),
         **_distances(heard, real),
-        **_words(prompt, heard, real),
+        **_words(prompt, heard),
         **_quality(heard, real),
     }
-    return {name: float(value) for name, value in scores.items() if np.isfinite(value)}
+    return _finite(scores)
+
+
+def real_scores(prompt: VoicePrompt, real: RealSide) -> dict[str, float]:
+    """The scores of the recordings alone: what a generated clip can be held to."""
+    scores = {
+        "sim_ceiling": voice_similarity(real.target, real.reference),
+        "sim_codec": voice_similarity(real.target_codec, real.reference),
+    }
+    if real.target is not None and real.target.transcript is not None:
+        said, heard = prompt.sample.target_text, real.target.transcript
+        scores["wer_real"] = word_errors(said=said, heard=heard).rate
+        scores["cer_real"] = character_errors(said=said, heard=heard).rate
+    return _finite(scores)
 
 
 def voice_similarity(one: Heard | None, other: Heard | None) -> float:
@@ -56,15 +71,6 @@ def _levels(heard: Heard, real: RealSide) -> dict[str, float]:
         if real.reference.lufs is not None:
             scores["lufs_delta"] = heard.lufs - real.reference.lufs
     return scores
-
-
-def _similarities(heard: Heard, real: RealSide) -> dict[str, float]:
-    return {
-        "sim_o": voice_similarity(heard, real.reference),
-        "sim_r": voice_similarity(heard, real.reference_codec),
-        "sim_ceiling": voice_similarity(real.target, real.reference),
-        "sim_codec": voice_similarity(real.target_codec, real.reference),
-    }
 
 
 def _rates(prompt: VoicePrompt, heard: Heard, real: RealSide) -> dict[str, float]:
@@ -100,17 +106,15 @@ def _distances(heard: Heard, real: RealSide) -> dict[str, float]:
     return scores
 
 
-def _words(prompt: VoicePrompt, heard: Heard, real: RealSide) -> dict[str, float]:
-    sample, scores = prompt.sample, {}
-    for suffix, clip in (("", heard), ("_real", real.target)):
-        if clip is not None and clip.transcript is not None:
-            scores[f"wer{suffix}"] = word_errors(said=sample.target_text, heard=clip.transcript).rate
-            scores[f"cer{suffix}"] = character_errors(said=sample.target_text, heard=clip.transcript).rate
-    if heard.transcript is not None:
-        scores["ref_leak"] = leaked_share(
-            reference=sample.reference_text, target=sample.target_text, heard=heard.transcript
-        )
-    return scores
+def _words(prompt: VoicePrompt, heard: Heard) -> dict[str, float]:
+    if heard.transcript is None:
+        return {}
+    reference, target, words = prompt.sample.reference_text, prompt.sample.target_text, heard.transcript
+    return {
+        "wer": word_errors(said=target, heard=words).rate,
+        "cer": character_errors(said=target, heard=words).rate,
+        "ref_leak": leaked_share(reference=reference, target=target, heard=words),
+    }
 
 
 def _quality(heard: Heard, real: RealSide) -> dict[str, float]:
@@ -118,3 +122,7 @@ def _quality(heard: Heard, real: RealSide) -> dict[str, float]:
     reference = real.reference.quality
     deltas = {f"{name}_delta": value - reference[name] for name, value in heard.quality.items() if name in reference}
     return heard.quality | deltas
+
+
+def _finite(scores: dict[str, float]) -> dict[str, float]:
+    return {name: float(value) for name, value in scores.items() if np.isfinite(value)}

@@ -25,7 +25,7 @@ from tracker_logging.voices.prompt import VoicePrompt
 from tracker_logging.voices.real import RealSide, real_side
 from tracker_logging.voices.summary import summarise
 from tracker_logging.voices.tables import instrument_table, speaker_table, voice_table
-from tracker_logging.voices.voice import ScoredVoice, score_voice
+from tracker_logging.voices.voice import ScoredVoice, score_voice, silent_voice
 
 
 class VoiceScorer:
@@ -62,11 +62,11 @@ class VoiceScorer:
             self._real[prompt.voice_id] = real_side(prompt, self._processor, self._instruments)
         real = self._real[prompt.voice_id]
         if spoken is None:
-            return ScoredVoice(prompt=prompt, real=real, heard=None, error="not spoken")
+            return silent_voice(prompt, real, "not spoken")
         try:
             return score_voice(prompt, spoken, real, self._processor.codec, self._instruments)
         except Exception as error:
-            return ScoredVoice(prompt=prompt, real=real, heard=None, error=f"{type(error).__name__}: {error}")
+            return silent_voice(prompt, real, f"{type(error).__name__}: {error}")
 
     def _with_gain(self, voice: ScoredVoice, other: Spoken | None) -> ScoredVoice:
         """How much nearer the clip is to its prompt than one spoken with another speaker's prompt."""

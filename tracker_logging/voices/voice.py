@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from tracker_logging.models.base import AudioCodec
-from tracker_logging.voices.compare import compare
+from tracker_logging.voices.compare import compare, real_scores
 from tracker_logging.voices.generation import Spoken
 from tracker_logging.voices.listening import Heard, Instruments, listen
 from tracker_logging.voices.prompt import VoicePrompt
@@ -36,12 +36,17 @@ class ScoredVoice:
         return self.error if self.heard is None else self.heard.levels.fault
 
 
+def silent_voice(prompt: VoicePrompt, real: RealSide, error: str) -> ScoredVoice:
+    """A voice that said nothing, with the scores of its recordings."""
+    return ScoredVoice(prompt=prompt, real=real, heard=None, error=error, scores=real_scores(prompt, real))
+
+
 def score_voice(
     prompt: VoicePrompt, spoken: Spoken, real: RealSide, codec: AudioCodec, instruments: Instruments
 ) -> ScoredVoice:
     """Decode and measure what was said. An empty clip is an invalid clip, not an error."""
     if spoken.codes is None:
-        return ScoredVoice(prompt=prompt, real=real, heard=None, error=spoken.error)
+        return silent_voice(prompt, real, spoken.error or "not spoken")
     wave = codec.decode(spoken.codes) if spoken.codes.shape[1] else np.zeros(0, dtype=np.float32)
     heard = listen(wave, codec.sample_rate, instruments, language=prompt.sample.language)
     scores = compare(prompt, heard, real)

@@ -1,0 +1,70 @@
+"""One rank of a run of two, for `test_two_ranks.py`: rank 1 raises in round 1, sleeps in round 2, speaks in round 3.
+
+python two_ranks.py RANK STORE_FILE DEMO_DIRECTORY
+"""
+
+import json
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.distributed as dist
+
+from tracker_logging.data.demo.build import DemoPaths
+from tracker_logging.data.formats import read_samples
+from tracker_logging.data.processor import SpeechProcessor
+from tracker_logging.events import VoiceComparison
+from tracker_logging.models import GeneratedCodes
+from tracker_logging.voices.exchange import exchange_for
+from tracker_logging.voices.listening import Instruments
+from tracker_logging.voices.settings import VoiceSettings
+from tracker_logging.voices.studio import VoiceStudio
+
+TIMEOUT_S = 2.0
+
+
+class Rank:
+    """An adapter that speaks codes of half a second, with the faults of rank 1."""
+
+    def __init__(self, rank: int) -> None:
+        self.rank = rank
+        self.round = 0
+
+    def generate(self, prompts, settings):
+        self.round += 1
+        if (self.rank, self.round) == (1, 1):
+            raise RuntimeError("this rank is broken")
+        if (self.rank, self.round) == (1, 2):
+            time.sleep(2 * TIMEOUT_S)
+        return [GeneratedCodes(codes=np.full((4, 12), self.rank), stop_reason="eos") for _ in prompts]
+
+
+def main() -> None:
+    rank, demo = int(sys.argv[1]), DemoPaths(Path(sys.argv[3]))
+    dist.init_process_group("gloo", init_method=f"file://{sys.argv[2]}", rank=rank, world_size=2)
+    processor = SpeechProcessor.from_pretrained(str(demo.model), str(demo.codec), cache_directory=demo.codes)
+    events = []
+    studio = VoiceStudio(
+        read_samples(demo.eval),
+        processor,
+        VoiceSettings(max_clips=4, timeout_s=TIMEOUT_S),
+        exchange=exchange_for(rank=rank, world_size=2),
+        instruments=Instruments,
+        emit=events.append,
+    )
+    adapter = Rank(rank)
+    for step in (1, 2, 3):
+        studio.speak(adapter, step=step)
+        dist.all_reduce(torch.ones(1))  # a step of training: every rank gets here
+    done = studio.close()
+    errors = [repr(error) for error in studio.take_errors()]
+    rows = [(e.step, e.voice_id, e.error, "generated" in e.clips) for e in events if isinstance(e, VoiceComparison)]
+    print(json.dumps({"done": done, "errors": errors, "rows": rows}))
+    dist.barrier()
+    dist.destroy_process_group()
+
+
+if __name__ == "__main__":
+    main()
