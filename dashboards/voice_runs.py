@@ -53,9 +53,12 @@ class VoiceRuns:
 
     def index(self) -> Json:
         """Scores, runs and voices with every step, without audio and pitch."""
+        return self.index_of(self.directories())
+
+    def index_of(self, directories: Mapping[str, Path]) -> Json:
+        """The same of these runs: name → directory that holds its `voices` folder."""
         problems: list[str] = []
         voices: dict[str, Json] = {}
-        directories = self.directories()
         for run, directory in directories.items():
             for folder in _folders(directory / FOLDER):
                 self._add_voice(voices, run, folder, problems)

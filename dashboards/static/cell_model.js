@@ -26,6 +26,7 @@ function generatedModel(index, view, voice, run) {
   if (entry.step !== step) notes.push(`step ${entry.step}, the nearest earlier`);
   if (entry.error) notes.push(`failed: ${entry.error}`);
   else if (!STOPPED.includes(entry.stop_reason)) notes.push(`did not stop by itself (${entry.stop_reason})`);
+  if (entry.left_out) notes.push("sound left out to keep the page small");
   const own = index.scores.filter((score) => score.of === "generated");
   const shown = view.every ? own : own.filter((score) => score.name === view.score || MAIN.includes(score.name));
   return {

@@ -3,9 +3,9 @@
 import { draw } from "./dom.js";
 import { shortNumber } from "./scores.js";
 
-const WIDTH = 200;
-const HEIGHT = 44;
-const EDGE = 4;
+const CHART_WIDTH = 200;
+const CHART_HEIGHT = 44;
+const CHART_EDGE = 4;
 
 /**
  * `lines` [{ name, colour, points: [[step, value], …] }], `ceiling` number or null, `step` the one shown.
@@ -16,14 +16,14 @@ export function sparkline({ lines, ceiling, step, scoreName, onStep }) {
   if (!points.length) return null;
   const values = [...points.map((point) => point[1]), ...(ceiling === null ? [] : [ceiling])];
   const steps = points.map((point) => point[0]);
-  const x = scale(Math.min(...steps), Math.max(...steps), EDGE, WIDTH - EDGE);
-  const y = scale(Math.min(...values), Math.max(...values), HEIGHT - EDGE, EDGE);
-  const picture = draw("svg", { class: "sparkline", viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img" });
+  const x = scale(Math.min(...steps), Math.max(...steps), CHART_EDGE, CHART_WIDTH - CHART_EDGE);
+  const y = scale(Math.min(...values), Math.max(...values), CHART_HEIGHT - CHART_EDGE, CHART_EDGE);
+  const picture = draw("svg", { class: "sparkline", viewBox: `0 0 ${CHART_WIDTH} ${CHART_HEIGHT}`, role: "img" });
   const last = lines.filter((line) => line.points.length).map((line) => `${line.name} ${shortNumber(line.points.at(-1)[1])}`);
   picture.setAttribute("aria-label", `${scoreName} over steps; newest: ${last.join(", ")}`);
   picture.append(draw("title", {}, `${scoreName} over steps ${Math.min(...steps)} to ${Math.max(...steps)}. Click to go to a step.`));
-  if (ceiling !== null) picture.append(draw("line", { class: "ceiling", x1: 0, x2: WIDTH, y1: y(ceiling), y2: y(ceiling) }));
-  picture.append(draw("line", { class: "now", x1: x(step), x2: x(step), y1: 0, y2: HEIGHT }));
+  if (ceiling !== null) picture.append(draw("line", { class: "ceiling", x1: 0, x2: CHART_WIDTH, y1: y(ceiling), y2: y(ceiling) }));
+  picture.append(draw("line", { class: "now", x1: x(step), x2: x(step), y1: 0, y2: CHART_HEIGHT }));
   for (const line of lines) {
     const path = line.points.map(([at, value]) => `${x(at).toFixed(1)},${y(value).toFixed(1)}`).join(" ");
     picture.append(draw("polyline", { points: path, stroke: line.colour, fill: "none" }));
@@ -32,7 +32,7 @@ export function sparkline({ lines, ceiling, step, scoreName, onStep }) {
   }
   picture.onclick = (event) => {
     const share = (event.clientX - picture.getBoundingClientRect().left) / picture.clientWidth;
-    const nearest = steps.reduce((a, b) => (Math.abs(x(b) - share * WIDTH) < Math.abs(x(a) - share * WIDTH) ? b : a));
+    const nearest = steps.reduce((a, b) => (Math.abs(x(b) - share * CHART_WIDTH) < Math.abs(x(a) - share * CHART_WIDTH) ? b : a));
     onStep(nearest);
   };
   return picture;

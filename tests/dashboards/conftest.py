@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
+import select
 import shutil
 import socket
 import subprocess
@@ -11,9 +13,9 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 from speaking_runs import write_run
@@ -76,39 +78,43 @@ def tensorboard(logdir: Path) -> Iterator[str]:
         yield address
 
 
-class serving:  # noqa: N801 - used like contextlib's functions
-    """`with serving(logdir) as address:` runs `tensorboard --logdir` on a free port until the block ends."""
-
-    def __init__(self, logdir: Path) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
-        self.address = f"http://127.0.0.1:{port}"
-        command = [sys.executable, "-m", "tensorboard.main", "--logdir", str(logdir), "--port", str(port)]
-        self.said = tempfile.TemporaryFile("w+")
-        self.process = subprocess.Popen([*command, "--host", "127.0.0.1"], stderr=self.said)
-
-    def __enter__(self) -> str:
-        deadline = time.monotonic() + DEADLINE_S
-        while time.monotonic() < deadline:
-            try:
-                urllib.request.urlopen(f"{self.address}/data/plugins_listing").read()
-                return self.address
-            except OSError:
-                if self.process.poll() is not None:
-                    self.said.seek(0)
-                    raise RuntimeError(f"TensorBoard ended: {self.said.read()[-2000:]}") from None
-                select_nothing(0.1)
-        raise TimeoutError("TensorBoard does not answer")
-
-    def __exit__(self, *_: object) -> None:
-        self.process.terminate()
-        self.process.wait(DEADLINE_S)
-        self.said.close()
+@contextlib.contextmanager
+def serving(logdir: Path) -> Iterator[str]:
+    """Runs `tensorboard --logdir` on a free port until the block ends; gives its address."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    address = f"http://127.0.0.1:{port}"
+    command = [sys.executable, "-m", "tensorboard.main", "--logdir", str(logdir), "--host", "127.0.0.1"]
+    with tempfile.TemporaryFile("w+") as said:
+        process = subprocess.Popen([*command, "--port", str(port)], stderr=said)
+        try:
+            wait_for(lambda: _answers(address) or _ended(process, said))
+            yield address
+        finally:
+            process.terminate()
+            process.wait(DEADLINE_S)
 
 
-def select_nothing(seconds: float) -> None:
-    """Let the other process run for a moment between two looks at it."""
-    import select
+def _answers(address: str) -> bool:
+    try:
+        urllib.request.urlopen(f"{address}/data/plugins_listing").read()
+    except OSError:
+        return False
+    return True
 
-    select.select([], [], [], seconds)
+
+def _ended(process: subprocess.Popen[bytes], said: IO[str]) -> bool:
+    if process.poll() is not None:
+        said.seek(0)
+        raise RuntimeError(f"TensorBoard ended: {said.read()[-2000:]}")
+    return False
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    """Look again until it holds; TimeoutError after `DEADLINE_S`."""
+    deadline = time.monotonic() + DEADLINE_S
+    while not condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError
+        select.select([], [], [], 0.1)  # let the other process run

@@ -53,8 +53,8 @@ def test_every_cell_plays_and_moves_on(tab: Any) -> None:
         tab.locator("body").evaluate("() => new Promise(done => requestAnimationFrame(done))")
         expect(tab.locator(".play[data-playing=true]")).to_have_count(2)  # the cell's and the one at the foot
         tab.locator(".board").evaluate(
-            "(_, start) => new Promise(done => { const look = () => "
-            "Number(document.querySelector('.transport input').value) > start ? done() : requestAnimationFrame(look); look(); })",
+            "(_, start) => new Promise(done => { const input = document.querySelector('.transport input[type=range]');"
+            "const look = () => input.value > start ? done() : requestAnimationFrame(look); look(); })",
             0.05,
         )
         button.click()

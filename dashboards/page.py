@@ -1,0 +1,82 @@
+"""Puts a side-by-side page together: one HTML file with the board, its sound, the curves and the numbers in it.
+
+Guarantees
+- The file needs nothing else: it loads nothing (its own content policy forbids it), and opens from disk.
+- Data cannot become markup or script: JSON has no "<" in it, sound is base64.
+
+The modules of `static/` are put into one script, in the order of their imports. For that they import by name, one line
+per import, and no two of them use one name at the top level.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+import json
+import re
+from collections.abc import Iterator, Mapping
+from importlib import resources
+from typing import Any
+
+STATIC = resources.files("tracker_logging.dashboards") / "static"
+_IMPORT = re.compile(r'^import \{[^}]*\} from "\./(\w+\.js)";\n', re.MULTILINE)
+_EXPORT = re.compile(r"^export (?=(?:async )?(?:function|class|const|let) )", re.MULTILINE)
+_PAGE = """<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy"
+ content="default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'">
+<title>{title}</title>
+{styles}
+</head>
+<body class="page">
+<script type="application/json" id="data">{data}</script>
+{clips}
+<script>{charts}</script>
+<script type="module">
+{modules}
+start();
+</script>
+</body>
+</html>
+"""
+
+
+def build_page(*, title: str, data: Mapping[str, Any], clips: Mapping[str, bytes]) -> Iterator[str]:
+    """The page in pieces, in order. `data`: what `page.js` shows; `clips`: see `page_sound`."""
+    styles = "\n".join(f"<style>\n{_text(name)}</style>" for name in ("vendor/uPlot.min.css", "board.css", "page.css"))
+    before, after = _PAGE.split("{clips}\n")
+    yield before.format(title=html.escape(title), styles=styles, data=safe_json(data))
+    for key, content in clips.items():
+        # A script element of a type that is no script is kept as text and not parsed as markup.
+        text = base64.b64encode(content).decode("ascii")
+        yield f'<script type="text/plain" id="clip:{html.escape(key, quote=True)}">{text}</script>\n'
+    yield after.format(charts=_text("vendor/uPlot.iife.min.js"), modules=bundle("page.js"))
+
+
+def safe_json(data: Mapping[str, Any]) -> str:
+    """JSON that cannot end the element it stands in."""
+    return json.dumps(data, allow_nan=False).replace("<", "\\u003c").replace("\u2028", "\\u2028")
+
+
+def bundle(entry: str) -> str:
+    """`entry` and all it imports as one module, every file once, imports first."""
+    parts: dict[str, str] = {}
+
+    def add(name: str) -> None:
+        if name not in parts:
+            parts[name] = ""  # taken, so that two modules may import each other
+            source = _text(name)
+            for imported in _IMPORT.findall(source):
+                add(imported)
+            del parts[name]
+            parts[name] = f"// {name}\n{_EXPORT.sub('', _IMPORT.sub('', source))}"
+
+    add(entry)
+    return "\n".join(parts.values())
+
+
+def _text(name: str) -> str:
+    return STATIC.joinpath(name).read_text(encoding="utf-8")

@@ -1,0 +1,56 @@
+// The entry of the side-by-side page: the voice board, the numbers, the curves and the settings, behind four buttons.
+
+import { Board } from "./board.js";
+import { clipKey } from "./clips.js";
+import { make } from "./dom.js";
+import { curvesSection } from "./page_curves.js";
+import { numbersSection } from "./page_numbers.js";
+import { settingsSection } from "./page_settings.js";
+
+export function start() {
+  const data = JSON.parse(document.getElementById("data").textContent);
+  const link = new URLSearchParams(location.hash.slice(1));
+  let theme = matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light";
+  document.documentElement.dataset.theme = theme;
+  const board = new Board(embedded, data.index, { theme, link });
+  const curves = curvesSection(data);
+  const sections = {
+    Voices: board.element,
+    Numbers: numbersSection(data, () => theme),
+    Curves: curves.element,
+    Settings: settingsSection(data),
+  };
+  const setTheme = () => {
+    theme = theme === "dark" ? "light" : "dark";
+    document.documentElement.dataset.theme = theme;
+    board.setTheme(theme);
+    curves.draw(theme);
+  };
+  const buttons = Object.keys(sections).map((name) => make("button", { type: "button", "aria-pressed": false, onclick: () => show(name) }, name));
+  const dark = make("button", { type: "button", class: "theme", onclick: setTheme }, "Light / dark");
+  const nav = make("nav", { "aria-label": "Sections" }, ...buttons, dark);
+  document.body.append(make("header", {}, make("h1", {}, data.index.runs.map((run) => run.name).join("  ·  ")), nav), ...Object.values(sections));
+
+  function show(name) {
+    if (name !== "Voices") board.player.pause();
+    Object.entries(sections).forEach(([other, element], place) => {
+      element.hidden = other !== name;
+      buttons[place].setAttribute("aria-pressed", other === name);
+    });
+    if (name === "Curves") curves.draw(theme);
+  }
+  show(sections[link.get("section")] ? link.get("section") : data.index.voices.length ? "Voices" : "Numbers");
+}
+
+/** The clips are in the page itself, as text. */
+const embedded = {
+  async bytes(clip) {
+    const text = document.getElementById(`clip:${clipKey(clip)}`).textContent;
+    return Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0)).buffer;
+  },
+  address(link) {
+    const page = new URL(location.href);
+    page.hash = link.toString();
+    return page.href;
+  },
+};

@@ -1,0 +1,119 @@
+// Every scalar of the runs, overlaid, with one smoothing and one cursor for all charts. The charts are uPlot's.
+
+import { runColour } from "./colours.js";
+import { make } from "./dom.js";
+import { shortNumber } from "./scores.js";
+import { align, smooth } from "./smoothing.js";
+
+const FIRST = ["voices", "conditioning", "outputs", "eval_outputs", "train"]; // groups that are read first
+const CHART = 240; // pixels high
+
+/** { element, draw(theme) }: charts are made when their group is open and drawn anew for a theme. */
+export function curvesSection({ index, curves }) {
+  const runs = index.runs.map((run) => run.name);
+  let weight = 0;
+  let theme = "light";
+  const charts = new Set();
+  const slider = make("input", { type: "range", id: "smooth", min: 0, max: 0.99, step: 0.01, value: 0 });
+  const shown = make("output", { for: "smooth" }, "0");
+  const search = make("input", { type: "search", placeholder: "Find a curve", "aria-label": "Find a curve" });
+  const names = make("span", { class: "legends" });
+  const bar = make("div", { class: "curve-bar" }, make("label", { for: "smooth" }, "Smoothing"), slider, shown, search, names);
+  const groups = grouped(curves).map(([name, list]) => {
+    const grid = make("div", { class: "charts" });
+    const group = make("details", { open: FIRST.includes(name) }, make("summary", {}, `${name} (${list.length})`), grid);
+    group.ontoggle = () => fill(group, grid, list);
+    return { group, grid, list };
+  });
+  const element = make("section", { class: "sheet curves", "aria-label": "Curves" }, bar, ...groups.map((one) => one.group));
+  if (!curves.length) element.append(make("p", {}, "No curves were logged."));
+
+  function fill(group, grid, list) {
+    if (!group.open || element.hidden) return;
+    const wanted = list.filter((curve) => curve.tag.toLowerCase().includes(search.value.toLowerCase()));
+    for (const chart of [...charts]) if (grid.contains(chart.root)) charts.delete(chart.destroy() ?? chart);
+    grid.replaceChildren(...wanted.map((curve) => {
+      const place = make("figure", { "data-tag": curve.tag }, make("figcaption", { title: curve.meaning }, curve.tag, make("span", {}, curve.unit)));
+      grid.append(place);
+      charts.add(chartOf(curve, runs, place, { weight, theme, width: Math.min(560, element.clientWidth - 60) }));
+      return place;
+    }));
+  }
+
+  const redraw = () => {
+    for (const { group, grid, list } of groups) fill(group, grid, list);
+  };
+  slider.oninput = () => {
+    weight = Number(slider.value);
+    shown.textContent = slider.value;
+    for (const chart of charts) chart.setData(chart.dataFor(weight));
+  };
+  search.oninput = () => {
+    for (const { group, list } of groups) {
+      const hits = list.some((curve) => curve.tag.toLowerCase().includes(search.value.toLowerCase()));
+      group.hidden = !hits;
+      if (search.value && hits) group.open = true;
+    }
+    redraw();
+  };
+  return {
+    element,
+    draw(newTheme) {
+      theme = newTheme;
+      names.replaceChildren(...legend(runs, theme));
+      redraw();
+    },
+  };
+}
+
+function legend(runs, theme) {
+  return runs.map((name, number) => {
+    const item = make("span", { class: "legend" }, make("i", { "aria-hidden": "true" }), name);
+    item.style.setProperty("--run", runColour(number, theme));
+    return item;
+  });
+}
+
+/** [[group, curves], …] by the first part of the tag, the groups that are read first at the top. */
+function grouped(curves) {
+  const groups = new Map();
+  for (const curve of curves) {
+    const name = curve.tag.includes("/") ? curve.tag.split("/")[0] : "other";
+    groups.set(name, [...(groups.get(name) ?? []), curve]);
+  }
+  const rank = (name) => (FIRST.includes(name) ? FIRST.indexOf(name) : FIRST.length);
+  return [...groups].sort(([a], [b]) => rank(a) - rank(b) || a.localeCompare(b));
+}
+
+function chartOf(curve, runs, place, { weight, theme, width }) {
+  const series = runs.map((run) => curve.runs[run] ?? []);
+  const [steps, ...values] = align(series);
+  const dataFor = (by) => [steps, ...values.map((list) => smooth(list, by))];
+  const ink = getComputedStyle(document.documentElement);
+  const colour = (name) => ink.getPropertyValue(name).trim();
+  const axis = { stroke: colour("--soft"), grid: { stroke: colour("--line"), width: 1 }, ticks: { stroke: colour("--line") }, font: "11px system-ui" };
+  const chart = new uPlot(
+    {
+      width,
+      height: CHART,
+      scales: { x: { time: false } },
+      cursor: { sync: { key: "curves" }, drag: { x: true, y: false } },
+      axes: [{ ...axis, label: "step", labelSize: 16, labelFont: "11px system-ui" }, { ...axis, size: 60, values: (_, ticks) => ticks.map(shortNumber) }],
+      series: [
+        { label: "step" },
+        ...runs.map((name, number) => ({
+          label: name,
+          stroke: runColour(number, theme),
+          width: 1.7,
+          spanGaps: true,
+          points: { show: steps.length < 40, size: 4 },
+          value: (_, value) => (value === null ? "–" : shortNumber(value)),
+        })),
+      ],
+    },
+    dataFor(weight),
+    place,
+  );
+  chart.dataFor = dataFor;
+  return chart;
+}

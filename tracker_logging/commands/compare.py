@@ -1,0 +1,74 @@
+"""Put two or more runs side by side in one HTML file that works from disk.
+
+A run is a TensorBoard directory, an offline W&B run or a JSON-lines record, in any mix. Voices are read from the
+`voices` folder of the run. Only voices with the same id are paired.
+
+    tracker-logging compare outputs/runs/a outputs/runs/b -o compare.html
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from tracker_logging.commands.base import CommandError
+
+BAR = 30  # characters
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="two or more runs; the first is the baseline")
+    parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="default: compare.html, or none with --json")
+    parser.add_argument("--audio-format", choices=("mp3", "opus", "vorbis", "flac", "wav"), default="mp3")
+    parser.add_argument("--max-mb", type=float, default=50.0, help="most sound in the page, in MB (default: 50)")
+    parser.add_argument("--json", action="store_true", help="print the numbers as JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    from tracker_logging.dashboards.compare import compare, write_page
+    from tracker_logging.dashboards.run_record import NotARunError
+
+    if len(args.runs) < 2:
+        raise CommandError("name two runs or more.")
+    try:
+        report = compare(args.runs)
+    except NotARunError as error:
+        raise CommandError(str(error)) from error
+    if args.json:
+        print(json.dumps(report.as_json(), indent=1))
+    output = args.output or (None if args.json else Path("compare.html"))
+    if output is None:
+        return 0
+    try:
+        sound = write_page(report, output, audio_format=args.audio_format, max_mb=args.max_mb, progress=_show_progress)
+    except OSError as error:
+        raise CommandError(f"{output} cannot be written ({error.strerror}).") from error
+    said = [
+        f"{output}: {output.stat().st_size / 1e6:.1f} MB, {len(report.index['voices'])} voices, {len(sound.clips)} clips.",
+        *_left_out(sound.left_out, max_mb=args.max_mb),
+        *(f"{name} has no voices folder: its curves and settings are shown, nothing can be heard of it."
+          for name, record in report.runs.items() if record.voices is None),
+        *(f"Not readable, left out: {key}" for key in sound.unreadable),
+    ]  # fmt: skip
+    print("\n".join(said), file=sys.stderr if args.json else sys.stdout)
+    return 0
+
+
+def _left_out(steps: Sequence[int], *, max_mb: float) -> list[str]:
+    if not steps:
+        return []
+    shown = ", ".join(map(str, steps[:10])) + (", …" if len(steps) > 10 else "")
+    return [
+        f"Sound of {len(steps)} steps left out to stay under {max_mb:g} MB (--max-mb): {shown}. Scores are all there."
+    ]
+
+
+def _show_progress(done: int, total: int) -> None:
+    if total and sys.stderr.isatty():
+        filled = BAR * done // total
+        print(f"\r[{'#' * filled}{' ' * (BAR - filled)}] {done} of {total} clips", end="", file=sys.stderr, flush=True)
+        if done == total:
+            print(file=sys.stderr)
