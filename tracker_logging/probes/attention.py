@@ -48,6 +48,7 @@ class AttentionProbe:
             "target_rows": (layers,),
         }
         self.sums = {name: torch.zeros(shape, dtype=torch.float64) for name, shape in shapes.items()}
+        self._plain_causal: dict[tuple[int, int], bool] = {}
         self._worst: list[torch.Tensor] = []
         self._entropy_worst: list[torch.Tensor] = []
 
@@ -58,30 +59,32 @@ class AttentionProbe:
 
     def begin(self, plans: Sequence[SamplePlan]) -> None:
         """Watch these samples of the next forward; no others after it."""
-        self._plans = list(plans)
-        if not plans:
-            return
-        device = plans[0].values.device
-        self.sums = {name: value.to(device) for name, value in self.sums.items()}
-
-        if plans[0].sample == 0:
-            self.map_bins = plans[0].bins
+        self._plans = [plan for plan in plans if plan.bins]
+        for plan in self._plans:
+            self.sums = {name: value.to(plan.values.device) for name, value in self.sums.items()}
+            if plan.sample == 0:
+                self.map_bins = plan.bins
 
     def end(self) -> None:
         """Ignore the forwards that follow."""
         self._plans = []
+        self._plain_causal = {}
 
     def observe(self, layer: int, call: AttentionCall) -> None:
         """Take one call of the kernel in."""
-        if not self._plans:
-            return
-        outputs = substitute(call, self._plans)
-        rows = [attention_rows(call, sample=plan.sample, rows=plan.entropy_rows) for plan in self._plans]
-        with torch.autocast(call.query.device.type, enabled=False):  # the kernel's precision is the model's, ours fp32
-            for plan, output, weights in zip(self._plans, outputs, rows, strict=True):
+        for plan in self._plans:
+            output = substitute(call, plan, plain_causal=self._is_plain_causal(call.attention_mask, plan))
+            weights = attention_rows(call, sample=plan.sample, rows=plan.entropy_rows)
+            with torch.autocast(output.device.type, enabled=False):  # the kernel has the model's precision, we fp32
                 self._add(layer, plan, output)
                 if weights is not None and len(plan.entropy_rows):
                     self._add_entropy(layer, plan, output[..., :-1], weights)
+
+    def _is_plain_causal(self, mask: Any, plan: SamplePlan) -> bool:
+        """Asked once per mask and sample: layers share their mask."""
+        if (key := (id(mask), plan.sample)) not in self._plain_causal:
+            self._plain_causal[key] = is_plain_causal(mask, plan)
+        return self._plain_causal[key]
 
     def check(self) -> None:
         """Drop an entropy that disagrees with the kernel; raises `ValueError` if the kernel's rows do not add up to 1.
@@ -139,37 +142,47 @@ def attention_probe(modules: Sequence[nn.Module]) -> AttentionProbe:
     return AttentionProbe(modules, heads=heads, head_dim=head_dim, map_layers=map_layers)
 
 
-def substitute(call: AttentionCall, plans: Sequence[SamplePlan]) -> list[torch.Tensor]:
-    """P·W of the kernel for the values W of each plan: a list of [H, S, N + 1] float32.
+def substitute(call: AttentionCall, plan: SamplePlan, *, plain_causal: bool) -> torch.Tensor:
+    """P·W of the kernel for the values W of the plan: [H, S, N + 1] float32, 0 at padding.
 
-    As many calls as the widest W needs at the kernel's own value width (a narrower one falls back to slow kernels).
+    `plain_causal`: the mask does nothing but hide what comes later, between `plan.first` and `plan.last`, so the kernel
+    may take its causal path on that stretch, at half the price. Calls the kernel as often as W needs at the kernel's
+    own value width (a narrower one falls back to slow kernels).
     """
     batch, kv_heads, length, width = call.value.shape
-    if any(plan.values.shape[0] != length for plan in plans):
-        raise ValueError(f"attention sees {length} keys, the batch has {plans[0].values.shape[0]} positions")
-    whole = _is_block_mask(call.attention_mask)  # its blocks cannot be cut to some samples
-    count = batch if whole else max(plan.sample for plan in plans) + 1
-    columns = max(plan.values.shape[1] for plan in plans)
-    columns += -columns % width
-    values = call.value.new_zeros(count, length, columns)
-    for plan in plans:
-        values[plan.sample, :, : plan.values.shape[1]] = plan.values.to(values.dtype)
-    arguments = {name: _first(value, batch, count) for name, value in call.arguments.items()}
+    if plan.values.shape[0] != length:
+        raise ValueError(f"attention sees {length} keys, the batch has {plan.values.shape[0]} positions")
+    # A block mask cannot be cut to one sample.
+    samples = slice(None) if _is_block_mask(call.attention_mask) else slice(plan.sample, plan.sample + 1)
+    at = slice(plan.first, plan.last) if plain_causal else slice(None)
+    columns = plan.values.shape[1]
+    values = torch.nn.functional.pad(plan.values[at], (0, -columns % width)).to(call.value.dtype)
+    arguments = {name: _cut(value, batch, samples, length, at) for name, value in call.arguments.items()}
     if "dropout" in arguments:
         arguments["dropout"] = 0.0
+    query, key = call.query[samples, :, at], call.key[samples, :, at]
     parts = [
         call.function(
             call.module,
-            call.query[:count],
-            call.key[:count],
-            part.unsqueeze(1).expand(count, kv_heads, length, width),
-            _first(call.attention_mask, batch, count),
+            query,
+            key,
+            part.expand(len(key), kv_heads, *part.shape),
+            None if plain_causal else _cut(call.attention_mask, batch, samples, length, at),
             **arguments,
         )[0]
         for part in values.split(width, dim=-1)
     ]
-    output = parts[0] if len(parts) == 1 else torch.cat(parts, dim=-1)  # [count, S, H, columns]
-    return [output[plan.sample, :, :, : plan.values.shape[1]].transpose(0, 1).float() for plan in plans]
+    joined = parts[0] if len(parts) == 1 else torch.cat(parts, dim=-1)  # [samples, S, H, columns]
+    own = joined[plan.sample if len(joined) > 1 else 0, :, :, :columns].transpose(0, 1).float()
+    return torch.nn.functional.pad(own, (0, 0, plan.first, length - plan.last)) if plain_causal else own
+
+
+def is_plain_causal(mask: Any, plan: SamplePlan) -> bool:
+    """Whether a boolean mask [B, 1, S, S] only hides later positions, among those that are no padding."""
+    if not isinstance(mask, torch.Tensor) or mask.dtype != torch.bool or mask.dim() != 4 or mask.shape[1] != 1:
+        return False
+    own = mask[plan.sample if mask.shape[0] > 1 else 0, 0, plan.first : plan.last, plan.first : plan.last]
+    return own.shape[0] == own.shape[1] and torch.equal(own, torch.ones_like(own).tril_())
 
 
 def attention_rows(call: AttentionCall, *, sample: int, rows: torch.Tensor) -> torch.Tensor | None:
@@ -217,8 +230,9 @@ def _is_block_mask(mask: Any) -> bool:
     return mask is not None and not isinstance(mask, torch.Tensor)
 
 
-def _first(value: Any, batch: int, count: int) -> Any:
-    """The first `count` samples of what is [B, S] or more with B samples; anything else as it is."""
-    if isinstance(value, torch.Tensor) and value.dim() >= 2 and value.shape[0] == batch:
-        return value[:count]
-    return value
+def _cut(value: Any, batch: int, samples: slice, length: int, positions: slice) -> Any:
+    """Some samples and positions of what is [B, S] or more; anything else as it is."""
+    if not isinstance(value, torch.Tensor) or value.dim() < 2:
+        return value
+    own = value[samples] if value.shape[0] == batch else value
+    return own[:, positions] if own.dim() == 2 and own.shape[1] == length else own

@@ -42,10 +42,12 @@ class SamplePlan:
     - `sizes` [N], `groups` [3, N], `text` [N] float32: positions per bin, its role, whether it is the target's text
     - `target_rows` [F] int64 and `target_times` [F] float32 in 0…1: the target's positions, empty without its text
     - `entropy_rows` [E] int64: evenly spaced positions of the target
-    - `positions` [R] int64: all positions in a bin
+    - `positions` [R] int64: all positions in a bin, between `first` and `last` (exclusive)
     """
 
     sample: int
+    first: int
+    last: int
     bins: tuple[Bin, ...]
     values: torch.Tensor
     averaging: torch.Tensor
@@ -81,6 +83,8 @@ def plan_sample(
     step = max(1, len(asked) // ENTROPY_ROWS)
     return SamplePlan(
         sample=sample,
+        first=cut[0].start if cut else 0,
+        last=cut[-1].stop if cut else 0,
         bins=cut,
         values=values,
         averaging=averaging,
