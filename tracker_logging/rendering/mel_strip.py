@@ -4,6 +4,7 @@ Guarantees
 - The same second is at the same place in every row, and the same colour is the same level in every row (dB of full
   scale, never normalised): a quiet or short clip looks quiet or short.
 - Pitch, where it was measured, is a light blue line on its own scale at the right (Hz, logarithmic).
+- What is drawn is what is stored and heard: the 16-bit samples.
 - Only clips that exist are drawn. A pure function: no state, safe on any thread.
 
     pixels = draw_mel_strip(comparison)
@@ -21,6 +22,7 @@ from tracker_logging.events import Clip, FloatArray, VoiceComparison
 from tracker_logging.metrics.mel import HOP_S, hz_to_mel, mel_db
 from tracker_logging.rendering.colours import INFERNO, colourise, no_data
 from tracker_logging.rendering.ink import DARK, MIDDLE, Sheet, fit
+from tracker_logging.rendering.pcm import to_pcm16
 from tracker_logging.rendering.ticks import nice_ticks, written
 
 LOW_DB, HIGH_DB = -90.0, -10.0
@@ -73,7 +75,8 @@ def _heading(sheet: Sheet, comparison: VoiceComparison) -> None:
 
 def _mel_pixels(clip: Clip, *, seconds: float, high_hz: float) -> npt.NDArray[np.uint8]:
     """One row of the strip [_ROW, _WIDTH, 3]: low frequencies at the bottom, hatch after the end of the clip."""
-    mel = mel_db(clip.samples, sample_rate=clip.sample_rate, high_hz=high_hz)[::-1]
+    heard = to_pcm16(clip.samples).astype(np.float32) / 32767.0
+    mel = mel_db(heard, sample_rate=clip.sample_rate, high_hz=high_hz)[::-1]
     at = (np.arange(_WIDTH) + 0.5) / _WIDTH * seconds
     columns = np.minimum(np.rint(at / HOP_S).astype(int), mel.shape[1] - 1)
     rows = np.arange(_ROW) * mel.shape[0] // _ROW

@@ -44,8 +44,12 @@ class FanOutTracker:
         self._all_at_once([tracker.close for tracker in self.trackers])
 
     def _all_at_once(self, calls: Sequence[Callable[[], None]]) -> None:
-        with ThreadPoolExecutor(max_workers=max(1, len(calls)), thread_name_prefix="tracker-fan-out") as pool:
-            _raise_first([error for error in pool.map(_caught, calls) if error])
+        try:
+            with ThreadPoolExecutor(max_workers=max(1, len(calls)), thread_name_prefix="tracker-fan-out") as pool:
+                outcomes = list(pool.map(_caught, calls))
+        except RuntimeError:  # the interpreter is ending and starts no more threads
+            outcomes = [_caught(call) for call in calls]
+        _raise_first([error for error in outcomes if error])
 
 
 def _caught(call: Callable[[], None]) -> Exception | None:

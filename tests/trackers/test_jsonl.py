@@ -1,0 +1,105 @@
+"""The record: complete lines, relative paths, exact media, and a run that can be told again."""
+
+import json
+
+import pytest
+from read_back import read_jsonl, read_tensorboard, same_scalars
+from tracker_examples import comparison, one_of_each
+
+from tracker_logging.events import Scalars
+from tracker_logging.trackers.jsonl import JsonLinesTracker, read_record, read_run
+from tracker_logging.trackers.memory import MemoryTracker
+from tracker_logging.trackers.replay import replay
+from tracker_logging.trackers.tensorboard import TensorBoardTracker
+
+
+def write(directory, steps=(1, 2)):
+    tracker = JsonLinesTracker(directory, name="a", project="p", config={"rate": 0.1})
+    for step in steps:
+        for event in one_of_each(step):
+            tracker.emit(event)
+    tracker.close()
+    return directory / "record"
+
+
+def test_events_come_back_in_order_and_once_written_again_are_the_same_lines(tmp_path):
+    first = write(tmp_path / "a")
+    again = JsonLinesTracker(tmp_path / "b", name="a", project="p", config={"rate": 0.1})
+    count = replay(tmp_path / "a", again)
+    again.close()
+    assert count == 2 * len(one_of_each())
+    assert (first / "events.jsonl").read_bytes() == (tmp_path / "b/record/events.jsonl").read_bytes()
+    media = {path.name: path.read_bytes() for path in (first / "media").iterdir()}
+    assert media == {path.name: path.read_bytes() for path in (tmp_path / "b/record/media").iterdir()}
+
+
+def test_every_line_is_strict_json_with_relative_paths(tmp_path):
+    def refuse(constant):
+        raise AssertionError(constant)
+
+    folder = write(tmp_path)
+    lines = (folder / "events.jsonl").read_text("ascii").splitlines()
+    kinds = [json.loads(line, parse_constant=refuse)["kind"] for line in lines]
+    assert kinds[:2] == ["run", "Scalars"]
+    assert str(tmp_path) not in "".join(lines)
+
+
+def test_the_same_sound_is_stored_once(tmp_path):
+    tracker = JsonLinesTracker(tmp_path)
+    for step in (1, 2, 3):
+        tracker.emit(comparison(step))
+    tracker.close()
+    names = [path.name for path in (tmp_path / "record/media").iterdir()]
+    assert sum("reference" in name for name in names) == 1
+    assert sum("generated" in name for name in names) == 3
+
+
+def test_a_lost_backend_is_filled_in_from_the_record(tmp_path):
+    write(tmp_path / "run")
+    tracker = TensorBoardTracker(tmp_path / "filled")
+    replay(tmp_path / "run", tracker)
+    tracker.close()
+    recorded, filled = read_jsonl(tmp_path / "run"), read_tensorboard(tmp_path / "filled")
+    assert same_scalars(recorded, filled)
+    assert recorded.pictures == filled.pictures
+    assert filled.sounds.items() <= recorded.sounds.items()
+
+
+def test_a_torn_last_line_is_left_out_and_a_resumed_record_has_no_doubles(tmp_path):
+    folder = write(tmp_path, steps=(1, 2, 3, 4))
+    lines = folder / "events.jsonl"
+    lines.write_bytes(lines.read_bytes()[:-20])
+    assert {event.step for event in read_record(tmp_path)} == {1, 2, 3, 4}
+    again = JsonLinesTracker(tmp_path, purge_step=3)
+    for step in (3, 4, 5):
+        again.emit(Scalars(step=step, values={"a": 1.0}))
+    again.close()
+    steps = [event.step for event in read_record(tmp_path)]
+    assert steps == [1] * len(one_of_each()) + [2] * len(one_of_each()) + [3, 4, 5]
+    assert read_run(tmp_path)["name"] == "a"
+
+
+def test_what_is_no_record_is_refused_with_the_place(tmp_path):
+    with pytest.raises(FileNotFoundError, match="no record"):
+        list(read_record(tmp_path))
+    lines = write(tmp_path) / "events.jsonl"
+    good = lines.read_text()
+    for bad, message in [
+        ("{not json}\n", "line 1 is no JSON"),
+        ('{"kind": "Hologram", "step": 1}\n', "Hologram"),
+        ('{"kind": "Text", "step": 1}\n', "line 1: no field 'tag'"),
+        ('{"kind": "Image", "step": 1, "tag": "t", "caption": "", "picture": "../../secret.png"}\n', "leads out"),
+    ]:
+        lines.write_text(bad + good)
+        with pytest.raises(ValueError, match=message):
+            list(read_record(tmp_path))
+
+
+def test_a_closed_record_ignores_what_comes(tmp_path):
+    tracker = JsonLinesTracker(tmp_path)
+    tracker.close()
+    tracker.close()
+    tracker.emit(Scalars(step=1, values={"a": 1.0}))
+    assert list(read_record(tmp_path)) == []
+    empty = MemoryTracker()
+    assert replay(tmp_path, empty) == 0

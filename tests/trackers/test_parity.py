@@ -1,0 +1,85 @@
+"""One truth: the same run through every backend holds the same values for the same tags and steps."""
+
+import os
+import re
+import threading
+
+import pytest
+from read_back import Run, read_jsonl, read_tensorboard, read_wandb, same_scalars
+from tracker_examples import one_of_each
+
+from tracker_logging.trackers.open import RunInfo, open_tracker
+
+BACKENDS = ("tensorboard", "wandb", "jsonl")
+STEPS = (1, 2, 30)
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    """A run of every kind of event at three steps, through all backends at once."""
+    os.environ["WANDB_MODE"] = "offline"
+    directory = tmp_path_factory.mktemp("parity") / "run"
+    run = RunInfo(name="parity", config={"rate": 1e-4, "nested": {"on": True}})
+    tracker = open_tracker(BACKENDS, directory=directory, run=run)
+    for step in STEPS:
+        for event in one_of_each(step):
+            tracker.emit(event)
+    tracker.flush()
+    tracker.close()
+    assert tracker.errors == 0
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("tracker-")]
+    return directory
+
+
+@pytest.fixture(scope="module")
+def runs(written) -> dict[str, Run]:
+    read = {"tensorboard": read_tensorboard(written), "wandb": read_wandb(written), "jsonl": read_jsonl(written)}
+    for run in read.values():  # what a backend says about its own queue is its own
+        run.scalars = {key: value for key, value in run.scalars.items() if not key[0].startswith("tracker/")}
+    return read
+
+
+def test_no_backend_holds_anything_twice(runs):
+    assert not {name: run.doubles for name, run in runs.items() if run.doubles}
+
+
+def test_scalars_are_equal(runs):
+    assert len(runs["jsonl"].scalars) == 2 * len(STEPS)
+    assert same_scalars(runs["tensorboard"], runs["wandb"])
+    assert same_scalars(runs["tensorboard"], runs["jsonl"])
+
+
+def test_sounds_are_equal_sample_by_sample(runs):
+    fixed = {(f"voices/rms_03/{name}", step) for name in ("reference", "target", "codec") for step in STEPS[1:]}
+    every = runs["wandb"].sounds  # its panels show one step at a time, so that the fixed clips go with every step
+    assert every == runs["jsonl"].sounds
+    assert runs["tensorboard"].sounds == {key: value for key, value in every.items() if key not in fixed}
+    assert len(every) == 6 * len(STEPS)
+
+
+def test_pictures_are_equal_pixel_by_pixel(runs):
+    assert runs["tensorboard"].pictures == runs["wandb"].pictures == runs["jsonl"].pictures
+    tags = {"attention/mass_map", "outputs/accuracy_map", "voices/rms_03/mel"}
+    assert set(runs["jsonl"].pictures) == {(tag, step) for tag in tags for step in STEPS}
+
+
+def test_texts_and_tables_are_equal_word_by_word(runs):
+    tags = {"outputs/texts", "inputs/samples", "voices/rms_03/text", "alerts/loss_is_nan"}
+    wanted = {(tag, step) for tag in tags for step in STEPS}
+    for run in runs.values():
+        assert set(run.texts) == wanted
+    for key in wanted:
+        said = {name: re.sub(r"\s", "", run.texts[key]) for name, run in runs.items()}
+        assert said["tensorboard"] == said["wandb"] == said["jsonl"], key
+
+
+def test_nothing_points_out_of_the_run(written, tmp_path):
+    moved = tmp_path / "moved"
+    written.rename(moved)
+    try:
+        assert len(read_wandb(moved).sounds) == len(read_jsonl(moved).sounds) == 6 * len(STEPS)
+        for path in moved.rglob("*"):
+            if path.is_file() and path.suffix != ".log":  # W&B's own logs stay on this machine
+                assert str(written.parent).encode() not in path.read_bytes(), path
+    finally:
+        moved.rename(written)

@@ -1,0 +1,99 @@
+"""Hostile texts break neither a page nor a table nor a file."""
+
+import html.parser
+import time
+
+import markdown
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tracker_examples import HOSTILE
+
+from tracker_logging.trackers.plain_text import (
+    LONGEST,
+    LONGEST_CELL,
+    MOST_ROWS,
+    clean,
+    html_table,
+    html_text,
+    markdown_table,
+    markdown_text,
+    shown,
+)
+
+ANYTHING = st.text(st.characters(codec=None, exclude_categories=()), max_size=60) | st.sampled_from(
+    [
+        HOSTILE,
+        "<script>alert(1)</script>",
+        "a|b",
+        "|",
+        "\n\n# x",
+        "```",
+        "<img src=x onerror=y>",
+        "&lt;",
+        "\ud800",
+        "](",
+    ]
+)
+
+
+class Page(html.parser.HTMLParser):
+    """Collects the tags and the cells of a page."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.cells = [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        if tag in ("td", "th"):
+            self.cells.append("")
+
+    def handle_data(self, data):
+        if self.cells and self.tags[-1] in ("td", "th", "br"):
+            self.cells[-1] += data
+
+
+@settings(max_examples=200, deadline=None)
+@given(ANYTHING)
+def test_clean_text_is_valid_short_and_one_way(text):
+    cleaned = clean(text)
+    cleaned.encode("utf-8")
+    assert not set(cleaned) & set("\x00\x1b\u202e\u2066\u200f\r\x9b")
+    assert clean(cleaned) == cleaned
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.lists(ANYTHING, min_size=2, max_size=2), min_size=1, max_size=4))
+def test_a_table_keeps_its_cells_whatever_is_in_them(rows):
+    drawn = markdown.markdown(markdown_table(["a", "b"], rows), extensions=["markdown.extensions.tables"])
+    page = Page(drawn)
+    assert set(page.tags) <= {"table", "thead", "tbody", "tr", "th", "td"}
+    assert page.tags.count("td") == 2 * len(rows)
+    page = Page(html_table(["a", "b"], rows))
+    assert set(page.tags) == {"style", "table", "thead", "tbody", "tr", "th", "td"}
+    assert page.tags.count("td") == 2 * len(rows)
+    assert page.cells[2:] == [shown(cell) for row in rows for cell in row]
+
+
+@settings(max_examples=100, deadline=None)
+@given(ANYTHING)
+def test_a_text_never_becomes_markup(text):
+    assert set(Page(markdown.markdown(markdown_text(text))).tags) <= {"p", "br"}
+    assert set(Page(html_text(text)).tags) == {"style", "pre"}
+
+
+def test_cells_are_written_for_people():
+    assert [shown(cell) for cell in (None, True, 3, 0.123456789, float("nan"))] == ["", "yes", "3", "0.123457", "nan"]
+
+
+def test_long_texts_cells_and_tables_are_cut_and_say_so():
+    line = "x" * 1_000_000
+    began = time.process_time()
+    assert clean(line).endswith(f"({1_000_000 - LONGEST} more characters)")
+    assert len(shown(line)) < LONGEST_CELL + 40
+    table = markdown_table(["a"], [[line]] * (MOST_ROWS + 7))
+    assert table.endswith("7 more rows")
+    assert len(table) < (LONGEST_CELL + 50) * (MOST_ROWS + 3)
+    assert time.process_time() - began < 5
+    assert html_table(["a"], [["x"]] * (MOST_ROWS + 1)).count("<tr>") == MOST_ROWS + 1

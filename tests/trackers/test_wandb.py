@@ -1,0 +1,215 @@
+"""W&B runs written offline and read back; joined runs; a server that is down, broken or mute."""
+
+import http.server
+import json
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+import wandb
+from read_back import read_wandb
+from tracker_examples import HOSTILE, comparison, one_of_each
+
+from tracker_logging.events import Alert, Scalars, Table, Text
+from tracker_logging.trackers import wandb as ours
+from tracker_logging.trackers.wandb import WandbTracker, has_key, wandb_mode
+from tracker_logging.trackers.wandb_record import STEP, history, latest_run_id, records, run_directories, written_steps
+
+
+@pytest.fixture(autouse=True)
+def offline(monkeypatch):
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    yield
+    if wandb.run is not None:
+        wandb.run.finish()
+
+
+def open_run(directory, **more):
+    return WandbTracker(directory, project="p", name="n", config={"rate": 1e-4}, **more)
+
+
+def all_rows(directory):
+    return [row for run in run_directories(directory) for row in history(run)]
+
+
+def test_every_row_carries_the_global_step_and_steps_may_go_back(tmp_path):
+    tracker = open_run(tmp_path)
+    for step in (10, 20, 10):
+        tracker.emit(Scalars(step=step, values={f"a{step}": 1.0}))
+    tracker.emit(Text(step=5, tag="t", text="late"))
+    tracker.close()
+    rows = all_rows(tmp_path)
+    assert [row[STEP] for row in rows] == [10, 20, 10, 5]
+    (run,) = run_directories(tmp_path)
+    metrics = [record["metric"] for record in records(run) if record["type"] == "metric"]
+    assert {k: metrics[-1][k] for k in ("glob_name", "step_metric")} == {"glob_name": "*", "step_metric": STEP}
+
+
+def test_the_clips_of_a_voice_are_a_list_under_one_key_with_captions(tmp_path):
+    tracker = open_run(tmp_path)
+    tracker.emit(comparison(3))
+    tracker.close()
+    row = next(row for row in all_rows(tmp_path) if "voices/rms_03.count" in row)
+    assert row["voices/rms_03.count"] == 4
+    captions = row["voices/rms_03.captions"]
+    assert [caption.split(":")[0] for caption in captions] == ["reference", "target", "codec", "generated"]
+    assert "heard “the old man”" in captions[3]
+
+
+def test_nothing_of_the_machine_and_nothing_outside_the_run_directory_is_recorded(tmp_path):
+    tracker = open_run(tmp_path)
+    for event in one_of_each():
+        tracker.emit(event)
+    tracker.close()
+    (run,) = run_directories(tmp_path)
+    for record in records(run):
+        assert record["type"] != "artifact"
+        text = json.dumps(record)
+        assert str(tmp_path) not in text
+        assert "host" not in record.get("run", {})
+    assert not (run / "files" / "wandb-metadata.json").exists()
+
+
+def test_a_page_holds_the_text_and_no_markup_of_it(tmp_path):
+    tracker = open_run(tmp_path)
+    tracker.emit(Text(step=1, tag="t", text=HOSTILE))
+    tracker.emit(Table(step=1, tag="u", columns=("a",), rows=((HOSTILE,),)))
+    tracker.emit(Text(step=1, tag="v", text="pyproject.toml"))  # the name of a file is a text, not a file
+    tracker.close()
+    pages = [path.read_text("utf-8") for path in tmp_path.rglob("*.html")]
+    assert len(pages) == 3
+    assert all("<script" not in page for page in pages)
+    assert sum("&lt;script&gt;" in page for page in pages) == 2
+    assert read_wandb(tmp_path).texts["v", 1] == "pyproject.toml"
+
+
+def test_an_alert_is_an_alert_and_a_text(tmp_path):
+    tracker = open_run(tmp_path)
+    tracker.emit(Alert(step=1, level="error", title="Silence", text="Clips are silent."))
+    tracker.close()
+    (run,) = run_directories(tmp_path)
+    (alert,) = (record["alert"] for record in records(run) if record["type"] == "alert")
+    assert (alert["level"], alert["title"]) == ("ERROR", "Silence")
+    assert read_wandb(tmp_path).texts["alerts/silence", 1] == "Silence Clips are silent."
+
+
+def test_a_run_that_is_there_is_joined_and_not_finished(tmp_path):
+    theirs = wandb.init(project="theirs", dir=str(tmp_path), mode="offline", settings=wandb.Settings(console="off"))
+    theirs.log({"train/loss": 1.0, STEP: 1})
+    tracker = open_run(tmp_path)
+    assert tracker.run_id == theirs.id
+    tracker.emit(Scalars(step=1, values={"ours": 2.0}))
+    tracker.close()
+    theirs.log({"train/loss": 0.5, STEP: 2})
+    theirs.finish()
+    rows = all_rows(tmp_path)
+    assert len(run_directories(tmp_path)) == 1
+    assert [sorted(key for key in row if not key.startswith("_")) for row in rows] == [
+        ["train/global_step", "train/loss"],
+        ["ours", "train/global_step"],
+        ["train/global_step", "train/loss"],
+    ]
+
+
+def test_a_resumed_run_has_the_same_id_no_doubles_and_no_holes(tmp_path):
+    first = open_run(tmp_path)
+    for step in range(1, 8):  # the checkpoint is at 5, the crash after 7
+        first.emit(Scalars(step=step, values={"a": float(step)}))
+    first.emit(comparison(5))
+    first.close()
+    run_id = latest_run_id(tmp_path)
+    written = written_steps(tmp_path, run_id=run_id)
+    assert (written["a"], written["voices/rms_03"]) == (7, 5)
+    again = open_run(tmp_path, run_id=run_id, written=written)
+    for step in range(6, 10):
+        again.emit(Scalars(step=step, values={"a": float(step)}))
+    again.emit(comparison(10))
+    again.close()
+    run = read_wandb(tmp_path)
+    assert {path.name.rpartition("-")[2] for path in run_directories(tmp_path)} == {run_id}
+    assert run.doubles == []
+    assert sorted(step for tag, step in run.scalars) == list(range(1, 10))
+    assert sorted({step for tag, step in run.sounds}) == [5, 10]
+
+
+def test_without_a_key_a_run_is_offline(monkeypatch, tmp_path):
+    for name in ("WANDB_MODE", "WANDB_API_KEY", "WANDB_IDENTITY_TOKEN_FILE", "WANDB_BASE_URL"):
+        monkeypatch.delenv(name, raising=False)
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine example.org login a password b\n")
+    netrc.chmod(0o600)
+    monkeypatch.setenv("NETRC", str(netrc))
+    assert not has_key()
+    assert wandb_mode() == "offline"
+    netrc.write_text("machine api.wandb.ai login user password c\n")
+    assert has_key()
+    monkeypatch.setenv("WANDB_MODE", "disabled")
+    assert wandb_mode() == "disabled"
+
+
+_SCRIPT = """
+import logging, sys
+from pathlib import Path
+sys.path[:0] = sys.argv[2:]
+logging.basicConfig(level=logging.WARNING)
+from tracker_logging.events import Scalars
+from tracker_logging.trackers import wandb as ours
+from tracker_logging.trackers.open import RunInfo, open_tracker
+ours.INIT_TIMEOUT_S = 2.0
+tracker = open_tracker(["wandb"], directory=Path(sys.argv[1]), run=RunInfo(name="a"))
+for step in range(10):
+    tracker.emit(Scalars(step=step, values={"a": float(step)}))
+tracker.flush(timeout_s=30)
+tracker.close()
+print("errors", tracker.errors)
+"""
+
+
+class Broken(http.server.BaseHTTPRequestHandler):
+    mute = threading.Event()
+
+    def do_POST(self):
+        if self.server.kind == "hangs":
+            self.mute.wait(60)
+        self.send_response(500)
+        self.end_headers()
+
+    do_GET = do_POST  # noqa: N815
+
+    def log_message(self, *args):
+        pass
+
+
+@pytest.mark.parametrize("kind", ["down", "answers 500", "hangs"])
+def test_a_server_that_fails_costs_nothing_but_being_online(tmp_path, kind):
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Broken)
+    server.daemon_threads, server.kind = True, kind
+    if kind == "down":
+        server.server_close()
+    else:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+    tests = Path(__file__).parents[1]
+    environment = os.environ | {
+        "WANDB_MODE": "online",
+        "WANDB_API_KEY": "0" * 40,
+        "WANDB_BASE_URL": f"http://127.0.0.1:{server.server_address[1]}",
+        "WANDB_ERROR_REPORTING": "false",
+    }
+    command = [sys.executable, "-c", _SCRIPT, str(tmp_path), str(tests.parent)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    Broken.mute.set()
+    assert done.returncode == 0, done.stderr
+    assert "errors 0" in done.stdout
+    assert done.stderr.count("wandb sync") == 1
+    values = {key: value for key, value in read_wandb(tmp_path).scalars.items() if key[0] == "a"}
+    assert values == {("a", step): float(step) for step in range(10)}
+
+
+def test_the_time_limits_of_a_run_are_ours(tmp_path):
+    tracker = open_run(tmp_path)
+    settings = wandb.run.settings
+    assert (settings.init_timeout, settings.finish_timeout) == (ours.INIT_TIMEOUT_S, ours.FINISH_TIMEOUT_S)
+    tracker.close()
