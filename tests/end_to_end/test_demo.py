@@ -1,0 +1,107 @@
+"""The demo, as `make demo` runs it: what it must learn, and that both backends hold the same of it."""
+
+import math
+import re
+from pathlib import Path
+
+import pytest
+from read_back import Run, read_tensorboard, read_wandb, same_scalars
+
+from tracker_logging import tags
+from tracker_logging.data.demo.recipe import DEMO_RECIPE
+from train_v2_ddp import main
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
+
+VOICES = 12
+WITHOUT = re.compile("text is trained|violations|alert|transcriber|two languages")
+IN_ONE_BACKEND = re.compile(r"tracker/(queue_mb|dropped_events)|custom_scalars|_hparams_")
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run directory of a whole demo."""
+    output = tmp_path_factory.mktemp("demo_run")
+    assert main(["--demo", "--enable_strategic_logging", "--report_to", "both", "--output_dir", str(output)]) == 0
+    return output / "runs" / "run"
+
+
+@pytest.fixture(scope="module")
+def tensorboard(written: Path) -> Run:
+    return read_tensorboard(written)
+
+
+@pytest.fixture(scope="module")
+def wandb(written: Path) -> Run:
+    return read_wandb(written)
+
+
+def curve(run: Run, tag: str) -> list[float]:
+    return [value for (name, _), value in sorted(run.scalars.items(), key=lambda item: item[0][1]) if name == tag]
+
+
+def test_held_out_sentences_are_spoken_in_the_right_voice(tensorboard: Run) -> None:
+    assert curve(tensorboard, "voices/valid_clips")[-1] == VOICES
+    assert curve(tensorboard, "voices/spk_top1")[-1] >= 10 / VOICES
+    assert curve(tensorboard, "voices/spk_top1_chance")[-1] < 0.5
+
+
+def test_all_clips_stop_by_themselves(tensorboard: Run) -> None:
+    assert curve(tensorboard, "voices/stopped_pct")[-1] == 100.0
+
+
+def test_the_reference_is_used(tensorboard: Run) -> None:
+    assert curve(tensorboard, "conditioning/gap/low")[-1] > 0
+    assert curve(tensorboard, "conditioning/gap_null/mean")[-1] > 0
+
+
+def test_the_loss_falls(tensorboard: Run) -> None:
+    for tag in ("train/loss", "outputs/nll/mean", "eval/loss"):
+        values = curve(tensorboard, tag)
+        assert values[-1] < 0.8 * values[0], tag
+
+
+def test_nothing_of_ours_failed_or_was_dropped(tensorboard: Run) -> None:
+    assert set(curve(tensorboard, "tracker/errors")) == {0.0}
+    assert set(curve(tensorboard, "tracker/dropped_events")) <= {0.0}
+    assert tensorboard.doubles == []
+
+
+def test_every_tag_that_the_demo_must_produce_is_there(tensorboard: Run) -> None:
+    names = {name for kind in ("scalars", "sounds", "pictures", "texts") for name, _ in getattr(tensorboard, kind)}
+    missing = [
+        tag.template
+        for tag in tags.ALL
+        if not WITHOUT.search(tag.optional)
+        and tag.kind not in ("voice", "audio")
+        and not any(tags.find(name) is tag for name in names)
+    ]
+    assert missing == []
+
+
+def test_numbers_are_finite_and_plausible_for_their_unit(tensorboard: Run) -> None:
+    limits = {"share": (0, 1), "%": (0, 100), "cosine": (-1, 1), "count": (0, math.inf), "ms": (0, math.inf)}
+    for (name, step), value in tensorboard.scalars.items():
+        tag = tags.find(name)
+        assert math.isfinite(value), (name, step)
+        if tag is not None and tag.unit in limits and not name.startswith("voices/margin_retained"):
+            low, high = limits[tag.unit]
+            assert low - 1e-6 <= value <= high + 1e-6, (name, step, value)
+
+
+def test_both_backends_hold_the_same_values(tensorboard: Run, wandb: Run) -> None:
+    for run in (tensorboard, wandb):
+        run.scalars = {key: value for key, value in run.scalars.items() if not IN_ONE_BACKEND.match(key[0])}
+    assert same_scalars(tensorboard, wandb)
+    assert tensorboard.pictures == wandb.pictures
+    assert set(tensorboard.sounds) <= set(wandb.sounds)
+    assert all(wandb.sounds[key] == samples for key, samples in tensorboard.sounds.items())
+
+
+def test_voices_lie_beside_the_run_as_plain_files(written: Path) -> None:
+    folders = list((written / "voices").iterdir())
+    assert len(folders) == VOICES
+    rounds = DEMO_RECIPE.max_steps // DEMO_RECIPE.voice_steps
+    for folder in folders:
+        assert {"voice.json", "reference.flac", "target.flac", "codec.flac"} <= {path.name for path in folder.iterdir()}
+        assert len(list(folder.glob("step-*.json"))) >= rounds
