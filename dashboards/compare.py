@@ -1,6 +1,6 @@
 """The side-by-side page of two or more runs, and the same as JSON for machines.
 
-report = compare([Path("runs/a"), Path("runs/b")])
+report = compare([Path("runs/a"), Path("runs/b")], scratch=Path(temporary))
 left_out = write_page(report, Path("compare.html"))
 """
 
@@ -73,9 +73,11 @@ class Report:
         ]
 
 
-def compare(paths: Sequence[Path]) -> Report:
-    """Read the runs. Raises `NotARunError` for a place without one."""
-    records = [read_run(path) for path in paths]
+def compare(paths: Sequence[Path], *, scratch: Path) -> Report:
+    """Read the runs. `scratch`: an empty directory that must stay until the page is written; voices that are only in a
+    JSON-lines record are unpacked there. Raises `NotARunError` for a place without a run.
+    """
+    records = [read_run(path, scratch=scratch / str(number)) for number, path in enumerate(paths)]
     names = _distinct([record.name for record in records], paths)
     runs = dict(zip(names, records, strict=True))
     voices = {name: run.voices for name, run in runs.items() if run.voices is not None}
@@ -91,7 +93,7 @@ def write_page(
     max_mb: float = DEFAULT_MAX_MB,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Sound:
-    """Write the page; what of the sound is in it and what is not. `max_mb` (1 MB = 1,000,000 bytes) bounds the sound."""
+    """Write the page; what of the sound is in it. `max_mb` (1 MB = 1,000,000 bytes) bounds the sound."""
     directories = {name: run.voices for name, run in report.runs.items() if run.voices is not None}
     sound = pack_sound(
         report.index, directories, audio_format=audio_format, max_bytes=int(max_mb * 1e6), progress=progress

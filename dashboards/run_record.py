@@ -1,6 +1,6 @@
 """What a run has written, read back from whichever backend: curves, settings, findings, and where its voices are.
 
-    record = read_run(Path("outputs/runs/a"))
+    record = read_run(Path("outputs/runs/a"), scratch=Path(temporary))
     record.scalars["outputs/nll/mean"]        # ((100, 4.31), (200, 3.95))
 
 Guarantees
@@ -71,9 +71,10 @@ class _Gathered:
         self.findings = [finding for finding in self.findings if finding.step < step]
 
 
-def read_run(path: Path) -> RunRecord:
+def read_run(path: Path, *, scratch: Path) -> RunRecord:
     """The run at `path`: a directory with event files, an offline W&B run (or the directory above its `wandb`), or a
-    JSON-lines record (its file, its folder, or the run's directory). Raises `NotARunError`.
+    JSON-lines record (its file, its folder, or the run's directory). Voices that are only in a record are unpacked to
+    `scratch`. Raises `NotARunError`.
     """
     path = path.expanduser().resolve()
     lines = next(
@@ -85,7 +86,8 @@ def read_run(path: Path) -> RunRecord:
     if lines is not None:
         folder = lines.parent
         near = folder.parent if folder.name == "record" else folder
-        return _record(near, "JSON lines", _from_json_lines(lines), near=near)
+        voices = near if (near / FOLDER).is_dir() else _unpack_voices(folder, scratch)
+        return _record(near, "JSON lines", _from_json_lines(lines), near=voices)
     if wandb_run is not None:
         return _record(wandb_run, "W&B", _from_wandb(wandb_run), near=wandb_run.parent.parent)
     raise NotARunError(_what_is_there(path))
@@ -176,6 +178,18 @@ def _from_json_lines(path: Path) -> _Gathered:
         elif line["kind"] == "Alert":
             found.findings.append(Finding(step=line["step"], text=f"{line['title']}\n{line['text']}"))
     return found
+
+
+def _unpack_voices(record: Path, scratch: Path) -> Path:
+    """The voices of a record as a `voices` folder in `scratch`; none where it has none."""
+    from tracker_logging.trackers.jsonl import read_record
+    from tracker_logging.trackers.voice_folder import VoiceFolderTracker
+
+    tracker = VoiceFolderTracker(scratch)
+    if any(line["kind"] == "VoiceComparison" for line in _whole_lines(record / "events.jsonl")):
+        for event in read_record(record):
+            tracker.emit(event)
+    return scratch
 
 
 def _whole_lines(path: Path) -> Iterator[dict[str, Any]]:

@@ -20,6 +20,8 @@ from typing import IO, Any
 import pytest
 from speaking_runs import write_run
 
+from tracker_logging.events import Alert, Scalars
+
 BROWSER = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
 QUIET = (
     "--no-sandbox --disable-gpu --no-first-run --disable-background-networking --disable-component-update"
@@ -118,3 +120,12 @@ def wait_for(condition: Callable[[], bool]) -> None:
         if time.monotonic() > deadline:
             raise TimeoutError
         select.select([], [], [], 0.1)  # let the other process run
+
+
+def write_curves(tracker: Any, *, slope: float) -> None:
+    """Two curves, one with a value that is not finite, and a finding; closes the tracker."""
+    for step in range(1, 21):
+        loss = float("nan") if step == 7 else 4.0 - slope * step / 10
+        tracker.emit(Scalars(step=step, values={"train/loss": loss, "outputs/nll/mean": 5.0 - slope * step / 20}))
+    tracker.emit(Alert(step=9, level="warning", title="Voices collapse", text="<b>between_speaker</b> | rises.\nWait."))
+    tracker.close()

@@ -11,10 +11,15 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tracker_logging.commands.base import CommandError
+
+if TYPE_CHECKING:
+    from tracker_logging.dashboards.compare import Report
 
 BAR = 30  # characters
 
@@ -28,15 +33,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from tracker_logging.dashboards.compare import compare, write_page
+    from tracker_logging.dashboards.compare import compare
     from tracker_logging.dashboards.run_record import NotARunError
 
     if len(args.runs) < 2:
         raise CommandError("name two runs or more.")
-    try:
-        report = compare(args.runs)
-    except NotARunError as error:
-        raise CommandError(str(error)) from error
+    with tempfile.TemporaryDirectory() as scratch:
+        try:
+            report = compare(args.runs, scratch=Path(scratch))
+        except NotARunError as error:
+            raise CommandError(str(error)) from error
+        return _hand_over(report, args)
+
+
+def _hand_over(report: Report, args: argparse.Namespace) -> int:
+    from tracker_logging.dashboards.compare import write_page
+
     if args.json:
         print(json.dumps(report.as_json(), indent=1))
     output = args.output or (None if args.json else Path("compare.html"))
@@ -47,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
     except OSError as error:
         raise CommandError(f"{output} cannot be written ({error.strerror}).") from error
     said = [
-        f"{output}: {output.stat().st_size / 1e6:.1f} MB, {len(report.index['voices'])} voices, {len(sound.clips)} clips.",
+        f"{output}: {output.stat().st_size / 1e6:.1f} MB, {len(sound.clips)} clips.",
         *_left_out(sound.left_out, max_mb=args.max_mb),
         *(f"{name} has no voices folder: its curves and settings are shown, nothing can be heard of it."
           for name, record in report.runs.items() if record.voices is None),

@@ -1,0 +1,174 @@
+"""The side-by-side page, opened from disk in a real browser."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import write_curves
+from playwright.sync_api import expect
+from speaking_runs import comparison, write_run
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from tracker_logging.cli import main
+from tracker_logging.dashboards.page import bundle, safe_json
+from tracker_logging.trackers.jsonl import JsonLinesTracker
+from tracker_logging.trackers.tensorboard import TensorBoardTracker
+
+HOSTILE = "</script><img src=x onerror=\"document.title='taken'\">"
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`first` logs to TensorBoard and has three voices; `second` keeps two of them in a JSON-lines record alone."""
+    directory = tmp_path_factory.mktemp("runs")
+    write_run(directory / "first", steps=[100, 200, 300], voices=3, skill=0.5)
+    first = TensorBoardTracker(directory / "first", config={"lr": 1, "text": HOSTILE, "train_data_file": "a.json"})
+    write_curves(first, slope=0.5)
+    second = JsonLinesTracker(directory / "second", config={"lr": 2, "text": HOSTILE, "train_data_file": "b.json"})
+    for number in range(2):
+        for step in (100, 300):
+            second.emit(comparison(number, step=step, progress=step / 300))
+    write_curves(second, slope=1.0)
+    return directory
+
+
+@pytest.fixture(scope="module")
+def written(runs: Path) -> Path:
+    """The page of both runs."""
+    output = runs / "compare.html"
+    assert main(["compare", str(runs / "first"), str(runs / "second"), "-o", str(output)]) == 0
+    return output
+
+
+@pytest.fixture
+def opened(page: Any, written: Path) -> Any:
+    """The page in the browser, from disk, with a record of what it asked the network for."""
+    page.asked = []
+    page.on("request", lambda request: page.asked.append(request.url))
+    page.goto(written.as_uri())
+    page.locator(".board[data-ready]").wait_for()
+    yield page
+    assert [url for url in page.asked if not url.startswith(("file:", "blob:"))] == []
+
+
+def section(page: Any, name: str) -> Any:
+    page.get_by_role("navigation").get_by_role("button", name=name, exact=True).click()
+    return page.get_by_label(name, exact=True)
+
+
+def test_every_cell_is_drawn_plays_and_switches_without_a_network(opened: Any) -> None:
+    expect(opened.locator(".row[data-voice]")).to_have_count(3)
+    expect(opened.locator(".header .column")).to_have_text(
+        ["Voice", "Reference", "Target", "Codec copy", "first", "second"]
+    )
+    first = opened.locator(".row[data-voice='voice-00']")
+    expect(first.locator(".picture[data-state=drawn]")).to_have_count(5)
+    for place in range(5):
+        button = first.locator(".cell").nth(place).locator("button.play")
+        button.click()
+        expect(button).to_have_attribute("data-playing", "true")
+        opened.keyboard.press("ArrowRight")
+        expect(first.locator(".cell").nth(min(place + 1, 4)).locator("button.play")).to_have_attribute(
+            "data-playing", "true"
+        )
+        opened.keyboard.press("Space")
+        expect(opened.locator(".play[data-playing=true]")).to_have_count(0)
+
+
+def test_a_compressed_clip_has_the_length_of_the_original(opened: Any, runs: Path) -> None:
+    about = json.loads((runs / "first/voices/voice-00/voice.json").read_text())["clips"]["target"]
+    samples = opened.evaluate(
+        """async () => {
+            const text = document.getElementById("clip:first/voice-00/target.flac").textContent;
+            const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0)).buffer;
+            return (await new OfflineAudioContext(1, 1, 24000).decodeAudioData(bytes)).length;
+        }"""
+    )
+    assert samples == round(about["seconds"] * 24_000)
+
+
+def test_blind_comparison_works_from_disk(opened: Any) -> None:
+    opened.get_by_role("button", name="Blind A/B").click()
+    expect(opened.locator(".header .column").nth(4)).to_have_text("Clip A")
+    opened.locator(".row[data-voice='voice-00'] .cell").nth(3).get_by_role("button", name="Prefer this").click()
+    expect(opened.locator(".blind p")).to_contain_text("1 of 2 voices judged")
+
+
+def test_the_table_pairs_voices_and_says_what_is_not_shown(opened: Any) -> None:
+    numbers = section(opened, "Numbers")
+    row = numbers.locator("tr[data-verdict][data-score=sim_o]")
+    expect(row.locator("td")).to_have_text(["0.655", "0.805", "+0.15", "+0.15 to +0.15", "2", "▲ better"])
+    expect(numbers.locator(".unpaired")).to_contain_text("Only in first, so not paired: voice-02")
+    expect(numbers.locator(".sentences")).to_contain_text("clip_pct: no difference shown with 2 voices")
+    expect(numbers.get_by_text("Voices collapse")).to_have_count(2)
+
+
+def test_curves_hold_the_numbers_of_the_event_file(opened: Any, runs: Path) -> None:
+    accumulator = EventAccumulator(str(runs / "first"))
+    accumulator.Reload()
+    data = json.loads(opened.locator("#data").text_content())
+    curves = {curve["tag"]: curve["runs"]["first"] for curve in data["curves"]}
+    wanted = [[event.step, event.value] for event in accumulator.Scalars("outputs/nll/mean")]
+    assert curves["outputs/nll/mean"] == wanted
+    assert curves["train/loss"][6] == [7, None]  # not finite
+    figure = section(opened, "Curves").locator("figure[data-tag='outputs/nll/mean']")
+    figure.locator(".u-over").hover(position={"x": 1, "y": 50})
+    expect(figure.locator(".u-legend .u-value")).to_have_text(["1", f"{wanted[0][1]:.3g}", "4.95"])
+
+
+def test_one_cursor_and_one_smoothing_for_all_curves(opened: Any) -> None:
+    curves = section(opened, "Curves")
+    curves.locator("figure[data-tag='train/loss'] .u-over").hover(position={"x": 300, "y": 50})
+    other = curves.locator("figure[data-tag='outputs/nll/mean'] .u-legend .u-value")
+    expect(other.nth(0)).not_to_have_text("--")
+    before = other.nth(1).text_content()
+    curves.locator("#smooth").fill("0.9")
+    curves.locator("figure[data-tag='train/loss'] .u-over").hover(position={"x": 301, "y": 50})
+    expect(other.nth(1)).not_to_have_text(before or "")
+
+
+def test_settings_that_differ_are_listed_as_text(opened: Any) -> None:
+    settings = section(opened, "Settings")
+    expect(settings.locator("tr[data-setting=lr] td")).to_have_text(["1", "2"])
+    expect(settings.locator("tr[data-setting=train_data_file] td")).to_have_text(["a.json", "b.json"])
+    expect(settings).to_contain_text("1 setting is the same.")
+    assert "taken" not in opened.title()
+    assert opened.locator("img").count() == 0
+
+
+def test_what_does_not_fit_is_left_out_by_whole_steps_and_said(
+    page: Any, runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "small.html"
+    arguments = ["compare", str(runs / "first"), str(runs / "second"), "-o", str(output), "--max-mb", "0.5"]
+    assert main([*arguments, "--audio-format", "opus"]) == 0
+    said = capsys.readouterr().out
+    assert "Sound of 1 step left out to stay under 0.5 MB (--max-mb): 200." in said
+    page.goto(output.as_uri())
+    page.locator(".board[data-ready]").wait_for()
+    page.get_by_role("button", name="Earlier step").click()
+    cell = page.locator(".row[data-voice='voice-00'] .cell").nth(3)
+    expect(cell.locator(".notes")).to_have_text("sound left out to keep the page small")
+    expect(cell.locator(".chip", has_text="sim_o")).to_be_visible()
+
+
+@pytest.mark.parametrize("audio_format", ["mp3", "opus", "vorbis", "flac", "wav"])
+def test_every_format_can_be_heard(page: Any, runs: Path, tmp_path: Path, audio_format: str) -> None:
+    output = tmp_path / "page.html"
+    main(["compare", str(runs / "second"), str(runs / "first"), "-o", str(output), "--audio-format", audio_format])
+    page.goto(output.as_uri())
+    expect(page.locator(".row[data-voice='voice-00'] .picture[data-state=drawn]")).to_have_count(5)
+
+
+def test_the_modules_fit_into_one_script() -> None:
+    script = bundle("page.js")
+    assert [line for line in script.splitlines() if line.startswith(("import ", "export "))] == []
+    assert script.count("class Board ") == 1
+
+
+def test_data_cannot_end_its_element() -> None:
+    assert "<" not in safe_json({"text": HOSTILE})
+    assert json.loads(safe_json({"text": HOSTILE})) == {"text": HOSTILE}
