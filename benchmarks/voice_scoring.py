@@ -1,0 +1,101 @@
+"""What voices cost: seconds per round, the share on the training thread, and how much scoring slows training down.
+
+    python benchmarks/voice_scoring.py [--whisper DIRECTORY] [--blocks 6]
+
+Training steps of the demo run in blocks, alternately with 12 clips being scored on the scoring thread and without.
+Prints medians; other work on the machine shows up as noise, so compare several runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+import torch
+
+from tracker_logging.data.collator import VoiceCloningCollator
+from tracker_logging.data.demo.build import DemoPaths, build_demo
+from tracker_logging.data.demo.model import demo_model
+from tracker_logging.data.formats import read_samples
+from tracker_logging.data.processor import SpeechProcessor
+from tracker_logging.models import adapter_for
+from tracker_logging.models.base import SamplingSettings
+from tracker_logging.probes.isolation import isolated
+from tracker_logging.voices.conditioning import conditioning_losses, conditioning_rows
+from tracker_logging.voices.generation import Spoken, speak
+from tracker_logging.voices.prompt import build_prompt, choose_samples
+from tracker_logging.voices.scorers.choose import ScorerChoice, choose_instruments
+from tracker_logging.voices.scoring import VoiceScorer
+from tracker_logging.voices.worker import ScoringThread
+
+BATCH, LIMIT_S = 8, 120.0
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--whisper", help="a Whisper directory; without it nothing is transcribed")
+    parser.add_argument("--blocks", type=int, default=6)
+    parser.add_argument("--demo", type=Path, help="a built demo; built anew without it")
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        measure(DemoPaths(args.demo) if args.demo else build_demo(Path(folder) / "demo"), args)
+
+
+def measure(paths: DemoPaths, args: argparse.Namespace) -> None:
+    processor = SpeechProcessor.from_pretrained(str(paths.model), str(paths.codec), cache_directory=paths.codes)
+    chosen = choose_samples(read_samples(paths.eval), count=12)
+    prompts = [build_prompt(one, processor, SamplingSettings(), seed=0) for one in chosen]
+    collate = VoiceCloningCollator.of(processor)
+    model = demo_model(seed=0)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-5)
+    batch = collate([processor.features(one) for one in read_samples(paths.train)[:BATCH]])
+    transcriber = f"whisper={args.whisper}" if args.whisper else None
+    scorer = VoiceScorer(prompts, processor, choose_instruments(ScorerChoice(transcriber=transcriber)))
+    # Codes of the real targets: a model at its best, whose clips are all valid and scored in full.
+    spoken = [
+        Spoken(voice_id=p.voice_id, codes=processor.codes(p.sample.target_audio), stop_reason="eos") for p in prompts
+    ]
+
+    def step() -> float:
+        start = time.perf_counter()
+        model(**batch).loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        return time.perf_counter() - start
+
+    def score() -> None:
+        list(scorer.score(step=0, spoken=spoken))
+
+    first, again = timed(score), timed(score)
+    print(f"scoring 12 clips, nothing else running: {first:.1f} s the first time, {again:.1f} s after")
+    with isolated(model):
+        adapter, rows = adapter_for(model), conditioning_rows(prompts[:8], processor)
+        device = torch.device("cpu")
+        gap = timed(lambda: conditioning_losses(adapter, rows, collate, device=device, batch_size=16))
+        generation = timed(lambda: speak(adapter, prompts, SamplingSettings(), batch_size=16))
+    print(f"on the training thread: generation {generation:.2f} s a round, conditioning gap {gap:.2f} s a logged step")
+    alone, beside = [], []
+    step()
+    for _ in range(args.blocks):
+        alone.append(statistics.median(step() for _ in range(8)))
+        worker = ScoringThread(depth=1)
+        worker.submit(score)
+        beside.append(statistics.median(step() for _ in range(8)))
+        worker.close(timeout_s=LIMIT_S)
+    ratios = [b / a for a, b in zip(alone, beside, strict=True)]
+    print(f"a training step: {statistics.median(alone):.3f} s alone, {statistics.median(beside):.3f} s beside scoring")
+    middle, least, most = statistics.median(ratios), min(ratios), max(ratios)
+    print(f"beside / alone, median of {args.blocks} blocks: {middle:.3f} ({least:.3f} to {most:.3f})")
+
+
+def timed(work: object) -> float:
+    start = time.perf_counter()
+    work()  # type: ignore[operator]
+    return time.perf_counter() - start
+
+
+if __name__ == "__main__":
+    main()
