@@ -86,6 +86,12 @@ TEACHER_FORCED_AUDIO = _tag("outputs/teacher_forced", "audio", "", "the target b
 EVAL_NLL = _tag("eval_outputs/nll/codebook_{codebook}", "scalar", "nats", "as outputs/nll, over the whole evaluation set", "outputs", "evaluation")
 EVAL_NLL_MEAN = _tag("eval_outputs/nll/mean", "scalar", "nats", "as outputs/nll/mean, over the whole evaluation set", "outputs", "evaluation")
 EVAL_ACCURACY = _tag("eval_outputs/accuracy/codebook_{codebook}", "scalar", "share", "as outputs/accuracy, over the whole evaluation set", "outputs", "evaluation")
+EVAL_TOP5 = _tag("eval_outputs/top5/codebook_{codebook}", "scalar", "share", "as outputs/top5, over the whole evaluation set", "outputs", "evaluation")
+EVAL_ENTROPY = _tag("eval_outputs/entropy/codebook_{codebook}", "scalar", "nats", "as outputs/entropy, over the whole evaluation set", "outputs", "evaluation")
+EVAL_PERPLEXITY = _tag("eval_outputs/perplexity/codebook_{codebook}", "scalar", "codes", "as outputs/perplexity, over the whole evaluation set", "outputs", "evaluation")
+EVAL_USAGE = _tag("eval_outputs/usage/codebook_{codebook}", "scalar", "share", "as outputs/usage, over the whole evaluation set", "outputs", "evaluation")
+EVAL_NLL_TEXT = _tag("eval_outputs/nll/text", "scalar", "nats", "as outputs/nll/text, over the whole evaluation set", "outputs", "evaluation, text is trained")
+EVAL_ACCURACY_TEXT = _tag("eval_outputs/accuracy/text", "scalar", "share", "as outputs/accuracy/text, over the whole evaluation set", "outputs", "evaluation, text is trained")
 EVAL_ACCURACY_MEAN = _tag("eval_outputs/accuracy/mean", "scalar", "share", "as outputs/accuracy/mean, over the whole evaluation set", "outputs", "evaluation")
 
 # --- attention: who listens to whom, and what moves --------------------------------------------------------------------

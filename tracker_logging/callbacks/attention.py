@@ -5,13 +5,14 @@ Trainer(..., callbacks=[SharedAttentionLoggerCallback(session)])
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 import numpy as np
 
 from tracker_logging import tags
-from tracker_logging.callbacks.attention_pictures import alignment_picture, attention_picture, mass_picture
-from tracker_logging.callbacks.base import StrategicCallback
+from tracker_logging.callbacks.attention_pictures import BRIGHTEST, alignment_picture, attention_picture, mass_picture
+from tracker_logging.callbacks.base import Later, StrategicCallback
 from tracker_logging.callbacks.session import LoggingSession
 from tracker_logging.events import Event, Heatmap, Image, Scalars, Table
 from tracker_logging.probes.activations import PATHS
@@ -40,7 +41,7 @@ class SharedAttentionLoggerCallback(StrategicCallback):
             self.needs = self.needs | {"conflict"}
         super().__init__(session)
 
-    def observe(self, snapshot: StepSnapshot) -> Iterable[Event]:
+    def observe(self, snapshot: StepSnapshot) -> Iterable[Event | Later]:
         step = snapshot.step
         if snapshot.attention is not None:
             yield from self._attention(step, snapshot.attention)
@@ -51,7 +52,7 @@ class SharedAttentionLoggerCallback(StrategicCallback):
         if snapshot.gradient_cosine is not None:
             yield Scalars(step=step, values={tags.GRADIENT_COSINE(): snapshot.gradient_cosine})
 
-    def _attention(self, step: int, attention: AttentionStatistics) -> Iterable[Event]:
+    def _attention(self, step: int, attention: AttentionStatistics) -> Iterable[Event | Later]:
         values = mass_scalars(attention)
         for layer, entropy in zip(attention.layers, attention.entropy.mean(axis=1), strict=True):
             if not np.isnan(entropy):
@@ -60,15 +61,22 @@ class SharedAttentionLoggerCallback(StrategicCallback):
             values[tags.DIAGONALITY()] = float(attention.diagonality[attention.alignment_head])
         if values:
             yield Scalars(step=step, values=values)
-        picture = mass_picture(attention)
-        if picture is not None:
-            yield Image(step=step, tag=tags.MASS_MAP(), picture=picture, caption="mean over heads")
-        picture = alignment_picture(attention)
-        if picture is not None:
-            yield Image(step=step, tag=tags.ALIGNMENT_HEADS(), picture=picture, caption=_head_caption(attention))
-        for one in attention.maps:
-            picture = attention_picture(one, tokenizer=self.session.tokenizer)
-            yield Image(step=step, tag=tags.ATTENTION_HEATMAP(layer=one.layer), picture=picture)
+        tokenizer = self.session.tokenizer
+        yield Later(lambda: attention_images(step, attention, tokenizer=tokenizer))
+
+
+def attention_images(step: int, attention: AttentionStatistics, *, tokenizer: Any) -> Iterator[Event]:
+    """Layer × relation, layer × head, and the heatmaps of the chosen layers."""
+    picture = mass_picture(attention)
+    if picture is not None:
+        yield Image(step=step, tag=tags.MASS_MAP(), picture=picture, caption="mean over heads")
+    picture = alignment_picture(attention)
+    if picture is not None:
+        yield Image(step=step, tag=tags.ALIGNMENT_HEADS(), picture=picture, caption=_head_caption(attention))
+    for one in attention.maps:
+        picture = attention_picture(one, tokenizer=tokenizer)
+        caption = f"the first sample of the batch; colours end at the {BRIGHTEST:.0%} quantile"
+        yield Image(step=step, tag=tags.ATTENTION_HEATMAP(layer=one.layer), picture=picture, caption=caption)
 
 
 def mass_scalars(attention: AttentionStatistics) -> dict[str, float]:

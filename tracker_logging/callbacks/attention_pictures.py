@@ -14,6 +14,7 @@ from tracker_logging.probes.attention_plan import GROUPS, Bin
 from tracker_logging.probes.snapshot import AttentionMap, AttentionStatistics
 
 LABEL_LENGTH = 16  # characters
+BRIGHTEST = 0.98  # quantile of the cells at which the colours of an attention heatmap end
 
 
 def mass_picture(attention: AttentionStatistics) -> Heatmap | None:
@@ -34,7 +35,7 @@ def mass_picture(attention: AttentionStatistics) -> Heatmap | None:
         column_axis="query → key",
         row_labels=tuple(str(layer) for layer in attention.layers),
         column_labels=tuple(name for name, _ in there),
-        unit="share of attention",
+        unit="share",
         low=0.0,
         high=1.0,
     )
@@ -51,12 +52,16 @@ def alignment_picture(attention: AttentionStatistics) -> Heatmap | None:
         column_axis="head",
         row_labels=tuple(str(layer) for layer in attention.layers),
         column_labels=tuple(str(head) for head in range(attention.diagonality.shape[1])),
-        high=1.0,
+        low=0.5,  # reads backwards
+        high=1.0,  # reads along
     )
 
 
 def attention_picture(one: AttentionMap, *, tokenizer: Any) -> Heatmap:
-    """Query × key of one sample; future keys are background, role boundaries are drawn."""
+    """Query × key of one sample; future keys are background, role boundaries are drawn.
+
+    The first queries see few keys and give each much: the colours end where 2 % of the cells are brighter.
+    """
     values = one.values.astype(np.float32).copy()
     values[np.triu_indices(len(values), k=1)] = np.nan
     labels = tuple(_label(own, one, tokenizer) for own in one.bins)
@@ -70,8 +75,9 @@ def attention_picture(one: AttentionMap, *, tokenizer: Any) -> Heatmap:
         column_labels=labels,
         row_boundaries=boundaries,
         column_boundaries=boundaries,
-        unit="share of a query's attention",
+        unit="share",
         low=0.0,
+        high=float(np.nanquantile(values, BRIGHTEST)),
     )
 
 

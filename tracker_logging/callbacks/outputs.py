@@ -6,6 +6,7 @@ Trainer(..., callbacks=[OutputLoggerCallback(session)])
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TypeAlias
 
 import numpy as np
 import torch
@@ -21,13 +22,22 @@ from tracker_logging.probes.snapshot import EvaluationSnapshot, FloatArray, IntA
 
 PAIRS = 10  # label / prediction pairs shown from each end
 
-_BY_CODEBOOK: tuple[tuple[tags.Tag, Callable[[TokenStatistics], FloatArray]], ...] = (
+_Statistics: TypeAlias = tuple[tuple[tags.Tag, Callable[[TokenStatistics], FloatArray]], ...]
+_BY_CODEBOOK: _Statistics = (
     (tags.NLL, lambda tokens: tokens.nll),
     (tags.ACCURACY, lambda tokens: tokens.accuracy),
     (tags.TOP5, lambda tokens: tokens.top5),
     (tags.ENTROPY, lambda tokens: tokens.entropy),
     (tags.PERPLEXITY, lambda tokens: tokens.perplexity),
     (tags.USAGE, lambda tokens: tokens.usage),
+)
+_BY_CODEBOOK_IN_EVALUATION: _Statistics = (
+    (tags.EVAL_NLL, lambda tokens: tokens.nll),
+    (tags.EVAL_ACCURACY, lambda tokens: tokens.accuracy),
+    (tags.EVAL_TOP5, lambda tokens: tokens.top5),
+    (tags.EVAL_ENTROPY, lambda tokens: tokens.entropy),
+    (tags.EVAL_PERPLEXITY, lambda tokens: tokens.perplexity),
+    (tags.EVAL_USAGE, lambda tokens: tokens.usage),
 )
 
 
@@ -60,12 +70,16 @@ class OutputLoggerCallback(StrategicCallback):
             yield Later(lambda: teacher_forced_audio(step, sample, adapter, codec))
 
     def observe_evaluation(self, snapshot: EvaluationSnapshot) -> Iterable[Event]:
-        tokens = snapshot.tokens
-        if tokens is None:
-            return
-        values = _by_codebook(tags.EVAL_NLL, tokens.nll) | _by_codebook(tags.EVAL_ACCURACY, tokens.accuracy)
-        values |= _present({tags.EVAL_NLL_MEAN(): tokens.mean(tokens.nll)})
-        values |= _present({tags.EVAL_ACCURACY_MEAN(): tokens.mean(tokens.accuracy)})
+        tokens, text = snapshot.tokens, snapshot.text
+        values: dict[str, float] = {}
+        if tokens is not None:
+            for tag, of in _BY_CODEBOOK_IN_EVALUATION:
+                values |= _by_codebook(tag, of(tokens))
+            values |= _present({tags.EVAL_NLL_MEAN(): tokens.mean(tokens.nll)})
+            values |= _present({tags.EVAL_ACCURACY_MEAN(): tokens.mean(tokens.accuracy)})
+        if text is not None:
+            values |= _present({tags.EVAL_NLL_TEXT(): text.mean(text.nll)})
+            values |= _present({tags.EVAL_ACCURACY_TEXT(): text.mean(text.accuracy)})
         if values:
             yield Scalars(step=snapshot.step, values=values)
 

@@ -85,7 +85,7 @@ def flow_statistics(sums: Sums, *, parameters: Sequence[Watched], before_clippin
         states[key] = "frozen" if not trained else "without gradient" if norm == 0 else "trained"
         if states[key] == "trained":
             norms[key] = norm
-        if trained:
+        if states[key] == "trained":
             ratio = update_ratio(
                 update_squares=float(sums["update"][trained].sum()), weight_squares=float(sums["weight"][trained].sum())
             )
