@@ -224,6 +224,28 @@ def test_drops_and_backlog_are_scalars_once_per_step():
     assert 0.06 <= reports[0].values["tracker/queue_mb"] <= 0.1
 
 
+def test_the_thread_rests_after_media_until_someone_waits():
+    first = threading.Event()
+
+    class Busy(MemoryTracker):
+        def emit(self, event):
+            end = time.thread_time() + 0.2
+            while time.thread_time() < end:
+                pass
+            super().emit(event)
+            first.set()
+
+    inner = Busy()
+    tracker = BackgroundTracker(inner, name="t")
+    tracker.emit(sized("image", 1, 1))
+    tracker.emit(sized("image", 2, 1))
+    assert first.wait(DEADLINE_S)
+    assert len(inner.events) == 1  # it now rests for 30 times as long as it worked: 6 s
+    tracker.flush()
+    assert len(ours(inner.events)) == 2
+    tracker.close()
+
+
 def test_an_exception_costs_one_event_and_not_the_thread():
     class Picky(MemoryTracker):
         def emit(self, event):

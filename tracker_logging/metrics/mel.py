@@ -52,14 +52,15 @@ def mel_db(
     count = 1 + len(samples) // hop
     frames = np.lib.stride_tricks.sliding_window_view(padded, window)[: count * hop : hop]
     hann = np.hanning(window).astype(np.float32)
-    power = np.abs(np.fft.rfft(frames * hann, n=size, axis=1)) ** 2 / (float(hann.sum()) / 2.0) ** 2
+    spectrum = np.fft.rfft(frames * hann, n=size, axis=1)
+    power = (spectrum.real**2 + spectrum.imag**2).astype(np.float32) / np.float32((float(hann.sum()) / 2.0) ** 2)
     filters = _triangles(sample_rate, size, bands, min(high_hz or sample_rate / 2, sample_rate / 2))
     energy = power @ filters.T
     return (10.0 * np.log10(np.maximum(energy, 10.0 ** (FLOOR_DB / 10.0)))).T.astype(np.float32)
 
 
 @lru_cache(maxsize=16)
-def _triangles(sample_rate: int, size: int, bands: int, high_hz: float) -> npt.NDArray[np.float64]:
+def _triangles(sample_rate: int, size: int, bands: int, high_hz: float) -> npt.NDArray[np.float32]:
     """Filters [bands, size // 2 + 1] with peak 1 at evenly spaced mels."""
     edges = np.array([mel_to_hz(mel) for mel in np.linspace(0.0, hz_to_mel(high_hz), bands + 2)])
     bins = np.arange(size // 2 + 1) * sample_rate / size
@@ -69,4 +70,4 @@ def _triangles(sample_rate: int, size: int, bands: int, high_hz: float) -> npt.N
     nearest = np.rint(edges[1:-1] * size / sample_rate).astype(int)
     narrow = triangles.max(axis=1) < 0.5  # at low frequencies a band may be narrower than one bin
     triangles[narrow, nearest[narrow]] = 1.0
-    return triangles
+    return triangles.astype(np.float32)

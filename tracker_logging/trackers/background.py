@@ -8,6 +8,8 @@ Guarantees
   (of the least important kind the latest one goes); scalars and alerts are never dropped.
 - `dropped` and `queue_bytes` can be read at any time, and are written as `tracker/dropped_events` and
   `tracker/queue_mb` (the largest backlog since the last flush) at every flush.
+- Writing takes its time: after a picture or a sound that cost t of processor time the thread rests for `REST` · t, so
+  that training's own thread keeps the interpreter; not while someone waits for a flush or the queue is half full.
 - `flush` and `close` give up at a deadline. The thread starts with the first event and ends with `close`.
 - A forked child (a data loader's worker) inherits a tracker that ignores everything.
 - What the thread has taken is flushed every `FLUSH_INTERVAL_S`, so that a killed process loses no more than that.
@@ -34,6 +36,7 @@ QUEUE_MB = 256.0
 DEADLINE_S = 60.0
 STUCK_DEADLINE_S = 1.0
 FLUSH_INTERVAL_S = 10.0
+REST = 30.0
 
 
 class _Flush:
@@ -63,7 +66,7 @@ class BackgroundTracker:
         self._dropped: Counter[str] = Counter()
         self._own_errors = 0
         self._last_step = self._reported_step = -1
-        self._taken = 0
+        self._taken = self._flushes_waiting = 0
         self._stuck_at: int | None = None
         self._closing = False
         self._thread: threading.Thread | None = None
@@ -107,6 +110,7 @@ class BackgroundTracker:
         with self._changed:
             if self._closing or (self._thread is None and not self._queue):
                 return
+            self._flushes_waiting += 1
             self._append(mark, 0, Importance.KEPT)
         deadline = 0.0 if self._is_stuck else DEADLINE_S if timeout_s is None else timeout_s
         if not mark.done.wait(deadline) and not self._is_stuck:
@@ -195,16 +199,28 @@ class BackgroundTracker:
                 case _Flush():
                     self._report()
                     self._guard(self.inner.flush)
+                    with self._changed:
+                        self._flushes_waiting -= 1
                     item.done.set()
                     dirty = False
                 case event:
+                    began = time.thread_time()
                     self._guard(partial(self.inner.emit, event))
                     dirty = True
+                    if importance(event) is Importance.MEDIA:
+                        self._rest(REST * (time.thread_time() - began))
             if dirty and time.monotonic() >= flush_at:
                 self._guard(self.inner.flush)
                 dirty = False
             if not dirty:
                 flush_at = time.monotonic() + FLUSH_INTERVAL_S
+
+    def _rest(self, seconds: float) -> None:
+        with self._changed:
+            self._changed.wait_for(self._is_in_a_hurry, timeout=seconds)
+
+    def _is_in_a_hurry(self) -> bool:
+        return self._closing or self._flushes_waiting > 0 or 2 * self._droppable_bytes > self._limit
 
     def _report(self) -> None:
         """Write the queue's own numbers, once per step."""

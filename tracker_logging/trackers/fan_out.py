@@ -10,8 +10,8 @@ Guarantees
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from threading import Thread
 
 from tracker_logging.events import Event
 from tracker_logging.trackers.base import Tracker
@@ -37,19 +37,23 @@ class FanOutTracker:
 
     def flush(self, *, timeout_s: float | None = None) -> None:
         """Flush all at the same time, so that one that hangs does not use up the others' time."""
-        self._all_at_once([partial(tracker.flush, timeout_s=timeout_s) for tracker in self.trackers])
+        _all_at_once([partial(tracker.flush, timeout_s=timeout_s) for tracker in self.trackers])
 
     def close(self) -> None:
         """Close all at the same time."""
-        self._all_at_once([tracker.close for tracker in self.trackers])
+        _all_at_once([tracker.close for tracker in self.trackers])
 
-    def _all_at_once(self, calls: Sequence[Callable[[], None]]) -> None:
-        try:
-            with ThreadPoolExecutor(max_workers=max(1, len(calls)), thread_name_prefix="tracker-fan-out") as pool:
-                outcomes = list(pool.map(_caught, calls))
-        except RuntimeError:  # the interpreter is ending and starts no more threads
-            outcomes = [_caught(call) for call in calls]
-        _raise_first([error for error in outcomes if error])
+
+def _all_at_once(calls: Sequence[Callable[[], None]]) -> None:
+    """Make the calls side by side and wait for all. Not with a thread pool: none starts while the interpreter ends."""
+    errors: list[Exception | None] = []
+    threads = [Thread(target=lambda call=call: errors.append(_caught(call)), daemon=True) for call in calls[1:]]
+    for thread in threads:
+        thread.start()
+    errors += [_caught(call) for call in calls[:1]]
+    for thread in threads:
+        thread.join()
+    _raise_first([error for error in errors if error])
 
 
 def _caught(call: Callable[[], None]) -> Exception | None:

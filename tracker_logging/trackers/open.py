@@ -17,6 +17,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 from tracker_logging.trackers.background import QUEUE_MB, BackgroundTracker
@@ -76,65 +77,68 @@ def open_tracker(
         run = replace(run, config=scrubber.config(run.config))
     change = private_and_plain(scrubber)
     trackers = [
-        BackgroundTracker(
-            GuardedTracker(_opener(name, directory, run, change), name=name), name=name, queue_mb=queue_mb
-        )
+        _behind_thread(name, _OPENERS[name](directory, run), change=change, queue_mb=queue_mb)
         for name in (*dict.fromkeys(backends), _VOICES)
     ]
     return FanOutTracker(trackers)
 
 
-def _opener(name: str, directory: Path, run: RunInfo, change: Change) -> Callable[[], Tracker]:
-    def open_backend() -> Tracker:
-        return ScrubbedTracker(_OPEN[name](directory, run), change=change)
-
-    return open_backend
-
-
-def _tensorboard(directory: Path, run: RunInfo) -> Tracker:
+# Each of these imports its backend now, on the thread that opens the run, since not every module can be imported while
+# Python ends; the function that it returns then opens the backend on its own thread, at the first event.
+def _tensorboard(directory: Path, run: RunInfo) -> Callable[[], Tracker]:
     from tracker_logging.trackers.tensorboard import TensorBoardTracker
 
-    return TensorBoardTracker(directory, purge_step=run.purge_step, name=run.name, config=run.config)
+    return partial(TensorBoardTracker, directory, purge_step=run.purge_step, name=run.name, config=run.config)
 
 
-def _wandb(directory: Path, run: RunInfo) -> Tracker:
+def _wandb(directory: Path, run: RunInfo) -> Callable[[], Tracker]:
     from tracker_logging.trackers.wandb import WandbTracker
     from tracker_logging.trackers.wandb_record import latest_run_id, written_steps
 
-    run_id = run.run_id or (latest_run_id(directory) if run.purge_step is not None else None)
-    written = written_steps(directory, run_id=run_id) if run_id else {}
-    return WandbTracker(
-        directory, project=run.project, name=run.name, config=run.config, run_id=run_id, written=written
-    )
+    def open_run() -> Tracker:
+        run_id = run.run_id or (latest_run_id(directory) if run.purge_step is not None else None)
+        written = written_steps(directory, run_id=run_id) if run_id else {}
+        return WandbTracker(
+            directory, project=run.project, name=run.name, config=run.config, run_id=run_id, written=written
+        )
+
+    return open_run
 
 
-def _jsonl(directory: Path, run: RunInfo) -> Tracker:
+def _jsonl(directory: Path, run: RunInfo) -> Callable[[], Tracker]:
     from tracker_logging.trackers.jsonl import JsonLinesTracker
 
-    return JsonLinesTracker(directory, name=run.name, project=run.project, config=run.config, purge_step=run.purge_step)
-
-
-def _trackio(directory: Path, run: RunInfo) -> Tracker:
-    from tracker_logging.trackers.trackio import TrackioTracker
-
-    return TrackioTracker(
-        directory, project=run.project, name=run.name, config=run.config, resume=run.purge_step is not None
+    return partial(
+        JsonLinesTracker,
+        directory,
+        name=run.name,
+        project=run.project,
+        config=run.config,
+        purge_step=run.purge_step,
     )
 
 
-def _voices(directory: Path, run: RunInfo) -> Tracker:
+def _trackio(directory: Path, run: RunInfo) -> Callable[[], Tracker]:
+    from tracker_logging.trackers.trackio import TrackioTracker
+
+    is_resumed = run.purge_step is not None
+    return partial(TrackioTracker, directory, project=run.project, name=run.name, config=run.config, resume=is_resumed)
+
+
+def _voices(directory: Path, run: RunInfo) -> Callable[[], Tracker]:
     from tracker_logging.trackers.voice_folder import VoiceFolderTracker
 
-    return VoiceFolderTracker(directory)
+    return partial(VoiceFolderTracker, directory)
 
 
-_OPEN: dict[str, Callable[[Path, RunInfo], Tracker]] = {
-    "tensorboard": _tensorboard,
-    "wandb": _wandb,
-    "jsonl": _jsonl,
-    "trackio": _trackio,
-    _VOICES: _voices,
-}
+_OPENERS = {"tensorboard": _tensorboard, "wandb": _wandb, "jsonl": _jsonl, "trackio": _trackio, _VOICES: _voices}
+
+
+def _behind_thread(
+    name: str, open_backend: Callable[[], Tracker], *, change: Change, queue_mb: float
+) -> BackgroundTracker:
+    guarded = GuardedTracker(lambda: ScrubbedTracker(open_backend(), change=change), name=name)
+    return BackgroundTracker(guarded, name=name, queue_mb=queue_mb)
 
 
 def _ask_for_key() -> None:

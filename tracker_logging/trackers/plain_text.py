@@ -22,7 +22,7 @@ MOST_ROWS = 500
 _ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\-_])")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u061c\u202a-\u202e\u2066-\u2069\ufeff]")
 _HALF = re.compile(r"[\ud800-\udfff]")
-_MARKDOWN = re.compile(r"[\\`*_{}\[\]#|~<>&$]|(?m:^[-+=:])|(?m:(?<=^\d)[.)](?=\s))|(?m:^ +)")
+_MARKDOWN = re.compile(r"[\\`*_{}\[\]#|~<>&$]|(?m:^[-+=:])|(?m:^\d+[.)](?=\s))|(?m:^[ \t]+)")
 
 
 def clean(text: str, *, longest: int = LONGEST) -> str:
@@ -82,7 +82,9 @@ def _cell(cell: Cell) -> str:
 
 def _escaped(text: str) -> str:
     """What means something in Markdown or HTML as character references; a backslash is not enough inside tables."""
-    return _MARKDOWN.sub(lambda match: "".join(f"&#{ord(char)};" for char in match[0].replace(" ", "\xa0")), text)
+    return _MARKDOWN.sub(
+        lambda match: "".join(f"&#{ord(char)};" for char in match[0].replace("\t", " " * 4).replace(" ", "\xa0")), text
+    )
 
 
 _STYLE = (

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import trackio
 
 from tracker_logging.events import Alert, Audio, Event, Heatmap, Histogram, Image, Scalars, Table, Text
 from tracker_logging.rendering.heatmap import draw_heatmap
@@ -31,12 +32,9 @@ class TrackioTracker:
     def __init__(
         self, directory: Path, *, project: str, name: str, config: Mapping[str, object], resume: bool = False
     ) -> None:
-        import trackio
-
-        self._trackio: Any = trackio
         self._lock = threading.Lock()
         self._closed = False
-        self._written = _written_steps(trackio, project, name) if resume else {}
+        self._written = _written_steps(project, name) if resume else {}
         self._run: Any = trackio.init(
             project=project,
             name=name,
@@ -56,7 +54,7 @@ class TrackioTracker:
                 if is_new:
                     self._run.log(row, step=part.step)
         if isinstance(event, Alert) and is_new:
-            levels = self._trackio.AlertLevel
+            levels = trackio.AlertLevel
             level = {"info": levels.INFO, "warning": levels.WARN, "error": levels.ERROR}[event.level]
             self._run.alert(title=clean(event.title, longest=200), text=clean(event.text), level=level, step=event.step)
 
@@ -75,24 +73,24 @@ class TrackioTracker:
             case Scalars():
                 yield from ((key, float(value)) for key, value in event.values.items())
             case Histogram():
-                yield event.tag, self._trackio.Histogram(np_histogram=(event.counts, event.edges))
+                yield event.tag, trackio.Histogram(np_histogram=(event.counts, event.edges))
             case Text():
-                yield event.tag, self._trackio.Markdown(markdown_text(event.text))
+                yield event.tag, trackio.Markdown(markdown_text(event.text))
             case Table():
-                yield event.tag, self._trackio.Markdown(markdown_table(event.columns, event.rows))
+                yield event.tag, trackio.Markdown(markdown_table(event.columns, event.rows))
             case Image():
                 pixels = draw_heatmap(event.picture) if isinstance(event.picture, Heatmap) else event.picture
-                yield event.tag, self._trackio.Image(np.asarray(pixels), caption=event.caption or None)
+                yield event.tag, trackio.Image(np.asarray(pixels), caption=event.caption or None)
             case Audio():
                 for name, clip in event.clips.items():
                     samples = to_pcm16(clip.samples)
-                    sound = self._trackio.Audio(samples, sample_rate=clip.sample_rate, caption=clip.caption or name)
+                    sound = trackio.Audio(samples, sample_rate=clip.sample_rate, caption=clip.caption or name)
                     yield clip_tag(event.tag, name), sound
             case _:
                 raise TypeError(f"Trackio cannot write {type(event).__name__}")
 
 
-def _written_steps(trackio: Any, project: str, name: str) -> dict[str, int]:
+def _written_steps(project: str, name: str) -> dict[str, int]:
     """For each key that the run holds, its last step."""
     last: dict[str, int] = {}
     for row in trackio.SQLiteStorage.get_logs(project, name):

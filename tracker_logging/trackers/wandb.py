@@ -34,6 +34,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import numpy as np
+import wandb
 
 from tracker_logging.events import Alert, Audio, Event, Heatmap, Histogram, Image, Scalars, Table, Text
 from tracker_logging.rendering.heatmap import draw_heatmap
@@ -62,9 +63,6 @@ class WandbTracker:
         run_id: str | None = None,
         written: Mapping[str, int] | None = None,
     ) -> None:
-        import wandb
-
-        self._wandb: Any = wandb
         self._lock = threading.Lock()
         self._closed = self._is_dirty = False
         self._written = dict(written or {})
@@ -72,7 +70,7 @@ class WandbTracker:
         self._run: Any = wandb.run
         if self._is_ours:
             directory.mkdir(parents=True, exist_ok=True)
-            begin = partial(_begin, wandb, directory, project=project, name=name, run_id=run_id)
+            begin = partial(_begin, directory, project=project, name=name, run_id=run_id)
             try:
                 self._run = begin(mode=wandb_mode())
             except wandb.errors.CommError as error:
@@ -131,7 +129,7 @@ class WandbTracker:
             case Scalars():
                 yield from ((key, float(value)) for key, value in event.values.items())
             case Histogram():
-                yield event.tag, self._wandb.Histogram(np_histogram=(event.counts, event.edges))
+                yield event.tag, wandb.Histogram(np_histogram=(event.counts, event.edges))
             case Text():
                 yield event.tag, self._html(html_text(event.text))
             case Table():
@@ -139,10 +137,10 @@ class WandbTracker:
             case Image():
                 pixels = draw_heatmap(event.picture) if isinstance(event.picture, Heatmap) else event.picture
                 caption = clean(event.caption, longest=LONGEST_CAPTION) or None
-                yield event.tag, self._wandb.Image(np.asarray(pixels), caption=caption, mode="RGB", file_type="png")
+                yield event.tag, wandb.Image(np.asarray(pixels), caption=caption, mode="RGB", file_type="png")
             case Audio():
                 clips = [
-                    self._wandb.Audio(
+                    wandb.Audio(
                         to_pcm16(clip.samples),
                         sample_rate=clip.sample_rate,
                         caption=clean(clip.caption or name, longest=LONGEST_CAPTION),
@@ -155,7 +153,7 @@ class WandbTracker:
                 raise TypeError(f"W&B cannot write {type(event).__name__}")
 
     def _html(self, page: str) -> Any:
-        return self._wandb.Html(page, inject=False, data_is_not_path=True)
+        return wandb.Html(page, inject=False, data_is_not_path=True)
 
 
 def wandb_mode() -> Any:
@@ -176,7 +174,7 @@ def has_key() -> bool:
         return False
 
 
-def _begin(wandb: Any, directory: Path, *, project: str, name: str, run_id: str | None, mode: Any) -> Any:
+def _begin(directory: Path, *, project: str, name: str, run_id: str | None, mode: Any) -> Any:
     wanted = {
         "console": "off",
         "silent": True,
@@ -191,7 +189,7 @@ def _begin(wandb: Any, directory: Path, *, project: str, name: str, run_id: str 
     }
     known = {name: value for name, value in wanted.items() if name in wandb.Settings.model_fields}
     settings = wandb.Settings(**known)
-    resume = "allow" if run_id else None
+    resume: Any = "allow" if run_id else None
     return wandb.init(
         dir=str(directory), project=project, name=name, id=run_id, resume=resume, mode=mode, settings=settings
     )
