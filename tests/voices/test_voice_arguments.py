@@ -1,0 +1,43 @@
+import argparse
+import json
+from pathlib import Path
+
+import pytest
+
+from tracker_logging.data.sample import DataError, VoiceSample
+from tracker_logging.voices.arguments import add_voice_arguments, voice_samples, voice_settings
+from tracker_logging.voices.settings import VoiceSettings
+
+
+def parse(*words: str) -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    add_voice_arguments(parser)
+    return parser.parse_args(words)
+
+
+def test_without_arguments_the_settings_are_the_defaults() -> None:
+    assert voice_settings(parse()) == VoiceSettings()
+
+
+def test_arguments_reach_the_settings() -> None:
+    found = voice_settings(
+        parse("--voice_temperature", "0.7", "--voice_top_p", "0.9", "--voice_timeout_s", "5", "--voice_quality",
+              "dnsmos,my.module:Model", "--voice_transcriber", "whisper=models/tiny", "--voice_cond_gain")
+    )  # fmt: skip
+    assert (found.sampling.temperature, found.sampling.top_p, found.timeout_s) == (0.7, 0.9, 5.0)
+    assert found.scorers.quality == ("dnsmos", "my.module:Model") and found.cond_gain
+    assert found.scorers.transcriber == "whisper=models/tiny"
+
+
+def test_a_prompt_file_takes_the_place_of_the_evaluation_data_and_needs_no_target(
+    tmp_path: Path, demo_samples: list[VoiceSample]
+) -> None:
+    assert voice_samples(parse(), demo_samples) == demo_samples
+    content = [{"type": "text", "text": "Hello."}, {"type": "audio", "audio_url": str(demo_samples[0].reference_audio)}]
+    messages = [{"role": "user", "content": content}, {"role": "assistant", "content": "How do you do?"}]
+    file = tmp_path / "prompts.json"
+    file.write_text(json.dumps([{"messages": messages, "speaker": "anna"}]))
+    (found,) = voice_samples(parse("--voice_prompts", str(file)), demo_samples)
+    assert (found.speaker, found.target_text, found.target_audio) == ("anna", "How do you do?", None)
+    with pytest.raises(DataError):
+        voice_samples(parse("--voice_prompts", str(tmp_path / "missing.json")), demo_samples)

@@ -1,0 +1,64 @@
+"""The voices on a command line: one group of arguments for any training script.
+
+add_voice_arguments(parser)
+args = parser.parse_args()
+callbacks = strategic_callbacks(
+    ..., voice_samples=voice_samples(args, evaluation), voice_settings=voice_settings(args)
+)
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from tracker_logging.data.formats import read_samples
+from tracker_logging.data.sample import VoiceSample
+from tracker_logging.models.base import SamplingSettings
+from tracker_logging.voices.scorers.choose import ScorerChoice
+from tracker_logging.voices.settings import VoiceSettings
+
+_DEFAULTS = VoiceSettings()
+_CHOICE = "NAME, NAME=PATH, module:factory or off"
+
+
+def add_voice_arguments(parser: argparse.ArgumentParser) -> None:
+    """`--voice_prompts` and all settings of `VoiceSettings`, in a group of their own."""
+    add = parser.add_argument_group("voices").add_argument
+    add("--voice_prompts", type=Path, help="data file with the prompts to speak; default: the evaluation data")
+    add("--voice_max_clips", type=int, default=_DEFAULTS.max_clips, help="prompts spoken at each voice step")
+    add("--voice_batch_size", type=int, default=_DEFAULTS.batch_size, help="halved when memory runs out")
+    add("--voice_temperature", type=float, default=_DEFAULTS.sampling.temperature, help="0: greedy")
+    add("--voice_top_p", type=float, default=_DEFAULTS.sampling.top_p)
+    add("--voice_seed", type=int, default=_DEFAULTS.seed)
+    add("--voice_timeout_s", type=float, default=_DEFAULTS.timeout_s, help="waits no longer for a rank or for scoring")
+    add("--voice_cond_gain", action="store_true", help="also speak each text with another speaker's prompt")
+    add("--voice_encoder", help=f"speaker similarity: ge2e (default), wavlm=PATH; {_CHOICE}")
+    add("--voice_pitch", help=f"F0: swift-f0 (default) or world; {_CHOICE}")
+    add("--voice_quality", help=f"comma-separated of dnsmos, distillmos (default: what is installed); {_CHOICE}")
+    add("--voice_transcriber", help=f"word errors: whisper=DIRECTORY; {_CHOICE}; default: off")
+
+
+def voice_settings(args: argparse.Namespace) -> VoiceSettings:
+    """What the arguments say. Raises `ValueError` for what makes no sense."""
+    quality = args.voice_quality
+    return VoiceSettings(
+        max_clips=args.voice_max_clips,
+        batch_size=args.voice_batch_size,
+        sampling=SamplingSettings(temperature=args.voice_temperature, top_p=args.voice_top_p),
+        seed=args.voice_seed,
+        timeout_s=args.voice_timeout_s,
+        cond_gain=args.voice_cond_gain,
+        scorers=ScorerChoice(
+            encoder=args.voice_encoder,
+            pitch=args.voice_pitch,
+            transcriber=args.voice_transcriber,
+            quality=None if quality is None else tuple(quality.split(",")),
+        ),
+    )
+
+
+def voice_samples(args: argparse.Namespace, evaluation: Sequence[VoiceSample]) -> Sequence[VoiceSample]:
+    """The samples of `--voice_prompts`, else the evaluation samples. Raises `DataError`."""
+    return evaluation if args.voice_prompts is None else read_samples(args.voice_prompts)
