@@ -9,6 +9,7 @@ evaluation) are written by us, unless the Trainer itself reports to one of the s
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -24,8 +25,13 @@ from tracker_logging.callbacks.trainer_logs import TrainerLogsCallback
 from tracker_logging.callbacks.zero_shot import ZeroShotVerificationLoggerCallback
 from tracker_logging.data.sample import VoiceSample
 from tracker_logging.models import ModelAdapter
+from tracker_logging.resume import ResumeCallback, continued
 from tracker_logging.trackers.base import Tracker
 from tracker_logging.trackers.open import RunInfo, check_backends, open_tracker
+from tracker_logging.voices.settings import VoiceSettings
+from tracker_logging.where_to_look import where_to_look
+
+logger = logging.getLogger("tracker_logging")
 
 LOGGERS = ("inputs", "outputs", "attention", "zero_shot")
 
@@ -38,6 +44,7 @@ def strategic_callbacks(
     loggers: Sequence[str] = LOGGERS,
     voice_steps: int | None = None,
     voice_samples: Sequence[VoiceSample] = (),
+    voice_settings: VoiceSettings | None = None,
     budget_pct: float = 2.0,
     adapter: ModelAdapter | None = None,
     logging_dir: Path | str | None = None,
@@ -49,8 +56,8 @@ def strategic_callbacks(
 
     `report_to`: any of `tensorboard`, `wandb`, `jsonl`. `loggers`: any of `inputs`, `outputs`, `attention`,
     `zero_shot`; with none of them only the Trainer's own numbers are written. `voice_samples`: the evaluation samples
-    from which the fixed voice prompts are chosen; without them no voice speaks. `budget_pct`: the share of wall time
-    above which looking is thinned, the costliest part first.
+    from which the fixed voice prompts are chosen; without them no voice speaks. `voice_settings`: how they speak and
+    what measures them. `budget_pct`: the share of wall time above which looking is thinned, the costliest part first.
     Raises `ValueError` for an unknown name and for a backend that is not installed, with the cure.
     """
     unknown = [name for name in loggers if name not in LOGGERS]
@@ -59,14 +66,11 @@ def strategic_callbacks(
     check_backends(report_to)
 
     def open_run(args: TrainingArguments, state: TrainerState) -> Tracker:
-        run = RunInfo(
-            name=run_name,
-            project=project,
-            config=dict(config or {}),
-            run_id=None,
-            purge_step=state.global_step + 1 if state.global_step else None,
-        )
-        return open_tracker(report_to, directory=_run_directory(args, logging_dir, run_name), run=run)
+        run = continued(RunInfo(name=run_name, project=project, config=dict(config or {})), args, state)
+        directory = _run_directory(args, logging_dir, run_name)
+        look = where_to_look(directory.parent, run_name=directory.name, backends=report_to)
+        logger.info("%s", look)
+        return open_tracker(report_to, directory=directory, run=run)
 
     session = LoggingSession(
         tracker=open_run,
@@ -80,10 +84,12 @@ def strategic_callbacks(
         "inputs": InputLoggerCallback,
         "outputs": OutputLoggerCallback,
         "attention": SharedAttentionLoggerCallback,
-        "zero_shot": lambda session: ZeroShotVerificationLoggerCallback(session, samples=voice_samples),
+        "zero_shot": lambda session: ZeroShotVerificationLoggerCallback(
+            session, samples=voice_samples, settings=voice_settings
+        ),
     }
     callbacks: list[TrainerCallback] = [makers[name](session) for name in LOGGERS if name in loggers]
-    return [*callbacks, TrainerLogsCallback(session, backends=frozenset(report_to))]
+    return [*callbacks, TrainerLogsCallback(session, backends=frozenset(report_to)), ResumeCallback(session)]
 
 
 def _run_directory(args: TrainingArguments, logging_dir: Path | str | None, run_name: str) -> Path:

@@ -2,7 +2,8 @@
 
 The Trainer's TensorBoard reporter closes its file before `on_train_end` and opens a second one for a later
 `evaluate()`; one writer for both keeps one file per run. Where the Trainer reports to one of our backends itself
-(`TrainingArguments.report_to`), this callback is silent: each number is written once.
+(`TrainingArguments.report_to`), this callback is silent: each number is written once. The Trainer logs `epoch` with
+everything, several times at one step; the first is kept.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ class TrainerLogsCallback(StrategicCallback):
     def __init__(self, session: LoggingSession, *, backends: frozenset[str]) -> None:
         super().__init__(session)
         self._backends = backends
+        self._step = -1
+        self._written: set[str] = set()
 
     def on_log(
         self,
@@ -39,5 +42,9 @@ class TrainerLogsCallback(StrategicCallback):
         if self._backends & set(args.report_to):
             return
         with self.session.fence.guard(self.name):
+            if state.global_step != self._step:
+                self._step, self._written = state.global_step, set()
             numbers = {key: float(value) for key, value in (logs or {}).items() if isinstance(value, int | float)}
-            self.session.emit(Scalars(step=state.global_step, values=rewrite_logs(numbers)))
+            new = {key: value for key, value in rewrite_logs(numbers).items() if key not in self._written}
+            self._written |= new.keys()
+            self.session.emit(Scalars(step=state.global_step, values=new))

@@ -1,0 +1,51 @@
+"""A resumed training goes on in the same runs, without holes or doubles.
+
+With every checkpoint the trackers' state is saved as `tracker_logging.json` beside the Trainer's own files. When
+training begins at a later step than 0, that file tells which W&B run to go on with; what the backends hold of later
+steps is purged or not sent again.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from transformers import TrainerControl, TrainerState, TrainingArguments
+
+from tracker_logging.callbacks.base import StrategicCallback
+from tracker_logging.trackers.open import RunInfo
+from tracker_logging.trackers.state import resumed, state_of
+
+FILE_NAME = "tracker_logging.json"
+
+
+class ResumeCallback(StrategicCallback):
+    """Saves the trackers' state into each checkpoint. It must come after the callbacks that emit."""
+
+    name = "resume"
+
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        super().on_save(args, state, control, **kwargs)
+        checkpoint = _checkpoint(args, state)
+        if self.session.rank == 0 and checkpoint.is_dir():
+            with self.session.fence.guard(self.name):
+                saved = state_of(self.session.tracker, step=state.global_step)
+                (checkpoint / FILE_NAME).write_text(json.dumps(saved))
+
+
+def continued(run: RunInfo, args: TrainingArguments, state: TrainerState) -> RunInfo:
+    """`run` as it is to be opened: gone on with where training begins after a checkpoint.
+
+    Without a saved state (a checkpoint made before logging was on) the step alone is known.
+    """
+    if state.global_step == 0:
+        return run
+    saved = _checkpoint(args, state) / FILE_NAME
+    if saved.is_file():
+        return resumed(run, json.loads(saved.read_text()))
+    return resumed(run, {"step": state.global_step, "run_ids": {}})
+
+
+def _checkpoint(args: TrainingArguments, state: TrainerState) -> Path:
+    return Path(args.output_dir) / f"checkpoint-{state.global_step}"
