@@ -33,7 +33,7 @@ def build_parser() -> argparse.ArgumentParser:
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         module.add_arguments(command)
-        command.set_defaults(run=module.run)
+        command.set_defaults(execute=module.run)
     return parser
 
 
@@ -46,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status."""
     args = build_parser().parse_args(argv)
     try:
-        status: int = args.run(args)
+        status: int = args.execute(args)
     except CommandError as error:
         print(f"tracker-logging {args.command}: {error}", file=sys.stderr)
         return 2

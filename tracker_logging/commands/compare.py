@@ -73,9 +73,8 @@ def _left_out(steps: Sequence[int], *, max_mb: float) -> list[str]:
     if not steps:
         return []
     shown = ", ".join(map(str, steps[:10])) + (", …" if len(steps) > 10 else "")
-    return [
-        f"Sound of {len(steps)} steps left out to stay under {max_mb:g} MB (--max-mb): {shown}. Scores are all there."
-    ]
+    count = f"{len(steps)} step{'s' if len(steps) > 1 else ''}"
+    return [f"Sound of {count} left out to stay under {max_mb:g} MB (--max-mb): {shown}. Scores are all there."]
 
 
 def _show_progress(done: int, total: int) -> None:

@@ -1,7 +1,7 @@
 """What TensorBoard is told once per run: its settings (HParams tab) and which curves belong together (Custom Scalars).
 
-The layout is made from `tags.py`: a family of scalars (`outputs/nll/codebook_{codebook}`) is one chart with a line
-for each member, under a heading for each callback. No chart is listed by hand.
+The layout is that of `sections.py`, made from the table of tags: a family of scalars is one chart with a line for each
+member (`outputs/nll/codebook_{codebook}`), a score stands beside what it can reach. No chart is listed by hand.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from tensorboard.plugins.custom_scalar import layout_pb2
 from tensorboard.plugins.custom_scalar import metadata as layout_metadata
 from tensorboard.plugins.hparams import summary_v2 as hparams_summary
 
-from tracker_logging import tags
+from tracker_logging.sections import charts
 
 
 def settings_summary(config: Mapping[str, object], *, name: str) -> Any:
@@ -26,15 +26,15 @@ def settings_summary(config: Mapping[str, object], *, name: str) -> Any:
 
 
 def layout_summary() -> Any:
-    """The summary that lays out the Custom Scalars tab: one chart per family of scalars in `tags.py`."""
-    charts: dict[str, list[Any]] = defaultdict(list)
-    for tag in tags.ALL:
-        if tag.kind == "scalar" and "{" in tag.template:
-            pattern = "^" + re.sub(r"\\\{\w+\\\}", "[^/]+", re.escape(tag.template)) + "$"
-            lines = layout_pb2.MultilineChartContent(tag=[pattern])
-            unit = f" ({tag.unit})" if tag.unit else ""
-            charts[tag.owner].append(layout_pb2.Chart(title=f"{tag.template}{unit}", multiline=lines))
-    categories = [layout_pb2.Category(title=owner, chart=members) for owner, members in charts.items()]
+    """The summary that lays out the Custom Scalars tab: the charts of `sections.py` that have several lines."""
+    several: dict[str, list[Any]] = defaultdict(list)
+    for chart in charts():
+        if chart.is_family or len(chart.lines) > 1:
+            patterns = chart.lines if chart.is_family else [f"^{re.escape(name)}$" for name in chart.lines]
+            lines = layout_pb2.MultilineChartContent(tag=patterns)
+            unit = f" ({chart.unit})" if chart.unit else ""
+            several[chart.section].append(layout_pb2.Chart(title=f"{chart.title}{unit}", multiline=lines))
+    categories = [layout_pb2.Category(title=section, chart=members) for section, members in several.items()]
     layout = layout_pb2.Layout(category=categories)
     tensor = tensor_pb2.TensorProto(
         dtype=types_pb2.DT_STRING,

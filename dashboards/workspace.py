@@ -1,0 +1,152 @@
+"""The W&B workspace and a report of two runs, as code.
+
+    view = workspace(project="voice-cloning", entity="me", voice_ids=["ab12-slt"])
+    as_json(view)               # what would be sent; raises where the package finds it invalid
+    save(view)                  # creates the named view, or updates it; its address
+
+Guarantees
+- Nothing is asked of a server before `save` or `save_report`.
+- Saving twice gives one view: its name in W&B is always `VIEW`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from tracker_logging.sections import SECTIONS, Chart, charts
+from tracker_logging.tags import ACCURACY_MAP, ALIGNMENT_HEADS, FFN_MAP, GRADIENT_MAP, MASS_MAP
+
+VIEW = "trackerlogging"
+TITLE = "Voice cloning"
+STEP = "train/global_step"
+ACCURACY_CHART = "codebook-accuracy"
+CODEBOOKS = 8  # of Higgs Audio v2
+MEDIA = {"Attention": (MASS_MAP, ALIGNMENT_HEADS), "Flow": (FFN_MAP, GRADIENT_MAP), "Tokens": (ACCURACY_MAP,)}
+PAGES = {
+    "Inputs": ("inputs/samples", "inputs/tensors", "inputs/segments", "chatml/violation_list"),
+    "Tokens": ("outputs/predictions", "outputs/texts"),
+}
+OPEN = ("Voices", "Scores", "Conditioning")
+WHAT_TO_READ = (
+    "**Is the voice prompt used?** Look at *Conditioning*: a gap above zero means that the true reference helps. "
+    "**Is it the right voice?** *Scores*: `sim_o` beside its ceiling, and `sim_margin` beside it, because a model that "
+    "blends all voices has a high `sim_o` and no margin. **How does it sound?** *Voices*: a column per run, "
+    "a row per step."
+)
+
+
+def workspace(*, project: str, entity: str, voice_ids: Sequence[str], codebooks: int = CODEBOOKS) -> Any:
+    """The view, not saved. `voice_ids`: voices that get a panel of their own."""
+    import wandb_workspaces.workspaces as ws
+
+    sections = [
+        ws.Section(name=name, panels=_panels(name, voice_ids, entity, codebooks), is_open=name in OPEN)
+        for name in SECTIONS
+    ]
+    settings = ws.WorkspaceSettings(x_axis=STEP, group_by_prefix="first")
+    return ws.Workspace(project=project, entity=entity, name=TITLE, sections=sections, settings=settings)
+
+
+def report(*, project: str, entity: str, first: str, second: str, voice_ids: Sequence[str]) -> Any:
+    """A report that compares two runs (by their names in W&B), not saved."""
+    import wandb_workspaces.reports.v2 as wr
+
+    runs = wr.Runset(project=project, entity=entity, name="both", filters=f"DisplayName in ['{first}', '{second}']")
+    blocks: list[Any] = [wr.H1(text=f"{second} against {first}"), wr.MarkdownBlock(text=WHAT_TO_READ)]
+    for name in ("Voices", "Scores", "Conditioning", "Tokens"):
+        panels = _panels(name, voice_ids, entity, CODEBOOKS)
+        blocks += [wr.H2(text=name), wr.PanelGrid(runsets=[runs], panels=panels)]
+    settings = wr.PanelGrid(runsets=[runs], panels=[wr.RunComparer(diff_only="split")])
+    blocks += [wr.H2(text="Settings that differ"), settings]
+    return wr.Report(project=project, entity=entity, title=f"{second} against {first}", blocks=blocks, width="fluid")
+
+
+def as_json(thing: Any) -> dict[str, Any]:
+    """What would be sent of a workspace or a report, checked by reading it back. Raises `ValueError`."""
+    # There is no public way to serialise without an account (wandb-workspaces 0.4.13).
+    model = thing._to_model()
+    again = type(model).model_validate_json(model.model_dump_json(by_alias=True, exclude_none=True))
+    content: dict[str, Any] = again.model_dump(mode="json", by_alias=True, exclude_none=True)
+    return content
+
+
+def save(view: Any) -> str:
+    """Create or update the view; its address. Needs an account; raises what W&B raises."""
+    import wandb
+    from wandb_workspaces.workspaces import internal
+
+    wandb.Api().create_custom_chart(
+        entity=view.entity,
+        name=ACCURACY_CHART,
+        display_name="Accuracy by codebook and step",
+        spec_type="vega2",
+        access="private",
+        spec=accuracy_chart(CODEBOOKS),
+    )
+    view._internal_name = internal._url_query_str_to_internal_name(VIEW)
+    try:
+        view._internal_id = internal.get_view_dict(view.entity, view.project, VIEW)["id"]
+    except ValueError:
+        view._internal_id = ""  # the first time: W&B gives it one
+    view.save()
+    return str(view.url)
+
+
+def accuracy_chart(codebooks: int) -> dict[str, Any]:
+    """A Vega-Lite heatmap codebook × step of `outputs/accuracy/codebook_*`, one row of charts per run."""
+    keys = [f"outputs/accuracy/codebook_{codebook}" for codebook in range(codebooks)]
+    return {
+        "$schema": "https://vega.github.io/schema/vega-lite/v5.json",
+        "data": {"name": "wandb"},
+        "transform": [
+            {"fold": keys, "as": ["key", "accuracy"]},
+            {"calculate": "replace(datum.key, 'outputs/accuracy/codebook_', '')", "as": "codebook"},
+            {"filter": "isValid(datum.accuracy)"},
+        ],
+        "mark": "rect",
+        "encoding": {
+            "row": {"field": "name", "title": "run"},
+            "x": {"field": STEP, "type": "ordinal", "title": "step"},
+            "y": {"field": "codebook", "type": "ordinal", "title": "codebook"},
+            "color": {"field": "accuracy", "type": "quantitative", "scale": {"domain": [0, 1]}, "title": "accuracy"},
+        },
+    }
+
+
+def _panels(section: str, voice_ids: Sequence[str], entity: str, codebooks: int) -> list[Any]:
+    import wandb_workspaces.reports.v2 as wr
+
+    panels = [_line_plot(chart) for chart in charts() if chart.section == section]
+    panels += [_media(tag.template, [tag.template]) for tag in MEDIA.get(section, ())]
+    panels += [_media(key, [key]) for key in PAGES.get(section, ())]
+    if section == "Voices":
+        panels = [wr.MarkdownPanel(markdown=WHAT_TO_READ), *(_voice(voice_id) for voice_id in voice_ids)]
+        panels += [wr.RunComparer(diff_only="split"), _media("voices/table", ["voices/table"])]
+    if section == "Tokens":
+        keys = [STEP, *(f"outputs/accuracy/codebook_{codebook}" for codebook in range(codebooks))]
+        chart = wr.CustomChart(query={"history": {"keys": keys}}, chart_name=f"{entity}/{ACCURACY_CHART}")
+        panels.insert(0, chart)
+    if section == "Doctor":
+        panels.append(wr.MarkdownPanel(markdown="Findings are alerts of the run and pages under `alerts/`."))
+    return panels
+
+
+def _line_plot(chart: Chart) -> Any:
+    import wandb_workspaces.reports.v2 as wr
+
+    title = f"{chart.title} ({chart.unit})" if chart.unit else chart.title
+    if chart.is_family:
+        return wr.LinePlot(title=title, x=STEP, metric_regex=chart.lines[0])
+    return wr.LinePlot(title=title, x=STEP, y=list(chart.lines))
+
+
+def _voice(voice_id: str) -> Any:
+    """Sound and pictures of a voice: a column per run, a row per step."""
+    return _media(f"voice {voice_id}", [f"voices/{voice_id}", f"voices/{voice_id}/mel"])
+
+
+def _media(title: str, keys: list[str]) -> Any:
+    import wandb_workspaces.reports.v2 as wr
+
+    return wr.MediaBrowser(title=title, media_keys=keys, mode="grid", grid_x_axis="run", grid_y_axis="step")

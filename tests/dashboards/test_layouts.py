@@ -1,0 +1,117 @@
+"""The same sections everywhere: TensorBoard's custom scalars, the W&B workspace, and links that show what matters."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import serving, write_curves
+from playwright.sync_api import expect
+from speaking_runs import write_run
+from tensorboard.plugins.custom_scalar import layout_pb2
+
+from tracker_logging import tags
+from tracker_logging.cli import main
+from tracker_logging.dashboards.open_run import pinned_link, tags_of
+from tracker_logging.sections import SECTIONS, charts
+from tracker_logging.trackers.tensorboard import TensorBoardTracker
+from tracker_logging.trackers.tensorboard_run import layout_summary
+
+
+def covers(line: str, name: str, *, is_family: bool) -> bool:
+    return re.match(line, name) is not None if is_family else line == name
+
+
+def test_every_scalar_is_in_a_chart_or_is_a_detail_of_one() -> None:
+    for tag in tags.ALL:
+        if tag.kind == "scalar" and not tag.template.endswith(("/low", "/high", "/n")):
+            name = tag(**dict.fromkeys(re.findall(r"\{(\w+)\}", tag.template), "sim_o"))
+            showing = [c for c in charts() if any(covers(line, name, is_family=c.is_family) for line in c.lines)]
+            assert len(showing) >= 1, name
+
+
+def test_a_score_stands_beside_what_it_can_reach() -> None:
+    chart = next(chart for chart in charts() if chart.title == "voices/sim_o/mean")
+    assert chart.lines == ("voices/sim_o/mean", "voices/sim_ceiling/mean", "voices/sim_codec/mean")
+
+
+def test_tensorboard_lays_out_the_same_sections() -> None:
+    content = layout_summary().value[0].tensor.string_val[0]
+    layout = layout_pb2.Layout.FromString(content)
+    titles = [category.title for category in layout.category]
+    assert titles == [section for section in SECTIONS if section in titles]
+    patterns = {c.title: list(c.multiline.tag) for category in layout.category for c in category.chart}
+    assert any(re.match(line, "voices/sim_ceiling/mean") for line in patterns["voices/sim_o/mean (cosine)"])
+
+
+def test_the_workspace_is_valid_without_an_account(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("wandb_workspaces")
+    write_run(tmp_path / "run", steps=[1], voices=2)
+    output = tmp_path / "workspace.json"
+    arguments = ["workspace", "--project", "p", "--entity", "me", "--run", str(tmp_path / "run"), "--dry-run"]
+    assert main([*arguments, "-o", str(output)]) == 0
+    assert "9 sections" in capsys.readouterr().out
+    content = json.loads(output.read_text())
+    sections = content["workspace"]["spec"]["section"]["panelBankConfig"]["sections"]
+    assert [section["name"] for section in sections] == list(SECTIONS)
+    assert content["workspace"]["displayName"] == "Voice cloning"
+    panels = {section["name"]: section["panels"] for section in sections}
+    voice = next(panel for panel in panels["Voices"] if panel["config"].get("chartTitle") == "voice voice-01")
+    assert voice["config"]["mediaKeys"] == ["voices/voice-01", "voices/voice-01/mel"]
+    assert voice["config"]["gridSettings"] == {"xAxis": "run", "yAxis": "step"}
+    assert "Run Comparer" in [panel["viewType"] for panel in panels["Voices"]]
+    assert panels["Tokens"][0]["config"]["panelDefId"] == "me/codebook-accuracy"
+
+
+def test_a_report_or_a_run_without_voices_is_refused_plainly(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("wandb_workspaces")
+    assert main(["workspace", "--project", "p", "--dry-run", "--report", "a", "b"]) == 2
+    assert "with an account only" in capsys.readouterr().err
+    assert main(["workspace", "--project", "p", "--dry-run", "--run", str(tmp_path)]) == 2
+    assert "no voices there" in capsys.readouterr().err
+
+
+def test_open_prints_the_command_and_pins_what_the_run_has(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_curves(TensorBoardTracker(tmp_path / "a run"), slope=1.0)
+    assert main(["open", str(tmp_path / "a run")]) == 0
+    said = capsys.readouterr().out
+    assert f"tensorboard --logdir {tmp_path} --samples_per_plugin audio=1000,images=1000,text=500" in said
+    assert "outputs/nll/mean" in said and "conditioning/gap/mean" not in said
+    assert main(["open", str(tmp_path)]) == 2
+
+
+def test_the_pinned_cards_are_shown(page: Any, tmp_path: Path) -> None:
+    write_curves(TensorBoardTracker(tmp_path / "runs" / "a"), slope=1.0)
+    with serving(tmp_path / "runs") as address:
+        page.goto(f"{address}/{pinned_link('a', tags_of(tmp_path / 'runs' / 'a'))}")
+        pinned = page.locator("metrics-pinned-view card-view")
+        expect(pinned).to_have_count(2, timeout=20_000)
+        expect(page.locator("metrics-pinned-view")).to_contain_text("outputs/nll/mean")
+        page.goto("about:blank")
+
+
+def test_the_dashboards_know_no_model_and_no_trainer() -> None:
+    code = (
+        "import sys, tracker_logging.dashboards.compare, tracker_logging.dashboards.open_run, "
+        "tracker_logging.dashboards.workspace, tracker_logging.cli;"
+        "print([name for name in ('torch', 'transformers', 'wandb', 'tensorboard', 'librosa') if name in sys.modules])"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"
+
+
+def test_the_tab_is_an_entry_point_and_its_assets_are_installed(tensorboard: str) -> None:
+    listing = json.loads(urllib.request.urlopen(f"{tensorboard}/data/plugins_listing").read())
+    assert listing["voices"]["tab_name"] == "Voices"
+    assert listing["voices"]["enabled"] is True
+    module = listing["voices"]["loading_mechanism"]["module_path"]
+    with urllib.request.urlopen(f"{tensorboard}{module}") as answer:
+        assert answer.headers["Content-Type"].startswith("text/javascript")

@@ -1,0 +1,87 @@
+"""Which charts belong together: the sections of every dashboard, made from the table of tags.
+
+Guarantees
+- Every scalar of `tags.py` is in exactly one chart, or is a detail (`n`, `low`, `high`) of one that is.
+- A score stands in one chart with what it can reach: `sim_o` beside the real recording and the codec copy.
+
+    [chart.title for chart in charts() if chart.section == "Conditioning"]
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from tracker_logging import tags
+
+SECTIONS = (
+    "Voices",
+    "Scores",
+    "Conditioning",
+    "Attention",
+    "Flow",
+    "Tokens",
+    "Inputs",
+    "Doctor",
+    "Overhead",
+)
+_BY_PREFIX = {
+    "voices": "Scores",
+    "conditioning": "Conditioning",
+    "attention": "Attention",
+    "dualffn": "Flow",
+    "gradients": "Flow",
+    "outputs": "Tokens",
+    "eval_outputs": "Tokens",
+    "inputs": "Inputs",
+    "chatml": "Inputs",
+    "alerts": "Doctor",
+    "doctor": "Doctor",
+    "tracker": "Overhead",
+}
+REACHABLE = {
+    "voices/sim_o/mean": ("voices/sim_ceiling/mean", "voices/sim_codec/mean"),
+    "voices/spk_top1": ("voices/spk_top1_chance",),
+    "voices/between_speaker": ("voices/between_speaker_real",),
+    "voices/wer": ("voices/wer_real",),
+    "voices/cer": ("voices/cer_real",),
+}
+"""A score → what real speech, or chance, gets: drawn in the same chart."""
+
+_DETAIL = re.compile(r"/(low|high|n)\Z")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chart:
+    """One chart. `lines`: names of scalars, or one regular expression for a whole family (`is_family`)."""
+
+    section: str
+    title: str
+    unit: str
+    lines: tuple[str, ...]
+    is_family: bool
+
+
+def charts() -> tuple[Chart, ...]:
+    """All charts, in the order of `SECTIONS` and, within one, of the table of tags."""
+    scored = [_chart(f"voices/{score.name}/mean", score.unit) for score in tags.SCORES]
+    beside = {name for names in REACHABLE.values() for name in names}
+    others = [
+        _chart(tag.template, tag.unit)
+        for tag in tags.ALL
+        if tag.kind == "scalar" and tag is not tags.VOICE_SCORE and not _DETAIL.search(tag.template)
+    ]
+    wanted = [chart for chart in (*scored, *others) if chart.title not in beside]
+    return tuple(sorted(wanted, key=lambda chart: SECTIONS.index(chart.section)))
+
+
+def section_of(name: str) -> str:
+    """The section that a tag, or a family of tags, belongs to."""
+    return _BY_PREFIX[name.partition("/")[0]]
+
+
+def _chart(template: str, unit: str) -> Chart:
+    is_family = "{" in template
+    pattern = "[^/]+".join(re.escape(part) for part in re.split(r"\{\w+\}", template))
+    lines = (f"^{pattern}$",) if is_family else (template, *REACHABLE.get(template, ()))
+    return Chart(section=section_of(template), title=template, unit=unit, lines=lines, is_family=is_family)
