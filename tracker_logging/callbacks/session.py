@@ -23,6 +23,7 @@ from tracker_logging.callbacks.base import Later, StepContext, StrategicCallback
 from tracker_logging.callbacks.cadence import STRANDS, Cadence
 from tracker_logging.callbacks.cost import CostMeter
 from tracker_logging.callbacks.fence import Fence
+from tracker_logging.callbacks.readable import special_token_ids
 from tracker_logging.events import Event, Scalars
 from tracker_logging.models import AudioCodec, ModelAdapter, adapter_for
 from tracker_logging.probes.capture import StepCapture
@@ -106,7 +107,7 @@ class LoggingSession:
             self.tracker = given if isinstance(given, Tracker) else given(args, state)
             self._close_at_exit()
         needs = frozenset().union(*(callback.needs for callback in self._callbacks))
-        special_ids = getattr(self.tokenizer, "all_special_ids", ())
+        special_ids = special_token_ids(self.tokenizer)
         self._compiled = bool(args.torch_compile)
         self._capture = StepCapture(adapter=self.adapter, needs=needs, special_ids=special_ids, compiled=self._compiled)
         self.next_due = self.cadence.due_after(state.global_step)
