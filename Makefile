@@ -10,14 +10,15 @@ setup: .venv/.ready
 .venv/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch==2.13.0
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[wandb,voice,peft,dev]"
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[wandb,voice,asr,peft,dev]"
 	touch $@
 
 demo: setup
 	$(BIN)/python train_v2_ddp.py --demo --enable_strategic_logging --report_to both --output_dir $(OUT)
 
+# Two workers, a file each: the longest test trains the whole demo beside all the others.
 test: setup
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 lint: setup
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
