@@ -1,6 +1,6 @@
 """Does cloning work? Fixed prompts speak while the model trains, and are heard beside the real voice.
 
-- Every logged step: the conditioning gap, that is, whether the true voice prompt lowers the target's loss.
+- Every logged step and voice step: the conditioning gap. Does the true voice prompt lower the target's loss?
 - Every voice step: free-running generation of all prompts, shared out over ranks; scoring happens off the training
   thread, and its events carry the step at which the clips were generated.
 
@@ -57,7 +57,7 @@ class ZeroShotVerificationLoggerCallback(StrategicCallback):
         if self._studio is None:
             return ()
         self._report(self._studio)
-        if context.logged:
+        if context.logged or context.voices_due:
             device = next(context.model.parameters()).device
             self._studio.condition(self.session.adapter, device=device, step=context.step)
         if context.voices_due:

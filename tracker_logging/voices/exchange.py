@@ -1,7 +1,8 @@
 """How ranks share voice work without a collective, so that no rank can hang another.
 
 Guarantees
-- Work is shared out evenly; every rank gets as many items as any other but one.
+- Every item is some rank's, and every rank gets equally many, so that all call the model equally often (a sharded model
+  hangs otherwise): where the items do not suffice, some are done twice, which takes no longer.
 - A rank other than 0 publishes its result in the process group's key-value store and goes on at once.
 - Rank 0 asks the store until a deadline, on whatever thread it likes; what is missing then is `None`. A rank that
   was silent three times in a row is asked, but not waited for, until it speaks again.
@@ -33,7 +34,7 @@ class Exchange(Protocol):
     world_size: int
 
     def share(self, items: Sequence[Item]) -> list[Item]:
-        """The items of this rank."""
+        """The items of this rank: its own and, to be equally many on all ranks, some of others."""
 
     def publish(self, key: str, message: Any) -> None:
         """Leave `message` (plain JSON values) for rank 0. Returns at once."""
@@ -67,7 +68,8 @@ class StoreExchange:
         self._missed: Counter[int] = Counter()
 
     def share(self, items: Sequence[Item]) -> list[Item]:
-        return list(items[self.rank :: self.world_size])
+        each = -(-len(items) // self.world_size)
+        return [items[(self.rank + turn * self.world_size) % len(items)] for turn in range(each)]
 
     def publish(self, key: str, message: Any) -> None:
         self._store.set(f"{key}/{self.rank}", json.dumps(message))

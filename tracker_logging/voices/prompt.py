@@ -32,7 +32,8 @@ _DIGEST_LENGTH = 10
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class VoicePrompt:
-    """One voice. `speaker` is the data's name for it or, without one, the hash of its reference recording."""
+    """One voice. `speaker` is the data's name for it or, without one, the hash of its reference recording: one unnamed
+    speaker in two recordings then counts as two speakers."""
 
     voice_id: str
     speaker: str

@@ -44,8 +44,7 @@ class VoiceScorer:
         `swapped`: the same texts spoken with another speaker's prompt, for `cond_gain`.
         """
         first = not self._sent
-        by_voice = {one.voice_id: one for one in spoken}
-        others = {one.voice_id: one for one in swapped}
+        by_voice, others = _by_voice(spoken), _by_voice(swapped)
         voices = [self._score(prompt, by_voice.get(prompt.voice_id)) for prompt in self._prompts]
         voices = [self._with_gain(voice, others.get(voice.prompt.voice_id)) for voice in voices]
         summary = summarise(voices)
@@ -99,6 +98,11 @@ class VoiceScorer:
             new_fixed_clips=new,
             error=voice.fault,
         )
+
+
+def _by_voice(spoken: Sequence[Spoken]) -> dict[str, Spoken]:
+    """One result per voice; where two ranks spoke it, one that has codes."""
+    return {one.voice_id: one for one in sorted(spoken, key=lambda one: one.codes is not None)}
 
 
 def _clip(name: str, heard: Heard, step: int) -> Clip:

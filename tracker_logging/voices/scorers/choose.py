@@ -19,6 +19,7 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -121,11 +122,12 @@ def _build(what: str, chosen: str, makers: Mapping[str, Maker]) -> Any:
     if name in makers:
         if equals and not Path(path).exists():
             raise ValueError(f"Voices: {what} {name}={path}: there is nothing at that path.")
-        try:
-            return makers[name](Path(path)) if equals else makers[name]()
-        except TypeError as error:
-            need = "takes no path" if equals else f"needs a path: {name}=PATH"
-            raise ValueError(f"Voices: {what} {name} {need}.") from error
+        parameters = signature(makers[name]).parameters.values()
+        if equals and not parameters:
+            raise ValueError(f"Voices: {what} {name} takes no path.")
+        if not equals and any(one.default is one.empty for one in parameters):
+            raise ValueError(f"Voices: {what} {name} needs a path: {name}=PATH.")
+        return makers[name](Path(path)) if equals else makers[name]()
     module, colon, attribute = chosen.partition(":")
     if not colon:
         known = ", ".join([*makers, OFF])

@@ -43,7 +43,7 @@ class CTranslate2Whisper:
         from tokenizers import Tokenizer
         from transformers import WhisperFeatureExtractor
 
-        self._model = ctranslate2.models.Whisper(str(directory), device="cpu", compute_type="default", intra_threads=1)
+        self._model = ctranslate2.models.Whisper(str(directory), device="cpu", compute_type="float32", intra_threads=1)
         self._tokenizer = Tokenizer.from_file(str(directory / "tokenizer.json"))
         self._features = WhisperFeatureExtractor(feature_size=self._model.n_mels)
         self._view: Any = ctranslate2.StorageView.from_array
