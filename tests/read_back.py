@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 from tensorboard.backend.event_processing.event_file_loader import RawEventFileLoader
 from tensorboard.compat.proto.event_pb2 import Event as Record
+from tensorboard.util.tensor_util import make_ndarray
 
-from tracker_logging.events import Audio, Heatmap, Image, Scalars, Table, Text
+from tracker_logging.events import Audio, Heatmap, Histogram, Image, Scalars, Table, Text
 from tracker_logging.rendering.heatmap import draw_heatmap
 from tracker_logging.rendering.pcm import decode_wav, to_pcm16
 from tracker_logging.rendering.png import decode_png
@@ -31,6 +32,7 @@ class Run:
     sounds: dict[tuple[str, int], bytes] = field(default_factory=dict)
     pictures: dict[tuple[str, int], bytes] = field(default_factory=dict)
     texts: dict[tuple[str, int], str] = field(default_factory=dict)
+    histograms: dict[tuple[str, int], tuple[list[float], list[float]]] = field(default_factory=dict)
     doubles: list[tuple[str, int]] = field(default_factory=list)
 
     def put(self, kind: str, tag: str, step: int, value: Any) -> None:
@@ -65,6 +67,9 @@ def read_tensorboard(directory: Path) -> Run:
                 run.put("sounds", value.tag, step, decode_wav(value.tensor.string_val[0])[0].tobytes())
             case "images":
                 run.put("pictures", value.tag, step, decode_png(value.tensor.string_val[2]).tobytes())
+            case "histograms":
+                left, right, counts = make_ndarray(value.tensor).T.tolist()
+                run.put("histograms", value.tag, step, (counts, [*left, right[-1]]))
             case "text":
                 run.put("texts", value.tag, step, _markdown_cells(value.tensor.string_val[0].decode("utf-8")))
     return run
@@ -91,6 +96,8 @@ def _wandb_media(run: Run, row: dict[str, Any], tag: str, files: Path) -> None:
             for sound, caption in zip(row[f"{tag}.audio"], row[f"{tag}.captions"], strict=True):
                 samples = decode_wav((files / sound["path"]).read_bytes())[0].tobytes()
                 run.put("sounds", clip_tag(tag, re.split(r"\W", caption)[0]), step, samples)
+        case "histogram":
+            run.put("histograms", tag, step, (row[f"{tag}.values"], row[f"{tag}.bins"]))
         case "image-file":
             run.put("pictures", tag, step, decode_png((files / row[f"{tag}.path"]).read_bytes()).tobytes())
         case "html-file":
@@ -114,6 +121,8 @@ def read_jsonl(directory: Path) -> Run:
                     picture = part.picture
                     pixels = draw_heatmap(picture) if isinstance(picture, Heatmap) else picture
                     run.put("pictures", part.tag, part.step, pixels.tobytes())
+                case Histogram():
+                    run.put("histograms", part.tag, part.step, (part.counts.tolist(), part.edges.tolist()))
                 case Text():
                     run.put("texts", part.tag, part.step, plain(part.text))
                 case Table():

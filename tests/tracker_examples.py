@@ -76,7 +76,7 @@ def one_of_each(step: int = 1) -> list[Event]:
     pixels[3, 4] = (255, 0, 7)
     return [
         Scalars(step=step, values={"outputs/nll/mean": 1.0 / step, "loss": float("nan"), "tracker/errors": 0.0}),
-        Histogram(step=step, tag="gradients/norm_map", counts=np.array([1.0, 2.0]), edges=np.array([0.0, 0.5, 1.0])),
+        Histogram(step=step, tag="sizes", counts=np.arange(600.0) + step, edges=np.arange(601.0)),
         Text(step=step, tag="outputs/texts", text=f"step {step} | plain"),
         Table(
             step=step,

@@ -168,7 +168,10 @@ def test_a_clip_is_written_as_a_tensor_with_its_name_and_words(tmp_path):
     values = {value.tag: value for _, value in tensorboard_values(tmp_path)}
     reference = values["inputs/audio/reference"]
     assert reference.metadata.display_name == "reference"
-    assert "as heard" in reference.metadata.summary_description
+    assert reference.tensor.string_val[1] == b"as heard"
+    generated = values["voices/rms_03/generated"].metadata.summary_description
+    assert "The old man painted a red boat." in generated
+    assert "sim_o" not in generated  # TensorBoard shows the first description at every step
     label = values["voices/rms_03/generated"].tensor.string_val[1].decode()
     assert "The old man painted a red boat." in label
     assert "sim_o 0.52" in label

@@ -63,6 +63,13 @@ def test_pictures_are_equal_pixel_by_pixel(runs):
     assert set(runs["jsonl"].pictures) == {(tag, step) for tag in tags for step in STEPS}
 
 
+def test_histograms_are_equal_and_count_everything(runs):
+    assert runs["tensorboard"].histograms == runs["wandb"].histograms == runs["jsonl"].histograms
+    counts, edges = runs["jsonl"].histograms["sizes", 2]
+    assert sum(counts) == sum(range(600)) + 600 * 2
+    assert (len(counts), len(edges), edges[0], edges[-1]) == (300, 301, 0.0, 600.0)
+
+
 def test_texts_and_tables_are_equal_word_by_word(runs):
     tags = {"outputs/texts", "inputs/samples", "voices/rms_03/text", "alerts/loss_is_nan"}
     wanted = {(tag, step) for tag in tags for step in STEPS}

@@ -9,10 +9,13 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 
+import numpy as np
+
 from tracker_logging import tags
-from tracker_logging.events import Alert, Audio, Cell, Event, Image, Table, Text, VoiceComparison
+from tracker_logging.events import Alert, Audio, Cell, Event, Histogram, Image, Table, Text, VoiceComparison
 from tracker_logging.rendering.mel_strip import draw_mel_strip
 
+MOST_BINS = 512
 FIXED_CLIPS = frozenset({"reference", "target", "codec"})
 
 
@@ -23,12 +26,15 @@ def parts(event: Event) -> Iterator[Event]:
     """
     match event:
         case VoiceComparison():
+            event = replace(event, voice_id=re.sub(r"[^\w-]+", "_", event.voice_id))
             if event.clips:
                 yield _clips(event)
                 yield Image(step=event.step, tag=tags.VOICE_MEL(voice=event.voice_id), picture=draw_mel_strip(event))
             yield _text(event)
         case Alert():
             yield Text(step=event.step, tag=tags.ALERT(title=_slug(event.title)), text=f"{event.title}\n{event.text}")
+        case Histogram():
+            yield _coarse(event)
         case _:
             yield event
 
@@ -72,6 +78,15 @@ def _text(comparison: VoiceComparison) -> Table:
     return Table(
         step=comparison.step, tag=tags.VOICE_TEXT(voice=comparison.voice_id), columns=("what", "value"), rows=rows
     )
+
+
+def _coarse(histogram: Histogram) -> Histogram:
+    block = -(-len(histogram.counts) // MOST_BINS)
+    if block <= 1:
+        return histogram
+    starts = np.arange(0, len(histogram.counts), block)
+    edges = np.append(histogram.edges[starts], histogram.edges[-1])
+    return replace(histogram, counts=np.add.reduceat(histogram.counts, starts), edges=edges)
 
 
 def _slug(title: str) -> str:

@@ -8,8 +8,9 @@ Guarantees
 - Scalars stay plain scalars (also in Time Series). Images, audio, text and tables are tensor summaries, which keep
   their description in every loader. Audio is one tag per clip (`voices/a/generated`): with a list of clips, a later
   step with fewer of them makes TensorBoard answer HTTP 500.
-- TensorBoard shows the *first* description of a tag for all steps, so a clip's description holds its texts only if
-  they are fixed; the scores of a step are in the clip's label and in the table `voices/<id>/text`.
+- TensorBoard shows the *first* description of a tag for all steps, so a description says only what is true of all of
+  them: what the tag means, and a voice's texts. A step's caption (scores, transcript) is the clip's label, and in the
+  table `voices/<id>/text`.
 - Audio is 16-bit, never normalised. Reference, target and codec clips are written when `new_fixed_clips` says so.
 - Text and cells are data: escaped and cut, so that nothing in them becomes markup.
 - With `purge_step` what an interrupted run wrote at that step and later is taken out of our files, and readers are
@@ -87,11 +88,14 @@ class TensorBoardTracker:
 
     def emit(self, event: Event) -> None:
         """Write the event: one record per tag."""
-        only_new = isinstance(event, VoiceComparison) and not event.new_fixed_clips
+        without, said = frozenset[str](), ""
+        if isinstance(event, VoiceComparison):
+            without = without if event.new_fixed_clips else FIXED_CLIPS
+            said = f"reference: “{event.reference_text}”\ntarget: “{event.target_text}”"
         records = [
             event_pb2.Event(wall_time=time.time(), step=part.step, summary=summary_pb2.Summary(value=[value]))
             for part in parts(event)
-            for value in _values(part, without=FIXED_CLIPS if only_new else frozenset())
+            for value in _values(part, without=without, said=said)
         ]
         with self._lock:
             if not self._closed:
@@ -120,8 +124,8 @@ def _begin_session(file: EventFile) -> None:
         file.append(_session(event_pb2.SessionLog.START, step=0))
 
 
-def _values(event: Event, *, without: frozenset[str]) -> Iterator[Any]:
-    """The summary values of a simple event."""
+def _values(event: Event, *, without: frozenset[str], said: str) -> Iterator[Any]:
+    """The summary values of a simple event. Clips: those not named in `without`; `said` is true of all their steps."""
     match event:
         case Scalars():
             for tag, number in event.values.items():
@@ -138,11 +142,13 @@ def _values(event: Event, *, without: frozenset[str]) -> Iterator[Any]:
         case Audio():
             for name, clip in event.clips.items():
                 if name not in without:
-                    tag, caption = clip_tag(event.tag, name), markdown_text(clip.caption)
+                    described = markdown_text(f"{_meaning(event.tag)}\n{said}".strip())
                     metadata = audio_metadata.create_summary_metadata(
-                        name, f"{markdown_text(_meaning(event.tag))}  \n{caption}", audio_metadata.Encoding.Value("WAV")
+                        name, described, audio_metadata.Encoding.Value("WAV")
                     )
-                    yield _tensor(tag, [encode_wav(clip), clean(clip.caption)], metadata, shape=(1, 2))
+                    yield _tensor(
+                        clip_tag(event.tag, name), [encode_wav(clip), clean(clip.caption)], metadata, shape=(1, 2)
+                    )
         case _:
             raise TypeError(f"TensorBoard cannot write {type(event).__name__}")
 
@@ -150,8 +156,8 @@ def _values(event: Event, *, without: frozenset[str]) -> Iterator[Any]:
 def _image(event: Image) -> Any:
     pixels = draw_heatmap(event.picture) if isinstance(event.picture, Heatmap) else event.picture
     size = (str(pixels.shape[1]), str(pixels.shape[0]))
-    caption = markdown_text(event.caption or _meaning(event.tag))
-    return _tensor(event.tag, [*size, encode_png(pixels)], image_metadata.create_summary_metadata(None, caption))
+    metadata = image_metadata.create_summary_metadata(None, markdown_text(_meaning(event.tag) or event.caption))
+    return _tensor(event.tag, [*size, encode_png(pixels)], metadata)
 
 
 def _histogram(event: Histogram) -> Any:

@@ -1,0 +1,73 @@
+"""A disk that fills up, empties again and becomes read-only, and ids that would lead out of the run's directory."""
+
+import subprocess
+from dataclasses import replace
+
+import pytest
+from read_back import read_jsonl, read_tensorboard, read_wandb
+from tracker_examples import clip, comparison
+
+from tracker_logging.events import Audio, Scalars
+from tracker_logging.trackers.guarded import GuardedTracker
+from tracker_logging.trackers.jsonl import JsonLinesTracker
+from tracker_logging.trackers.open import RunInfo, open_tracker
+from tracker_logging.trackers.tensorboard import TensorBoardTracker
+
+
+def mount(*arguments):
+    return subprocess.run(["mount", *arguments], capture_output=True, check=False).returncode == 0
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    try:
+        mounted = mount("-t", "tmpfs", "-o", "size=300k", "tmpfs", str(disk))
+    except FileNotFoundError:
+        mounted = False
+    if not mounted:
+        pytest.skip("mounting needs rights that this machine does not give")
+    yield disk
+    subprocess.run(["umount", "--lazy", str(disk)], check=True)
+
+
+@pytest.mark.parametrize("backend", [TensorBoardTracker, JsonLinesTracker])
+def test_a_disk_that_is_full_for_a_while_costs_what_did_not_fit_and_nothing_else(small_disk, backend):
+    clock = [0.0]
+    tracker = GuardedTracker(lambda: backend(small_disk / "run"), name="disk", clock=lambda: clock[0])
+    tracker.emit(Scalars(step=1, values={"a": 1.0}))
+    ballast = small_disk / "ballast"
+    ballast.write_bytes(bytes(250_000))
+    for step in (2, 3):
+        tracker.emit(Audio(step=step, tag="t", clips={"sound": clip(2.0, hz=100 + step)}))
+    assert tracker.errors == 2
+    tracker.emit(Scalars(step=4, values={"a": 4.0}))
+    ballast.unlink()
+    tracker.emit(Audio(step=5, tag="t", clips={"sound": clip(2.0)}))
+    tracker.close()
+    read = read_tensorboard if backend is TensorBoardTracker else read_jsonl
+    run = read(small_disk / "run")
+    assert {key: value for key, value in run.scalars.items() if key[0] == "a"} == {("a", 1): 1.0, ("a", 4): 4.0}
+    assert set(run.sounds) == {("t/sound", 5)}
+    assert tracker.lost == {"Audio": 2}
+
+
+def test_a_read_only_disk_is_refused_before_training(small_disk):
+    if not mount("-o", "remount,ro", str(small_disk)):
+        pytest.skip("cannot be made read-only here")
+    with pytest.raises(ValueError, match="cannot be written"):
+        open_tracker(["tensorboard"], directory=small_disk / "run", run=RunInfo(name="a"))
+
+
+def test_an_id_of_a_voice_leads_nowhere_else(tmp_path, monkeypatch):
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    directory = tmp_path / "deep" / "run"
+    tracker = open_tracker(["tensorboard", "wandb", "jsonl"], directory=directory, run=RunInfo(name="a"))
+    tracker.emit(replace(comparison(), voice_id="../../../../evil/\u202ex"))
+    tracker.close()
+    assert tracker.errors == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["deep"]
+    assert [path.name for path in (tmp_path / "deep").iterdir()] == ["run"]
+    tags = {tag for read in (read_tensorboard, read_wandb, read_jsonl) for tag, _ in read(directory).sounds}
+    assert tags == {f"voices/_evil_x/{name}" for name in ("reference", "target", "codec", "generated")}
