@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from tracker_logging.data.labels import normalise_loss_by_audio_labels
 from tracker_logging.data.sample import DataError, VoiceSample
 from tracker_logging.where_to_look import where_to_look
 
@@ -173,8 +174,6 @@ def split_off(samples: list[VoiceSample], *, share: float, seed: int) -> tuple[l
 
 def prepare_model(model: Any, args: argparse.Namespace) -> Any:
     """Freeze or add adapters as asked, and make the loss an average over audio labels."""
-    # The Trainer counts text `labels` and hands the count to the model, which would divide the audio loss by it.
-    model.accepts_loss_kwargs = False
     if args.freeze_llm:
         for name, parameter in model.named_parameters():
             if any(part in name for part in TEXT_PARTS) or name.startswith("text_lm_head"):
@@ -186,7 +185,7 @@ def prepare_model(model: Any, args: argparse.Namespace) -> Any:
             r=args.lora_rank, lora_alpha=args.lora_alpha, lora_dropout=args.lora_dropout, target_modules=LORA_TARGETS
         )
         model = get_peft_model(model, lora)
-        model.accepts_loss_kwargs = False
+    normalise_loss_by_audio_labels(model)
     return model
 
 
