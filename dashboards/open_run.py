@@ -9,10 +9,11 @@ Guarantees
 from __future__ import annotations
 
 import json
-import shlex
 from collections.abc import Iterable
 from pathlib import Path
 from urllib.parse import quote
+
+from tracker_logging.where_to_look import tensorboard_command
 
 PINNED_SCALARS = (
     "voices/sim_o/mean",
@@ -24,29 +25,20 @@ PINNED_SCALARS = (
     "tracker/overhead_pct",
 )
 PINNED_IMAGES = ("outputs/accuracy_map", "attention/mass_map")
-SAMPLES = "audio=1000,images=1000,text=500"  # "=0" shows nothing in TensorBoard 2.21, and the default keeps ten steps
 PORT = 6006
 
 
 def how_to_open(run: Path, *, port: int = PORT) -> str:
     """Command, link to the Voices tab and link to the pinned cards, one to a line with a heading each."""
-    address = f"http://localhost:{port}"
-    return "\n".join(
-        (
-            "See and hear the run:",
-            f"  {command(run, port=port)}",
-            "Voices, side by side:",
-            f"  {address}/#voices",
-            "Curves and maps that matter, pinned:",
-            f"  {address}/{pinned_link(run.name, tags_of(run))}",
-        )
-    )
-
-
-def command(run: Path, *, port: int = PORT) -> str:
-    """The command that shows the run beside its siblings."""
     port_part = "" if port == PORT else f" --port {port}"
-    return f"tensorboard --logdir {shlex.quote(str(run.parent))} --samples_per_plugin {SAMPLES}{port_part}"
+    return f"See and hear the run:\n  {tensorboard_command(run.parent)}{port_part}\n{links(run.name, tags_of(run), port=port)}"
+
+
+def links(name: str, known: Iterable[str] = (), *, port: int = PORT) -> str:
+    """Addresses of the Voices tab and of the pinned cards of the run called `name`."""
+    address = f"http://localhost:{port}"
+    pinned = f"{address}/{pinned_link(name, known)}"
+    return f"Voices, side by side:\n  {address}/#voices\nCurves and maps that matter, pinned:\n  {pinned}"
 
 
 def pinned_link(name: str, known: Iterable[str]) -> str:

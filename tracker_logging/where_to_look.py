@@ -5,6 +5,7 @@ print(where_to_look(Path("outputs/runs"), run_name="run", backends=["tensorboard
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -20,14 +21,16 @@ _CARDS = """\
 
 def tensorboard_command(runs: Path) -> str:
     """The command that shows all runs below `runs` with every clip and picture."""
-    return f"tensorboard --logdir {runs} {SAMPLES}"
+    return f"tensorboard --logdir {shlex.quote(str(runs))} {SAMPLES}"
 
 
 def where_to_look(runs: Path, *, run_name: str, backends: Sequence[str]) -> str:
     """Plain text, one block per backend; empty without a backend that has something to look at."""
     blocks = []
     if "tensorboard" in backends:
-        blocks.append(f"See and hear the runs:\n  {tensorboard_command(runs)}\n{_CARDS}")
+        from tracker_logging.dashboards.open_run import links
+
+        blocks.append(f"See and hear the runs:\n  {tensorboard_command(runs)}\n{_CARDS}\n{links(run_name)}")
     if "wandb" in backends:
         blocks.append(f"Send an offline W&B run to its server:\n  wandb sync {runs / run_name}/wandb/offline-run-*")
     return "".join(f"\n{block}\n" for block in blocks)

@@ -1,7 +1,5 @@
 // The entry of the TensorBoard tab: TensorBoard imports this module in a frame of its own and calls `render()`.
-
-import { Board } from "./board.js";
-import { make } from "./dom.js";
+// It imports the board only then, so that the index is on its way while the modules come.
 
 const REFRESH_MS = 5000;
 const PLUGIN = "p.voices."; // TensorBoard keeps `p.<plugin>.<key>` in its address for plugins
@@ -9,10 +7,7 @@ const PLUGIN = "p.voices."; // TensorBoard keeps `p.<plugin>.<key>` in its addre
 export async function render() {
   document.documentElement.lang = "en";
   document.title = "Voices";
-  const styles = make("link", { rel: "stylesheet", href: "static/board.css" });
-  const styled = new Promise((resolve) => (styles.onload = styles.onerror = resolve));
-  document.head.append(styles);
-  const [index] = await Promise.all([fetchIndex(), styled]);
+  const [index, { Board }] = await Promise.all([fetchIndex(), import("./board.js"), addStyles()]);
   applyTheme();
   const board = new Board(source, index, { theme: currentTheme(), link: readLink() });
   document.body.append(board.element);
@@ -36,6 +31,12 @@ const source = {
     return page.href;
   },
 };
+
+function addStyles() {
+  const styles = Object.assign(document.createElement("link"), { rel: "stylesheet", href: "static/board.css" });
+  document.head.append(styles);
+  return new Promise((resolve) => (styles.onload = styles.onerror = resolve));
+}
 
 let known = null;
 
