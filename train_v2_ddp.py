@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from tracker_logging.arguments import add_logging_arguments, backends, callbacks_from, check_logging_arguments
 from tracker_logging.data.labels import normalise_loss_by_audio_labels
 from tracker_logging.data.sample import DataError, VoiceSample
 from tracker_logging.where_to_look import where_to_look
@@ -24,7 +25,6 @@ from tracker_logging.where_to_look import where_to_look
 logger = logging.getLogger("train_v2_ddp")
 
 LORA_TARGETS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
-LOGGERS = ("inputs", "outputs", "attention", "zero_shot")
 TEXT_PARTS = ("embed_tokens.", ".self_attn.", ".mlp.", ".input_layernorm.", ".post_attention_layernorm.")
 
 
@@ -71,15 +71,7 @@ def build_parser() -> argparse.ArgumentParser:
     train.add_argument("--freeze_audio_tower", action="store_true")
     train.add_argument("--freeze_audio_encoder_proj", action="store_true")
 
-    report = parser.add_argument_group("logging")
-    report.add_argument("--report_to", choices=("tensorboard", "wandb", "both", "none"), default="tensorboard")
-    report.add_argument("--logging_dir", type=Path, help="holds the runs; default: OUTPUT_DIR/runs")
-    report.add_argument("--run_name", default="run")
-    report.add_argument("--enable_strategic_logging", action="store_true")
-    report.add_argument("--strategic_logging_steps", type=int, default=100, metavar="N")
-    report.add_argument("--strategic_loggers", default=",".join(LOGGERS), help="comma-separated; default: all")
-    report.add_argument("--voice_steps", type=int, help="default: five times --strategic_logging_steps")
-    report.add_argument("--logging_budget_pct", type=float, default=2.0, help="share of the time logging may take")
+    add_logging_arguments(parser)
     return parser
 
 
@@ -102,18 +94,17 @@ def check_arguments(args: argparse.Namespace) -> None:
         raise UsageError("--disable_eval contradicts --eval_data_file: drop one of them.")
     if not args.disable_eval and not args.eval_data_file and not 0 < args.validation_split < 1 and not args.demo:
         raise UsageError(f"--validation_split {args.validation_split} must lie between 0 and 1, or use --disable_eval.")
-    unknown = set(args.strategic_loggers.split(",")) - set(LOGGERS)
-    if unknown:
-        raise UsageError(f"--strategic_loggers {', '.join(sorted(unknown))}: unknown. Choose of {', '.join(LOGGERS)}.")
-    if args.voice_steps is not None and not args.enable_strategic_logging:
-        raise UsageError("--voice_steps needs --enable_strategic_logging.")
-    for flag in ("strategic_logging_steps", "voice_steps", "logging_steps", "save_steps", "eval_steps"):
-        if (steps := getattr(args, flag)) is not None and steps < 1:
-            raise UsageError(f"--{flag} {steps}: must be 1 or more.")
+    for flag in ("logging_steps", "save_steps", "eval_steps"):
+        if getattr(args, flag) < 1:
+            raise UsageError(f"--{flag} {getattr(args, flag)}: must be 1 or more.")
     if args.resume_from_checkpoint and not (args.resume_from_checkpoint / "trainer_state.json").is_file():
         raise UsageError(f"--resume_from_checkpoint {args.resume_from_checkpoint}: no checkpoint there "
                          "(a directory checkpoint-N with trainer_state.json).")  # fmt: skip
-    if args.model_path and Path(args.model_path).is_dir():
+    try:
+        check_logging_arguments(args)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+    if args.model_path and Path(args.model_path).exists():
         check_model_directory(Path(args.model_path))
 
 
@@ -221,28 +212,6 @@ def training_arguments(args: argparse.Namespace, *, evaluate: bool) -> Any:
     )
 
 
-def backends(report_to: str) -> list[str]:
-    return {"both": ["tensorboard", "wandb"], "none": []}.get(report_to, [report_to])
-
-
-def logging_callbacks(args: argparse.Namespace, material: Material) -> Sequence[Any]:
-    """Our callbacks, or only the Trainer's own numbers without --enable_strategic_logging."""
-    from tracker_logging import strategic_callbacks
-
-    return strategic_callbacks(
-        processor=material.processor,
-        report_to=backends(args.report_to),
-        every=args.strategic_logging_steps,
-        loggers=args.strategic_loggers.split(",") if args.enable_strategic_logging else (),
-        voice_steps=args.voice_steps,
-        voice_samples=material.evaluation,
-        budget_pct=args.logging_budget_pct,
-        logging_dir=args.logging_dir,
-        run_name=args.run_name,
-        config={name: str(value) if isinstance(value, Path) else value for name, value in vars(args).items()},
-    )
-
-
 def train(args: argparse.Namespace) -> None:
     from transformers import Trainer
 
@@ -257,13 +226,13 @@ def train(args: argparse.Namespace) -> None:
         train_dataset=VoiceCloningDataset(material.train, material.processor),
         eval_dataset=VoiceCloningDataset(material.evaluation, material.processor) if material.evaluation else None,
         data_collator=VoiceCloningCollator.of(material.processor),
-        callbacks=list(logging_callbacks(args, material)),
+        callbacks=callbacks_from(args, processor=material.processor, evaluation=material.evaluation),
     )
     trainer.train(resume_from_checkpoint=str(args.resume_from_checkpoint) if args.resume_from_checkpoint else None)
     trainer.save_model()
     if trainer.is_world_process_zero():
         runs = args.logging_dir or args.output_dir / "runs"
-        print(where_to_look(runs, run_name=args.run_name, backends=backends(args.report_to)))
+        print(where_to_look(runs, run_name=args.run_name, backends=backends(args)))
 
 
 def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:

@@ -26,6 +26,7 @@ from tracker_logging.callbacks.zero_shot import ZeroShotVerificationLoggerCallba
 from tracker_logging.data.sample import VoiceSample
 from tracker_logging.models import ModelAdapter
 from tracker_logging.resume import ResumeCallback, continued
+from tracker_logging.trackers.background import QUEUE_MB
 from tracker_logging.trackers.base import Tracker
 from tracker_logging.trackers.open import RunInfo, check_backends, open_tracker
 from tracker_logging.voices.settings import VoiceSettings
@@ -46,6 +47,8 @@ def strategic_callbacks(
     voice_samples: Sequence[VoiceSample] = (),
     voice_settings: VoiceSettings | None = None,
     budget_pct: float = 2.0,
+    queue_mb: float = QUEUE_MB,
+    log_paths: bool = False,
     adapter: ModelAdapter | None = None,
     logging_dir: Path | str | None = None,
     run_name: str = "run",
@@ -54,10 +57,11 @@ def strategic_callbacks(
 ) -> list[TrainerCallback]:
     """Callbacks for `Trainer(callbacks=…)` that share one capture and one tracker.
 
-    `report_to`: any of `tensorboard`, `wandb`, `jsonl`. `loggers`: any of `inputs`, `outputs`, `attention`,
+    `report_to`: any of `tensorboard`, `wandb`, `jsonl`, `trackio`. `loggers`: any of `inputs`, `outputs`, `attention`,
     `zero_shot`; with none of them only the Trainer's own numbers are written. `voice_samples`: the evaluation samples
     from which the fixed voice prompts are chosen; without them no voice speaks. `voice_settings`: how they speak and
     what measures them. `budget_pct`: the share of wall time above which looking is thinned, the costliest part first.
+    `queue_mb`: what may wait to be written. `log_paths`: let absolute paths, host and user names into the logs.
     Raises `ValueError` for an unknown name and for a backend that is not installed, with the cure.
     """
     unknown = [name for name in loggers if name not in LOGGERS]
@@ -70,7 +74,7 @@ def strategic_callbacks(
         directory = _run_directory(args, logging_dir, run_name)
         look = where_to_look(directory.parent, run_name=directory.name, backends=report_to)
         logger.info("%s", look)
-        return open_tracker(report_to, directory=directory, run=run)
+        return open_tracker(report_to, directory=directory, run=run, queue_mb=queue_mb, log_paths=log_paths)
 
     session = LoggingSession(
         tracker=open_run,

@@ -21,8 +21,8 @@ class Kill(TrainerCallback):
         if state.global_step == 5:
             os.kill(os.getpid(), signal.SIGKILL)
 
-callbacks = train_v2_ddp.logging_callbacks
-train_v2_ddp.logging_callbacks = lambda *args: [*callbacks(*args), Kill()]
+callbacks = train_v2_ddp.callbacks_from
+train_v2_ddp.callbacks_from = lambda *args, **options: [*callbacks(*args, **options), Kill()]
 train_v2_ddp.main(sys.argv[1:])
 """
 
