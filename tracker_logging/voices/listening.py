@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from tracker_logging.events import FloatArray
 from tracker_logging.metrics.speech import SpeechLevels, speech_levels, trim_silence
+from tracker_logging.metrics.words import NORMALISER
 from tracker_logging.voices.protocols import (
     CepstrumAnalyser,
     PitchTracker,
@@ -51,6 +52,8 @@ class Instruments:
             "transcripts": self.transcriber,
         }
         names = {kind: one.name for kind, one in single.items() if one is not None}
+        if self.transcriber is not None:
+            names["words compared as"] = NORMALISER
         return names | ({"quality": ", ".join(model.name for model in self.quality)} if self.quality else {})
 
 

@@ -2,6 +2,7 @@
 
 Guarantees
 - Greedy, hence the same words for the same clip; the first 30 s of a clip.
+- The language is what the data says; where it does not, a multilingual model finds it out.
 - Nothing is downloaded.
 
     transcriber = open_whisper(Path("whisper-large-v3"))
@@ -49,18 +50,17 @@ class CTranslate2Whisper:
         self._view: Any = ctranslate2.StorageView.from_array
 
     def transcribe(self, wave: FloatArray, sample_rate: int, *, language: str | None) -> str:
-        features = _log_mel(self._features, wave, sample_rate)
-        found = self._model.generate(
-            self._view(features), [self._prompt(language)], beam_size=1, max_length=2 * _MOST_TOKENS
-        )
+        features = self._view(_log_mel(self._features, wave, sample_rate))
+        prompt = self._prompt(features, language)
+        found = self._model.generate(features, [prompt], beam_size=1, max_length=2 * _MOST_TOKENS)
         return str(self._tokenizer.decode(found[0].sequences_ids[0], skip_special_tokens=True)).strip()
 
-    def _prompt(self, language: str | None) -> list[int | None]:
+    def _prompt(self, features: Any, language: str | None) -> list[int | None]:
         tokens = [_START]
         if self._model.is_multilingual:
-            spoken = f"<|{(language or 'en').lower().split('-')[0]}|>"
-            known = self._tokenizer.token_to_id(spoken) is not None
-            tokens += [spoken if known else "<|en|>", _TRANSCRIBE]
+            named = f"<|{_code(language)}|>"
+            known = language is not None and self._tokenizer.token_to_id(named) is not None
+            tokens += [named if known else self._model.detect_language(features)[0][0][0], _TRANSCRIBE]
         return [self._tokenizer.token_to_id(token) for token in [*tokens, _NO_TIMES]]
 
 
@@ -80,9 +80,16 @@ class TransformersWhisper:
 
         features = torch.from_numpy(_log_mel(self._processor.feature_extractor, wave, sample_rate))
         multilingual = bool(getattr(self._model.generation_config, "is_multilingual", False))
-        spoken = {"language": (language or "en").lower().split("-")[0], "task": "transcribe"} if multilingual else {}
-        ids = self._model.generate(features, do_sample=False, num_beams=1, max_new_tokens=_MOST_TOKENS, **spoken)
+        known = f"<|{_code(language)}|>" in (getattr(self._model.generation_config, "lang_to_id", None) or {})
+        spoken = {"task": "transcribe", **({"language": _code(language)} if known else {})} if multilingual else {}
+        with torch.no_grad():
+            ids = self._model.generate(features, do_sample=False, num_beams=1, max_new_tokens=_MOST_TOKENS, **spoken)
         return str(self._processor.batch_decode(ids, skip_special_tokens=True)[0]).strip()
+
+
+def _code(language: str | None) -> str:
+    """`en` of `en-GB`; empty for None."""
+    return (language or "").lower().split("-")[0]
 
 
 def _log_mel(extractor: Any, wave: FloatArray, sample_rate: int) -> FloatArray:
