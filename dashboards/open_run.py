@@ -31,7 +31,8 @@ PORT = 6006
 def how_to_open(run: Path, *, port: int = PORT) -> str:
     """Command, link to the Voices tab and link to the pinned cards, one to a line with a heading each."""
     port_part = "" if port == PORT else f" --port {port}"
-    return f"See and hear the run:\n  {tensorboard_command(run.parent)}{port_part}\n{links(run.name, tags_of(run), port=port)}"
+    where = links(run.name, tags_of(run), port=port)
+    return f"See and hear the run:\n  {tensorboard_command(run.parent)}{port_part}\n{where}"
 
 
 def links(name: str, known: Iterable[str] = (), *, port: int = PORT) -> str:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +40,7 @@ class VoiceRuns:
 
     def __init__(self, roots: Mapping[str, Path]) -> None:
         self._roots = dict(roots)
-        self._read: dict[Path, tuple[tuple[int, int], Json]] = {}
+        self._read: dict[str, tuple[tuple[int, int], Json]] = {}
 
     def directories(self) -> dict[str, Path]:
         """Name of every run that has voices → its directory. A name is TensorBoard's: the path below the root."""
@@ -83,8 +83,8 @@ class VoiceRuns:
         return path
 
     def _add_voice(self, voices: dict[str, Json], run: str, folder: Path, problems: list[str]) -> None:
-        names = {entry.name for entry in os.scandir(folder) if entry.is_file(follow_symlinks=False)}
-        about = self._json(folder / "voice.json", problems) if "voice.json" in names else {}
+        files = {entry.name: entry for entry in os.scandir(folder) if entry.is_file(follow_symlinks=False)}
+        about = self._json(files["voice.json"], problems) if "voice.json" in files else {}
         voice = voices.setdefault(
             folder.name,
             {"id": folder.name, "speaker": None, "language": None, "reference_text": "", "target_text": ""}
@@ -93,23 +93,23 @@ class VoiceRuns:
         for key in ("speaker", "language", "reference_text", "target_text"):
             voice[key] = voice[key] or about.get(key)
         for kind, clip in about.get("clips", {}).items():
-            if clip["file"] in names and kind not in voice["clips"]:
+            if clip["file"] in files and kind not in voice["clips"]:
                 voice["clips"][kind] = {"run": run, **clip}
-        steps = (self._json(folder / name, problems) for name in sorted(names) if _is_step(name))
-        entries = [_without_pitch(step, names) for step in steps if "step" in step]
+        steps = (self._json(files[name], problems) for name in sorted(files) if _is_step(name))
+        entries = [_without_pitch(step, files.keys()) for step in steps if "step" in step]
         if entries:
             voice["generated"][run] = entries
 
-    def _json(self, path: Path, problems: list[str]) -> Json:
+    def _json(self, file: os.DirEntry[str], problems: list[str]) -> Json:
         """The content of a sidecar, read once per version; {} with a line in `problems` where it cannot be read."""
         try:
-            status = path.stat()
+            status = file.stat(follow_symlinks=False)
             version = (status.st_mtime_ns, status.st_size)
-            known = self._read.get(path)
+            known = self._read.get(file.path)
             if known is None or known[0] != version:
-                known = self._read[path] = (version, _parse(path))
+                known = self._read[file.path] = (version, _parse(Path(file.path)))
         except (OSError, ValueError) as error:
-            problems.append(f"{path.parent.name}/{path.name} is left out: {type(error).__name__}")
+            problems.append(f"{Path(file.path).parent.name}/{file.name} is left out: {type(error).__name__}")
             return {}
         return known[1]
 
@@ -131,7 +131,7 @@ def _parse(path: Path) -> Json:
     return content
 
 
-def _without_pitch(step: Json, names: set[str]) -> Json:
+def _without_pitch(step: Json, names: Container[str]) -> Json:
     clip = step.get("clip")
     kept = {key: step.get(key) for key in ("step", "scores", "transcript", "stop_reason", "error")}
     return {**kept, "clip": clip if clip and clip["file"] in names else None}

@@ -39,9 +39,8 @@ export class Board {
     this.element = make("section", { class: "board", "aria-label": "Voice board" }, this.toolbar.element, this.guide, this.scroll, this.transport.element, this.help);
     this.inSight = new Set();
     this.watcher = new IntersectionObserver((entries) => this.sighted(entries), { root: this.scroll, rootMargin: "200px" });
-    new ResizeObserver(() => this.update()).observe(this.scroll);
+    new ResizeObserver(() => this.update()).observe(this.scroll); // also the first showing
     listen(this);
-    this.update();
   }
 
   // --- what is looked at ---------------------------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 
 import { runColour } from "./colours.js";
 import { make, say, set } from "./dom.js";
-import { rowsOf, stepOf, stepsOf, visibleRuns } from "./view.js";
+import { measuredScores, rowsOf, stepOf, stepsOf, visibleRuns } from "./view.js";
 
 export class Toolbar {
   constructor(board) {
@@ -93,9 +93,9 @@ export class Toolbar {
   updateFilters() {
     const { index, view, blind } = this.board;
     const speakers = [...new Set(index.voices.map((voice) => voice.speaker).filter(Boolean))].sort();
-    const measured = new Set(index.voices.flatMap((voice) => Object.values(voice.generated).flat().flatMap((entry) => Object.keys(entry.scores))));
+    if (this.measuredOf !== index) [this.measuredOf, this.measured] = [index, measuredScores(index)];
     offer(this.speaker, [["", "All speakers"], ...speakers.map((name) => [name, name])], view.speaker);
-    offer(this.score, index.scores.filter((score) => measured.has(score.name)).map((score) => [score.name, score.name]), view.score);
+    offer(this.score, this.measured.map((score) => [score.name, score.name]), view.score);
     const orders = [["", "order of files"], ["speaker", "speaker"], ["text", "text"]];
     const byScore = blind ? [] : visibleRuns(index, view).map((run) => [run.name, `${view.score} of ${run.name}`]);
     offer(this.sort, [...orders, ...byScore], view.sort);

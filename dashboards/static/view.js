@@ -18,8 +18,15 @@ export function firstView(index) {
   };
 }
 
+const knownSteps = new WeakMap(); // index → { hidden runs: steps }: asked for by every cell, and the same for all
+
 /** All steps of all visible runs, ascending. */
 export function stepsOf(index, view) {
+  if (!knownSteps.has(index)) knownSteps.set(index, {});
+  return (knownSteps.get(index)[JSON.stringify(view.hidden)] ??= collectSteps(index, view));
+}
+
+function collectSteps(index, view) {
   const steps = new Set();
   for (const voice of index.voices) {
     for (const run of visibleRuns(index, view)) for (const entry of voice.generated[run.name] ?? []) steps.add(entry.step);
@@ -46,6 +53,15 @@ export function entryAt(entries, step) {
     found = entry;
   }
   return found;
+}
+
+/** The scores that any clip has. */
+export function measuredScores(index) {
+  const names = new Set();
+  for (const voice of index.voices) {
+    for (const entries of Object.values(voice.generated)) for (const entry of entries) for (const name in entry.scores) names.add(name);
+  }
+  return index.scores.filter((score) => names.has(score.name));
 }
 
 /** The fixed clips that any voice has, in reading order. */
