@@ -45,6 +45,7 @@ def run_until_killed(directory: Path, kill_at: int) -> int:
     tests = Path(__file__).parents[1]
     command = [sys.executable, "-c", _RUN, str(directory), str(tests), str(tests.parent)]
     environment = os.environ | {"WANDB_MODE": "offline", "OMP_NUM_THREADS": "1"}
+    environment.pop("WANDB_SERVICE", None)  # other tests' W&B process would live on, and keep the run's id
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment
     ) as run:

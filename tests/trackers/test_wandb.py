@@ -135,6 +135,21 @@ def test_a_resumed_run_has_the_same_id_no_doubles_and_no_holes(tmp_path):
     assert sorted({step for tag, step in run.sounds}) == [5, 10]
 
 
+def test_a_log_that_is_torn_or_was_never_begun_is_read_as_far_as_it_goes(tmp_path):
+    tracker = open_run(tmp_path)
+    for step in range(1, 200):
+        tracker.emit(Scalars(step=step, values={"a": float(step)}))
+    tracker.close()
+    run_id = latest_run_id(tmp_path)
+    log = run_directories(tmp_path)[0] / f"run-{run_id}.wandb"
+    log.write_bytes(log.read_bytes()[: log.stat().st_size // 2])
+    never_begun = tmp_path / "wandb" / f"offline-run-29991231_235959-{run_id}"
+    never_begun.mkdir()
+    assert 20 < written_steps(tmp_path, run_id=run_id)["a"] < 180
+    log.write_bytes(b"")
+    assert written_steps(tmp_path, run_id=run_id) == {}
+
+
 def test_without_a_key_a_run_is_offline(monkeypatch, tmp_path):
     for name in ("WANDB_MODE", "WANDB_API_KEY", "WANDB_IDENTITY_TOKEN_FILE", "WANDB_BASE_URL"):
         monkeypatch.delenv(name, raising=False)
@@ -198,6 +213,7 @@ def test_a_server_that_fails_costs_nothing_but_being_online(tmp_path, kind):
         "WANDB_BASE_URL": f"http://127.0.0.1:{server.server_address[1]}",
         "WANDB_ERROR_REPORTING": "false",
     }
+    environment.pop("WANDB_SERVICE", None)
     command = [sys.executable, "-c", _SCRIPT, str(tmp_path), str(tests.parent)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
     Broken.mute.set()

@@ -20,8 +20,12 @@ _TIMEOUT_S = 120.0
 
 
 def run_directories(directory: Path, *, run_id: str = "*") -> list[Path]:
-    """The directories of W&B runs (or of the one with that id) in `directory/wandb`, oldest first."""
-    found = [path for path in (directory / "wandb").glob(f"*run-*-{run_id}") if not path.is_symlink()]
+    """The directories of W&B runs (or of the one with that id) in `directory/wandb`, oldest first.
+
+    One whose process was killed before it began its log is left out.
+    """
+    found = [path.parent for path in (directory / "wandb").glob(f"*run-*-{run_id}/*.wandb")]
+    found = [path for path in found if not path.is_symlink()]
     return sorted(found, key=lambda path: path.name.partition("run-")[2])
 
 
@@ -39,11 +43,14 @@ def history(run: Path) -> Iterator[dict[str, Any]]:
 
 
 def records(run: Path) -> Iterator[dict[str, Any]]:
-    """All records of a run's directory. Raises OSError or subprocess.SubprocessError where it cannot be read."""
+    """All records of a run's directory, up to the first torn one. Raises OSError or subprocess.TimeoutExpired."""
     command = [sys.executable, "-m", "wandb", "leet", "inspect", "--json", str(run)]
-    read = subprocess.run(command, capture_output=True, text=True, timeout=_TIMEOUT_S, check=True, encoding="utf-8")
-    for line in read.stdout.splitlines():
-        yield json.loads(line)
+    read = subprocess.run(command, capture_output=True, timeout=_TIMEOUT_S, check=False)
+    for line in read.stdout.decode("utf-8").splitlines():
+        try:
+            yield json.loads(line)
+        except ValueError:
+            return
 
 
 def written_steps(directory: Path, *, run_id: str) -> dict[str, int]:
