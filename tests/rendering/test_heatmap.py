@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from tracker_logging.events import Heatmap
+from tracker_logging.rendering import ink
 from tracker_logging.rendering.colours import INFERNO, VIRIDIS, colourise
 from tracker_logging.rendering.heatmap import draw_heatmap
 from tracker_logging.rendering.png import encode_png
@@ -94,3 +95,23 @@ def test_ticks_are_round_and_within_the_scale():
     assert [written(tick, [0.0, 0.25, 0.5]) for tick in (0.0, 0.25, 0.5)] == ["0", "0.25", "0.50"]
     assert list(thinned(10, pitch=20, room=10)) == list(range(10))
     assert list(thinned(10, pitch=4, room=13)) == [0, 5]
+
+
+def test_without_the_wide_font_words_are_spelled_in_ascii(monkeypatch):
+    real = ink.ImageFont.truetype
+
+    def missing(font, *args, **more):
+        if isinstance(font, str):
+            raise OSError("no font")
+        return real(font, *args, **more)
+
+    monkeypatch.setattr(ink.ImageFont, "truetype", missing)
+    try:
+        ink.font.cache_clear()
+        ink._covers_only_ascii.cache_clear()
+        assert ink.printable("text → target é") == "text -> target ?"
+        assert draw_heatmap(example(np.eye(3), column_labels=("a→b", "Ġx", "你"))).shape[1] >= 640
+    finally:
+        monkeypatch.undo()
+        ink.font.cache_clear()
+        ink._covers_only_ascii.cache_clear()
