@@ -24,10 +24,15 @@ from tracker_logging.trackers.voice_folder import FOLDER, FORMAT
 
 Json = dict[str, Any]
 
-CEILINGS = {"sim_o": ("sim_ceiling", "sim_codec"), "sim_r": ("sim_codec", "sim_ceiling")}
+CEILINGS = {
+    "sim_o": ("sim_ceiling", "sim_codec"),
+    "sim_r": ("sim_codec", "sim_ceiling"),
+    "wer": ("wer_real",),
+    "cer": ("cer_real",),
+}
 """Scores whose best reachable value was measured too: the first of these that a clip has is its ceiling."""
 
-OF_FIXED_CLIP = {"sim_ceiling": "target", "sim_codec": "codec"}
+OF_FIXED_CLIP = {"sim_ceiling": "target", "sim_codec": "codec", "wer_real": "target", "cer_real": "target"}
 """Scores that are about a fixed clip and are shown under it."""
 
 

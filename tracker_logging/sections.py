@@ -64,7 +64,7 @@ class Chart:
 
 def charts() -> tuple[Chart, ...]:
     """All charts, in the order of `SECTIONS` and, within one, of the table of tags."""
-    scored = [_chart(f"voices/{score.name}/mean", score.unit) for score in tags.SCORES]
+    scored = [_chart(f"voices/{score.name}/mean", score.unit) for score in tags.SCORES if score.mean]
     beside = {name for names in REACHABLE.values() for name in names}
     others = [
         _chart(tag.template, tag.unit)

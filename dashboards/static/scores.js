@@ -1,23 +1,27 @@
 // How good a score is, between 0 and 1, and how it is written.
 
 const FLOOR_OF_CEILING = 0.6; // a score at 60 % of its ceiling or below gets the colour of 0
+const FAR_FROM_ZERO = { dB: 12, LU: 12, cents: 600, MOS: 2 }; // differences that get the colour of 0, by unit
+const FAR_ABOVE = { share: 1, "%": 20 }; // the same for scores that should be low; other units have no natural end
 
 /**
- * { share, goal, goalText } of a score of one clip, or null where it is neither good nor bad.
+ * { share, goalText } of a score of one clip, or null where it is neither good nor bad.
  * `share` 1 = as good as the ceiling (or the ideal value), 0 = far from it.
  */
 export function judge(score, scores) {
   const value = scores[score.name];
   if (value === undefined) return null;
+  const verdict = (share, goalText) => ({ share: Math.max(0, Math.min(1, share)), goalText });
   const ceiling = score.ceilings.map((name) => scores[name]).find((measured) => measured !== undefined);
-  if (ceiling !== undefined && ceiling > 0) {
-    const share = (value / ceiling - FLOOR_OF_CEILING) / (1 - FLOOR_OF_CEILING);
-    return { share: between(share), goal: ceiling, goalText: `of ${shortNumber(ceiling)} reachable` };
+  if (score.better === "higher" && ceiling > 0) {
+    return verdict((value / ceiling - FLOOR_OF_CEILING) / (1 - FLOOR_OF_CEILING), `of ${shortNumber(ceiling)} reachable`);
   }
-  if (score.better === "one" && value > 0) return { share: between(1 - Math.abs(Math.log2(value))), goal: 1, goalText: "ideal 1" };
-  if (score.better === "zero") return { share: between(1 - Math.abs(value) / 12), goal: 0, goalText: "ideal 0" };
-  if (score.better === "lower") return { share: between(1 - value / (score.unit === "%" ? 20 : 1)), goal: 0, goalText: "ideal 0" };
-  if (score.better === "higher" && score.unit === "share") return { share: between(value), goal: 1, goalText: "ideal 1" };
+  if (score.better === "higher" && score.unit === "share") return verdict(value, "ideal 1");
+  if (score.better === "lower" && score.unit in FAR_ABOVE) {
+    return verdict(1 - (value - (ceiling ?? 0)) / FAR_ABOVE[score.unit], ceiling === undefined ? "ideal 0" : `real clip ${shortNumber(ceiling)}`);
+  }
+  if (score.better === "one" && value > 0) return verdict(1 - Math.abs(Math.log2(value)), "ideal 1");
+  if (score.better === "zero" && score.unit in FAR_FROM_ZERO) return verdict(1 - Math.abs(value) / FAR_FROM_ZERO[score.unit], "ideal 0");
   return null;
 }
 
@@ -37,8 +41,4 @@ export function shortNumber(value) {
 /** "0.71 cosine", "12 %", "1.02". */
 export function withUnit(value, unit) {
   return unit && unit !== "share" && unit !== "cosine" ? `${shortNumber(value)} ${unit}` : shortNumber(value);
-}
-
-function between(share) {
-  return Math.max(0, Math.min(1, share));
 }

@@ -11,6 +11,7 @@ export async function render() {
   applyTheme();
   const board = new Board(source, index, { theme: currentTheme(), link: readLink() });
   document.body.append(board.element);
+  window.focus(); // so that the keys work before the first click
   watchTheme(() => {
     applyTheme();
     board.setTheme(currentTheme());

@@ -14,7 +14,7 @@ export class Toolbar {
   topLine() {
     this.summary = make("p", { class: "summary" });
     const act = (text, title, onclick) => make("button", { type: "button", title, onclick }, text);
-    this.blind = act("Blind A/B", "Hide and shuffle the runs, then say which clip is better", () => this.board.toggleBlind());
+    this.blind = act("Blind A/B", "", () => this.board.toggleBlind());
     this.link = act("Copy link", "Copy a link to this voice, step and runs", () => this.board.copyLink());
     this.help = act("Keys ?", "Show the keys", () => this.board.help.showModal());
     const actions = make("div", { class: "actions" }, this.blind, this.link, this.help);
@@ -71,6 +71,7 @@ export class Toolbar {
     say(this.summary, `${voices}. ${clip}`);
     set(this.blind, "aria-pressed", Boolean(blind));
     this.blind.disabled = !blind && visibleRuns(index, view).length < 2;
+    this.blind.title = this.blind.disabled ? "Needs two runs" : "Hide and shuffle the runs, then say which clip is better";
     this.updateFilters();
   }
 

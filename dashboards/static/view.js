@@ -2,12 +2,13 @@
 
 /** Where everybody starts: the newest step, all runs, the order of the files. */
 export function firstView(index) {
+  const measured = measuredScores(index);
   return {
     step: null, // null = the newest step there is, also of those still to come
     hidden: [], // names of runs switched off
     voice: index.voices[0]?.id ?? null,
     column: null, // "reference", "target", "codec" or "run:<name>"
-    score: index.scores.find((score) => score.ceilings.length)?.name ?? "",
+    score: (measured.find((score) => score.ceilings.length) ?? measured[0])?.name ?? "",
     sort: "", // "", "speaker", "text" or the name of a run, by `score`
     descending: false,
     query: "",

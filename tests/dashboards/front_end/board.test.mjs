@@ -37,6 +37,10 @@ test("a score is judged against its measured ceiling", () => {
   assert.equal(judge(score, { sim_o: 0.8 }), null, "without a ceiling it is neither good nor bad");
   assert.equal(judge({ name: "x", better: "", ceilings: [] }, { x: 1 }), null);
   assert.equal(judge({ name: "r", better: "one", ceilings: [] }, { r: 1 }).share, 1);
+  const wer = { name: "wer", better: "lower", unit: "share", ceilings: ["wer_real"] };
+  assert.equal(judge(wer, { wer: 0.1, wer_real: 0.1 }).share, 1, "as good as the real clip");
+  assert.equal(judge({ name: "mcd_db", better: "lower", unit: "dB", ceilings: [] }, { mcd_db: 8 }), null, "no natural end");
+  assert.equal(judge({ name: "f0", better: "zero", unit: "cents", ceilings: [] }, { f0: -600 }).share, 0);
   assert.deepEqual([grade(0), grade(0.5), grade(1)], [0, 2, 4]);
 });
 
