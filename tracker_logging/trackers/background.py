@@ -8,8 +8,9 @@ Guarantees
   (of the least important kind the latest one goes); scalars and alerts are never dropped.
 - `dropped` and `queue_bytes` can be read at any time, and are written as `tracker/dropped_events` and
   `tracker/queue_mb` (the largest backlog since the last flush) at every flush.
-- Writing takes its time: after a picture or a sound that cost t of processor time the thread rests for `REST` · t, so
-  that training's own thread keeps the interpreter; not while someone waits for a flush or the queue is half full.
+- Writing takes its time: the thread rests before each picture or sound, `REST` times as long as the last one took of
+  the processor, so that training's own thread keeps the interpreter; not while someone waits for a flush or the queue
+  is half full.
 - `flush` and `close` give up at a deadline. The thread starts with the first event and ends with `close`.
 - A forked child (a data loader's worker) inherits a tracker that ignores everything.
 - What the thread has taken is flushed every `FLUSH_INTERVAL_S`, so that a killed process loses no more than that.
@@ -37,6 +38,7 @@ DEADLINE_S = 60.0
 STUCK_DEADLINE_S = 1.0
 FLUSH_INTERVAL_S = 10.0
 REST = 30.0
+QUIET_S = 0.05
 
 
 class _Flush:
@@ -186,7 +188,7 @@ class BackgroundTracker:
             return item
 
     def _work(self) -> None:
-        flush_at, dirty = time.monotonic() + FLUSH_INTERVAL_S, False
+        flush_at, dirty, owed_s = time.monotonic() + FLUSH_INTERVAL_S, False, QUIET_S
         while True:
             item = self._take(max(0.0, flush_at - time.monotonic()) if dirty else FLUSH_INTERVAL_S)
             match item:
@@ -204,11 +206,13 @@ class BackgroundTracker:
                     item.done.set()
                     dirty = False
                 case event:
+                    is_media = importance(event) is Importance.MEDIA
+                    if is_media:
+                        self._rest(owed_s)
                     began = time.thread_time()
                     self._guard(partial(self.inner.emit, event))
+                    owed_s = max(QUIET_S, REST * (time.thread_time() - began)) if is_media else owed_s
                     dirty = True
-                    if importance(event) is Importance.MEDIA:
-                        self._rest(REST * (time.thread_time() - began))
             if dirty and time.monotonic() >= flush_at:
                 self._guard(self.inner.flush)
                 dirty = False

@@ -34,6 +34,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import numpy as np
+import soundfile  # noqa: F401 - W&B imports it by name while another thread may be half-way through doing so
 import wandb
 
 from tracker_logging.events import Alert, Audio, Event, Heatmap, Histogram, Image, Scalars, Table, Text
