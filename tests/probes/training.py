@@ -2,7 +2,7 @@
 
 import hashlib
 import random
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +61,7 @@ def train(
     callbacks: Iterable[Any] = (),
     model: nn.Module | None = None,
     resume_from: str | None = None,
+    samples: Sequence[dict[str, torch.Tensor]] = SAMPLES,
     **arguments: Any,
 ) -> tuple[Trainer, str]:
     """Train a few steps; the Trainer and the fingerprint of all that training has touched."""
@@ -76,8 +77,8 @@ def train(
     trainer = Trainer(
         model=model,
         args=TrainingArguments(**(settings | arguments)),
-        train_dataset=SAMPLES,
-        eval_dataset=SAMPLES[:5],
+        train_dataset=samples,
+        eval_dataset=samples[:5],
         data_collator=collate,
         callbacks=list(callbacks),
     )
