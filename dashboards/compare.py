@@ -18,6 +18,7 @@ from tracker_logging.dashboards.page import build_page
 from tracker_logging.dashboards.page_sound import Sound, pack_sound
 from tracker_logging.dashboards.run_record import RunRecord, read_run
 from tracker_logging.dashboards.voice_runs import VoiceRuns
+from tracker_logging.sections import is_detail, reading_order, section_of
 from tracker_logging.tags import find
 
 DEFAULT_MAX_MB = 50.0
@@ -56,21 +57,29 @@ class Report:
         }
 
     def _curves(self) -> list[dict[str, Any]]:
-        """Every tag with its unit, meaning and points per run; numbers that are not finite are gaps."""
-        tags = sorted({tag for run in self.runs.values() for tag in run.scalars})
+        """Every tag with its section, unit, meaning, points and interval per run, in reading order."""
+        tags = {tag for run in self.runs.values() for tag in run.scalars}
         return [
             {
                 "tag": tag,
+                "section": section_of(tag, default="Training"),
+                "is_detail": is_detail(tag),
                 "unit": known.unit if (known := find(tag)) else "",
                 "meaning": known.meaning if known else "",
-                "runs": {
-                    name: [[step, value if math.isfinite(value) else None] for step, value in run.scalars[tag]]
-                    for name, run in self.runs.items()
-                    if tag in run.scalars
-                },
+                "runs": self._points(tag),
+                "low": self._points(f"{tag.removesuffix('/mean')}/low"),
+                "high": self._points(f"{tag.removesuffix('/mean')}/high"),
             }
-            for tag in tags
+            for tag in sorted(tags, key=reading_order)
         ]
+
+    def _points(self, tag: str) -> dict[str, list[list[float | None]]]:
+        """Run → [[step, value], …]; a number that is not finite is a gap."""
+        return {
+            name: [[step, value if math.isfinite(value) else None] for step, value in run.scalars[tag]]
+            for name, run in self.runs.items()
+            if tag in run.scalars
+        }
 
 
 def compare(paths: Sequence[Path], *, scratch: Path) -> Report:

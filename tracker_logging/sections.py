@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import cache
 
 from tracker_logging import tags
 
@@ -62,6 +63,7 @@ class Chart:
     is_family: bool
 
 
+@cache
 def charts() -> tuple[Chart, ...]:
     """All charts, in the order of `SECTIONS` and, within one, of the table of tags."""
     scored = [_chart(f"voices/{score.name}/mean", score.unit) for score in tags.SCORES if score.mean]
@@ -75,9 +77,22 @@ def charts() -> tuple[Chart, ...]:
     return tuple(sorted(wanted, key=lambda chart: SECTIONS.index(chart.section)))
 
 
-def section_of(name: str) -> str:
-    """The section that a tag, or a family of tags, belongs to."""
-    return _BY_PREFIX[name.partition("/")[0]]
+def section_of(name: str, *, default: str = "") -> str:
+    """The section that a tag, or a family of tags, belongs to; `default` for one that is not of ours."""
+    return _BY_PREFIX.get(name.partition("/")[0], default)
+
+
+def is_detail(name: str) -> bool:
+    """Is it the number of items, or an end of the interval, of another scalar?"""
+    return _DETAIL.search(name) is not None
+
+
+def reading_order(name: str) -> tuple[int, int, str]:
+    """A key to sort tags by: sections, then charts, then names; tags that are not ours come after the voices."""
+    section = section_of(name, default="Conditioning")
+    lines = [line for chart in charts() for line in chart.lines]
+    place = next((i for i, line in enumerate(lines) if re.match(line, name)), len(lines))
+    return SECTIONS.index(section), place, name
 
 
 def _chart(template: str, unit: str) -> Chart:

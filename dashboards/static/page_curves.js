@@ -5,7 +5,7 @@ import { make } from "./dom.js";
 import { shortNumber } from "./scores.js";
 import { align, smooth } from "./smoothing.js";
 
-const FIRST = ["voices", "conditioning", "outputs", "eval_outputs", "train"]; // groups that are read first
+const OPEN = ["Scores", "Conditioning", "Training", "Tokens"]; // sections that are open at first
 const CHART = 240; // pixels high
 
 /** { element, draw(theme) }: charts are made when their group is open and drawn anew for a theme. */
@@ -21,21 +21,26 @@ export function curvesSection({ index, curves }) {
   const bar = make("div", { class: "curve-bar" }, make("label", { for: "smooth" }, "Smoothing"), slider, shown, search, names);
   const groups = grouped(curves).map(([name, list]) => {
     const grid = make("div", { class: "charts" });
-    const group = make("details", { open: FIRST.includes(name) }, make("summary", {}, `${name} (${list.length})`), grid);
+    const group = make("details", { open: OPEN.includes(name) }, make("summary", {}, `${name} (${list.filter(isWanted).length})`), grid);
     group.ontoggle = () => fill(group, grid, list);
     return { group, grid, list };
   });
   const element = make("section", { class: "sheet curves", "aria-label": "Curves" }, bar, ...groups.map((one) => one.group));
   if (!curves.length) element.append(make("p", {}, "No curves were logged."));
 
+  /** The ends of intervals are bands of other curves; by themselves they are shown when somebody looks for them. */
+  function isWanted(curve) {
+    return search.value ? curve.tag.toLowerCase().includes(search.value.toLowerCase()) : !curve.is_detail;
+  }
+
   function fill(group, grid, list) {
     if (!group.open || element.hidden) return;
-    const wanted = list.filter((curve) => curve.tag.toLowerCase().includes(search.value.toLowerCase()));
+    const wanted = list.filter(isWanted);
     for (const chart of [...charts]) if (grid.contains(chart.root)) charts.delete(chart.destroy() ?? chart);
     grid.replaceChildren(...wanted.map((curve) => {
       const place = make("figure", { "data-tag": curve.tag }, make("figcaption", { title: curve.meaning }, curve.tag, make("span", {}, curve.unit)));
       grid.append(place);
-      charts.add(chartOf(curve, runs, place, { weight, theme, width: Math.min(560, element.clientWidth - 60) }));
+      charts.add(chartOf(curve, runs, place, { weight, theme, width: place.clientWidth }));
       return place;
     }));
   }
@@ -50,7 +55,7 @@ export function curvesSection({ index, curves }) {
   };
   search.oninput = () => {
     for (const { group, list } of groups) {
-      const hits = list.some((curve) => curve.tag.toLowerCase().includes(search.value.toLowerCase()));
+      const hits = list.some(isWanted);
       group.hidden = !hits;
       if (search.value && hits) group.open = true;
     }
@@ -74,20 +79,17 @@ function legend(runs, theme) {
   });
 }
 
-/** [[group, curves], …] by the first part of the tag, the groups that are read first at the top. */
+/** [[section, curves], …] in the order in which they come. */
 function grouped(curves) {
   const groups = new Map();
-  for (const curve of curves) {
-    const name = curve.tag.includes("/") ? curve.tag.split("/")[0] : "other";
-    groups.set(name, [...(groups.get(name) ?? []), curve]);
-  }
-  const rank = (name) => (FIRST.includes(name) ? FIRST.indexOf(name) : FIRST.length);
-  return [...groups].sort(([a], [b]) => rank(a) - rank(b) || a.localeCompare(b));
+  for (const curve of curves) groups.set(curve.section, [...(groups.get(curve.section) ?? []), curve]);
+  return [...groups];
 }
 
 function chartOf(curve, runs, place, { weight, theme, width }) {
-  const series = runs.map((run) => curve.runs[run] ?? []);
-  const [steps, ...values] = align(series);
+  // First a line for each run, then the two ends of each run's interval.
+  const ends = runs.flatMap((run) => [curve.high[run] ?? [], curve.low[run] ?? []]);
+  const [steps, ...values] = align([...runs.map((run) => curve.runs[run] ?? []), ...ends]);
   const dataFor = (by) => [steps, ...values.map((list) => smooth(list, by))];
   const ink = getComputedStyle(document.documentElement);
   const colour = (name) => ink.getPropertyValue(name).trim();
@@ -109,11 +111,17 @@ function chartOf(curve, runs, place, { weight, theme, width }) {
           points: { show: steps.length < 40, size: 4 },
           value: (_, value) => (value === null ? "–" : shortNumber(value)),
         })),
+        ...ends.map(() => ({ label: "", stroke: "transparent", width: 0, points: { show: false }, spanGaps: true })),
       ],
+      bands: runs.map((_, number) => {
+        const high = 1 + runs.length + 2 * number;
+        return { series: [high, high + 1], fill: `${runColour(number, theme)}26` };
+      }),
     },
     dataFor(weight),
     place,
   );
+  [...place.querySelectorAll(".u-series")].slice(1 + runs.length).forEach((row) => (row.hidden = true));
   chart.dataFor = dataFor;
   return chart;
 }

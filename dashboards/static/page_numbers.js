@@ -4,6 +4,7 @@ import { make } from "./dom.js";
 import { runColour } from "./colours.js";
 import { shortNumber, withUnit } from "./scores.js";
 
+const MOST_NAMES = 6; // in a sentence
 const MARKS = { better: "▲ better", worse: "▼ worse", different: "≠ different", none: "no difference shown" };
 
 export function numbersSection({ index, pairs, runs, findings, silent, left_out: leftOut }, theme) {
@@ -41,10 +42,14 @@ function pairPart(pair, index) {
 
 /** "b is better in sim_o. No difference is shown in dur_ratio." */
 function verdictLine(pair) {
-  const names = (verdict) => pair.scores.filter((row) => row.verdict === verdict).map((row) => row.name).join(", ");
+  const names = (verdict) => listed(pair.scores.filter((row) => row.verdict === verdict).map((row) => row.name));
   const parts = [["better", "is better in"], ["worse", "is worse in"], ["different", "differs in"]];
   const shown = parts.filter(([verdict]) => names(verdict)).map(([verdict, words]) => `${pair.second} ${words} ${names(verdict)}.`);
   return [...shown, names("none") ? `No difference is shown in ${names("none")}.` : ""].join(" ");
+}
+
+function listed(names) {
+  return names.length > MOST_NAMES ? `${names.slice(0, MOST_NAMES).join(", ")} and ${names.length - MOST_NAMES} more` : names.join(", ");
 }
 
 function unpaired(pair, index) {
