@@ -87,8 +87,9 @@ function grouped(curves) {
 }
 
 function chartOf(curve, runs, place, { weight, theme, width }) {
-  // First a line for each run, then the two ends of each run's interval.
-  const ends = runs.flatMap((run) => [curve.high[run] ?? [], curve.low[run] ?? []]);
+  // First a line for each run, then the two ends of each interval.
+  const banded = runs.filter((run) => curve.high[run] && curve.low[run]);
+  const ends = banded.flatMap((run) => [curve.high[run], curve.low[run]]);
   const [steps, ...values] = align([...runs.map((run) => curve.runs[run] ?? []), ...ends]);
   const dataFor = (by) => [steps, ...values.map((list) => smooth(list, by))];
   const ink = getComputedStyle(document.documentElement);
@@ -113,9 +114,9 @@ function chartOf(curve, runs, place, { weight, theme, width }) {
         })),
         ...ends.map(() => ({ label: "", stroke: "transparent", width: 0, points: { show: false }, spanGaps: true })),
       ],
-      bands: runs.map((_, number) => {
-        const high = 1 + runs.length + 2 * number;
-        return { series: [high, high + 1], fill: `${runColour(number, theme)}26` };
+      bands: banded.map((run, place) => {
+        const high = 1 + runs.length + 2 * place;
+        return { series: [high, high + 1], fill: `${runColour(runs.indexOf(run), theme)}26` };
       }),
     },
     dataFor(weight),
