@@ -40,21 +40,21 @@ def mean_interval(values: Sequence[float] | npt.NDArray[np.floating]) -> Interva
     finite = finite[np.isfinite(finite)]
     if len(finite) == 0:
         return None
-    return statistic_interval(lambda rows: float(finite[rows].mean()), len(finite))
+    return _interval(float(finite.mean()), finite[_draws(len(finite))].mean(axis=1), n=len(finite))
 
 
 def grouped_interval(values: Sequence[float] | npt.NDArray[np.floating], groups: Sequence[str]) -> Interval | None:
     """Mean over all values, with the bootstrap over groups: items of one group (a speaker) are drawn together.
 
-    One group has a mean and no interval. `n` counts items.
+    One group has a mean and no interval. `n` counts items. None if a value is not finite or there is none.
     """
     numbers, names = np.asarray(values, dtype=np.float64), np.asarray(groups)
     if len(numbers) == 0 or not np.isfinite(numbers).all():
         return None
     members = [np.flatnonzero(names == name) for name in dict.fromkeys(groups)]
     sums, counts = np.array([numbers[own].sum() for own in members]), np.array([len(own) for own in members])
-    found = statistic_interval(lambda rows: float(sums[rows].sum() / counts[rows].sum()), len(members))
-    return None if found is None else Interval(mean=found.mean, low=found.low, high=found.high, n=len(numbers))
+    draws = _draws(len(members))
+    return _interval(float(numbers.mean()), sums[draws].sum(axis=1) / counts[draws].sum(axis=1), n=len(numbers))
 
 
 def statistic_interval(statistic: Callable[[Indices], float], n: int) -> Interval | None:
@@ -66,11 +66,18 @@ def statistic_interval(statistic: Callable[[Indices], float], n: int) -> Interva
     whole = statistic(np.arange(n))
     if not np.isfinite(whole):
         return None
-    if n < 2:
+    return _interval(whole, np.array([statistic(rows) for rows in _draws(n)]), n=n)
+
+
+def _draws(n: int) -> Indices:
+    """[draws, n] row indices with repetitions; no draws where there is nothing to draw from."""
+    return np.random.default_rng(_SEED).integers(0, n, size=(RESAMPLES if n > 1 else 0, n))
+
+
+def _interval(whole: float, drawn: npt.NDArray[np.float64], *, n: int) -> Interval:
+    finite = drawn[np.isfinite(drawn)]
+    if len(finite) == 0:
         return Interval(mean=whole, low=None, high=None, n=n)
-    draws = np.random.default_rng(_SEED).integers(0, n, size=(RESAMPLES, n))
-    values = np.array([statistic(rows) for rows in draws])
-    values = values[np.isfinite(values)]
     tail = 50.0 * (1.0 - CONFIDENCE)
-    low, high = np.percentile(values, [tail, 100.0 - tail])
+    low, high = np.percentile(finite, [tail, 100.0 - tail])
     return Interval(mean=whole, low=float(low), high=float(high), n=n)

@@ -6,9 +6,9 @@ The group of a voice is its language, or `reference>target` where the sample's `
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from statistics import fmean
 
 from tracker_logging import tags
-from tracker_logging.metrics.interval import mean_interval
 from tracker_logging.voices.voice import ScoredVoice
 
 _SHOWN = ("sim_o", "sim_margin", "spk_top1", "wer", "cer", "dur_ratio")
@@ -24,9 +24,9 @@ def language_means(voices: Sequence[ScoredVoice], scores: Sequence[Mapping[str, 
     means: dict[str, float] = {}
     for pair, rows in groups.items() if len(groups) > 1 else ():
         for name in _SHOWN:
-            found = mean_interval([scores[i][name] for i in rows if voices[i].fault is None and name in scores[i]])
-            if found is not None:
-                means[tags.LANGUAGE_SCORE(language=pair, score=name)] = found.mean
+            values = [scores[i][name] for i in rows if voices[i].fault is None and name in scores[i]]
+            if values:
+                means[tags.LANGUAGE_SCORE(language=pair, score=name)] = fmean(values)
     return means
 
 

@@ -7,10 +7,10 @@ Guarantees
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from statistics import fmean
 
 from tracker_logging import tags
 from tracker_logging.events import Cell, Table
-from tracker_logging.metrics.interval import mean_interval
 from tracker_logging.voices.voice import ScoredVoice
 
 Scores = Mapping[str, float]
@@ -34,9 +34,9 @@ def speaker_table(step: int, voices: Sequence[ScoredVoice], scores: Sequence[Sco
     for speaker in dict.fromkeys(voice.prompt.speaker for voice in voices):
         mine = [index for index, voice in enumerate(voices) if voice.prompt.speaker == speaker]
         valid = [index for index in mine if voices[index].fault is None]
-        means = (mean_interval([scores[i][name] for i in valid if name in scores[i]]) for name in columns)
-        numbers = (None if one is None else _rounded(one.mean) for one in means)
-        rows.append((step, speaker, len(mine), len(valid), *numbers))
+        measured = ([scores[index][name] for index in valid if name in scores[index]] for name in columns)
+        means = (round(fmean(values), 4) if values else None for values in measured)
+        rows.append((step, speaker, len(mine), len(valid), *means))
     return Table(
         step=step,
         tag=tags.SPEAKER_TABLE(),
