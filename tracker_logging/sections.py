@@ -38,6 +38,7 @@ _BY_PREFIX = {
     "chatml": "Inputs",
     "alerts": "Doctor",
     "doctor": "Doctor",
+    "throughput": "Overhead",
     "tracker": "Overhead",
 }
 REACHABLE = {
@@ -77,8 +78,8 @@ def charts() -> tuple[Chart, ...]:
     return tuple(sorted(wanted, key=lambda chart: SECTIONS.index(chart.section)))
 
 
-def section_of(name: str, *, default: str = "") -> str:
-    """The section that a tag, or a family of tags, belongs to; `default` for one that is not of ours."""
+def section_of(name: str, *, default: str = "Overhead") -> str:
+    """The section that a tag, or a family of tags, belongs to; `default` for a prefix without one."""
     return _BY_PREFIX.get(name.partition("/")[0], default)
 
 
