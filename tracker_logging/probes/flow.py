@@ -41,7 +41,7 @@ class Watched:
 class FlowProbe:
     """`sums` are [P] float64, one entry per parameter in the order of `parameters`, which is the same on all ranks.
 
-    `gradient`, `update` and `weight` are sums of squares; `seen` is not 0 where a rank had a gradient.
+    `gradient`, `update` and `weight` are sums of squares; `has_gradient` is not 0 where a rank had one.
     """
 
     def __init__(self, model: nn.Module, adapter: ModelAdapter) -> None:
@@ -49,7 +49,7 @@ class FlowProbe:
             Watched(name, parameter, *adapter.component(name)) for name, parameter in model.named_parameters()
         ]
         zeros = torch.zeros(len(self.parameters), dtype=torch.float64)
-        self.sums = {name: zeros.clone() for name in ("gradient", "seen", "update", "weight")}
+        self.sums = {name: zeros.clone() for name in ("gradient", "has_gradient", "update", "weight")}
         self.before_clipping = False
         self._trained = [index for index, own in enumerate(self.parameters) if own.parameter.requires_grad]
         self._weights: list[torch.Tensor] = []
@@ -98,7 +98,7 @@ class FlowProbe:
         squares = squared_norms([_local(self.parameters[index].parameter.grad) for index in found])
         weights = torch.tensor([_weight(self.parameters[index].parameter) for index in found], dtype=torch.float64)
         self.sums["gradient"] = self._placed(squares * weights.to(squares.device), found)
-        self.sums["seen"] = self._placed(torch.ones_like(squares), found)
+        self.sums["has_gradient"] = self._placed(torch.ones_like(squares), found)
 
     def _shares(self, sizes: Sequence[int]) -> torch.Tensor:
         """What a sampled sum of squares stands for: all weights of the tensor, once over all ranks."""

@@ -79,7 +79,7 @@ def flow_statistics(sums: Sums, *, parameters: Sequence[Watched], before_clippin
     states: dict[LayerKey, ParameterState] = {}
     for key, own_parameters in members.items():
         trained = [own for own in own_parameters if parameters[own].parameter.requires_grad]
-        seen = [own for own in trained if sums["seen"][own] > 0]
+        seen = [own for own in trained if sums["has_gradient"][own] > 0]
         # An exact zero is a part that the loss does not reach, not a part that has converged.
         norm = float(np.sqrt(sums["gradient"][seen].sum()))
         states[key] = "frozen" if not trained else "without gradient" if norm == 0 else "trained"
