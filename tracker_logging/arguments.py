@@ -34,6 +34,7 @@ def add_logging_arguments(parser: argparse.ArgumentParser) -> None:
     add("--voice_steps", type=int, help="default: five times --strategic_logging_steps")
     add("--logging_budget_pct", type=float, default=2.0, help="share of the time above which logging is thinned")
     add("--logging_queue_mb", type=float, default=256.0, help="what may wait to be written; media go first when full")
+    add("--log_grad_conflict", action="store_true", help="compare gradients of text and audio loss (needs a text head)")
     add("--log_paths", action="store_true", help="let absolute paths, host and user names into the logs")
     add_voice_arguments(parser)
 
@@ -83,6 +84,7 @@ def callbacks_from(
         budget_pct=args.logging_budget_pct,
         queue_mb=args.logging_queue_mb,
         log_paths=args.log_paths,
+        log_grad_conflict=args.log_grad_conflict,
         logging_dir=args.logging_dir,
         run_name=args.run_name,
         config={name: str(value) if isinstance(value, Path) else value for name, value in vars(args).items()},

@@ -112,7 +112,7 @@ class Audio:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VoiceComparison:
-    """One voice at one step: what was asked for beside what the model said. The same `voice_id` in every run and backend.
+    """One voice at one step: what was asked for beside what was said. The same `voice_id` in every run and backend.
 
     `clips` holds, in this order and each only where it exists: `reference` (the prompt as recorded), `target` (the
     real recording of the text), `codec` (the target through the codec: the ceiling), `generated`. `scores` holds

@@ -49,6 +49,7 @@ def strategic_callbacks(
     budget_pct: float = 2.0,
     queue_mb: float = QUEUE_MB,
     log_paths: bool = False,
+    log_grad_conflict: bool = False,
     adapter: ModelAdapter | None = None,
     logging_dir: Path | str | None = None,
     run_name: str = "run",
@@ -61,6 +62,7 @@ def strategic_callbacks(
     `zero_shot`; with none of them only the Trainer's own numbers are written. `voice_samples`: the evaluation samples
     from which the fixed voice prompts are chosen; without them no voice speaks. `voice_settings`: how they speak and
     what measures them. `budget_pct`: the share of wall time above which looking is thinned, the costliest part first.
+    `log_grad_conflict`: also compare the gradients of text and audio loss, for a model that trains text.
     `queue_mb`: what may wait to be written. `log_paths`: let absolute paths, host and user names into the logs.
     Raises `ValueError` for an unknown name and for a backend that is not installed, with the cure.
     """
@@ -87,7 +89,7 @@ def strategic_callbacks(
     makers = {
         "inputs": InputLoggerCallback,
         "outputs": OutputLoggerCallback,
-        "attention": SharedAttentionLoggerCallback,
+        "attention": lambda session: SharedAttentionLoggerCallback(session, gradient_conflict=log_grad_conflict),
         "zero_shot": lambda session: ZeroShotVerificationLoggerCallback(
             session, samples=voice_samples, settings=voice_settings
         ),

@@ -151,6 +151,10 @@ CONDITIONING_WINS = _tag("conditioning/win_rate/codebook_{codebook}", "scalar", 
 VOICE = _tag("voices/{voice}", "voice", "", "one fixed prompt: reference, target, codec copy and generated clip with scores", "zero_shot")
 
 # --- tracker: what we cost -------------------------------------------------------------------------------------------------
+TOKENS_PER_S = _tag("throughput/tokens_per_s", "scalar", "1/s", "tokens of a logged step, all ranks, over its time from step begin to step end, the probes' own time included", "tracker")
+FRAMES_PER_S = _tag("throughput/frames_per_s", "scalar", "1/s", "audio frames of a logged step, likewise", "tracker")
+AUDIO_PER_S = _tag("throughput/audio_s_per_s", "scalar", "s/s", "seconds of audio of a logged step, likewise", "tracker", "a codec")
+PEAK_MEMORY = _tag("memory/peak_gib", "scalar", "GiB", "most memory that rank 0 has held so far: by tensors on its GPU, else by the process", "tracker")
 OVERHEAD = _tag("tracker/overhead_pct", "scalar", "%", "share of wall time that we spent on the training thread since the last logged step", "tracker")
 OVERHEAD_TOTAL = _tag("tracker/overhead_total_pct", "scalar", "%", "the same since the beginning of training", "tracker")
 STRIDE = _tag("tracker/stride/{strand}", "scalar", "", "1 = as often as asked for, 2 = every second time, …: thinned to keep the budget", "tracker")

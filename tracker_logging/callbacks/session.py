@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import atexit
 import logging
+import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -24,6 +25,7 @@ from tracker_logging.callbacks.cadence import STRANDS, Cadence
 from tracker_logging.callbacks.cost import CostMeter
 from tracker_logging.callbacks.fence import Fence
 from tracker_logging.callbacks.readable import special_token_ids
+from tracker_logging.callbacks.throughput import throughput
 from tracker_logging.events import Event, Scalars
 from tracker_logging.models import AudioCodec, ModelAdapter, adapter_for
 from tracker_logging.probes.capture import StepCapture
@@ -80,6 +82,7 @@ class LoggingSession:
         self._begun = False
         self._compiled = False
         self._update_pending = False
+        self._step_began = 0.0
         self._last_done = -1
         self._last_voices = -1
         self._said_missing: set[str] = set()
@@ -118,8 +121,10 @@ class LoggingSession:
         if self.attached or self.observing or self._capture is None or not self.cadence.logged(self.next_due):
             return
         self.observing = True
+        self._step_began = time.perf_counter()
         with self.cost.part("attach", strand="capture"), self.fence.guard("capture"):
-            if self.fence.open("capture"):
+            # Several ranks meet in the snapshot's collective, so none of them may stay away on its own.
+            if self.fence.open("capture") or self.world_size > 1:
                 self._capture.attach(model)
                 self.attached = True
 
@@ -227,6 +232,7 @@ class LoggingSession:
     def _observe(self, step: int) -> None:
         if self._capture is None:
             return
+        seconds = time.perf_counter() - self._step_began
         snapshot = None
         with self.cost.part("snapshot", strand="capture"), self.fence.guard("capture"):
             snapshot = self._capture.snapshot(step)
@@ -236,6 +242,8 @@ class LoggingSession:
             for part in set(snapshot.missing) - self._said_missing:
                 logger.warning("Not shown: %s. All else is logged.", part)
             self._said_missing.update(snapshot.missing)
+            frame_rate = None if self.codec is None else self.codec.frame_rate
+            self.emit(Scalars(step=step, values=throughput(snapshot, seconds=seconds, frame_rate=frame_rate)))
             self._emit_all(lambda callback: callback.observe(snapshot))
 
     def _look_again(self, context: StepContext) -> None:
@@ -265,7 +273,7 @@ class LoggingSession:
         values |= {
             tags.OVERHEAD(): spent.pct,
             tags.OVERHEAD_TOTAL(): self.cost.run.spent().pct,
-            tags.ERRORS(): float(self.fence.errors),
+            tags.ERRORS(): float(self.fence.errors + getattr(self.tracker, "errors", 0)),
         }
         self.emit(Scalars(step=step, values=values))
 

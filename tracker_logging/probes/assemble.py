@@ -57,6 +57,8 @@ def assemble(
         batch=on_cpu(view),
         inputs=inputs.read(),
         losses=tuple(float(loss) for loss in losses),
+        tokens_seen=int(sums["seen"][0]),
+        frames_seen=int(sums["seen"][1]),
         tokens=tokens,
         text=text,
         sample=None if probes.tokens is None else sample_outputs(probes.tokens.sample),

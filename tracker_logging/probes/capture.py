@@ -79,6 +79,7 @@ class StepCapture:
         self._side_inputs: dict[str, Any] = {}
         self._cosine: torch.Tensor | None = None
         self._losses: list[torch.Tensor] = []
+        self._seen = torch.zeros(2, dtype=torch.int64, device=next(model.parameters()).device)  # tokens, audio frames
         self._probes = ProbeSet(
             model,
             adapter=self._adapter,
@@ -118,7 +119,7 @@ class StepCapture:
         if self._model is None:
             return None
         model, self._model = self._model, None
-        sums = self._probes.sums()
+        sums = self._probes.sums() | {"seen": self._seen}
         if "conflict" in self._needs:
             sums["cosine"] = _with_count(self._cosine)
         reduced = sum_over_ranks(sums, device=next(model.parameters()).device)
@@ -135,6 +136,10 @@ class StepCapture:
             return
         inputs = self._probes.named(args, kwargs)
         view = self._adapter.view(inputs)
+        frames = sum(segment.frames for segment in view.segments)
+        self._seen += torch.stack(
+            [view.attention_mask.sum(), view.attention_mask.new_tensor(frames, dtype=torch.int64)]
+        )
         first = self._view is None
         if first:
             self._view, self._inputs = view, summarise(inputs)

@@ -96,13 +96,16 @@ class StepSnapshot:
     """One logged step. `batch`, `inputs`, `losses`, `sample` are this rank's; the statistics are over all ranks.
 
     `batch` is the first micro-batch, on the CPU; `losses` are what the root forward returned, one per micro-batch.
-    A part that was not asked for, failed or is lacking is None; `missing` names the lacking ones in plain words.
+    `tokens_seen` (without padding) and `frames_seen` (audio frames without the delay) count micro-batches of
+    all ranks. A part that was not asked for, failed or is lacking is None; `missing` names the lacking ones.
     """
 
     step: int
     batch: BatchView
     inputs: tuple[TensorSummary, ...]
     losses: tuple[float, ...]
+    tokens_seen: int
+    frames_seen: int
     tokens: TokenStatistics | None
     text: TokenStatistics | None
     sample: SampleOutputs | None

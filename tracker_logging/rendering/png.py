@@ -50,8 +50,8 @@ def _png(rows: npt.NDArray[np.uint8], width: int, *, kind: int, palette: bytes =
     height = len(rows)
     header = struct.pack(">IIBBBBB", width, height, 8, kind, 0, 0, 0)
     unfiltered = np.concatenate([np.zeros((height, 1), np.uint8), rows], axis=1)
-    chunks = [_chunk(b"IHDR", header), _chunk(b"PLTE", palette) if palette else b""]
-    return b"".join([_SIGNATURE, *chunks, _chunk(b"IDAT", zlib.compress(unfiltered.tobytes(), 6)), _chunk(b"IEND", b"")])
+    before = [_SIGNATURE, _chunk(b"IHDR", header), _chunk(b"PLTE", palette) if palette else b""]
+    return b"".join([*before, _chunk(b"IDAT", zlib.compress(unfiltered.tobytes(), 6)), _chunk(b"IEND", b"")])
 
 
 def _chunk(name: bytes, data: bytes) -> bytes:
