@@ -1,0 +1,45 @@
+"""Write a run's JSON-lines record to another backend.
+
+tracker-logging replay outputs/runs/a --to tensorboard
+tracker-logging replay outputs/runs/a --to wandb --output outputs/runs/a-again
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from tracker_logging.commands.base import CommandError
+
+BACKENDS = ("tensorboard", "wandb", "trackio")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "run", type=Path, metavar="RUN", help="directory of a run that was logged with --report_to jsonl"
+    )
+    parser.add_argument("--to", choices=BACKENDS, required=True)
+    parser.add_argument("--output", type=Path, help="directory of the new run; default: RUN-replayed, beside RUN")
+
+
+def run(args: argparse.Namespace) -> int:
+    from tracker_logging.trackers.jsonl import read_run
+    from tracker_logging.trackers.open import RunInfo, open_tracker
+    from tracker_logging.trackers.replay import replay
+
+    output = args.output or args.run.with_name(f"{args.run.resolve().name}-replayed")
+    if output.exists() and any(output.iterdir()):
+        raise CommandError(f"{output}: not empty, and a replay would write everything twice. Name another --output.")
+    try:
+        recorded = read_run(args.run)
+        tracker = open_tracker([args.to], directory=output, run=RunInfo(name=output.name, config=recorded["config"]))
+    except (OSError, ValueError) as error:
+        raise CommandError(str(error)) from error
+    try:
+        count = replay(args.run, tracker)
+    finally:
+        tracker.close()
+    if errors := getattr(tracker, "errors", 0):
+        raise CommandError(f"{errors} errors while writing to {args.to}; the messages above say which.")
+    print(f"{count} events of {args.run} are now in {output}.")
+    return 0
