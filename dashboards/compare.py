@@ -19,7 +19,7 @@ from tracker_logging.dashboards.page_sound import Sound, pack_sound
 from tracker_logging.dashboards.run_record import RunRecord, read_run
 from tracker_logging.dashboards.voice_runs import VoiceRuns
 from tracker_logging.sections import is_detail, reading_order, section_of
-from tracker_logging.tags import find
+from tracker_logging.tags import SCORES, VOICE_SCORE, Score, Tag, find
 
 DEFAULT_MAX_MB = 50.0
 
@@ -64,7 +64,7 @@ class Report:
                 "tag": tag,
                 "section": section_of(tag, default="Training"),
                 "is_detail": is_detail(tag),
-                "unit": known.unit if (known := find(tag)) else "",
+                "unit": known.unit if (known := _about(tag)) else "",
                 "meaning": known.meaning if known else "",
                 "runs": self._points(tag),
                 "low": self._points(f"{tag.removesuffix('/mean')}/low"),
@@ -113,6 +113,12 @@ def write_page(
         file.writelines(build_page(title=title, data=report.page_data(sound), clips=sound.clips))
     part.replace(path)
     return sound
+
+
+def _about(tag: str) -> Tag | Score | None:
+    """What is known of a tag; of a score, the score itself, which has a unit of its own."""
+    scores = {VOICE_SCORE(score=score.name): score for score in SCORES}
+    return scores.get(tag) or find(tag)
 
 
 def _numbers(index: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:

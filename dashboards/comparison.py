@@ -94,6 +94,7 @@ def _difference(score: Json, voices: Sequence[tuple[list[Json], list[Json]]], *,
     interval = mean_interval([b - a for a, b in both])
     if interval is None:
         return None
+    verdict = _verdict(score["better"], both)
     return {
         "name": score["name"],
         "unit": score["unit"],
@@ -103,7 +104,7 @@ def _difference(score: Json, voices: Sequence[tuple[list[Json], list[Json]]], *,
         "low": interval.low,
         "high": interval.high,
         "voices": interval.n,
-        "verdict": (verdict := _verdict(score["better"], interval)),
+        "verdict": verdict,
         "sentence": _sentence(score, interval, verdict, second=second),
     }
 
@@ -114,13 +115,25 @@ def _at(entries: Sequence[Json], step: int, score: str) -> float | None:
     return earlier[-1]["scores"].get(score) if earlier else None
 
 
-def _verdict(better: str, interval: Interval) -> str:
+def _verdict(better: str, values: Sequence[tuple[float, float]]) -> str:
     """ "none" (no difference shown), "better", "worse" or "different" (shown, and neither good nor bad by itself)."""
-    if interval.low is None or interval.high is None or interval.low <= 0.0 <= interval.high:
-        return "none"
-    if better not in ("higher", "lower"):
-        return "different"
-    return "better" if (interval.mean > 0) == (better == "higher") else "worse"
+    gain = {
+        "higher": lambda value: value,
+        "lower": lambda value: -value,
+        "zero": lambda value: -abs(value),
+        "one": lambda value: -abs(value - 1.0),
+    }.get(better)
+    if gain is not None and (side := _side([gain(b) - gain(a) for a, b in values])):
+        return "better" if side > 0 else "worse"
+    return "different" if _side([b - a for a, b in values]) else "none"
+
+
+def _side(differences: Sequence[float]) -> int:
+    """1 or −1 where the interval of the mean lies on one side of zero, else 0."""
+    interval = mean_interval(differences)
+    if interval is None or interval.low is None or interval.high is None or interval.low <= 0.0 <= interval.high:
+        return 0
+    return 1 if interval.mean > 0 else -1
 
 
 def _sentence(score: Json, interval: Interval, verdict: str, *, second: str) -> str:

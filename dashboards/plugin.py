@@ -14,11 +14,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from tensorboard import plugin_util
 from tensorboard.backend import http_util
 from tensorboard.plugins import base_plugin
 from werkzeug import wrappers
@@ -37,6 +39,7 @@ class VoicesPlugin(base_plugin.TBPlugin):  # type: ignore[misc]
 
     def __init__(self, context: Any) -> None:
         super().__init__(context)
+        self._provider = context.data_provider
         self._runs = VoiceRuns(_roots(context))
 
     def is_active(self) -> bool:
@@ -58,11 +61,23 @@ class VoicesPlugin(base_plugin.TBPlugin):  # type: ignore[misc]
 
     @wrappers.Request.application  # type: ignore[arg-type]
     def _serve_index(self, request: wrappers.Request) -> wrappers.Response:
-        text = json.dumps(self._runs.index())
+        places = self._places(request)
+        index = self._runs.index()
+        for run in index["runs"]:
+            run["place"] = places.get(run["name"], len(places))
+        text = json.dumps(index)
         etag = hashlib.sha256(text.encode()).hexdigest()[:32]
         if request.headers.get("If-None-Match") == etag:
             return wrappers.Response(status=304)
         return http_util.Respond(request, text, "application/json", headers=[("ETag", etag)])
+
+    def _places(self, request: wrappers.Request) -> dict[str, int]:
+        """Run → its place in TensorBoard's own list, by which TensorBoard gives colours."""
+        runs = self._provider.list_runs(
+            plugin_util.context(request.environ), experiment_id=plugin_util.experiment_id(request.environ)
+        )
+        began = {run.run_name: math.inf if run.start_time is None else run.start_time for run in runs}
+        return {name: place for place, name in enumerate(sorted(began, key=lambda name: (began[name], name)))}
 
     @wrappers.Request.application  # type: ignore[arg-type]
     def _serve_clip(self, request: wrappers.Request) -> wrappers.Response:

@@ -211,8 +211,7 @@ export class Board {
       const run = column.startsWith("run:") ? column.slice(4) : null;
       const title = run === null ? TITLES[column] : this.blind ? `Clip ${letter(generated++)}` : run;
       const cell = make("div", { class: "column", role: "columnheader", "data-run": run !== null && !this.blind }, title);
-      const number = this.index.runs.findIndex((one) => one.name === run);
-      if (run !== null && !this.blind) cell.style.setProperty("--run", runColour(number, this.theme));
+      if (run !== null && !this.blind) cell.style.setProperty("--run", runColour(this.index.runs, run, this.theme));
       return cell;
     });
     this.header.replaceChildren(make("div", { class: "column first", role: "columnheader" }, "Voice"), ...cells);

@@ -11,6 +11,7 @@ const CHART = 240; // pixels high
 /** { element, draw(theme) }: charts are made when their group is open and drawn anew for a theme. */
 export function curvesSection({ index, curves }) {
   const runs = index.runs.map((run) => run.name);
+  const colour = (name) => runColour(index.runs, name, theme);
   let weight = 0;
   let theme = "light";
   const charts = new Set();
@@ -40,7 +41,7 @@ export function curvesSection({ index, curves }) {
     grid.replaceChildren(...wanted.map((curve) => {
       const place = make("figure", { "data-tag": curve.tag }, make("figcaption", { title: curve.meaning }, curve.tag, make("span", {}, curve.unit)));
       grid.append(place);
-      charts.add(chartOf(curve, runs, place, { weight, theme, width: place.clientWidth }));
+      charts.add(chartOf(curve, runs, place, { weight, colour, width: place.clientWidth }));
       return place;
     }));
   }
@@ -65,16 +66,16 @@ export function curvesSection({ index, curves }) {
     element,
     draw(newTheme) {
       theme = newTheme;
-      names.replaceChildren(...legend(runs, theme));
+      names.replaceChildren(...legend(runs, colour));
       redraw();
     },
   };
 }
 
-function legend(runs, theme) {
-  return runs.map((name, number) => {
+function legend(runs, colour) {
+  return runs.map((name) => {
     const item = make("span", { class: "legend" }, make("i", { "aria-hidden": "true" }), name);
-    item.style.setProperty("--run", runColour(number, theme));
+    item.style.setProperty("--run", colour(name));
     return item;
   });
 }
@@ -86,15 +87,15 @@ function grouped(curves) {
   return [...groups];
 }
 
-function chartOf(curve, runs, place, { weight, theme, width }) {
+function chartOf(curve, runs, place, { weight, colour, width }) {
   // First a line for each run, then the two ends of each interval.
   const banded = runs.filter((run) => curve.high[run] && curve.low[run]);
   const ends = banded.flatMap((run) => [curve.high[run], curve.low[run]]);
   const [steps, ...values] = align([...runs.map((run) => curve.runs[run] ?? []), ...ends]);
   const dataFor = (by) => [steps, ...values.map((list) => smooth(list, by))];
   const ink = getComputedStyle(document.documentElement);
-  const colour = (name) => ink.getPropertyValue(name).trim();
-  const axis = { stroke: colour("--soft"), grid: { stroke: colour("--line"), width: 1 }, ticks: { stroke: colour("--line") }, font: "11px system-ui" };
+  const [soft, line] = ["--soft", "--line"].map((name) => ink.getPropertyValue(name).trim());
+  const axis = { stroke: soft, grid: { stroke: line, width: 1 }, ticks: { stroke: line }, font: "11px system-ui" };
   const chart = new uPlot(
     {
       width,
@@ -104,9 +105,9 @@ function chartOf(curve, runs, place, { weight, theme, width }) {
       axes: [{ ...axis, label: "step", labelSize: 16, labelFont: "11px system-ui" }, { ...axis, size: 60, values: (_, ticks) => ticks.map(shortNumber) }],
       series: [
         { label: "step" },
-        ...runs.map((name, number) => ({
+        ...runs.map((name) => ({
           label: name,
-          stroke: runColour(number, theme),
+          stroke: colour(name),
           width: 1.7,
           spanGaps: true,
           points: { show: steps.length < 40, size: 4 },
@@ -116,7 +117,7 @@ function chartOf(curve, runs, place, { weight, theme, width }) {
       ],
       bands: banded.map((run, place) => {
         const high = 1 + runs.length + 2 * place;
-        return { series: [high, high + 1], fill: `${runColour(runs.indexOf(run), theme)}26` };
+        return { series: [high, high + 1], fill: `${colour(run)}26` };
       }),
     },
     dataFor(weight),

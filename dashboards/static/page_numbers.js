@@ -61,9 +61,9 @@ function unpaired(pair, index) {
 
 function runsTable(runs, theme) {
   const names = [...new Set(runs.flatMap((run) => run.scores.map((score) => score.name)))];
-  const head = make("tr", {}, make("th", { scope: "col" }, "Score"), ...runs.map((run, number) => {
+  const head = make("tr", {}, make("th", { scope: "col" }, "Score"), ...runs.map((run) => {
     const cell = make("th", { scope: "col", colspan: 2, class: "of-run" }, run.name);
-    cell.style.setProperty("--run", runColour(number, theme));
+    cell.style.setProperty("--run", runColour(runs, run.name, theme));
     return cell;
   }));
   const second = make("tr", {}, make("td"), ...runs.flatMap(() => [make("th", { scope: "col" }, "last"), make("th", { scope: "col" }, "best")]));

@@ -2,7 +2,7 @@
 
 import { make } from "./dom.js";
 
-const ABOUT_DATA = /data|eval|split|sample|speaker|voice/i;
+const ABOUT_DATA = /data|split|sample|speaker/i;
 
 export function settingsSection({ index, settings, pairs, backends }) {
   const runs = index.runs.map((run) => run.name);

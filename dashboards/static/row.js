@@ -44,7 +44,7 @@ export class Row {
       const selected = view.voice === voice.id && this.board.placeIn(voice.id) === place;
       const run = column.startsWith("run:") ? column.slice(4) : null;
       const name = `${this.columnName(column, columns)} of ${voice.speaker ?? voice.id}: ${voice.target_text ?? ""}`;
-      const colour = run && !blind ? runColour(index.runs.findIndex((one) => one.name === run), theme) : null;
+      const colour = run && !blind ? runColour(index.runs, run, theme) : null;
       const voted = judged && run !== null && judged.preferred === run;
       this.cells[place].update(models[place], { name, colour, span, selected, theme, blind: Boolean(blind), voting: blind?.offers(voice.id), voted });
     });
@@ -79,7 +79,7 @@ export class Row {
     const score = index.scores.find((one) => one.name === view.score);
     const lines = visibleRuns(index, view).map((run) => ({
       name: run.name,
-      colour: runColour(index.runs.indexOf(run), theme),
+      colour: runColour(index.runs, run.name, theme),
       points: (voice.generated[run.name] ?? []).filter((one) => view.score in one.scores).map((one) => [one.step, one.scores[view.score]]),
     }));
     const newest = Object.values(voice.generated).flat();

@@ -81,7 +81,7 @@ export class Toolbar {
     const pills = index.runs.map((run, number) => {
       const shown = !view.hidden.includes(run.name);
       const pill = make("button", { type: "button", class: "run", "aria-pressed": shown, title: `${shown ? "Hide" : "Show"} ${run.name}` });
-      pill.style.setProperty("--run", runColour(number, theme));
+      pill.style.setProperty("--run", runColour(index.runs, run.name, theme));
       pill.append(make("i", { "aria-hidden": "true" }), run.name, number < 9 ? make("kbd", { "aria-hidden": "true" }, String(number + 1)) : "");
       pill.onclick = () => this.board.toggleRun(run.name);
       return pill;

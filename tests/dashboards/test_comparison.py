@@ -68,6 +68,17 @@ def test_a_steady_difference_is_shown_and_a_mixed_one_is_not() -> None:
     assert [row["verdict"] for row in better["scores"] if row["name"] == "silence_pct"] == ["different"]
 
 
+def test_what_should_be_near_zero_or_one_is_better_when_it_is_nearer() -> None:
+    scores = [
+        {"name": name, "unit": "", "better": better, "of": "generated"}
+        for name, better in (("a", "zero"), ("b", "one"))
+    ]
+    entry = lambda a, b: [{"step": 1, "scores": {"a": a, "b": b}}]  # noqa: E731
+    voices = [{"id": str(i), "generated": {"x": entry(-3.0 - i, 2.0 + i), "y": entry(1.0, 0.9)}} for i in range(5)]
+    pair = compare_runs({"runs": [{"name": "x"}, {"name": "y"}], "scores": scores, "voices": voices})["pairs"][0]
+    assert [row["verdict"] for row in pair["scores"]] == ["better", "better"]
+
+
 def test_last_and_best_are_means_over_voices_with_their_steps() -> None:
     run = compare_runs(index(a={"v": [(1, 0.2), (2, 0.9), (3, 0.4)], "w": [(1, 0.4), (2, 0.7), (3, 0.6)]}))["runs"][0]
     scores = {score["name"]: score for score in run["scores"]}

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import serving
+from conftest import serving, write_curves
 from playwright.sync_api import expect
 from speaking_runs import write_run
 
 from tracker_logging.dashboards.voice_runs import OutsideLogDirectoryError, VoiceRuns
+from tracker_logging.trackers.tensorboard import TensorBoardTracker
 
 
 def clip_address(server: str, *, run: str = "careful", voice: str = "voice-00", name: str = "target.flac") -> str:
@@ -71,6 +72,17 @@ def test_the_index_is_sent_once_per_change(tensorboard: str) -> None:
     with pytest.raises(urllib.error.HTTPError) as unchanged:
         urllib.request.urlopen(urllib.request.Request(address, headers={"If-None-Match": etag}))
     assert unchanged.value.code == 304
+
+
+def test_runs_have_the_colours_of_tensorboard(tmp_path: Path) -> None:
+    for name in ("second", "first"):  # TensorBoard lists runs by when they began
+        write_run(tmp_path / "runs" / name, steps=[1], voices=1)
+        write_curves(TensorBoardTracker(tmp_path / "runs" / name), slope=1.0)
+    with serving(tmp_path / "runs") as address:
+        listed = json.loads(urllib.request.urlopen(f"{address}/data/runs").read())
+        index = json.loads(urllib.request.urlopen(f"{address}/data/plugin/voices/index.json").read())
+    assert listed == ["second", "first"]
+    assert {run["name"]: run["place"] for run in index["runs"]} == {"second": 0, "first": 1}
 
 
 def test_a_broken_sidecar_is_named_and_the_rest_is_shown(tmp_path: Path) -> None:
