@@ -123,9 +123,10 @@ def _verdict(better: str, values: Sequence[tuple[float, float]]) -> str:
         "zero": lambda value: -abs(value),
         "one": lambda value: -abs(value - 1.0),
     }.get(better)
-    if gain is not None and (side := _side([gain(b) - gain(a) for a, b in values])):
-        return "better" if side > 0 else "worse"
-    return "different" if _side([b - a for a, b in values]) else "none"
+    if _side([b - a for a, b in values]) == 0:
+        return "none"
+    gained = 0 if gain is None else _side([gain(b) - gain(a) for a, b in values])
+    return ("different", "better", "worse")[gained]
 
 
 def _side(differences: Sequence[float]) -> int:
