@@ -29,7 +29,7 @@ from tracker_logging.voices.generation import Spoken, speak
 from tracker_logging.voices.prompt import build_prompt, choose_samples
 from tracker_logging.voices.scorers.choose import ScorerChoice, choose_instruments
 from tracker_logging.voices.scoring import VoiceScorer
-from tracker_logging.voices.worker import ScoringThread
+from tracker_logging.worker import WorkerThread
 
 BATCH, LIMIT_S = 8, 120.0
 
@@ -84,7 +84,7 @@ def measure(paths: DemoPaths, args: argparse.Namespace) -> None:
     step()
     for _ in range(args.blocks):
         alone.append(statistics.median(step() for _ in range(8)))
-        worker = ScoringThread(depth=1)
+        worker = WorkerThread(depth=1)
         worker.submit(score)
         beside.append(statistics.median(step() for _ in range(8)))
         worker.close(timeout_s=LIMIT_S)

@@ -115,3 +115,11 @@ def test_the_tab_is_an_entry_point_and_its_assets_are_installed(tensorboard: str
     module = listing["voices"]["loading_mechanism"]["module_path"]
     with urllib.request.urlopen(f"{tensorboard}{module}") as answer:
         assert answer.headers["Content-Type"].startswith("text/javascript")
+
+
+def test_the_documentation_shows_pictures_that_are_there_and_small() -> None:
+    docs = Path(__file__).parents[2] / "docs"
+    shown = re.findall(r"\((images/[\w-]+\.png)\)", (docs / "dashboards.md").read_text())
+    assert len(shown) >= 6
+    assert {name: size for name in shown if (size := (docs / name).stat().st_size) >= 300_000} == {}
+    assert sorted(path.name for path in (docs / "images").iterdir()) == sorted(Path(name).name for name in shown)

@@ -34,7 +34,7 @@ from tracker_logging.probes.isolation import isolated
 from tracker_logging.probes.reduce import sum_over_ranks
 from tracker_logging.trackers.base import Tracker
 from tracker_logging.trackers.null import NullTracker
-from tracker_logging.voices.worker import ScoringThread
+from tracker_logging.worker import WorkerThread
 
 logger = logging.getLogger("tracker_logging")
 
@@ -68,7 +68,7 @@ class LoggingSession:
         self.tracker: Tracker = NullTracker()
         self.fence = Fence()
         self.cost = CostMeter()
-        self.worker = ScoringThread(depth=JOBS_WAITING)
+        self.worker = WorkerThread(depth=JOBS_WAITING)
         self.rank = 0
         self.world_size = 1
         self.next_due = -1

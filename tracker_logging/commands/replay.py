@@ -15,9 +15,7 @@ BACKENDS = ("tensorboard", "wandb", "trackio")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "run", type=Path, metavar="RUN", help="directory of a run that was logged with --report_to jsonl"
-    )
+    parser.add_argument("run", type=Path, metavar="RUN", help="a run that was logged with --report_to jsonl")
     parser.add_argument("--to", choices=BACKENDS, required=True)
     parser.add_argument("--output", type=Path, help="directory of the new run; default: RUN-replayed, beside RUN")
 

@@ -36,7 +36,7 @@ from tracker_logging.voices.progress import progress_bar
 from tracker_logging.voices.prompt import VoicePrompt, build_prompt, choose_samples
 from tracker_logging.voices.scoring import VoiceScorer
 from tracker_logging.voices.settings import VoiceSettings
-from tracker_logging.voices.worker import ScoringThread
+from tracker_logging.worker import WorkerThread
 
 logger = logging.getLogger("tracker_logging")
 
@@ -74,7 +74,7 @@ class VoiceStudio:
         conditioned = exchange.share(self.prompts[: settings.conditioning_clips])
         rows = conditioning_rows(self.prompts[: settings.conditioning_clips], processor)
         self._rows = [row for row in rows if row.voice_id in {one.voice_id for one in conditioned}]
-        self._worker = ScoringThread(depth=_ROUNDS_WAITING)
+        self._worker = WorkerThread(depth=_ROUNDS_WAITING)
         self._scorer = VoiceScorer(self.prompts, processor, instruments()) if exchange.rank == 0 else None
 
     def condition(self, adapter: ModelAdapter, *, device: torch.device, step: int) -> None:

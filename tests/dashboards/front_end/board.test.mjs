@@ -81,7 +81,7 @@ test("a link brings back voice, clip, step, runs and order", () => {
 
 test("a link with nonsense changes nothing", () => {
   const first = view.firstView(index);
-  const link = new URLSearchParams("step=soon&voice=nobody&runs=x&score=y");
+  const link = new URLSearchParams("step=soon&voice=nobody&runs=%25E0%25A4%25A&score=y");
   assert.deepEqual(view.fromLink(index, first, link), first);
 });
 

@@ -24,6 +24,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from filelock import FileLock
 
 from tracker_logging.data.audio import load_audio
 from tracker_logging.data.codes import CodeCache, Codes
@@ -82,20 +83,22 @@ class DemoPaths:
 def build_demo(directory: Path, *, recipe: DemoRecipe = DEMO_RECIPE) -> DemoPaths:
     """The demo in `directory`, built now unless it lies there already. About 26 CPU-seconds and 270 MB.
 
-    Several processes may call it at once: each builds beside it, the first to finish is kept. An older demo there is
-    replaced; raises `DataError` if `directory` holds anything else.
+    Several processes may call it at once: one builds, the others wait for it. An older demo there is replaced; raises
+    `DataError` if `directory` holds anything else.
     """
     fingerprint = _fingerprint(recipe)
-    if not _is_finished(directory, fingerprint):
-        _refuse_foreign(directory)
-        directory.parent.mkdir(parents=True, exist_ok=True)
-        beside = Path(tempfile.mkdtemp(prefix=f".{directory.name}-", dir=directory.parent))
-        try:
-            _build(DemoPaths(beside), recipe)
-            (beside / _FINISHED).write_text(fingerprint)
-            _put_in_place(beside, directory, fingerprint)
-        finally:
-            shutil.rmtree(beside, ignore_errors=True)
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(directory.parent / f".{directory.name}.lock"):
+        if not _is_finished(directory, fingerprint):
+            _refuse_foreign(directory)
+            beside = Path(tempfile.mkdtemp(prefix=f".{directory.name}-", dir=directory.parent))
+            try:
+                _build(DemoPaths(beside), recipe)
+                (beside / _FINISHED).write_text(fingerprint)
+                shutil.rmtree(directory, ignore_errors=True)
+                beside.replace(directory)
+            finally:
+                shutil.rmtree(beside, ignore_errors=True)
     return DemoPaths(directory)
 
 
@@ -107,19 +110,6 @@ def _is_finished(directory: Path, fingerprint: str) -> bool:
 def _refuse_foreign(directory: Path) -> None:
     if directory.is_dir() and any(directory.iterdir()) and not (directory / _FINISHED).is_file():
         raise DataError(f"{shown(directory)}: holds other files than the demo. Name an empty or a new directory.")
-
-
-def _put_in_place(built: Path, directory: Path, fingerprint: str) -> None:
-    if _is_finished(directory, fingerprint):
-        return  # another process was faster
-    if directory.is_dir():
-        shutil.rmtree(directory)  # an older demo of ours, or an empty directory
-    try:
-        built.replace(directory)
-    except OSError:
-        # Another process put its own there between the two lines above.
-        if not _is_finished(directory, fingerprint):
-            raise
 
 
 def _build(paths: DemoPaths, recipe: DemoRecipe) -> None:

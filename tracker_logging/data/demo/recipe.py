@@ -26,6 +26,7 @@ class DemoRecipe:
     strategic_logging_steps: int = 70
     voice_steps: int = 70
     eval_steps: int = 70
+    logging_budget_pct: float = 50.0  # its steps are short, and its voices are what people came for
     per_device_eval_batch_size: int = 8
     sentences_per_speaker: int = 500
     eval_pairs_per_speaker: int = 4

@@ -1,4 +1,4 @@
-"""One thread on which voices are scored, so that training does not wait.
+"""One thread for work that training must not wait for: decoding clips, drawing, scoring voices.
 
 Guarantees
 - Jobs run one after the other in the order given, at a lower scheduling priority than training where the system allows.
@@ -6,7 +6,7 @@ Guarantees
 - What a job raises ends that job only, and is kept for the training thread to report.
 - `close` waits no longer than it is told to.
 
-    worker = ScoringThread(depth=2)
+    worker = WorkerThread(depth=2)
     worker.submit(lambda: tracker.emit(score(clip)))
     worker.close(timeout_s=60.0)
 """
@@ -24,7 +24,7 @@ Job = Callable[[], None]
 _NICE = 10
 
 
-class ScoringThread:
+class WorkerThread:
     """A daemon thread that starts with the first job. `submit` and `close` are for one thread, the training thread."""
 
     def __init__(self, *, depth: int) -> None:
@@ -35,7 +35,7 @@ class ScoringThread:
     def submit(self, job: Job) -> bool:
         """Whether the job was taken."""
         if self._thread is None:
-            self._thread = threading.Thread(target=self._work, name="tracker_logging voices", daemon=True)
+            self._thread = threading.Thread(target=self._work, name="tracker_logging worker", daemon=True)
             self._thread.start()
         try:
             self._jobs.put_nowait(job)

@@ -1,11 +1,11 @@
 import threading
 
-from tracker_logging.voices.worker import ScoringThread
+from tracker_logging.worker import WorkerThread
 
 
 def test_jobs_run_in_order_on_another_thread() -> None:
     done: list[tuple[int, str]] = []
-    worker = ScoringThread(depth=5)
+    worker = WorkerThread(depth=5)
     for number in range(5):
         assert worker.submit(lambda n=number: done.append((n, threading.current_thread().name)))
     assert worker.close(timeout_s=10.0)
@@ -15,7 +15,7 @@ def test_jobs_run_in_order_on_another_thread() -> None:
 
 def test_an_error_ends_its_job_only_and_is_kept() -> None:
     done: list[str] = []
-    worker = ScoringThread(depth=2)
+    worker = WorkerThread(depth=2)
     worker.submit(lambda: [][1])
     worker.submit(lambda: done.append("next"))
     assert worker.close(timeout_s=10.0)
@@ -26,7 +26,7 @@ def test_an_error_ends_its_job_only_and_is_kept() -> None:
 
 def test_a_full_queue_refuses_and_does_not_block() -> None:
     started, go_on = threading.Event(), threading.Event()
-    worker = ScoringThread(depth=1)
+    worker = WorkerThread(depth=1)
 
     def hold() -> None:
         started.set()
@@ -41,4 +41,4 @@ def test_a_full_queue_refuses_and_does_not_block() -> None:
 
 
 def test_closing_a_thread_that_never_started_is_done_at_once() -> None:
-    assert ScoringThread(depth=1).close(timeout_s=0.0)
+    assert WorkerThread(depth=1).close(timeout_s=0.0)
