@@ -62,13 +62,10 @@ function frameHost() {
   return window.parent;
 }
 
+/** TensorBoard's address is `#voices&p.voices.step=500&…`; the values are those of a query. */
 function readLink() {
-  const link = new URLSearchParams();
-  for (const part of frameHost().location.hash.slice(1).split("&")) {
-    const [name, value] = part.split("=");
-    if (name.startsWith(PLUGIN)) link.set(name.slice(PLUGIN.length), decodeURIComponent(value ?? ""));
-  }
-  return link;
+  const parts = frameHost().location.hash.slice(1).split("&");
+  return new URLSearchParams(parts.filter((part) => part.startsWith(PLUGIN)).map((part) => part.slice(PLUGIN.length)).join("&"));
 }
 
 function currentTheme() {

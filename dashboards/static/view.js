@@ -119,7 +119,7 @@ export function fromLink(index, view, link) {
   if (index.voices.some((voice) => voice.id === link.get("voice"))) next.voice = link.get("voice");
   if (link.get("clip")) next.column = link.get("clip");
   if (link.get("runs")) {
-    const shown = link.get("runs").split(",").map(decodeURIComponent);
+    const shown = link.get("runs").split(",").map(decoded);
     const hidden = index.runs.map((run) => run.name).filter((name) => !shown.includes(name));
     if (hidden.length < index.runs.length) next.hidden = hidden;
   }
@@ -127,6 +127,15 @@ export function fromLink(index, view, link) {
   for (const name of ["sort", "query", "speaker"]) if (link.get(name)) next[name] = link.get(name);
   next.descending = link.get("order") === "down" || view.descending;
   return next;
+}
+
+/** Percent-decoded text; a damaged link is taken as it is. */
+export function decoded(text) {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
 }
 
 function searchText(voice) {
