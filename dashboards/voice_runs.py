@@ -14,6 +14,7 @@ One instance may be used from several threads.
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Container, Iterator, Mapping
 from pathlib import Path
@@ -66,7 +67,10 @@ class VoiceRuns:
         voices: dict[str, Json] = {}
         for run, directory in directories.items():
             for folder in _folders(directory / FOLDER):
-                self._add_voice(voices, run, folder, problems)
+                try:
+                    self._add_voice(voices, run, folder, problems)
+                except (OSError, AttributeError, KeyError, TypeError, ValueError) as error:
+                    problems.append(f"{run}/{folder.name} is left out: {type(error).__name__}")
         return {
             "format": FORMAT,
             "scores": score_table(),
@@ -96,14 +100,21 @@ class VoiceRuns:
             | {"clips": {}, "generated": {}},
         )
         for key in ("speaker", "language", "reference_text", "target_text"):
-            voice[key] = voice[key] or about.get(key)
+            voice[key] = voice[key] or _text(about.get(key))
         for kind, clip in about.get("clips", {}).items():
             if clip["file"] in files and kind not in voice["clips"]:
                 voice["clips"][kind] = {"run": run, **clip}
-        steps = (self._json(files[name], problems) for name in sorted(files) if _is_step(name))
-        entries = [_without_pitch(step, files.keys()) for step in steps if "step" in step]
-        if entries:
-            voice["generated"][run] = entries
+        entries = [self._step(files[name], files.keys(), problems) for name in sorted(files) if _is_step(name)]
+        if any(entries):
+            voice["generated"][run] = [entry for entry in entries if entry]
+
+    def _step(self, file: os.DirEntry[str], names: Container[str], problems: list[str]) -> Json | None:
+        content = self._json(file, problems)
+        try:
+            return _entry(content, names) if content else None
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            problems.append(f"{Path(file.path).parent.name}/{file.name} is left out: {type(error).__name__}")
+            return None
 
     def _json(self, file: os.DirEntry[str], problems: list[str]) -> Json:
         """The content of a sidecar, read once per version; {} with a line in `problems` where it cannot be read."""
@@ -136,10 +147,19 @@ def _parse(path: Path) -> Json:
     return content
 
 
-def _without_pitch(step: Json, names: Container[str]) -> Json:
-    clip = step.get("clip")
-    kept = {key: step.get(key) for key in ("step", "scores", "transcript", "stop_reason", "error")}
-    return {**kept, "clip": clip if clip and clip["file"] in names else None}
+def _entry(step: Json, names: Container[str]) -> Json:
+    """What the board shows of a step. Raises where the sidecar holds something else than it should."""
+    clip = step["clip"]
+    return {
+        "step": int(step["step"]),
+        "scores": {name: float(score) for name, score in step["scores"].items() if math.isfinite(score)},
+        **{key: _text(step.get(key)) for key in ("transcript", "stop_reason", "error")},
+        "clip": clip if clip and clip["file"] in names else None,
+    }
+
+
+def _text(value: object) -> str | None:
+    return None if value is None else str(value)
 
 
 def _directories_with_voices(root: Path) -> Iterator[Path]:

@@ -7,7 +7,11 @@ const PLUGIN = "p.voices."; // TensorBoard keeps `p.<plugin>.<key>` in its addre
 export async function render() {
   document.documentElement.lang = "en";
   document.title = "Voices";
-  const [index, { Board }] = await Promise.all([fetchIndex(), import("./board.js"), addStyles()]);
+  const loaded = Promise.all([fetchIndex(), import("./board.js"), addStyles()]);
+  const [index, { Board }] = await loaded.catch((error) => {
+    document.body.append(`The voices cannot be read (${error.message}). Reload the page to try again.`);
+    throw error;
+  });
   applyTheme();
   const board = new Board(source, index, { theme: currentTheme(), link: readLink() });
   document.body.append(board.element);

@@ -91,6 +91,8 @@ def test_a_broken_sidecar_is_named_and_the_rest_is_shown(tmp_path: Path) -> None
     index = VoiceRuns({"": tmp_path}).index()
     assert [entry["step"] for entry in index["voices"][0]["generated"]["run"]] == [2]
     assert index["problems"] == ["voice-00/step-00000001.json is left out: JSONDecodeError"]
+    (tmp_path / "run/voices/voice-00/step-00000001.json").write_text('{"format": 1, "step": 1, "scores": [NaN]}')
+    assert VoiceRuns({"": tmp_path}).index()["problems"] == ["voice-00/step-00000001.json is left out: KeyError"]
 
 
 def test_a_linked_run_is_not_followed(tmp_path: Path) -> None:

@@ -199,6 +199,23 @@ def test_keys_are_listed_and_do_not_disturb_typing(page: Any, tab: Any) -> None:
     expect(tab.locator(".play[data-playing=true]")).to_have_count(0)
 
 
+@pytest.mark.parametrize("width", [1500, 800])
+def test_nothing_overlaps_or_leaves_the_window(page: Any, tab: Any, width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 900})
+    expect(tab.locator(".row[data-voice='voice-00'] .picture[data-state=drawn]")).to_have_count(5)
+    assert tab.locator(".scroll").evaluate("place => place.scrollWidth - place.clientWidth") == 0
+    outside = tab.locator(".toolbar *, .transport *, .row[data-voice='voice-00'] *").evaluate_all(
+        "(all, width) => all.filter(one => one.getBoundingClientRect().right > width + 1).map(one => one.outerHTML)",
+        width,
+    )
+    assert outside == []
+    overlaps = tab.locator(".row[data-voice='voice-00'] .cell, .toolbar button, .toolbar select").evaluate_all(
+        """all => all.map(one => one.getBoundingClientRect()).flatMap((a, i, boxes) => boxes.slice(i + 1).filter(b =>
+            a.left < b.right - 1 && b.left < a.right - 1 && a.top < b.bottom - 1 && b.top < a.bottom - 1)).length"""
+    )
+    assert overlaps == 0
+
+
 def test_every_control_has_a_name_for_a_screen_reader(tab: Any) -> None:
     nameless = tab.locator("button:visible, input:visible, select:visible").evaluate_all(
         "all => all.filter(one => !one.getAttribute('aria-label') && !one.textContent.trim() && !one.labels?.length)"
