@@ -102,12 +102,13 @@ def write_page(
     max_mb: float = DEFAULT_MAX_MB,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Sound:
-    """Write the page; what of the sound is in it. `max_mb` (1 MB = 1,000,000 bytes) bounds the sound."""
+    """Write the page; what of the sound is in it. `max_mb` (1 MB = 1,000,000 bytes) is the most the file may hold."""
     directories = {name: run.voices for name, run in report.runs.items() if run.voices is not None}
-    sound = pack_sound(
-        report.index, directories, audio_format=audio_format, max_bytes=int(max_mb * 1e6), progress=progress
-    )
     title = " · ".join(report.runs)
+    silent = report.page_data(Sound(clips={}, left_out=(), unreadable=()))
+    bare = sum(len(piece.encode()) for piece in build_page(title=title, data=silent, clips={}))
+    room = int(max_mb * 1e6) - bare
+    sound = pack_sound(report.index, directories, audio_format=audio_format, max_bytes=room, progress=progress)
     part = path.with_name(f".{path.name}.part")
     with part.open("w", encoding="utf-8") as file:
         file.writelines(build_page(title=title, data=report.page_data(sound), clips=sound.clips))

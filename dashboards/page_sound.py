@@ -66,7 +66,7 @@ def pack_sound(
         for step, group in groups:
             packed = dict(zip((key for key, _ in group), pool.map(_packer(audio_format), group), strict=True))
             whole = {key: data for key, data in packed.items() if data is not None}
-            size = sum(embedded_size(data) for data in whole.values())
+            size = sum(embedded_size(key, data) for key, data in whole.items())
             if used + size > max_bytes:
                 break
             clips |= whole
@@ -111,9 +111,9 @@ def encode(path: Path, audio_format: str) -> bytes:
     return packed.getvalue()
 
 
-def embedded_size(data: bytes) -> int:
-    """Bytes of `data` as base64 text."""
-    return 4 * ((len(data) + 2) // 3)
+def embedded_size(key: str, data: bytes) -> int:
+    """Bytes of a clip in the page: base64 text in an element of its own (at most 64 bytes and the key, as HTML)."""
+    return 4 * ((len(data) + 2) // 3) + 6 * len(key.encode()) + 64
 
 
 def _packer(audio_format: str) -> Callable[[tuple[str, Path]], bytes | None]:

@@ -28,7 +28,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="two or more runs; the first is the baseline")
     parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="default: compare.html, or none with --json")
     parser.add_argument("--audio-format", choices=("mp3", "opus", "vorbis", "flac", "wav"), default="mp3")
-    parser.add_argument("--max-mb", type=float, default=50.0, help="most sound in the page, in MB (default: 50)")
+    parser.add_argument(
+        "--max-mb", type=float, default=50.0, help="most the page may hold (default: 50); sound is left out"
+    )
     parser.add_argument("--json", action="store_true", help="print the numbers as JSON")
 
 
