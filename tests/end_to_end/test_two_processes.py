@@ -1,4 +1,4 @@
-"""`torchrun` with two processes: one TensorBoard run, one W&B run, numbers of both ranks."""
+"""`torchrun` with two processes: one TensorBoard run, one W&B run, one decision about the budget."""
 
 import os
 import shutil
@@ -19,15 +19,19 @@ def test_two_processes_write_one_run(tmp_path: Path, demo: Path) -> None:
         sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2",
         str(ROOT / "train_v2_ddp.py"), "--demo", "--output_dir", str(tmp_path), "--max_steps", "4",
         "--per_device_train_batch_size", "2", "--eval_steps", "4", "--save_steps", "4", "--logging_steps", "1",
-        "--enable_strategic_logging", "--strategic_logging_steps", "2", "--voice_steps", "4", "--report_to", "both",
+        "--enable_strategic_logging", "--strategic_logging_steps", "2", "--voice_steps", "2", "--report_to", "both",
+        "--logging_budget_pct", "0.01",
     ]  # fmt: skip
     environment = os.environ | {"WANDB_MODE": "offline", "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=500)
     assert done.returncode == 0, done.stderr[-3000:]
 
+    assert done.stderr.count("'voices' now runs at every 2. of its steps") == 1
+
     assert len(list(tmp_path.rglob("events.out.tfevents.*"))) == 1
     assert len(list(tmp_path.rglob("run-*.wandb"))) == 1
     events = EventAccumulator(str(next(tmp_path.rglob("events.out.tfevents.*")).parent))
     events.Reload()
+    assert [event.value for event in events.Scalars("tracker/stride/voices")] == [1, 1, 2]
     steps = [event.step for event in events.Scalars("outputs/nll/mean")]
     assert steps == [1, 2, 4]
