@@ -24,7 +24,7 @@ class DemoRecipe:
     seed: int = 42
     logging_steps: int = 10
     strategic_logging_steps: int = 70
-    voice_steps: int = 70
+    voice_steps: int = 105
     eval_steps: int = 70
     logging_budget_pct: float = 50.0  # its steps are short, and its voices are what people came for
     per_device_eval_batch_size: int = 8
