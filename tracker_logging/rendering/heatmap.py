@@ -22,9 +22,9 @@ from tracker_logging.rendering.colours import VIRIDIS, colourise
 from tracker_logging.rendering.ink import BLACK, DARK, MIDDLE, Sheet, fit, font, printable, text_width
 from tracker_logging.rendering.ticks import nice_ticks, thinned, written
 
-_SMALL, _NORMAL, _TITLE = 11, 12, 15
-_PLOT_WIDTH = (520, 1400)
-_PLOT_HEIGHT = (110, 900)
+_SMALL, _NORMAL, _TITLE = 14, 14, 18
+_PLOT_WIDTH = (490, 1400)
+_PLOT_HEIGHT = (120, 900)
 _CELL = (6, 44)
 _LABEL_WIDTH = 170
 _BAR_WIDTH = 16
@@ -151,7 +151,7 @@ def _rule(cells: npt.NDArray[np.uint8], heatmap: Heatmap, shape: tuple[int, ...]
 
 def _row_labels(sheet: Sheet, heatmap: Heatmap, layout: _Layout, rows: int) -> None:
     pitch = layout.height / rows
-    for row in thinned(rows, pitch, 13):
+    for row in thinned(rows, pitch, 17):
         label = heatmap.row_labels[row] if heatmap.row_labels else str(row)
         y = layout.top + (row + 0.5) * pitch
         sheet.text(layout.left - 6, y, fit(label, size=_SMALL, width=_LABEL_WIDTH), size=_SMALL, anchor="rm", grey=DARK)
@@ -164,7 +164,7 @@ def _column_labels(sheet: Sheet, heatmap: Heatmap, layout: _Layout, columns: int
     pitch = layout.width / columns
     bottom = layout.top + layout.height
     labels = heatmap.column_labels or tuple(str(column) for column in range(columns))
-    room = 14 if layout.turned else max(text_width(printable(labels[-1][:40]), _SMALL), 8) + 12
+    room = 17 if layout.turned else max(text_width(printable(labels[-1][:40]), _SMALL), 8) + 12
     for column in thinned(columns, pitch, room):
         x = layout.left + (column + 0.5) * pitch
         label = fit(labels[column], size=_SMALL, width=_LABEL_WIDTH if layout.turned else max(30, int(pitch)))
@@ -211,7 +211,7 @@ def _colour_bar(sheet: Sheet, heatmap: Heatmap, layout: _Layout, low: float, hig
         sheet.line(x + _BAR_WIDTH + 1, y, x + _BAR_WIDTH + 4, y, grey=MIDDLE)
         sheet.text(x + _BAR_WIDTH + 7, y, written(tick, ticks), size=_SMALL, anchor="lm", grey=DARK)
     unit = fit(heatmap.unit, size=_SMALL, width=layout.sheet_width - x - 4)
-    sheet.text(x, layout.top - 6, unit, size=_SMALL, anchor="ls", grey=DARK)
+    sheet.text(x, layout.top - 10, unit, size=_SMALL, anchor="ls", grey=DARK)
 
 
 def _with_numbers(
