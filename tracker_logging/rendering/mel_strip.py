@@ -27,6 +27,7 @@ from tracker_logging.rendering.ticks import nice_ticks, written
 
 LOW_DB, HIGH_DB = -90.0, -10.0
 PITCH_LOW_HZ, PITCH_HIGH_HZ = 50.0, 500.0
+SHOWN_SCORES = ("sim_o", "sim_ceiling", "sim_margin", "wer", "mcd_db", "f0_median_shift_cents", "dur_ratio")
 _PITCH_COLOUR = (96, 226, 255)
 _LEFT, _TOP, _ROW, _GAP, _RIGHT, _BOTTOM = 122, 74, 110, 12, 118, 44
 _WIDTH = 760
@@ -67,10 +68,11 @@ def _heading(sheet: Sheet, comparison: VoiceComparison) -> None:
     sheet.text(10, 8, fit(f"{who}   step {comparison.step}", size=15, width=width), size=15)
     said = f"    heard: {comparison.transcript}" if comparison.transcript else ""
     sheet.text(10, 32, fit(f"target: {comparison.target_text}{said}", size=12, width=width), grey=DARK)
-    scores = "   ".join(f"{name} {value:.3g}" for name, value in comparison.scores.items())
+    known = [(name, comparison.scores[name]) for name in SHOWN_SCORES if name in comparison.scores]
+    scores = "   ".join(f"{name} {value:.3g}" for name, value in known)
     stop = f"   stopped: {comparison.stop_reason}" if comparison.stop_reason else ""
     failed = f"   error: {comparison.error}" if comparison.error else ""
-    sheet.text(10, 51, fit(f"{scores}{stop}{failed}".strip(), size=12, width=width), grey=DARK)
+    sheet.text(10, 51, fit(f"{scores}{stop}{failed}".strip(), size=12, width=width - 60), grey=DARK)
 
 
 def _mel_pixels(clip: Clip, *, seconds: float, high_hz: float) -> npt.NDArray[np.uint8]:
