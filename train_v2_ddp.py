@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from tracker_logging.arguments import add_logging_arguments, backends, callbacks_from, check_logging_arguments
+from tracker_logging.data.facts import dataset_facts
 from tracker_logging.data.labels import normalise_loss_by_audio_labels
 from tracker_logging.data.sample import DataError, VoiceSample
 from tracker_logging.where_to_look import where_to_look
@@ -128,6 +129,10 @@ class Material:
     train: list[VoiceSample]
     evaluation: list[VoiceSample]
 
+    def facts(self) -> dict[str, int | str]:
+        """What the data is, to be shown beside the run."""
+        return dataset_facts("train", self.train) | dataset_facts("eval", self.evaluation)
+
 
 def load_material(args: argparse.Namespace) -> Material:
     """Read and check the data, then load codec and model."""
@@ -226,7 +231,9 @@ def train(args: argparse.Namespace) -> None:
         train_dataset=VoiceCloningDataset(material.train, material.processor),
         eval_dataset=VoiceCloningDataset(material.evaluation, material.processor) if material.evaluation else None,
         data_collator=VoiceCloningCollator.of(material.processor),
-        callbacks=callbacks_from(args, processor=material.processor, evaluation=material.evaluation),
+        callbacks=callbacks_from(
+            args, processor=material.processor, evaluation=material.evaluation, facts=material.facts()
+        ),
     )
     trainer.train(resume_from_checkpoint=str(args.resume_from_checkpoint) if args.resume_from_checkpoint else None)
     trainer.save_model()

@@ -8,7 +8,7 @@ callbacks = callbacks_from(args, processor=processor, evaluation=samples)
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -65,11 +65,16 @@ def check_logging_arguments(args: argparse.Namespace) -> None:
 
 
 def callbacks_from(
-    args: argparse.Namespace, *, processor: Any, evaluation: Sequence[VoiceSample]
+    args: argparse.Namespace,
+    *,
+    processor: Any,
+    evaluation: Sequence[VoiceSample],
+    facts: Mapping[str, object] | None = None,
 ) -> list[TrainerCallback]:
     """What `strategic_callbacks` makes of the arguments; only the Trainer's own numbers unless logging is enabled.
 
-    `evaluation`: samples for the voices where `--voice_prompts` names no file. Raises `ValueError`, `DataError`.
+    `evaluation`: samples for the voices where `--voice_prompts` names no file. `facts`: more to show beside the run.
+    Raises `ValueError`, `DataError`.
     """
     from tracker_logging.factory import strategic_callbacks
 
@@ -87,5 +92,8 @@ def callbacks_from(
         log_grad_conflict=args.log_grad_conflict,
         logging_dir=args.logging_dir,
         run_name=args.run_name,
-        config={name: str(value) if isinstance(value, Path) else value for name, value in vars(args).items()},
+        config={
+            **{name: str(value) if isinstance(value, Path) else value for name, value in vars(args).items()},
+            **(facts or {}),
+        },
     )
