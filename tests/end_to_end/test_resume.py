@@ -45,6 +45,8 @@ def test_a_killed_training_is_resumed_without_holes_or_doubles(tmp_path: Path, d
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
 
+    assert "WARNING tracker_logging" not in done.stderr, done.stderr[-3000:]
+
     run = tmp_path / "runs" / "run"
     wandb = read_wandb(run)
     for tag in ("outputs/nll/mean", "train/loss", "gradients/norm/attention"):

@@ -78,8 +78,8 @@ def test_outputs_shows_numbers_pairs_texts_a_map_and_sound() -> None:
     assert isinstance(picture, Heatmap) and picture.values.shape == (K, 7 + K + 1)
     assert np.isnan(picture.values[:, 0]).all() and np.isnan(picture.values[0, -1])
     clips = events[tags.TEACHER_FORCED_AUDIO()].clips
-    assert list(clips) == ["target", "teacher-forced"]
-    assert len(clips["target"].samples) == len(clips["teacher-forced"].samples) == 7
+    assert list(clips) == ["target", "teacher_forced"]
+    assert len(clips["target"].samples) == len(clips["teacher_forced"].samples) == 7
 
 
 def test_a_model_without_labels_says_nothing_about_predictions() -> None:
@@ -110,7 +110,7 @@ def test_the_target_sounds_like_its_codes_and_special_predictions_become_real_co
     clips = teacher_forced_clips(own, adapter_for(model), CodesAsSound())
     assert (clips["target"].samples * BOS).tolist() == own.given[1:7, 0].tolist()
     expected = np.minimum(own.predicted[1:7, 0], BOS - 1)
-    assert (clips["teacher-forced"].samples * BOS).tolist() == expected.tolist()
+    assert (clips["teacher_forced"].samples * BOS).tolist() == expected.tolist()
     assert EOS > BOS
 
 

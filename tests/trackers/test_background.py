@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tracker_logging.events import Alert, Audio, Clip, Image, Scalars, Table, Text
-from tracker_logging.trackers.background import BackgroundTracker
+from tracker_logging.trackers.background import STUCK_DEADLINE_S, BackgroundTracker
 from tracker_logging.trackers.freeze import Importance, freeze, importance, size_of
 from tracker_logging.trackers.memory import MemoryTracker
 
@@ -176,7 +176,11 @@ def test_flush_returns_when_everything_can_be_read():
 def test_flush_and_close_give_up_on_a_backend_that_hangs(caplog):
     inner = GatedTracker()
     tracker = BackgroundTracker(inner, name="slow one")
+    inner.gate.set()
     tracker.emit(Scalars(step=1, values={"a": 0.0}))
+    tracker.flush()
+    inner.gate.clear()
+    tracker.emit(Scalars(step=2, values={"a": 0.0}))
     tracker.flush(timeout_s=0.05)
     assert "slow one: not flushed" in caplog.text
     began = time.monotonic()
@@ -185,6 +189,19 @@ def test_flush_and_close_give_up_on_a_backend_that_hangs(caplog):
     assert time.monotonic() - began < DEADLINE_S
     assert "left behind" in caplog.text
     inner.gate.set()
+
+
+def test_a_backend_that_is_slow_to_open_is_waited_for():
+    inner = GatedTracker()
+    tracker = BackgroundTracker(inner, name="opening")
+    for step in (1, 2):
+        tracker.emit(Scalars(step=step, values={"a": 0.0}))
+    tracker.flush(timeout_s=0.05)
+    opens = threading.Timer(STUCK_DEADLINE_S + 0.2, inner.gate.set)
+    opens.start()
+    tracker.close()
+    opens.join()
+    assert [event.step for event in ours(inner.events)] == [1, 2]
 
 
 def test_no_thread_is_left_and_a_closed_tracker_ignores_what_comes():

@@ -129,7 +129,7 @@ def test_a_resumed_run_has_the_same_id_no_doubles_and_no_holes(tmp_path):
     again.emit(comparison(10))
     again.close()
     run = read_wandb(tmp_path)
-    assert {path.name.rpartition("-")[2] for path in run_directories(tmp_path)} == {run_id}
+    assert {log.stem for path in run_directories(tmp_path) for log in path.glob("*.wandb")} == {f"run-{run_id}"}
     assert run.doubles == []
     assert sorted(step for tag, step in run.scalars) == list(range(1, 10))
     assert sorted({step for tag, step in run.sounds}) == [5, 10]

@@ -180,7 +180,7 @@ def teacher_forced_clips(sample: SampleOutputs, adapter: ModelAdapter, codec: Au
     given = torch.from_numpy(sample.given)
     predicted = torch.from_numpy(sample.predicted).clamp(max=min(first_special, codec.codebook_size) - 1)
     clips: dict[str, Clip] = {}
-    for name, delayed in (("target", given), ("teacher-forced", predicted.where(given < first_special, given))):
+    for name, delayed in (("target", given), ("teacher_forced", predicted.where(given < first_special, given))):
         codes = revert_delay(delayed, eos=adapter.eos_code)
         if codes.shape[1] == 0 or int(codes.max()) >= codec.codebook_size:
             return {}

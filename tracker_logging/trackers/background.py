@@ -132,7 +132,9 @@ class BackgroundTracker:
         if thread is None:
             self._guard(self.inner.close)
         else:
-            thread.join(STUCK_DEADLINE_S if self._is_stuck else DEADLINE_S)
+            # A backend that is still opening is slow, not stuck: W&B may take half a minute on a busy machine.
+            is_opening = self._taken <= 1
+            thread.join(STUCK_DEADLINE_S if self._is_stuck and not is_opening else DEADLINE_S)
             if thread.is_alive():
                 with self._changed:
                     left = len(self._queue)

@@ -24,7 +24,8 @@ def run_directories(directory: Path, *, run_id: str = "*") -> list[Path]:
 
     One whose process was killed before it began its log is left out.
     """
-    found = [path.parent for path in (directory / "wandb").glob(f"*run-*-{run_id}/*.wandb")]
+    # W&B adds "-1" to the directory's name when two runs of one id begin within a second; the log's name is exact.
+    found = [path.parent for path in (directory / "wandb").glob(f"*run-*/run-{run_id}.wandb")]
     found = [path for path in found if not path.is_symlink()]
     return sorted(found, key=lambda path: path.name.partition("run-")[2])
 
@@ -32,7 +33,7 @@ def run_directories(directory: Path, *, run_id: str = "*") -> list[Path]:
 def latest_run_id(directory: Path) -> str | None:
     """The id of the run that was begun last in `directory`, or None."""
     runs = run_directories(directory)
-    return runs[-1].name.rpartition("-")[2] if runs else None
+    return next(runs[-1].glob("run-*.wandb")).stem.removeprefix("run-") if runs else None
 
 
 def history(run: Path) -> Iterator[dict[str, Any]]:

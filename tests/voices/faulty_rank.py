@@ -1,6 +1,6 @@
-"""One rank of a run of two, for `test_two_ranks.py`: rank 1 raises in round 1, sleeps in round 2, speaks in round 3.
+"""One rank of a run of two, for `test_faulty_ranks.py`: rank 1 raises in round 1, sleeps in round 2, speaks in round 3.
 
-python two_ranks.py RANK STORE_FILE DEMO_DIRECTORY
+python faulty_rank.py RANK STORE_FILE DEMO_DIRECTORY
 """
 
 import json

@@ -3,7 +3,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-RANK = Path(__file__).with_name("two_ranks.py")
+RANK = Path(__file__).with_name("faulty_rank.py")
 
 
 def test_a_raising_and_a_sleeping_rank_leave_rows_with_reasons_and_training_ends(tmp_path: Path, demo: Path) -> None:
