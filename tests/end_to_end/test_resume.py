@@ -36,7 +36,9 @@ def test_a_killed_training_is_resumed_without_holes_or_doubles(tmp_path: Path, d
         "--enable_strategic_logging", "--strategic_logging_steps", "1", "--voice_steps", "100",
         "--strategic_loggers", "outputs,attention",
     ]  # fmt: skip
-    environment = os.environ | {"WANDB_MODE": "offline", "PYTHONPATH": str(ROOT)}
+    # A W&B service of the tests' own process would keep the killed run "in use".
+    inherited = {name: value for name, value in os.environ.items() if name != "WANDB_SERVICE"}
+    environment = inherited | {"WANDB_MODE": "offline", "PYTHONPATH": str(ROOT)}
     killed = subprocess.run([sys.executable, "-c", KILL_AT_STEP_5, *flags], env=environment, capture_output=True)
     assert killed.returncode == -signal.SIGKILL, killed.stderr[-2000:]
 

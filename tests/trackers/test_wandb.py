@@ -142,10 +142,16 @@ def test_a_log_that_is_torn_or_was_never_begun_is_read_as_far_as_it_goes(tmp_pat
     tracker.close()
     run_id = latest_run_id(tmp_path)
     log = run_directories(tmp_path)[0] / f"run-{run_id}.wandb"
-    log.write_bytes(log.read_bytes()[: log.stat().st_size // 2])
+    whole = log.read_bytes()
     never_begun = tmp_path / "wandb" / f"offline-run-29991231_235959-{run_id}"
     never_begun.mkdir()
-    assert 20 < written_steps(tmp_path, run_id=run_id)["a"] < 180
+    last_steps = []
+    for kept in (1.0, 0.5, 0.25, 0.12, 0.06):
+        log.write_bytes(whole[: int(kept * len(whole))])
+        last_steps.append(written_steps(tmp_path, run_id=run_id).get("a", 0))
+    assert last_steps == sorted(last_steps, reverse=True)
+    assert last_steps[0] == 199
+    assert any(0 < step < 199 for step in last_steps)
     log.write_bytes(b"")
     assert written_steps(tmp_path, run_id=run_id) == {}
 

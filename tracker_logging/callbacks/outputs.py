@@ -16,7 +16,7 @@ from tracker_logging.callbacks.base import Later, StrategicCallback
 from tracker_logging.callbacks.readable import readable_tokens
 from tracker_logging.events import Audio, Cell, Clip, Event, Heatmap, Image, Scalars, Table
 from tracker_logging.metrics.tokens import TokenStatistics
-from tracker_logging.models.base import IGNORE, AudioCodec, ModelAdapter, Role
+from tracker_logging.models.base import IGNORE, AudioCodec, ModelAdapter
 from tracker_logging.models.delay_pattern import revert_delay
 from tracker_logging.probes.snapshot import EvaluationSnapshot, FloatArray, IntArray, SampleOutputs, StepSnapshot
 
@@ -184,7 +184,7 @@ def teacher_forced_clips(sample: SampleOutputs, adapter: ModelAdapter, codec: Au
         codes = revert_delay(delayed, eos=adapter.eos_code)
         if codes.shape[1] == 0 or int(codes.max()) >= codec.codebook_size:
             return {}
-        role = Role(sample.segment.role).name.lower()
-        caption = f"{role} as the model hears it" if name == "target" else "most likely codes given the true past"
+        meaning = "as the model hears it" if name == "target" else "most likely codes given the true past"
+        caption = f"{name}: {meaning}"
         clips[name] = Clip(samples=codec.decode(codes.numpy()), sample_rate=codec.sample_rate, caption=caption)
     return clips
