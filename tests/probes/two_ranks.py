@@ -6,6 +6,7 @@
 """
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -119,7 +120,8 @@ def main(mode: str, output: Path) -> None:
     distributed.all_gather_object(same, found.get("identical"))
     if distributed.get_rank() == 0:
         (output / "found.json").write_text(json.dumps(found | {"identical": same}))
-    distributed.destroy_process_group()
+    distributed.barrier()
+    os._exit(0)  # gloo's threads may abort while the interpreter ends ("terminate called without an active exception")
 
 
 if __name__ == "__main__":
