@@ -17,6 +17,7 @@ from typing import Any
 
 from transformers import TrainerCallback, TrainerState, TrainingArguments
 
+from tracker_logging.arguments import LOGGERS
 from tracker_logging.callbacks.attention import SharedAttentionLoggerCallback
 from tracker_logging.callbacks.inputs import InputLoggerCallback
 from tracker_logging.callbacks.outputs import OutputLoggerCallback
@@ -33,8 +34,6 @@ from tracker_logging.voices.settings import VoiceSettings
 from tracker_logging.where_to_look import where_to_look
 
 logger = logging.getLogger("tracker_logging")
-
-LOGGERS = ("inputs", "outputs", "attention", "zero_shot")
 
 
 def strategic_callbacks(
