@@ -128,3 +128,25 @@ def test_a_clip_that_does_not_end_says_so_and_is_as_long_as_allowed() -> None:
 def test_an_unknown_family_is_refused_with_its_name() -> None:
     with pytest.raises(UnknownModelError, match="Linear"):
         adapter_for(torch.nn.Linear(2, 2))
+
+
+@pytest.mark.parametrize(
+    "name, expected",
+    [
+        ("model.layers.1.self_attn.q_proj.weight", ("attention_q", 1)),
+        ("model.layers.0.self_attn.o_proj.weight", ("attention_o", 0)),
+        ("model.layers.3.self_attn.k_norm.weight", ("norms", 3)),
+        ("base_model.model.model.layers.2.self_attn.v_proj.lora_A.default.weight", ("lora_attention_v", 2)),
+        ("base_model.model.model.layers.2.audio_mlp.up_proj.lora_B.default.weight", ("lora_audio_ffn", 2)),
+        ("audio_lm_head.weight", ("heads", None)),
+    ],
+)
+def test_a_parameter_belongs_to_one_component(name: str, expected: tuple[str, int | None]) -> None:
+    assert adapter_for(tiny_model()).component(name) == expected
+
+
+def test_every_parameter_of_the_model_has_a_component_with_a_name() -> None:
+    model = tiny_model(text_head=True)
+    components = {adapter_for(model).component(name)[0] for name, _ in model.named_parameters()}
+    attention = {f"attention_{letter}" for letter in "qkvo"}
+    assert components == attention | {"text_ffn", "audio_ffn", "norms", "embeddings", "heads"}

@@ -50,4 +50,4 @@ def test_a_compiled_run_is_identical_and_logged_steps_compile_nothing(tmp_path: 
     for tag in (tags.NLL_MEAN(), tags.MASS_MEAN(query="target", key="target"), tags.FFN_RMS(path="text", layer=0)):
         assert [step for step, _ in found[tag]] == [1, 2, 4]
         assert np.isfinite([value for _, value in found[tag]]).all()
-    assert tags.GRADIENT_NORM(component="attention") in found
+    assert tags.GRADIENT_NORM(component="attention_q") in found

@@ -38,8 +38,8 @@ def test_gradient_norms_are_those_before_clipping_of_the_whole_accumulated_step(
 def test_component_norms_are_those_of_their_parameters() -> None:
     model = small_model()
     snapshot, norm = step(model, two_samples(), clip=1e9)
-    own = [p.grad for name, p in model.named_parameters() if "layers.1.self_attn" in name]
-    assert snapshot.flow.gradient_norm["attention", 1] == pytest.approx(
+    own = [p.grad for name, p in model.named_parameters() if "layers.1.self_attn.o_proj" in name]
+    assert snapshot.flow.gradient_norm["attention_o", 1] == pytest.approx(
         float(torch.cat([grad.flatten() for grad in own]).norm()), rel=1e-5
     )
     assert norm > 0
@@ -49,7 +49,7 @@ def test_update_ratios_are_those_of_the_weights() -> None:
     model = small_model()
     before = {name: own.detach().clone() for name, own in model.named_parameters()}
     snapshot, _ = step(model, two_samples())
-    for component, names in (("audio_ffn", "layers.0.audio_mlp"), ("attention", "layers.0.self_attn")):
+    for component, names in (("audio_ffn", "layers.0.audio_mlp"), ("attention_k", "layers.0.self_attn.k_proj")):
         pairs = [(own.detach() - before[name], before[name]) for name, own in model.named_parameters() if names in name]
         moved, were = (torch.cat([pair[at].flatten() for pair in pairs]).norm() for at in (0, 1))
         assert snapshot.flow.update_ratio[component, 0] == pytest.approx(float(moved / were), rel=1e-4)
@@ -57,13 +57,14 @@ def test_update_ratios_are_those_of_the_weights() -> None:
 
 def test_frozen_parts_and_parts_without_gradient_are_named_and_have_no_number() -> None:
     model = small_model(text_head=True)
-    model.model.layers[0].self_attn.requires_grad_(False)
+    model.model.layers[0].self_attn.q_proj.requires_grad_(False)
     model.model.embed_tokens.requires_grad_(False)
     snapshot, _ = step(model, two_samples())
     states = snapshot.flow.states
-    assert states["attention", 0] == "frozen" and states["attention", 1] == "trained"
-    assert ("attention", 0) not in snapshot.flow.gradient_norm
-    assert ("attention", 0) not in snapshot.flow.update_ratio
+    assert states["attention_q", 0] == "frozen" and states["attention_q", 1] == "trained"
+    assert states["attention_k", 0] == "trained"
+    assert ("attention_q", 0) not in snapshot.flow.gradient_norm
+    assert ("attention_q", 0) not in snapshot.flow.update_ratio
     # No text is trained, so the text path of the last layer reaches no loss.
     assert states["text_ffn", 1] == "without gradient"
     assert ("text_ffn", 1) not in snapshot.flow.gradient_norm

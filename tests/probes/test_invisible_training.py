@@ -60,7 +60,7 @@ def test_training_is_bit_identical_with_everything_on(setting: str, tmp_path: Pa
     assert [step for step, _ in found[tags.NLL_MEAN()]] == [1, 2, 4, 6]
     assert {value for _, value in found[tags.ERRORS()]} == {0.0}
     assert np.isfinite([value for own in found.values() for _, value in own]).all()
-    component = "lora" if setting == "LoRA" else "audio_ffn"
+    component = "lora_attention_q" if setting == "LoRA" else "audio_ffn"
     expected = {
         tags.DIAGONALITY(), tags.MASS_MEAN(query="target", key="reference"), tags.ATTENTION_ENTROPY(layer=1),
         tags.FFN_RMS(path="audio", layer=1), tags.GRADIENT_NORM(component=component),

@@ -122,7 +122,7 @@ def test_attention_shows_masses_maps_paths_and_flow() -> None:
     for tag in (tags.DIAGONALITY(), tags.ATTENTION_ENTROPY(layer=0), tags.FFN_RMS(path="text", layer=1)):
         assert tag in values
     assert values[tags.GRADIENT_NORM(component="heads")] > 0
-    assert 0 < values[tags.UPDATE_RATIO(component="attention")] < 0.1
+    assert 0 < values[tags.UPDATE_RATIO(component="attention_v")] < 0.1
     assert -1 <= values[tags.GRADIENT_COSINE()] <= 1
     images = {tags.MASS_MAP(), tags.ALIGNMENT_HEADS(), tags.FFN_MAP(), tags.GRADIENT_MAP(), tags.UPDATE_MAP()}
     assert images <= events.keys() and all(isinstance(events[tag], Image) for tag in images)

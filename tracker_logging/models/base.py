@@ -145,7 +145,8 @@ class ModelAdapter(Protocol):
     def component(self, parameter_name: str) -> tuple[str, int | None]:
         """(component, layer) of a parameter.
 
-        One of `attention`, `text_ffn`, `audio_ffn`, `norms`, `embeddings`, `heads`, `lora`, `other`.
+        One of `attention_q`, `attention_k`, `attention_v`, `attention_o`, `text_ffn`, `audio_ffn`, `norms`,
+        `embeddings`, `heads`, `other`; of an adapter, `lora_` and the component that it is added to.
         """
 
     def audio_nll(self, inputs: Mapping[str, Any]) -> torch.Tensor:

@@ -27,6 +27,7 @@ from tracker_logging.models.delay_pattern import delayed_length, revert_delay
 from tracker_logging.models.sampling import SeededSampler
 
 _NORM_PARTS = ("norm", "layernorm")
+_PROJECTIONS = {"q_proj": "attention_q", "k_proj": "attention_k", "v_proj": "attention_v", "o_proj": "attention_o"}
 
 
 class HiggsV2Adapter:
@@ -84,21 +85,8 @@ class HiggsV2Adapter:
     def component(self, parameter_name: str) -> tuple[str, int | None]:
         parts = parameter_name.split(".")
         layer = int(parts[parts.index("layers") + 1]) if "layers" in parts else None
-        if any(part.startswith("lora_") for part in parts):
-            return "lora", layer
-        if "self_attn" in parts:
-            return "attention", layer
-        if "audio_mlp" in parts:
-            return "audio_ffn", layer
-        if "mlp" in parts:
-            return "text_ffn", layer
-        if any(part.endswith(_NORM_PARTS) for part in parts):
-            return "norms", layer
-        if any(part.startswith("embed") for part in parts):
-            return "embeddings", layer
-        if any(part.endswith("lm_head") for part in parts):
-            return "heads", layer
-        return "other", layer
+        adapter = "lora_" if any(part.startswith("lora_") for part in parts) else ""
+        return adapter + _component(parts), layer
 
     @torch.no_grad()
     def audio_nll(self, inputs: Mapping[str, Any]) -> torch.Tensor:
@@ -195,6 +183,24 @@ class HiggsV2Adapter:
         # A begin code inside speech stands for no sound; the nearest real code keeps the clip's length.
         codes = codes[:, : prompt.max_frames].clamp(max=min(self.bos_code, self.eos_code) - 1)
         return GeneratedCodes(codes=codes.numpy(), stop_reason="eos" if stopped else "max_length")
+
+
+def _component(parts: Sequence[str]) -> str:
+    """The component that the parts of a parameter's name speak of."""
+    if any(part.endswith(_NORM_PARTS) for part in parts):
+        return "norms"
+    for part in parts:
+        if part in _PROJECTIONS:
+            return _PROJECTIONS[part]
+    if "audio_mlp" in parts:
+        return "audio_ffn"
+    if "mlp" in parts:
+        return "text_ffn"
+    if any(part.startswith("embed") for part in parts):
+        return "embeddings"
+    if any(part.endswith("lm_head") for part in parts):
+        return "heads"
+    return "other"
 
 
 def _runs(row: torch.Tensor) -> list[tuple[int, int]]:
