@@ -63,6 +63,15 @@ TEXT_LABEL_COVERAGE = _tag("chatml/label_coverage_pct/text", "scalar", "%", "sha
 LABEL_COVERAGE = _tag("chatml/label_coverage_pct/codebook_{codebook}", "scalar", "%", "share of target frames that carry a label, by codebook", "inputs")
 EOS_LABELLED = _tag("chatml/eos_labelled_pct", "scalar", "%", "share of target segments and codebooks whose first end code is trained", "inputs")
 REFERENCE_LABELLED = _tag("chatml/reference_labelled_pct", "scalar", "%", "share of reference positions that carry a label (should be 0)", "inputs", "a reference is in the batch")
+BOS_LABELLED = _tag("chatml/bos_labelled_pct", "scalar", "%", "share of begin codes that carry a label (should be 0)", "inputs", "audio is trained")
+PROMPT_LABELLED = _tag("chatml/prompt_labelled_pct", "scalar", "%", "share of the text before the target's own text that carries a label (should be 0)", "inputs", "text is trained")
+DELAY_VIOLATIONS = _tag("chatml/delay_violations", "scalar", "count", "audio spans whose codes are not in the delay pattern", "inputs")
+CROSSING_SPANS = _tag("chatml/crossing_spans", "scalar", "count", "audio spans in which another clip begins: the end of one would predict the start of the next", "inputs")
+EMPTY_TENSORS = _tag("chatml/empty_tensors", "scalar", "count", "tensors of the batch without a single value", "inputs")
+PLACEHOLDER_MISMATCH = _tag("chatml/placeholder_mismatch", "scalar", "count", "samples whose audio placeholder tokens are not as many as the audio frames given; written before the model sees the batch", "inputs")
+TRUNCATED = _tag("chatml/truncated", "scalar", "count", "samples that were cut: no token after the audio, or no end code in it", "inputs")
+CAUSALITY_LEAK = _tag("chatml/causality_leak", "scalar", "", "largest relative movement of an earlier position of the last layer when the last position is disturbed (0 = causal); once, at the first logged step", "inputs", "the family's layers are known")
+LOSS_RATIO = _tag("chatml/loss_ratio", "scalar", "", "loss that the model returned / what our own cross-entropies say it should be (1 = healthy)", "outputs", "audio is trained")
 VIOLATIONS = _tag("chatml/violations", "scalar", "count", "violations of the expected structure in the batch", "inputs")
 VIOLATION_TABLE = _tag("chatml/violation_list", "table", "", "the violations: sample, what, cure", "inputs", "there are violations")
 
@@ -79,6 +88,7 @@ ENTROPY = _tag("outputs/entropy/codebook_{codebook}", "scalar", "nats", "mean en
 PERPLEXITY = _tag("outputs/perplexity/codebook_{codebook}", "scalar", "codes", "exp(nll)", "outputs")
 USAGE = _tag("outputs/usage/codebook_{codebook}", "scalar", "share", "exp(entropy of the predicted-code histogram) / codebook size", "outputs")
 NON_FINITE_LOGITS = _tag("outputs/non_finite_logits", "scalar", "count", "labelled rows of logits with a non-finite value, left out of the means", "outputs")
+FIRST_NON_FINITE_LAYER = _tag("outputs/first_non_finite_layer", "scalar", "layer", "first layer whose output holds a non-finite value", "outputs", "a non-finite value")
 PREDICTIONS = _tag("outputs/predictions", "table", "", "first and last ten label / prediction pairs, for text and each codebook", "outputs")
 TEXTS = _tag("outputs/texts", "table", "", "decoded target text beside the predicted text", "outputs", "text is trained")
 ACCURACY_MAP = _tag("outputs/accuracy_map", "image", "", "codebook × frame of one target: is the most likely code the label", "outputs")
@@ -154,6 +164,7 @@ VOICE = _tag("voices/{voice}", "voice", "", "one fixed prompt: reference, target
 TOKENS_PER_S = _tag("throughput/tokens_per_s", "scalar", "1/s", "tokens of a logged step, all ranks, over its time from step begin to step end, the probes' own time included", "tracker")
 FRAMES_PER_S = _tag("throughput/frames_per_s", "scalar", "1/s", "audio frames of a logged step, likewise", "tracker")
 AUDIO_PER_S = _tag("throughput/audio_s_per_s", "scalar", "s/s", "seconds of audio of a logged step, likewise", "tracker", "a codec")
+DATA_WAIT = _tag("throughput/data_wait_pct", "scalar", "%", "share of wall time since the last logged step that the training thread waited for batches", "tracker", "there was a step before")
 PEAK_MEMORY = _tag("memory/peak_gib", "scalar", "GiB", "most memory that rank 0 has held so far: by tensors on its GPU, else by the process", "tracker")
 OVERHEAD = _tag("tracker/overhead_pct", "scalar", "%", "share of wall time that we spent on the training thread since the last logged step", "tracker")
 OVERHEAD_TOTAL = _tag("tracker/overhead_total_pct", "scalar", "%", "the same since the beginning of training", "tracker")
@@ -217,6 +228,7 @@ SCORES: tuple[Score, ...] = (
     Score("rate_ratio", "", "one", "text per second of speech, generated / prompt"),
     Score("speech_s", "s", "", "seconds of speech in the generated clip"),
     Score("silence_pct", "%", "", "share of the generated clip without sound"),
+    Score("repetition", "share", "lower", "eight-frame stretches of codes of the generated clip that were heard before in it, silence left out"),
     Score("level_dbfs", "dB", "", "RMS of the frames with sound"),
     Score("level_delta_db", "dB", "zero", "the same − the prompt's"),
     Score("lufs", "LUFS", "", "integrated loudness"),
