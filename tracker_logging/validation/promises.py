@@ -1,0 +1,54 @@
+"""Which tags a trial owes, and which of them are not in its files.
+
+A tag is owed if its owner was on and all that it depends on (`Tag.optional`) is certain to hold for this material. A
+dependency that is not listed here is taken as uncertain: the tag may be there, and is not asked for.
+
+    missing(trial, owners=("inputs", "tracker"), material=material)     # ["inputs/samples", …]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tracker_logging import tags
+from tracker_logging.data.sample import VoiceSample
+from tracker_logging.validation.material import Material
+from tracker_logging.validation.trial import Trial
+
+
+def holding(material: Material) -> frozenset[str]:
+    """Those dependencies of tags that are certain to hold: the trial evaluates, and the processor has a codec."""
+    with_reference = [sample for sample in material.train if sample.reference_audio is not None]
+    reference = {"a reference is in the batch", "both groups are in the sample"}
+    two_prompts = {"two prompts"} if len(material.voices) > 1 else set()
+    two_speakers = {"two speakers"} if len(_speakers(material.voices)) > 1 else set()
+    return frozenset(
+        {"", "a codec", "evaluation", "that role is in the batch", "target text and audio are in the sample"}
+        | {"the family has that path", "the family has two paths"}
+        | (reference if len(with_reference) == len(material.train) else set())
+        | two_prompts
+        | two_speakers
+    )
+
+
+def owed(*, owners: Sequence[str], material: Material) -> list[tags.Tag]:
+    """In the order of the table of tags. Without a prompt no voice speaks, so nothing is owed by the voices."""
+    holds = holding(material)
+    silent = {"zero_shot"} if not material.voices else set()
+    return [
+        tag
+        for tag in tags.ALL
+        if tag.owner in set(owners) - silent
+        and tag.kind != "voice"  # written as the tags of its parts
+        and all(part in holds for part in tag.optional.split(", "))
+    ]
+
+
+def missing(trial: Trial, *, owed: Sequence[tags.Tag]) -> list[str]:
+    """Those of `owed` of which the files hold no name."""
+    found = {tag for name in trial.written for tag in (tags.find(name), tags.find(name.rpartition("/")[0]))}
+    return [tag.template for tag in owed if tag not in found]
+
+
+def _speakers(samples: Sequence[VoiceSample]) -> set[str]:
+    return {sample.speaker or str(sample.reference_audio) for sample in samples}
