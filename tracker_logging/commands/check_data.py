@@ -1,0 +1,82 @@
+"""Say what is wrong with a data file before training on it.
+
+Every sample is read as training would read it. Clips are looked at by their headers; with --decode their sound too.
+Exit status: 0 nothing above info, 1 findings, 2 the file cannot be used.
+
+    tracker-logging check-data train.json --eval eval.json --model_path MODEL
+    tracker-logging check-data train.json --decode --listen outliers.html
+    tracker-logging check-data train.json --json
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tracker_logging.commands.base import CommandError
+
+if TYPE_CHECKING:
+    from tracker_logging.diagnosis.data.check import Report
+    from tracker_logging.diagnosis.data.pace import Positions
+
+EVERY = 100  # samples between two movements of the progress line
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", type=Path, metavar="FILE", help="training data, in any format that training reads")
+    parser.add_argument("--eval", type=Path, metavar="FILE", help="evaluation data; also looks for leaks")
+    parser.add_argument("--model_path", type=Path, help="a model's directory: are sequences too long for it?")
+    parser.add_argument("--decode", action="store_true", help="also look for silence, clipping and unreadable samples")
+    parser.add_argument("--listen", type=Path, metavar="OUT.html", help="write a page with the clips that stand out")
+    parser.add_argument("--json", action="store_true", help="print everything as JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    from tracker_logging.diagnosis.data.check import check_files
+    from tracker_logging.diagnosis.data.report_text import as_json, as_text
+
+    positions = _positions(args.model_path) if args.model_path else None
+    report = check_files(
+        args.file, evaluation=args.eval, positions=positions, decode=args.decode, progress=_show_progress
+    )
+    _end_progress()
+    print(json.dumps(as_json(report), indent=1, allow_nan=False) if args.json else as_text(report))
+    if args.listen:
+        _write_sheet(report, args.listen)
+    return report.exit_code
+
+
+def _positions(model_path: Path) -> Positions:
+    from tracker_logging.diagnosis.data.pace import read_positions
+
+    try:
+        positions = read_positions(model_path)
+    except (OSError, ValueError) as error:
+        raise CommandError(f"--model_path {model_path}: its config.json cannot be read ({error}).") from error
+    if positions is None:
+        raise CommandError(f"--model_path {model_path}: config.json names no max_position_embeddings, or it is of a "
+                           "model whose codec is not known. Leave --model_path out.")  # fmt: skip
+    return positions
+
+
+def _write_sheet(report: Report, path: Path) -> None:
+    from tracker_logging.diagnosis.data.listening_sheet import write_sheet
+
+    try:
+        count = write_sheet(report, path)
+    except OSError as error:
+        raise CommandError(f"--listen {path}: cannot be written ({error.strerror}).") from error
+    print(f"{path}: {count} clips to listen to.", file=sys.stderr)
+
+
+def _show_progress(count: int) -> None:
+    if count % EVERY == 0 and sys.stderr.isatty():
+        print(f"\r{count:,} samples", end="", file=sys.stderr, flush=True)
+
+
+def _end_progress() -> None:
+    if sys.stderr.isatty():
+        print("\r\033[K", end="", file=sys.stderr, flush=True)
