@@ -14,7 +14,7 @@ from functools import cached_property
 from typing import Literal, TypeAlias
 
 Kind: TypeAlias = Literal["scalar", "histogram", "text", "table", "image", "audio", "voice"]
-Owner: TypeAlias = Literal["inputs", "outputs", "attention", "zero_shot", "tracker"]
+Owner: TypeAlias = Literal["inputs", "outputs", "attention", "zero_shot", "doctor", "tracker"]
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,9 @@ TEXT_LABEL_COVERAGE = _tag("chatml/label_coverage_pct/text", "scalar", "%", "sha
 LABEL_COVERAGE = _tag("chatml/label_coverage_pct/codebook_{codebook}", "scalar", "%", "share of target frames that carry a label, by codebook", "inputs")
 EOS_LABELLED = _tag("chatml/eos_labelled_pct", "scalar", "%", "share of target segments and codebooks whose first end code is trained", "inputs")
 REFERENCE_LABELLED = _tag("chatml/reference_labelled_pct", "scalar", "%", "share of reference positions that carry a label (should be 0)", "inputs", "a reference is in the batch")
+WITH_REFERENCE = _tag("chatml/with_reference_pct", "scalar", "%", "share of samples that have reference audio", "inputs")
 BOS_LABELLED = _tag("chatml/bos_labelled_pct", "scalar", "%", "share of begin codes that carry a label (should be 0)", "inputs", "audio is trained")
+LABEL_MISMATCH = _tag("chatml/label_mismatch_pct", "scalar", "%", "share of audio labels that are not the code at their own position (should be 0: the model shifts labels itself)", "inputs", "audio is trained")
 PROMPT_LABELLED = _tag("chatml/prompt_labelled_pct", "scalar", "%", "share of the text before the target's own text that carries a label (should be 0)", "inputs", "text is trained")
 DELAY_VIOLATIONS = _tag("chatml/delay_violations", "scalar", "count", "audio spans whose codes are not in the delay pattern", "inputs")
 CROSSING_SPANS = _tag("chatml/crossing_spans", "scalar", "count", "audio spans in which another clip begins: the end of one would predict the start of the next", "inputs")
@@ -118,6 +120,8 @@ GRADIENT_NORM = _tag("gradients/norm/{component}", "scalar", "", "L2 norm of the
 GRADIENT_MAP = _tag("gradients/norm_map", "image", "", "component × layer: gradient norm", "attention")
 UPDATE_RATIO = _tag("gradients/update_ratio/{component}", "scalar", "", "‖ΔW‖ / ‖W‖ of one optimizer step, from at most 16,384 weights of each tensor", "attention")
 UPDATE_MAP = _tag("gradients/update_map", "image", "", "component × layer: the same", "attention")
+TRAINABLE = _tag("gradients/trainable_pct/{component}", "scalar", "%", "share of a component's weights that is not frozen", "attention")
+REACHED = _tag("gradients/reached_pct/{component}", "scalar", "%", "share of a component's trained weights that is in tensors whose gradient is not zero", "attention", "the component is not frozen")
 GRADIENT_COSINE = _tag("gradients/text_audio_cosine", "scalar", "cosine", "agreement of the gradients of text and audio loss in the last shared attention layers", "attention", "log_grad_conflict and text is trained")
 PARAMETER_STATES = _tag("gradients/parameters", "table", "", "component × layer: trained, frozen or without gradient; gradient norm and update ratio", "attention")
 
@@ -143,6 +147,8 @@ SPEAKER_TABLE = _tag("voices/speakers", "table", "", "one row per speaker: clips
 INSTRUMENT_TABLE = _tag("voices/instruments", "table", "", "what measures each kind of score; values of two speaker encoders do not compare", "zero_shot")
 VALID_CLIPS = _tag("voices/valid_clips", "scalar", "count", "generated clips with speech, finite and not clipped", "zero_shot")
 INVALID_CLIPS = _tag("voices/invalid_clips", "scalar", "count", "generated clips that are silent, too short, non-finite or clipped; left out of means", "zero_shot")
+SILENT_CLIPS = _tag("voices/silent_clips", "scalar", "count", "generated clips with less than 0.3 s of speech", "zero_shot", "a clip was spoken")
+CLIPPED_CLIPS = _tag("voices/clipped_clips", "scalar", "count", "generated clips with more than 5 % of their samples at full scale", "zero_shot", "a clip was spoken")
 FAILED_VOICES = _tag("voices/failed", "scalar", "count", "prompts that were not spoken, for an error or a time-out", "zero_shot")
 STOPPED = _tag("voices/stopped_pct", "scalar", "%", "clips that stopped by themselves", "zero_shot")
 VOICE_ROUND_COST = _tag("voices/cost/{part}_s", "scalar", "s", "wall time of a round of voices: generation on the training thread, scoring off it", "zero_shot")
@@ -160,6 +166,11 @@ CONDITIONING_WIN_RATE = _tag("conditioning/win_rate", "scalar", "share", "prompt
 CONDITIONING_WINS = _tag("conditioning/win_rate/codebook_{codebook}", "scalar", "share", "the same by codebook", "zero_shot", "two speakers")
 VOICE = _tag("voices/{voice}", "voice", "", "one fixed prompt: reference, target, codec copy and generated clip with scores", "zero_shot")
 
+# --- doctor: what is wrong, in words ---------------------------------------------------------------------------------------
+FINDINGS = _tag("doctor/findings", "table", "", "all findings so far, open and healed: what was seen, the likely cause, what to do; written when one opens or closes, and at the end", "doctor")
+OPEN_FINDINGS = _tag("doctor/open/{level}", "scalar", "count", "findings that are open, by level: info, warning, error", "doctor")
+FINDING = _tag("doctor/finding/{name}", "scalar", "", "1 while a finding is open, 0 once it has healed", "doctor", "there was an alert of that name")
+
 # --- tracker: what we cost -------------------------------------------------------------------------------------------------
 TOKENS_PER_S = _tag("throughput/tokens_per_s", "scalar", "1/s", "tokens of a logged step, all ranks, over its time from step begin to step end, the probes' own time included", "tracker")
 FRAMES_PER_S = _tag("throughput/frames_per_s", "scalar", "1/s", "audio frames of a logged step, likewise", "tracker")
@@ -168,6 +179,7 @@ DATA_WAIT = _tag("throughput/data_wait_pct", "scalar", "%", "share of wall time 
 PEAK_MEMORY = _tag("memory/peak_gib", "scalar", "GiB", "most memory that rank 0 has held so far: by tensors on its GPU, else by the process", "tracker")
 OVERHEAD = _tag("tracker/overhead_pct", "scalar", "%", "share of wall time that we spent on the training thread since the last logged step", "tracker")
 OVERHEAD_TOTAL = _tag("tracker/overhead_total_pct", "scalar", "%", "the same since the beginning of training", "tracker")
+BUDGET = _tag("tracker/budget_pct", "scalar", "%", "the share that the overhead is kept under (--logging_budget_pct)", "tracker")
 STRIDE = _tag("tracker/stride/{strand}", "scalar", "", "1 = as often as asked for, 2 = every second time, …: thinned to keep the budget", "tracker")
 ERRORS = _tag("tracker/errors", "scalar", "count", "exceptions of ours so far; none reached training", "tracker")
 DROPPED = _tag("tracker/dropped_events", "scalar", "count", "events dropped so far because this backend's queue was full (media first, scalars never)", "tracker")

@@ -3,8 +3,8 @@
 - `level` says how bad it is: `info` (good to know), `warning` (look at it soon), `error` (this training fails).
 - `certainty` says how sure we are of the cause: `certain`, `likely` or `possible`. What was seen is always true.
 
-    Finding(name="learning_rate_zero", level="error", seen="learning_rate is 0 at steps 40 to 60", cause="…", cure="…",
-            certainty="certain", since=40)
+    Finding(name="learning_rate_zero", level="error", seen="train/learning_rate is 0 at steps 40 to 60", cause="…",
+            cure="…", certainty="certain", since=40)
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Finding:
     @property
     def title(self) -> str:
         """The name as a heading: `Learning rate zero`."""
-        return self.name.replace("_", " ").capitalize()
+        return title(self.name)
 
     @property
     def is_open(self) -> bool:
@@ -53,8 +53,15 @@ class Finding:
         when = "" if self.since is None else f" Since step {self.since}."
         healed = "" if self.until is None else f" Healed at step {self.until}."
         return (
-            f"Seen: {self.seen}.{when}{healed}\nLikely cause ({self.certainty}): {self.cause}\nWhat to do: {self.cure}"
-        )
+            f"Seen: {self.seen}.{when}{healed}\n"
+            f"Likely cause ({self.certainty}): {self.cause}\n"
+            f"What to do: {self.cure}"
+        )  # fmt: skip
+
+
+def title(name: str) -> str:
+    """The name of a finding as a heading."""
+    return name.replace("_", " ").capitalize()
 
 
 def at_least(level: Level, limit: Level) -> bool:
