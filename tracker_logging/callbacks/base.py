@@ -22,6 +22,7 @@ from torch import nn
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from tracker_logging.events import Event
+from tracker_logging.models import BatchView
 
 if TYPE_CHECKING:
     from tracker_logging.callbacks.session import LoggingSession
@@ -56,10 +57,17 @@ class StrategicCallback(TrainerCallback):
 
     def __init__(self, session: LoggingSession) -> None:
         self.session = session
-        session.register(self)
+        self.leads = session.register(self)
 
     def prepare(self) -> None:
         """Once before the first step, on all ranks. What it raises stops the start of training."""
+
+    def observe_batch(self, step: int, view: BatchView) -> Iterable[Event]:
+        """Events of the first batch of a logged step, and of one that the model may refuse, before the model sees it.
+
+        `view` is on the model's device. Rank 0 only.
+        """
+        return ()
 
     def observe(self, snapshot: StepSnapshot) -> Iterable[Event | Later]:
         """Events of a logged step. Rank 0 only."""
@@ -85,6 +93,8 @@ class StrategicCallback(TrainerCallback):
     def on_step_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, model: Any = None, **kwargs: Any
     ) -> None:
+        if self.leads:
+            self.session.pace.step_begins()
         if state.global_step + 1 == self.session.next_due:
             self.session.attach(model)
 
@@ -107,12 +117,16 @@ class StrategicCallback(TrainerCallback):
             self.session.step_done(model, state, last=control.should_training_stop)
         if control.should_evaluate:
             self.session.evaluation_begins(model)
+        if self.leads:
+            self.session.pace.step_ended()
 
     def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         self.session.evaluation_done(state)
+        self.session.pace.step_ended()
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         self.session.flush()
+        self.session.pace.step_ended()
 
     def on_train_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, model: Any = None, **kwargs: Any

@@ -2,7 +2,7 @@
 
 with cost.part("attach", strand="capture"):
     ...
-cost.since_last_report()      # milliseconds by part, and the share of wall time
+cost.report()      # milliseconds by part, and the share of wall time, by tag
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+
+from tracker_logging import tags
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,12 @@ class CostMeter:
             seconds = time.perf_counter() - start
             for window in (self._report, self._cycle, self.run):
                 window.add(name, strand, seconds)
+
+    def report(self) -> dict[str, float]:
+        """Scalars: milliseconds by part and the share of wall time since this was asked last, and that of the run."""
+        spent = self.since_last_report()
+        values = {tags.COST(part=part): 1e3 * seconds for part, seconds in spent.parts_s.items()}
+        return values | {tags.OVERHEAD(): spent.pct, tags.OVERHEAD_TOTAL(): self.run.spent().pct}
 
     def since_last_report(self) -> Spent:
         """What was spent since this was asked last."""

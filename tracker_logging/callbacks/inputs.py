@@ -25,11 +25,14 @@ class InputLoggerCallback(StrategicCallback):
     """Tables, lengths, label audit and the clips as the model hears them, from the first batch of a logged step."""
 
     name = "inputs"
-    needs = frozenset({"inputs"})
+    needs = frozenset({"inputs", "causality"})
+
+    def observe_batch(self, step: int, view: BatchView) -> Iterable[Event]:
+        yield Scalars(step=step, values={tags.PLACEHOLDER_MISMATCH(): float(len(view.mismatched))})
 
     def observe(self, snapshot: StepSnapshot) -> Iterable[Event | Later]:
         step, view = snapshot.step, snapshot.batch
-        audit = audit_batch(view, self.session.adapter)
+        audit = audit_batch(view, self.session.adapter, special_ids=self.session.special_ids)
         yield Scalars(step=step, values=self._scalars(snapshot, audit))
         yield Table(step=step, tag=tags.SAMPLES(), columns=("sample", "tokens", "text"), rows=self._samples(view))
         yield Table(
@@ -65,14 +68,23 @@ class InputLoggerCallback(StrategicCallback):
             tags.PADDING(): audit.padding_pct,
             tags.NON_FINITE_INPUTS(): float(sum(t.non_finite for t in snapshot.inputs)),
             tags.VIOLATIONS(): float(len(audit.violations)),
+            tags.DELAY_VIOLATIONS(): float(audit.delay_violations),
+            tags.CROSSING_SPANS(): float(audit.crossing_spans),
+            tags.TRUNCATED(): float(audit.truncated),
+            tags.EMPTY_TENSORS(): float(sum(0 in t.shape for t in snapshot.inputs)),
         }
+        labels = audit.labels
         optional = {
-            tags.TEXT_LABEL_COVERAGE(): audit.text_coverage_pct,
-            tags.EOS_LABELLED(): audit.eos_labelled_pct,
-            tags.REFERENCE_LABELLED(): audit.reference_labelled_pct,
+            tags.TEXT_LABEL_COVERAGE(): labels.text_pct,
+            tags.PROMPT_LABELLED(): labels.prompt_pct,
+            tags.EOS_LABELLED(): labels.eos_pct,
+            tags.BOS_LABELLED(): labels.bos_pct,
+            tags.REFERENCE_LABELLED(): labels.reference_pct,
+            tags.LABEL_MISMATCH(): labels.mismatch_pct,
+            tags.CAUSALITY_LEAK(): snapshot.causality_leak,
         }
         values |= {tag: value for tag, value in optional.items() if value is not None}
-        for codebook, share in enumerate(audit.coverage_pct or ()):
+        for codebook, share in enumerate(labels.coverage_pct or ()):
             values[tags.LABEL_COVERAGE(codebook=codebook)] = share
         values |= dict(self._audio_seconds(snapshot.batch))
         return values

@@ -45,7 +45,7 @@ class OutputLoggerCallback(StrategicCallback):
     """Statistics over the whole step and all ranks; tables, picture and sound of the first target on rank 0."""
 
     name = "outputs"
-    needs = frozenset({"tokens"})
+    needs = frozenset({"tokens", "finite"})
 
     def observe(self, snapshot: StepSnapshot) -> Iterable[Event | Later]:
         step = snapshot.step
@@ -100,6 +100,8 @@ def _scalars(snapshot: StepSnapshot) -> dict[str, float]:
                 tags.NLL_SHIFT0(): tokens.mean(tokens.nll_shift0),
             }
         )
+    layer = snapshot.first_non_finite_layer
+    values |= _present({tags.LOSS_RATIO(): snapshot.loss_ratio, tags.FIRST_NON_FINITE_LAYER(): layer})
     if text is not None:
         values |= _present({tags.NLL_TEXT(): text.mean(text.nll), tags.ACCURACY_TEXT(): text.mean(text.accuracy)})
     counted = [part.non_finite.sum() for part in (tokens, text) if part is not None]

@@ -16,7 +16,6 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
-import torch
 from transformers import TrainerState, TrainingArguments
 
 from tracker_logging import tags
@@ -24,14 +23,15 @@ from tracker_logging.callbacks.base import Later, StepContext, StrategicCallback
 from tracker_logging.callbacks.cadence import STRANDS, Cadence
 from tracker_logging.callbacks.cost import CostMeter
 from tracker_logging.callbacks.fence import Fence
+from tracker_logging.callbacks.mismatch import say_mismatch
 from tracker_logging.callbacks.readable import special_token_ids
-from tracker_logging.callbacks.throughput import throughput
+from tracker_logging.callbacks.thinning import thin
+from tracker_logging.callbacks.throughput import Pace
 from tracker_logging.events import Event, Scalars
-from tracker_logging.models import AudioCodec, ModelAdapter, adapter_for
+from tracker_logging.models import AudioCodec, BatchView, ModelAdapter, adapter_for
 from tracker_logging.probes.capture import StepCapture
 from tracker_logging.probes.evaluation import EvaluationCapture
 from tracker_logging.probes.isolation import isolated
-from tracker_logging.probes.reduce import sum_over_ranks
 from tracker_logging.trackers.base import Tracker
 from tracker_logging.trackers.null import NullTracker
 from tracker_logging.worker import WorkerThread
@@ -68,6 +68,8 @@ class LoggingSession:
         self.tracker: Tracker = NullTracker()
         self.fence = Fence()
         self.cost = CostMeter()
+        self.pace = Pace()
+        self.special_ids = special_token_ids(self.tokenizer)
         self.worker = WorkerThread(depth=JOBS_WAITING)
         self.rank = 0
         self.world_size = 1
@@ -87,9 +89,10 @@ class LoggingSession:
         self._last_voices = -1
         self._said_missing: set[str] = set()
 
-    def register(self, callback: StrategicCallback) -> None:
-        """Called by each callback when it is made."""
+    def register(self, callback: StrategicCallback) -> bool:
+        """Called by each callback when it is made. Whether it is the first."""
         self._callbacks.append(callback)
+        return len(self._callbacks) == 1
 
     @property
     def adapter(self) -> ModelAdapter:
@@ -110,9 +113,15 @@ class LoggingSession:
             self.tracker = given if isinstance(given, Tracker) else given(args, state)
             self._close_at_exit()
         needs = frozenset().union(*(callback.needs for callback in self._callbacks))
-        special_ids = special_token_ids(self.tokenizer)
         self._compiled = bool(args.torch_compile)
-        self._capture = StepCapture(adapter=self.adapter, needs=needs, special_ids=special_ids, compiled=self._compiled)
+        self._capture = StepCapture(
+            adapter=self.adapter,
+            needs=needs,
+            special_ids=self.special_ids,
+            compiled=self._compiled,
+            before_forward=self._observe_batch,
+            shared_count=args.average_tokens_across_devices,
+        )
         self.next_due = self.cadence.due_after(state.global_step)
         self.cost.start()
 
@@ -163,7 +172,15 @@ class LoggingSession:
         if logged:
             self._report_cost(step)
         if self.cadence.cycle_ends(step):
-            self._thin(step, model)
+            device = next(model.parameters()).device
+            thin(
+                self.cadence,
+                self.cost.since_last_cycle(),
+                step=step,
+                world_size=self.world_size,
+                rank=self.rank,
+                device=device,
+            )
         self.next_due = self.cadence.due_after(step)
 
     def evaluation_begins(self, model: Any) -> None:
@@ -243,8 +260,15 @@ class LoggingSession:
                 logger.warning("Not shown: %s. All else is logged.", part)
             self._said_missing.update(snapshot.missing)
             frame_rate = None if self.codec is None else self.codec.frame_rate
-            self.emit(Scalars(step=step, values=throughput(snapshot, seconds=seconds, frame_rate=frame_rate)))
+            self.emit(Scalars(step=step, values=self.pace.scalars(snapshot, seconds=seconds, frame_rate=frame_rate)))
             self._emit_all(lambda callback: callback.observe(snapshot))
+
+    def _observe_batch(self, view: BatchView) -> None:
+        """Say what can be said of a batch before the model sees it, and may refuse it."""
+        self._emit_all(lambda callback: callback.observe_batch(self.next_due, view))
+        if view.mismatched:
+            say_mismatch(view.mismatched, step=self.next_due, rank=self.rank)
+            self.flush()
 
     def _look_again(self, context: StepContext) -> None:
         """Extra forwards of the callbacks, invisible to training."""
@@ -267,31 +291,7 @@ class LoggingSession:
             self.fence.failed("worker", error)
 
     def _report_cost(self, step: int) -> None:
-        spent = self.cost.since_last_report()
-        values = {tags.COST(part=part): 1e3 * seconds for part, seconds in spent.parts_s.items()}
+        values = self.cost.report()
         values |= {tags.STRIDE(strand=strand): float(self.cadence.strides[strand]) for strand in STRANDS}
-        values |= {
-            tags.OVERHEAD(): spent.pct,
-            tags.OVERHEAD_TOTAL(): self.cost.run.spent().pct,
-            tags.ERRORS(): float(self.fence.errors + getattr(self.tracker, "errors", 0)),
-        }
+        values[tags.ERRORS()] = float(self.fence.errors + getattr(self.tracker, "errors", 0))
         self.emit(Scalars(step=step, values=values))
-
-    def _thin(self, step: int, model: Any) -> None:
-        """Rank 0 decides how often to look in the next cycle; all ranks follow."""
-        spent = self.cost.since_last_cycle()
-        strides = self.cadence.thinned(
-            {strand: spent.strands_s.get(strand, 0.0) for strand in STRANDS}, wall_s=spent.wall_s
-        )
-        if self.world_size > 1:
-            mine = torch.tensor([float(strides[strand]) for strand in STRANDS]) * (self.rank == 0)
-            agreed = sum_over_ranks({"strides": mine}, device=next(model.parameters()).device)["strides"]
-            strides = dict(zip(STRANDS, (int(stride) for stride in agreed), strict=True))
-        for strand in STRANDS:
-            if self.rank == 0 and strides[strand] != self.cadence.strides[strand]:
-                logger.info(
-                    "Up to step %d logging took %.1f %% of the time (budget %.1f %%, --logging_budget_pct): "
-                    "'%s' now runs at every %d. of its steps.",
-                    step, spent.pct, self.cadence.budget_pct, strand, strides[strand],
-                )  # fmt: skip
-        self.cadence.strides = strides

@@ -1,8 +1,14 @@
-"""How fast training goes and how much memory it takes, measured at logged steps."""
+"""How fast training goes, how long it waits for data, and how much memory it takes; reported at logged steps.
+
+pace = Pace()
+pace.step_begins(), pace.step_ended()       # at every step: one clock read each
+pace.scalars(snapshot, seconds=0.8, frame_rate=25.0)
+"""
 
 from __future__ import annotations
 
 import sys
+import time
 
 import torch
 
@@ -10,16 +16,48 @@ from tracker_logging import tags
 from tracker_logging.probes.snapshot import StepSnapshot
 
 
-def throughput(snapshot: StepSnapshot, *, seconds: float, frame_rate: float | None) -> dict[str, float]:
-    """Scalars of a logged step that took `seconds`; audio seconds need the codec's `frame_rate` in Hz."""
-    values = {
-        tags.TOKENS_PER_S(): snapshot.tokens_seen / seconds,
-        tags.FRAMES_PER_S(): snapshot.frames_seen / seconds,
-        tags.PEAK_MEMORY(): peak_memory_gib(),
-    }
-    if frame_rate is not None:
-        values[tags.AUDIO_PER_S()] = snapshot.frames_seen / frame_rate / seconds
-    return values
+class Pace:
+    """Adds up the time from the end of a step (or of the evaluation or saving after it) to the begin of the next.
+
+    There the Trainer does nothing but wait for its batches. A GPU may still be computing meanwhile, so on a GPU the
+    share is an upper bound of what it stands idle.
+    """
+
+    def __init__(self) -> None:
+        self._waited_s = 0.0
+        self._window_began: float | None = None
+        self._free_since: float | None = None
+
+    def step_begins(self) -> None:
+        """The batch is there."""
+        now = time.perf_counter()
+        if self._free_since is not None:
+            self._waited_s += now - self._free_since
+            self._free_since = None
+        elif self._window_began is None:
+            self._window_began = now
+
+    def step_ended(self) -> None:
+        """From here on the Trainer waits for the next batch."""
+        self._free_since = time.perf_counter()
+
+    def scalars(self, snapshot: StepSnapshot, *, seconds: float, frame_rate: float | None) -> dict[str, float]:
+        """Scalars of a logged step that took `seconds`; audio seconds need the codec's `frame_rate` in Hz.
+
+        Waiting is counted since this was asked last, and absent the first time.
+        """
+        values = {
+            tags.TOKENS_PER_S(): snapshot.tokens_seen / seconds,
+            tags.FRAMES_PER_S(): snapshot.frames_seen / seconds,
+            tags.PEAK_MEMORY(): peak_memory_gib(),
+        }
+        if frame_rate is not None:
+            values[tags.AUDIO_PER_S()] = snapshot.frames_seen / frame_rate / seconds
+        now = time.perf_counter()
+        if self._waited_s > 0.0 and self._window_began is not None:
+            values[tags.DATA_WAIT()] = 100.0 * self._waited_s / (now - self._window_began)
+        self._waited_s, self._window_began = 0.0, now
+        return values
 
 
 def peak_memory_gib() -> float:

@@ -51,6 +51,7 @@ class BatchView:
     - `codes` [B, T, K] int64: input codes in the delay pattern at audio positions, -1 elsewhere
     - `audio_labels` [B, T, K] int64, *unshifted* (label at t is scored by the logits at t - 1), `IGNORE` elsewhere
     - `text_labels` [B, T] int64, unshifted, or None if the family or this model trains no text
+    - `mismatched`: samples with more or fewer audio placeholders than frames; as many are placed as there are both
     """
 
     token_ids: torch.Tensor
@@ -60,6 +61,7 @@ class BatchView:
     audio_labels: torch.Tensor | None
     text_labels: torch.Tensor | None
     segments: tuple[Segment, ...]
+    mismatched: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +123,11 @@ class AudioCodec(Protocol):
 
 
 class ModelAdapter(Protocol):
-    """One model family. Built once from the unwrapped model; holds no state of a step."""
+    """One model family. Built once from the unwrapped model; holds no state of a step.
+
+    A family whose loss is the sum over codebooks of their mean cross-entropies (plus the text's) says so with an
+    attribute `loss_sums_codebooks = True`: then the loss that it returns is checked against our own.
+    """
 
     family: str
     num_codebooks: int  # 0 for a text-only model

@@ -13,59 +13,60 @@ import torch
 from torch import nn
 from transformers import GenerationConfig, LogitsProcessorList
 
+from tracker_logging.models.adapter import BaseAdapter
 from tracker_logging.models.base import (
     IGNORE,
+    AudioHead,
     BatchView,
     GeneratedCodes,
     LayerParts,
     Prompt,
-    Role,
     SamplingSettings,
-    Segment,
 )
-from tracker_logging.models.delay_pattern import delayed_length, revert_delay
-from tracker_logging.models.sampling import SeededSampler
-
-_NORM_PARTS = ("norm", "layernorm")
-_PROJECTIONS = {"q_proj": "attention_q", "k_proj": "attention_k", "v_proj": "attention_v", "o_proj": "attention_o"}
+from tracker_logging.models.delay_pattern import CodePattern, delayed_length
+from tracker_logging.models.sampling import SeededSampler, left_padded, spoken
+from tracker_logging.models.spans import audio_segments, runs, with_segments
 
 
-class HiggsV2Adapter:
+class HiggsV2Adapter(BaseAdapter):
     """See `ModelAdapter`. `core` is the model without any wrapper."""
 
     family = "higgs_audio_v2"
+    loss_sums_codebooks = True
+    prefixes = {"audio_mlp": "audio_ffn"}  # noqa: RUF012
+    ffn = "text_ffn"
 
     def __init__(self, core: Any) -> None:
+        super().__init__(core)
         config = core.config
-        self.core = core
-        self.num_codebooks: int = config.num_codebooks
-        self.codebook_vocabulary: int = config.codebook_size
-        self.bos_code: int = config.audio_stream_bos_id
-        self.eos_code: int = config.audio_stream_eos_id
+        self.num_codebooks = config.num_codebooks
+        self.codebook_vocabulary = config.codebook_size
+        self.pattern: CodePattern = CodePattern.staircase(
+            codebooks=config.num_codebooks, bos=config.audio_stream_bos_id, eos=config.audio_stream_eos_id
+        )
 
     def view(self, inputs: Mapping[str, Any]) -> BatchView:
         token_ids = inputs["input_ids"].detach()
         mask = inputs.get("attention_mask")
         attention_mask = torch.ones_like(token_ids, dtype=torch.bool) if mask is None else mask.detach().bool()
         audio = self._audio_positions(token_ids)
-        codes = self._place(inputs.get("audio_input_ids"), inputs.get("audio_input_ids_mask"), audio, fill=-1)
-        labels = inputs.get("audio_labels")
-        audio_labels = None
-        if labels is not None:
-            audio_labels = self._place(labels, inputs.get("audio_input_ids_mask"), audio, fill=IGNORE)
-        roles = torch.where(attention_mask, int(Role.TEXT), int(Role.PADDING))
-        segments = self._segments(audio, audio_labels)
-        for segment in segments:
-            roles[segment.sample, segment.start : segment.stop] = int(segment.role)
+        frames, valid, labels = (
+            inputs.get(name) for name in ("audio_input_ids", "audio_input_ids_mask", "audio_labels")
+        )
+        codes = self._place(frames, valid, audio, fill=-1)
+        audio_labels = None if labels is None else self._place(labels, valid, audio, fill=IGNORE)
+        spans = [runs(row) for row in audio.cpu()]
+        segments = audio_segments(spans, audio_labels, overhang=self.pattern.overhang, lead=1)
         text_labels = inputs.get("labels") if self.text_head() is not None else None
         return BatchView(
             token_ids=token_ids,
             attention_mask=attention_mask,
-            roles=roles,
+            roles=with_segments(attention_mask, segments),
             codes=codes,
             audio_labels=audio_labels,
             text_labels=None if text_labels is None else text_labels.detach(),
             segments=segments,
+            mismatched=_mismatched(audio, frames, valid),
         )
 
     def layers(self) -> Sequence[LayerParts]:
@@ -76,17 +77,11 @@ class HiggsV2Adapter:
             for index, layer in enumerate(self.core.model.layers)
         ]
 
-    def audio_head(self) -> nn.Module | None:
-        return self.core.audio_lm_head
+    def audio_heads(self) -> Sequence[AudioHead]:
+        return (AudioHead(self.core.audio_lm_head, range(self.num_codebooks)),)
 
     def text_head(self) -> nn.Module | None:
         return self.core.text_lm_head
-
-    def component(self, parameter_name: str) -> tuple[str, int | None]:
-        parts = parameter_name.split(".")
-        layer = int(parts[parts.index("layers") + 1]) if "layers" in parts else None
-        adapter = "lora_" if any(part.startswith("lora_") for part in parts) else ""
-        return adapter + _component(parts), layer
 
     @torch.no_grad()
     def audio_nll(self, inputs: Mapping[str, Any]) -> torch.Tensor:
@@ -125,9 +120,8 @@ class HiggsV2Adapter:
             logits_processor=processors,
         )
         given = 0 if "audio_input_ids" not in inputs else inputs["audio_input_ids"].shape[1]
-        return [
-            self._spoken(sequence[given:].cpu(), prompt) for sequence, prompt in zip(sequences, prompts, strict=True)
-        ]
+        said = [sequence[given:].cpu() for sequence in sequences]
+        return [spoken(one, prompt, self.pattern) for one, prompt in zip(said, prompts, strict=True)]
 
     def _audio_positions(self, token_ids: torch.Tensor) -> torch.Tensor:
         config = self.core.config
@@ -136,36 +130,29 @@ class HiggsV2Adapter:
     def _place(
         self, frames: torch.Tensor | None, mask: torch.Tensor | None, audio: torch.Tensor, *, fill: int
     ) -> torch.Tensor:
-        """frames [B, F, K] -> [B, T, K]: valid frames at the audio positions, `fill` elsewhere."""
-        placed = torch.full((*audio.shape, self.num_codebooks), fill, dtype=torch.int64, device=audio.device)
-        if frames is not None:
-            valid = frames.detach() if mask is None else frames.detach()[mask.bool()]
-            placed[audio] = valid.reshape(-1, self.num_codebooks)
-        return placed
+        """frames [B, F, K] -> [B, T, K]: valid frames at the audio positions, `fill` elsewhere.
 
-    def _segments(self, audio: torch.Tensor, audio_labels: torch.Tensor | None) -> tuple[Segment, ...]:
-        """Runs of audio positions. A run is the target if it is trained and the last trained run of its sample."""
-        positions = audio.cpu()
-        labelled = None if audio_labels is None else (audio_labels != IGNORE).any(dim=-1).cpu()
-        segments: list[Segment] = []
-        for sample, row in enumerate(positions):
-            spans = _runs(row)
-            trained = [span for span in spans if labelled is not None and bool(labelled[sample, slice(*span)].any())]
-            target = trained[-1] if trained else None
-            for span in spans:
-                role = Role.TARGET if span == target else Role.REFERENCE
-                frames = max(0, span[1] - span[0] - self.num_codebooks - 1)
-                segments.append(Segment(sample, role, span[0], span[1], frames))
-        return tuple(segments)
+        All in a row, as the model does it; where they are not as many as positions, sample by sample as far as they go.
+        Frames of another shape than the mask's or the model's are placed nowhere.
+        """
+        placed = torch.full((*audio.shape, self.num_codebooks), fill, dtype=torch.int64, device=audio.device)
+        if frames is None or frames.shape[-1] != self.num_codebooks or len(frames) != len(audio):
+            return placed
+        valid = torch.ones_like(frames[..., 0], dtype=torch.bool) if mask is None else mask.bool()
+        if valid.shape != frames.shape[:-1]:
+            return placed
+        if int(valid.sum()) == int(audio.sum()):
+            placed[audio] = frames.detach()[valid]
+            return placed
+        for sample, own in enumerate(frames.detach()):
+            there = audio[sample].nonzero().squeeze(-1)
+            given = own[valid[sample]][: len(there)]
+            placed[sample, there[: len(given)]] = given
+        return placed
 
     def _batch(self, prompts: Sequence[Prompt]) -> dict[str, torch.Tensor]:
         """Left-padded text and right-padded audio, as the family's generation expects."""
-        longest = max(len(prompt.token_ids) for prompt in prompts)
-        token_ids = torch.full((len(prompts), longest), int(self.core.config.pad_token_id), dtype=torch.int64)
-        attention_mask = torch.zeros_like(token_ids)
-        for row, prompt in enumerate(prompts):
-            token_ids[row, longest - len(prompt.token_ids) :] = prompt.token_ids
-            attention_mask[row, longest - len(prompt.token_ids) :] = 1
+        token_ids, attention_mask = left_padded(prompts, pad=self.core.config.pad_token_id)
         batch = {"input_ids": token_ids, "attention_mask": attention_mask}
         lengths = [0 if prompt.audio_codes is None else len(prompt.audio_codes) for prompt in prompts]
         if max(lengths) > 0:
@@ -177,35 +164,16 @@ class HiggsV2Adapter:
             batch["audio_input_ids_mask"] = torch.arange(max(lengths)) < torch.tensor(lengths)[:, None]
         return batch
 
-    def _spoken(self, delayed: torch.Tensor, prompt: Prompt) -> GeneratedCodes:
-        codes = revert_delay(delayed, eos=self.eos_code)
-        stopped = bool((delayed == self.eos_code).any(dim=0).all()) and codes.shape[1] <= prompt.max_frames
-        # A begin code inside speech stands for no sound; the nearest real code keeps the clip's length.
-        codes = codes[:, : prompt.max_frames].clamp(max=min(self.bos_code, self.eos_code) - 1)
-        return GeneratedCodes(codes=codes.numpy(), stop_reason="eos" if stopped else "max_length")
 
-
-def _component(parts: Sequence[str]) -> str:
-    """The component that the parts of a parameter's name speak of."""
-    if any(part.endswith(_NORM_PARTS) for part in parts):
-        return "norms"
-    for part in parts:
-        if part in _PROJECTIONS:
-            return _PROJECTIONS[part]
-    if "audio_mlp" in parts:
-        return "audio_ffn"
-    if "mlp" in parts:
-        return "text_ffn"
-    if any(part.startswith("embed") for part in parts):
-        return "embeddings"
-    if any(part.endswith("lm_head") for part in parts):
-        return "heads"
-    return "other"
-
-
-def _runs(row: torch.Tensor) -> list[tuple[int, int]]:
-    """Start and stop of each run of True in a 1-D bool tensor."""
-    edges = torch.diff(row.int(), prepend=torch.zeros(1, dtype=torch.int), append=torch.zeros(1, dtype=torch.int))
-    starts = (edges == 1).nonzero().squeeze(-1).tolist()
-    stops = (edges == -1).nonzero().squeeze(-1).tolist()
-    return list(zip(starts, stops, strict=True))
+def _mismatched(audio: torch.Tensor, frames: torch.Tensor | None, mask: torch.Tensor | None) -> tuple[int, ...]:
+    """Samples with more or fewer audio positions [B, T] than valid frames of [B, F, K]."""
+    wanted = audio.sum(dim=1)
+    if frames is None:
+        given = torch.zeros_like(wanted)
+    elif mask is None:
+        given = torch.full_like(wanted, frames.shape[1])
+    else:
+        given = mask.bool().sum(dim=1)
+    if len(given) != len(wanted):
+        return tuple(range(len(wanted)))
+    return tuple((wanted != given).nonzero().squeeze(-1).tolist())

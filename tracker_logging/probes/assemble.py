@@ -12,6 +12,7 @@ import torch
 
 from tracker_logging.models.base import BatchView
 from tracker_logging.probes.attention import AttentionProbe
+from tracker_logging.probes.loss_check import loss_ratio
 from tracker_logging.probes.probe_set import ProbeSet
 from tracker_logging.probes.snapshot import AttentionMap, AttentionStatistics, SampleOutputs, StepSnapshot
 from tracker_logging.probes.statistics import (
@@ -36,6 +37,7 @@ def assemble(
     probes: ProbeSet,
     sums: Sums,
     missing: Sequence[str],
+    shared_count: bool,
 ) -> StepSnapshot:
     """`sums` are over all ranks, everything else is this rank's."""
     layers = [parts.index for parts in probes.layers]
@@ -67,6 +69,9 @@ def assemble(
         flow=flow,
         gradient_cosine=float(cosine / count) if count else None,
         missing=(*missing, *also_missing),
+        loss_ratio=loss_ratio(sums, shared_count=shared_count),
+        first_non_finite_layer=next((layers[row] for row in np.flatnonzero(sums.get("non_finite", ()))), None),
+        causality_leak=max((float(leak) for leak, count in sums.get("causality", ()) if count), default=None),
     )
 
 

@@ -15,14 +15,15 @@ Guarantees
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import torch
-from torch import nn
+from torch import distributed, nn
 
 from tracker_logging.models.base import BatchView, ModelAdapter
 from tracker_logging.probes.assemble import assemble
+from tracker_logging.probes.causality import causality_leak
 from tracker_logging.probes.hooks import Hooks
 from tracker_logging.probes.probe_set import NEEDS, ProbeSet
 from tracker_logging.probes.reduce import sum_over_ranks
@@ -42,7 +43,9 @@ class StepCapture:
 
     `needs` is what the callbacks show, of `NEEDS`. `special_ids` are the tokenizer's special tokens: they bound the
     target's text. `attention_samples` is how many samples of the first micro-batch are looked at on each rank.
-    `compiled` says that the Trainer runs the model through `torch.compile`.
+    `compiled` says that the Trainer runs the model through `torch.compile`. `before_forward` is told of the first
+    batch of a step, and of each that the model may refuse, before the model sees it. `shared_count` says that the
+    Trainer counts the labels of all ranks together. Causality is tested once, at the first logged step.
     """
 
     def __init__(
@@ -53,6 +56,8 @@ class StepCapture:
         special_ids: Collection[int] = (),
         attention_samples: int = 1,
         compiled: bool = False,
+        before_forward: Callable[[BatchView], None] | None = None,
+        shared_count: bool = True,
     ) -> None:
         if unknown := needs - NEEDS:
             raise ValueError(f"unknown needs {sorted(unknown)}; known are {sorted(NEEDS)}")
@@ -61,6 +66,9 @@ class StepCapture:
         self._special_ids = frozenset(special_ids)
         self._attention_samples = attention_samples
         self._compiled = compiled
+        self._before_forward = before_forward
+        self._shared_count = shared_count
+        self._causality_due = "causality" in needs
         self._hooks = Hooks()
         self._model: nn.Module | None = None
 
@@ -78,6 +86,7 @@ class StepCapture:
         self._inputs: PendingSummaries | None = None
         self._side_inputs: dict[str, Any] = {}
         self._cosine: torch.Tensor | None = None
+        self._leak: torch.Tensor | None = None
         self._losses: list[torch.Tensor] = []
         self._seen = torch.zeros(2, dtype=torch.int64, device=next(model.parameters()).device)  # tokens, audio frames
         self._probes = ProbeSet(
@@ -99,6 +108,9 @@ class StepCapture:
         self.detach()
         if self._compiled and self._side_inputs:
             self._hooks.run("extra forward", self._look_from_the_side)
+        if self._causality_due and self._side_inputs:
+            self._causality_due = False
+            self._leak = self._hooks.run("causality", causality_leak, self._model, self._adapter, self._side_inputs)
         if "conflict" in self._needs and self._side_inputs:
             self._hooks.run("gradient conflict", self._compare_gradients)
         if self._probes.flow is not None:
@@ -122,12 +134,15 @@ class StepCapture:
         sums = self._probes.sums() | {"seen": self._seen}
         if "conflict" in self._needs:
             sums["cosine"] = _with_count(self._cosine)
+        if "causality" in self._needs:
+            sums["causality"] = _of_this_rank(_with_count(self._leak))
         reduced = sum_over_ranks(sums, device=next(model.parameters()).device)
         if self._view is None or self._inputs is None:
             return None
         return self._hooks.run(
-            "snapshot", assemble, step, self._view, self._inputs, self._losses, self._probes, reduced, self._missing()
-        )
+            "snapshot", assemble, step, self._view, self._inputs, self._losses, self._probes, reduced, self._missing(),
+            self._shared_count,
+        )  # fmt: skip
 
     def _forward_begins(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
         """The batch is known: tell the probes which positions they will see."""
@@ -143,10 +158,15 @@ class StepCapture:
         first = self._view is None
         if first:
             self._view, self._inputs = view, summarise(inputs)
-            if self._compiled or "conflict" in self._needs:
+            # Frames that do not fit their placeholders would stop the GPU for good in a forward of ours.
+            if (self._compiled or "conflict" in self._needs or self._causality_due) and not view.mismatched:
                 self._side_inputs = one_sample(inputs)
+        if self._before_forward is not None and (first or view.mismatched):
+            self._before_forward(view)
         if not self._compiled:
             self._probes.begin(view, first=first)
+            if self._probes.loss is not None:
+                self._probes.loss.begin(inputs)
 
     def _forward_ends(self, output: Any) -> None:
         self._probes.end()
@@ -155,6 +175,8 @@ class StepCapture:
         loss = output.get("loss") if isinstance(output, Mapping) else getattr(output, "loss", None)
         if isinstance(loss, torch.Tensor):
             self._losses.append(loss.detach())
+            if self._probes.loss is not None and not self._compiled:
+                self._hooks.run("loss check", self._probes.loss.end, loss)
             if self._probes.flow is not None:
                 self._probes.flow.watch(loss, self._hooks)
 
@@ -178,6 +200,15 @@ class StepCapture:
         if "conflict" in self._needs and not can_part_gradients(self._adapter.core):
             missing.append(SHARDED)
         return missing
+
+
+def _of_this_rank(values: torch.Tensor) -> torch.Tensor:
+    """[ranks, N]: zero but for this rank's row, so that a sum over ranks holds what each rank has."""
+    grouped = distributed.is_available() and distributed.is_initialized()
+    ranks, rank = (distributed.get_world_size(), distributed.get_rank()) if grouped else (1, 0)
+    rows = values.new_zeros(ranks, len(values))
+    rows[rank] = values
+    return rows
 
 
 def _with_count(value: torch.Tensor | None) -> torch.Tensor:

@@ -17,12 +17,16 @@ from tracker_logging.models.base import BatchView, LayerParts, ModelAdapter
 from tracker_logging.probes.activations import PATHS, ActivationProbe
 from tracker_logging.probes.attention import AttentionProbe, attention_probe
 from tracker_logging.probes.attention_plan import plans_of
+from tracker_logging.probes.finite import FiniteProbe
 from tracker_logging.probes.flow import FlowProbe
 from tracker_logging.probes.hooks import Hooks, recomputing
+from tracker_logging.probes.loss_check import LossCheck
 from tracker_logging.probes.tap import AttentionCall, CannotTapError, tap
 from tracker_logging.probes.tokens import TokenProbe
 
-NEEDS = frozenset({"inputs", "tokens", "attention", "activations", "gradients", "updates", "conflict"})
+NEEDS = frozenset(
+    {"inputs", "causality", "tokens", "finite", "attention", "activations", "gradients", "updates", "conflict"}
+)
 
 
 class ProbeSet:
@@ -44,16 +48,22 @@ class ProbeSet:
         self._attention_samples = attention_samples
         self.missing: list[str] = []
         self.tokens = TokenProbe(adapter, keep_sample=True) if "tokens" in needs else None
+        self.loss: LossCheck | None = None
+        if self.tokens is not None and getattr(adapter, "loss_sums_codebooks", False):
+            self.loss = LossCheck(self.tokens)
         self.flow: FlowProbe | None = None
         if needs & {"gradients", "updates"}:
             self.flow = hooks.run("gradients", FlowProbe, model, adapter)
         self.layers: Sequence[LayerParts] = ()
         self.attention: AttentionProbe | None = None
         self.activations: ActivationProbe | None = None
-        if needs & {"attention", "activations"}:
+        self.finite: FiniteProbe | None = None
+        if needs & {"attention", "activations", "finite"}:
             self.layers = hooks.run("layers", adapter.layers) or ()
         if self.layers and "activations" in needs:
             self.activations = ActivationProbe(self.layers)
+        if self.layers and "finite" in needs:
+            self.finite = FiniteProbe(self.layers)
         if self.layers and "attention" in needs:
             try:
                 self.attention = attention_probe([parts.attention for parts in self.layers])
@@ -74,6 +84,9 @@ class ProbeSet:
                 for path, ffn in zip(PATHS, (parts.text_ffn, parts.audio_ffn), strict=True):
                     if ffn is not None:
                         self._hooks.after(ffn, "activations", partial(self.activations.observe, row, path))
+        if self.finite is not None:
+            for row, parts in enumerate(self.layers):
+                self._hooks.after(parts.layer, "finite values", partial(self.finite.observe, row))
         if self.attention is not None:
             try:
                 self._hooks.undo_with(tap(self.attention.modules, self._attention_called))
@@ -87,12 +100,14 @@ class ProbeSet:
             self.tokens.begin(view)
         if self.activations is not None:
             self._hooks.run("activations", self.activations.begin, view)
+        if self.finite is not None:
+            self._hooks.run("finite values", self.finite.begin, view)
         if self.attention is not None and first:
             self._hooks.run("attention", self._begin_attention, self.attention, view)
 
     def end(self) -> None:
         """The forward is over."""
-        for probe in (self.tokens, self.activations, self.attention):
+        for probe in (self.tokens, self.activations, self.finite, self.attention):
             if probe is not None:
                 probe.end()
 
@@ -109,8 +124,12 @@ class ProbeSet:
         if self.tokens is not None:
             of = {"tokens": "audio predictions", "histogram": "audio predictions", "text": "text predictions"}
             parts += [(of[name], name, value) for name, value in self.tokens.sums.items()]
+        if self.loss is not None:
+            parts += [("audio predictions", name, value) for name, value in self.loss.sums.items()]
         if self.activations is not None:
             parts += [("activations", name, value) for name, value in self.activations.sums.items()]
+        if self.finite is not None:
+            parts += [("finite values", name, value) for name, value in self.finite.sums.items()]
         if self.attention is not None:
             hooks.run("attention", self.attention.check)
             parts += [("attention", name, value) for name, value in self.attention.sums.items()]

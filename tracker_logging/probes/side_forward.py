@@ -41,7 +41,7 @@ def one_sample(inputs: Mapping[str, Any]) -> dict[str, Any]:
 def run_quietly(adapter: ModelAdapter, inputs: Mapping[str, Any]) -> None:
     """A forward without loss and without gradients; hooks on the model fire."""
     with isolated(adapter.core):
-        adapter.core(**_unlabelled(inputs), use_cache=False)
+        adapter.core(**unlabelled(inputs), use_cache=False)
 
 
 def can_part_gradients(model: nn.Module) -> bool:
@@ -106,5 +106,6 @@ def _flat(gradients: tuple[torch.Tensor | None, ...], parameters: list[nn.Parame
     return torch.cat([part.flatten().float() for part in parts])
 
 
-def _unlabelled(inputs: Mapping[str, Any]) -> dict[str, Any]:
+def unlabelled(inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """The inputs without labels: then the model computes no loss."""
     return {name: value for name, value in inputs.items() if name not in _LABELS}

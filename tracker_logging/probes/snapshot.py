@@ -97,7 +97,9 @@ class StepSnapshot:
 
     `batch` is the first micro-batch, on the CPU; `losses` are what the root forward returned, one per micro-batch.
     `tokens_seen` (without padding) and `frames_seen` (audio frames without the delay) count micro-batches of
-    all ranks. A part that was not asked for, failed or is lacking is None; `missing` names the lacking ones.
+    all ranks. `loss_ratio`: what the model returned / what our own cross-entropies give. `first_non_finite_layer`: the
+    adapter's index of the first layer with a non-finite output. `causality_leak`: see `causality.py`; at the first
+    logged step only. A part that was not asked for, failed or is lacking is None; `missing` names the lacking ones.
     """
 
     step: int
@@ -114,6 +116,9 @@ class StepSnapshot:
     flow: FlowStatistics | None
     gradient_cosine: float | None
     missing: tuple[str, ...]
+    loss_ratio: float | None = None
+    first_non_finite_layer: int | None = None
+    causality_leak: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
