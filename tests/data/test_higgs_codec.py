@@ -24,7 +24,7 @@ def resample(wave, source, target):
 """
 
 SCRIPT = """
-import copy, json, sys
+import copy, json, pickle, sys
 import numpy as np, torch
 from transformers import HiggsAudioV2TokenizerConfig, HiggsAudioV2TokenizerModel
 from tracker_logging.data.codes import CodeCache
@@ -53,6 +53,7 @@ print(json.dumps(dict(
     protocol=isinstance(codec, AudioCodec), shape=codes.shape, dtype=str(codes.dtype), low=int(codes.min()),
     high=int(codes.max()), direct=bool((codes == direct).all()), samples=codec.decode(codes).shape,
     wave_dtype=str(codec.decode(codes).dtype), empty=codec.decode(codes[:, :0]).shape, frame_rate=codec.frame_rate,
+    moved=bool((pickle.loads(pickle.dumps(codec)).decode(codes) == codec.decode(codes)).all()),
     codebooks=codec.num_codebooks, size=codec.codebook_size, same=again.identity == codec.identity,
     same_codes=bool((again.encode(wave) == codes).all()), other=HiggsCodec(other).identity != codec.identity)))
 """
@@ -73,7 +74,7 @@ def test_it_is_an_audio_codec_around_the_library_s_model(tmp_path: Path) -> None
     )
     assert done.returncode == 0, done.stderr
     seen = json.loads(done.stdout.splitlines()[-1])
-    for claim in ("protocol", "direct", "same", "same_codes", "other"):
+    for claim in ("protocol", "direct", "same", "same_codes", "other", "moved"):
         assert seen[claim], claim
     assert (seen["frame_rate"], seen["codebooks"], seen["size"]) == (25.0, seen["shape"][0], 64)
     assert seen["shape"][1] == 25

@@ -19,6 +19,7 @@ from tracker_logging.events import VoiceComparison
 from tracker_logging.models import GeneratedCodes
 from tracker_logging.voices.exchange import exchange_for
 from tracker_logging.voices.listening import Instruments
+from tracker_logging.voices.scoring import VoiceScorer
 from tracker_logging.voices.settings import VoiceSettings
 from tracker_logging.voices.studio import VoiceStudio
 
@@ -51,7 +52,7 @@ def main() -> None:
         processor,
         VoiceSettings(max_clips=4, timeout_s=TIMEOUT_S),
         exchange=exchange_for(rank=rank, world_size=2),
-        instruments=Instruments,
+        scorer=lambda prompts: VoiceScorer(prompts, processor, Instruments()),
         emit=events.append,
     )
     adapter = Rank(rank)

@@ -1,8 +1,8 @@
 """Does cloning work? Fixed prompts speak while the model trains, and are heard beside the real voice.
 
 - Every logged step and voice step: the conditioning gap. Does the true voice prompt lower the target's loss?
-- Every voice step: free-running generation of all prompts, shared out over ranks; scoring happens off the training
-  thread, and its events carry the step at which the clips were generated.
+- Every voice step: free-running generation of all prompts, shared out over ranks; scoring happens in another
+  process, and its events carry the step at which the clips were generated.
 
     callback = ZeroShotVerificationLoggerCallback(session, samples=evaluation_samples)
     trainer = Trainer(..., callbacks=[callback])
@@ -18,7 +18,7 @@ from tracker_logging.callbacks.session import LoggingSession
 from tracker_logging.data.sample import VoiceSample
 from tracker_logging.events import Event
 from tracker_logging.voices.exchange import exchange_for
-from tracker_logging.voices.scorers.choose import choose_instruments
+from tracker_logging.voices.scoring_process import open_scorer
 from tracker_logging.voices.settings import VoiceSettings
 from tracker_logging.voices.studio import VoiceStudio
 
@@ -49,7 +49,7 @@ class ZeroShotVerificationLoggerCallback(StrategicCallback):
             session.processor,
             self._settings,
             exchange=exchange_for(rank=session.rank, world_size=session.world_size),
-            instruments=lambda: choose_instruments(self._settings.scorers),
+            scorer=lambda prompts: open_scorer(prompts, session.processor, self._settings.scorers),
             emit=session.emit,
         )
 

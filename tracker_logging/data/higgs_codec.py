@@ -50,6 +50,17 @@ class HiggsCodec:
             raise DataError(f"{path}: no audio tokenizer there ({error}). Check --audio_tokenizer_path.") from error
         return cls(model.to("cuda" if torch.cuda.is_available() else "cpu"))
 
+    def __getstate__(self) -> dict[str, Any]:
+        """With weights on the CPU: a codec that goes to another process leaves the GPU to this one."""
+        weights = {name: weight.detach().cpu() for name, weight in self.model.state_dict().items()}
+        return {**vars(self), "model": (type(self.model), self.model.config, weights), "_one_at_a_time": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        model_class, config, weights = state["model"]
+        model = model_class(config).eval()
+        model.load_state_dict(weights, assign=True)
+        vars(self).update({**state, "model": model, "_one_at_a_time": threading.Lock()})
+
     @torch.no_grad()
     def encode(self, wave: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:
         """[n] float32 at `sample_rate` -> codes [K, T] int64."""

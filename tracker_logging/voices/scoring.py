@@ -1,7 +1,8 @@
 """A round of spoken prompts to events: one comparison per voice, one table, the numbers over the set.
 
 Guarantees
-- Runs on one thread at a time, not the training thread; holds the real side of each voice once it was measured.
+- Runs on one thread at a time: in a training, of another process (see `scoring_process.py`).
+- Holds the real side of each voice once it was measured.
 - Events carry the step at which the clips were generated, however long scoring took.
 - A voice that cannot be scored has a row with its reason; the others are not affected.
 
@@ -15,6 +16,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import Protocol
 
 from tracker_logging.data.processor import SpeechProcessor
 from tracker_logging.events import Clip, Event, Scalars, VoiceComparison
@@ -28,6 +30,19 @@ from tracker_logging.voices.tables import instrument_table, speaker_table, voice
 from tracker_logging.voices.voice import ScoredVoice, score_voice, silent_voice
 
 
+class Scorer(Protocol):
+    """What scores the rounds of a run."""
+
+    def score(self, *, step: int, spoken: Sequence[Spoken], swapped: Sequence[Spoken] = ()) -> Iterator[Event]:
+        """The events of one round. A prompt that nobody spoke gets a row that says so.
+
+        `swapped`: the same texts spoken with another speaker's prompt, for `cond_gain`.
+        """
+
+    def close(self) -> None:
+        """Let go of what is held. Calling it again does nothing."""
+
+
 class VoiceScorer:
     """Scores all rounds of a run. `prompts` in the order in which rows are shown."""
 
@@ -39,10 +54,7 @@ class VoiceScorer:
         self._sent: set[str] = set()
 
     def score(self, *, step: int, spoken: Sequence[Spoken], swapped: Sequence[Spoken] = ()) -> Iterator[Event]:
-        """The events of one round. A prompt that nobody spoke gets a row that says so.
-
-        `swapped`: the same texts spoken with another speaker's prompt, for `cond_gain`.
-        """
+        """See `Scorer`."""
         first = not self._sent
         by_voice, others = _by_voice(spoken), _by_voice(swapped)
         voices = [self._score(prompt, by_voice.get(prompt.voice_id)) for prompt in self._prompts]
@@ -55,6 +67,9 @@ class VoiceScorer:
         yield voice_table(step, voices, summary.scores)
         yield speaker_table(step, voices, summary.scores)
         yield Scalars(step=step, values=summary.scalars)
+
+    def close(self) -> None:
+        """There is nothing to let go of."""
 
     def _score(self, prompt: VoicePrompt, spoken: Spoken | None) -> ScoredVoice:
         if prompt.voice_id not in self._real:

@@ -1,11 +1,11 @@
 """One run's voices on one rank: conditioning and generation here, gathering and scoring on rank 0's own thread.
 
 Guarantees
-- The training thread never waits for another rank, nor for scoring: both happen on the scoring thread of rank 0.
+- The training thread never waits for another rank, nor for scoring: a thread of rank 0 does.
 - A rank that fails, or sends nothing in time, yields rows with the reason.
 - When rounds come faster than they can be scored, a round is refused with a message, and training goes on.
 
-    studio = VoiceStudio(samples, processor, VoiceSettings(), exchange=exchange, instruments=instruments, emit=emit)
+    studio = VoiceStudio(samples, processor, VoiceSettings(), exchange=exchange, scorer=scorer, emit=emit)
     studio.condition(adapter, device=device, step=100)
     studio.speak(adapter, step=100)
     studio.close()
@@ -31,10 +31,9 @@ from tracker_logging.voices.conditioning import conditioning_losses, conditionin
 from tracker_logging.voices.conditioning_summary import conditioning_scalars
 from tracker_logging.voices.exchange import Exchange
 from tracker_logging.voices.generation import Spoken, failed, speak
-from tracker_logging.voices.listening import Instruments
 from tracker_logging.voices.progress import progress_bar
 from tracker_logging.voices.prompt import VoicePrompt, build_prompt, choose_samples
-from tracker_logging.voices.scoring import VoiceScorer
+from tracker_logging.voices.scoring import Scorer
 from tracker_logging.voices.settings import VoiceSettings
 from tracker_logging.worker import WorkerThread
 
@@ -47,8 +46,8 @@ Message = dict[str, Any]
 class VoiceStudio:
     """Made on all ranks before the first step; all methods are called by all ranks on the training thread.
 
-    `instruments` builds the scorers and is called on rank 0 only. `emit` takes events on rank 0, from the scoring
-    thread. Raises `DataError` if no sample has a voice prompt or a recording cannot be read.
+    `scorer` makes what scores these prompts and is called on rank 0 only. `emit` takes events on rank 0, from a thread
+    of its own. Raises `DataError` if no sample has a voice prompt or a recording cannot be read.
     """
 
     def __init__(
@@ -58,7 +57,7 @@ class VoiceStudio:
         settings: VoiceSettings,
         *,
         exchange: Exchange,
-        instruments: Callable[[], Instruments],
+        scorer: Callable[[Sequence[VoicePrompt]], Scorer],
         emit: Callable[[Event], None],
     ) -> None:
         chosen = choose_samples(samples, count=settings.max_clips)
@@ -75,7 +74,7 @@ class VoiceStudio:
         rows = conditioning_rows(self.prompts[: settings.conditioning_clips], processor)
         self._rows = [row for row in rows if row.voice_id in {one.voice_id for one in conditioned}]
         self._worker = WorkerThread(depth=_ROUNDS_WAITING)
-        self._scorer = VoiceScorer(self.prompts, processor, instruments()) if exchange.rank == 0 else None
+        self._scorer = scorer(self.prompts) if exchange.rank == 0 else None
 
     def condition(self, adapter: ModelAdapter, *, device: torch.device, step: int) -> None:
         """Measure the conditioning gap on this rank's prompts; rank 0's thread emits it for all."""
@@ -103,7 +102,10 @@ class VoiceStudio:
 
     def close(self) -> bool:
         """Wait for scoring, at most the time-out. False if it was not done by then."""
-        return self._worker.close(timeout_s=self._settings.timeout_s)
+        done = self._worker.close(timeout_s=self._settings.timeout_s)
+        if self._scorer is not None:
+            self._scorer.close()
+        return done
 
     def _speak(self, adapter: ModelAdapter, prompts: Sequence[VoicePrompt]) -> list[Message]:
         settings = self._settings

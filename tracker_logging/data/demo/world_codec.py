@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -84,6 +84,10 @@ class WorldCodec:
             vectors = dequantise(codes, self._arrays["codebooks"])
             return synthesise(vectors @ self._arrays["unprojection"] + self._arrays["mean"])
 
+    def __reduce__(self) -> tuple[Callable[..., WorldCodec], tuple[dict[str, Array]]]:
+        """Its arrays: the lock stays behind when a codec goes to another process."""
+        return _of_arrays, (self._arrays,)
+
     def save(self, directory: Path) -> None:
         """Into `directory / FILE_NAME`."""
         directory.mkdir(parents=True, exist_ok=True)
@@ -94,6 +98,10 @@ class WorldCodec:
         """From where `save` wrote it."""
         with np.load(directory / FILE_NAME) as arrays:
             return cls(**{name: arrays[name] for name in ("mean", "projection", "unprojection", "codebooks")})
+
+
+def _of_arrays(arrays: dict[str, Array]) -> WorldCodec:
+    return WorldCodec(**arrays)
 
 
 def _weights() -> Array:
