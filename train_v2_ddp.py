@@ -140,6 +140,7 @@ def load_material(args: argparse.Namespace) -> Material:
 
     from tracker_logging.data.formats import read_samples
     from tracker_logging.data.processor import SpeechProcessor
+    from tracker_logging.diagnosis.data.before_training import look_at_data
 
     set_seed(args.seed)  # adapters are initialised before the Trainer sets it
     samples = read_samples(args.train_data_file, skip_bad=args.skip_bad_samples)
@@ -149,6 +150,9 @@ def load_material(args: argparse.Namespace) -> Material:
         train, evaluation = samples, read_samples(args.eval_data_file, skip_bad=args.skip_bad_samples)
     else:
         train, evaluation = split_off(samples, share=args.validation_split, seed=args.seed)
+    look_at_data(
+        train, evaluation, file=args.train_data_file, eval_file=args.eval_data_file, model_path=args.model_path
+    )
     processor = SpeechProcessor.from_pretrained(
         args.model_path,
         args.audio_tokenizer_path,

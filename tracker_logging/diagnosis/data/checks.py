@@ -23,9 +23,6 @@ FILE_UNREADABLE = Check("file_unreadable", "error", "file",
 NO_USABLE_SAMPLE = Check("no_usable_sample", "error", "file",
     "Every sample was refused, or there is none: nothing can be trained.",
     "Correct the findings above, or name another file.")
-STRUCTURE_NOT_CHECKED = Check("structure_not_checked", "info", "file",
-    "The file is too large to be looked at a second time, so roles, order and doubled texts were not compared.",
-    "Check a part of it: the first thousand samples as a file of their own.")
 
 SAMPLE_REFUSED = Check("sample_refused", "error", "structure",
     "The reader cannot make a voice-cloning example of it. Training stops here, or skips it with --skip_bad_samples.",

@@ -24,8 +24,7 @@ from tracker_logging.diagnosis.data.record import Record
 
 Progress = Callable[[int], None]
 
-LARGEST_SECOND_LOOK = 256 * 2**20  # bytes of a JSON list, which is held in memory as a whole
-_NOT_THERE = re.compile(r"does not exist|no such (?:audio )?file")
+_NOT_THERE = re.compile(r"does not exist|no such (?:audio )?file|is a folder|circular link")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +44,9 @@ def read_records(path: Path, *, clips: ClipReader, progress: Progress = lambda _
     chosen = _format_of(path, place)
     if isinstance(chosen, DataFinding):
         return Found(place, findings=[chosen], is_broken=True)
-    items, notes = _second_look(path, place)
+    items = _second_look(path)
     records: list[Record] = []
-    findings: list[DataFinding] = list(notes)
+    findings: list[DataFinding] = []
     count = 0
     try:
         for outcome in chosen.read(path):
@@ -116,21 +115,18 @@ def _refusal(error: DataError, *, path: Path, index: int) -> DataFinding:
     return check.at(place, seen=problem.strip(), cure=f"{cure[:1].upper()}{cure[1:]}." if cure else None)
 
 
-def _second_look(path: Path, place: Place) -> tuple[Iterator[object], list[DataFinding]]:
+def _second_look(path: Path) -> Iterator[object]:
     """The items of a JSON list or of JSON lines as they stand, in step with the reader; none for other files."""
     suffix = path.suffix.lower()
     if suffix == ".jsonl" and path.is_file():
-        return _lines(path), []
+        return _lines(path)
     if suffix != ".json" or not path.is_file():
-        return iter(()), []
-    size = path.stat().st_size
-    if size > LARGEST_SECOND_LOOK:
-        return iter(()), [checks.STRUCTURE_NOT_CHECKED.at(place, seen=f"{size / 2**20:.0f} MiB")]
+        return iter(())
     try:
         items = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError):  # the reader says what is wrong
-        return iter(()), []
-    return iter(items if isinstance(items, list) else ()), []
+        return iter(())
+    return iter(items if isinstance(items, list) else ())
 
 
 def _lines(path: Path) -> Iterator[object]:

@@ -25,6 +25,8 @@ KNOWN_KEYS = frozenset({"start_index", "id", "duration", "task_type", "sample_id
 
 def structure_findings(place: Place, item: object) -> Iterator[DataFinding]:
     """What is wrong with the conversation of `item`; the first malformed thing ends it."""
+    if isinstance(item, list):  # a bare list of messages, as some pipelines write
+        item = {"messages": item}
     if not isinstance(item, Mapping) or "messages" not in item:
         return
     messages = item["messages"]
