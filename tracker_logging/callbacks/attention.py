@@ -127,8 +127,9 @@ def _flow(step: int, flow: FlowStatistics) -> Iterable[Event]:
     if flow.before_clipping:
         values |= _of_components(tags.GRADIENT_NORM, flow.gradient_norm)
     values |= _of_components(tags.UPDATE_RATIO, flow.update_ratio)
-    if values:
-        yield Scalars(step=step, values=values)
+    values |= {tags.TRAINABLE(component=component): share for component, share in flow.trainable_pct.items()}
+    values |= {tags.REACHED(component=component): share for component, share in flow.reached_pct.items()}
+    yield Scalars(step=step, values=values)
     when = "before" if flow.before_clipping else "after"
     for tag, title, measured in (
         (tags.GRADIENT_MAP, f"Gradient norm {when} clipping", flow.gradient_norm),

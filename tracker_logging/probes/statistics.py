@@ -77,6 +77,8 @@ def flow_statistics(sums: Sums, *, parameters: Sequence[Watched], before_clippin
     norms: dict[LayerKey, float] = {}
     ratios: dict[LayerKey, float] = {}
     states: dict[LayerKey, ParameterState] = {}
+    trainable: dict[str, float] = {}
+    reached: dict[str, float] = {}
     for key, own_parameters in members.items():
         trained = [own for own in own_parameters if parameters[own].parameter.requires_grad]
         seen = [own for own in trained if sums["has_gradient"][own] > 0]
@@ -91,7 +93,26 @@ def flow_statistics(sums: Sums, *, parameters: Sequence[Watched], before_clippin
             )
             if ratio is not None:
                 ratios[key] = ratio
-    return FlowStatistics(gradient_norm=norms, update_ratio=ratios, states=states, before_clipping=before_clipping)
+        component, layer = key
+        if layer is None:
+            trainable[component] = _share_of_weights(trained, own_parameters, parameters)
+            if trained:
+                moved = [own for own in seen if sums["gradient"][own] != 0]
+                reached[component] = _share_of_weights(moved, trained, parameters)
+    return FlowStatistics(
+        gradient_norm=norms,
+        update_ratio=ratios,
+        states=states,
+        trainable_pct=trainable,
+        reached_pct=reached,
+        before_clipping=before_clipping,
+    )
+
+
+def _share_of_weights(some: Sequence[int], of: Sequence[int], parameters: Sequence[Watched]) -> float:
+    """The weights in `some` tensors as a share of those in `of`, in percent."""
+    counted, whole = (sum(parameters[own].parameter.numel() for own in tensors) for tensors in (some, of))
+    return 100.0 * counted / whole if whole else 0.0
 
 
 def _labelled(sums: npt.NDArray[np.float64]) -> bool:

@@ -20,6 +20,7 @@ from tracker_logging import tags
 from tracker_logging.events import FloatArray
 from tracker_logging.metrics import similarity as sim
 from tracker_logging.metrics.interval import Indices, Interval, mean_interval, statistic_interval
+from tracker_logging.metrics.speech import MAX_CLIP_PCT, MIN_SPEECH_S
 from tracker_logging.voices.languages import language_means
 from tracker_logging.voices.listening import Heard
 from tracker_logging.voices.tables import score_names
@@ -160,6 +161,9 @@ def _counts(voices: Sequence[ScoredVoice]) -> dict[str, float]:
         tags.FAILED_VOICES(): float(len(voices) - len(spoken)),
     }
     if spoken:
+        levels = [voice.heard.levels for voice in spoken if voice.heard is not None]
+        counts[tags.SILENT_CLIPS()] = float(sum(own.speech_s < MIN_SPEECH_S for own in levels))
+        counts[tags.CLIPPED_CLIPS()] = float(sum(own.clip_pct > MAX_CLIP_PCT for own in levels))
         counts[tags.STOPPED()] = 100.0 * sum(voice.stop_reason == "eos" for voice in spoken) / len(spoken)
     return counts
 

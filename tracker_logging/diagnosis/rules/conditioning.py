@@ -68,8 +68,8 @@ RULES = (
         cause="the reference tells nothing about the target: references paired with targets of another speaker "
         "(shuffled, or a `speaker` that is only the sample's id), or targets that can be guessed without it. The loss "
         "falls all the same; the voice will be an average.",
-        cure="listen to reference and target in inputs/audio: they must be the same speaker. Pair clips by speaker, and "
-        "never take the target itself as reference.",
+        cure="listen to reference and target in inputs/audio: they must be the same speaker. Pair clips by speaker, "
+        "and never take the target itself as reference.",
         opens_after=3,
     ),
 )

@@ -34,8 +34,8 @@ RULES = (
         looks_at=(tags.DATA_WAIT,),
         opens_when="training waits for batches for more than 30 % of the time, three times in a row",
         evidence=_starved,
-        cause="batches are made more slowly than they are used: clips are decoded or encoded in the training process, or "
-        "read from a slow disk.",
+        cause="batches are made more slowly than they are used: clips are decoded or encoded in the training process, "
+        "or read from a slow disk.",
         cure="set dataloader_num_workers to 2 or more, and keep the codes of clips in a cache (--code_cache).",
         opens_after=3,
     ),
@@ -47,8 +47,8 @@ RULES = (
         also_reads=(tags.BUDGET,),
         opens_when="logging takes more than its budget, five times in a row",
         evidence=_over_budget,
-        cause="logged steps are close together or the voices are many; looking is thinned step by step until the budget "
-        "is kept.",
+        cause="logged steps are close together or the voices are many; looking is thinned step by step until the "
+        "budget is kept.",
         cure="nothing has to be done. To have more, raise --logging_budget_pct; to have it cheaper, raise "
         "--strategic_logging_steps or --voice_steps.",
         opens_after=5,

@@ -38,7 +38,7 @@ def _no_update(history: History) -> str | None:
     ratios = _now(history.family(tags.UPDATE_RATIO))
     if not ratios or any(ratios.values()) or history[LEARNING_RATE].last == 0.0:
         return None
-    return f"no trained weight moved: gradients/update_ratio is 0 in all {len(ratios)} parts, though they have gradients"
+    return f"no trained weight moved: gradients/update_ratio is 0 in all {len(ratios)} parts"
 
 
 def _part_without_gradient(history: History) -> str | None:
@@ -53,7 +53,8 @@ def _frozen(history: History) -> str | None:
     trained = {name for name, share in _now(history.family(tags.TRAINABLE)).items() if share > 0}
     if not history.family(tags.TRAINABLE) or not trained <= {"norms", "other"}:
         return None
-    return f"trained is {'nothing' if not trained else 'only ' + ' and '.join(sorted(trained))} (gradients/trainable_pct)"
+    what = f"only {' and '.join(sorted(trained))}" if trained else "nothing"
+    return f"{what} is trained (gradients/trainable_pct)"
 
 
 def _audio_path_frozen(history: History) -> str | None:
@@ -72,7 +73,9 @@ def _rate_zero(history: History) -> str | None:
 
 def _gradient_not_finite(history: History) -> str | None:
     norm = history[TRAIN_GRADIENT_NORM]
-    return f"the gradient norm is {norm.last} ({TRAIN_GRADIENT_NORM})" if norm and not math.isfinite(norm.last) else None
+    if not norm or math.isfinite(norm.last):
+        return None
+    return f"the gradient norm is {norm.last} ({TRAIN_GRADIENT_NORM})"
 
 
 def _update_too_large(history: History) -> str | None:
@@ -100,8 +103,8 @@ def _update_too_small(history: History) -> str | None:
     if not small or not any(ratios.values()):
         return None
     return (
-        f"one step moved {', '.join(small)} by less than {SMALLEST_UPDATE:g} of the weights' size, at a learning rate of "
-        f"{rate.last:.2g} (gradients/update_ratio)"
+        f"one step moved {', '.join(small)} by less than {SMALLEST_UPDATE:g} of the weights' size, at a learning rate "
+        f"of {rate.last:.2g} (gradients/update_ratio)"
     )
 
 
@@ -113,8 +116,8 @@ RULES = (
         looks_at=(tags.REACHED, TRAIN_GRADIENT_NORM),
         opens_when="no trained part has a gradient, or the Trainer's gradient norm is 0",
         evidence=_no_gradient,
-        cause="`backward` is never called: a Trainer whose `training_step` or `compute_loss` was overridden and returns "
-        "a detached loss. Nothing is trained, whatever the printed loss does.",
+        cause="`backward` is never called: a Trainer whose `training_step` or `compute_loss` was overridden and "
+        "returns a detached loss. Nothing is trained, whatever the printed loss does.",
         cure="stop, and remove the override (or let it call `self.accelerator.backward(loss)` and return "
         "`loss.detach()`).",
         opens_after=2,
@@ -129,8 +132,8 @@ RULES = (
         evidence=_no_update,
         cause="the optimizer holds other weights than the model (it was made before the model was replaced, wrapped or "
         "given adapters), or every step is skipped by the fp16 scaler, or the updates vanish in bf16 weights.",
-        cure="make the optimizer from the model that is trained, and keep the weights in fp32 (bf16=True trains in bf16 "
-        "with fp32 weights).",
+        cure="make the optimizer from the model that is trained, and keep the weights in fp32 (bf16=True trains in "
+        "bf16 with fp32 weights).",
         opens_after=3,
     ),
     Rule(
@@ -140,8 +143,8 @@ RULES = (
         looks_at=(tags.REACHED,),
         opens_when="a part that is not frozen has no gradient while others have",
         evidence=_part_without_gradient,
-        cause="the loss does not reach that part: its output is detached or not used, or its labels are missing (a text "
-        "head without text labels).",
+        cause="the loss does not reach that part: its output is detached or not used, or its labels are missing (a "
+        "text head without text labels).",
         cure="read gradients/parameters for the layers concerned; freeze the part if it is not to be trained, or give "
         "it labels.",
         opens_after=2,
@@ -165,8 +168,8 @@ RULES = (
         looks_at=(tags.TRAINABLE,),
         opens_when="the audio FFN or the heads are frozen while other weights are trained without adapters",
         evidence=_audio_path_frozen,
-        cause="a filter on parameter names took the audio path for the text path. Speech is made there, so the voice can "
-        "change only by way of the shared attention.",
+        cause="a filter on parameter names took the audio path for the text path. Speech is made there, so the voice "
+        "can change only by way of the shared attention.",
         cure="train `audio_mlp` and `audio_lm_head` too, unless you froze them on purpose.",
     ),
     Rule(

@@ -75,8 +75,8 @@ RULES = (
         looks_at=(tags.EOS_LABELLED,),
         opens_when="fewer than half of the first end codes carry a label",
         evidence=_eos_masked,
-        cause="the labels of the end codes are -100, as the processor's `output_labels=True` makes them. The model never "
-        "learns to stop: clips will run on until their limit.",
+        cause="the labels of the end codes are -100, as the processor's `output_labels=True` makes them. The model "
+        "never learns to stop: clips will run on until their limit.",
         cure="label the first end code of each codebook and set only the fill after it to -100.",
     ),
     Rule(
@@ -124,6 +124,19 @@ RULES = (
         cure="label all codebooks; only begin codes and the fill after the first end code are -100.",
     ),
     Rule(
+        name="labels_shifted",
+        level="error",
+        certainty="likely",
+        looks_at=(tags.LABEL_MISMATCH,),
+        opens_when="an audio label is not the code at its own position",
+        evidence=_more_than_none(
+            tags.LABEL_MISMATCH, "{value} % of the audio labels are not the code at their own position"
+        ),
+        cause="the labels were shifted before they reach a model that shifts them itself. It learns to repeat what it "
+        "hears (the loss falls to 0.003) or to skip a frame, and what it speaks is silence or noise.",
+        cure="give the labels unshifted: a copy of the codes, with -100 where nothing is to be learned.",
+    ),
+    Rule(
         name="loss_wrongly_scaled",
         level="warning",
         certainty="likely",
@@ -133,9 +146,9 @@ RULES = (
         cause="the loss is divided by a wrong number of labels. The usual one: the batch has text `labels`, and the "
         "Trainer divides the audio loss by the number of text labels. Gradients are wrong by the same factor, and it "
         "changes from batch to batch.",
-        cure="call tracker_logging.data.labels.normalise_loss_by_audio_labels(model) before the Trainer is made, or set "
-        "model.accepts_loss_kwargs = False, or drop `labels` from the batch. If you scale the loss on purpose, ignore "
-        "this.",
+        cure="call tracker_logging.data.labels.normalise_loss_by_audio_labels(model) before the Trainer is made, or "
+        "set model.accepts_loss_kwargs = False, or drop `labels` from the batch. If you scale the loss on purpose, "
+        "ignore this.",
     ),
     Rule(
         name="attention_not_causal",

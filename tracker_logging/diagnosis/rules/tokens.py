@@ -130,8 +130,8 @@ RULES = (
         looks_at=(tags.NON_FINITE_LOGITS, tags.NON_FINITE_INPUTS, tags.FIRST_NON_FINITE_LAYER),
         opens_when="a logit or a value of the batch is NaN or infinite",
         evidence=_non_finite,
-        cause="the values overflow from the named layer on: a learning rate that is too high, fp16, or bad values in the "
-        "batch (inputs/tensors names the tensor). The Trainer hides a NaN loss from its log.",
+        cause="the values overflow from the named layer on: a learning rate that is too high, fp16, or bad values in "
+        "the batch (inputs/tensors names the tensor). The Trainer hides a NaN loss from its log.",
         cure="go back to the last good checkpoint, halve the learning rate, and use bf16 or fp32; if it comes back at "
         "the same step, look at that batch.",
         closes_after=3,
@@ -157,8 +157,8 @@ RULES = (
         also_reads=(tags.NLL_MEAN, TRAIN_LOSS),
         opens_when="a codebook uses less than a tenth of what the others use, once the model has learned",
         evidence=_dead,
-        cause="the training data holds (almost) one code in that codebook, or its head gets no gradient. The first: codes "
-        "of another codec, or a cache filled with zeros.",
+        cause="the training data holds (almost) one code in that codebook, or its head gets no gradient. The first: "
+        "codes of another codec, or a cache filled with zeros.",
         cure="listen to inputs/audio, count the codes of that codebook in the data, and make the code cache anew.",
         opens_after=3,
     ),
@@ -169,8 +169,8 @@ RULES = (
         looks_at=(tags.NLL,),
         opens_when="the nll of one codebook rises by 0.3 nats and 15 % from its best while that of the others falls",
         evidence=_diverging,
-        cause="that codebook is trained on something else than the others: labels shifted by one more frame, weights of "
-        "its loss, or a head that was re-initialised.",
+        cause="that codebook is trained on something else than the others: labels shifted by one more frame, weights "
+        "of its loss, or a head that was re-initialised.",
         cure="compare outputs/accuracy_map and chatml/label_coverage_pct of that codebook with its neighbours'.",
         opens_after=3,
     ),

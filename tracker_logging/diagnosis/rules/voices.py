@@ -37,8 +37,8 @@ def _collapse(history: History) -> str | None:
     if not is_alike or not _can_be_judged(history, tags.BETWEEN_SPEAKER()):
         return None
     return (
-        f"clips of different speakers are {between:.2f} alike, their prompts {real:.2f} ({tags.BETWEEN_SPEAKER()}); the "
-        f"nearest prompt is the own speaker's in {100 * nearest:.0f} %, by chance in {100 * chance:.0f} %"
+        f"clips of different speakers are {between:.2f} alike, their prompts {real:.2f} ({tags.BETWEEN_SPEAKER()}); "
+        f"the nearest prompt is the own speaker's in {100 * nearest:.0f} %, by chance in {100 * chance:.0f} %"
     )
 
 
@@ -102,8 +102,8 @@ RULES = (
         opens_when="clips of different speakers are half-way to being one voice, or 0.15 more alike than their prompts "
         "while the nearest prompt is found by chance",
         evidence=_collapse,
-        cause="the model speaks with an average voice: too few speakers in the data, one that outweighs the others, or a "
-        "reference that is ignored (conditioning/gap/mean). voices/sim_o may look good all the same.",
+        cause="the model speaks with an average voice: too few speakers in the data, one that outweighs the others, or "
+        "a reference that is ignored (conditioning/gap/mean). voices/sim_o may look good all the same.",
         cure="balance the speakers, check that reference and target are the same speaker, and take an earlier "
         "checkpoint by voices/sim_margin.",
         opens_after=2,
@@ -128,7 +128,7 @@ RULES = (
         certainty="likely",
         looks_at=(tags.CLIPPED_CLIPS,),
         also_reads=(tags.VALID_CLIPS, tags.INVALID_CLIPS, _CLIPPING, *_PROGRESS),
-        opens_when="more than 1 % of the samples are at full scale, or half of the clips are clipped, two rounds in a row",
+        opens_when="1 % of the samples are at full scale, or half of the clips are clipped, two rounds in a row",
         evidence=_clipped,
         cause="the training clips are too loud or clipped themselves, or the codes are noise.",
         cure="look at the peaks of the training data (`tracker-logging check-data`), and bring it to about -20 LUFS.",
