@@ -9,11 +9,68 @@ end codes to the end: the layout of `HiggsAudioV2Processor.build_delay_pattern` 
                     E  c1 c2
                     E  E  c2
                     E  E  E
+
+Other families differ in their delays, in the begin code and in what fills up: `CodePattern` says how.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CodePattern:
+    """How a family lays the codes of a clip out in frames, one column per codebook.
+
+    Column k holds 1 + `delays[k]` begin codes (none at all where `bos` is None), its T codes, one end code, and `fill`
+    to the end. Codes below `codes` are sound. With all delays 0 a clip ends at the frame that holds `eos` in *every*
+    codebook, for there one `eos` may be sound too (CSM: code 0).
+    """
+
+    delays: tuple[int, ...]
+    codes: int
+    eos: int
+    bos: int | None
+    fill: int
+
+    @classmethod
+    def staircase(cls, *, codebooks: int, bos: int, eos: int) -> CodePattern:
+        """Codebook k lags k frames; end codes fill up: Higgs Audio v2."""
+        return cls(delays=tuple(range(codebooks)), codes=min(bos, eos), eos=eos, bos=bos, fill=eos)
+
+    @property
+    def overhang(self) -> int:
+        """Frames beyond those of the clip: begin, end and the longest delay."""
+        return (self.bos is not None) + 1 + max(self.delays)
+
+    def apply(self, codes: torch.Tensor) -> torch.Tensor:
+        """codes [K, T] int64 -> frames [T + overhang, K] int64."""
+        codebooks, frames = codes.shape
+        laid = torch.full((frames + self.overhang, codebooks), self.fill, dtype=torch.int64)
+        for codebook, delay in enumerate(self.delays):
+            start = 0 if self.bos is None else 1 + delay
+            if self.bos is not None:
+                laid[:start, codebook] = self.bos
+            laid[start : start + frames, codebook] = codes[codebook]
+            laid[start + frames, codebook] = self.eos
+        return laid
+
+    def revert(self, laid: torch.Tensor, *, lead: int | None = None) -> torch.Tensor:
+        """Frames [F, K] -> codes [K, T] int64, up to the end code and to what all codebooks have.
+
+        `lead`: frames before the first code of codebook 0; None: as many as `apply` puts there.
+        """
+        first = int(self.bos is not None) if lead is None else lead
+        columns = [laid[min(first + delay, len(laid)) :, codebook] for codebook, delay in enumerate(self.delays)]
+        if max(self.delays) == 0:
+            ends = (laid[first:] == self.eos).all(dim=1).nonzero()
+            columns = [column[: int(ends[0])] if len(ends) else column for column in columns]
+        else:
+            columns = [_until(column, self.eos) for column in columns]
+        frames = min(len(column) for column in columns)
+        return torch.stack([column[:frames] for column in columns]).to(torch.int64)
 
 
 def delayed_length(frames: int, codebooks: int) -> int:
@@ -23,12 +80,7 @@ def delayed_length(frames: int, codebooks: int) -> int:
 
 def apply_delay(codes: torch.Tensor, *, bos: int, eos: int) -> torch.Tensor:
     """codes [K, T] int64 -> delayed frames [T + K + 1, K] int64."""
-    codebooks, frames = codes.shape
-    delayed = torch.full((delayed_length(frames, codebooks), codebooks), eos, dtype=torch.int64)
-    for codebook in range(codebooks):
-        delayed[: codebook + 1, codebook] = bos
-        delayed[codebook + 1 : codebook + 1 + frames, codebook] = codes[codebook]
-    return delayed
+    return CodePattern.staircase(codebooks=len(codes), bos=bos, eos=eos).apply(codes)
 
 
 def revert_delay(delayed: torch.Tensor, *, eos: int) -> torch.Tensor:
@@ -37,11 +89,9 @@ def revert_delay(delayed: torch.Tensor, *, eos: int) -> torch.Tensor:
     T is what all codebooks have reached before their first end code. Frames cut off at the end (a clip that did not
     stop by itself) are as many as all codebooks have.
     """
-    total, codebooks = delayed.shape
-    columns = []
-    for codebook in range(codebooks):
-        column = delayed[min(codebook + 1, total) :, codebook]
-        ends = (column == eos).nonzero()
-        columns.append(column[: int(ends[0])] if len(ends) else column)
-    frames = min(len(column) for column in columns)
-    return torch.stack([column[:frames] for column in columns]).to(torch.int64)
+    return CodePattern.staircase(codebooks=delayed.shape[1], bos=eos, eos=eos).revert(delayed, lead=1)
+
+
+def _until(column: torch.Tensor, eos: int) -> torch.Tensor:
+    ends = (column == eos).nonzero()
+    return column[: int(ends[0])] if len(ends) else column

@@ -1,16 +1,31 @@
 """Which adapter fits a model, whatever it is wrapped in.
 
-adapter = adapter_for(model)          # model may be DDP, compiled or a PeftModel
+Guarantees
+- First what an installed package registers for the model (entry points `tracker_logging.models`, see `plugins.py`),
+  then the families known here, then the text adapter for a class with the shape of a causal language model.
+- Nothing is guessed silently: the text adapter and a package's adapter are named in the log, and any other class is
+  refused, with what can be done.
+
+    adapter = adapter_for(model)          # model may be DDP, FSDP, compiled, a PeftModel or a trainer's wrapper
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Any
 
 from torch import nn
+from transformers import PreTrainedModel
 
 from tracker_logging.models.base import ModelAdapter
+from tracker_logging.models.plugins import adapter_of_packages
+from tracker_logging.models.text import TextAdapter
+
+logger = logging.getLogger("tracker_logging")
+
+HOW_TO = "docs/adapters.md says how to write an adapter in 100 lines"
+_WRAPPERS = ("_orig_mod", "module", "pretrained_model")
 
 
 class UnknownModelError(ValueError):
@@ -18,36 +33,53 @@ class UnknownModelError(ValueError):
 
 
 def unwrap(model: Any) -> Any:
-    """The model itself, out of `torch.compile`, DDP / FSDP1 wrappers and PEFT."""
-    while True:
-        if hasattr(model, "_orig_mod"):
-            model = model._orig_mod
-        elif type(model).__name__ in {"DistributedDataParallel", "FullyShardedDataParallel", "DataParallel"}:
-            model = model.module
-        elif hasattr(model, "get_base_model"):
+    """The model itself, out of `torch.compile`, DDP / FSDP1 / DeepSpeed wrappers, PEFT and trainers' own wrappers.
+
+    FSDP2 and accelerate change a model in place, which needs no unwrapping. A `PreTrainedModel` is never looked into;
+    another module is, as long as it holds one under a name that wrappers use (`module`, trl's `pretrained_model`).
+    """
+    seen: set[int] = set()
+    while id(model) not in seen:
+        seen.add(id(model))
+        if isinstance(model, PreTrainedModel):
+            break
+        if callable(getattr(model, "get_base_model", None)):
             model = model.get_base_model()
-        else:
-            return model
+            continue
+        inner = (getattr(model, name, None) for name in _WRAPPERS)
+        model = next((own for own in inner if isinstance(own, nn.Module)), model)
+    return model
 
 
 def adapter_for(model: nn.Module) -> ModelAdapter:
-    """The adapter of the model's family, by `config.model_type`.
-
-    Raises `UnknownModelError`, which names the class and the families that are known.
-    """
+    """The adapter of the model's family. Raises `UnknownModelError`, which names the class and what can be done."""
     core = unwrap(model)
     family = getattr(getattr(core, "config", None), "model_type", None)
+    name = f"{type(core).__name__} (model_type {family!r})"
+    found = adapter_of_packages(core, names=(family, *(base.__name__ for base in type(core).__mro__)))
+    if found is not None:
+        return found
     known = _adapters()
-    if family not in known:
-        raise UnknownModelError(
-            f"{type(core).__name__} (model_type {family!r}) is not a model family that tracker_logging knows "
-            f"({', '.join(sorted(known))}). Pass `adapter=` with your own ModelAdapter "
-            f"(tracker_logging/models/base.py says what it must answer)."
-        )
-    return known[family](core)
+    if family in known:
+        return known[family](core)
+    if TextAdapter.fits(core):
+        logger.warning(
+            "%s has no adapter of its own and is shown as a text model: inputs, text predictions, attention and "
+            "gradients. Codebooks, audio and voices are not: if it speaks, %s.",
+            name, HOW_TO,
+        )  # fmt: skip
+        return TextAdapter(core)
+    raise UnknownModelError(
+        f"{name} is not a model family that tracker_logging knows ({', '.join(sorted(known))}, or a text model "
+        f"…ForCausalLM), and how it lays out text and audio is not guessed. {HOW_TO[0].upper()}{HOW_TO[1:]}; pass "
+        f"it as `strategic_callbacks(adapter=…)` or register it in the entry point group `tracker_logging.models`. With "
+        f"`loggers=()` only the Trainer's own numbers are logged, for any model."
+    )
 
 
 def _adapters() -> dict[str, Callable[[Any], ModelAdapter]]:
+    from tracker_logging.models.csm import CsmAdapter
+    from tracker_logging.models.dia import DiaAdapter
     from tracker_logging.models.higgs_v2 import HiggsV2Adapter
 
-    return {"higgs_audio_v2": HiggsV2Adapter}
+    return {"higgs_audio_v2": HiggsV2Adapter, "csm": CsmAdapter, "dia": DiaAdapter}

@@ -28,9 +28,10 @@ class ActivationProbe:
 
     def begin(self, view: BatchView) -> None:
         """The batch of the forward that comes next. Padding goes through the text path and is left out."""
-        audio = (view.roles == Role.REFERENCE) | (view.roles == Role.TARGET)
+        roles = view.roles[:, view.in_layers]
+        audio = (roles == Role.REFERENCE) | (roles == Role.TARGET)
         self._all = {"text": ~audio, "audio": audio}
-        self._keep = {"text": view.roles == Role.TEXT, "audio": audio}
+        self._keep = {"text": roles == Role.TEXT, "audio": audio}
         self.sums["rms"] = self.sums["rms"].to(view.roles.device)
 
     def end(self) -> None:

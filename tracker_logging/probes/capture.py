@@ -27,7 +27,7 @@ from tracker_logging.probes.causality import causality_leak
 from tracker_logging.probes.hooks import Hooks
 from tracker_logging.probes.probe_set import NEEDS, ProbeSet
 from tracker_logging.probes.reduce import sum_over_ranks
-from tracker_logging.probes.side_forward import can_part_gradients, gradient_cosine, one_sample, run_quietly
+from tracker_logging.probes.side_forward import can_part_gradients, gradient_cosine, run_quietly
 from tracker_logging.probes.snapshot import StepSnapshot
 from tracker_logging.probes.tensors import PendingSummaries, summarise
 
@@ -160,7 +160,7 @@ class StepCapture:
             self._view, self._inputs = view, summarise(inputs)
             # Frames that do not fit their placeholders would stop the GPU for good in a forward of ours.
             if (self._compiled or "conflict" in self._needs or self._causality_due) and not view.mismatched:
-                self._side_inputs = one_sample(inputs)
+                self._side_inputs = self._adapter.first_sample(inputs)
         if self._before_forward is not None and (first or view.mismatched):
             self._before_forward(view)
         if not self._compiled:

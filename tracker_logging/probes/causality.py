@@ -9,7 +9,7 @@ Guarantees
   run to run (0 on a CPU, and wherever they are deterministic); only movement beyond that counts.
 - Everything is put back (`isolated`). Every rank calls it, so that sharded parameters can be gathered.
 
-    leak = causality_leak(model, adapter, one_sample(batch))       # 0.0 for a causal model
+    leak = causality_leak(model, adapter, adapter.first_sample(batch))       # 0.0 for a causal model
 """
 
 from __future__ import annotations
@@ -32,13 +32,15 @@ def causality_leak(model: nn.Module, adapter: ModelAdapter, inputs: Mapping[str,
     where the layers do not hand on one hidden state per position of the batch.
     """
     layers = adapter.layers()
-    there = adapter.view(inputs).attention_mask[0].nonzero().squeeze(-1)
+    view = adapter.view(inputs)
+    seen = view.attention_mask[0, view.in_layers]
+    there = seen.nonzero().squeeze(-1)
     if not layers or len(there) < 2:
         return None
     forward = _Forward(model, first=layers[0].layer, last=layers[-1].layer, inputs=unlabelled(inputs))
     with isolated(model):
         states = [forward(disturb) for disturb in (None, None, int(there[-1]))]
-    if any(state is None or state.shape[1] != inputs["input_ids"].shape[1] for state in states):
+    if any(state is None or state.shape[1] != len(seen) for state in states):
         return None
     plain, again, disturbed = (state[0, there[:-1]].float() for state in states if state is not None)
     norm = plain.norm(dim=-1).clamp(min=torch.finfo(torch.float32).tiny)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from torch import nn
@@ -43,13 +44,11 @@ class EvaluationCapture:
         self.detach()
         self._model = model
         self._hooks.before(model, "evaluation", self._forward_begins)
-        for find, observe in (
-            (self._adapter.audio_head, self._probe.audio),
-            (self._adapter.text_head, self._probe.text),
-        ):
-            head = self._hooks.run("evaluation", find)
-            if head is not None:
-                self._hooks.after(head, "evaluation", observe)
+        for head in self._hooks.run("evaluation", self._adapter.audio_heads) or ():
+            self._hooks.after(head.module, "evaluation", partial(self._probe.audio, head))
+        text_head = self._hooks.run("evaluation", self._adapter.text_head)
+        if text_head is not None:
+            self._hooks.after(text_head, "evaluation", self._probe.text)
         self._hooks.after(model, "evaluation", lambda _: self._probe.end())
 
     def detach(self) -> None:

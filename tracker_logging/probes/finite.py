@@ -24,7 +24,7 @@ class FiniteProbe:
 
     def begin(self, view: BatchView) -> None:
         """The batch of the forward that comes next."""
-        self._keep = view.attention_mask
+        self._keep = view.attention_mask[:, view.in_layers]
         self.sums["non_finite"] = self.sums["non_finite"].to(view.attention_mask.device)
 
     def end(self) -> None:

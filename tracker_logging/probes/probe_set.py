@@ -73,12 +73,11 @@ class ProbeSet:
     def attach(self) -> None:
         """Hooks on the heads and the FFN paths, and the tap under the attention kernel's name."""
         if self.tokens is not None:
-            for head, part, observe in (
-                (self._hooks.run("audio predictions", self._adapter.audio_head), "audio", self.tokens.audio),
-                (self._hooks.run("text predictions", self._adapter.text_head), "text", self.tokens.text),
-            ):
-                if head is not None:
-                    self._hooks.after(head, f"{part} predictions", observe)
+            for head in self._hooks.run("audio predictions", self._adapter.audio_heads) or ():
+                self._hooks.after(head.module, "audio predictions", partial(self.tokens.audio, head))
+            text_head = self._hooks.run("text predictions", self._adapter.text_head)
+            if text_head is not None:
+                self._hooks.after(text_head, "text predictions", self.tokens.text)
         if self.activations is not None:
             for row, parts in enumerate(self.layers):
                 for path, ffn in zip(PATHS, (parts.text_ffn, parts.audio_ffn), strict=True):

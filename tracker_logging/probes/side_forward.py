@@ -6,13 +6,13 @@
 
 Both run inside `isolated`, in evaluation mode, after the backward pass, when activations are free again.
 
-    inputs = one_sample(batch)
+    inputs = adapter.first_sample(batch)
     cosine = gradient_cosine(adapter, inputs)        # None without text labels
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -20,22 +20,12 @@ from torch import nn
 from torch.distributed.tensor import DTensor
 
 from tracker_logging.metrics.tokens import shift_labels
-from tracker_logging.models.base import IGNORE, ModelAdapter
+from tracker_logging.models.base import IGNORE, BatchView, ModelAdapter
+from tracker_logging.models.heads import head_outputs, scored_rows
 from tracker_logging.probes.isolation import isolated
-from tracker_logging.probes.tokens import predicts_next
 
 LAST_LAYERS = 2
 _LABELS = ("labels", "audio_labels")
-
-
-def one_sample(inputs: Mapping[str, Any]) -> dict[str, Any]:
-    """The first sample of a batch: the first row of every tensor that has one row per sample."""
-    count = len(inputs["input_ids"])
-    return {
-        name: value[:1] if isinstance(value, torch.Tensor) and value.dim() and len(value) == count else value
-        for name, value in inputs.items()
-        if name != "num_items_in_batch"
-    }
 
 
 def run_quietly(adapter: ModelAdapter, inputs: Mapping[str, Any]) -> None:
@@ -56,46 +46,44 @@ def gradient_cosine(adapter: ModelAdapter, inputs: Mapping[str, Any]) -> torch.T
     no audio, or the attention is frozen. Gradients that are being accumulated are not touched.
     """
     view = adapter.view(inputs)
-    heads = (adapter.text_head(), adapter.audio_head())
+    text_head, audio_heads = adapter.text_head(), adapter.audio_heads()
     parameters = [
         parameter
         for parts in list(adapter.layers())[-LAST_LAYERS:]
         for parameter in parts.attention.parameters()
         if parameter.requires_grad
     ]
-    if view.text_labels is None or view.audio_labels is None or None in heads or not parameters:
+    if view.text_labels is None or view.audio_labels is None or text_head is None or not audio_heads or not parameters:
         return None
     text_labels = shift_labels(view.text_labels.unsqueeze(-1), predicts_next=view.attention_mask)
-    audio_labels = shift_labels(view.audio_labels, predicts_next=predicts_next(view, bos_code=adapter.bos_code))
-    if not (text_labels != IGNORE).any() or not (audio_labels != IGNORE).any():
+    if not (text_labels != IGNORE).any() or not (view.audio_labels != IGNORE).any():
         return None
     with isolated(adapter.core), torch.enable_grad():
-        text_logits, audio_logits = _logits(adapter, heads, inputs)
-        gradients = [
-            torch.autograd.grad(_loss(logits, labels), parameters, retain_graph=True, allow_unused=True)
-            for logits, labels in ((text_logits, text_labels), (audio_logits, audio_labels))
-        ]
+        # With text labels the model runs its text head too; its own loss is not used.
+        modules = [text_head, *(head.module for head in audio_heads)]
+        text_logits, *outputs = head_outputs(adapter.core, modules, inputs, use_cache=False)
+        losses = (_loss(text_logits.flatten(0, 1), text_labels.flatten(0, 1)), _audio_loss(adapter, view, outputs))
+        gradients = [torch.autograd.grad(loss, parameters, retain_graph=True, allow_unused=True) for loss in losses]
     flat = [_flat(own, parameters) for own in gradients]
     return nn.functional.cosine_similarity(flat[0], flat[1], dim=0)
 
 
-def _logits(adapter: ModelAdapter, heads: tuple[Any, ...], inputs: Mapping[str, Any]) -> list[torch.Tensor]:
-    """What the text and the audio head give in one forward."""
-    seen: dict[nn.Module, torch.Tensor] = {}
-    handles = [head.register_forward_hook(lambda module, _, output: seen.update({module: output})) for head in heads]
-    try:
-        # With text labels the model runs its text head too; its own loss is not used.
-        adapter.core(**inputs, use_cache=False)
-    finally:
-        for handle in handles:
-            handle.remove()
-    return [seen[head] for head in heads]
+def _audio_loss(adapter: ModelAdapter, view: BatchView, outputs: Sequence[torch.Tensor]) -> torch.Tensor:
+    """Over the audio heads: the sum of their mean cross-entropies."""
+    losses = []
+    for head, output in zip(adapter.audio_heads(), outputs, strict=True):
+        rows = scored_rows(head, output, view, vocabulary=adapter.codebook_vocabulary, bos_code=adapter.bos_code)
+        assert rows is not None
+        losses.append(_loss(rows.logits, rows.next_labels))
+    return torch.stack(losses).sum()
 
 
 def _loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """Mean cross-entropy of logits [B, T, K·V] against labels [B, T, K] that are shifted already."""
+    """Sum of the cross-entropies of logits [N, k·V] against labels [N, k] that are shifted already."""
     split = logits.unflatten(-1, (labels.shape[-1], -1)).float()
-    return nn.functional.cross_entropy(split.flatten(0, 2), labels.flatten(), ignore_index=IGNORE)
+    return nn.functional.cross_entropy(
+        split.flatten(0, 1), labels.flatten(), ignore_index=IGNORE, reduction="sum"
+    ) / labels.ne(IGNORE).sum().clamp(min=1)
 
 
 def _flat(gradients: tuple[torch.Tensor | None, ...], parameters: list[nn.Parameter]) -> torch.Tensor:

@@ -6,7 +6,8 @@ Guarantees
 - All micro-batches and all batches between two `begin`s are added up.
 
     probe = TokenProbe(adapter)
-    hooks.after(adapter.audio_head(), "tokens", probe.audio)
+    for head in adapter.audio_heads():
+        hooks.after(head.module, "tokens", partial(probe.audio, head))
     probe.begin(view)                                   # before each forward
 """
 
@@ -17,29 +18,16 @@ from dataclasses import dataclass
 import torch
 
 from tracker_logging.metrics import tokens as metric
-from tracker_logging.models.base import IGNORE, BatchView, ModelAdapter, Role, Segment
+from tracker_logging.models.base import IGNORE, AudioHead, BatchView, ModelAdapter, Role, Segment
+from tracker_logging.models.heads import audio_rows, predicts_next, scored_rows
 
-
-def predicts_next(view: BatchView, *, bos_code: int) -> torch.Tensor:
-    """[B, T] bool: whether the logits at t may be scored by the audio label at t + 1.
-
-    Within a segment they may, except where the next frame begins another clip (all codebooks hold the begin code and
-    this position is audio too). The first frame of a segment is predicted by the text before it, never by audio.
-    """
-    audio = (view.roles == Role.REFERENCE) | (view.roles == Role.TARGET)
-    clip = torch.zeros_like(view.roles)
-    for number, segment in enumerate(view.segments, start=1):
-        clip[segment.sample, segment.start : segment.stop] = number
-    begins = (view.codes == bos_code).all(dim=-1)
-    allowed = torch.zeros_like(audio)
-    same_clip = (clip[:, 1:] == clip[:, :-1]) & ~begins[:, 1:]
-    allowed[:, :-1] = view.attention_mask[:, :-1] & audio[:, 1:] & (~audio[:, :-1] | same_clip)
-    return allowed
+__all__ = ["SamplePrediction", "TokenProbe", "predicts_next"]
 
 
 @dataclass(frozen=True, slots=True)
 class SamplePrediction:
-    """What the model predicts for one sample, on the device of the model; `codes` [F, K] int64 in the delay pattern.
+    """What the model predicts for one sample, on the device of the model; `codes` [F, K] int64 in the delay pattern,
+    -1 where no head predicted (CSM's depth decoder sees some frames only).
 
     `labels` [F, K] int64 and `given` [F, K] int64 (the input codes) are aligned with it. Text the same way, [N] int64
     at labelled positions, or None.
@@ -59,6 +47,7 @@ class TokenProbe:
     def __init__(self, adapter: ModelAdapter, *, keep_sample: bool) -> None:
         self._adapter = adapter
         self._keep_sample = keep_sample
+        self._kept: BatchView | None = None
         self._view: BatchView | None = None
         codebooks, vocabulary = max(1, adapter.num_codebooks), max(1, adapter.codebook_vocabulary)
         self.sums = {
@@ -88,24 +77,20 @@ class TokenProbe:
             self._segment, self._codes, self._audio_labels, self._given, self._text, self._text_labels
         )
 
-    def audio(self, logits: torch.Tensor) -> None:
-        """Take the output [B, T, K·V] of the audio head in. Raises `ValueError` if its shape is another."""
-        view = self._view
+    def audio(self, head: AudioHead, output: torch.Tensor) -> None:
+        """Take the output of an audio head in. Raises `ValueError` if its shape is not what the adapter says."""
+        view, vocabulary = self._view, self._adapter.codebook_vocabulary
         if view is None:
             return
-        codebooks, vocabulary = self._adapter.num_codebooks, self._adapter.codebook_vocabulary
-        _check_shape("audio", logits, (*view.token_ids.shape, codebooks * vocabulary))
-        if self._keep_sample and self._codes is None:
-            self._keep_audio(view, logits)
-        if view.audio_labels is None:
+        logits, at = audio_rows(head, output, view, vocabulary=vocabulary)
+        if self._keep_sample and (self._kept is None or self._kept is view):
+            self._keep_audio(view, head, logits, at)
+        scored = scored_rows(head, output, view, vocabulary=vocabulary, bos_code=self._adapter.bos_code)
+        if scored is None:
             return
-        allowed = predicts_next(view, bos_code=self._adapter.bos_code)
-        shifted = metric.shift_labels(view.audio_labels, predicts_next=allowed)
-        sums, histogram = metric.score(
-            logits.flatten(0, 1), labels=view.audio_labels.flatten(0, 1), next_labels=shifted.flatten(0, 1)
-        )
-        self._add("tokens", sums)
-        self._add("histogram", histogram)
+        sums, histogram = metric.score(scored.logits, labels=scored.labels, next_labels=scored.next_labels)
+        self._add("tokens", sums, head.codebooks)
+        self._add("histogram", histogram, head.codebooks)
 
     def text(self, logits: torch.Tensor) -> None:
         """Take the output [B, T, vocabulary] of the text head in. Raises `ValueError` if its shape is another."""
@@ -119,21 +104,32 @@ class TokenProbe:
             at = (shifted[0, :, 0] != IGNORE).nonzero().squeeze(-1)
             self._text, self._text_labels = logits[0, at].argmax(dim=-1), shifted[0, at, 0]
         sums, _ = metric.score(logits.flatten(0, 1), labels=labels.flatten(0, 1), next_labels=shifted.flatten(0, 1))
-        self._add("text", sums)
+        self._add("text", sums, range(1))
 
-    def _add(self, name: str, values: torch.Tensor) -> None:
-        self.sums[name] = self.sums[name].to(values.device) + values
+    def _add(self, name: str, values: torch.Tensor, codebooks: range) -> None:
+        """To the rows of `codebooks`; what others hold of the old sums stays as it is."""
+        total = self.sums[name].to(values.device, copy=True)
+        total[codebooks.start : codebooks.stop] += values
+        self.sums[name] = total
 
-    def _keep_audio(self, view: BatchView, logits: torch.Tensor) -> None:
+    def _keep_audio(self, view: BatchView, head: AudioHead, logits: torch.Tensor, at: torch.Tensor | None) -> None:
         """Most likely codes of the first target, frame by frame; its frame 0 comes from the position before it."""
         targets = [segment for segment in view.segments if segment.role == Role.TARGET and segment.start > 0]
         if not targets:
             return
         segment = targets[0]
         own = slice(segment.start, segment.stop)
-        rows = logits[segment.sample, segment.start - 1 : segment.stop - 1]
-        self._segment = segment
-        self._codes = rows.unflatten(-1, (self._adapter.num_codebooks, self._adapter.codebook_vocabulary)).argmax(-1)
+        if self._codes is None:
+            self._kept, self._segment = view, segment
+            self._codes = torch.full_like(view.codes[segment.sample, own], -1)
+        first, frames = segment.sample * view.token_ids.shape[1] + segment.start - 1, segment.stop - segment.start
+        codebooks = slice(head.codebooks.start, head.codebooks.stop)
+        rows = torch.arange(first, first + frames, device=logits.device)
+        frame = rows - first
+        if at is not None:
+            rows = ((at >= first) & (at < first + frames)).nonzero().squeeze(-1)
+            frame = at[rows] - first
+        self._codes[frame, codebooks] = logits[rows].unflatten(-1, (len(head.codebooks), -1)).argmax(-1)
         self._given = view.codes[segment.sample, own]
         self._audio_labels = None if view.audio_labels is None else view.audio_labels[segment.sample, own]
 
