@@ -58,6 +58,15 @@ def speech_levels(wave: Wave, sample_rate: int, *, speech_s: float | None = None
     )
 
 
+def sounding_stretches(wave: Wave, sample_rate: int, *, count: int) -> npt.NDArray[np.bool_]:
+    """[count] whether each of `count` equal stretches of the clip (the frames of a codec) has sound in its middle."""
+    sounding, _ = _sounding_frames(wave, sample_rate)
+    if not len(sounding):
+        return np.zeros(count, dtype=np.bool_)
+    at = (np.arange(count) + 0.5) * len(wave) / count / (_HOP_S * sample_rate)
+    return sounding[np.minimum(at.astype(np.int64), len(sounding) - 1)]
+
+
 def trim_silence(wave: Wave, sample_rate: int) -> Wave:
     """The clip from its first to its last frame with sound; the clip itself if there is none."""
     sounding, _ = _sounding_frames(wave, sample_rate)

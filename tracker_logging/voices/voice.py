@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from tracker_logging.metrics.repetition import repetition
+from tracker_logging.metrics.speech import sounding_stretches
 from tracker_logging.models.base import AudioCodec
 from tracker_logging.voices.compare import compare, real_scores
 from tracker_logging.voices.generation import Spoken
@@ -50,4 +52,8 @@ def score_voice(
     wave = codec.decode(spoken.codes) if spoken.codes.shape[1] else np.zeros(0, dtype=np.float32)
     heard = listen(wave, codec.sample_rate, instruments, language=prompt.sample.language)
     scores = compare(prompt, heard, real)
+    sounding = sounding_stretches(wave, codec.sample_rate, count=spoken.codes.shape[1])
+    share = repetition(spoken.codes[:, sounding])
+    if share is not None:
+        scores = {**scores, "repetition": share}
     return ScoredVoice(prompt=prompt, real=real, heard=heard, stop_reason=spoken.stop_reason, scores=scores)
