@@ -116,21 +116,21 @@ def with_content(message: int, content: Any) -> dict[str, Any]:
 BAD = {
     "no messages": (without("messages"), r"train\.json\[0\]\.messages is missing"),
     "a number for an object": (7, r"train\.json\[0\] is a JSON int"),
-    "two users": (item(messages=[*item()["messages"], item()["messages"][1]]), r"2 messages of role 'user'"),
+    "two users": (item(messages=[*item()["messages"], item()["messages"][1]]), "names 3 clips before the target"),
     "content is a number": (with_content(1, 3), r"\(user\)\.content is neither text nor a list"),
     "missing clip": (
         with_content(2, [{"type": "audio", "audio_url": "gone.wav"}]),
-        r"\(assistant\)\.audio_url names 'gone\.wav', which does not exist beside the JSON file",
+        r"\(assistant\)\.audio_url names 'gone\.wav', which does not exist beside the data file",
     ),
     "inline audio": (
         with_content(2, [{"type": "audio", "audio_url": "", "raw_audio": "UklGR"}]),
-        r"audio_url is empty \(`raw_audio` is not read",
+        r"\(assistant\)\.audio_url is not valid base64",
     ),
     "offset": (with_content(2, [{"type": "audio", "audio_url": "target.wav", "offset": 1.5}]), r"has an `offset`"),
     "no reference text": (with_content(1, [{"type": "audio", "audio_url": "ref.wav"}]), "has no text of the reference"),
     "nothing to say": (
         with_content(1, [{"type": "text", "text": "Ref."}, {"type": "audio", "audio_url": "ref.wav"}]),
-        r"has no text to speak; add `misc\.target_transcript`",
+        r"target_transcript is missing: the text to speak; add it",
     ),
     "speaker is a list": (item(speaker=["slt"]), r"\.speaker is a list, not text"),
 }

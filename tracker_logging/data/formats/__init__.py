@@ -1,83 +1,139 @@
-"""The one door for training data: `read_samples` finds out which format a path is in, and reads it.
+"""The one door for training data: finds out which format a path is in, and reads it.
 
 Guarantees
-- A format is one module with `recognises(path)` and `read(path)`; this registry is the only place that lists them.
-- Every clip is checked by its header, so that a missing or broken file is found before a model is loaded.
+- A format is told by its content. The order in which formats are asked is that of `FORMATS`; see docs/data.md.
+- A missing or broken clip is found before a model is loaded: up to `CHECKED` samples every one is parsed and its clips'
+  headers are read; of more, that many, evenly spread. The others are met when they are asked for.
 - Without `skip_bad` the first bad sample stops the reading. With it, bad samples are left out, counted and reported.
 
-    samples = read_samples(Path("train.json"), skip_bad=True)
+    samples = open_samples(Path("train.jsonl"), skip_bad=True)      # parsed when asked for
+    samples = read_samples(Path("prompts.json"))                    # a list, every clip checked
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TypeAlias
+
+import numpy as np
 
 from tracker_logging.data.audio import check_audio
-from tracker_logging.data.formats import chatml
+from tracker_logging.data.audio_sources import AudioShelf
+from tracker_logging.data.formats.audio_table import AUDIO_TABLE
+from tracker_logging.data.formats.base import Format, Reading, Source
+from tracker_logging.data.formats.boson import BOSON
+from tracker_logging.data.formats.chatml import CHATML
+from tracker_logging.data.formats.metadata_folder import MetadataFolder
+from tracker_logging.data.formats.ms_swift import MS_SWIFT
+from tracker_logging.data.formats.pair_manifest import PAIR_MANIFEST
+from tracker_logging.data.formats.paired_files import PairedFiles
+from tracker_logging.data.formats.record_file import RecordFile
+from tracker_logging.data.formats.shards import Shards
+from tracker_logging.data.formats.text_only import TEXT_ONLY
+from tracker_logging.data.formats.transformers_chat import TRANSFORMERS
 from tracker_logging.data.sample import DataError, VoiceSample, shown
+from tracker_logging.data.samples import Samples, spread
+
+__all__ = ["FORMATS", "Format", "Reading", "Source", "check_sample", "find_format", "open_samples", "read_samples"]
 
 logger = logging.getLogger(__name__)
 
+CHECKED = 2_000
 _REPORTED_IN_FULL = 5
+_RECORDS = (CHATML, BOSON, TRANSFORMERS, MS_SWIFT, PAIR_MANIFEST, AUDIO_TABLE, TEXT_ONLY)
 
-Reading: TypeAlias = Iterator[VoiceSample | DataError]
-
-
-@dataclass(frozen=True, slots=True)
-class Format:
-    """A way of writing data down. `read` yields an error in the place of each sample that cannot be used."""
-
-    name: str
-    recognises: Callable[[Path], bool]
-    read: Callable[[Path], Reading]
+FORMATS: tuple[Format, ...] = (
+    MetadataFolder(),
+    Shards(),
+    PairedFiles(),
+    *(RecordFile(one, among=_RECORDS) for one in _RECORDS),
+)
 
 
-FORMATS: tuple[Format, ...] = (Format("ChatML JSON", chatml.recognises, chatml.read),)
-
-
-def read_samples(path: Path, *, skip_bad: bool = False) -> list[VoiceSample]:
-    """All samples of `path`, in order. Raises `DataError` for a missing path, unknown format or no usable sample."""
+def find_format(path: Path) -> Format:
+    """The format that `path` is in. Raises `DataError` if there is nothing at `path`, or nothing that can be read."""
     if not path.exists():
         raise DataError(f"{shown(path)}: no such data file. Check --train_data_file / --eval_data_file.")
     chosen = next((one for one in FORMATS if one.recognises(path)), None)
     if chosen is None:
         names = ", ".join(one.name for one in FORMATS)
         raise DataError(f"{shown(path)}: not in a format that can be read ({names}). Convert it to one of these.")
-    samples: list[VoiceSample] = []
-    errors: list[DataError] = []
-    for outcome in chosen.read(path):
-        error = outcome if isinstance(outcome, DataError) else _audio_error(outcome)
-        if error is None and isinstance(outcome, VoiceSample):
-            samples.append(outcome)
-        elif error is not None:
-            if not skip_bad:
-                raise error
-            errors.append(error)
-    _report(path, kept=len(samples), errors=errors)
-    if not samples:
-        raise DataError(f"{shown(path)}: no usable sample in it. Correct the data, or name another file.")
-    return samples
+    return chosen
 
 
-def _audio_error(sample: VoiceSample) -> DataError | None:
+def read_samples(path: Path, *, skip_bad: bool = False, shelf: AudioShelf | None = None) -> list[VoiceSample]:
+    """All samples of `path`, in order, each checked. Raises `DataError` for a missing path, unknown format or no usable
+    sample, and without `skip_bad` for the first bad one."""
+    source = find_format(path).open(path, shelf or AudioShelf())
+    good, _, errors = _checked(source, range(len(source)), skip_bad=skip_bad, training=False)
+    _report(path, good, errors, of=len(source))
+    return good
+
+
+def open_samples(
+    path: Path, *, skip_bad: bool = False, shelf: AudioShelf | None = None, training: bool = False
+) -> Samples:
+    """The samples of `path`, parsed when they are asked for. Raises `DataError` like `read_samples`, and with
+    `training` for a sample that has no target audio."""
+    source = find_format(path).open(path, shelf or AudioShelf())
+    looked_at = spread(len(source), CHECKED)
+    good, bad, errors = _checked(source, looked_at, skip_bad=skip_bad, training=training)
+    _report(path, good, errors, of=len(looked_at))
+    indices = np.setdiff1d(np.arange(len(source)), np.array(bad, dtype=np.int64))
+    return Samples(source, indices, skip_bad=skip_bad)
+
+
+def check_sample(sample: VoiceSample, *, training: bool = False) -> None:
+    """Raises `DataError` for a clip that is missing, unreadable or empty by its header, and with `training` for a
+    missing target."""
+    if training and sample.target_audio is None:
+        raise DataError(
+            f"{sample.origin}, target audio: missing, so there is nothing to train on. Add the recording, or leave "
+            "such samples out with --skip_bad_samples."
+        )
     for field, clip in (("reference audio", sample.reference_audio), ("target audio", sample.target_audio)):
         if clip is not None:
             try:
                 check_audio(clip)
             except DataError as error:
-                return DataError(f"{sample.origin}, {field}: {error}")
-    return None
+                raise DataError(f"{sample.origin}, {field}: {error}") from error
 
 
-def _report(path: Path, *, kept: int, errors: list[DataError]) -> None:
-    if not errors:
-        return
-    logger.warning("%s: skipped %d of %d samples, training on the rest.", shown(path), len(errors), kept + len(errors))
-    for error in errors[:_REPORTED_IN_FULL]:
-        logger.warning("  skipped: %s", error)
-    if len(errors) > _REPORTED_IN_FULL:
-        logger.warning("  … and %d more.", len(errors) - _REPORTED_IN_FULL)
+def _checked(
+    source: Source, indices: Iterable[int], *, skip_bad: bool, training: bool
+) -> tuple[list[VoiceSample], list[int], list[DataError]]:
+    """(good samples, numbers of the bad ones, what is wrong with these)."""
+    good: list[VoiceSample] = []
+    bad: list[int] = []
+    errors: list[DataError] = []
+    for index in indices:
+        try:
+            sample = source[index]
+            check_sample(sample, training=training)
+        except DataError as error:
+            if not skip_bad:
+                raise
+            bad.append(index)
+            errors.append(error)
+        else:
+            good.append(sample)
+    return good, bad, errors
+
+
+def _report(path: Path, good: list[VoiceSample], errors: list[DataError], *, of: int) -> None:
+    """Say what was skipped and what cannot be learned from the rest. Raises `DataError` if there is no rest."""
+    if errors:
+        logger.warning("%s: skipped %d of %d samples, training on the rest.", shown(path), len(errors), of)
+        for error in errors[:_REPORTED_IN_FULL]:
+            logger.warning("  skipped: %s", error)
+        if len(errors) > _REPORTED_IN_FULL:
+            logger.warning("  … and %d more.", len(errors) - _REPORTED_IN_FULL)
+    if not good:
+        raise DataError(f"{shown(path)}: no usable sample in it. Correct the data, or name another file.")
+    if all(sample.target_audio is None and sample.reference_audio is None for sample in good):
+        logger.warning("%s: text only. There is no audio to train on or to listen to.", shown(path))
+    elif all(sample.reference_audio is None for sample in good):
+        logger.warning(
+            "%s: no sample has a reference recording. The model learns to speak, not to copy a voice.", shown(path)
+        )

@@ -1,0 +1,167 @@
+"""Whatever a data file says about a clip, as a file: a path, a URL, base64, bytes or an array.
+
+Guarantees
+- A path is used where it lies. Everything else is written once into a cache folder, under the hash of its content, so
+  that all later code sees files only; a half-written file is never seen.
+- A relative path may not lead out of the folders in which it is looked for; a link that leads to itself is named.
+- No address is opened unless `allow_download`; then http and https only, up to `max_bytes`, once.
+
+    shelf = AudioShelf(allow_download=True)
+    shelf.file_of("clips/slt.flac", folders=[Path("data")])
+    shelf.file_of({"bytes": b"RIFF…", "path": "slt.wav"}, folders=[])
+
+The messages of its `DataError`s begin with a verb: the caller puts the file and field before it.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+
+import numpy as np
+
+from tracker_logging.data.download import download
+from tracker_logging.data.find_file import find_file
+from tracker_logging.data.sample import DataError
+
+INLINE_NAMES = ("raw_audio", "base64")
+PATH_NAMES = ("audio_url", "url", "path", "audio")
+
+_ENDINGS = {b"RIFF": ".wav", b"RF64": ".wav", b"fLaC": ".flac", b"OggS": ".ogg", b"ID3": ".mp3"}
+_BASE64_STARTS = tuple(base64.b64encode(start.ljust(6, b"\0"))[:4].decode() for start in _ENDINGS)
+_SHORTEST_BASE64 = 64
+_RATES_HZ = range(1_000, 768_001)
+
+
+def default_cache() -> Path:
+    """`$XDG_CACHE_HOME/tracker_logging/audio`, or the same below `~/.cache`."""
+    home = os.environ.get("XDG_CACHE_HOME")
+    return (Path(home) if home else Path.home() / ".cache") / "tracker_logging" / "audio"
+
+
+@dataclass(frozen=True, slots=True)
+class AudioShelf:
+    """`directory`: where clips that are not files are written; None: `default_cache()`. Any thread or process."""
+
+    directory: Path | None = None
+    allow_download: bool = False
+    max_bytes: int = 200_000_000
+
+    def file_of(self, value: object, *, folders: Sequence[Path]) -> Path:
+        """The file that holds the clip `value` speaks of: a path, http(s) address, `data:` text or base64 of a file;
+        the bytes of a file; or an object with `bytes`, `array` and `sampling_rate`, `raw_audio`, `base64`,
+        `audio_url`, `url`, `path` or `audio`. `folders`: where a relative path is looked for, in order.
+        Raises `DataError`."""
+        if isinstance(value, str):
+            return self._of_text(value, folders)
+        if isinstance(value, bytes):
+            return self._keep(value, suffix=_suffix(value))
+        if isinstance(value, Mapping):
+            return self._of_object(value, folders)
+        raise DataError(f"is a {type(value).__name__}, which is no audio; name an audio file")
+
+    def _of_object(self, value: Mapping[str, object], folders: Sequence[Path]) -> Path:
+        if value.get("bytes"):
+            return self.file_of(value["bytes"], folders=folders)
+        samples = value["audio"] if isinstance(value.get("audio"), list) else value.get("array")
+        if samples is not None:
+            return self._of_array(samples, value.get("sampling_rate"))
+        for name in INLINE_NAMES:
+            if value.get(name):
+                return self._of_base64(value[name])
+        for name in PATH_NAMES:
+            named = value.get(name)
+            if isinstance(named, str) and named not in ("", "placeholder"):
+                return self._of_text(named, folders)
+            if isinstance(named, Mapping) and (named.get("bytes") or named.get("array") is not None):
+                return self._of_object({key: named.get(key) for key in ("bytes", "array", "sampling_rate")}, folders)
+        raise DataError("is empty; name an audio file")
+
+    def _of_text(self, text: str, folders: Sequence[Path]) -> Path:
+        scheme, separator, _ = text.partition("://")
+        if separator and scheme.isalnum():
+            if not self.allow_download:
+                raise DataError(f"is an address ({text[:80]!r}); download it, or allow it with --allow_download")
+            return self._of_address(text)
+        if text.startswith("data:"):
+            return self._of_base64(text.partition(",")[2])
+        if len(text) >= _SHORTEST_BASE64 and text.startswith(_BASE64_STARTS):
+            return self._of_base64(text)
+        return find_file(text, folders)
+
+    def _of_address(self, address: str) -> Path:
+        stem = self._place(hashlib.sha256(address.encode("utf-8", "surrogatepass")).hexdigest(), suffix="")
+        kept = [stem.with_suffix(suffix) for suffix in dict.fromkeys(_ENDINGS.values())]
+        for place in kept:
+            if place.is_file():
+                return place
+        content = download(address, max_bytes=self.max_bytes)
+        return self._write(stem.with_suffix(_suffix(content)), content)
+
+    def _of_base64(self, text: object) -> Path:
+        try:
+            content = base64.b64decode("".join(str(text).split()), validate=True)
+        except ValueError as error:
+            raise DataError(f"is not valid base64 ({error}); encode the audio file again, or name a path") from error
+        return self._keep(content, suffix=_suffix(content))
+
+    def _of_array(self, values: object, rate: object) -> Path:
+        import soundfile
+
+        if not isinstance(rate, int | float) or rate != rate or int(rate) not in _RATES_HZ:
+            raise DataError(f"is an array with `sampling_rate` {rate!r}; give the rate in Hz, a whole number")
+        try:
+            wave = np.asarray(values, dtype=np.float32)
+        except (ValueError, TypeError, OverflowError) as error:
+            raise DataError("is an array that holds more than numbers; write [n] or [channels, n]") from error
+        if wave.ndim not in (1, 2) or wave.size == 0 or not np.isfinite(wave).all():
+            raise DataError(f"is an array of shape {list(wave.shape)}, empty, not finite or not [n] or [channels, n]")
+        if wave.ndim == 2 and wave.shape[0] < wave.shape[1]:
+            wave = wave.T
+        key = hashlib.sha256(f"{rate} {wave.shape}".encode() + wave.tobytes()).hexdigest()
+        place = self._place(key, suffix=".wav")
+        if place.is_file():
+            return place
+        content = io.BytesIO()
+        try:
+            soundfile.write(content, wave, int(rate), format="WAV", subtype="FLOAT")
+        except (soundfile.LibsndfileError, RuntimeError, ValueError) as error:
+            raise DataError(f"is an array that cannot be written as WAV ({error}); write it to a file") from error
+        return self._write(place, content.getvalue())
+
+    def _keep(self, content: bytes, *, suffix: str) -> Path:
+        place = self._place(hashlib.sha256(content).hexdigest(), suffix=suffix)
+        return place if place.is_file() else self._write(place, content)
+
+    def _place(self, key: str, *, suffix: str) -> Path:
+        return (self.directory or default_cache()) / key[:2] / f"{key[2:34]}{suffix}"
+
+    def _write(self, place: Path, content: bytes) -> Path:
+        try:
+            place.parent.mkdir(parents=True, exist_ok=True)
+            with NamedTemporaryFile(dir=place.parent, suffix=".tmp", delete=False) as file:
+                file.write(content)
+            Path(file.name).replace(place)
+        except OSError as error:
+            raise DataError(
+                f"cannot be kept in the audio cache ({error.strerror}); name another with XDG_CACHE_HOME"
+            ) from error
+        return place
+
+
+def _suffix(content: bytes) -> str:
+    """The ending of the file format that `content` begins like. Raises `DataError` for an unknown one."""
+    if not content:
+        raise DataError("is empty; record the clip again, or drop the sample")
+    for start, ending in _ENDINGS.items():
+        if content.startswith(start):
+            return ending
+    if len(content) > 1 and content[0] == 0xFF and content[1] & 0xE0 == 0xE0:  # an MP3 frame without a header before it
+        return ".mp3"
+    raise DataError("is not WAV, FLAC, Ogg or MP3; convert the clip to one of these")

@@ -1,0 +1,141 @@
+"""A file of records, whatever it is written in: a JSON list, JSON Lines, CSV, TSV or parquet, told by its content.
+
+Guarantees
+- JSON Lines and parquet are read where they lie, a record when it is asked for; a JSON list and a text table are held
+  in memory. A JSON list above `MAX_HELD_BYTES` is not opened; it can be streamed, so that it can be converted.
+- `peek` costs the same for any size.
+
+    records = open_records(Path("train.jsonl"))
+    len(records), records[17]
+"""
+
+from __future__ import annotations
+
+import enum
+import itertools
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from tracker_logging.data.formats.json_lines import JsonLines
+from tracker_logging.data.formats.json_list import iterate_json_list
+from tracker_logging.data.formats.tables import PARQUET_MARK, ParquetRows, is_table, iterate_table
+from tracker_logging.data.sample import DataError, shown
+from tracker_logging.data.text_files import check_encoding, open_utf8, read_utf8
+
+MAX_HELD_BYTES = 1_000_000_000
+_TEXT_ENDINGS = (".json", ".jsonl", ".ndjson", ".csv", ".tsv")
+_LINES_ENDINGS = (".jsonl", ".ndjson")
+_LOOK = 4096  # characters
+_LONGEST_LINE = 16 << 20
+
+
+class Container(enum.Enum):
+    JSON_LIST = enum.auto()
+    JSON_LINES = enum.auto()
+    JSON_OBJECT = enum.auto()
+    TABLE = enum.auto()
+    PARQUET = enum.auto()
+
+
+def container_of(path: Path) -> Container | None:
+    """What `path` is written in; None for anything else. Raises `DataError` if it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            start = file.read(len(PARQUET_MARK))
+    except OSError as error:
+        raise DataError(f"{shown(path)}: cannot be read ({error.strerror}).") from error
+    if start == PARQUET_MARK:
+        return Container.PARQUET
+    check_encoding(path)
+    with open_utf8(path) as file:
+        line = "\n"
+        while line and not line.strip():
+            line = file.readline(_LOOK)
+        if line.lstrip().startswith("{"):
+            line += "" if line.endswith("\n") else file.readline(_LONGEST_LINE)
+            lines = path.suffix.lower() in _LINES_ENDINGS or (bool(file.read(1)) and _is_json(line))
+            return Container.JSON_LINES if lines else Container.JSON_OBJECT
+        if line.lstrip().startswith("["):
+            return Container.JSON_LINES if path.suffix.lower() in _LINES_ENDINGS else Container.JSON_LIST
+        return Container.TABLE if is_table(line) else None
+
+
+def seems_data(path: Path) -> bool:
+    """Whether `path` is to be taken for data, by its content or, where that is broken, by its ending."""
+    try:
+        found = container_of(path)
+    except DataError:
+        return path.suffix.lower() in _TEXT_ENDINGS
+    return found in (Container.JSON_LIST, Container.JSON_LINES, Container.JSON_OBJECT) or (
+        found is None and path.suffix.lower() in _TEXT_ENDINGS
+    )
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def open_records(path: Path) -> Sequence[object]:
+    """The records of `path`. Raises `DataError`, here for a file that cannot be read, later for a single record."""
+    container = container_of(path)
+    if container is Container.JSON_LINES:
+        return JsonLines(path)
+    if container is Container.PARQUET:
+        return ParquetRows(path)
+    if container is Container.JSON_OBJECT:
+        kind = type(load_json(path)).__name__
+        raise DataError(f"{shown(path)}: holds a JSON {kind}, not a list of samples. Wrap it in [ ].")
+    _check_size(path)
+    return list(stream_records(path))
+
+
+def stream_records(path: Path) -> Iterator[object]:
+    """The records of `path` in order, at constant memory. Raises `DataError`, also after some records."""
+    container = container_of(path)
+    if container is Container.JSON_LIST:
+        return iterate_json_list(path)
+    if container is Container.TABLE:
+        return iterate_table(path)
+    if container is None:
+        raise DataError(f"{shown(path)}: not valid JSON and no table. Write the file again.")
+    return iter(open_records(path))
+
+
+def peek(path: Path, count: int) -> list[object]:
+    """Up to `count` records from the start, without complaint: those that can be read before the first that cannot."""
+    found: list[object] = []
+    try:
+        container = container_of(path)
+        if container is Container.JSON_LINES:
+            with open_utf8(path) as file:
+                found.extend(json.loads(line) for line in itertools.islice(file, count) if line.strip())
+        elif container not in (None, Container.JSON_OBJECT):
+            found.extend(itertools.islice(stream_records(path), count))
+    except (DataError, ValueError, RecursionError):
+        pass
+    return found
+
+
+def load_json(path: Path) -> object:
+    """The one JSON value of `path`. Raises `DataError`."""
+    _check_size(path)
+    check_encoding(path)
+    try:
+        return json.loads(read_utf8(path))
+    except (ValueError, RecursionError) as error:
+        if isinstance(error, DataError):
+            raise
+        raise DataError(f"{shown(path)}: not valid JSON ({error}). Repair the file or write it again.") from error
+
+
+def _check_size(path: Path) -> None:
+    if path.stat().st_size > MAX_HELD_BYTES:
+        raise DataError(
+            f"{shown(path)}: larger than {MAX_HELD_BYTES / 1e9:g} GB, too large to be held in memory. "
+            f"Convert it to JSON Lines: tracker-logging convert {shown(path)} {path.stem}.jsonl --to chatml."
+        )

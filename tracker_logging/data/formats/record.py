@@ -1,0 +1,163 @@
+"""One entry of a data file, and the words for what is wrong with it.
+
+Guarantees
+- Every complaint names the file, the entry, the field and the cure.
+- What no reader asked for is kept: `rest()`.
+
+    record = Record({"id": "a1", "speaker": "slt", "mood": "calm"}, place)
+    record.text("speaker", "speaker_id")        # "slt"
+    record.rest()                               # {"mood": "calm"} once "id" was asked for
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from tracker_logging.data.audio_sources import AudioShelf
+from tracker_logging.data.find_file import find_file, search_folders
+from tracker_logging.data.sample import DataError, VoiceSample, shown
+
+SAMPLE_ID = ("sample_id", "id")
+SPEAKER = ("speaker", "speaker_id")
+LANGUAGE = ("language", "lang")
+SCENE = ("scene",)
+SYSTEM = ("system", "system_text")
+REFERENCE_TEXT = ("ref_transcript", "ref_text", "reference_text")
+TARGET_TEXT = ("target_transcript", "target_text")
+EXTRA = "extra"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where an entry stands: `path`[`index`], and how its audio is found."""
+
+    path: Path
+    index: int
+    folders: tuple[Path, ...]
+    shelf: AudioShelf
+
+    @classmethod
+    def in_file(cls, path: Path, index: int, shelf: AudioShelf) -> Place:
+        return cls(path, index, search_folders(path), shelf)
+
+    @property
+    def origin(self) -> str:
+        return f"{self.path.name}[{self.index}]"
+
+    def error(self, field: str, problem: str) -> DataError:
+        return DataError(f"{shown(self.path)}[{self.index}]{f'.{field}' if field else ''} {problem}.")
+
+
+class Record:
+    """`value`: an object of names to values; a list stands for its `messages`. Raises `DataError` for anything else."""
+
+    def __init__(self, value: object, place: Place, *, name: str = "") -> None:
+        self.place = place
+        self._name = name
+        if isinstance(value, list):
+            value = {"messages": value}
+        if not isinstance(value, Mapping):
+            raise place.error(name, f"is a JSON {type(value).__name__}, not an object; write it as {{ }}")
+        self._values = value
+        self._asked: set[str] = set()
+
+    def error(self, field: str, problem: str) -> DataError:
+        """A complaint about `field`, to be raised."""
+        return self.place.error(f"{self._name}.{field}" if self._name else field, problem)
+
+    def get(self, *names: str) -> tuple[str, object]:
+        """The first of `names` that has a value, and the value; the first name and None if none has. None and empty
+        text are no values."""
+        for name in names:
+            value = self._values.get(name)
+            if name in self._values:
+                self._asked.add(name)
+            if value is not None and not (isinstance(value, str) and not value.strip()):
+                return name, value
+        return names[0], None
+
+    def text(self, *names: str) -> str | None:
+        """Text, stripped, or a whole number as text. Raises `DataError` for another kind of value."""
+        name, value = self.get(*names)
+        if value is None:
+            return None
+        if isinstance(value, bool) or not isinstance(value, str | int):
+            raise self.error(name, f"is a {type(value).__name__}, not text")
+        return self.plain(str(value), name)
+
+    def plain(self, text: str, field: str) -> str:
+        """`text` stripped. Raises `DataError` for half a character (a lone surrogate), which no file can hold."""
+        if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
+            raise self.error(field, "holds half a character (a lone surrogate); write the text again")
+        return text.strip()
+
+    def part(self, name: str) -> Record:
+        """The object under `name`, empty if there is none."""
+        _, value = self.get(name)
+        if value is not None and not isinstance(value, Mapping):
+            raise self.error(name, "is not an object; remove it or write it as { }")
+        return Record(value or {}, self.place, name=name)
+
+    def audio(self, value: object, field: str) -> Path:
+        """The file of the clip that `value` speaks of. Raises `DataError`."""
+        try:
+            return self.place.shelf.file_of(value, folders=self.place.folders)
+        except DataError as error:
+            raise self.error(field, str(error)) from error
+
+    def file(self, name: str, field: str) -> Path:
+        """Another file that the entry names. Raises `DataError`."""
+        try:
+            return find_file(name, self.place.folders)
+        except DataError as error:
+            raise self.error(field, str(error)) from error
+
+    def rest(self) -> dict[str, object]:
+        """What was not asked for; the content of an object `extra` stands beside the others."""
+        rest = {name: value for name, value in self._values.items() if name not in self._asked}
+        more = rest.get(EXTRA)
+        if isinstance(more, Mapping):
+            rest = {name: value for name, value in rest.items() if name != EXTRA} | dict(more)
+        return rest
+
+    def sample(
+        self,
+        *,
+        reference_text: str | None,
+        reference_audio: Path | None,
+        target_text: str | None,
+        target_audio: Path | None,
+        system_text: str | None = None,
+        scene: str | None = None,
+        sample_id: str | None = None,
+        language: str | None = None,
+        extra: Mapping[str, object] | None = None,
+    ) -> VoiceSample:
+        """The sample of these and of the names that every format knows. Raises `DataError` without a text to speak and
+        for a reference without its text."""
+        if reference_audio is not None and not reference_text:
+            raise self.error(REFERENCE_TEXT[0], "is missing: the text of the reference audio; add it")
+        if not target_text:
+            raise self.error(TARGET_TEXT[0], "is missing: the text to speak; add it")
+        known = {
+            "sample_id": self.text(*SAMPLE_ID),
+            "speaker": self.text(*SPEAKER),
+            "language": self.text(*LANGUAGE),
+            "scene": self.text(*SCENE),
+            "system": self.text(*SYSTEM),
+        }
+        return VoiceSample(
+            sample_id=sample_id or known["sample_id"] or f"{self.place.path.stem}-{self.place.index:05d}",
+            reference_text=(reference_text or "") if reference_audio is not None else "",
+            reference_audio=reference_audio,
+            target_text=target_text,
+            target_audio=target_audio,
+            speaker=known["speaker"],
+            language=known["language"] or language,
+            system_text=system_text or known["system"] or "",
+            scene=known["scene"] or scene,
+            extra={**self.rest(), **(extra or {})},
+            origin=self.place.origin,
+        )

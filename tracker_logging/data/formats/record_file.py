@@ -1,0 +1,110 @@
+"""Formats that are files of records: what one record means, apart from what the file is written in.
+
+Guarantees
+- The format of a file is the one that most of its first 16 records fit, and of two the one that is listed first.
+- A record that fits another format only is refused: formats are not mixed in one file.
+
+    FORMAT = RecordFormat("pair manifest", fits, sample)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from tracker_logging.data.audio_sources import AudioShelf
+from tracker_logging.data.find_file import search_folders
+from tracker_logging.data.formats.base import Format, Reading
+from tracker_logging.data.formats.containers import open_records, peek, seems_data, stream_records
+from tracker_logging.data.formats.record import Place, Record
+from tracker_logging.data.sample import DataError, VoiceSample
+
+_LOOKED_AT = 16
+
+Values: TypeAlias = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class RecordFormat:
+    """`fits`: whether a record is written like this, as far as can be seen without complaint. `sample` reads it, or
+    raises `DataError`."""
+
+    name: str
+    fits: Callable[[Values], bool]
+    sample: Callable[[Record], VoiceSample]
+
+
+def best_fit(records: Sequence[object], formats: Sequence[RecordFormat]) -> RecordFormat | None:
+    """The format that most of `records` fit; None if they fit none."""
+    values = [_values(record) for record in records]
+    counts = [sum(one.fits(value) for value in values) for one in formats]
+    return formats[counts.index(max(counts))] if any(counts) else None
+
+
+@dataclass(frozen=True, slots=True)
+class RecordSource:
+    """The samples of `records`, which stand in `path`."""
+
+    path: Path
+    records: Sequence[object]
+    format: RecordFormat
+    among: Sequence[RecordFormat]
+    folders: tuple[Path, ...]
+    shelf: AudioShelf
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def __getitem__(self, index: int, /) -> VoiceSample:
+        return self.parse(self.records[index], index)
+
+    def parse(self, value: object, index: int) -> VoiceSample:
+        """The sample that `value` is. Raises `DataError`."""
+        place = Place(self.path, index, self.folders, self.shelf)
+        values = _values(value)
+        if not self.format.fits(values):
+            other = next((one for one in self.among if one.fits(values)), None)
+            if other is not None:
+                raise place.error(
+                    "", f"is {other.name} in a file of {self.format.name}; put the two into files of their own"
+                )
+        return self.format.sample(Record(value, place))
+
+
+class RecordFile(Format):
+    """Files of records in `one` format, of `among` all formats that such files can be in.
+
+    The first of `among` also takes JSON that fits none, to say what is wrong with it.
+    """
+
+    def __init__(self, one: RecordFormat, among: Sequence[RecordFormat]) -> None:
+        self.name = one.name
+        self._one = one
+        self._among = among
+
+    def recognises(self, path: Path) -> bool:
+        if not path.is_file():
+            return False
+        best = best_fit(peek(path, _LOOKED_AT), self._among)
+        if best is None:
+            return self._one is self._among[0] and seems_data(path)
+        return best is self._one
+
+    def open(self, path: Path, shelf: AudioShelf) -> RecordSource:
+        return RecordSource(path, open_records(path), self._one, self._among, search_folders(path), shelf)
+
+    def read(self, path: Path, shelf: AudioShelf | None = None) -> Reading:
+        source = RecordSource(path, (), self._one, self._among, search_folders(path), shelf or AudioShelf())
+        for index, value in enumerate(stream_records(path)):
+            try:
+                yield source.parse(value, index)
+            except DataError as error:
+                yield error
+
+
+def _values(record: object) -> Values:
+    if isinstance(record, list):
+        return {"messages": record}
+    return record if isinstance(record, Mapping) else {}

@@ -1,0 +1,61 @@
+"""A data set as a sequence of samples that are parsed when they are asked for.
+
+Guarantees
+- Holds the numbers of its samples and what its source holds, nothing of a sample: 2 MB for 100,000 lines of JSON.
+- Choosing and shuffling work on numbers; nothing is read for it.
+
+    samples = open_samples(Path("train.jsonl"))
+    train, evaluation = samples.take(range(500, len(samples))), samples.take(range(500))
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import overload
+
+import numpy as np
+import numpy.typing as npt
+
+from tracker_logging.data.formats.base import Source
+from tracker_logging.data.sample import DataError, VoiceSample
+
+
+class Samples(Sequence[VoiceSample]):
+    """Item i is sample `indices[i]` of `source`, and raises `DataError` if it cannot be used.
+
+    With `skip_bad`, going through them leaves out those that cannot be used, so that fewer than `len` may come.
+    """
+
+    def __init__(self, source: Source, indices: npt.ArrayLike, *, skip_bad: bool = False) -> None:
+        self.source = source
+        self.indices = np.asarray(indices, dtype=np.int64)
+        self.skip_bad = skip_bad
+
+    def take(self, positions: Sequence[int]) -> Samples:
+        """Those at `positions`, in that order."""
+        return Samples(self.source, self.indices[np.asarray(positions, dtype=np.int64)], skip_bad=self.skip_bad)
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    @overload
+    def __getitem__(self, index: int) -> VoiceSample: ...
+    @overload
+    def __getitem__(self, index: slice) -> Samples: ...
+    def __getitem__(self, index: int | slice) -> VoiceSample | Samples:
+        if isinstance(index, slice):
+            return self.take(range(*index.indices(len(self))))
+        return self.source[int(self.indices[index])]
+
+    def __iter__(self) -> Iterator[VoiceSample]:
+        for index in range(len(self)):
+            try:
+                yield self[index]
+            except DataError:
+                if not self.skip_bad:
+                    raise
+
+
+def spread(count: int, most: int) -> list[int]:
+    """At most `most` numbers below `count`, evenly spread, the first and the last among them."""
+    return sorted(set(np.linspace(0, count - 1, min(count, most)).round().astype(int).tolist())) if count else []
