@@ -10,7 +10,7 @@ import numpy as np
 import soundfile
 
 INSTRUCTION = "Please generate speech for given text in reference audio's voice:"
-WORDS = "river garden window harbour meadow lantern kettle saddle ribbon copper basket pillow".split()
+WORDS = ("river", "garden", "window", "harbour", "meadow", "lantern", "kettle", "saddle", "ribbon", "copper", "basket")
 RATE = 24_000
 
 Items = list[dict[str, Any]]

@@ -1,4 +1,4 @@
-"""The command as a person uses it: exit status, table, JSON, progress, listening sheet, and the look before training."""
+"""The command as a person uses it: exit status, table, JSON, listening sheet, and the look before training."""
 
 from __future__ import annotations
 

@@ -33,8 +33,8 @@ MESSAGES_MALFORMED = Check("messages_malformed", "error", "structure",
 CONTENT_MALFORMED = Check("content_malformed", "error", "structure",
     "The content of a message is neither text nor a list of parts, or a part is of no known type.",
     "Write text, or a list of {\"type\": \"text\", …} and {\"type\": \"audio\", …}.")
-ROLE_UNKNOWN = Check("role_unknown", "warning", "structure",
-    "A message of such a role is left out without a word.",
+ROLE_UNKNOWN = Check("role_unknown", "error", "structure",
+    "Nobody knows what such a message is for: a reader refuses it, or leaves it out without a word.",
     "Use system, scene, user and assistant.")
 ROLE_MISSING = Check("role_missing", "error", "structure",
     "Without a user nobody says what to speak, without an assistant nobody speaks.",
