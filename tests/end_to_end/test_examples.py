@@ -1,0 +1,76 @@
+"""Every example runs, on a demo cut short, and leaves what it promises."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from read_back import read_tensorboard
+
+ROOT = Path(__file__).parents[2]
+EXAMPLES = sorted(path for path in (ROOT / "examples").iterdir() if path.suffix in (".py", ".sh"))
+FEW = {"train": 24, "eval": 4}
+QUICK = "--per_device_train_batch_size 2 --voice_max_clips 2 --voice_quality off --voice_encoder off"
+
+
+@pytest.fixture
+def out(demo: Path, tmp_path: Path) -> Path:
+    """An output directory in which the demo lies ready, with few samples."""
+    (tmp_path / "demo").mkdir()
+    for part in demo.iterdir():
+        (tmp_path / "demo" / part.name).symlink_to(part)
+    for name, count in FEW.items():
+        samples = json.loads((demo / f"{name}.json").read_text())[:count]
+        (tmp_path / "demo" / f"{name}.json").unlink()
+        (tmp_path / "demo" / f"{name}.json").write_text(json.dumps(samples))
+    return tmp_path
+
+
+def run(name: str, out: Path) -> str:
+    """What the example prints."""
+    path = ROOT / "examples" / name
+    command = [sys.executable, path] if path.suffix == ".py" else ["bash", path]
+    environment = os.environ | {"OUT": str(out), "STEPS": "2", "FLAGS": QUICK, "PYTHON": sys.executable}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=500)
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-3000:]
+    return done.stdout
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
+def test_an_example_is_under_60_lines(path: Path) -> None:
+    assert len(path.read_text(encoding="utf-8").splitlines()) < 60
+
+
+@pytest.mark.slow
+def test_strategic_logging_resumes_and_writes_one_run_per_way(out: Path) -> None:
+    run("example_strategic_logging.sh", out)
+    runs = {path.name: read_tensorboard(path) for path in (out / "runs").iterdir()}
+    assert set(runs) == {"single", "lora", "two-processes"}
+    assert {step for tag, step in runs["single"].scalars if tag == "voices/valid_clips"} == {2, 3}
+    assert all(one.doubles == [] and ("outputs/nll/mean", 1) in one.scalars for one in runs.values())
+    assert len(list((out / "runs" / "lora").rglob("run-*.wandb"))) == 1
+
+
+@pytest.mark.slow
+def test_callbacks_are_attached_to_an_ordinary_trainer(out: Path) -> None:
+    run("attach_to_your_trainer.py", out)
+    written = read_tensorboard(out / "runs" / "attached")
+    assert ("outputs/nll/mean", 1) in written.scalars and ("voices/valid_clips", 2) in written.scalars
+
+
+@pytest.mark.slow
+def test_two_runs_are_put_side_by_side(out: Path) -> None:
+    said = run("compare_two_runs.sh", out)
+    page = (out / "compare.html").read_text(encoding="utf-8")
+    assert "rate-2e-3" in page and "rate-2e-4" in page
+    assert re.search(r"compare\.html: [\d.]+ MB, [1-9]\d* clips", said)
+
+
+@pytest.mark.slow
+def test_a_scorer_of_ones_own_is_chosen_and_measured(out: Path) -> None:
+    said = re.findall(r"^(.+): (\d+) % of the clips", run("custom_scorer.py", out), flags=re.MULTILINE)
+    assert len(said) == 2
+    assert all(int(share) > 50 for _, share in said)
