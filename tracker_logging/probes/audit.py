@@ -19,7 +19,7 @@ import torch
 
 from tracker_logging.models import BatchView, ModelAdapter
 from tracker_logging.probes.audit_labels import LabelShares, label_shares
-from tracker_logging.probes.audit_spans import is_cut, is_delayed, span_codes, two_clips
+from tracker_logging.probes.audit_spans import is_cut, is_delayed, two_clips
 from tracker_logging.probes.audit_violations import Violation, violations
 
 
@@ -47,13 +47,12 @@ def audit_batch(view: BatchView, adapter: ModelAdapter, *, special_ids: Collecti
     `special_ids` are the tokenizer's special tokens: they bound the target's own text.
     """
     view = _on_cpu(view)
-    spans = [span_codes(view, segment) for segment in view.segments]
     return BatchAudit(
         lengths=tuple(view.attention_mask.sum(dim=1).tolist()),
         padding_pct=100.0 * (1.0 - view.attention_mask.float().mean().item()),
         labels=label_shares(view, adapter, special_ids=special_ids),
-        delay_violations=sum(not is_delayed(codes, adapter) for codes in spans),
-        crossing_spans=sum(two_clips(codes, adapter) for codes in spans),
+        delay_violations=sum(not is_delayed(view, segment, adapter.pattern) for segment in view.segments),
+        crossing_spans=sum(two_clips(view, segment, adapter.pattern) for segment in view.segments),
         placeholder_mismatch=len(view.mismatched),
         truncated=sum(is_cut(view, sample, adapter, special_ids) for sample in range(len(view.token_ids))),
         violations=tuple(violations(view, adapter, special_ids=special_ids)),

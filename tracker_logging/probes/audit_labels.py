@@ -50,8 +50,8 @@ def label_shares(view: BatchView, adapter: ModelAdapter, *, special_ids: Collect
         coverage_pct=tuple((100.0 * found / expected).tolist()) if expected > 0 else None,
         text_pct=None if text_labels is None else _share((text_labels != IGNORE)[text]),
         prompt_pct=None if text_labels is None else _share((text_labels != IGNORE)[prompt]),
-        eos_pct=100.0 * ends_found / (len(targets) * adapter.num_codebooks) if targets else None,
-        bos_pct=None if labelled is None else _share(labelled[view.codes == adapter.bos_code]),
+        eos_pct=100.0 * ends_found / (len(targets) * adapter.num_codebooks) if targets and adapter.pattern else None,
+        bos_pct=None if labelled is None else _share(labelled[given & (view.codes == adapter.bos_code)]),
         reference_pct=None if labelled is None or not references else _share(_rows(references, labelled)),
         mismatch_pct=None if labels is None else _share((labels != view.codes)[(labels != IGNORE) & given]),
     )
@@ -63,7 +63,10 @@ def prompt_positions(view: BatchView, *, special_ids: Collection[int]) -> torch.
     for segment in view.segments:
         if segment.role == Role.TARGET:
             sample, start = segment.sample, segment.start
-            spoken = target_text(view.roles[sample], view.token_ids[sample], before=start, special_ids=special_ids)
+            if view.target_text is not None:
+                spoken = view.target_text[sample]
+            else:
+                spoken = target_text(view.roles[sample], view.token_ids[sample], before=start, special_ids=special_ids)
             prompt[sample, start if spoken is None else spoken[0] :] = False
     return prompt
 
@@ -78,8 +81,8 @@ def _label_counts(
         if labels is None:
             continue
         own = labels[segment.sample, segment.start : segment.stop]
-        for codebook in range(adapter.num_codebooks):
-            first = codebook + 1
+        for codebook, delay in enumerate(() if adapter.pattern is None else adapter.pattern.delays):
+            first = segment.lead + delay
             wanted = own[first : first + segment.frames + 1, codebook]
             found[codebook] += (wanted != IGNORE).sum()
             ends_found += int(wanted[-1] == adapter.eos_code) if len(wanted) else 0

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from tracker_logging.models import IGNORE, BatchView, ModelAdapter, Role, Segment
 from tracker_logging.probes.audit_labels import prompt_positions
-from tracker_logging.probes.audit_spans import is_cut, is_delayed, span_codes, two_clips
+from tracker_logging.probes.audit_spans import is_cut, is_delayed, two_clips
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +54,12 @@ def _of_sample(
 
 
 def _of_codes(view: BatchView, segment: Segment, adapter: ModelAdapter) -> Iterator[tuple[str, str]]:
-    codes = span_codes(view, segment)
     if segment.frames == 0:
         yield "the {name} audio is empty", "check the clip and its codes"
-    if not is_delayed(codes, adapter):
-        yield "the {name} codes are not in the delay pattern", "codebook k must start with k + 1 begin codes"
-    if two_clips(codes, adapter):
+    if not is_delayed(view, segment, adapter.pattern):
+        cure = "delay the codes once; each codebook starts with its own number of begin codes (Higgs Audio v2: k + 1)"
+        yield "the {name} codes are not in the delay pattern", cure
+    if two_clips(view, segment, adapter.pattern):
         yield "another clip begins inside the {name}", "put text between two clips, and as many placeholders as frames"
 
 
