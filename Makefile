@@ -7,10 +7,12 @@ OUT ?= outputs/demo
 setup: .venv/.ready
 
 # torch is installed first and pinned: a bare `torch` would bring gigabytes of CUDA to a machine without a GPU.
+# distillmos asks for torchaudio, which it does not need here.
 .venv/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch==2.13.0
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[wandb,voice,asr,peft,dev]"
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[wandb,voice,quality,asr,peft,dev]"
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-deps distillmos
 	touch $@
 
 demo: setup

@@ -90,6 +90,7 @@ def _trainer(material: Material, *, directory: Path, loggers: Sequence[str] | No
 
 def _callbacks(material: Material, loggers: Sequence[str], *, runs: Path) -> list[Any]:
     from tracker_logging.factory import strategic_callbacks
+    from tracker_logging.voices.scorers.choose import ScorerChoice
     from tracker_logging.voices.settings import VoiceSettings
 
     return strategic_callbacks(
@@ -99,7 +100,7 @@ def _callbacks(material: Material, loggers: Sequence[str], *, runs: Path) -> lis
         voice_steps=STEPS,
         loggers=loggers,
         voice_samples=material.voices,
-        voice_settings=VoiceSettings(max_clips=len(material.voices) or 1),
+        voice_settings=VoiceSettings(max_clips=len(material.voices) or 1, scorers=ScorerChoice(quality=())),
         budget_pct=_NEVER_THINNED,
         logging_dir=runs,
     )

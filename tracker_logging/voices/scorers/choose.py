@@ -55,7 +55,7 @@ _INSTALL = {
     "world": "pip install 'tracker-logging[voice]'",
     "bs1770": "pip install 'tracker-logging[voice]'",
     "silero": "pip install 'tracker-logging[voice]'",
-    "dnsmos": "pip install 'tracker-logging[voice]'",
+    "dnsmos": "pip install 'tracker-logging[quality]'",
     "distillmos": "pip install --no-deps distillmos",
     "whisper": "pip install 'tracker-logging[asr]'",
 }
