@@ -14,6 +14,7 @@ import random
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from tracker_logging.arguments import add_logging_arguments, backends, callbacks
 from tracker_logging.data.facts import dataset_facts
 from tracker_logging.data.labels import normalise_loss_by_audio_labels
 from tracker_logging.data.sample import DataError, VoiceSample
+from tracker_logging.data.samples import Samples
 from tracker_logging.where_to_look import where_to_look
 
 logger = logging.getLogger("train_v2_ddp")
@@ -39,11 +41,12 @@ def build_parser() -> argparse.ArgumentParser:
     data.add_argument("--demo", action="store_true", help="a small model, its codec and the embedded demo voices")
     data.add_argument("--model_path", help="directory or hub name of a Higgs Audio v2 checkpoint")
     data.add_argument("--audio_tokenizer_path", help="directory or hub name of its audio codec")
-    data.add_argument("--train_data_file", type=Path, help="ChatML JSON")
-    data.add_argument("--eval_data_file", type=Path, help="ChatML JSON; default: split off the training data")
+    data.add_argument("--train_data_file", type=Path, help="file or directory; formats: docs/data.md")
+    data.add_argument("--eval_data_file", type=Path, help="default: split off the training data")
     data.add_argument("--validation_split", type=float, default=0.005, help="share of the training data")
     data.add_argument("--code_cache", type=Path, help="keeps codes of clips; default: OUTPUT_DIR/codes")
     data.add_argument("--skip_bad_samples", action="store_true", help="skip and count samples that cannot be read")
+    data.add_argument("--allow_download", action="store_true", help="fetch audio that the data names by http(s)")
     data.add_argument("--use_text_head", action="store_true", help="also train the text that surrounds the target")
     data.add_argument("--output_dir", type=Path, default=Path("outputs"))
 
@@ -126,8 +129,8 @@ class Material:
 
     model: Any
     processor: Any
-    train: list[VoiceSample]
-    evaluation: list[VoiceSample]
+    train: Sequence[VoiceSample]
+    evaluation: Sequence[VoiceSample]
 
     def facts(self) -> dict[str, int | str]:
         """What the data is, to be shown beside the run."""
@@ -138,16 +141,19 @@ def load_material(args: argparse.Namespace) -> Material:
     """Read and check the data, then load codec and model."""
     from transformers import HiggsAudioV2ForConditionalGeneration, set_seed
 
-    from tracker_logging.data.formats import read_samples
+    from tracker_logging.data.audio_sources import AudioShelf
+    from tracker_logging.data.formats import open_samples
     from tracker_logging.data.processor import SpeechProcessor
     from tracker_logging.diagnosis.data.before_training import look_at_data
 
     set_seed(args.seed)  # adapters are initialised before the Trainer sets it
-    samples = read_samples(args.train_data_file, skip_bad=args.skip_bad_samples)
+    shelf = AudioShelf(allow_download=args.allow_download)
+    open_data = partial(open_samples, skip_bad=args.skip_bad_samples, shelf=shelf, training=True)
+    samples = open_data(args.train_data_file)
     if args.disable_eval:
-        train, evaluation = samples, []
+        train, evaluation = samples, samples[:0]
     elif args.eval_data_file:
-        train, evaluation = samples, read_samples(args.eval_data_file, skip_bad=args.skip_bad_samples)
+        train, evaluation = samples, open_data(args.eval_data_file)
     else:
         train, evaluation = split_off(samples, share=args.validation_split, seed=args.seed)
     look_at_data(
@@ -163,13 +169,13 @@ def load_material(args: argparse.Namespace) -> Material:
     return Material(model=prepare_model(model, args), processor=processor, train=train, evaluation=evaluation)
 
 
-def split_off(samples: list[VoiceSample], *, share: float, seed: int) -> tuple[list[VoiceSample], list[VoiceSample]]:
+def split_off(samples: Samples, *, share: float, seed: int) -> tuple[Samples, Samples]:
     """(training, evaluation); at least one sample each. Raises `UsageError` if there are fewer than two."""
     if len(samples) < 2:
         raise UsageError("One sample cannot be split into training and evaluation: add data or use --disable_eval.")
-    shuffled = random.Random(seed).sample(samples, len(samples))
+    shuffled = random.Random(seed).sample(range(len(samples)), len(samples))
     count = min(max(1, round(share * len(samples))), len(samples) - 1)
-    return shuffled[count:], shuffled[:count]
+    return samples.take(shuffled[count:]), samples.take(shuffled[:count])
 
 
 def prepare_model(model: Any, args: argparse.Namespace) -> Any:
@@ -228,12 +234,13 @@ def train(args: argparse.Namespace) -> None:
     from tracker_logging.data.dataset import VoiceCloningDataset
 
     material = load_material(args)
+    dataset = partial(VoiceCloningDataset, processor=material.processor, skip_bad=args.skip_bad_samples)
     logger.info("%d training and %d evaluation samples.", len(material.train), len(material.evaluation))
     trainer = Trainer(
         model=material.model,
         args=training_arguments(args, evaluate=bool(material.evaluation)),
-        train_dataset=VoiceCloningDataset(material.train, material.processor),
-        eval_dataset=VoiceCloningDataset(material.evaluation, material.processor) if material.evaluation else None,
+        train_dataset=dataset(material.train),
+        eval_dataset=dataset(material.evaluation) if material.evaluation else None,
         data_collator=VoiceCloningCollator.of(material.processor),
         callbacks=callbacks_from(
             args, processor=material.processor, evaluation=material.evaluation, facts=material.facts()

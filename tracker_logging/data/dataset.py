@@ -1,27 +1,66 @@
 """Samples as a torch data set of features.
 
-dataset = VoiceCloningDataset(read_samples(Path("train.json")), processor)
+Guarantees
+- A sample is parsed, and its features are made, when it is asked for.
+- A sample that cannot be used ends training with a `DataError` that names it; with `skip_bad` the next one takes its
+  place, and it is counted and reported.
+
+    dataset = VoiceCloningDataset(open_samples(Path("train.jsonl")), processor)
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 
 from torch.utils.data import Dataset
 
 from tracker_logging.data.processor import Features, SpeechProcessor
-from tracker_logging.data.sample import VoiceSample
+from tracker_logging.data.sample import DataError, VoiceSample
+
+logger = logging.getLogger(__name__)
+
+_REPORTED_IN_FULL = 5
 
 
 class VoiceCloningDataset(Dataset[Features]):
-    """Item i is `processor.features(samples[i])`, computed when asked for; codes come from the processor's cache."""
+    """Item i is `processor.features(samples[i])`; codes come from the processor's cache. `skipped` holds the numbers of
+    the samples that could not be used so far, in this process."""
 
-    def __init__(self, samples: Sequence[VoiceSample], processor: SpeechProcessor) -> None:
-        self.samples = tuple(samples)
+    def __init__(self, samples: Sequence[VoiceSample], processor: SpeechProcessor, *, skip_bad: bool = False) -> None:
+        self.samples = samples
         self.processor = processor
+        self.skip_bad = skip_bad
+        self.skipped: set[int] = set()
 
     def __len__(self) -> int:
         return len(self.samples)
 
     def __getitem__(self, index: int) -> Features:
-        return self.processor.features(self.samples[index])
+        for step in range(len(self) if self.skip_bad else 1):
+            position = (index + step) % len(self)
+            try:
+                return self._features(position)
+            except DataError as error:
+                if not self.skip_bad:
+                    raise
+                self._skip(position, error)
+        raise DataError("Not one sample can be used; the first are named above. Correct the data.")
+
+    def _features(self, position: int) -> Features:
+        sample = self.samples[position]
+        try:
+            return self.processor.features(sample)
+        except DataError as error:
+            if sample.origin in str(error):
+                raise
+            raise DataError(f"{sample.origin}: {error}") from error
+
+    def _skip(self, position: int, error: DataError) -> None:
+        if position in self.skipped:
+            return
+        self.skipped.add(position)
+        if len(self.skipped) <= _REPORTED_IN_FULL:
+            logger.warning("Skipped, the next sample takes its place: %s", error)
+        elif len(self.skipped) % 100 == 0:
+            logger.warning("%d samples were skipped so far.", len(self.skipped))

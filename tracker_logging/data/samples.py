@@ -11,13 +11,20 @@ Guarantees
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import overload
+from typing import Protocol, overload
 
 import numpy as np
 import numpy.typing as npt
 
-from tracker_logging.data.formats.base import Source
 from tracker_logging.data.sample import DataError, VoiceSample
+
+
+class Source(Protocol):
+    """Samples by number. Item i raises `DataError` where the sample cannot be used. May be pickled."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> VoiceSample: ...
 
 
 class Samples(Sequence[VoiceSample]):
@@ -54,6 +61,13 @@ class Samples(Sequence[VoiceSample]):
             except DataError:
                 if not self.skip_bad:
                     raise
+
+
+def evenly(samples: Sequence[VoiceSample], most: int) -> list[VoiceSample]:
+    """At most `most` of `samples`, evenly spread, in order. One that cannot be used is left out where `samples` skips
+    such, and raises `DataError` elsewhere."""
+    positions = spread(len(samples), most)
+    return list(samples.take(positions) if isinstance(samples, Samples) else [samples[one] for one in positions])
 
 
 def spread(count: int, most: int) -> list[int]:

@@ -21,7 +21,7 @@ import numpy as np
 from tracker_logging.data.audio import check_audio
 from tracker_logging.data.audio_sources import AudioShelf
 from tracker_logging.data.formats.audio_table import AUDIO_TABLE
-from tracker_logging.data.formats.base import Format, Reading, Source
+from tracker_logging.data.formats.base import Format, Reading
 from tracker_logging.data.formats.boson import BOSON
 from tracker_logging.data.formats.chatml import CHATML
 from tracker_logging.data.formats.metadata_folder import MetadataFolder
@@ -33,7 +33,7 @@ from tracker_logging.data.formats.shards import Shards
 from tracker_logging.data.formats.text_only import TEXT_ONLY
 from tracker_logging.data.formats.transformers_chat import TRANSFORMERS
 from tracker_logging.data.sample import DataError, VoiceSample, shown
-from tracker_logging.data.samples import Samples, spread
+from tracker_logging.data.samples import Samples, Source, spread
 
 __all__ = ["FORMATS", "Format", "Reading", "Source", "check_sample", "find_format", "open_samples", "read_samples"]
 

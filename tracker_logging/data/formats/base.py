@@ -10,20 +10,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Protocol, TypeAlias
+from typing import TypeAlias
 
 from tracker_logging.data.audio_sources import AudioShelf
 from tracker_logging.data.sample import DataError, VoiceSample
+from tracker_logging.data.samples import Source
 
 Reading: TypeAlias = Iterator[VoiceSample | DataError]
-
-
-class Source(Protocol):
-    """Samples by number. Item i raises `DataError` where the sample cannot be used. May be pickled."""
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, index: int, /) -> VoiceSample: ...
 
 
 class Format(ABC):
