@@ -14,6 +14,7 @@ from tracker_logging.version import __version__
 
 if TYPE_CHECKING:
     from tracker_logging.callbacks.attention import SharedAttentionLoggerCallback
+    from tracker_logging.callbacks.doctor import DoctorCallback
     from tracker_logging.callbacks.inputs import InputLoggerCallback
     from tracker_logging.callbacks.outputs import OutputLoggerCallback
     from tracker_logging.callbacks.session import LoggingSession
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from tracker_logging.factory import strategic_callbacks
 
 _HOMES = {
+    "DoctorCallback": "tracker_logging.callbacks.doctor",
     "InputLoggerCallback": "tracker_logging.callbacks.inputs",
     "LoggingSession": "tracker_logging.callbacks.session",
     "OutputLoggerCallback": "tracker_logging.callbacks.outputs",
@@ -30,6 +32,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "DoctorCallback",
     "InputLoggerCallback",
     "LoggingSession",
     "OutputLoggerCallback",

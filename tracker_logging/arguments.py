@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from transformers import TrainerCallback
 
 LOGGERS = ("inputs", "outputs", "attention", "zero_shot")
+DOCTOR_FAIL_ON = ("never", "error", "warning")
+_SECRET = "alert_webhook"  # the address of a chat channel is a password to it: it is in no log
 _SHORT = {"both": ["tensorboard", "wandb"], "none": []}
 
 
@@ -35,6 +37,8 @@ def add_logging_arguments(parser: argparse.ArgumentParser) -> None:
     add("--logging_budget_pct", type=float, default=2.0, help="share of the time above which logging is thinned")
     add("--logging_queue_mb", type=float, default=256.0, help="what may wait to be written; media go first when full")
     add("--log_grad_conflict", action="store_true", help="compare gradients of text and audio loss (needs a text head)")
+    add("--alert_webhook", metavar="URL", help="post each finding of the doctor there as JSON (http or https)")
+    add("--doctor_fail_on", choices=DOCTOR_FAIL_ON, default=DOCTOR_FAIL_ON[0], help="stop when a finding opens")
     add("--log_paths", action="store_true", help="let absolute paths, host and user names into the logs")
     add_voice_arguments(parser)
 
@@ -47,12 +51,21 @@ def backends(args: argparse.Namespace) -> list[str]:
 def check_logging_arguments(args: argparse.Namespace) -> None:
     """Refuse before anything is loaded what cannot work. Raises `ValueError` with the cure."""
     from tracker_logging.trackers.open import check_backends
+    from tracker_logging.trackers.webhook import check_address
 
     check_backends(backends(args))
+    if args.alert_webhook is not None:
+        check_address(args.alert_webhook)
+        if not backends(args):
+            raise ValueError(
+                "--alert_webhook needs a backend: findings are posted beside it. Choose one in --report_to."
+            )
+    if args.doctor_fail_on != DOCTOR_FAIL_ON[0] and not args.enable_strategic_logging:
+        raise ValueError("--doctor_fail_on needs --enable_strategic_logging.")
     unknown = set(args.strategic_loggers.split(",")) - set(LOGGERS)
     if unknown:
         raise ValueError(f"--strategic_loggers {', '.join(sorted(unknown))}: unknown. Choose of {', '.join(LOGGERS)}.")
-    for flag in ("voice_steps", "voice_prompts", "voice_transcriber"):
+    for flag in ("voice_steps", "voice_prompts", "voice_transcriber", "alert_webhook"):
         if getattr(args, flag) is not None and not args.enable_strategic_logging:
             raise ValueError(f"--{flag} needs --enable_strategic_logging.")
     for flag in ("strategic_logging_steps", "voice_steps"):
@@ -90,10 +103,12 @@ def callbacks_from(
         queue_mb=args.logging_queue_mb,
         log_paths=args.log_paths,
         log_grad_conflict=args.log_grad_conflict,
+        alert_webhook=args.alert_webhook,
+        doctor_fail_on=args.doctor_fail_on,
         logging_dir=args.logging_dir,
         run_name=args.run_name,
         config={
-            **{name: str(value) if isinstance(value, Path) else value for name, value in vars(args).items()},
+            **{name: str(own) if isinstance(own, Path) else own for name, own in vars(args).items() if name != _SECRET},
             **(facts or {}),
         },
     )

@@ -19,6 +19,7 @@ from transformers import TrainerCallback, TrainerState, TrainingArguments
 
 from tracker_logging.arguments import LOGGERS
 from tracker_logging.callbacks.attention import SharedAttentionLoggerCallback
+from tracker_logging.callbacks.doctor import DoctorCallback, FailOn
 from tracker_logging.callbacks.inputs import InputLoggerCallback
 from tracker_logging.callbacks.outputs import OutputLoggerCallback
 from tracker_logging.callbacks.session import LoggingSession
@@ -30,6 +31,7 @@ from tracker_logging.resume import ResumeCallback, continued
 from tracker_logging.trackers.background import QUEUE_MB
 from tracker_logging.trackers.base import Tracker
 from tracker_logging.trackers.open import RunInfo, check_backends, open_tracker
+from tracker_logging.trackers.webhook import check_address
 from tracker_logging.voices.settings import VoiceSettings
 from tracker_logging.where_to_look import where_to_look
 
@@ -49,6 +51,8 @@ def strategic_callbacks(
     queue_mb: float = QUEUE_MB,
     log_paths: bool = False,
     log_grad_conflict: bool = False,
+    alert_webhook: str | None = None,
+    doctor_fail_on: FailOn = "never",
     adapter: ModelAdapter | None = None,
     logging_dir: Path | str | None = None,
     run_name: str = "run",
@@ -62,6 +66,8 @@ def strategic_callbacks(
     from which the fixed voice prompts are chosen; without them no voice speaks. `voice_settings`: how they speak and
     what measures them. `budget_pct`: the share of wall time above which looking is thinned, the costliest part first.
     `log_grad_conflict`: also compare the gradients of text and audio loss, for a model that trains text.
+    `alert_webhook`: an http(s) address to which findings are posted as JSON. `doctor_fail_on`: "error" or
+    "warning" stops training when a finding of that level opens; `failed_by(callbacks)` then names it.
     `queue_mb`: what may wait to be written. `log_paths`: let absolute paths, host and user names into the logs.
     Raises `ValueError` for an unknown name and for a backend that is not installed, with the cure.
     """
@@ -69,13 +75,22 @@ def strategic_callbacks(
     if unknown:
         raise ValueError(f"loggers: {', '.join(unknown)} unknown. Choose of {', '.join(LOGGERS)}.")
     check_backends(report_to)
+    if alert_webhook is not None:
+        check_address(alert_webhook)
 
     def open_run(args: TrainingArguments, state: TrainerState) -> Tracker:
         run = continued(RunInfo(name=run_name, project=project, config=dict(config or {})), args, state)
         directory = _run_directory(args, logging_dir, run_name)
         look = where_to_look(directory.parent, run_name=directory.name, backends=report_to)
         logger.info("%s", look)
-        return open_tracker(report_to, directory=directory, run=run, queue_mb=queue_mb, log_paths=log_paths)
+        return open_tracker(
+            report_to,
+            directory=directory,
+            run=run,
+            queue_mb=queue_mb,
+            log_paths=log_paths,
+            alert_webhook=alert_webhook,
+        )
 
     session = LoggingSession(
         tracker=open_run,
@@ -94,6 +109,8 @@ def strategic_callbacks(
         ),
     }
     callbacks: list[TrainerCallback] = [makers[name](session) for name in LOGGERS if name in loggers]
+    if callbacks:
+        callbacks.append(DoctorCallback(session, fail_on=doctor_fail_on))
     return [*callbacks, TrainerLogsCallback(session, backends=frozenset(report_to)), ResumeCallback(session)]
 
 

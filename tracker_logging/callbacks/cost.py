@@ -2,7 +2,7 @@
 
 with cost.part("attach", strand="capture"):
     ...
-cost.report()      # milliseconds by part, and the share of wall time, by tag
+cost.report(budget_pct=2.0)      # milliseconds by part, and the share of wall time, by tag
 """
 
 from __future__ import annotations
@@ -73,11 +73,12 @@ class CostMeter:
             for window in (self._report, self._cycle, self.run):
                 window.add(name, strand, seconds)
 
-    def report(self) -> dict[str, float]:
+    def report(self, *, budget_pct: float) -> dict[str, float]:
         """Scalars: milliseconds by part and the share of wall time since this was asked last, and that of the run."""
         spent = self.since_last_report()
         values = {tags.COST(part=part): 1e3 * seconds for part, seconds in spent.parts_s.items()}
-        return values | {tags.OVERHEAD(): spent.pct, tags.OVERHEAD_TOTAL(): self.run.spent().pct}
+        shares = {tags.OVERHEAD(): spent.pct, tags.OVERHEAD_TOTAL(): self.run.spent().pct, tags.BUDGET(): budget_pct}
+        return values | shares
 
     def since_last_report(self) -> Spent:
         """What was spent since this was asked last."""

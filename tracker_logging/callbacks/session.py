@@ -71,6 +71,7 @@ class LoggingSession:
         self.pace = Pace()
         self.special_ids = special_token_ids(self.tokenizer)
         self.worker = WorkerThread(depth=JOBS_WAITING)
+        self.listeners: list[Callable[[Event], None]] = []  # told of every event, on the thread that emits it
         self.rank = 0
         self.world_size = 1
         self.next_due = -1
@@ -224,6 +225,8 @@ class LoggingSession:
         """Send an event from rank 0; ignored elsewhere. Any thread."""
         if self.rank == 0:
             self.tracker.emit(event)
+            for hear in self.listeners:
+                hear(event)
 
     def defer(self, later: Later) -> None:
         """Have events made on the worker thread. Raises `RuntimeError` when it is too far behind."""
@@ -291,7 +294,7 @@ class LoggingSession:
             self.fence.failed("worker", error)
 
     def _report_cost(self, step: int) -> None:
-        values = self.cost.report()
+        values = self.cost.report(budget_pct=self.cadence.budget_pct)
         values |= {tags.STRIDE(strand=strand): float(self.cadence.strides[strand]) for strand in STRANDS}
         values[tags.ERRORS()] = float(self.fence.errors + getattr(self.tracker, "errors", 0))
         self.emit(Scalars(step=step, values=values))

@@ -2,7 +2,7 @@
 
 Guarantees
 - A finding opens once, closes when it has healed, and may open again as a new one.
-- A rule that raises is left out from then on; `take_errors` tells, and the others go on.
+- A rule that raises misses that look, and after `FAILURES_UNTIL_OFF` times all others; `take_errors` tells.
 - `hear` may be called from any thread; `examine` from one thread.
 
     doctor = Doctor()
@@ -22,6 +22,8 @@ from tracker_logging.diagnosis.history import History, belongs
 from tracker_logging.diagnosis.rule import Rule
 from tracker_logging.diagnosis.rules import RULES
 
+FAILURES_UNTIL_OFF = 3
+
 
 @dataclass(slots=True)
 class _Watch:
@@ -34,7 +36,7 @@ class _Watch:
     good: int = 0
     since: int = -1
     open_at: int | None = None
-    is_off: bool = False
+    failures: int = 0
 
 
 class Doctor:
@@ -78,12 +80,12 @@ class Doctor:
         with self._lock:
             self._has_news = False
             for watch in self._watches:
-                if watch.newest > watch.looked and not watch.is_off:
+                if watch.newest > watch.looked and watch.failures < FAILURES_UNTIL_OFF:
                     watch.looked = watch.newest
                     try:
                         seen = watch.rule.evidence(self._history)
                     except Exception as error:
-                        watch.is_off = True
+                        watch.failures += 1
                         self._errors.append((watch.rule.name, error))
                         continue
                     finding = self._judge(watch, seen)

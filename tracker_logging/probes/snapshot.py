@@ -43,11 +43,14 @@ class SampleOutputs:
 @dataclass(frozen=True, slots=True)
 class AttentionMap:
     """Attention of one sample of this rank, mean over heads: `values` [N, N] float32, mean of the queries in a bin on
-    all keys of a bin. `bins` name the positions; `token_ids` [T] are the sample's."""
+    all keys of a bin. `bins` name the positions; `token_ids` [T] are the sample's. With an encoder the queries are the
+    decoder's, the keys the encoder's text and then the decoder's: [Q, N], each of the two parts of a row adds up to 1.
+    """
 
     layer: int
     values: npt.NDArray[np.float32]
     bins: tuple[Bin, ...]
+    key_bins: tuple[Bin, ...]
     token_ids: IntArray
 
 
@@ -83,11 +86,14 @@ class FlowStatistics:
     """By (component, layer), and by (component, None) for the whole component. Only what was measured is in a mapping.
 
     `gradient_norm` is the L2 norm, before clipping if `before_clipping`. `update_ratio` is ‖ΔW‖ / ‖W‖ of this step.
+    `trainable_pct`, by component: the weights that are not frozen; `reached_pct`: of these, the ones with a gradient.
     """
 
     gradient_norm: Mapping[LayerKey, float]
     update_ratio: Mapping[LayerKey, float]
     states: Mapping[LayerKey, ParameterState]
+    trainable_pct: Mapping[str, float]
+    reached_pct: Mapping[str, float]
     before_clipping: bool
 
 

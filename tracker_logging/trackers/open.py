@@ -26,6 +26,7 @@ from tracker_logging.trackers.fan_out import FanOutTracker
 from tracker_logging.trackers.guarded import GuardedTracker
 from tracker_logging.trackers.null import NullTracker
 from tracker_logging.trackers.privacy import Change, ScrubbedTracker, Scrubber, private_and_plain
+from tracker_logging.trackers.webhook import WebhookTracker
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +46,7 @@ class RunInfo:
 
 _PACKAGES = {"tensorboard": "tensorboard", "wandb": "wandb", "jsonl": None, "trackio": "trackio"}
 BACKENDS = tuple(_PACKAGES)
-_VOICES = "voices"  # the voices as plain files stand beside every backend
+_FILES = ("voices", "findings")  # plain files that stand beside every backend
 
 
 def check_backends(names: Sequence[str]) -> None:
@@ -59,12 +60,19 @@ def check_backends(names: Sequence[str]) -> None:
 
 
 def open_tracker(
-    backends: Sequence[str], *, directory: Path, run: RunInfo, queue_mb: float = QUEUE_MB, log_paths: bool = False
+    backends: Sequence[str],
+    *,
+    directory: Path,
+    run: RunInfo,
+    queue_mb: float = QUEUE_MB,
+    log_paths: bool = False,
+    alert_webhook: str | None = None,
 ) -> Tracker:
     """The tracker of a run that writes to `directory`; one that does nothing where `backends` is empty.
 
-    `log_paths`: let absolute paths, host and user names through. Raises ValueError as `check_backends` does, and where
-    `directory` cannot be written. Where W&B has no key and there is a terminal, W&B asks for one here, once.
+    `log_paths`: let absolute paths, host and user names through. `alert_webhook`: where findings are posted. Raises
+    ValueError as `check_backends` does, for an address that is none, and where `directory` cannot be written. Where W&B
+    has no key and there is a terminal, W&B asks for one here, once.
     """
     check_backends(backends)
     if not backends:
@@ -76,10 +84,12 @@ def open_tracker(
     if scrubber is not None:
         run = replace(run, config=scrubber.config(run.config))
     change = private_and_plain(scrubber)
-    trackers = [
+    trackers: list[Tracker] = [
         _behind_thread(name, _OPENERS[name](directory, run), change=change, queue_mb=queue_mb)
-        for name in (*dict.fromkeys(backends), _VOICES)
+        for name in (*dict.fromkeys(backends), *_FILES)
     ]
+    if alert_webhook is not None:
+        trackers.append(ScrubbedTracker(WebhookTracker(alert_webhook, run=run.name), change=change))
     return FanOutTracker(trackers)
 
 
@@ -131,7 +141,20 @@ def _voices(directory: Path, run: RunInfo) -> Callable[[], Tracker]:
     return partial(VoiceFolderTracker, directory)
 
 
-_OPENERS = {"tensorboard": _tensorboard, "wandb": _wandb, "jsonl": _jsonl, "trackio": _trackio, _VOICES: _voices}
+def _findings(directory: Path, run: RunInfo) -> Callable[[], Tracker]:
+    from tracker_logging.trackers.findings_file import FindingsFileTracker
+
+    return partial(FindingsFileTracker, directory)
+
+
+_OPENERS = {
+    "tensorboard": _tensorboard,
+    "wandb": _wandb,
+    "jsonl": _jsonl,
+    "trackio": _trackio,
+    "voices": _voices,
+    "findings": _findings,
+}
 
 
 def _behind_thread(

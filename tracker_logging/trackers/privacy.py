@@ -108,6 +108,11 @@ class ScrubbedTracker:
         self.inner = tracker
         self._change = change
 
+    @property
+    def errors(self) -> int:
+        """Exceptions that the tracker counted."""
+        return int(getattr(self.inner, "errors", 0))
+
     def emit(self, event: Event) -> None:
         """Change the texts (a millisecond for 100 kB), then emit. Raises what the tracker raises."""
         self.inner.emit(with_texts(event, self._change))
