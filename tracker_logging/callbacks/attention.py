@@ -11,12 +11,17 @@ from typing import Any
 import numpy as np
 
 from tracker_logging import tags
-from tracker_logging.callbacks.attention_pictures import BRIGHTEST, alignment_picture, attention_picture, mass_picture
+from tracker_logging.callbacks.attention_pictures import (
+    BRIGHTEST,
+    alignment_picture,
+    attention_picture,
+    mass_picture,
+    relations,
+)
 from tracker_logging.callbacks.base import Later, StrategicCallback
 from tracker_logging.callbacks.session import LoggingSession
 from tracker_logging.events import Event, Heatmap, Image, Scalars, Table
 from tracker_logging.probes.activations import PATHS
-from tracker_logging.probes.attention_plan import GROUPS
 from tracker_logging.probes.snapshot import (
     ActivationStatistics,
     AttentionStatistics,
@@ -81,17 +86,11 @@ def attention_images(step: int, attention: AttentionStatistics, *, tokenizer: An
 
 def mass_scalars(attention: AttentionStatistics) -> dict[str, float]:
     """Masses, mean over heads, by layer and over layers. A relation whose groups are not both there is left out."""
-    by_layer = attention.mass.mean(axis=1)
     values: dict[str, float] = {}
-    for query, query_role in enumerate(GROUPS):
-        for key, key_role in enumerate(GROUPS):
-            names = {"query": query_role.name.lower(), "key": key_role.name.lower()}
-            masses = by_layer[:, query, key]
-            if np.isnan(masses).any():
-                continue
-            values[tags.MASS_MEAN(**names)] = float(masses.mean())
-            for layer, mass in zip(attention.layers, masses, strict=True):
-                values[tags.MASS(**names, layer=layer)] = float(mass)
+    for query, key, masses in relations(attention):
+        values[tags.MASS_MEAN(query=query, key=key)] = float(masses.mean())
+        for layer, mass in zip(attention.layers, masses, strict=True):
+            values[tags.MASS(query=query, key=key, layer=layer)] = float(mass)
     return values
 
 

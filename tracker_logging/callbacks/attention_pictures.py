@@ -6,6 +6,7 @@ from itertools import groupby
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from tracker_logging.callbacks.readable import readable_tokens
 from tracker_logging.events import Heatmap
@@ -19,13 +20,7 @@ BRIGHTEST = 0.98  # quantile of the cells at which the colours of an attention h
 
 def mass_picture(attention: AttentionStatistics) -> Heatmap | None:
     """Layer × relation, mean over heads; relations with an absent group are left out."""
-    by_layer = attention.mass.mean(axis=1)
-    relations = [
-        (f"{query.name.lower()} → {key.name.lower()}", by_layer[:, row, column])
-        for row, query in enumerate(GROUPS)
-        for column, key in enumerate(GROUPS)
-    ]
-    there = [(name, masses) for name, masses in relations if not np.isnan(masses).all()]
+    there = [(f"{query} → {key}", masses) for query, key, masses in relations(attention)]
     if not there:
         return None
     return Heatmap(
@@ -39,6 +34,21 @@ def mass_picture(attention: AttentionStatistics) -> Heatmap | None:
         low=0.0,
         high=1.0,
     )
+
+
+def relations(attention: AttentionStatistics) -> list[tuple[str, str, npt.NDArray[np.float64]]]:
+    """(query group, key group, mass [L] as a mean over heads) where both are there.
+
+    Empty where there is one group only, for all of its attention is its own.
+    """
+    by_layer = attention.mass.mean(axis=1)
+    there = [
+        (query.name.lower(), key.name.lower(), by_layer[:, row, column])
+        for row, query in enumerate(GROUPS)
+        for column, key in enumerate(GROUPS)
+        if not np.isnan(by_layer[:, row, column]).any()
+    ]
+    return there if len(there) > 1 else []
 
 
 def alignment_picture(attention: AttentionStatistics) -> Heatmap | None:
@@ -58,23 +68,23 @@ def alignment_picture(attention: AttentionStatistics) -> Heatmap | None:
 
 
 def attention_picture(one: AttentionMap, *, tokenizer: Any) -> Heatmap:
-    """Query × key of one sample; future keys are background, role boundaries are drawn.
+    """Query × key of one sample; future keys are background, role boundaries are drawn. The keys of a decoder are its
+    encoder's text, then its own positions.
 
     The first queries see few keys and give each much: the colours end where 2 % of the cells are brighter.
     """
     values = one.values.astype(np.float32).copy()
-    values[np.triu_indices(len(values), k=1)] = np.nan
-    labels = tuple(_label(own, one, tokenizer) for own in one.bins)
-    boundaries = _boundaries(one.bins)
+    text = values.shape[1] - len(values)  # keys of an encoder, all seen at once
+    values[np.triu_indices(len(values), k=1 + text, m=values.shape[1])] = np.nan
     return Heatmap(
         values=values,
         title=f"Attention of layer {one.layer}, mean over heads",
         row_axis="query",
         column_axis="key",
-        row_labels=labels,
-        column_labels=labels,
-        row_boundaries=boundaries,
-        column_boundaries=boundaries,
+        row_labels=tuple(_label(own, one, tokenizer) for own in one.bins),
+        column_labels=tuple(_label(own, one, tokenizer) for own in one.key_bins),
+        row_boundaries=_boundaries(one.bins),
+        column_boundaries=_boundaries(one.key_bins),
         unit="share",
         low=0.0,
         high=float(np.nanquantile(values, BRIGHTEST)),
@@ -87,7 +97,7 @@ def _label(own: Bin, one: AttentionMap, tokenizer: Any) -> str:
         text = readable_tokens(one.token_ids[own.start : own.stop].tolist(), tokenizer)
         return text if len(text) <= LABEL_LENGTH else text[: LABEL_LENGTH - 1] + "…"
     first = own.start
-    for before in reversed([other for other in one.bins if other.start < own.start]):
+    for before in reversed([other for other in one.key_bins if other.start < own.start]):
         if before.role != own.role:
             break
         first = before.start

@@ -12,6 +12,7 @@ import torch
 
 from tracker_logging.models.base import BatchView
 from tracker_logging.probes.attention import AttentionProbe
+from tracker_logging.probes.cross_attention import CrossAttentionProbe
 from tracker_logging.probes.loss_check import loss_ratio
 from tracker_logging.probes.probe_set import ProbeSet
 from tracker_logging.probes.snapshot import AttentionMap, AttentionStatistics, SampleOutputs, StepSnapshot
@@ -99,17 +100,24 @@ def sample_outputs(sample: SamplePrediction) -> SampleOutputs | None:
 def _attention(probes: ProbeSet, sums: Sums, layers: Sequence[int], view: BatchView) -> AttentionStatistics | None:
     if probes.attention is None:
         return None
-    maps = _maps(probes.attention, layers, view) if probes.shows("attention") else ()
+    maps = _maps(probes.attention, probes.cross, layers, view) if probes.shows("attention") else ()
     return attention_statistics(sums, layers=layers, maps=maps)
 
 
-def _maps(probe: AttentionProbe, layers: Sequence[int], view: BatchView) -> tuple[AttentionMap, ...]:
-    """The pooled maps of the first sample, by layer."""
+def _maps(
+    probe: AttentionProbe, cross: CrossAttentionProbe | None, layers: Sequence[int], view: BatchView
+) -> tuple[AttentionMap, ...]:
+    """The pooled maps of the first sample, by layer; what a decoder sees of the text stands before what it sees of
+    itself."""
     token_ids = view.token_ids[0].cpu().numpy()
-    return tuple(
-        AttentionMap(layer=layers[row], values=values.cpu().numpy(), bins=probe.map_bins, token_ids=token_ids)
-        for row, values in sorted(probe.maps.items())
-    )
+    bins = tuple(replace(own, start=own.start + view.memory, stop=own.stop + view.memory) for own in probe.map_bins)
+    key_bins = bins if cross is None else (*cross.map_bins, *bins)
+    maps = []
+    for row, own in sorted(probe.maps.items()):
+        values = own if cross is None or row not in cross.maps else torch.cat([cross.maps[row], own], dim=1)
+        if values.shape[1] == len(key_bins):
+            maps.append(AttentionMap(layers[row], values.cpu().numpy(), bins, key_bins, token_ids))
+    return tuple(maps)
 
 
 def _integers(values: torch.Tensor | None) -> npt.NDArray[np.int64] | None:

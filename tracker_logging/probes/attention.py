@@ -35,7 +35,7 @@ class AttentionProbe:
         self.bins = max(MINIMUM_BINS, head_dim - 1)  # bins and one moment fill the kernel's value width exactly
         self.maps: dict[int, torch.Tensor] = {}  # by layer: [N, N] of the first sample, mean over heads
         self.map_bins: tuple[Bin, ...] = ()
-        self._map_layers = frozenset(map_layers)
+        self.map_layers = frozenset(map_layers)
         self._plans: list[SamplePlan] = []
         layers = len(self.modules)
         shapes = {
@@ -109,16 +109,16 @@ class AttentionProbe:
         self.sums["mass"][layer] += metric.mass_sums(pooled, sizes=plan.sizes, groups=plan.groups).double()
         in_group = (plan.groups * plan.sizes).sum(dim=1)
         self.sums["pair_rows"][layer] += torch.outer(in_group, (in_group > 0).float())
-        if layer in self._map_layers and plan.sample == 0:
+        if layer in self.map_layers and plan.sample == 0:
             self.maps[layer] = pooled.mean(dim=0)
         if len(plan.target_rows):
-            text_mass = (to_bins[:, plan.target_rows] * plan.text).sum(dim=-1)
-            distance = metric.distance_from_diagonal(
-                mass=text_mass, moment=moment[:, plan.target_rows], times=plan.target_times
+            add_alignment(
+                self.sums,
+                layer,
+                to_text=to_bins[:, plan.target_rows] * plan.text,
+                moment=moment[:, plan.target_rows],
+                times=plan.target_times,
             )
-            self.sums["distance"][layer] += distance.sum(dim=1).double()
-            self.sums["text_mass"][layer] += text_mass.sum(dim=1).double()
-            self.sums["target_rows"][layer] += len(plan.target_rows)
 
     def _add_entropy(self, layer: int, plan: SamplePlan, to_bins: torch.Tensor, weights: torch.Tensor) -> None:
         theirs = to_bins[:, plan.entropy_rows] @ plan.groups.T
@@ -140,6 +140,17 @@ def attention_probe(modules: Sequence[nn.Module]) -> AttentionProbe:
     head_dim = getattr(config, "head_dim", None) or getattr(config, "hidden_size", heads) // heads
     map_layers = sorted({0, len(modules) // 2, len(modules) - 1})
     return AttentionProbe(modules, heads=heads, head_dim=head_dim, map_layers=map_layers)
+
+
+def add_alignment(
+    sums: dict[str, torch.Tensor], layer: int, *, to_text: torch.Tensor, moment: torch.Tensor, times: torch.Tensor
+) -> None:
+    """Add the target's rows to `distance`, `text_mass` and `target_rows`: `to_text` [H, F, N], `moment` [H, F]."""
+    text_mass = to_text.sum(dim=-1)
+    distance = metric.distance_from_diagonal(mass=text_mass, moment=moment, times=times)
+    sums["distance"][layer] += distance.sum(dim=1).double()
+    sums["text_mass"][layer] += text_mass.sum(dim=1).double()
+    sums["target_rows"][layer] += len(times)
 
 
 def substitute(call: AttentionCall, plan: SamplePlan, *, plain_causal: bool) -> torch.Tensor:

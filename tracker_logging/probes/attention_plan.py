@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 
-from tracker_logging.models.base import BatchView, Role
+from tracker_logging.models.base import BatchView, Role, Span
 
 GROUPS = (Role.TEXT, Role.REFERENCE, Role.TARGET)
 ENTROPY_ROWS = 32
@@ -41,7 +41,7 @@ class SamplePlan:
     - `averaging` [N, S] float32: row n takes the mean over the positions of bin n
     - `sizes` [N], `groups` [3, N], `text` [N] float32: positions per bin, its role, whether it is the target's text
     - `target_rows` [F] int64 and `target_times` [F] float32 in 0…1: the target's positions, empty without its text
-    - `entropy_rows` [E] int64: evenly spaced positions of the target
+    - `entropy_rows` [E] int64: evenly spaced positions of the target (of the text, where there is no audio)
     - `positions` [R] int64: all positions in a bin, between `first` and `last` (exclusive)
     """
 
@@ -61,12 +61,22 @@ class SamplePlan:
 
 
 def plan_sample(
-    roles: torch.Tensor, token_ids: torch.Tensor, *, sample: int, bins: int, special_ids: Collection[int]
+    roles: torch.Tensor,
+    token_ids: torch.Tensor,
+    *,
+    sample: int,
+    bins: int,
+    special_ids: Collection[int],
+    text: Span | None = None,
 ) -> SamplePlan:
-    """The plan for one row of a batch: `roles` and `token_ids` [S]; all tensors are on the CPU."""
+    """The plan for one row of a batch: `roles` and `token_ids` [S]; all tensors are on the CPU.
+
+    `text`: where the target's own text stands; None: it is looked for before the target.
+    """
     length = len(roles)
-    target = _first_run(roles, Role.TARGET)
-    text = None if target is None else target_text(roles, token_ids, before=target[0], special_ids=special_ids)
+    target = first_run(roles, Role.TARGET)
+    if text is None and target is not None:
+        text = target_text(roles, token_ids, before=target[0], special_ids=special_ids)
     cut = make_bins(roles, text=text, limit=bins)
     values = torch.zeros(length, len(cut) + 1)
     averaging = torch.zeros(len(cut), length)
@@ -75,11 +85,13 @@ def plan_sample(
         averaging[number, one.start : one.stop] = 1.0 / (one.stop - one.start)
     in_text = torch.zeros(len(cut))
     rows = torch.arange(0)
-    if target is not None and text is not None:
-        values[slice(*text), -1] = _times(text[1] - text[0])
+    if text is not None:
+        values[slice(*text), -1] = times(text[1] - text[0])
         in_text = torch.tensor([float(text[0] <= one.start < text[1]) for one in cut])
-        rows = torch.arange(*target)
-    asked = torch.arange(0) if target is None else torch.arange(*target)
+        rows = rows if target is None else torch.arange(*target)
+    positions = (roles != Role.PADDING).nonzero().squeeze(-1)
+    only_text = bool((roles[positions] == Role.TEXT).all())
+    asked = torch.arange(*target) if target is not None else positions if only_text else torch.arange(0)
     step = max(1, len(asked) // ENTROPY_ROWS)
     return SamplePlan(
         sample=sample,
@@ -92,9 +104,9 @@ def plan_sample(
         groups=torch.tensor([[float(one.role == role) for one in cut] for role in GROUPS]),
         text=in_text,
         target_rows=rows,
-        target_times=_times(len(rows)),
+        target_times=times(len(rows)),
         entropy_rows=asked[step // 2 :: step],
-        positions=(roles != Role.PADDING).nonzero().squeeze(-1),
+        positions=positions,
     )
 
 
@@ -141,26 +153,35 @@ def make_bins(roles: torch.Tensor, *, text: tuple[int, int] | None, limit: int) 
 def plans_of(
     view: BatchView, *, samples: int, bins: int, special_ids: Collection[int], device: torch.device
 ) -> list[SamplePlan]:
-    """The plans of the first `samples` samples of a batch, on `device`. Waits for the device once."""
-    roles, token_ids = view.roles.cpu(), view.token_ids.cpu()
+    """The plans of the first `samples` samples of a batch for the positions that its layers see, on `device`.
+
+    Waits for the device once.
+    """
+    roles, token_ids = view.roles[:, view.in_layers].cpu(), view.token_ids[:, view.in_layers].cpu()
+    texts = view.target_text if view.target_text is not None and not view.memory else (None,) * len(roles)
     plans = []
     for sample in range(min(samples, len(roles))):
-        plan = plan_sample(roles[sample], token_ids[sample], sample=sample, bins=bins, special_ids=special_ids)
-        plans.append(_moved(plan, device))
+        plan = plan_sample(
+            roles[sample], token_ids[sample], sample=sample, bins=bins, special_ids=special_ids, text=texts[sample]
+        )
+        plans.append(moved(plan, device))
     return plans
 
 
-def _moved(plan: SamplePlan, device: torch.device) -> SamplePlan:
+def moved(plan: SamplePlan, device: torch.device) -> SamplePlan:
+    """The plan with its tensors on `device`."""
     values = {field.name: getattr(plan, field.name) for field in fields(plan)}
-    moved: dict[str, Any] = {name: own.to(device) for name, own in values.items() if isinstance(own, torch.Tensor)}
-    return replace(plan, **moved)
+    there: dict[str, Any] = {name: own.to(device) for name, own in values.items() if isinstance(own, torch.Tensor)}
+    return replace(plan, **there)
 
 
-def _times(count: int) -> torch.Tensor:
+def times(count: int) -> torch.Tensor:
+    """Evenly spaced in 0…1, [count]."""
     return (torch.arange(count) + 0.5) / max(1, count)
 
 
-def _first_run(roles: torch.Tensor, role: Role) -> tuple[int, int] | None:
+def first_run(roles: torch.Tensor, role: Role) -> Span | None:
+    """`[start, stop)` of the first run of `role` in [S]."""
     at = (roles == role).nonzero().squeeze(-1).tolist()
     if not at:
         return None

@@ -5,7 +5,6 @@ What the family or the model lacks is in `missing`, in plain words, and its prob
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -14,14 +13,17 @@ import torch
 from torch import nn
 
 from tracker_logging.models.base import BatchView, LayerParts, ModelAdapter
+from tracker_logging.models.batches import named_arguments
 from tracker_logging.probes.activations import PATHS, ActivationProbe
 from tracker_logging.probes.attention import AttentionProbe, attention_probe
 from tracker_logging.probes.attention_plan import plans_of
+from tracker_logging.probes.cross_attention import CrossAttentionProbe, cross_attention_probe
 from tracker_logging.probes.finite import FiniteProbe
 from tracker_logging.probes.flow import FlowProbe
 from tracker_logging.probes.hooks import Hooks, recomputing
 from tracker_logging.probes.loss_check import LossCheck
-from tracker_logging.probes.tap import AttentionCall, CannotTapError, tap
+from tracker_logging.probes.sdpa_tap import tap_attention
+from tracker_logging.probes.tap import AttentionCall, CannotTapError
 from tracker_logging.probes.tokens import TokenProbe
 
 NEEDS = frozenset(
@@ -56,6 +58,7 @@ class ProbeSet:
             self.flow = hooks.run("gradients", FlowProbe, model, adapter)
         self.layers: Sequence[LayerParts] = ()
         self.attention: AttentionProbe | None = None
+        self.cross: CrossAttentionProbe | None = None
         self.activations: ActivationProbe | None = None
         self.finite: FiniteProbe | None = None
         if needs & {"attention", "activations", "finite"}:
@@ -67,6 +70,9 @@ class ProbeSet:
         if self.layers and "attention" in needs:
             try:
                 self.attention = attention_probe([parts.attention for parts in self.layers])
+                cross = [parts.cross_attention for parts in self.layers if parts.cross_attention is not None]
+                if cross:
+                    self.cross = cross_attention_probe(cross, map_layers=sorted(self.attention.map_layers))
             except CannotTapError as reason:
                 self.missing.append(f"attention: {reason}")
 
@@ -88,9 +94,11 @@ class ProbeSet:
                 self._hooks.after(parts.layer, "finite values", partial(self.finite.observe, row))
         if self.attention is not None:
             try:
-                self._hooks.undo_with(tap(self.attention.modules, self._attention_called))
+                cross_modules = [] if self.cross is None else self.cross.modules
+                modules = [*self.attention.modules, *cross_modules]
+                self._hooks.undo_with(tap_attention(modules, self._attention_called))
             except CannotTapError as reason:
-                self.attention = None
+                self.attention = self.cross = None
                 self.missing.append(f"attention: {reason}")
 
     def begin(self, view: BatchView, *, first: bool) -> None:
@@ -106,15 +114,13 @@ class ProbeSet:
 
     def end(self) -> None:
         """The forward is over."""
-        for probe in (self.tokens, self.activations, self.finite, self.attention):
+        for probe in (self.tokens, self.activations, self.finite, self.attention, self.cross):
             if probe is not None:
                 probe.end()
 
     def named(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
         """All arguments of the model's forward by name."""
-        if not args:
-            return dict(kwargs)
-        return dict(kwargs) | inspect.signature(self._adapter.core.forward).bind_partial(*args).arguments
+        return named_arguments(self._adapter.core, args, kwargs)
 
     def sums(self) -> dict[str, torch.Tensor]:
         """The sums of all probes, zero where a part failed here: other ranks still count. Waits for the device."""
@@ -132,6 +138,10 @@ class ProbeSet:
         if self.attention is not None:
             hooks.run("attention", self.attention.check)
             parts += [("attention", name, value) for name, value in self.attention.sums.items()]
+        if self.cross is not None:
+            hooks.run("attention", self.cross.check)
+            # The alignment of these families is that of their cross-attention; it takes the place of the other's zeros.
+            parts += [("attention", name, value) for name, value in self.cross.sums.items()]
         if self.flow is not None:
             parts += [("gradients", name, value) for name, value in self.flow.sums.items()]
         return {name: value if hooks.is_on(part) else torch.zeros_like(value) for part, name, value in parts}
@@ -141,8 +151,13 @@ class ProbeSet:
         return self._hooks.is_on(part)
 
     def _attention_called(self, layer: int, call: AttentionCall) -> None:
-        if self.attention is not None and not recomputing():
+        if self.attention is None or recomputing():
+            return
+        own = len(self.attention.modules)
+        if layer < own:
             self._hooks.run("attention", self.attention.observe, layer, call)
+        elif self.cross is not None:
+            self._hooks.run("attention", self.cross.observe, layer - own, call)
 
     def _begin_attention(self, attention: AttentionProbe, view: BatchView) -> None:
         plans = plans_of(
@@ -153,3 +168,5 @@ class ProbeSet:
             device=view.roles.device,
         )
         attention.begin(plans)
+        if self.cross is not None:
+            self.cross.begin(view, plans)
