@@ -156,7 +156,7 @@ CASES = [
     Case("duplicate", lambda i, _: i.append(i[0])),
     Case("many_duplicates", lambda i, _: i.append(i[0])),
     Case("clip_with_two_texts", lambda i, _: i.append(json.loads(json.dumps(i[0]).replace("river", "lake"))),
-         "reference text"),
+         "target text"),
 ]  # fmt: skip
 
 

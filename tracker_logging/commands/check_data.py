@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from tracker_logging.diagnosis.data.check import Report
     from tracker_logging.diagnosis.data.pace import Positions
 
-EVERY = 100  # samples between two movements of the progress line
+EVERY = 100  # samples between two movements of the progress bar
+BAR = 30  # characters
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,19 +31,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--eval", type=Path, metavar="FILE", help="evaluation data; also looks for leaks")
     parser.add_argument("--model_path", type=Path, help="a model's directory: are sequences too long for it?")
     parser.add_argument("--decode", action="store_true", help="also look for silence, clipping and unreadable samples")
+    parser.add_argument("--allow_download", action="store_true", help="fetch audio that the data names by http(s)")
     parser.add_argument("--listen", type=Path, metavar="OUT.html", help="write a page with the clips that stand out")
     parser.add_argument("--json", action="store_true", help="print everything as JSON")
 
 
 def run(args: argparse.Namespace) -> int:
+    from tracker_logging.data.audio_sources import AudioShelf
     from tracker_logging.diagnosis.data.check import check_files
     from tracker_logging.diagnosis.data.report_text import as_json, as_text
 
     positions = _positions(args.model_path) if args.model_path else None
     report = check_files(
-        args.file, evaluation=args.eval, positions=positions, decode=args.decode, progress=_show_progress
+        args.file,
+        evaluation=args.eval,
+        positions=positions,
+        decode=args.decode,
+        shelf=AudioShelf(allow_download=args.allow_download),
+        progress=_show_progress,
     )
-    _end_progress()
     print(json.dumps(as_json(report), indent=1, allow_nan=False) if args.json else as_text(report))
     if args.listen:
         _write_sheet(report, args.listen)
@@ -72,11 +79,8 @@ def _write_sheet(report: Report, path: Path) -> None:
     print(f"{path}: {count} clips to listen to.", file=sys.stderr)
 
 
-def _show_progress(count: int) -> None:
-    if count % EVERY == 0 and sys.stderr.isatty():
-        print(f"\r{count:,} samples", end="", file=sys.stderr, flush=True)
-
-
-def _end_progress() -> None:
-    if sys.stderr.isatty():
-        print("\r\033[K", end="", file=sys.stderr, flush=True)
+def _show_progress(done: int, total: int) -> None:
+    if sys.stderr.isatty() and (done % EVERY == 0 or done == total):
+        filled = BAR * done // total
+        bar = f"[{'#' * filled}{' ' * (BAR - filled)}] {done:,} of {total:,} samples"
+        print(f"\r{bar}" if done < total else f"\r{' ' * len(bar)}\r", end="", file=sys.stderr, flush=True)

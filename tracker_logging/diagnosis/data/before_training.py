@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tracker_logging.data.sample import VoiceSample, shown
+from tracker_logging.data.samples import evenly
 from tracker_logging.diagnosis.data.check import dataset_findings, in_order, record_findings
 from tracker_logging.diagnosis.data.clips import Clip, ClipReader
 from tracker_logging.diagnosis.data.copies import Sounds, leak_findings
@@ -85,13 +86,6 @@ def quick_findings(
     trained = [_by_path(sample, file) for sample in evenly(train, MOST_FOR_LEAKS)]
     findings += leak_findings(trained, [_by_path(one, eval_file) for one in evenly(evaluation, MOST_FOR_LEAKS)], sounds)
     return in_order(findings)
-
-
-def evenly(samples: Sequence[VoiceSample], most: int) -> list[VoiceSample]:
-    """At most `most` of the samples, evenly spaced, in order."""
-    if len(samples) <= most:
-        return list(samples)
-    return [samples[index * len(samples) // most] for index in range(most)]
 
 
 def command(file: Path, *, eval_file: Path | None, model_path: str | None) -> str:

@@ -13,11 +13,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tracker_logging.data.audio_sources import AudioShelf
 from tracker_logging.diagnosis.data import audio, checks, copies, pace, speakers, structure, texts
 from tracker_logging.diagnosis.data.clips import ClipReader
 from tracker_logging.diagnosis.data.finding import DataFinding
 from tracker_logging.diagnosis.data.pace import Positions
-from tracker_logging.diagnosis.data.reading import Found, Progress, read_records
+from tracker_logging.diagnosis.data.reading import Found, Progress, no_progress, read_records
 from tracker_logging.diagnosis.data.record import Record
 from tracker_logging.diagnosis.data.summary import Summary, summarise
 
@@ -49,11 +50,13 @@ def check_files(
     evaluation: Path | None = None,
     positions: Positions | None = None,
     decode: bool = False,
-    progress: Progress = lambda _: None,
+    shelf: AudioShelf | None = None,
+    progress: Progress = no_progress,
 ) -> Report:
     """Read and check a data file, and with `evaluation` a second one and what the two have in common."""
     clips = ClipReader()
-    files = [read_records(one, clips=clips, progress=progress) for one in (path, evaluation) if one is not None]
+    paths = [path] if evaluation is None else [path, evaluation]
+    files = [read_records(one, clips=clips, shelf=shelf, progress=progress) for one in paths]
     findings: list[DataFinding] = []
     unusable = False
     sounds = copies.Sounds([record for found in files for record in found.records])
@@ -64,7 +67,7 @@ def check_files(
             findings += record_findings(record, positions)
             findings += audio.sound_findings(record, clips) if decode else ()
             if decode:
-                progress(index + 1)
+                progress(index + 1, len(found.records))
         if not any(record.is_usable for record in found.records):
             unusable = True
             if not found.is_broken:

@@ -18,6 +18,7 @@ from tracker_logging.diagnosis.data import checks
 from tracker_logging.diagnosis.data.finding import Check
 from tracker_logging.metrics.speech import SpeechLevels, speech_levels
 
+LOWEST_HZ = 1_000  # below, frames of 10 ms hold next to nothing, and levels mean nothing
 _STREAMED = 0xFFFFFFFF - 8  # written by programs that do not know the length beforehand; sizes above it mean nothing
 
 
@@ -48,7 +49,7 @@ class Clip:
 
 @dataclass(frozen=True, slots=True)
 class Sound:
-    """What decoding a clip shows. `problem` as in `Clip`, then `levels` is None."""
+    """What decoding a clip shows. `levels` is None with a `problem` (as in `Clip`) or a rate too low to measure."""
 
     levels: SpeechLevels | None
     problem: tuple[Check, str] | None = None
@@ -120,7 +121,7 @@ def read_sound(clip: Clip) -> Sound:
     bad = int(np.count_nonzero(~np.isfinite(wave)))
     if bad:
         return Sound(None, (checks.AUDIO_NOT_FINITE, f"{clip.name}: {bad} of {len(wave)} samples"))
-    return Sound(speech_levels(wave, rate))
+    return Sound(speech_levels(wave, rate) if rate >= LOWEST_HZ else None)
 
 
 def _missing_bytes(path: Path, size: int) -> int:
