@@ -101,8 +101,11 @@ def test_what_cannot_be_measured_is_absent() -> None:
 
 def malformed() -> dict[str, Batch]:
     """Batches that are wrong in a way that a collator can make them."""
-    cases = {name: two_samples() for name in ("fewer frames", "more frames", "no frames", "other codebooks", "no mask",
-                                              "other labels", "one audio more", "no attention", "only labels")}  # fmt: skip
+    names = (
+        "fewer frames", "more frames", "no frames", "other codebooks", "no mask", "other labels", "one audio more",
+        "no attention", "only labels",
+    )  # fmt: skip
+    cases = {name: two_samples() for name in names}
     cases["fewer frames"]["audio_input_ids_mask"][:, -4:] = False
     cases["more frames"]["audio_input_ids_mask"][1] = True
     del cases["no frames"]["audio_input_ids"], cases["no frames"]["audio_input_ids_mask"]
