@@ -12,7 +12,7 @@ Guarantees
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from importlib import import_module
 from typing import Any
 
 from torch import nn
@@ -26,6 +26,14 @@ logger = logging.getLogger("tracker_logging")
 
 HOW_TO = "docs/adapters.md says how to write an adapter in 100 lines"
 _WRAPPERS = ("_orig_mod", "module", "pretrained_model")
+# model_type -> (module, class); imported when it is asked for, because transformers differ in what they know
+_ADAPTERS = {
+    "csm": ("csm", "CsmAdapter"),
+    "dia": ("dia", "DiaAdapter"),
+    "higgs_audio": ("boson", "BosonAdapter"),
+    "higgs_audio_v2": ("higgs_v2", "HiggsV2Adapter"),
+}
+_WITHOUT_LOSS = {"higgs_audio"}  # families whose trainers wrap them, under the name `model`, to add the loss
 
 
 class UnknownModelError(ValueError):
@@ -36,7 +44,8 @@ def unwrap(model: Any) -> Any:
     """The model itself, out of `torch.compile`, DDP / FSDP1 / DeepSpeed wrappers, PEFT and trainers' own wrappers.
 
     FSDP2 and accelerate change a model in place, which needs no unwrapping. A `PreTrainedModel` is never looked into;
-    another module is, as long as it holds one under a name that wrappers use (`module`, trl's `pretrained_model`).
+    another module is, as long as it holds one under a name that wrappers use (`module`, trl's `pretrained_model`), or
+    under `model` one of a family that computes no loss itself.
     """
     seen: set[int] = set()
     while id(model) not in seen:
@@ -46,7 +55,9 @@ def unwrap(model: Any) -> Any:
         if callable(getattr(model, "get_base_model", None)):
             model = model.get_base_model()
             continue
-        inner = (getattr(model, name, None) for name in _WRAPPERS)
+        inner = [getattr(model, name, None) for name in _WRAPPERS]
+        if _family(own := getattr(model, "model", None)) in _WITHOUT_LOSS:
+            inner.append(own)
         model = next((own for own in inner if isinstance(own, nn.Module)), model)
     return model
 
@@ -54,14 +65,15 @@ def unwrap(model: Any) -> Any:
 def adapter_for(model: nn.Module) -> ModelAdapter:
     """The adapter of the model's family. Raises `UnknownModelError`, which names the class and what can be done."""
     core = unwrap(model)
-    family = getattr(getattr(core, "config", None), "model_type", None)
+    family = _family(core)
     name = f"{type(core).__name__} (model_type {family!r})"
     found = adapter_of_packages(core, names=(family, *(base.__name__ for base in type(core).__mro__)))
     if found is not None:
         return found
-    known = _adapters()
-    if family in known:
-        return known[family](core)
+    if family in _ADAPTERS:
+        module, adapter = _ADAPTERS[family]
+        made: ModelAdapter = getattr(import_module(f"tracker_logging.models.{module}"), adapter)(core)
+        return made
     if TextAdapter.fits(core):
         logger.warning(
             "%s has no adapter of its own and is shown as a text model: inputs, text predictions, attention and "
@@ -70,16 +82,12 @@ def adapter_for(model: nn.Module) -> ModelAdapter:
         )  # fmt: skip
         return TextAdapter(core)
     raise UnknownModelError(
-        f"{name} is not a model family that tracker_logging knows ({', '.join(sorted(known))}, or a text model "
+        f"{name} is not a model family that tracker_logging knows ({', '.join(sorted(_ADAPTERS))}, or a text model "
         f"…ForCausalLM), and how it lays out text and audio is not guessed. {HOW_TO[0].upper()}{HOW_TO[1:]}; pass "
-        f"it as `strategic_callbacks(adapter=…)` or register it in the entry point group `tracker_logging.models`. With "
+        f"it as `strategic_callbacks(adapter=…)` or register it as an entry point of `tracker_logging.models`. With "
         f"`loggers=()` only the Trainer's own numbers are logged, for any model."
     )
 
 
-def _adapters() -> dict[str, Callable[[Any], ModelAdapter]]:
-    from tracker_logging.models.csm import CsmAdapter
-    from tracker_logging.models.dia import DiaAdapter
-    from tracker_logging.models.higgs_v2 import HiggsV2Adapter
-
-    return {"higgs_audio_v2": HiggsV2Adapter, "csm": CsmAdapter, "dia": DiaAdapter}
+def _family(model: Any) -> str | None:
+    return getattr(getattr(model, "config", None), "model_type", None)

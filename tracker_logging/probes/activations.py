@@ -27,9 +27,13 @@ class ActivationProbe:
         self._all: dict[Path, torch.Tensor] = {}
 
     def begin(self, view: BatchView) -> None:
-        """The batch of the forward that comes next. Padding goes through the text path and is left out."""
+        """The batch of the forward that comes next.
+
+        Codes go through the audio path; all else through the text path, of which padding and features are left out.
+        """
         roles = view.roles[:, view.in_layers]
         audio = (roles == Role.REFERENCE) | (roles == Role.TARGET)
+        audio &= (view.codes[:, view.in_layers] >= 0).any(dim=-1)
         self._all = {"text": ~audio, "audio": audio}
         self._keep = {"text": roles == Role.TEXT, "audio": audio}
         self.sums["rms"] = self.sums["rms"].to(view.roles.device)

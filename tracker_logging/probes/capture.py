@@ -177,8 +177,9 @@ class StepCapture:
             self._losses.append(loss.detach())
             if self._probes.loss is not None and not self._compiled:
                 self._hooks.run("loss check", self._probes.loss.end, loss)
-            if self._probes.flow is not None:
-                self._probes.flow.watch(loss, self._hooks)
+        if self._probes.flow is not None:
+            for tensor in [loss] if isinstance(loss, torch.Tensor) else _differentiable(output):
+                self._probes.flow.watch(tensor, self._hooks)
 
     def _look_from_the_side(self) -> None:
         self._probes.attach()
@@ -200,6 +201,12 @@ class StepCapture:
         if "conflict" in self._needs and not can_part_gradients(self._adapter.core):
             missing.append(SHARDED)
         return missing
+
+
+def _differentiable(output: Any) -> list[torch.Tensor]:
+    """What a loss can be made of outside the model: the tensors of its output that carry gradients."""
+    values = output.values() if isinstance(output, Mapping) else output if isinstance(output, tuple) else (output,)
+    return [value for value in values if isinstance(value, torch.Tensor) and value.requires_grad]
 
 
 def _of_this_rank(values: torch.Tensor) -> torch.Tensor:

@@ -10,7 +10,6 @@ ranks, the Trainer repeats some samples to fill the last batch, and those count 
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
@@ -18,6 +17,7 @@ from typing import Any
 from torch import nn
 
 from tracker_logging.models.base import ModelAdapter
+from tracker_logging.models.batches import named_arguments
 from tracker_logging.probes.hooks import Hooks
 from tracker_logging.probes.reduce import sum_over_ranks
 from tracker_logging.probes.snapshot import EvaluationSnapshot
@@ -70,8 +70,6 @@ class EvaluationCapture:
         self._probe.end()
         if self._model is None or self._model.training:
             return
-        inputs = dict(kwargs)
-        if args:
-            inputs |= inspect.signature(self._adapter.core.forward).bind_partial(*args).arguments
-        if inputs.get("audio_labels") is not None or inputs.get("labels") is not None:
-            self._probe.begin(self._adapter.view(inputs))
+        view = self._adapter.view(named_arguments(self._adapter.core, args, kwargs))
+        if view.audio_labels is not None or view.text_labels is not None:
+            self._probe.begin(view)
