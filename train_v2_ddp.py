@@ -227,30 +227,34 @@ def training_arguments(args: argparse.Namespace, *, evaluate: bool) -> Any:
     )
 
 
-def train(args: argparse.Namespace) -> None:
+def train(args: argparse.Namespace) -> str | None:
+    """The finding for which the doctor stopped the training (`--doctor_fail_on`), if it did."""
     from transformers import Trainer
 
+    from tracker_logging.callbacks.doctor import failed_by
     from tracker_logging.data.collator import VoiceCloningCollator
     from tracker_logging.data.dataset import VoiceCloningDataset
 
     material = load_material(args)
     dataset = partial(VoiceCloningDataset, processor=material.processor, skip_bad=args.skip_bad_samples)
     logger.info("%d training and %d evaluation samples.", len(material.train), len(material.evaluation))
+    callbacks = callbacks_from(
+        args, processor=material.processor, evaluation=material.evaluation, facts=material.facts()
+    )
     trainer = Trainer(
         model=material.model,
         args=training_arguments(args, evaluate=bool(material.evaluation)),
         train_dataset=dataset(material.train),
         eval_dataset=dataset(material.evaluation) if material.evaluation else None,
         data_collator=VoiceCloningCollator.of(material.processor),
-        callbacks=callbacks_from(
-            args, processor=material.processor, evaluation=material.evaluation, facts=material.facts()
-        ),
+        callbacks=callbacks,
     )
     trainer.train(resume_from_checkpoint=str(args.resume_from_checkpoint) if args.resume_from_checkpoint else None)
     trainer.save_model()
     if trainer.is_world_process_zero():
         runs = args.logging_dir or args.output_dir / "runs"
         print(where_to_look(runs, run_name=args.run_name, backends=backends(args)))
+    return failed_by(callbacks)
 
 
 def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -273,10 +277,14 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 def main(argv: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     try:
-        train(parse_arguments(argv))
+        finding = train(parse_arguments(argv))
     except (UsageError, DataError) as error:
         print(f"train_v2_ddp.py: {error}", file=sys.stderr)
         return 2
+    if finding is not None:
+        words = "The words are in findings.md beside the run, and above."
+        print(f"train_v2_ddp.py: stopped by --doctor_fail_on: {finding}. {words}", file=sys.stderr)
+        return 3
     return 0
 
 
