@@ -53,8 +53,8 @@ def _frozen(history: History) -> str | None:
     trained = {name for name, share in _now(history.family(tags.TRAINABLE)).items() if share > 0}
     if not history.family(tags.TRAINABLE) or not trained <= {"norms", "other"}:
         return None
-    what = f"only {' and '.join(sorted(trained))}" if trained else "nothing"
-    return f"{what} is trained (gradients/trainable_pct)"
+    what = f"nothing but {' and '.join(sorted(trained))}" if trained else "nothing at all"
+    return f"{what} is trained: gradients/trainable_pct is 0 everywhere else"
 
 
 def _audio_path_frozen(history: History) -> str | None:
@@ -63,7 +63,7 @@ def _audio_path_frozen(history: History) -> str | None:
     others = {name for name, share in shares.items() if share > 0} - {"norms", "other"}
     if not frozen or not others or any(name.startswith(_ADAPTER) for name in others):
         return None
-    return f"{' and '.join(frozen)} frozen while {', '.join(sorted(others))} are trained (gradients/trainable_pct)"
+    return f"of {' and '.join(frozen)} 0 % is trained, while {', '.join(sorted(others))} are (gradients/trainable_pct)"
 
 
 def _rate_zero(history: History) -> str | None:
@@ -75,7 +75,7 @@ def _gradient_not_finite(history: History) -> str | None:
     norm = history[TRAIN_GRADIENT_NORM]
     if not norm or math.isfinite(norm.last):
         return None
-    return f"the gradient norm is {norm.last} ({TRAIN_GRADIENT_NORM})"
+    return f"the gradient norm is {norm.last} at step {norm.step} ({TRAIN_GRADIENT_NORM})"
 
 
 def _update_too_large(history: History) -> str | None:
