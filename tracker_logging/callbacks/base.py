@@ -59,6 +59,11 @@ class StrategicCallback(TrainerCallback):
         self.session = session
         self.leads = session.register(self)
 
+    @property
+    def looks_inside(self) -> bool:
+        """Whether it needs to know the model's family: it watches steps, or runs extra forwards."""
+        return bool(self.needs) or type(self).after_step is not StrategicCallback.after_step
+
     def prepare(self) -> None:
         """Once before the first step, on all ranks. What it raises stops the start of training."""
 

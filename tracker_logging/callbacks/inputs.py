@@ -7,14 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
-import torch
-
 from tracker_logging import tags
 from tracker_logging.callbacks.base import Later, StrategicCallback
 from tracker_logging.callbacks.readable import readable_tokens
 from tracker_logging.events import Audio, Cell, Clip, Event, Scalars, Table
 from tracker_logging.models import AudioCodec, BatchView, ModelAdapter, Role, Segment
-from tracker_logging.models.delay_pattern import revert_delay
 from tracker_logging.probes.audit import BatchAudit, audit_batch
 from tracker_logging.probes.snapshot import StepSnapshot
 
@@ -28,7 +25,8 @@ class InputLoggerCallback(StrategicCallback):
     needs = frozenset({"inputs", "causality"})
 
     def observe_batch(self, step: int, view: BatchView) -> Iterable[Event]:
-        yield Scalars(step=step, values={tags.PLACEHOLDER_MISMATCH(): float(len(view.mismatched))})
+        if self.session.adapter.num_codebooks:
+            yield Scalars(step=step, values={tags.PLACEHOLDER_MISMATCH(): float(len(view.mismatched))})
 
     def observe(self, snapshot: StepSnapshot) -> Iterable[Event | Later]:
         step, view = snapshot.step, snapshot.batch
@@ -44,12 +42,13 @@ class InputLoggerCallback(StrategicCallback):
                 for t in snapshot.inputs
             ),
         )
-        yield Table(
-            step=step,
-            tag=tags.SEGMENTS(),
-            columns=("sample", "role", "start", "stop", "frames", "seconds"),
-            rows=tuple(self._segment_row(segment) for segment in view.segments),
-        )
+        if view.segments:
+            yield Table(
+                step=step,
+                tag=tags.SEGMENTS(),
+                columns=("sample", "role", "start", "stop", "frames", "seconds"),
+                rows=tuple(self._segment_row(segment) for segment in view.segments),
+            )
         if audit.violations:
             yield Table(
                 step=step,
@@ -67,12 +66,15 @@ class InputLoggerCallback(StrategicCallback):
             tags.SEQUENCE_LENGTH(which="max"): float(max(audit.lengths)),
             tags.PADDING(): audit.padding_pct,
             tags.NON_FINITE_INPUTS(): float(sum(t.non_finite for t in snapshot.inputs)),
-            tags.VIOLATIONS(): float(len(audit.violations)),
-            tags.DELAY_VIOLATIONS(): float(audit.delay_violations),
-            tags.CROSSING_SPANS(): float(audit.crossing_spans),
-            tags.TRUNCATED(): float(audit.truncated),
             tags.EMPTY_TENSORS(): float(sum(0 in t.shape for t in snapshot.inputs)),
         }
+        if self.session.adapter.num_codebooks:
+            values |= {
+                tags.VIOLATIONS(): float(len(audit.violations)),
+                tags.DELAY_VIOLATIONS(): float(audit.delay_violations),
+                tags.CROSSING_SPANS(): float(audit.crossing_spans),
+                tags.TRUNCATED(): float(audit.truncated),
+            }
         labels = audit.labels
         optional = {
             tags.TEXT_LABEL_COVERAGE(): labels.text_pct,
@@ -82,6 +84,7 @@ class InputLoggerCallback(StrategicCallback):
             tags.REFERENCE_LABELLED(): labels.reference_pct,
             tags.LABEL_MISMATCH(): labels.mismatch_pct,
             tags.CAUSALITY_LEAK(): snapshot.causality_leak,
+            tags.WITH_REFERENCE(): with_reference_pct(snapshot.batch),
         }
         values |= {tag: value for tag, value in optional.items() if value is not None}
         for codebook, share in enumerate(labels.coverage_pct or ()):
@@ -111,6 +114,16 @@ class InputLoggerCallback(StrategicCallback):
         return segment.sample, segment.role.name.lower(), segment.start, segment.stop, segment.frames, seconds
 
 
+def with_reference_pct(view: BatchView) -> float | None:
+    """Of the samples that have a target, the share that has a reference too; None without a target."""
+    having = {
+        role: {segment.sample for segment in view.segments if segment.role == role}
+        for role in (Role.REFERENCE, Role.TARGET)
+    }
+    targets = having[Role.TARGET]
+    return 100.0 * len(targets & having[Role.REFERENCE]) / len(targets) if targets else None
+
+
 def input_audio(step: int, view: BatchView, adapter: ModelAdapter, codec: AudioCodec) -> Iterator[Event]:
     """The clips that the first sample of a batch holds, if it holds any."""
     if clips := heard_clips(view, adapter, codec):
@@ -121,10 +134,12 @@ def heard_clips(view: BatchView, adapter: ModelAdapter, codec: AudioCodec) -> Ma
     """Reference and target of the first sample, decoded from the codes that the model was given."""
     clips: dict[str, Clip] = {}
     for segment in view.segments:
-        if segment.sample != 0 or segment.frames == 0:
+        if segment.sample != 0 or segment.frames == 0 or adapter.pattern is None:
             continue
-        codes = revert_delay(view.codes[0, segment.start : segment.stop], eos=adapter.eos_code)
-        if codes.shape[1] > 0 and int(torch.max(codes)) < codec.codebook_size:
+        # A reference that goes on as the target has its last codes, delayed, in the target's rows.
+        laid = view.codes[0, segment.start :]
+        codes = adapter.pattern.revert(laid, lead=segment.lead)[:, : segment.frames]
+        if codes.numel() and int(codes.min()) >= 0 and int(codes.max()) < codec.codebook_size:
             name = segment.role.name.lower()
             seconds = segment.frames / codec.frame_rate
             clips[name] = Clip(

@@ -17,7 +17,6 @@ from tracker_logging.callbacks.readable import readable_tokens
 from tracker_logging.events import Audio, Cell, Clip, Event, Heatmap, Image, Scalars, Table
 from tracker_logging.metrics.tokens import TokenStatistics
 from tracker_logging.models.base import IGNORE, AudioCodec, ModelAdapter
-from tracker_logging.models.delay_pattern import revert_delay
 from tracker_logging.probes.snapshot import EvaluationSnapshot, FloatArray, IntArray, SampleOutputs, StepSnapshot
 
 PAIRS = 10  # label / prediction pairs shown from each end
@@ -174,16 +173,20 @@ def teacher_forced_clips(sample: SampleOutputs, adapter: ModelAdapter, codec: Au
     """The target and the most likely codes given the true past, both decoded; empty where the target has no sound.
 
     Where the true code is a begin or end code the prediction takes it over, so that both clips are equally long; a
-    begin or end code predicted inside speech becomes the nearest real code.
+    begin or end code predicted inside speech becomes the nearest real code. Empty too where some codes of the target
+    were not predicted (CSM's depth decoder is trained on some frames only).
     """
-    if sample.given is None or sample.predicted is None or sample.segment is None:
+    pattern = adapter.pattern
+    if sample.given is None or sample.predicted is None or sample.segment is None or pattern is None:
         return {}
-    first_special = min(adapter.bos_code, adapter.eos_code)
-    given = torch.from_numpy(sample.given)
-    predicted = torch.from_numpy(sample.predicted).clamp(max=min(first_special, codec.codebook_size) - 1)
+    sounds = min(pattern.codes, codec.codebook_size)
+    given, guessed = torch.from_numpy(sample.given), torch.from_numpy(sample.predicted)
+    if ((guessed < 0) & (given >= 0) & (given < sounds)).any():
+        return {}
+    predicted = guessed.clamp(max=sounds - 1).where(given < sounds, given)
     clips: dict[str, Clip] = {}
-    for name, delayed in (("target", given), ("teacher_forced", predicted.where(given < first_special, given))):
-        codes = revert_delay(delayed, eos=adapter.eos_code)
+    for name, delayed in (("target", given), ("teacher_forced", predicted)):
+        codes = pattern.revert(delayed, lead=sample.segment.lead)[:, : sample.segment.frames]
         if codes.shape[1] == 0 or int(codes.max()) >= codec.codebook_size:
             return {}
         meaning = "as the model hears it" if name == "target" else "most likely codes given the true past"

@@ -16,7 +16,7 @@ RUN = 4
 def readable_tokens(token_ids: Iterable[int], tokenizer: Any) -> str:
     """Decoded text. A token that comes `RUN` or more times in a row is written once, with its count.
 
-    Without a tokenizer the ids themselves are shown.
+    Without a tokenizer the ids themselves are shown. A position without a token (-1, audio of a decoder) is `<audio>`.
     """
     parts: list[str] = []
     pending: list[int] = []
@@ -28,7 +28,10 @@ def readable_tokens(token_ids: Iterable[int], tokenizer: Any) -> str:
 
     for token_id, same in groupby(token_ids):
         count = len(list(same))
-        if count < RUN:
+        if token_id < 0:
+            flush()
+            parts.append(f"<audio>×{count}")
+        elif count < RUN:
             pending.extend([token_id] * count)
         else:
             flush()

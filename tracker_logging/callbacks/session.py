@@ -108,21 +108,21 @@ class LoggingSession:
             return
         self._begun = True
         self.rank, self.world_size = args.process_index, args.world_size
-        self._given_adapter = self._given_adapter or adapter_for(model)
+        self._compiled = bool(args.torch_compile)
+        if any(callback.looks_inside for callback in self._callbacks):
+            self._given_adapter = adapter_for(model, given=self._given_adapter)
+            self._capture = StepCapture(
+                adapter=self._given_adapter,
+                needs=frozenset().union(*(callback.needs for callback in self._callbacks)),
+                special_ids=self.special_ids,
+                compiled=self._compiled,
+                before_forward=self._observe_batch,
+                shared_count=args.average_tokens_across_devices,
+            )
         if self.rank == 0:
             given = self._tracker_or_opener
             self.tracker = given if isinstance(given, Tracker) else given(args, state)
             self._close_at_exit()
-        needs = frozenset().union(*(callback.needs for callback in self._callbacks))
-        self._compiled = bool(args.torch_compile)
-        self._capture = StepCapture(
-            adapter=self.adapter,
-            needs=needs,
-            special_ids=self.special_ids,
-            compiled=self._compiled,
-            before_forward=self._observe_batch,
-            shared_count=args.average_tokens_across_devices,
-        )
         self.next_due = self.cadence.due_after(state.global_step)
         self.cost.start()
 

@@ -48,9 +48,10 @@ class Pace:
         """
         values = {
             tags.TOKENS_PER_S(): snapshot.tokens_seen / seconds,
-            tags.FRAMES_PER_S(): snapshot.frames_seen / seconds,
             tags.PEAK_MEMORY(): peak_memory_gib(),
         }
+        if snapshot.batch.codes.shape[-1]:
+            values[tags.FRAMES_PER_S()] = snapshot.frames_seen / seconds
         if frame_rate is not None:
             values[tags.AUDIO_PER_S()] = snapshot.frames_seen / frame_rate / seconds
         now = time.perf_counter()

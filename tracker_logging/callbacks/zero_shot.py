@@ -44,6 +44,13 @@ class ZeroShotVerificationLoggerCallback(StrategicCallback):
         if not self._samples or session.processor is None:
             logger.warning("No samples or no processor were given for voices: none is spoken. All else is logged.")
             return
+        if session.adapter.num_codebooks == 0 or not hasattr(session.processor, "prompt_features"):
+            what = "has no codebooks" if session.adapter.num_codebooks == 0 else "is given a processor without prompts"
+            logger.warning(
+                "The model (%s) %s: no voice is spoken. All else is logged. See docs/adapters.md.",
+                session.adapter.family, what,
+            )  # fmt: skip
+            return
         self._studio = VoiceStudio(
             self._samples,
             session.processor,

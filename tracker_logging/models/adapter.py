@@ -34,6 +34,7 @@ class BaseAdapter:
 
     family: str = ""
     loss_sums_codebooks: bool = False
+    trains_references: bool = False  # the model's class trains every clip, so labels cannot spare the reference
     num_codebooks: int = 0
     codebook_vocabulary: int = 0
     pattern: CodePattern | None = None

@@ -168,7 +168,8 @@ class ModelAdapter(Protocol):
     """One model family. Built once from the unwrapped model; holds no state of a step. `BaseAdapter` has defaults.
 
     A family whose loss is the sum over codebooks of their mean cross-entropies (plus the text's) says so with an
-    attribute `loss_sums_codebooks = True`: then the loss that it returns is checked against our own.
+    attribute `loss_sums_codebooks = True`: then the loss that it returns is checked against our own. One whose class
+    trains every clip, whatever the labels say, with `trains_references = True`: then that is no fault of the batch.
     """
 
     family: str

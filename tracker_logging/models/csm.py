@@ -35,6 +35,7 @@ class CsmAdapter(BaseAdapter):
     """See `ModelAdapter`. Layers are the backbone's; the depth decoder and the codec are components of their own."""
 
     family = "csm"
+    trains_references = True
     prefixes = {"depth_decoder": "depth_decoder", "codec_model": "codec"}  # noqa: RUF012
 
     def __init__(self, core: Any) -> None:

@@ -19,7 +19,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from tracker_logging.models.base import ModelAdapter
-from tracker_logging.models.plugins import adapter_of_packages
+from tracker_logging.models.plugins import adapter_of_packages, missing_members
 from tracker_logging.models.text import TextAdapter
 
 logger = logging.getLogger("tracker_logging")
@@ -62,8 +62,16 @@ def unwrap(model: Any) -> Any:
     return model
 
 
-def adapter_for(model: nn.Module) -> ModelAdapter:
-    """The adapter of the model's family. Raises `UnknownModelError`, which names the class and what can be done."""
+def adapter_for(model: nn.Module, *, given: ModelAdapter | None = None) -> ModelAdapter:
+    """The adapter of the model's family, or the one that is `given`.
+
+    Raises `UnknownModelError`, which names the class and what can be done, and `ValueError` for a given adapter that
+    lacks a member.
+    """
+    if given is not None:
+        if missing := missing_members(given):
+            raise ValueError(f"adapter: {type(given).__name__} has no {', '.join(missing)}; {HOW_TO}.")
+        return given
     core = unwrap(model)
     family = _family(core)
     name = f"{type(core).__name__} (model_type {family!r})"

@@ -46,13 +46,14 @@ def label_shares(view: BatchView, adapter: ModelAdapter, *, special_ids: Collect
     prompt = prompt_positions(view, special_ids=special_ids)
     labelled = None if labels is None else labels != IGNORE
     given = view.codes >= 0
+    spared = getattr(adapter, "trains_references", False)  # the model's class trains them whatever the labels say
     return LabelShares(
         coverage_pct=tuple((100.0 * found / expected).tolist()) if expected > 0 else None,
         text_pct=None if text_labels is None else _share((text_labels != IGNORE)[text]),
-        prompt_pct=None if text_labels is None else _share((text_labels != IGNORE)[prompt]),
+        prompt_pct=None if text_labels is None or adapter.num_codebooks == 0 else _share((text_labels != IGNORE)[prompt]),
         eos_pct=100.0 * ends_found / (len(targets) * adapter.num_codebooks) if targets and adapter.pattern else None,
         bos_pct=None if labelled is None else _share(labelled[given & (view.codes == adapter.bos_code)]),
-        reference_pct=None if labelled is None or not references else _share(_rows(references, labelled)),
+        reference_pct=None if labelled is None or not references or spared else _share(_rows(references, labelled)),
         mismatch_pct=None if labels is None else _share((labels != view.codes)[(labels != IGNORE) & given]),
     )
 

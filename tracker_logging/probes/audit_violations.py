@@ -24,7 +24,9 @@ class Violation:
 
 
 def violations(view: BatchView, adapter: ModelAdapter, *, special_ids: Collection[int] = ()) -> Iterator[Violation]:
-    """Sample by sample, of a batch on the CPU; nothing for a sound batch."""
+    """Sample by sample, of a batch on the CPU; nothing for a sound batch, nor for a model of text alone."""
+    if adapter.num_codebooks == 0:
+        return
     prompt = prompt_positions(view, special_ids=special_ids)
     for sample in range(len(view.token_ids)):
         own = [segment for segment in view.segments if segment.sample == sample]
@@ -69,7 +71,7 @@ def _of_labels(view: BatchView, segment: Segment, adapter: ModelAdapter) -> Iter
     codes = view.codes[segment.sample, segment.start : segment.stop]
     labels = view.audio_labels[segment.sample, segment.start : segment.stop]
     labelled = (labels != IGNORE) & (codes >= 0)
-    if segment.role == Role.REFERENCE and labelled.any():
+    if segment.role == Role.REFERENCE and labelled.any() and not getattr(adapter, "trains_references", False):
         yield "the reference audio is trained", "set its audio_labels to -100"
     if (labels == adapter.bos_code).any():
         yield "begin codes of the {name} are trained", "set their labels to -100"

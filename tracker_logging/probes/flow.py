@@ -46,7 +46,9 @@ class FlowProbe:
 
     def __init__(self, model: nn.Module, adapter: ModelAdapter) -> None:
         self.parameters = [
-            Watched(name, parameter, *adapter.component(name)) for name, parameter in model.named_parameters()
+            Watched(name, parameter, *named)
+            for name, parameter in model.named_parameters()
+            if (named := adapter.component(name))[0] != "codec"  # run without gradients: it is not part of the training
         ]
         zeros = torch.zeros(len(self.parameters), dtype=torch.float64)
         self.sums = {name: zeros.clone() for name in ("gradient", "has_gradient", "update", "weight")}
