@@ -2,8 +2,9 @@
 
     python benchmarks/voice_scoring.py [--whisper DIRECTORY] [--blocks 6]
 
-Training steps of the demo run in blocks, alternately with 12 clips being scored on the scoring thread and without.
-Prints medians; other work on the machine shows up as noise, so compare several runs.
+Training steps of the demo run in blocks: alone, with 12 clips being scored on a thread of the same process, and with
+them being scored in a process of their own, as in a run. Prints medians; other work on the machine shows up as noise,
+so compare several runs.
 """
 
 from __future__ import annotations
@@ -28,10 +29,11 @@ from tracker_logging.voices.conditioning import conditioning_losses, conditionin
 from tracker_logging.voices.generation import Spoken, speak
 from tracker_logging.voices.prompt import build_prompt, choose_samples
 from tracker_logging.voices.scorers.choose import ScorerChoice, choose_instruments
-from tracker_logging.voices.scoring import VoiceScorer
+from tracker_logging.voices.scoring import Scorer, VoiceScorer
+from tracker_logging.voices.scoring_process import ScoringProcess
 from tracker_logging.worker import WorkerThread
 
-BATCH, LIMIT_S = 8, 120.0
+BATCH, STEPS, LIMIT_S = 8, 8, 120.0
 
 
 def main() -> None:
@@ -53,7 +55,11 @@ def measure(paths: DemoPaths, args: argparse.Namespace) -> None:
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-5)
     batch = collate([processor.features(one) for one in read_samples(paths.train)[:BATCH]])
     transcriber = f"whisper={args.whisper}" if args.whisper else None
-    scorer = VoiceScorer(prompts, processor, choose_instruments(ScorerChoice(transcriber=transcriber)))
+    choice = ScorerChoice(transcriber=transcriber)
+    scorers: dict[str, Scorer] = {
+        "a thread": VoiceScorer(prompts, processor, choose_instruments(choice)),
+        "a process": ScoringProcess(prompts, processor, choice),
+    }
     # Codes of the real targets: a model at its best, whose clips are all valid and scored in full.
     spoken = [
         Spoken(voice_id=p.voice_id, codes=processor.codes(p.sample.target_audio), stop_reason="eos") for p in prompts
@@ -66,32 +72,34 @@ def measure(paths: DemoPaths, args: argparse.Namespace) -> None:
         optimizer.zero_grad()
         return time.perf_counter() - start
 
-    def score() -> None:
-        list(scorer.score(step=0, spoken=spoken))
-
     for which in ("the first time, with the recordings", "after"):
-        busy, start = time.process_time(), time.perf_counter()
-        score()
-        busy, wall = time.process_time() - busy, time.perf_counter() - start
-        print(f"scoring 12 clips {which}: {busy:.1f} CPU-s, {wall:.1f} s")
+        for where, scorer in scorers.items():
+            busy, start = time.process_time(), time.perf_counter()
+            list(scorer.score(step=0, spoken=spoken))
+            busy, wall = time.process_time() - busy, time.perf_counter() - start
+            print(f"scoring 12 clips in {where}, {which}: {wall:.1f} s, {busy:.1f} CPU-s of the training process")
     with isolated(model):
         adapter, rows = adapter_for(model), conditioning_rows(prompts[:8], processor)
         device = torch.device("cpu")
         gap = timed(lambda: conditioning_losses(adapter, rows, collate, device=device, batch_size=16))
         generation = timed(lambda: speak(adapter, prompts, SamplingSettings(), batch_size=16))
     print(f"on the training thread: generation {generation:.2f} s a round, conditioning gap {gap:.2f} s a logged step")
-    alone, beside = [], []
     step()
+    ratios: dict[str, list[float]] = {where: [] for where in scorers}
     for _ in range(args.blocks):
-        alone.append(statistics.median(step() for _ in range(8)))
-        worker = WorkerThread(depth=1)
-        worker.submit(score)
-        beside.append(statistics.median(step() for _ in range(8)))
-        worker.close(timeout_s=LIMIT_S)
-    ratios = [b / a for a, b in zip(alone, beside, strict=True)]
-    print(f"a training step: {statistics.median(alone):.3f} s alone, {statistics.median(beside):.3f} s beside scoring")
-    middle, least, most = statistics.median(ratios), min(ratios), max(ratios)
-    print(f"beside / alone, median of {args.blocks} blocks: {middle:.3f} ({least:.3f} to {most:.3f})")
+        for where, scorer in scorers.items():
+            alone = statistics.median(step() for _ in range(STEPS))
+            worker = WorkerThread(depth=1)
+            worker.submit(lambda scorer=scorer: list(scorer.score(step=0, spoken=spoken)))
+            ratios[where].append(statistics.median(step() for _ in range(STEPS)) / alone)
+            worker.close(timeout_s=LIMIT_S)
+    for where, own in ratios.items():
+        middle, least, most = statistics.median(own), min(own), max(own)
+        print(
+            f"a step beside scoring in {where} / alone, {args.blocks} blocks: {middle:.3f} ({least:.3f} to {most:.3f})"
+        )
+    for scorer in scorers.values():
+        scorer.close()
 
 
 def timed(work: object) -> float:
