@@ -1,0 +1,57 @@
+"""Write training data in another format.
+
+    tracker-logging convert train.json train.jsonl --to chatml
+    tracker-logging convert my_folder pairs.tsv --to manifest
+    tracker-logging convert shards/ train.jsonl --to native
+
+IN is a file or directory in any format that training reads (see docs/data.md). OUT is written as ChatML (`chatml`), as
+a conversation for transformers' own processor (`native`), or as one row per pair (`manifest`); its ending says whether
+as `.json`, `.jsonl`, `.csv` or `.tsv`. Audio that is no file of its own goes into a folder beside OUT.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from tracker_logging.commands.base import CommandError
+
+TARGETS = ("chatml", "native", "manifest")
+_SHOWN = 20
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("input", type=Path, metavar="IN", help="a data file or directory")
+    parser.add_argument("output", type=Path, metavar="OUT", help="the new file; must not exist")
+    parser.add_argument("--to", choices=TARGETS, required=True)
+    parser.add_argument("--allow_download", action="store_true", help="fetch audio that the data names by http(s)")
+    parser.add_argument("--skip_bad_samples", action="store_true", help="leave out and name what cannot be read")
+
+
+def run(args: argparse.Namespace) -> int:
+    from tracker_logging.data.convert import convert
+    from tracker_logging.data.sample import DataError
+
+    try:
+        done = convert(
+            args.input,
+            args.output,
+            to=args.to,
+            skip_bad=args.skip_bad_samples,
+            allow_download=args.allow_download,
+        )
+    except DataError as error:
+        raise CommandError(str(error)) from error
+    for bad in done.skipped[:_SHOWN]:
+        print(f"skipped: {bad}", file=sys.stderr)
+    if len(done.skipped) > _SHOWN:
+        print(f"skipped: … and {len(done.skipped) - _SHOWN} more", file=sys.stderr)
+    if done.left_out:
+        names = ", ".join(done.left_out)
+        print(
+            f"left out, having no column in a text table: {names}. A .jsonl keeps them.",
+            file=sys.stderr,
+        )
+    print(f"{done.written} samples of {args.input} are now in {args.output}; {len(done.skipped)} were skipped.")
+    return 0

@@ -1,0 +1,132 @@
+"""Any format that can be read to one of three that can be written, a sample at a time.
+
+    chatml      F1, as `.json` (a list) or `.jsonl`
+    native      F3, the conversation of transformers' own processor, as `.json` or `.jsonl`
+    manifest    F8, a row per pair, as `.jsonl`, `.json`, `.csv` or `.tsv`
+
+Guarantees
+- What is written reads back as the same samples, unknown keys included; a text table has no room for these.
+- Audio that is no file of its own goes into `OUT_audio/`; other audio stays where it is. Nothing is decoded.
+- Constant memory, also for a JSON list that is too large to be held. The new file appears whole or not at all.
+
+    convert(Path("train.json"), Path("train.jsonl"), to="chatml")
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+from typing import Any
+
+from tracker_logging.data.audio_sources import AudioShelf
+from tracker_logging.data.formats import find_format
+from tracker_logging.data.formats.chatml import chatml_item
+from tracker_logging.data.formats.pair_manifest import COLUMNS, manifest_item
+from tracker_logging.data.formats.transformers_chat import transformers_item
+from tracker_logging.data.sample import DataError, VoiceSample, shown
+
+Put = Callable[[dict[str, Any]], None]
+
+ITEMS: dict[str, Callable[[VoiceSample, Path], dict[str, Any]]] = {
+    "chatml": chatml_item,
+    "native": transformers_item,
+    "manifest": manifest_item,
+}
+_TABLES = {".csv": ",", ".tsv": "\t"}
+
+
+@dataclass(frozen=True, slots=True)
+class Converted:
+    """How many samples were written, what is wrong with those that were not, and which keys a table left out."""
+
+    written: int
+    skipped: tuple[DataError, ...]
+    left_out: tuple[str, ...]
+
+
+def convert(path: Path, out: Path, *, to: str, skip_bad: bool = False, allow_download: bool = False) -> Converted:
+    """Write the samples of `path` to `out`. Raises `DataError` for data that cannot be read, for the first bad sample
+    without `skip_bad`, and for an `out` that exists or has an ending that `to` is not written in."""
+    is_table = to == "manifest" and out.suffix.lower() in _TABLES
+    if not is_table and out.suffix.lower() not in (".json", ".jsonl"):
+        endings = ".jsonl, .json, .csv or .tsv" if to == "manifest" else ".jsonl or .json"
+        raise DataError(f"{shown(out)}: {to} is written as {endings}. Name the file so.")
+    if out.exists():
+        raise DataError(f"{shown(out)}: exists. Name another file, or move this one away.")
+    shelf = AudioShelf(directory=out.with_name(f"{out.stem}_audio").absolute(), allow_download=allow_download)
+    skipped: list[DataError] = []
+    left_out: dict[str, None] = {}
+    written = 0
+    with _writer(out) as put:
+        for outcome in find_format(path).read(path, shelf):
+            if isinstance(outcome, DataError):
+                if not skip_bad:
+                    raise outcome
+                skipped.append(outcome)
+                continue
+            item = ITEMS[to](outcome, out.parent)
+            if is_table:
+                left_out |= dict.fromkeys(name for name in item if name not in COLUMNS)
+            put(item)
+            written += 1
+        if written == 0:
+            raise DataError(f"{shown(path)}: no usable sample in it. Correct the data, or name another file.")
+    return Converted(written, tuple(skipped), tuple(left_out))
+
+
+@contextmanager
+def _writer(out: Path) -> Iterator[Put]:
+    """What writes one item; the file takes its name when all are written."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with NamedTemporaryFile("w", dir=out.parent, suffix=".tmp", delete=False, encoding="utf-8", newline="") as file:
+            try:
+                yield from _opened(file, out.suffix.lower())
+            except BaseException:
+                Path(file.name).unlink()
+                raise
+        Path(file.name).replace(out)
+    except OSError as error:
+        raise DataError(f"{shown(out)}: cannot be written ({error.strerror}).") from error
+    except UnicodeEncodeError as error:  # a file name that is not UTF-8
+        raise DataError(f"{shown(out)}: cannot be written as UTF-8 ({error.reason}). Rename the audio file.") from error
+
+
+def _opened(file: Any, ending: str) -> Iterator[Put]:
+    if ending in _TABLES:
+        table = csv.DictWriter(file, COLUMNS, delimiter=_TABLES[ending], extrasaction="ignore")
+        table.writeheader()
+        yield table.writerow
+        return
+    is_list = ending == ".json"
+    before, after = ("[\n", "") if is_list else ("", "\n")
+
+    def put(item: dict[str, Any]) -> None:
+        nonlocal before
+        file.write(f"{before}{_json(item)}{after}")
+        before = ",\n" if is_list else ""
+
+    yield put
+    if is_list:
+        file.write("\n]\n")
+
+
+def _json(item: dict[str, Any]) -> str:
+    try:
+        text = json.dumps(item, ensure_ascii=False)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"An unknown key cannot be written as JSON ({error}). Drop it, or make it text.") from error
+    return text if _is_utf8(text) else json.dumps(item)
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # half a character in an unknown key
+        return False
+    return True
