@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from data_examples import healthy_items, write_items
+from data_examples import healthy_items, sentence, write_items
 from malformed import BROKEN, FLAWED, MALFORMED, SAMPLES
 
 from tracker_logging.cli import main
@@ -73,6 +73,40 @@ def test_a_number_that_is_none_does_not_end_the_report(tmp_path: Path, capsys: p
     items[0]["odd"] = [float("inf"), {"deep": None}]
     assert main(["check-data", str(write_items(tmp_path / "train.json", items)), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["counts"] == {"unknown_key": 1}
+
+
+def test_one_broken_line_among_json_lines_is_named_and_the_others_are_used(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = [json.dumps(one) for one in healthy_items(tmp_path, 3)]
+    (tmp_path / "train.jsonl").write_text("\n".join([lines[0], lines[1][:50], *lines[1:]]))
+    assert main(["check-data", str(tmp_path / "train.jsonl"), "--json"]) == FLAWED
+    found = json.loads(capsys.readouterr().out)
+    assert [(one["name"], one["sample"]) for one in found["findings"]] == [("sample_refused", "train.jsonl[1]")]
+    assert found["findings"][0]["cure"] == "Write the line again."
+    assert found["summaries"][0]["usable"] == 3
+
+
+def test_a_byte_order_mark_is_no_fault(tmp_path: Path) -> None:
+    (tmp_path / "train.json").write_bytes(b"\xef\xbb\xbf" + json.dumps(healthy_items(tmp_path, 3)).encode())
+    assert main(["check-data", str(tmp_path / "train.json")]) == 0
+
+
+def test_other_formats_are_checked_by_the_same_checks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    items = healthy_items(tmp_path, 3)
+    rows = ["ref_audio_path,ref_transcript,target_audio_path,target_transcript"]
+    for number, one in enumerate(items):
+        reference, target = (f"clips/{number}_{role}.wav" for role in ("reference", "target"))
+        rows.append(f"{reference},{one['misc']['ref_transcript']},{target},{one['misc']['target_transcript']}")
+    rows[1] = f"clips/0_reference.wav,{sentence(60)},clips/0_reference.wav,…"
+    (tmp_path / "pairs.csv").write_text("\n".join(rows), encoding="utf-8")
+    assert main(["check-data", str(tmp_path / "pairs.csv"), "--json"]) == FLAWED
+    found = json.loads(capsys.readouterr().out)
+    assert {one["name"]: one["sample"] for one in found["findings"] if one["level"] != "info"} == {
+        "text_without_words": "pairs.csv[0]",
+        "target_is_reference": "pairs.csv[0]",
+        "clip_with_two_texts": "pairs.csv[0]",
+    }
 
 
 def test_a_malformed_evaluation_file_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -24,6 +24,7 @@ from tracker_logging.diagnosis.data.finding import DataFinding, Place
 from tracker_logging.diagnosis.data.pace import Positions, read_positions
 from tracker_logging.diagnosis.data.reading import Found, record_of
 from tracker_logging.diagnosis.data.record import Record
+from tracker_logging.diagnosis.data.report_text import printable
 from tracker_logging.diagnosis.finding import LEVELS
 
 logger = logging.getLogger(__name__)
@@ -62,7 +63,8 @@ def look_at_data(
     logger.warning("Data: findings in %s (headers only). Training goes on.", looked)
     for (level, name), count in told:
         example = next(finding for finding in grave if finding.name == name)
-        logger.warning("  %s × %d %s, such as %s: %s", level, count, name, example.sample or example.file, example.seen)
+        told_of = printable(f"{example.sample or example.file}: {example.seen}")
+        logger.warning("  %s × %d %s, such as %s", level, count, name, told_of)
     logger.warning("  All of them, with cures: %s", command(file, eval_file=eval_file, model_path=model_path))
 
 

@@ -22,7 +22,7 @@ FILE_UNREADABLE = Check("file_unreadable", "error", "file",
     "Repair the file at the place that is named, or write it again as UTF-8.")
 NO_USABLE_SAMPLE = Check("no_usable_sample", "error", "file",
     "Every sample was refused, or there is none: nothing can be trained.",
-    "Correct the findings above, or name another file.")
+    "Correct the other findings, or name another file.")
 
 SAMPLE_REFUSED = Check("sample_refused", "error", "structure",
     "The reader cannot make a voice-cloning example of it. Training stops here, or skips it with --skip_bad_samples.",

@@ -89,7 +89,8 @@ def _source(path: Path, place: Place, shelf: AudioShelf) -> Source | DataFinding
         chosen = next((one for one in FORMATS if one.recognises(path)), None)
         return chosen.open(path, shelf) if chosen is not None else _unknown(path, place, FORMATS)
     except Exception as error:  # as above
-        return checks.FILE_UNREADABLE.at(place, seen=_words(error))
+        seen, cure = _apart(_words(error))
+        return checks.FILE_UNREADABLE.at(place, seen=seen, cure=cure)
 
 
 def _unknown(path: Path, place: Place, formats: Sequence[Format]) -> DataFinding:
@@ -116,10 +117,18 @@ def _refused(error: Exception, item: object, *, path: Path, index: int) -> list[
     shaped = [one for one in structure.structure_findings(place, item) if one.level == "error"]
     if shaped:
         return shaped
-    problem = message[named.end() :] if named else message
-    problem, _, cure = problem.rpartition("; ") if "; " in problem else (problem, "", "")
+    problem, cure = _apart(message[named.end() :] if named else message)
     check = checks.AUDIO_MISSING if _NOT_THERE.search(problem) else checks.SAMPLE_REFUSED
-    return [check.at(place, seen=problem.strip(), cure=f"{cure[:1].upper()}{cure[1:]}." if cure else None)]
+    return [check.at(place, seen=problem, cure=cure)]
+
+
+def _apart(message: str) -> tuple[str, str | None]:
+    """(what is wrong, what to do): the cure stands behind a semicolon, or is the last sentence of the message."""
+    for mark in ("; ", ". "):
+        problem, found, cure = message.rpartition(mark)
+        if found:
+            return problem.strip(), f"{cure[:1].upper()}{cure[1:]}."
+    return message.strip(), None
 
 
 def _words(error: Exception) -> str:

@@ -57,7 +57,7 @@ def printable(text: str) -> str:
 
 
 def _summary(summary: Summary) -> str:
-    lines = [f"{summary.file}: {summary.read:,} samples, {summary.usable:,} usable, {summary.hours:.2f} h of targets"]
+    lines = [f"{summary.file}: {summary.read:,} samples, {summary.usable:,} usable, {_time(summary.hours)} of targets"]
     rates = {f"{rate} Hz": count for rate, count in summary.sample_rates.items()}
     rows = [
         ("speakers", _names(summary.speakers)),
@@ -68,6 +68,14 @@ def _summary(summary: Summary) -> str:
         ("letters per second", _quantiles(summary.letters_per_s)),
     ]
     return "\n".join([*lines, *(f"  {label:<22} {value}" for label, value in rows if value)])
+
+
+def _time(hours: float) -> str:
+    return f"{hours:.2f} h" if hours >= 1 else f"{60 * hours:.1f} min"
+
+
+def _count(count: int, level: str) -> str:
+    return f"{count:,} {level}{'s' if count > 1 and level != 'info' else ''}"
 
 
 def _names(counts: Mapping[str, int]) -> str:
@@ -111,7 +119,7 @@ def _cures(group: Sequence[DataFinding]) -> Iterator[str]:
 
 def _verdict(report: Report) -> str:
     counts = Counter(finding.level for finding in report.findings)
-    said = ", ".join(f"{counts[level]:,} {level}" for level in reversed(LEVELS) if counts[level])
+    said = ", ".join(_count(counts[level], level) for level in reversed(LEVELS) if counts[level])
     if report.is_unusable:
         return f"Unusable as it is: {said}."
     if report.exit_code:
