@@ -50,6 +50,7 @@ def comparison(step: int = 1, *, voice_id: str = "rms_03", fixed: bool = True) -
         stop_reason="eos",
         scores={"sim_o": 0.5 + 0.01 * step},
         pitch_hz={"generated": np.array([100.0, np.nan, 120.0], np.float32)},
+        sampling={"temperature": 0.8, "top_p": 1.0, "seed": 3, "prompt_seed": 4294967295},
         new_fixed_clips=fixed,
     )
 

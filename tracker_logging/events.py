@@ -118,7 +118,9 @@ class VoiceComparison:
     real recording of the text), `codec` (the target through the codec: the ceiling), `generated`. `scores` holds
     measured values only, keyed by the score names of `tags.py`; what was not measured is absent. `pitch_hz` maps a
     clip's name to F0 [frames] float32 in Hz, NaN where unvoiced, evenly spaced over the clip.
-    `new_fixed_clips` is False when reference, target and codec were sent at an earlier step and have not changed.
+    `sampling` is how it was spoken: `temperature` (0 = greedy), `top_p`, `top_k` where one is set, `seed`,
+    `prompt_seed` (which follows from it) and `max_frames`. `new_fixed_clips` is False when reference, target and codec
+    were sent at an earlier step and have not changed.
     """
 
     step: int
@@ -132,6 +134,7 @@ class VoiceComparison:
     stop_reason: str | None = None
     scores: Mapping[str, float] = field(default_factory=dict)
     pitch_hz: Mapping[str, FloatArray] = field(default_factory=dict)
+    sampling: Mapping[str, float | int] = field(default_factory=dict)
     new_fixed_clips: bool = True
     error: str | None = None
 

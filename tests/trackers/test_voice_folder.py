@@ -25,6 +25,7 @@ def comparison(step: int) -> VoiceComparison:
         scores={"sim_o": 0.5, "mcd": float("nan")},
         pitch_hz={"generated": np.array([100.0, np.nan], dtype=np.float32)},
         stop_reason="eos",
+        sampling={"temperature": 0.8, "seed": 3},
     )
 
 
@@ -42,6 +43,7 @@ def test_a_voice_is_clips_and_sidecars_with_relative_names(tmp_path: Path) -> No
     assert voice["clips"]["reference"] == {"file": "reference.flac", "sample_rate": 24_000, "seconds": 0.2}
     sidecar = json.loads((folder / "step-00000010.json").read_text())
     assert sidecar["scores"] == {"sim_o": 0.5}
+    assert sidecar["sampling"] == {"temperature": 0.8, "seed": 3}
     assert sidecar["pitch_hz"]["generated"] == [100.0, None]
     samples, rate = soundfile.read(folder / sidecar["clip"]["file"], dtype="float32")
     assert rate == 24_000

@@ -79,6 +79,7 @@ def test_every_number_has_a_tag_and_belongs_to_the_callback(round_of_copies: lis
 def test_a_comparison_holds_all_clips_in_order_and_the_step_of_generation(round_of_copies: list[Event]) -> None:
     for event in comparisons(round_of_copies):
         assert list(event.clips) == ["reference", "target", "codec", "generated"]
+        assert event.sampling.keys() == {"temperature", "top_p", "seed", "prompt_seed", "max_frames"}
         assert event.step == 500 and event.new_fixed_clips and event.error is None
         assert event.clips["generated"].samples.tolist() == event.clips["codec"].samples.tolist()
         assert "sim_o" in event.scores and "spk_top1" in event.scores and "sim_margin" in event.scores

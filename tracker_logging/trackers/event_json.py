@@ -74,7 +74,8 @@ def to_json(event: Event, save: Save) -> Json:
             pitch = {name: _listed(values) for name, values in event.pitch_hz.items()}
             texts = {name: getattr(event, name) for name in _VOICE_TEXTS}
             clips = _clips(event.clips, event.voice_id, save)
-            return line | texts | {"clips": clips, "scores": _numbers(event.scores), "pitch_hz": pitch}
+            numbers = {"scores": _numbers(event.scores), "sampling": dict(event.sampling), "pitch_hz": pitch}
+            return line | texts | {"clips": clips} | numbers
         case Alert():
             return line | {"level": event.level, "title": event.title, "text": event.text}
 
@@ -103,7 +104,8 @@ def from_json(line: Json, load: Load) -> Event:
             scores = {name: float(value) for name, value in line["scores"].items()}
             texts = {name: line[name] for name in _VOICE_TEXTS}
             clips = _read_clips(line["clips"], load)
-            return VoiceComparison(step=step, clips=clips, scores=scores, pitch_hz=pitch, **texts)
+            sampling = line.get("sampling", {})
+            return VoiceComparison(step=step, clips=clips, scores=scores, sampling=sampling, pitch_hz=pitch, **texts)
         case "Alert":
             return Alert(step=step, level=line["level"], title=line["title"], text=line["text"])
         case kind:

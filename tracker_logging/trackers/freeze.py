@@ -69,7 +69,8 @@ def freeze(event: Event) -> Event:
             return replace(event, clips=_frozen_clips(event.clips))
         case VoiceComparison():
             pitch = {name: _frozen(values) for name, values in event.pitch_hz.items()}
-            return replace(event, clips=_frozen_clips(event.clips), scores=dict(event.scores), pitch_hz=pitch)
+            numbers: Any = {"scores": dict(event.scores), "sampling": dict(event.sampling), "pitch_hz": pitch}
+            return replace(event, clips=_frozen_clips(event.clips), **numbers)
         case _:
             return event
 

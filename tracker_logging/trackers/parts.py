@@ -70,6 +70,7 @@ def _text(comparison: VoiceComparison) -> Table:
         ("reference text", comparison.reference_text),
         ("target text", comparison.target_text),
         ("transcript", comparison.transcript),
+        ("sampling", ", ".join(f"{name} {value}" for name, value in comparison.sampling.items()) or None),
         ("stop reason", comparison.stop_reason),
         ("error", comparison.error),
     )

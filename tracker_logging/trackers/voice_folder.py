@@ -2,7 +2,7 @@
 
     voices/<voice_id>/voice.json             texts, speaker, language, the fixed clips
     voices/<voice_id>/reference.flac         also target.flac and codec.flac, each only where it exists, stored once
-    voices/<voice_id>/step-00000500.json     scores, transcript, stop reason, pitch, the generated clip
+    voices/<voice_id>/step-00000500.json     scores, transcript, sampling, stop reason, pitch, the generated clip
     voices/<voice_id>/step-00000500.flac
 
 Guarantees
@@ -57,6 +57,7 @@ def write_voice(folder: Path, event: VoiceComparison) -> None:
         {
             "format": FORMAT,
             "step": event.step,
+            "sampling": dict(event.sampling),
             "stop_reason": event.stop_reason,
             "transcript": event.transcript,
             "error": event.error,

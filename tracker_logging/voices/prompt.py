@@ -16,7 +16,7 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -39,6 +39,8 @@ class VoicePrompt:
     speaker: str
     sample: VoiceSample
     prompt: Prompt
+    sampling: Mapping[str, float | int]
+    """As in `VoiceComparison`."""
 
 
 def choose_samples(samples: Sequence[VoiceSample], *, count: int) -> list[VoiceSample]:
@@ -68,16 +70,19 @@ def build_prompt(
     }
     digest = hashlib.sha256(json.dumps(identity, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
     features = processor.prompt_features(sample)
+    prompt = Prompt(
+        token_ids=features["input_ids"],
+        audio_codes=features["audio_input_ids"],
+        max_frames=math.ceil(longest_s(sample) * processor.codec.frame_rate),
+        seed=int(digest[-8:], 16),
+    )
+    chosen = {name: value for name, value in asdict(settings).items() if value is not None}
     return VoicePrompt(
         voice_id=f"{digest[:_DIGEST_LENGTH]}-{_readable(sample)}",
         speaker=sample.speaker or reference[:_DIGEST_LENGTH],
         sample=sample,
-        prompt=Prompt(
-            token_ids=features["input_ids"],
-            audio_codes=features["audio_input_ids"],
-            max_frames=math.ceil(longest_s(sample) * processor.codec.frame_rate),
-            seed=int(digest[-8:], 16),
-        ),
+        prompt=prompt,
+        sampling={**chosen, "seed": seed, "prompt_seed": prompt.seed, "max_frames": prompt.max_frames},
     )
 
 
