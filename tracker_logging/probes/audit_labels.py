@@ -42,6 +42,7 @@ def label_shares(view: BatchView, adapter: ModelAdapter, *, special_ids: Collect
     references = [segment for segment in view.segments if segment.role == Role.REFERENCE]
     expected, found, ends_found = _label_counts(targets, view.audio_labels, adapter)
     text_labels, labels = view.text_labels, view.audio_labels
+    only_text = adapter.num_codebooks == 0  # then there is no prompt of a voice
     text = view.roles == int(Role.TEXT)
     prompt = prompt_positions(view, special_ids=special_ids)
     labelled = None if labels is None else labels != IGNORE
@@ -50,7 +51,7 @@ def label_shares(view: BatchView, adapter: ModelAdapter, *, special_ids: Collect
     return LabelShares(
         coverage_pct=tuple((100.0 * found / expected).tolist()) if expected > 0 else None,
         text_pct=None if text_labels is None else _share((text_labels != IGNORE)[text]),
-        prompt_pct=None if text_labels is None or adapter.num_codebooks == 0 else _share((text_labels != IGNORE)[prompt]),
+        prompt_pct=None if text_labels is None or only_text else _share((text_labels != IGNORE)[prompt]),
         eos_pct=100.0 * ends_found / (len(targets) * adapter.num_codebooks) if targets and adapter.pattern else None,
         bos_pct=None if labelled is None else _share(labelled[given & (view.codes == adapter.bos_code)]),
         reference_pct=None if labelled is None or not references or spared else _share(_rows(references, labelled)),
