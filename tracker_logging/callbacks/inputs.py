@@ -61,12 +61,13 @@ class InputLoggerCallback(StrategicCallback):
             yield Later(lambda: input_audio(step, view, adapter, codec))
 
     def _scalars(self, snapshot: StepSnapshot, audit: BatchAudit) -> dict[str, float]:
+        may_be_empty = getattr(self.session.adapter, "may_be_empty", frozenset())
         values = {
             tags.SEQUENCE_LENGTH(which="mean"): sum(audit.lengths) / len(audit.lengths),
             tags.SEQUENCE_LENGTH(which="max"): float(max(audit.lengths)),
             tags.PADDING(): audit.padding_pct,
             tags.NON_FINITE_INPUTS(): float(sum(t.non_finite for t in snapshot.inputs)),
-            tags.EMPTY_TENSORS(): float(sum(0 in t.shape for t in snapshot.inputs)),
+            tags.EMPTY_TENSORS(): float(sum(0 in t.shape and t.name not in may_be_empty for t in snapshot.inputs)),
         }
         if self.session.adapter.num_codebooks:
             values |= {

@@ -40,6 +40,7 @@ class BaseAdapter:
     pattern: CodePattern | None = None
     prefixes: ClassVar[Mapping[str, str]] = {}  # parts of parameter names that are a component of their own
     ffn: str = "ffn"  # the component that the family's `mlp` is
+    may_be_empty: frozenset[str] = frozenset()  # arguments whose tensors are empty in a sound batch too
 
     def __init__(self, core: Any) -> None:
         self.core = core

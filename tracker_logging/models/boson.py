@@ -38,6 +38,10 @@ class BosonAdapter(BaseAdapter):
 
     family = "higgs_audio"
     ffn = "text_ffn"
+    # Upstream's collator writes an absent stream as a tensor without a value.
+    may_be_empty = frozenset(
+        {"audio_in_ids", "audio_in_ids_start", "audio_features", "audio_feature_attention_mask", "reward"}
+    )
     prefixes: ClassVar[Mapping[str, str]] = {
         "audio_mlp": "audio_ffn",
         "audio_tower": "encoder",

@@ -1,0 +1,139 @@
+"""What can be asked of `BosonAdapter`, on the transformers that `boson_multimodal` pins."""
+
+import pytest
+import torch
+from boson_model import AUDIO_EOS, AUDIO_OUT, AUDIO_OUT_BOS, BOS, DELAY, EOS, K, V, WithLoss, boson_model, loss_of
+from measure import NEEDS, measure
+from test_boson_layout import PLAIN, REFERENCE, collated
+
+from tracker_logging.models import Prompt, Role, SamplingSettings, adapter_for
+from tracker_logging.models.batches import named_arguments
+from tracker_logging.models.delay_pattern import apply_delay
+from tracker_logging.probes.capture import StepCapture
+from tracker_logging.probes.sdpa_tap import calls_sdpa, tap_attention
+from tracker_logging.probes.tap import CannotTapError
+
+
+def prompt(*, reference: int = 5, seed: int = 1, max_frames: int = 6) -> Prompt:
+    """As our processor makes it: the native layout, a run of placeholders for each frame."""
+    codes = torch.randint(0, BOS, (K, reference), generator=torch.Generator().manual_seed(seed))
+    frames = apply_delay(codes, bos=BOS, eos=EOS)
+    run = [AUDIO_OUT] * (len(frames) - K + 1) + [DELAY] * (K - 1)
+    tokens = [1, 5, AUDIO_OUT_BOS, *run, AUDIO_EOS, 9, 8, AUDIO_OUT_BOS]
+    return Prompt(token_ids=torch.tensor(tokens), audio_codes=frames, max_frames=max_frames, seed=seed)
+
+
+def test_every_parameter_has_its_component() -> None:
+    model = boson_model(skip_audio_tower=False)
+    adapter = adapter_for(model)
+    found = {name: adapter.component(name) for name, _ in model.named_parameters()}
+    assert {component for component, _ in found.values()} == {
+        "attention_q", "attention_k", "attention_v", "attention_o", "text_ffn", "audio_ffn", "norms", "embeddings",
+        "heads", "encoder",
+    }  # fmt: skip
+    assert found["layers.1.audio_mlp.up_proj.weight"] == ("audio_ffn", 1)
+    assert found["audio_codebook_embeddings.weight"] == ("embeddings", None)
+    assert found["audio_decoder_proj.audio_lm_head.weight"] == ("heads", None)
+
+
+@pytest.mark.parametrize("row", [REFERENCE, PLAIN], ids=["reference and target", "target"])
+def test_attention_is_the_models_own(row: list[int]) -> None:
+    """The tap's sums against the weights that the eager class returns."""
+    inputs = named_arguments(boson_model(), (collated(row),), {})
+    with torch.no_grad():
+        weights = boson_model(attention="eager").eval()(**inputs, output_attentions=True).attentions
+    model = boson_model()
+    roles = adapter_for(model).view(inputs).roles[0]
+    measured = measure(WithLoss(model), adapter_for(model), inputs)["attention.mass"]
+    groups = [(roles == role).nonzero().squeeze(-1) for role in (Role.TEXT, Role.REFERENCE, Role.TARGET)]
+    for layer, own in enumerate(weights):
+        for query, rows in enumerate(groups):
+            for key, columns in enumerate(groups):
+                if len(rows) and len(columns):
+                    expected = own[0][:, rows][:, :, columns].sum(dim=-1).mean(dim=-1).double()
+                    torch.testing.assert_close(measured[layer, :, query, key], expected, rtol=1e-4, atol=1e-6)
+
+
+def test_eager_attention_has_no_function_to_look_at_and_is_absent() -> None:
+    modules = [layer.self_attn for layer in boson_model(attention="eager").layers]
+    assert not any(calls_sdpa(module) for module in modules)
+    with pytest.raises(CannotTapError):
+        tap_attention(modules, lambda index, call: None)
+
+
+def test_whisper_features_take_the_text_path_and_disturb_nothing() -> None:
+    inputs = named_arguments(boson_model(), (collated(REFERENCE, PLAIN, features=True),), {})
+    model = boson_model(skip_audio_tower=False)
+    numbers = measure(WithLoss(model), adapter_for(model), inputs)
+    assert torch.isfinite(numbers["rms"]).all()
+    assert int(numbers["missing"]) == 0
+
+
+def test_gradients_are_read_before_clipping_also_where_the_trainer_makes_the_loss() -> None:
+    inputs = named_arguments(boson_model(), (collated(REFERENCE, PLAIN),), {})
+    wrapped = WithLoss(boson_model())
+    expected = measure(wrapped, adapter_for(wrapped), inputs)
+    model = boson_model().train()
+    adapter = adapter_for(model)
+    capture = StepCapture(adapter=adapter, needs=NEEDS)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    capture.attach(model)
+    loss_of(model(**inputs), inputs).backward()
+    torch.nn.utils.clip_grad_norm_(model.parameters(), 1e-3)
+    capture.before_update(optimizer)
+    snapshot = capture.snapshot(1)
+    assert capture.errors == []
+    assert snapshot is not None
+    assert snapshot.losses == ()
+    for (component, layer), norm in snapshot.flow.gradient_norm.items():
+        torch.testing.assert_close(
+            torch.tensor(norm),
+            expected[f"gradient.{component}.{layer}"].double(),
+            rtol=1e-5,
+            atol=1e-8,
+            check_dtype=False,
+        )
+
+
+def test_a_lora_inside_a_trainers_wrapper_is_seen_as_adapters() -> None:
+    peft = pytest.importorskip("peft", reason="peft is not installed in this environment")
+    model = peft.get_peft_model(boson_model(), peft.LoraConfig(r=2, target_modules=["q_proj", "up_proj"]))
+    inputs = named_arguments(boson_model(), (collated(REFERENCE, PLAIN),), {})
+    wrapped = WithLoss(model)
+    numbers = measure(wrapped, adapter_for(wrapped), inputs)
+    trained = {name.split(".")[1] for name in numbers if name.startswith("gradient.")}
+    assert trained == {"lora_attention_q", "lora_text_ffn", "lora_audio_ffn"}
+    assert int(numbers["missing"]) == 0
+
+
+def test_voices_speak_repeatably_one_after_the_other() -> None:
+    adapter = adapter_for(boson_model().eval())
+    settings = SamplingSettings(temperature=1.0, top_k=10)
+    prompts = [prompt(seed=1), prompt(seed=2, reference=3)]
+    both = adapter.generate(prompts, settings)
+    again = adapter.generate(prompts[1:], settings)
+    assert (both[1].codes == again[0].codes).all()
+    for one in both:
+        assert one.codes.shape[0] == K
+        assert one.codes.shape[1] <= 6
+        assert one.codes.size == 0 or (one.codes.min() >= 0 and one.codes.max() < V - 2)
+
+
+def test_a_voice_without_a_reference_speaks_and_one_that_never_ends_is_cut() -> None:
+    model = boson_model().eval()
+    with torch.no_grad():  # the end code is never chosen
+        model.audio_decoder_proj.audio_lm_head.weight.view(K, V, -1)[:, EOS] = 0
+        model.norm.weight.zero_()
+        model.audio_decoder_proj.audio_lm_head.weight.zero_()
+    alone = Prompt(token_ids=torch.tensor([1, 5, AUDIO_OUT_BOS]), audio_codes=None, max_frames=4, seed=0)
+    spoken = adapter_for(model).generate([alone], SamplingSettings())[0]
+    assert spoken.stop_reason == "max_length"
+    assert spoken.codes.tolist() == [[0] * 4] * K
+
+
+def test_the_codec_of_the_original() -> None:
+    for part in ("torchaudio", "audiotools", "dac"):
+        pytest.importorskip(part, reason=f"boson's codec needs {part}, which cannot be installed for this torch")
+    from boson_multimodal.audio_processing.higgs_audio_tokenizer import HiggsAudioTokenizer
+
+    assert callable(HiggsAudioTokenizer)
