@@ -161,7 +161,7 @@ FILES: dict[str, tuple[Make, str, int]] = {
     "another ending": (whole("hello", "data.xyz"), "file_unknown", BROKEN),
     "no bytes": (whole(b""), "file_unreadable", BROKEN),
     "spaces only": (whole(" \n\t "), "file_unreadable", BROKEN),
-    "prose": (whole("Dear reader, this is no JSON."), "file_unknown", BROKEN),
+    "prose": (whole("Dear reader: this is no JSON."), "file_unreadable", BROKEN),
     "an empty list": (whole("[]"), "no_usable_sample", BROKEN),
     "a number": (whole("17"), "file_unreadable", BROKEN),
     "a string": (whole('"train"'), "file_unreadable", BROKEN),

@@ -19,6 +19,7 @@ from tracker_logging.data.demo.build import DemoPaths
 from tracker_logging.data.formats import read_samples
 from tracker_logging.diagnosis.data import before_training
 from tracker_logging.diagnosis.data.before_training import MOST_SAMPLES, look_at_data
+from train_v2_ddp import main as train_main
 
 
 def test_the_demo_is_healthy(demo: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -181,3 +182,16 @@ def test_a_large_set_is_looked_at_in_part_and_says_so(tmp_path: Path, caplog: py
     samples = read_samples(path) * 5_000
     look_at_data(samples, [], file=path)
     assert f"{MOST_SAMPLES:,} of 10,000 training samples" in caplog.text
+
+
+def test_the_training_script_looks_at_its_data_before_it_loads_a_model(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    items = healthy_items(tmp_path, 4)
+    write_clip(clip_of(items[3], "target", tmp_path), seconds=0.5)
+    data = ["--train_data_file", str(write_items(tmp_path / "train.json", items)), "--disable_eval"]
+    missing = str(tmp_path / "no-model-there")
+    with caplog.at_level(logging.INFO):
+        assert train_main(["--model_path", missing, "--audio_tokenizer_path", missing, *data]) == 2
+    assert "error × 1 text_too_long, such as train.json[3]" in caplog.text
+    assert "no-model-there" in capsys.readouterr().err

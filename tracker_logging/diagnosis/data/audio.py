@@ -24,6 +24,7 @@ LONG_S = 60.0
 LOW_HZ = 16_000
 USUAL_HZ = frozenset({16_000, 22_050, 24_000, 32_000, 44_100, 48_000, 88_200, 96_000})
 DECLARED_OFF_S, DECLARED_OFF_SHARE = 0.5, 0.1  # both must be exceeded
+GLIMPSE = 4096  # bytes
 MISSING_BYTES = 1024  # less is padding or a forgotten chunk at the end
 SILENT_S, SILENT_PCT, QUIET_DBFS, CLIPPED_PCT = 0.1, 70.0, -45.0, 0.5
 
@@ -85,7 +86,7 @@ def same_sound(one: Clip, other: Clip) -> bool:
         return True
     if (one.size, one.frames, one.sample_rate) != (other.size, other.frames, other.sample_rate):
         return False
-    return content_of(one) == content_of(other)
+    return glimpse_of(one) == glimpse_of(other) and content_of(one) == content_of(other)
 
 
 def content_of(clip: Clip) -> str:
@@ -95,6 +96,16 @@ def content_of(clip: Clip) -> str:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError:
         return str(clip.path)
+
+
+def glimpse_of(clip: Clip) -> bytes:
+    """A few bytes from the middle of the file, where two recordings differ though their sizes are equal."""
+    try:
+        with clip.path.open("rb") as file:
+            file.seek(clip.size // 2)
+            return file.read(GLIMPSE)
+    except OSError:
+        return b""
 
 
 def _header(place: Place, field: str, clip: Clip) -> Iterator[DataFinding]:

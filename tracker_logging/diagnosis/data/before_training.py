@@ -1,6 +1,6 @@
 """The quick look at the data at the start of training: headers only, a few lines through logging, nothing refused.
 
-- At most 2,000 samples of each file are looked at, evenly spaced, and it says so; leaks are sought among 20,000.
+- At most 2,000 samples of each file are looked at, evenly spaced, and it says so; leaks are sought among 10,000.
 - It never stops training: should a check itself fail, that is one warning.
 
     look_at_data(train, evaluation, file=Path("train.json"), model_path="model")
@@ -30,7 +30,7 @@ from tracker_logging.diagnosis.finding import LEVELS
 logger = logging.getLogger(__name__)
 
 MOST_SAMPLES = 2_000
-MOST_FOR_LEAKS = 20_000
+MOST_FOR_LEAKS = 10_000
 
 
 def look_at_data(

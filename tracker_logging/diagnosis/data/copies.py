@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 
 from tracker_logging.diagnosis.data import checks
-from tracker_logging.diagnosis.data.audio import content_of
+from tracker_logging.diagnosis.data.audio import content_of, glimpse_of
 from tracker_logging.diagnosis.data.clips import Clip
 from tracker_logging.diagnosis.data.finding import DataFinding, Place
 from tracker_logging.diagnosis.data.record import Record, resolved
@@ -19,7 +19,6 @@ from tracker_logging.diagnosis.data.speakers import are_ids
 from tracker_logging.diagnosis.data.texts import quoted, words
 
 MANY = 0.05  # share of repeats
-GLIMPSE = 4096  # bytes
 
 
 class Sounds:
@@ -31,7 +30,7 @@ class Sounds:
         self._hashes = {
             self._files[clip.path]: content_of(clip)
             for same_size in _groups(clips.values(), lambda clip: (clip.size, clip.frames, clip.sample_rate))
-            for same_middle in _groups(same_size, _middle)
+            for same_middle in _groups(same_size, glimpse_of)
             for clip in same_middle
         }
 
@@ -85,16 +84,6 @@ def _groups(clips: Iterable[Clip], key: Callable[[Clip], Hashable]) -> list[list
     for clip in clips:
         found.setdefault(key(clip), []).append(clip)
     return [group for group in found.values() if len(group) > 1]
-
-
-def _middle(clip: Clip) -> bytes:
-    """A few bytes from the middle of the file, where two recordings differ though their sizes are equal."""
-    try:
-        with clip.path.open("rb") as file:
-            file.seek(clip.size // 2)
-            return file.read(GLIMPSE)
-    except OSError:
-        return b""
 
 
 def _sentence(record: Record) -> tuple[str | None, str]:
