@@ -23,7 +23,7 @@ def is_delayed(view: BatchView, segment: Segment, pattern: CodePattern | None) -
         return True
     begins = _codes(view, segment) == pattern.bos
     lead = torch.cumprod(begins.int(), dim=0).sum(dim=0)
-    expected = torch.tensor(pattern.delays) + segment.lead
+    expected = (torch.tensor(pattern.delays) + segment.lead).clamp(max=len(begins))  # of a clip that was cut
     return bool((lead == expected).all() and (begins.sum(dim=0) == lead).all())
 
 
