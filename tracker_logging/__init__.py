@@ -4,7 +4,8 @@
 
     trainer = Trainer(..., callbacks=strategic_callbacks(processor=processor, report_to=["tensorboard"], every=100))
 
-Names are imported when they are asked for, so that `import tracker_logging` stays light.
+What is named in `__all__` is the public interface, held by a test; other names may move. Names are imported when they
+are asked for, so that `import tracker_logging` stays light.
 """
 
 from importlib import import_module
@@ -14,36 +15,127 @@ from tracker_logging.version import __version__
 
 if TYPE_CHECKING:
     from tracker_logging.callbacks.attention import SharedAttentionLoggerCallback
-    from tracker_logging.callbacks.doctor import DoctorCallback
+    from tracker_logging.callbacks.base import StrategicCallback
     from tracker_logging.callbacks.inputs import InputLoggerCallback
     from tracker_logging.callbacks.outputs import OutputLoggerCallback
     from tracker_logging.callbacks.session import LoggingSession
     from tracker_logging.callbacks.zero_shot import ZeroShotVerificationLoggerCallback
+    from tracker_logging.data.formats import read_samples
+    from tracker_logging.data.processor import SpeechProcessor
+    from tracker_logging.data.sample import DataError, VoiceSample
+    from tracker_logging.events import (
+        Alert,
+        Audio,
+        Clip,
+        Event,
+        Heatmap,
+        Histogram,
+        Image,
+        Scalars,
+        Table,
+        Text,
+        VoiceComparison,
+    )
     from tracker_logging.factory import strategic_callbacks
+    from tracker_logging.models import AudioCodec, ModelAdapter, UnknownModelError, adapter_for
+    from tracker_logging.models.adapter import BaseAdapter
+    from tracker_logging.trackers.base import Tracker
+    from tracker_logging.trackers.jsonl import JsonLinesTracker
+    from tracker_logging.trackers.memory import MemoryTracker
+    from tracker_logging.trackers.tensorboard import TensorBoardTracker
+    from tracker_logging.trackers.wandb import WandbTracker
+    from tracker_logging.voices.protocols import (
+        CepstrumAnalyser,
+        PitchTracker,
+        QualityModel,
+        SpeakerEncoder,
+        SpeechDetector,
+        Transcriber,
+    )
+    from tracker_logging.voices.scorers.choose import ScorerChoice
+    from tracker_logging.voices.settings import VoiceSettings
 
 _HOMES = {
-    "DoctorCallback": "tracker_logging.callbacks.doctor",
-    "InputLoggerCallback": "tracker_logging.callbacks.inputs",
-    "LoggingSession": "tracker_logging.callbacks.session",
-    "OutputLoggerCallback": "tracker_logging.callbacks.outputs",
-    "SharedAttentionLoggerCallback": "tracker_logging.callbacks.attention",
-    "ZeroShotVerificationLoggerCallback": "tracker_logging.callbacks.zero_shot",
-    "strategic_callbacks": "tracker_logging.factory",
+    "callbacks.attention": ("SharedAttentionLoggerCallback",),
+    "callbacks.base": ("StrategicCallback",),
+    "callbacks.inputs": ("InputLoggerCallback",),
+    "callbacks.outputs": ("OutputLoggerCallback",),
+    "callbacks.session": ("LoggingSession",),
+    "callbacks.zero_shot": ("ZeroShotVerificationLoggerCallback",),
+    "data.formats": ("read_samples",),
+    "data.processor": ("SpeechProcessor",),
+    "data.sample": ("DataError", "VoiceSample"),
+    "events": (
+        *("Alert", "Audio", "Clip", "Event", "Heatmap", "Histogram"),
+        *("Image", "Scalars", "Table", "Text", "VoiceComparison"),
+    ),
+    "factory": ("strategic_callbacks",),
+    "models": ("AudioCodec", "ModelAdapter", "UnknownModelError", "adapter_for"),
+    "models.adapter": ("BaseAdapter",),
+    "trackers.base": ("Tracker",),
+    "trackers.jsonl": ("JsonLinesTracker",),
+    "trackers.memory": ("MemoryTracker",),
+    "trackers.tensorboard": ("TensorBoardTracker",),
+    "trackers.wandb": ("WandbTracker",),
+    "voices.protocols": (
+        *("CepstrumAnalyser", "PitchTracker", "QualityModel"),
+        *("SpeakerEncoder", "SpeechDetector", "Transcriber"),
+    ),
+    "voices.scorers.choose": ("ScorerChoice",),
+    "voices.settings": ("VoiceSettings",),
 }
+_HOME_OF = {name: f"{__name__}.{home}" for home, names in _HOMES.items() for name in names}
 
 __all__ = [
-    "DoctorCallback",
+    "Alert",
+    "Audio",
+    "AudioCodec",
+    "BaseAdapter",
+    "CepstrumAnalyser",
+    "Clip",
+    "DataError",
+    "Event",
+    "Heatmap",
+    "Histogram",
+    "Image",
     "InputLoggerCallback",
+    "JsonLinesTracker",
     "LoggingSession",
+    "MemoryTracker",
+    "ModelAdapter",
     "OutputLoggerCallback",
+    "PitchTracker",
+    "QualityModel",
+    "Scalars",
+    "ScorerChoice",
     "SharedAttentionLoggerCallback",
+    "SpeakerEncoder",
+    "SpeechDetector",
+    "SpeechProcessor",
+    "StrategicCallback",
+    "Table",
+    "TensorBoardTracker",
+    "Text",
+    "Tracker",
+    "Transcriber",
+    "UnknownModelError",
+    "VoiceComparison",
+    "VoiceSample",
+    "VoiceSettings",
+    "WandbTracker",
     "ZeroShotVerificationLoggerCallback",
     "__version__",
+    "adapter_for",
+    "read_samples",
     "strategic_callbacks",
 ]
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+    if name not in _HOME_OF:
         raise AttributeError(f"module 'tracker_logging' has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+    return getattr(import_module(_HOME_OF[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,7 +1,6 @@
 """Token ids as a person reads them: special tokens visible, runs of one token collapsed.
 
->>> readable_tokens([5, 5, 5, 5, 5], tokenizer)          # doctest: +SKIP
-'<|AUDIO_OUT|>×5'
+readable_tokens([5, 5, 5, 5, 5], tokenizer)      # "<|AUDIO_OUT|>×5"
 """
 
 from __future__ import annotations

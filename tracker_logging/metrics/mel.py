@@ -5,7 +5,8 @@ Guarantees
 - Frame `i` is centred on `i * HOP_S` seconds; the edges are padded with silence.
 - A window that holds a non-finite sample gives a column of NaN.
 
-    mel_db(np.zeros(24_000, np.float32), sample_rate=24_000).shape == (80, 101)
+    >>> mel_db(np.zeros(24_000, np.float32), sample_rate=24_000).shape
+    (80, 101)
 
 Definition: Hann window of 40 ms every 10 ms; power |X|² / (Σw / 2)²; triangles of height 1, evenly spaced on the mel
 scale of O'Shaughnessy (1987), 2595 · log10(1 + f / 700), as in HTK; 10 · log10, floored at -100 dB.

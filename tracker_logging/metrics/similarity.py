@@ -8,8 +8,9 @@ Guarantees
 Mean similarity alone misleads: voices blended towards the average score above real speech (METRICS.md), so
 `own_margins`, `nearest_is_own` and `within_and_between` always stand beside it.
 
-    similarity = cosines(generated, prompts)                        # [G, P]
-    nearest_is_own(similarity, own=[0, 1, 2], speakers=["a", "b", "c"]).mean()
+    >>> similarity = cosines([[1.0, 0.1], [0.2, 1.0]], [[1.0, 0.0], [0.0, 1.0]])      # [G, P]
+    >>> nearest_is_own(similarity, own=[0, 1], speakers=["a", "b"]).tolist()
+    [1.0, 1.0]
 """
 
 from __future__ import annotations

@@ -4,8 +4,8 @@ Guarantees
 - Both sides pass through the same normaliser, `NORMALISER`; no model and no language resource is needed.
 - Corpus rates are sums of errors over sums of words, as in Seed-TTS-eval, not means of rates.
 
-    count = word_errors(said="the cat sat", heard="The cat, sat!")
-    count.rate      # 0.0
+    >>> word_errors(said="the cat sat", heard="The cat, sat!").rate
+    0.0
 """
 
 from __future__ import annotations

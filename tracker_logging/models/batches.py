@@ -1,9 +1,7 @@
 """The arguments of a forward by name, however a trainer hands its batch over.
 
->>> named_arguments(model, (), {"input_ids": ids})
-{'input_ids': ids}
->>> named_arguments(model, (batch,), {})        # a dataclass, a mapping, or an object with attributes
-{'input_ids': ids, 'label_ids': labels, …}
+named_arguments(model, (), {"input_ids": ids})  # {"input_ids": ids}
+named_arguments(model, (batch,), {})            # of a dataclass, a mapping, or an object with attributes
 """
 
 from __future__ import annotations

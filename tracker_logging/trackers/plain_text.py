@@ -5,6 +5,9 @@ Guarantees
   that turn the writing direction, no half characters. What was there stays visible as "�" or is named.
 - A text is at most `LONGEST` characters, with a note of how many were cut.
 - `markdown_table` and `html_table` escape every cell: nothing in a cell can end it, begin a tag or run a script.
+
+    >>> clean("red \\x1b[31mtext\\x1b[0m, bell \\x07")
+    'red text, bell �'
 """
 
 from __future__ import annotations
