@@ -13,6 +13,7 @@ from typing import TextIO
 
 from tracker_logging.data.sample import DataError, shown
 
+UTF8_MARK = codecs.BOM_UTF8
 _OTHERS = {codecs.BOM_UTF32_LE: "UTF-32", codecs.BOM_UTF16_LE: "UTF-16", codecs.BOM_UTF16_BE: "UTF-16"}
 
 
@@ -24,7 +25,7 @@ def open_utf8(path: Path) -> Iterator[TextIO]:
         with path.open(encoding="utf-8-sig", newline="") as file:
             yield file
     except UnicodeDecodeError as error:
-        raise wrong_encoding(path, error) from error
+        raise wrong_encoding(shown(path), error) from error
     except OSError as error:
         raise DataError(f"{shown(path)}: cannot be read ({error.strerror}).") from error
 
@@ -49,10 +50,10 @@ def check_encoding(path: Path) -> None:
         raise DataError(f"{shown(path)}: is {name}, not UTF-8. Convert it: iconv -f {name} -t UTF-8 OLD > NEW.")
 
 
-def wrong_encoding(path: Path, error: UnicodeDecodeError) -> DataError:
-    """What to say of bytes that are not UTF-8."""
+def wrong_encoding(where: str, error: UnicodeDecodeError) -> DataError:
+    """What to say of bytes that are not UTF-8, at `where`."""
     byte = error.object[error.start]
     return DataError(
-        f"{shown(path)}: not UTF-8 (byte 0x{byte:02x}: {error.reason}), perhaps Latin-1. "
+        f"{where}: not UTF-8 (byte 0x{byte:02x}: {error.reason}), perhaps Latin-1. "
         "Convert it: iconv -f LATIN1 -t UTF-8 OLD > NEW."
     )

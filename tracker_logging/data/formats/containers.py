@@ -21,12 +21,12 @@ from tracker_logging.data.formats.json_lines import JsonLines
 from tracker_logging.data.formats.json_list import iterate_json_list
 from tracker_logging.data.formats.tables import PARQUET_MARK, ParquetRows, is_table, iterate_table
 from tracker_logging.data.sample import DataError, shown
-from tracker_logging.data.text_files import check_encoding, open_utf8, read_utf8
+from tracker_logging.data.text_files import UTF8_MARK, check_encoding, read_utf8
 
 MAX_HELD_BYTES = 1_000_000_000
 _TEXT_ENDINGS = (".json", ".jsonl", ".ndjson", ".csv", ".tsv")
 _LINES_ENDINGS = (".jsonl", ".ndjson")
-_LOOK = 4096  # characters
+_LOOK = 4096  # bytes
 _LONGEST_LINE = 16 << 20
 
 
@@ -39,45 +39,43 @@ class Container(enum.Enum):
 
 
 def container_of(path: Path) -> Container | None:
-    """What `path` is written in; None for anything else. Raises `DataError` if it cannot be read."""
-    try:
-        with path.open("rb") as file:
-            start = file.read(len(PARQUET_MARK))
-    except OSError as error:
-        raise DataError(f"{shown(path)}: cannot be read ({error.strerror}).") from error
-    if start == PARQUET_MARK:
-        return Container.PARQUET
+    """What `path` is written in; None for anything else. Raises `DataError` for UTF-16 and if it cannot be opened."""
     check_encoding(path)
-    with open_utf8(path) as file:
-        line = "\n"
-        while line and not line.strip():
+    with path.open("rb") as file:
+        line = file.readline(_LOOK)
+        if line.startswith(PARQUET_MARK):
+            return Container.PARQUET
+        while line and not line.removeprefix(UTF8_MARK).strip():
             line = file.readline(_LOOK)
-        if line.lstrip().startswith("{"):
-            line += "" if line.endswith("\n") else file.readline(_LONGEST_LINE)
-            lines = path.suffix.lower() in _LINES_ENDINGS or (bool(file.read(1)) and _is_json(line))
+        line = line.removeprefix(UTF8_MARK).lstrip()
+        if line.startswith(b"{"):
+            line += b"" if line.endswith(b"\n") else file.readline(_LONGEST_LINE)
+            lines = path.suffix.lower() in _LINES_ENDINGS or (bool(file.read(1)) and _parsed(line) is not None)
             return Container.JSON_LINES if lines else Container.JSON_OBJECT
-        if line.lstrip().startswith("["):
+        if line.startswith(b"["):
             return Container.JSON_LINES if path.suffix.lower() in _LINES_ENDINGS else Container.JSON_LIST
-        return Container.TABLE if is_table(line) else None
+        return Container.TABLE if is_table(line.decode(errors="replace")) else None
 
 
-def seems_data(path: Path) -> bool:
-    """Whether `path` is to be taken for data, by its content or, where that is broken, by its ending."""
+def may_be_data(path: Path, *, read: int) -> bool:
+    """Whether a file of which `read` records could be read, all unknown, is to be refused as data, not as something
+    else: JSON, a table that breaks before its first row, or by its ending."""
     try:
         found = container_of(path)
     except DataError:
-        return path.suffix.lower() in _TEXT_ENDINGS
-    return found in (Container.JSON_LIST, Container.JSON_LINES, Container.JSON_OBJECT) or (
-        found is None and path.suffix.lower() in _TEXT_ENDINGS
-    )
+        found = None
+    if found in (Container.TABLE, Container.PARQUET):
+        return read == 0
+    return found is not None or path.suffix.lower() in _TEXT_ENDINGS
 
 
-def _is_json(text: str) -> bool:
+def _parsed(line: bytes) -> object:
+    """The JSON value in `line`, None if there is none; bytes that are not UTF-8 are looked over."""
     try:
-        json.loads(text)
+        value: object = json.loads(line.removeprefix(UTF8_MARK).decode(errors="replace"))
     except (ValueError, RecursionError):
-        return False
-    return True
+        return None
+    return value
 
 
 def open_records(path: Path) -> Sequence[object]:
@@ -95,7 +93,8 @@ def open_records(path: Path) -> Sequence[object]:
 
 
 def stream_records(path: Path) -> Iterator[object]:
-    """The records of `path` in order, at constant memory. Raises `DataError`, also after some records."""
+    """The records of `path` in order, at constant memory; a `DataError` in the place of each that cannot be read.
+    Raises `DataError`, also after some records, where those that follow cannot be found."""
     container = container_of(path)
     if container is Container.JSON_LIST:
         return iterate_json_list(path)
@@ -103,17 +102,27 @@ def stream_records(path: Path) -> Iterator[object]:
         return iterate_table(path)
     if container is None:
         raise DataError(f"{shown(path)}: not valid JSON and no table. Write the file again.")
-    return iter(open_records(path))
+    return _one_by_one(open_records(path))
+
+
+def _one_by_one(records: Sequence[object]) -> Iterator[object]:
+    for index in range(len(records)):
+        try:
+            yield records[index]
+        except DataError as error:
+            yield error
 
 
 def peek(path: Path, count: int) -> list[object]:
-    """Up to `count` records from the start, without complaint: those that can be read before the first that cannot."""
+    """Up to `count` records from the start, without complaint: those that can be read, in other files than JSON Lines
+    up to the first that cannot."""
     found: list[object] = []
     try:
         container = container_of(path)
         if container is Container.JSON_LINES:
-            with open_utf8(path) as file:
-                found.extend(json.loads(line) for line in itertools.islice(file, count) if line.strip())
+            with path.open("rb") as file:
+                values = map(_parsed, itertools.islice(file, count))
+                found.extend(value for value in values if value is not None)
         elif container not in (None, Container.JSON_OBJECT):
             found.extend(itertools.islice(stream_records(path), count))
     except (DataError, ValueError, RecursionError):

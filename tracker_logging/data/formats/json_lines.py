@@ -20,11 +20,10 @@ import numpy as np
 import numpy.typing as npt
 
 from tracker_logging.data.sample import DataError, shown
-from tracker_logging.data.text_files import wrong_encoding
+from tracker_logging.data.text_files import UTF8_MARK, wrong_encoding
 
 _CHUNK = 16 << 20
 _NEWLINE = 10
-_MARK = b"\xef\xbb\xbf"
 
 
 class JsonLines(Sequence[object]):
@@ -54,13 +53,13 @@ class JsonLines(Sequence[object]):
                 line = file.read(end - start)
         except OSError as error:
             raise DataError(f"{shown(self.path)}[{index}]: cannot be read ({error.strerror}).") from error
-        return self._parse(line.removeprefix(_MARK), index)
+        return self._parse(line.removeprefix(UTF8_MARK), index)
 
     def _parse(self, line: bytes, index: int) -> object:
         try:
             return json.loads(line.decode())
         except UnicodeDecodeError as error:
-            raise wrong_encoding(self.path, error) from error
+            raise wrong_encoding(f"{shown(self.path)}[{index}]", error) from error
         except (ValueError, RecursionError) as error:
             reason = getattr(error, "msg", "nested too deeply" if isinstance(error, RecursionError) else str(error))
             raise DataError(

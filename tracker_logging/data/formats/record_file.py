@@ -17,7 +17,7 @@ from typing import Any, TypeAlias
 from tracker_logging.data.audio_sources import AudioShelf
 from tracker_logging.data.find_file import search_folders
 from tracker_logging.data.formats.base import Format, Reading
-from tracker_logging.data.formats.containers import open_records, peek, seems_data, stream_records
+from tracker_logging.data.formats.containers import may_be_data, open_records, peek, stream_records
 from tracker_logging.data.formats.record import Place, Record
 from tracker_logging.data.sample import DataError, VoiceSample
 
@@ -87,9 +87,10 @@ class RecordFile(Format):
     def recognises(self, path: Path) -> bool:
         if not path.is_file():
             return False
-        best = best_fit(peek(path, _LOOKED_AT), self._among)
+        records = peek(path, _LOOKED_AT)
+        best = best_fit(records, self._among)
         if best is None:
-            return self._one is self._among[0] and seems_data(path)
+            return self._one is self._among[0] and may_be_data(path, read=len(records))
         return best is self._one
 
     def open(self, path: Path, shelf: AudioShelf) -> RecordSource:
@@ -99,7 +100,7 @@ class RecordFile(Format):
         source = RecordSource(path, (), self._one, self._among, search_folders(path), shelf or AudioShelf())
         for index, value in enumerate(stream_records(path)):
             try:
-                yield source.parse(value, index)
+                yield value if isinstance(value, DataError) else source.parse(value, index)
             except DataError as error:
                 yield error
 

@@ -35,12 +35,12 @@ def iterate_table(path: Path) -> Iterator[Mapping[str, object]]:
     """The rows in order. Empty cells are "". Raises `DataError`, also after some rows."""
     with open_utf8(path) as file:
         header = file.readline()
-        names = next(csv.reader([header], delimiter=_delimiter(header) or ","), [])
-        if len(set(names)) != len(names):
-            raise DataError(f"{shown(path)}: the header names a column twice. Rename one.")
-        rows = csv.reader(file, delimiter=_delimiter(header) or ",")
+        delimiter = _delimiter(header) or ","
         try:
-            for index, cells in enumerate(row for row in rows if row):
+            names = _cells(header, delimiter)
+            if len(set(names)) != len(names):
+                raise DataError(f"{shown(path)}: the header names a column twice. Rename one.")
+            for index, cells in enumerate(row for row in csv.reader(file, delimiter=delimiter) if row):
                 if len(cells) != len(names):
                     raise DataError(
                         f"{shown(path)}[{index}]: {len(cells)} cells under {len(names)} column names. "
@@ -52,7 +52,14 @@ def iterate_table(path: Path) -> Iterator[Mapping[str, object]]:
 
 
 def _delimiter(header: str) -> str | None:
-    return next((one for one in DELIMITERS if len(next(csv.reader([header], delimiter=one), [])) > 1), None)
+    try:
+        return next((one for one in DELIMITERS if len(_cells(header, one)) > 1), None)
+    except csv.Error:
+        return None
+
+
+def _cells(line: str, delimiter: str) -> list[str]:
+    return next(csv.reader([line], delimiter=delimiter), [])
 
 
 class ParquetRows(Sequence[Mapping[str, object]]):

@@ -1,0 +1,268 @@
+"""What single formats refuse or hold, beyond the examples of docs/data.md."""
+
+from __future__ import annotations
+
+import base64
+import json
+import logging
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+
+from tracker_logging.data.formats import containers, find_format, open_samples, read_samples
+from tracker_logging.data.sample import DataError
+
+
+@pytest.fixture(autouse=True)
+def clips(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two recordings in `tmp_path`, and a cache of its own."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    for name in ("ref.wav", "target.wav"):
+        soundfile.write(tmp_path / name, np.linspace(-0.1, 0.1, 2400, dtype=np.float32), 24_000)
+
+
+def lines(path: Path, *items: Any) -> Path:
+    path.write_text("".join(f"{json.dumps(item)}\n" for item in items))
+    return path
+
+
+def chatml(**changes: Any) -> dict[str, Any]:
+    user = [
+        {"type": "text", "text": "The reference."},
+        {"type": "audio", "audio_url": "ref.wav"},
+        {"type": "text", "text": "Please generate speech for given text in reference audio's voice: At 10:30."},
+    ]
+    said = [{"role": "user", "content": user}]
+    return {
+        "messages": [*said, {"role": "assistant", "content": [{"type": "audio", "audio_url": "target.wav"}]}],
+        **changes,
+    }
+
+
+def turns(*, end: bool = True) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = [
+        {"role": "user", "content": "The reference."},
+        {"role": "assistant", "content": {"type": "audio", "audio_url": "ref.wav"}},
+        {"role": "user", "content": ["At 10:30."]},
+    ]
+    return [*found, {"role": "assistant", "content": [{"type": "audio", "audio_url": "target.wav"}]}][: 4 if end else 3]
+
+
+PAIR = {
+    "ref_audio_path": "ref.wav",
+    "ref_transcript": "The reference.",
+    "target_audio_path": "target.wav",
+    "target_transcript": "At 10:30.",
+}
+
+
+def test_a_conversation_that_ends_with_the_user_is_a_prompt_without_target(tmp_path: Path) -> None:
+    (sample,) = read_samples(lines(tmp_path / "prompts.jsonl", {"messages": turns(end=False)}))
+    assert (sample.reference_text, sample.target_text, sample.target_audio) == ("The reference.", "At 10:30.", None)
+    assert sample.reference_audio == tmp_path / "ref.wav"
+
+
+def test_raw_audio_of_boson_goes_before_its_placeholder(tmp_path: Path) -> None:
+    messages = turns()
+    raw = base64.b64encode((tmp_path / "ref.wav").read_bytes()).decode()
+    messages[1]["content"] = {"type": "audio", "audio_url": "placeholder", "raw_audio": raw}
+    (sample,) = read_samples(lines(tmp_path / "a.jsonl", {"messages": messages}))
+    assert sample.reference_audio is not None
+    assert sample.reference_audio.read_bytes() == (tmp_path / "ref.wav").read_bytes()
+
+
+def test_a_bare_list_of_messages_is_a_conversation(tmp_path: Path) -> None:
+    path = tmp_path / "bare.json"
+    path.write_text(json.dumps([turns()]))
+    (sample,) = read_samples(path)
+    assert sample.target_text == "At 10:30."
+
+
+def test_a_dialogue_of_several_voices_is_refused_and_one_voice_is_chosen_by_its_tag(tmp_path: Path) -> None:
+    voices = [
+        {
+            "speaker_tag": f"[SPEAKER{n}]",
+            "speaker_id": f"s{n}",
+            "ref_audio_file": "ref.wav",
+            "ref_transcript": f"Ref {n}.",
+        }
+        for n in (0, 1)
+    ]
+    both = {"audio_file": "target.wav", "transcript": "[SPEAKER0] Hello. [SPEAKER1] Bye.", "ref_speakers": voices}
+    one = {**both, "transcript": "[SPEAKER1] Bye."}
+    unclear = {**both, "transcript": "Bye."}
+    (tmp_path / "metadata.json").write_text(json.dumps({"samples": [one, both, unclear]}))
+    first, second, third = find_format(tmp_path).read(tmp_path)
+    assert not isinstance(first, DataError)
+    assert first.reference_text == "Ref 1."
+    assert "split the dialogue into a sample per speaker" in str(second)
+    assert "name the one that speaks in `speaker_id`" in str(third)
+
+
+def test_clips_and_marks_of_ms_swift_must_agree(tmp_path: Path) -> None:
+    said = [{"role": "user", "content": "Ref.<audio>Say."}, {"role": "assistant", "content": "<audio>"}]
+    path = lines(tmp_path / "a.jsonl", {"messages": said, "audios": ["ref.wav"]})
+    with pytest.raises(DataError, match=r"a\.jsonl\[0\]\.audios names 1 clips for 2 <audio>"):
+        read_samples(path)
+
+
+def test_a_reference_without_text_is_refused_in_every_format(tmp_path: Path) -> None:
+    silent = turns()
+    silent[0]["content"] = ""
+    swift = [{"role": "user", "content": "<audio>Say."}, {"role": "assistant", "content": "<audio>"}]
+    table = {"audio": "target.wav", "text": "At 10:30.", "ref_audio": "ref.wav"}
+    for item in (
+        {**PAIR, "ref_transcript": " "},
+        {"messages": silent},
+        {"messages": swift, "audios": ["ref.wav", "target.wav"]},
+        table,
+    ):
+        with pytest.raises(DataError, match=r"ref_transcript is missing|has no text of the reference audio"):
+            read_samples(lines(tmp_path / "a.jsonl", item))
+
+
+def test_formats_are_not_mixed_in_one_file(tmp_path: Path) -> None:
+    path = lines(tmp_path / "a.jsonl", chatml(), chatml(), PAIR, {"messages": turns()}, {"messages": []})
+    good, again, pair, boson, empty = find_format(path).read(path)
+    assert not isinstance(good, DataError) and not isinstance(again, DataError)
+    assert "a.jsonl[2] is pair manifest in a file of ChatML JSON; put the two into files of their own" in str(pair)
+    assert "is boson ChatMLSample in a file of ChatML JSON" in str(boson)
+    assert "target_transcript is missing" in str(empty)
+
+
+def test_a_few_samples_without_reference_do_not_change_what_the_file_is(tmp_path: Path) -> None:
+    plain = {"messages": turns()[2:]}
+    for items, name in (
+        ([plain, chatml(), plain], "ChatML JSON"),
+        ([plain, {"messages": turns()}, plain], "boson ChatMLSample"),
+    ):
+        path = lines(tmp_path / "a.jsonl", *items)
+        assert find_format(path).name == name
+        assert [sample.reference_audio is None for sample in read_samples(path)] == [True, False, True]
+
+
+WRONG = {
+    "utf-16": (json.dumps([PAIR]).encode("utf-16"), "is UTF-16, not UTF-8.*iconv"),
+    "utf-16 without mark": (json.dumps([PAIR]).encode("utf-16-le"), "is UTF-16, not UTF-8"),
+    "latin-1": (json.dumps([{**PAIR, "speaker": "é"}], ensure_ascii=False).encode("latin-1"), "not UTF-8 .*Latin-1"),
+    "cut off": (json.dumps([PAIR, PAIR]).encode()[:-20], "ends within sample 1"),
+    "cut off in a number": (b"[1, 2", "ends within sample 2"),
+    "broken": (b'[{"a": 1}, {"a" 1}]', "not valid JSON in sample 1"),
+    "two lists": (b"[{}] [{}]", "text after the list"),
+    "deep": (b"[" * 100_000, "nested too deeply"),
+    "empty": (b"", "not valid JSON"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_a_file_that_is_wrong_as_a_whole_is_named_with_the_cure(tmp_path: Path, name: str) -> None:
+    content, message = WRONG[name]
+    path = tmp_path / "data.json"
+    path.write_bytes(content)
+    for read in (read_samples, open_samples, lambda one: list(find_format(one).read(one))):
+        with pytest.raises(DataError, match=message) as refusal:
+            read(path)
+        assert "data.json" in str(refusal.value)
+
+
+def test_a_byte_order_mark_of_utf_8_does_no_harm(tmp_path: Path) -> None:
+    mark = b"\xef\xbb\xbf"
+    (tmp_path / "a.json").write_bytes(mark + json.dumps([PAIR]).encode())
+    (tmp_path / "a.jsonl").write_bytes(mark + json.dumps(PAIR).encode())
+    (tmp_path / "a.csv").write_bytes(mark + b"audio,text\ntarget.wav,At 10:30.\n")
+    for path in sorted(tmp_path.glob("a.*")):
+        assert [sample.target_text for sample in read_samples(path)] == ["At 10:30."], path
+
+
+def test_one_bad_line_does_not_spoil_the_others(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    good = json.dumps(PAIR).encode()
+    path.write_bytes(good + b'\n\n{"cut": \n' + '{"é": 1}'.encode("latin-1") + b"\r\n" + good)
+    outcomes = list(find_format(path).read(path))
+    assert [isinstance(one, DataError) for one in outcomes] == [False, True, True, False]
+    assert "a.jsonl[1] is not valid JSON" in str(outcomes[1])
+    assert "not UTF-8" in str(outcomes[2])
+
+
+def test_a_list_too_large_to_be_held_is_refused_with_the_command_that_converts_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "large.json"
+    path.write_text(json.dumps([PAIR] * 3))
+    monkeypatch.setattr(containers, "MAX_HELD_BYTES", 100)
+    with pytest.raises(
+        DataError, match=r"larger than 1e-07 GB.*tracker-logging convert .*large\.json large\.jsonl --to"
+    ):
+        open_samples(path)
+    assert len(list(find_format(path).read(path))) == 3
+
+
+def test_a_table_with_a_stray_cell_or_a_doubled_column_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    for text, message in [
+        ("audio,text\ntarget.wav,At ten, or later.\n", r"a\.csv\[0\]: 3 cells under 2 column names"),
+        ("audio,text,text\ntarget.wav,a,b\n", "names a column twice"),
+    ]:
+        path.write_text(text)
+        with pytest.raises(DataError, match=message):
+            read_samples(path)
+    path.write_text('audio;text\ntarget.wav;"At ten; or\nlater."\n')
+    assert [sample.target_text for sample in read_samples(path)] == ["At ten; or\nlater."]
+
+
+def test_parquet_without_pyarrow_names_the_command_that_installs_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet")
+    table = pytest.importorskip("pyarrow").Table.from_pylist(
+        [{"audio": "target.wav", "text": str(n)} for n in range(5)]
+    )
+    parquet.write_table(table, tmp_path / "a.parquet", row_group_size=2)
+    assert [one.target_text for one in reversed(read_samples(tmp_path / "a.parquet"))] == ["4", "3", "2", "1", "0"]
+    monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
+    with pytest.raises(DataError, match=r"pip install 'tracker-logging\[parquet\]'"):
+        read_samples(tmp_path / "a.parquet")
+    monkeypatch.undo()
+    (tmp_path / "a.parquet").write_bytes(b"PAR1 and no more")
+    with pytest.raises(DataError, match="not a readable parquet file"):
+        read_samples(tmp_path / "a.parquet")
+
+
+def test_a_recording_without_text_and_an_empty_recording_are_named(tmp_path: Path) -> None:
+    folder = tmp_path / "pairs"
+    folder.mkdir()
+    (folder / "loop").symlink_to(folder)
+    soundfile.write(folder / "b.wav", np.zeros(0, dtype=np.float32), 24_000)
+    (folder / "b.txt").write_text("Nothing.")
+    soundfile.write(folder / "a.wav", np.zeros(100, dtype=np.float32), 24_000)
+    with pytest.raises(DataError, match=r"a\.wav: no a\.txt with its text beside it"):
+        read_samples(folder)
+    (folder / "a.txt").write_text("Something.")
+    with pytest.raises(DataError, match=r"pairs/b\.wav, target audio: .*the audio file is empty"):
+        read_samples(folder)
+    assert [sample.sample_id for sample in read_samples(folder, skip_bad=True)] == ["a"]
+
+
+def test_training_on_text_alone_is_refused_and_reading_it_is_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    said = [{"role": "user", "content": "At 10:30."}, {"role": "assistant", "content": "At 10:30."}]
+    path = lines(tmp_path / "a.jsonl", {"messages": said})
+    with pytest.raises(DataError, match=r"a\.jsonl\[0\], target audio: missing, so there is nothing to train on"):
+        open_samples(path, training=True)
+    with pytest.raises(DataError, match="no usable sample"):
+        open_samples(path, training=True, skip_bad=True)
+    with caplog.at_level(logging.WARNING):
+        assert len(read_samples(path)) == 1
+    assert "text only" in caplog.text
+
+
+def test_data_without_any_reference_is_said_to_teach_no_copying(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    open_samples(lines(tmp_path / "a.jsonl", {"audio": "target.wav", "text": "At 10:30."}), training=True)
+    assert "learns to speak, not to copy a voice" in caplog.text
