@@ -149,7 +149,7 @@ CASES = [
          options={"positions": Positions(224, 25.0, 4)}),
     Case("speaker_missing", lambda i, _: each(i, lambda one, _: one.pop("speaker")), "speaker"),
     Case("speaker_partly_named", lambda i, _: i[0].pop("speaker"), "speaker"),
-    Case("speaker_is_sample_id", lambda i, _: each(i, lambda one, n: one.update(speaker=f"utt-{n}")), "speaker"),
+    Case("speaker_is_sample_id", lambda i, _: each(i, lambda one, n: one.update(speaker=f"s{n}")), "speaker"),
     Case("speaker_single", lambda i, _: each(i, lambda one, _: one.update(speaker="a")), "speaker"),
     Case("clip_of_two_speakers", lambda i, _: message(i, 1).update(content=i[1]["messages"][1]["content"]),
          "reference audio"),
@@ -224,6 +224,22 @@ def test_case_and_punctuation_make_no_difference_between_two_places(tmp_path: Pa
     items = healthy_items(tmp_path, 4)
     items[0]["misc"]["target_transcript"] = text
     assert check_files(write_items(tmp_path / "train.json", items)).findings == ()
+
+
+def test_one_sample_of_each_speaker_is_healthy_unless_there_are_very_many(tmp_path: Path) -> None:
+    items = healthy_items(tmp_path, 4)
+    each(items, lambda one, number: one.update(speaker=f"person {number}"))
+    assert check_files(write_items(tmp_path / "few.json", items)).findings == ()
+    many = [{**items[0], "speaker": f"person {number}"} for number in range(50)]
+    assert "speaker_is_sample_id" in names(check_files(write_items(tmp_path / "many.json", many)))
+
+
+def test_two_turns_of_the_user_that_can_be_read_are_a_warning_only(tmp_path: Path) -> None:
+    items = healthy_items(tmp_path, 4)
+    asked = message(items, 1)["content"]
+    items[0]["messages"][1:2] = [{"role": "user", "content": asked[:2]}, {"role": "user", "content": asked[2:]}]
+    report = check_files(write_items(tmp_path / "train.json", items))
+    assert [(finding.name, finding.level) for finding in report.findings] == [("role_repeated", "warning")]
 
 
 def test_every_check_has_an_example() -> None:

@@ -39,10 +39,10 @@ ROLE_UNKNOWN = Check("role_unknown", "error", "structure",
 ROLE_MISSING = Check("role_missing", "error", "structure",
     "Without a user nobody says what to speak, without an assistant nobody speaks.",
     "Add the message of that role.")
-ROLE_ORDER = Check("role_order", "error", "structure",
+ROLE_ORDER = Check("role_order", "warning", "structure",
     "The answer stands before the question, or a system message comes late: the model reads it in another order.",
     "Order the messages: system, scene, user, assistant.")
-ROLE_REPEATED = Check("role_repeated", "error", "structure",
+ROLE_REPEATED = Check("role_repeated", "warning", "structure",
     "Two messages of one role in a row: which of them counts is a guess.",
     "Join them into one message, or split the sample in two.")
 PLACEHOLDERS_DIFFER = Check("placeholders_differ", "error", "structure",
@@ -72,7 +72,7 @@ TEXTS_DIFFER = Check("texts_differ", "warning", "texts",
     "The text stands in two places of the sample with different words; one of them is not what is spoken.",
     "Listen to the clip and keep the text that it says.")
 INSTRUCTION_IN_TEXT = Check("instruction_in_text", "error", "texts",
-    "The instruction is part of the text to be spoken, and nobody says it in the clip.",
+    "The text to be spoken begins like an instruction to the model, which nobody says in the clip.",
     "Put the bare text into misc.target_transcript.")
 STRUCTURE_IN_TEXT = Check("structure_in_text", "error", "texts",
     "The text holds a token that the model reads as structure; training refuses the sample.",
@@ -176,7 +176,8 @@ SPEAKER_PARTLY_NAMED = Check("speaker_partly_named", "info", "speakers",
     "Some samples name their speaker and some do not.",
     "Name it everywhere.")
 SPEAKER_IS_SAMPLE_ID = Check("speaker_is_sample_id", "warning", "speakers",
-    "`speaker` is another for every sample, like an id: voices cannot be compared by it.",
+    "`speaker` is the id or file name of its sample, or another in each of 50 samples and more: voices cannot be "
+    "compared by it.",
     "Write the person's name or number there, the same for all of their clips.")
 SPEAKER_SINGLE = Check("speaker_single", "info", "speakers",
     "All samples are of one speaker: a voice is learned, cloning of others is not.",

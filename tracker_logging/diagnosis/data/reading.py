@@ -114,12 +114,12 @@ def _refused(error: Exception, item: object, *, path: Path, index: int) -> list[
     message = _words(error)
     named = re.match(rf".*?({re.escape(path.name)}(?:\[\d+\]|:\d+))[.,:]?\s*", message)
     place = Place(shown(path), named[1] if named else f"{path.name}[{index}]")
-    shaped = [one for one in structure.structure_findings(place, item) if one.level == "error"]
-    if shaped:
+    shaped = list(structure.structure_findings(place, item))
+    if any(one.level == "error" for one in shaped):
         return shaped
     problem, cure = _apart(message[named.end() :] if named else message)
     check = checks.AUDIO_MISSING if _NOT_THERE.search(problem) else checks.SAMPLE_REFUSED
-    return [check.at(place, seen=problem, cure=cure)]
+    return [*shaped, check.at(place, seen=problem, cure=cure)]
 
 
 def _apart(message: str) -> tuple[str, str | None]:

@@ -13,6 +13,7 @@ from tracker_logging.diagnosis.data.finding import DataFinding, Place
 from tracker_logging.diagnosis.data.record import Record, resolved
 
 FEWEST = 3  # samples, below which nothing can be said of names
+MANY = 50  # samples, of which no two have one speaker: an evaluation of one clip per person is seldom as large
 
 
 def speaker_findings(records: Sequence[Record], place: Place) -> Iterator[DataFinding]:
@@ -36,11 +37,14 @@ def speaker_findings(records: Sequence[Record], place: Place) -> Iterator[DataFi
 
 
 def are_ids(records: Sequence[Record]) -> bool:
-    """Whether each named sample has a speaker of its own, in a file where that cannot be chance."""
+    """Whether speakers are the ids or file names of their samples, or another in each of so many samples that a
+    person without a second sample cannot be the rule."""
     named = [record.sample for record in records if record.sample.speaker]
-    if named and all(sample.speaker == sample.sample_id for sample in named):
-        return True
-    return len(named) >= FEWEST and len({sample.speaker for sample in named}) == len(named)
+    if len(named) < FEWEST or len({sample.speaker for sample in named}) < len(named):
+        return False
+    stems = [sample.target_audio.stem if sample.target_audio is not None else None for sample in named]
+    pairs = zip(named, stems, strict=True)
+    return len(named) >= MANY or all(one.speaker in (one.sample_id, stem) for one, stem in pairs)
 
 
 def _shared_clips(named: Sequence[Record]) -> Iterator[DataFinding]:

@@ -94,12 +94,10 @@ def _part_fault(part: object) -> str | None:
         return None
     if not isinstance(part, Mapping):
         return f"a part that is a JSON {type(part).__name__}"
-    kind = part.get("type")
-    if kind not in PART_TYPES:
-        return f"a part of type {kind!r}"
-    if kind == "text" and not isinstance(part.get("text"), str):
-        return f"a text part whose text is a JSON {type(part.get('text')).__name__}"
-    return None
+    kind, text = part.get("type"), part.get("text")
+    if isinstance(text, str) or (kind in PART_TYPES and kind != "text"):
+        return None
+    return f"a text part whose text is a JSON {type(text).__name__}" if kind == "text" else f"a part of type {kind!r}"
 
 
 def _roles(place: Place, roles: Sequence[str]) -> Iterator[DataFinding]:
@@ -130,7 +128,7 @@ def _placeholders(
     for message in messages:
         content = message["content"]
         for part in [content] if isinstance(content, str | Mapping) else content:
-            is_text = isinstance(part, str) or part.get("type") == "text"
+            is_text = isinstance(part, str) or isinstance(part.get("text"), str)
             text = part if isinstance(part, str) else part.get("text", "")
             found += sum(text.count(mark) for mark in PLACEHOLDERS) if is_text else 0
             clips += not is_text

@@ -20,6 +20,7 @@ from tracker_logging.data.special_tokens import STRUCTURE
 from tracker_logging.diagnosis.data import checks
 from tracker_logging.diagnosis.data.finding import Check, DataFinding, Place
 from tracker_logging.diagnosis.data.record import Record
+from tracker_logging.diagnosis.data.structure import PLACEHOLDERS
 
 MOST = 0.8  # share of texts that end with a stop, above which the others are named
 FEW = 20  # texts, below which nothing is said about most of them
@@ -198,7 +199,12 @@ def _of_role(role: str, messages: object) -> list[Mapping[str, Any]]:
 def _texts(content: object) -> list[str]:
     """The texts of a content, stripped; anything malformed is left out."""
     if isinstance(content, str):
-        return [content.strip()]
+        content = [{"type": "text", "text": content}]
     parts = [part for part in content if isinstance(part, Mapping)] if isinstance(content, list) else []
     texts = [part.get("text") for part in parts if part.get("type") == "text"]
-    return [text.strip() for text in texts if isinstance(text, str) and text.strip()]
+    return [text.strip() for text in texts if isinstance(text, str) and text.strip() and not _holds_clip(text)]
+
+
+def _holds_clip(text: str) -> bool:
+    """Whether a placeholder of a clip stands in the text, so that it is not a text alone."""
+    return any(mark in text for mark in PLACEHOLDERS)
