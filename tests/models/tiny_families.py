@@ -65,7 +65,7 @@ def padded(tensors: Sequence[torch.Tensor], fill: int | float, *, left: bool = F
     )
 
 
-# --- Higgs Audio v2 ----------------------------------------------------------------------------------------------------
+# --- Higgs Audio v2 ---
 def higgs(*, text_head: bool) -> nn.Module:
     torch.manual_seed(0)
     config = HiggsAudioV2Config(
@@ -124,7 +124,7 @@ def higgs_prompts() -> list[Prompt]:
     return _prompts(cloned, laid, [1, *words(6, 3), HIGGS_BEGIN])
 
 
-# --- CSM ---------------------------------------------------------------------------------------------------------------
+# --- CSM ---
 def csm() -> nn.Module:
     torch.manual_seed(0)
     mimi = MimiConfig(
@@ -173,7 +173,7 @@ def csm_prompts() -> list[Prompt]:
     return _prompts(cloned, laid, [1, *words(6, 3), 2])
 
 
-# --- Dia ---------------------------------------------------------------------------------------------------------------
+# --- Dia ---
 def dia() -> nn.Module:
     torch.manual_seed(0)
     side = {key: value for key, value in SMALL.items() if key != "vocab_size"}
@@ -215,7 +215,7 @@ def dia_prompts() -> list[Prompt]:
     return _prompts(words(12, 1), DIA.apply(numbers(K, 5, seed=1)), words(6, 3))
 
 
-# --- text --------------------------------------------------------------------------------------------------------------
+# --- text ---
 def qwen3() -> nn.Module:
     torch.manual_seed(0)
     return Qwen3ForCausalLM(Qwen3Config(**SMALL))

@@ -1,0 +1,310 @@
+"""Does an adapter do what `ModelAdapter` asks? A suite that any adapter can be run through, with any test runner.
+
+    def test_my_adapter():
+        assert_adapter(MyAdapter(model), batch, prompts=prompts)
+
+Guarantees
+- `batch` and `prompts` are the caller's; the model may be tiny and random. Nothing is fetched.
+- What is wrong is said part by part; an exception in one part does not hide the others.
+- Labels, shift and heads are checked against the model's own loss: a row of logits has a gradient exactly where the
+  view says that it is trained, and the gradient is negative at the label.
+- Weights and random state are left as they were; gradients are cleared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from tracker_logging.metrics.tokens import shift_labels
+from tracker_logging.models import (
+    COMPONENTS,
+    IGNORE,
+    AudioHead,
+    BatchView,
+    ModelAdapter,
+    Prompt,
+    Role,
+    SamplingSettings,
+)
+from tracker_logging.models.heads import head_outputs, mean_nll, scored_rows
+from tracker_logging.models.plugins import missing_members
+from tracker_logging.probes.capture import StepCapture
+from tracker_logging.probes.isolation import isolated
+from tracker_logging.probes.probe_set import NEEDS
+
+Inputs = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What is wrong, in which part: `members`, `view`, `segments`, `layers`, `components`, `heads`, `first_sample`,
+    `audio_nll`, `step` or `voices`."""
+
+    part: str
+    what: str
+
+
+def assert_adapter(adapter: ModelAdapter, inputs: Inputs, *, prompts: Sequence[Prompt] = ()) -> None:
+    """Raises `AssertionError` with all that `check_adapter` finds."""
+    problems = check_adapter(adapter, inputs, prompts=prompts)
+    assert not problems, "\n".join(f"{problem.part}: {problem.what}" for problem in problems)
+
+
+def check_adapter(adapter: ModelAdapter, inputs: Inputs, *, prompts: Sequence[Prompt] = ()) -> list[Problem]:
+    """All problems; empty for a sound adapter.
+
+    `inputs`: a training batch as keyword arguments of the model's forward, with labels, of two samples or more.
+    `prompts`: two or more for it to speak; empty for a family that does not speak (yet).
+    """
+    if missing := missing_members(adapter):
+        return [Problem("members", f"lacks {', '.join(missing)}")]
+    parts: dict[str, Callable[[], Iterator[str]]] = {
+        "view": lambda: _view(adapter, inputs),
+        "segments": lambda: _segments(adapter, inputs),
+        "layers": lambda: _layers(adapter),
+        "components": lambda: _components(adapter),
+        "heads": lambda: _heads(adapter, inputs),
+        "first_sample": lambda: _first_sample(adapter, inputs),
+        "audio_nll": lambda: _audio_nll(adapter, inputs),
+        "step": lambda: _step(adapter, inputs),
+        "voices": lambda: _voices(adapter, prompts),
+    }
+    problems: list[Problem] = []
+    for part, check in parts.items():
+        try:
+            problems += [Problem(part, what) for what in check()]
+        except Exception as error:
+            problems.append(Problem(part, f"raised {type(error).__name__}: {error}"))
+    return problems
+
+
+def _view(adapter: ModelAdapter, inputs: Inputs) -> Iterator[str]:
+    before = {name: value.clone() for name, value in inputs.items() if isinstance(value, torch.Tensor)}
+    view = adapter.view(inputs)
+    if not all(torch.equal(inputs[name], value) for name, value in before.items()):
+        yield "changes the batch"
+    shape = tuple(view.token_ids.shape)
+    wanted = {"token_ids": shape, "attention_mask": shape, "roles": shape, "codes": (*shape, adapter.num_codebooks)}
+    wanted |= {"audio_labels": wanted["codes"], "text_labels": shape}
+    for name, expected in wanted.items():
+        value = getattr(view, name)
+        if value is None:
+            continue
+        dtype = torch.bool if name == "attention_mask" else torch.int64
+        if tuple(value.shape) != expected or value.dtype != dtype or value.requires_grad:
+            yield f"{name} must be {dtype} {list(expected)} without gradient, is {value.dtype} {list(value.shape)}"
+            return
+    if view.audio_labels is None and view.text_labels is None:
+        yield "finds no label in the batch: give one that trains something"
+    if not torch.equal(view.roles == Role.PADDING, ~view.attention_mask):
+        yield "roles must be PADDING exactly where attention_mask is False"
+    audio = _is_audio(view)
+    if ((view.codes >= 0).any(dim=-1) & ~audio).any():
+        yield "there are codes (other than -1) outside audio positions"
+    if view.codes.numel() and int(view.codes.max()) >= adapter.codebook_vocabulary:
+        yield f"a code is not below codebook_vocabulary ({adapter.codebook_vocabulary})"
+    labels = view.audio_labels
+    if labels is not None:
+        if ((labels != IGNORE).any(dim=-1) & ~audio).any():
+            yield "there are audio labels outside audio positions"
+        if ((labels != IGNORE) & ((labels < 0) | (labels >= adapter.codebook_vocabulary))).any():
+            yield f"an audio label is neither {IGNORE} nor a code"
+
+
+def _segments(adapter: ModelAdapter, inputs: Inputs) -> Iterator[str]:
+    view = adapter.view(inputs)
+    covered = torch.zeros_like(view.attention_mask)
+    for segment in view.segments:
+        own = view.roles[segment.sample, segment.start : segment.stop]
+        if not (0 <= segment.start < segment.stop <= view.roles.shape[1]) or not (own == segment.role).all():
+            yield f"{segment} does not have its role at its positions"
+        if covered[segment.sample, segment.start : segment.stop].any():
+            yield f"{segment} overlaps another"
+        if not 0 <= segment.frames <= segment.stop - segment.start:
+            yield f"{segment} has more frames than positions"
+        covered[segment.sample, segment.start : segment.stop] = True
+    if not torch.equal(covered, _is_audio(view)):
+        yield "the segments do not cover exactly the positions of role REFERENCE and TARGET"
+    if adapter.num_codebooks and not any(segment.role == Role.TARGET for segment in view.segments):
+        yield "no segment is a target: give a batch with audio labels"
+    if adapter.num_codebooks and (adapter.pattern is None or len(adapter.pattern.delays) != adapter.num_codebooks):
+        yield "pattern must have one delay per codebook"
+
+
+def _layers(adapter: ModelAdapter) -> Iterator[str]:
+    inside = set(adapter.core.modules())
+    parts = list(adapter.layers())
+    if [own.index for own in parts] != sorted({own.index for own in parts}):
+        yield "indices must rise"
+    for own in parts:
+        for name in ("layer", "attention", "text_ffn", "audio_ffn", "cross_attention"):
+            module = getattr(own, name)
+            if module is not None and module not in inside:
+                yield f"{name} of layer {own.index} is no module of core"
+
+
+def _components(adapter: ModelAdapter) -> Iterator[str]:
+    seen: set[tuple[str, int | None]] = set()
+    for name, _ in adapter.core.named_parameters():
+        component, layer = adapter.component(name)
+        seen.add((component, layer))
+        if component.removeprefix("lora_") not in COMPONENTS or not (layer is None or isinstance(layer, int)):
+            yield f"{name} is ({component!r}, {layer!r}): not a component of COMPONENTS and a layer"
+    for own in adapter.layers():
+        if not any(component.startswith("attention") and layer == own.index for component, layer in seen):
+            yield f"no parameter belongs to the attention of layer {own.index}"
+
+
+def _heads(adapter: ModelAdapter, inputs: Inputs) -> Iterator[str]:
+    view, heads, text_head = adapter.view(inputs), list(adapter.audio_heads()), adapter.text_head()
+    if [k for head in heads for k in head.codebooks] != list(range(adapter.num_codebooks)):
+        yield f"audio_heads must predict each of the {adapter.num_codebooks} codebooks once, in order"
+    trains_text = text_head is not None and view.text_labels is not None
+    modules = [*(head.module for head in heads), *([text_head] if text_head is not None and trains_text else [])]
+    loss: list[torch.Tensor] = []
+    handle = adapter.core.register_forward_hook(lambda _, __, output: loss.append(_loss_of(output)))
+    try:
+        with isolated(adapter.core), torch.enable_grad():
+            outputs = head_outputs(adapter.core, modules, inputs, use_cache=False)
+            has_loss = loss[0].requires_grad
+            gradients = torch.autograd.grad(loss[0], outputs, allow_unused=True) if has_loss else []
+    except KeyError:
+        yield "a head does not run in a training forward of core"
+        return
+    finally:
+        handle.remove()
+    for number, gradient in enumerate(gradients):
+        name = f"audio head {number}" if number < len(heads) else "the text head"
+        if gradient is None:
+            yield f"{name}: the loss of the model does not reach it"
+            continue
+        rows = (
+            _text_rows(gradient, view) if number >= len(heads) else _audio_rows(adapter, heads[number], gradient, view)
+        )
+        if rows is not None:
+            yield from (f"{name}: {what}" for what in _trained_as_labelled(*rows))
+
+
+def _trained_as_labelled(gradient: torch.Tensor, labels: torch.Tensor) -> Iterator[str]:
+    """`gradient` [N, k, V] of the loss by the logits, `labels` [N, k] by which the view scores them."""
+    trained, labelled = gradient.abs().amax(dim=-1) > 0, labels != IGNORE
+    if extra := int((trained & ~labelled).sum()):
+        yield f"the loss trains {extra} predictions that the view does not label"
+    if absent := int((labelled & ~trained).sum()):
+        yield f"the view labels {absent} predictions that the loss does not train"
+    both = trained & labelled
+    if wrong := int((gradient.argmin(dim=-1) != labels)[both].sum()):
+        yield f"the loss trains another label than the view says at {wrong} of {int(both.sum())} predictions"
+
+
+def _audio_rows(
+    adapter: ModelAdapter, head: AudioHead, gradient: torch.Tensor, view: BatchView
+) -> tuple[torch.Tensor, torch.Tensor] | None:
+    vocabulary = adapter.codebook_vocabulary
+    rows = scored_rows(head, gradient, view, vocabulary=vocabulary, bos_code=adapter.bos_code)
+    return None if rows is None else (rows.logits.unflatten(-1, (-1, vocabulary)), rows.next_labels)
+
+
+def _text_rows(gradient: torch.Tensor, view: BatchView) -> tuple[torch.Tensor, torch.Tensor]:
+    assert view.text_labels is not None
+    labels = shift_labels(view.text_labels.unsqueeze(-1), predicts_next=view.attention_mask)
+    return gradient.flatten(0, 1).unsqueeze(1), labels.flatten(0, 1)
+
+
+def _first_sample(adapter: ModelAdapter, inputs: Inputs) -> Iterator[str]:
+    whole, one = adapter.view(inputs), adapter.view(adapter.first_sample(inputs))
+    if len(one.token_ids) != 1:
+        yield f"gives {len(one.token_ids)} samples"
+    first = [(own.role, own.frames) for own in whole.segments if own.sample == 0]
+    if [(own.role, own.frames) for own in one.segments] != first:
+        yield "has other segments than the first sample of the batch"
+
+
+def _audio_nll(adapter: ModelAdapter, inputs: Inputs) -> Iterator[str]:
+    if adapter.num_codebooks == 0:
+        return
+    with isolated(adapter.core):
+        found, expected = adapter.audio_nll(inputs), mean_nll(adapter, inputs)
+    if tuple(found.shape) != tuple(expected.shape) or found.requires_grad:
+        yield f"must be {list(expected.shape)} without gradient, is {list(found.shape)}"
+    elif not torch.allclose(found.float(), expected.float(), rtol=1e-3, atol=1e-4, equal_nan=True):
+        yield f"is not the mean over labels of what the heads give: {found.tolist()} instead of {expected.tolist()}"
+
+
+def _step(adapter: ModelAdapter, inputs: Inputs) -> Iterator[str]:
+    """One training step with all probes on, beside the same without."""
+    plain, watched = _gradients(adapter, inputs, None), _Watched(adapter)
+    with_probes = _gradients(adapter, inputs, watched)
+    if not all(torch.equal(own, other) for own, other in zip(plain, with_probes, strict=True)):
+        yield "the step has other gradients when it is watched"
+    snapshot = watched.capture.snapshot(1)
+    yield from (f"{part} failed ({type(error).__name__}: {error})" for part, error in watched.capture.errors)
+    if snapshot is not None and adapter.num_codebooks and snapshot.tokens is None:
+        yield "no audio prediction was scored"
+
+
+class _Watched:
+    """The capture of one step on an adapter's model."""
+
+    def __init__(self, adapter: ModelAdapter) -> None:
+        self.capture = StepCapture(adapter=adapter, needs=NEEDS)
+        self.core = adapter.core
+
+    def __enter__(self) -> None:
+        self.capture.attach(self.core)
+
+    def __exit__(self, *_: object) -> None:
+        self.capture.before_update(None)
+        self.capture.after_update(None)
+
+
+def _gradients(adapter: ModelAdapter, inputs: Inputs, watched: _Watched | None) -> list[torch.Tensor]:
+    core, mode = adapter.core, adapter.core.training
+    core.train().zero_grad(set_to_none=True)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        if watched is None:
+            _loss_of(core(**inputs)).backward()
+        else:
+            with watched:
+                _loss_of(core(**inputs)).backward()
+    found = [parameter.grad.clone() for parameter in core.parameters() if parameter.grad is not None]
+    core.train(mode).zero_grad(set_to_none=True)
+    return found
+
+
+def _voices(adapter: ModelAdapter, prompts: Sequence[Prompt]) -> Iterator[str]:
+    if not prompts or adapter.pattern is None:
+        return
+    settings, before = SamplingSettings(temperature=1.0, top_p=0.95), torch.random.get_rng_state()
+    with isolated(adapter.core):
+        said, again = adapter.generate(prompts, settings), adapter.generate(prompts[:1], settings)
+    if not torch.equal(before, torch.random.get_rng_state()):
+        yield "generation draws from the global random generator"
+    if len(said) != len(prompts):
+        yield f"{len(said)} clips for {len(prompts)} prompts"
+        return
+    if said[0].codes.tolist() != again[0].codes.tolist():
+        yield "a clip depends on what is spoken beside it, not on its own prompt and seed alone"
+    for prompt, own in zip(prompts, said, strict=True):
+        codebooks, frames = own.codes.shape
+        if codebooks != adapter.num_codebooks or frames > prompt.max_frames:
+            yield f"a clip has {codebooks} codebooks and {frames} frames of {prompt.max_frames} allowed"
+        if own.codes.size and not 0 <= own.codes.min() <= own.codes.max() < adapter.pattern.codes:
+            yield "a clip holds a code that is no sound"
+
+
+def _is_audio(view: BatchView) -> torch.Tensor:
+    return (view.roles == Role.REFERENCE) | (view.roles == Role.TARGET)
+
+
+def _loss_of(output: Any) -> torch.Tensor:
+    """The loss that a model returns; without one, the sum of its logits, so that a step can be taken."""
+    loss = output.get("loss") if isinstance(output, Mapping) else getattr(output, "loss", None)
+    if isinstance(loss, torch.Tensor):
+        return loss
+    raise ValueError("core returns no loss for this batch: give one with labels")
