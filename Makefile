@@ -2,7 +2,7 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 OUT ?= outputs/demo
 
-.PHONY: demo test lint setup
+.PHONY: demo test test-boson lint setup
 
 setup: .venv/.ready
 
@@ -21,6 +21,10 @@ demo: setup
 # Two workers, a file each: the longest test trains the whole demo beside all the others.
 test: setup
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+
+# boson_multimodal on the transformers that it pins, in an environment of its own: .venv-boson.
+test-boson: setup
+	.ci/boson.sh
 
 lint: setup
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
