@@ -4,6 +4,8 @@
 - each module's own training flag (not `model.train()`, which would also thaw what the user froze)
 - `config.use_cache`, which `generate` and gradient checkpointing write to
 - no gradient is recorded
+- parameters that FSDP2 gathered for the body are sharded again: its root waits for a backward pass that never comes,
+  and what is read from it in the next step would be memory that is free by then
 
     with isolated(model):
         clip = adapter.generate(prompts, settings)
@@ -19,6 +21,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
+from torch.distributed.fsdp import FSDPModule
 
 
 @contextmanager
@@ -37,6 +40,8 @@ def isolated(model: nn.Module) -> Iterator[None]:
     finally:
         for module, training in modes:
             module.training = training
+            if isinstance(module, FSDPModule):
+                module.reshard()
         if use_cache is not None:
             config.use_cache = use_cache
         random.setstate(python_state)
