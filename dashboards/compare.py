@@ -52,7 +52,7 @@ class Report:
 
     def _findings(self) -> dict[str, list[dict[str, Any]]]:
         return {
-            name: [{"step": finding.step, "text": finding.text} for finding in run.findings]
+            name: [{"step": own.step, "until": own.until, "level": own.level, "text": own.text} for own in run.findings]
             for name, run in self.runs.items()
         }
 

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
+from tracker_logging.trackers.findings_file import JSON_NAME
 from tracker_logging.trackers.voice_folder import FOLDER
 
 Backend: TypeAlias = Literal["TensorBoard", "W&B", "JSON lines"]
@@ -32,10 +33,15 @@ class NotARunError(ValueError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """Something the run said that a person should read: an `Alert`."""
+    """Something the run said that a person should read: a finding of the doctor, or an `Alert`.
+
+    `step`: since when. `level` and `until` (the step at which it had healed; None while open) are the doctor's.
+    """
 
     step: int
     text: str
+    level: str | None = None
+    until: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,10 +103,26 @@ def _record(named: Path, backend: Backend, found: _Gathered, *, near: Path) -> R
     name = near.name if backend == "W&B" and (near / FOLDER).is_dir() else named.name
     scalars = {tag: tuple(sorted(points.items())) for tag, points in sorted(found.points.items())}
     voices = near if (near / FOLDER).is_dir() else None
-    findings = tuple(sorted(found.findings, key=lambda finding: finding.step))
+    findings = tuple(sorted(_with_report(found.findings, named, near), key=lambda finding: finding.step))
     return RunRecord(
         name=name, backend=backend, scalars=scalars, settings=_flat(found.settings), findings=findings, voices=voices
     )
+
+
+def _with_report(alerts: list[Finding], *directories: Path) -> list[Finding]:
+    """The doctor's own report, where it lies beside the run, in place of the alerts by which it said the same."""
+    report = next((path for directory in directories if (path := directory / JSON_NAME).is_file()), None)
+    if report is None:
+        return alerts
+    rows = json.loads(report.read_text(encoding="utf-8"))["findings"]
+    doctors = []
+    for row in rows:
+        title = row["name"].replace("_", " ").capitalize()
+        cause = f"Likely cause ({row['certainty']}): {row['likely cause']}"
+        text = f"{title}\nSeen: {row['seen']}.\n{cause}\nWhat to do: {row['what to do']}"
+        doctors.append(Finding(step=row["since"], level=row["level"], until=row["until"], text=text))
+    said = {finding.text.partition("\n")[0] for finding in doctors}
+    return doctors + [alert for alert in alerts if alert.text.partition("\n")[0] not in said]
 
 
 def _is_lines(path: Path) -> bool:

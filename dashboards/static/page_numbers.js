@@ -77,9 +77,14 @@ function runsTable(runs, theme) {
 
 function findingParts(findings) {
   return Object.entries(findings).map(([run, list]) => {
-    const items = list.map((finding) => make("li", {}, make("strong", {}, `step ${finding.step}: `), finding.text));
+    const items = list.map((finding) => make("li", {}, make("strong", {}, `${whenAndHowBad(finding)}: `), finding.text));
     return make("div", {}, make("h3", {}, run), list.length ? make("ul", {}, ...items) : make("p", { class: "hint" }, "No finding."));
   });
+}
+
+function whenAndHowBad({ step, until, level }) {
+  const healed = until === null ? "" : `, healed at step ${until}`;
+  return `${level ? `${level}, since ` : ""}step ${step}${level && until === null ? ", still open" : healed}`;
 }
 
 function signed(value, unit = "") {

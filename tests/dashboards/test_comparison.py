@@ -11,12 +11,15 @@ from conftest import write_curves
 from speaking_runs import write_run
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from tracker_logging.callbacks.doctor import findings_table
 from tracker_logging.cli import main
 from tracker_logging.dashboards.comparison import compare_runs, differing_settings
 from tracker_logging.dashboards.page_sound import by_importance
 from tracker_logging.dashboards.run_record import NotARunError, read_run
 from tracker_logging.dashboards.voice_runs import score_table
+from tracker_logging.diagnosis.finding import Finding as DoctorsFinding
 from tracker_logging.events import Scalars
+from tracker_logging.trackers.findings_file import FindingsFileTracker
 from tracker_logging.trackers.jsonl import JsonLinesTracker
 from tracker_logging.trackers.tensorboard import TensorBoardTracker
 from tracker_logging.trackers.wandb import WandbTracker
@@ -117,6 +120,29 @@ def test_every_backend_gives_the_same_curves_settings_and_findings(tmp_path: Pat
                 [value for _, value in found[0].scalars[tag]], nan_ok=True
             )
     assert "Voices collapse" in found[0].findings[0].text and "<b>" in found[0].findings[0].text
+
+
+def test_the_doctors_report_beside_a_run_stands_in_place_of_its_alerts(tmp_path: Path) -> None:
+    trackers = [
+        TensorBoardTracker(tmp_path / "run", name="a"),
+        WandbTracker(tmp_path / "run", project="p", name="a", config={}),
+        JsonLinesTracker(tmp_path / "run", name="a"),
+    ]
+    for tracker in trackers:
+        write_curves(tracker, slope=1.0)
+    report = FindingsFileTracker(tmp_path / "run")
+    words = {"cause": "an average.", "cure": "balance.", "certainty": "likely"}
+    findings = [
+        DoctorsFinding(name="voices_collapse", level="warning", seen="0.9 alike", since=7, until=15, **words),
+        DoctorsFinding(name="no_gradient", level="error", seen="0 everywhere", since=3, **words),
+    ]
+    report.emit(findings_table(20, findings))
+    for path in (tmp_path / "run", next((tmp_path / "run/wandb").glob("*run-*")), tmp_path / "run/record"):
+        found = read_run(path, scratch=tmp_path / "s").findings
+        assert [(own.step, own.until, own.level) for own in found] == [(3, None, "error"), (7, 15, "warning")], path
+        assert found[1].text == (
+            "Voices collapse\nSeen: 0.9 alike.\nLikely cause (likely): an average.\nWhat to do: balance."
+        )
 
 
 def test_curves_are_those_that_tensorboard_reads(tmp_path: Path) -> None:
