@@ -1,8 +1,8 @@
 """A file of records, whatever it is written in: a JSON list, JSON Lines, CSV, TSV or parquet, told by its content.
 
 Guarantees
-- JSON Lines and parquet are read where they lie, a record when it is asked for; a JSON list and a text table are held
-  in memory. A JSON list above `MAX_HELD_BYTES` is not opened; it can be streamed, so that it can be converted.
+- JSON Lines and parquet are read where they lie, a record when it is asked for; the text of a JSON list and the rows of
+  a text table are held in memory. What is held may have `MAX_HELD_BYTES`; more can be streamed, to be converted.
 - `peek` costs the same for any size.
 
     records = open_records(Path("train.jsonl"))
@@ -18,7 +18,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from tracker_logging.data.formats.json_lines import JsonLines
-from tracker_logging.data.formats.json_list import iterate_json_list
+from tracker_logging.data.formats.json_list import JsonList, iterate_json_list
 from tracker_logging.data.formats.tables import PARQUET_MARK, ParquetRows, is_table, iterate_table
 from tracker_logging.data.sample import DataError, shown
 from tracker_logging.data.text_files import UTF8_MARK, check_encoding, read_utf8
@@ -89,7 +89,7 @@ def open_records(path: Path) -> Sequence[object]:
         kind = type(load_json(path)).__name__
         raise DataError(f"{shown(path)}: holds a JSON {kind}, not a list of samples. Wrap it in [ ].")
     _check_size(path)
-    return list(stream_records(path))
+    return JsonList(path) if container is Container.JSON_LIST else list(stream_records(path))
 
 
 def stream_records(path: Path) -> Iterator[object]:

@@ -1,19 +1,20 @@
-"""A JSON list, one item at a time, at constant memory.
+"""A JSON list, one item at a time: in order at constant memory, or held as text and parsed when asked for.
 
 Guarantees
-- No item is held longer than it takes to hand it on; the file is read once, in order.
+- Held, it costs about the size of its file, a quarter of what its parsed items would.
 - A file that is cut off, malformed or not UTF-8 is a `DataError` that names the item.
 
     for item in iterate_json_list(Path("train.json")): ...
+    JsonList(Path("train.json"))[17]
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TextIO
+from typing import TextIO, overload
 
 from tracker_logging.data.sample import DataError, shown
 from tracker_logging.data.text_files import open_utf8
@@ -22,8 +23,32 @@ _CHUNK = 1 << 20  # characters
 _SPACE = re.compile(r"[ \t\n\r]*")
 
 
+class JsonList(Sequence[object]):
+    """Item i is item i of the list in `path`. Raises `DataError` for a file that is not a whole list."""
+
+    def __init__(self, path: Path) -> None:
+        self._texts = [text for _, text in _items(path)]
+
+    def __len__(self) -> int:
+        return len(self._texts)
+
+    @overload
+    def __getitem__(self, index: int) -> object: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[object]: ...
+    def __getitem__(self, index: int | slice) -> object:
+        if isinstance(index, slice):
+            return [json.loads(text) for text in self._texts[index]]
+        return json.loads(self._texts[index])
+
+
 def iterate_json_list(path: Path) -> Iterator[object]:
     """The items of the list in `path`. Raises `DataError`, also after some items."""
+    return (item for item, _ in _items(path))
+
+
+def _items(path: Path) -> Iterator[tuple[object, str]]:
+    """Each item and its text."""
     with open_utf8(path) as file:
         window = _Window(file)
         if window.next_mark() != "[":
@@ -82,8 +107,8 @@ class _Window:
             if not self._read_more():
                 return ""
 
-    def next_item(self) -> object:
-        """The next JSON value. Raises `ValueError` if the file holds none."""
+    def next_item(self) -> tuple[object, str]:
+        """The next JSON value and its text. Raises `ValueError` if the file holds none."""
         self._skip_space()
         while True:
             try:
@@ -94,8 +119,8 @@ class _Window:
             else:
                 # A number may go on in the next piece: only what something follows is known to be whole.
                 if _SPACE.match(self._text, end).end() < len(self._text) or not self._read_more():  # type: ignore[union-attr]
-                    self._at = end
-                    return value
+                    start, self._at = self._at, end
+                    return value, self._text[start:end]
 
     def _skip_space(self) -> None:
         self._at = _SPACE.match(self._text, self._at).end()  # type: ignore[union-attr]
@@ -103,6 +128,6 @@ class _Window:
     def _read_more(self) -> bool:
         """As much again as is held, so that a long item is not looked at too often."""
         chunk = self._file.read(max(_CHUNK, len(self._text) - self._at))
-        self._text = self._text[self._at :] + chunk
-        self._at = 0
+        if chunk:
+            self._text, self._at = self._text[self._at :] + chunk, 0
         return bool(chunk)
