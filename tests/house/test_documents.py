@@ -1,5 +1,7 @@
 """The documents say what the code says."""
 
+import argparse
+import ast
 import importlib.util
 import re
 from pathlib import Path
@@ -50,3 +52,36 @@ def test_the_page_of_the_doctor_describes_the_rules_as_they_are() -> None:
         assert f"`{rule.name}` · {rule.level}" in page
         for words in (rule.opens_when, rule.cause, rule.cure):
             assert words in page
+
+
+def test_every_flag_of_logging_and_voices_is_explained() -> None:
+    from tracker_logging.arguments import add_logging_arguments
+
+    parser = argparse.ArgumentParser(add_help=False)
+    add_logging_arguments(parser)
+    flags = {flag for action in parser._actions for flag in action.option_strings}
+    explained = set(re.findall(r"`(--[a-z_]+)", PAGE.read_text(encoding="utf-8")))
+    assert len(flags) > 20
+    assert flags - explained == set()
+
+
+def test_every_column_of_every_table_is_explained() -> None:
+    sources = [path for name in ("callbacks", "voices") for path in (ROOT / "tracker_logging" / name).rglob("*.py")]
+    sources.append(ROOT / "tracker_logging" / "trackers" / "parts.py")
+    columns = {column for path in sources for column in _columns(ast.parse(path.read_text(encoding="utf-8")))}
+    page = PAGE.read_text(encoding="utf-8")
+    assert {"first values", "update ratio", "heard"} <= columns
+    assert {column for column in columns if f"`{column}`" not in page} == set()
+
+
+def _columns(module: ast.Module) -> set[str]:
+    """Names in tuples that are given as `columns`, or named `columns` or `_TEXTS`."""
+    found: list[ast.expr] = []
+    for node in ast.walk(module):
+        match node:
+            case ast.keyword(arg="columns", value=value):
+                found.append(value)
+            case ast.Assign(targets=[ast.Name(id="columns" | "_TEXTS")], value=value):
+                found.append(value)
+    tuples = [value for value in found if isinstance(value, ast.Tuple)]
+    return {one.value for value in tuples for one in value.elts if isinstance(one, ast.Constant)}
