@@ -17,6 +17,8 @@ Guarantees
   default, INCREMENTAL adds an artifact version per step whose row lists all versions before it (rows of hundreds of
   entries), and one growing table with a step column writes everything again each time. An HTML panel has a step slider
   that shows any earlier step, needs no artifact, and looks the same offline and online.
+- While a server is away W&B tries again and sends everything when it comes back; what it could not send before the end
+  is in the run's directory, and the command that uploads it is said.
 - After `kill -9` all that was flushed is in the run's log on this machine (W&B's own default is every 15 s).
 - On a resumed run (`run_id` with `written`) a value whose step the run already holds is not sent again: no doubles.
 """
@@ -117,12 +119,23 @@ class WandbTracker:
                 threading.Event().wait(2 * LOG_INTERVAL_S)
 
     def close(self) -> None:
-        """Finish the run if it is ours."""
+        """Finish the run if it is ours. Waits at most `FINISH_TIMEOUT_S` for a server that is slow or away."""
         with self._lock:
             if not self._closed:
                 self._closed = True
                 if self._is_ours:
-                    self._run.finish()
+                    self._finish()
+
+    def _finish(self) -> None:
+        try:
+            self._run.finish()
+        except TimeoutError:
+            logger.warning(
+                "W&B: not everything was uploaded within %.0f s of the end, for the server is slow or away. All of it "
+                "lies on this machine; upload it later with: wandb sync RUN_DIRECTORY/wandb/run-*-%s",
+                FINISH_TIMEOUT_S,
+                self._run.id,
+            )
 
     def _row(self, event: Event) -> Iterator[tuple[str, Any]]:
         """The keys and values of a simple event."""
@@ -184,6 +197,7 @@ def _begin(directory: Path, *, project: str, name: str, run_id: str | None, mode
         "save_code": False,
         "init_timeout": INIT_TIMEOUT_S,
         "finish_timeout": FINISH_TIMEOUT_S,
+        "finish_timeout_raises": True,
         "x_disable_meta": True,
         "x_disable_machine_info": True,
         "x_transaction_log_flush_interval": LOG_INTERVAL_S,
