@@ -71,6 +71,7 @@ def build_parser() -> argparse.ArgumentParser:
     train.add_argument("--lora_rank", type=int, default=16)
     train.add_argument("--lora_alpha", type=int, default=32)
     train.add_argument("--lora_dropout", type=float, default=0.1)
+    train.add_argument("--save_merged", action="store_true", help="also save as boson_multimodal reads it, LoRA merged")
     train.add_argument("--freeze_llm", action="store_true", help="train the audio parts only")
     train.add_argument("--freeze_audio_tower", action="store_true")
     train.add_argument("--freeze_audio_encoder_proj", action="store_true")
@@ -120,7 +121,7 @@ def check_model_directory(directory: Path) -> None:
     found = json.loads(config_file.read_text()).get("model_type")
     if found != "higgs_audio_v2":
         raise UsageError(f"--model_path {directory}: a model of type {found!r}, not 'higgs_audio_v2'. "
-                         "Use a transformers-native Higgs Audio v2 checkpoint.")  # fmt: skip
+                         "Use a transformers-native Higgs Audio v2 checkpoint (docs/boson.md makes one).")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -234,6 +235,7 @@ def train(args: argparse.Namespace) -> str | None:
     from tracker_logging.callbacks.doctor import failed_by
     from tracker_logging.data.collator import VoiceCloningCollator
     from tracker_logging.data.dataset import VoiceCloningDataset
+    from tracker_logging.models.boson_weights import save_in_original_layout
 
     material = load_material(args)
     dataset = partial(VoiceCloningDataset, processor=material.processor, skip_bad=args.skip_bad_samples)
@@ -252,6 +254,8 @@ def train(args: argparse.Namespace) -> str | None:
     trainer.train(resume_from_checkpoint=str(args.resume_from_checkpoint) if args.resume_from_checkpoint else None)
     trainer.save_model()
     if trainer.is_world_process_zero():
+        if args.save_merged:
+            save_in_original_layout(trainer.model, args.output_dir / "merged", tokenizer=material.processor.tokenizer)
         runs = args.logging_dir or args.output_dir / "runs"
         print(where_to_look(runs, run_name=args.run_name, backends=backends(args)))
     return failed_by(callbacks)

@@ -61,7 +61,7 @@ class InputLoggerCallback(StrategicCallback):
             yield Later(lambda: input_audio(step, view, adapter, codec))
 
     def _scalars(self, snapshot: StepSnapshot, audit: BatchAudit) -> dict[str, float]:
-        may_be_empty = getattr(self.session.adapter, "may_be_empty", frozenset())
+        may_be_empty: frozenset[str] = getattr(self.session.adapter, "may_be_empty", frozenset())
         values = {
             tags.SEQUENCE_LENGTH(which="mean"): sum(audit.lengths) / len(audit.lengths),
             tags.SEQUENCE_LENGTH(which="max"): float(max(audit.lengths)),
@@ -139,7 +139,7 @@ def heard_clips(view: BatchView, adapter: ModelAdapter, codec: AudioCodec) -> Ma
             continue
         # A reference that goes on as the target has its last codes, delayed, in the target's rows.
         laid = view.codes[0, segment.start :]
-        codes = adapter.pattern.revert(laid, lead=segment.lead)[:, : segment.frames]
+        codes = adapter.pattern.revert(laid, lead=segment.lead, frames=segment.frames)
         if codes.numel() and int(codes.min()) >= 0 and int(codes.max()) < codec.codebook_size:
             name = segment.role.name.lower()
             seconds = segment.frames / codec.frame_rate

@@ -22,6 +22,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.distributed.tensor import DTensor
 
 logger = logging.getLogger("tracker_logging")
 
@@ -165,10 +166,13 @@ def save_in_original_layout(model: nn.Module, directory: Path, *, tokenizer: Any
 
     `tokenizer` is saved beside it and says which ids the config needs; without one the original's own ids stand.
     A LoRA is merged into a copy (memory for a second model); `model` itself is left as it is. Without a text head the
-    folder has none either, and `boson_multimodal` starts it at random: that is said.
+    folder has none either, and `boson_multimodal` starts it at random: that is said. Raises `ValueError` for a model
+    whose parameters are sharded.
     """
     from huggingface_hub import save_torch_state_dict
 
+    if any(isinstance(own, DTensor) for own in model.parameters()):
+        raise ValueError("The model is sharded over ranks. Load what the Trainer saved, and call this on that.")
     merged: Any = model
     if hasattr(model, "merge_and_unload"):
         merged = copy.deepcopy(merged).merge_and_unload()
