@@ -12,14 +12,18 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from tracker_logging.tags import Tag
 
 KEPT = 400
 SMOOTH = 3
-"""Points in a mean, where one value is too noisy to judge by."""
+"""Values in the mean that is taken for the present one, where a single value is too noisy to judge by."""
+BLOCK = 4
+"""Values in each of the means to which the present is compared, where the best of many must not be a lucky one."""
 
 # What the Trainer itself logs, under the names of its own reporters.
 TRAIN_LOSS = "train/loss"
@@ -64,12 +68,19 @@ class Series:
         """Mean of the newest `SMOOTH` values, or of as many as there are."""
         return _mean(value for _, value in self.points[-SMOOTH:])
 
-    def means(self) -> list[tuple[int, float]]:
-        """(step of the newest value, mean) of every `SMOOTH` neighbours; empty with fewer values."""
+    def blocks(self) -> list[tuple[int, float]]:
+        """(step of its newest value, mean) of every `BLOCK` values, side by side, the last of them the newest ones."""
+        start = len(self.points) % BLOCK
         return [
-            (self.points[end - 1][0], _mean(value for _, value in self.points[end - SMOOTH : end]))
-            for end in range(SMOOTH, len(self.points) + 1)
+            (self.points[end - 1][0], _mean(value for _, value in self.points[end - BLOCK : end]))
+            for end in range(start + BLOCK, len(self.points) + 1, BLOCK)
         ]
+
+    def block_noise(self) -> float:
+        """Standard deviation of the mean of a block by chance alone, from the jumps between neighbours."""
+        values = [value for _, value in self.points]
+        jumps = [abs(after - before) for before, after in pairwise(values)]
+        return statistics.median(jumps) / 0.954 / math.sqrt(BLOCK) if jumps else math.nan
 
     def at(self, step: int) -> float:
         """The newest value up to `step`; NaN before the first."""

@@ -6,12 +6,14 @@ rule.evidence(history)      # "nll against unshifted labels is 0.02, against shi
 from __future__ import annotations
 
 import statistics
+from collections.abc import Sequence
 
 from tracker_logging import tags
-from tracker_logging.diagnosis.history import EVAL_LOSS, SMOOTH, TRAIN_LOSS, History, Series, has_learned
+from tracker_logging.diagnosis.history import EVAL_LOSS, TRAIN_LOSS, History, has_learned
 from tracker_logging.diagnosis.rule import Rule
 
-_ENOUGH = 2 * SMOOTH  # points before one may speak of a fall or a rise
+_ENOUGH = 3  # blocks before one may speak of a fall or a rise
+_CERTAIN = 6.0  # times the noise: the best of a hundred blocks is about 2.5 times the noise off by luck alone
 
 
 def _copying(history: History) -> str | None:
@@ -39,21 +41,22 @@ def _non_finite(history: History) -> str | None:
 def _collapse(history: History) -> str | None:
     found = []
     for codebook, usage in history.family(tags.USAGE).items():
-        nll = history[tags.NLL(codebook=codebook)]
-        if len(usage.points) < _ENOUGH or len(nll.points) < _ENOUGH:
+        blocks, nll_blocks = usage.blocks(), history[tags.NLL(codebook=codebook)].blocks()
+        if min(len(blocks), len(nll_blocks)) < _ENOUGH:
             continue
-        before, nll_before = _usual(usage), _usual(nll)
-        if usage.recent < 0.5 * before and nll.recent > 0.97 * nll_before:
+        (before, now), (nll_before, nll_now) = _usual_and_now(blocks), _usual_and_now(nll_blocks)
+        is_fall = now < 0.5 * before and before - now > _CERTAIN * usage.block_noise()
+        if is_fall and nll_now > 0.97 * nll_before:
             found.append(
-                f"codebook {codebook}: usage {usage.recent:.2g}, before {before:.2g}, while its nll went from "
-                f"{nll_before:.3g} to {nll.recent:.3g}"
+                f"codebook {codebook}: usage {now:.2g}, before {before:.2g}, while its nll went from {nll_before:.3g} "
+                f"to {nll_now:.3g}"
             )
     return f"{'; '.join(found)} (outputs/usage)" if found else None
 
 
-def _usual(series: Series) -> float:
-    """The median of the smoothed values before the newest ones."""
-    return statistics.median(mean for _, mean in series.means()[:-SMOOTH])
+def _usual_and_now(blocks: Sequence[tuple[int, float]]) -> tuple[float, float]:
+    """The median of all blocks but the newest, and the newest."""
+    return statistics.median(mean for _, mean in blocks[:-1]), blocks[-1][1]
 
 
 def _dead(history: History) -> str | None:
@@ -70,27 +73,29 @@ def _dead(history: History) -> str | None:
 
 def _diverging(history: History) -> str | None:
     family = history.family(tags.NLL)
-    family = {codebook: series for codebook, series in family.items() if len(series.points) >= _ENOUGH}
+    blocks = {codebook: series.blocks() for codebook, series in family.items()}
+    blocks = {codebook: own for codebook, own in blocks.items() if len(own) >= _ENOUGH}
     found = []
-    for codebook, series in family.items():
-        others = [own for other, own in family.items() if other != codebook]
+    for codebook, own in blocks.items():
+        others = [other for name, other in blocks.items() if name != codebook]
         if not others:
             continue
-        best_step, best = min(series.means(), key=lambda point: point[1])
-        others_then = statistics.fmean(_mean_at(own, best_step) for own in others)
-        others_now = statistics.fmean(own.recent for own in others)
-        rise = series.recent - best
-        if rise > max(0.3, 0.15 * best) and others_now < others_then:
+        best_step, best = min(own, key=lambda block: block[1])
+        others_then = statistics.fmean(_mean_at(other, best_step) for other in others)
+        others_now = statistics.fmean(other[-1][1] for other in others)
+        now = own[-1][1]
+        enough = max(0.3, 0.15 * best, _CERTAIN * family[codebook].block_noise())
+        if now - best > enough and others_now < others_then:
             found.append(
-                f"the nll of codebook {codebook} rose from {best:.3g} (step {best_step}) to {series.recent:.3g} while "
-                f"that of the others went from {others_then:.3g} to {others_now:.3g}"
+                f"the nll of codebook {codebook} rose from {best:.3g} (step {best_step}) to {now:.3g} while that of "
+                f"the others went from {others_then:.3g} to {others_now:.3g}"
             )
     return f"{'; '.join(found)} (outputs/nll)" if found else None
 
 
-def _mean_at(series: Series, step: int) -> float:
-    """The smoothed value at `step`, or the first one after it."""
-    return next((mean for at, mean in series.means() if at >= step), series.recent)
+def _mean_at(blocks: Sequence[tuple[int, float]], step: int) -> float:
+    """The block that ends at `step`, or the first one after it."""
+    return next((mean for at, mean in blocks if at >= step), blocks[-1][1])
 
 
 def _overfitting(history: History) -> str | None:
@@ -142,7 +147,7 @@ RULES = (
         certainty="likely",
         looks_at=(tags.USAGE,),
         also_reads=(tags.NLL,),
-        opens_when="the usage of a codebook is below half of its usual value while its nll does not fall",
+        opens_when="the usage of a codebook is below half of its usual value, beyond its noise, and its nll does not fall",
         evidence=_collapse,
         cause="the codebook is predicted by ever fewer codes: its head or its embeddings are pushed to a constant, "
         "often by too high a learning rate.",
@@ -167,7 +172,8 @@ RULES = (
         level="warning",
         certainty="likely",
         looks_at=(tags.NLL,),
-        opens_when="the nll of one codebook rises by 0.3 nats and 15 % from its best while that of the others falls",
+        opens_when="the nll of one codebook rises by 0.3 nats, 15 % and six times its noise from its best, while that "
+        "of the others falls",
         evidence=_diverging,
         cause="that codebook is trained on something else than the others: labels shifted by one more frame, weights "
         "of its loss, or a head that was re-initialised.",
