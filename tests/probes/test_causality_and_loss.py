@@ -14,6 +14,7 @@ from tracker_logging import tags
 from tracker_logging.callbacks.inputs import InputLoggerCallback
 from tracker_logging.callbacks.outputs import OutputLoggerCallback
 from tracker_logging.callbacks.session import LoggingSession
+from tracker_logging.callbacks.trainer_logs import TrainerLogsCallback
 from tracker_logging.models import adapter_for
 from tracker_logging.probes.causality import causality_leak
 from tracker_logging.trackers.memory import MemoryTracker
@@ -48,7 +49,12 @@ def test_a_lost_mask_leaks(monkeypatch: pytest.MonkeyPatch) -> None:
 def watched(directory: Path, **arguments: Any) -> dict[str, list[tuple[int, float]]]:
     tracker = MemoryTracker()
     session = LoggingSession(tracker=tracker, every=2, budget_pct=1e9)
-    train(directory, callbacks=[InputLoggerCallback(session), OutputLoggerCallback(session)], max_steps=4, **arguments)
+    callbacks = [
+        InputLoggerCallback(session),
+        OutputLoggerCallback(session),
+        TrainerLogsCallback(session, backends=frozenset()),
+    ]
+    train(directory, callbacks=callbacks, max_steps=4, **arguments)
     return values_of(tracker)
 
 

@@ -57,7 +57,7 @@ class StrategicCallback(TrainerCallback):
 
     def __init__(self, session: LoggingSession) -> None:
         self.session = session
-        self.leads = session.register(self)
+        session.register(self)
 
     @property
     def looks_inside(self) -> bool:
@@ -98,8 +98,6 @@ class StrategicCallback(TrainerCallback):
     def on_step_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, model: Any = None, **kwargs: Any
     ) -> None:
-        if self.leads:
-            self.session.pace.step_begins()
         if state.global_step + 1 == self.session.next_due:
             self.session.attach(model)
 
@@ -122,16 +120,12 @@ class StrategicCallback(TrainerCallback):
             self.session.step_done(model, state, last=control.should_training_stop)
         if control.should_evaluate:
             self.session.evaluation_begins(model)
-        if self.leads:
-            self.session.pace.step_ended()
 
     def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         self.session.evaluation_done(state)
-        self.session.pace.step_ended()
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         self.session.flush()
-        self.session.pace.step_ended()
 
     def on_train_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, model: Any = None, **kwargs: Any

@@ -90,10 +90,9 @@ class LoggingSession:
         self._last_voices = -1
         self._said_missing: set[str] = set()
 
-    def register(self, callback: StrategicCallback) -> bool:
-        """Called by each callback when it is made. Whether it is the first."""
+    def register(self, callback: StrategicCallback) -> None:
+        """Called by each callback when it is made."""
         self._callbacks.append(callback)
-        return len(self._callbacks) == 1
 
     @property
     def adapter(self) -> ModelAdapter:
@@ -131,6 +130,7 @@ class LoggingSession:
         if self.attached or self.observing or self._capture is None or not self.cadence.logged(self.next_due):
             return
         self.observing = True
+        self.pace.step_begins()
         self._step_began = time.perf_counter()
         with self.cost.part("attach", strand="capture"), self.fence.guard("capture"):
             # Several ranks meet in the snapshot's collective, so none of them may stay away on its own.

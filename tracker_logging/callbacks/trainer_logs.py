@@ -4,6 +4,8 @@ The Trainer's TensorBoard reporter closes its file before `on_train_end` and ope
 `evaluate()`; one writer for both keeps one file per run. Where the Trainer reports to one of our backends itself
 (`TrainingArguments.report_to`), this callback is silent: each number is written once. The Trainer logs `epoch` with
 everything, several times at one step; the first is kept.
+
+It also measures how long the Trainer waits for its batches, at each step by two looks at the clock.
 """
 
 from __future__ import annotations
@@ -19,7 +21,10 @@ from tracker_logging.events import Scalars
 
 
 class TrainerLogsCallback(StrategicCallback):
-    """Forwards `on_log`. Keys are those of the Trainer's own reporters: `train/loss`, `eval/loss`, …"""
+    """Forwards `on_log`. Keys are those of the Trainer's own reporters: `train/loss`, `eval/loss`, …
+
+    It comes after the other callbacks, so that their work at the end of a step is not taken for waiting.
+    """
 
     name = "trainer_logs"
 
@@ -28,6 +33,27 @@ class TrainerLogsCallback(StrategicCallback):
         self._backends = backends
         self._step = -1
         self._written: set[str] = set()
+
+    def on_step_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, model: Any = None, **kwargs: Any
+    ) -> None:
+        self.session.pace.step_begins()
+        if state.global_step + 1 == self.session.next_due:  # as the base does it, without the price of a call
+            self.session.attach(model)
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, model: Any = None, **kwargs: Any
+    ) -> None:
+        super().on_step_end(args, state, control, model=model)
+        self.session.pace.step_ended()
+
+    def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        super().on_evaluate(args, state, control)
+        self.session.pace.step_ended()
+
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        super().on_save(args, state, control)
+        self.session.pace.step_ended()
 
     def on_log(
         self,
@@ -39,6 +65,7 @@ class TrainerLogsCallback(StrategicCallback):
     ) -> None:
         from transformers.integrations import rewrite_logs
 
+        self.session.pace.step_ended()
         if self._backends & set(args.report_to):
             return
         with self.session.fence.guard(self.name):
