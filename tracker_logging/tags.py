@@ -71,7 +71,7 @@ DELAY_VIOLATIONS = _tag("chatml/delay_violations", "scalar", "count", "audio spa
 CROSSING_SPANS = _tag("chatml/crossing_spans", "scalar", "count", "audio spans in which another clip begins: the end of one would predict the start of the next", "inputs")
 EMPTY_TENSORS = _tag("chatml/empty_tensors", "scalar", "count", "tensors of the batch without a single value", "inputs")
 PLACEHOLDER_MISMATCH = _tag("chatml/placeholder_mismatch", "scalar", "count", "samples whose audio placeholder tokens are not as many as the audio frames given; written before the model sees the batch", "inputs")
-TRUNCATED = _tag("chatml/truncated", "scalar", "count", "samples that were cut: no token after the audio, or no end code in it", "inputs")
+TRUNCATED = _tag("chatml/truncated", "scalar", "count", "samples that were cut: no end code in their last audio, or (without any target) an end in the middle of a text", "inputs")
 CAUSALITY_LEAK = _tag("chatml/causality_leak", "scalar", "", "largest relative movement of an earlier position of the last layer when the last position is disturbed (0 = causal); once, at the first logged step", "inputs", "the family's layers are known")
 LOSS_RATIO = _tag("chatml/loss_ratio", "scalar", "", "loss that the model returned / what our own cross-entropies say it should be (1 = healthy)", "outputs", "audio is trained")
 VIOLATIONS = _tag("chatml/violations", "scalar", "count", "violations of the expected structure in the batch", "inputs")

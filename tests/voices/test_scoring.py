@@ -64,6 +64,7 @@ def test_a_copy_of_the_target_is_as_good_as_the_codec_allows(round_of_copies: li
     assert found["voices/sim_o/mean"] == pytest.approx(found["voices/sim_codec/mean"])
     assert found["voices/sim_o/mean"] <= found["voices/sim_ceiling/mean"]
     assert found["voices/dur_ratio/mean"] == pytest.approx(1.0)
+    assert found["voices/repetition/mean"] == 0.0 and found["voices/repetition/n"] == 12
     assert (found["voices/valid_clips"], found["voices/invalid_clips"], found["voices/failed"]) == (12, 0, 0)
     assert found["voices/stopped_pct"] == 100.0
 

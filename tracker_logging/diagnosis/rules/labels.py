@@ -202,7 +202,7 @@ RULES = (
         level="warning",
         certainty="likely",
         looks_at=(tags.TRUNCATED,),
-        opens_when="a sample has no token after its audio, or no end code in it",
+        opens_when="a sample has no end code in its last audio, or ends in the middle of a text before any target",
         evidence=_more_than_none(tags.TRUNCATED, "{value} samples of the batch were cut"),
         cause="samples are longer than the maximum length and lose their end: the end codes are gone, and the text may "
         "name words that are not in the audio.",
