@@ -47,8 +47,9 @@ REACHABLE = {
     "voices/between_speaker": ("voices/between_speaker_real",),
     "voices/wer": ("voices/wer_real",),
     "voices/cer": ("voices/cer_real",),
+    "tracker/overhead_pct": ("tracker/budget_pct",),
 }
-"""A score → what real speech, or chance, gets: drawn in the same chart."""
+"""A number → what it is held against (real speech, chance, the budget): drawn in the same chart."""
 
 _DETAIL = re.compile(r"/(low|high|n)\Z")
 

@@ -147,7 +147,8 @@ RULES = (
         certainty="likely",
         looks_at=(tags.USAGE,),
         also_reads=(tags.NLL,),
-        opens_when="the usage of a codebook is below half of its usual value, beyond its noise, and its nll does not fall",
+        opens_when="the usage of a codebook is below half of its usual value, beyond its noise, and its nll does not "
+        "fall",
         evidence=_collapse,
         cause="the codebook is predicted by ever fewer codes: its head or its embeddings are pushed to a constant, "
         "often by too high a learning rate.",
