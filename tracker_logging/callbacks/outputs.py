@@ -186,7 +186,7 @@ def teacher_forced_clips(sample: SampleOutputs, adapter: ModelAdapter, codec: Au
     predicted = guessed.clamp(max=sounds - 1).where(given < sounds, given)
     clips: dict[str, Clip] = {}
     for name, delayed in (("target", given), ("teacher_forced", predicted)):
-        codes = pattern.revert(delayed, lead=sample.segment.lead)[:, : sample.segment.frames]
+        codes = pattern.revert(delayed, lead=sample.segment.lead, frames=sample.segment.frames)
         if codes.shape[1] == 0 or int(codes.max()) >= codec.codebook_size:
             return {}
         meaning = "as the model hears it" if name == "target" else "most likely codes given the true past"

@@ -13,6 +13,7 @@ Guarantees
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -86,7 +87,7 @@ class SpeechProcessor:
         Text is trained only in the assistant's turn of the target: `<|audio_out_bos|>`, `<|audio_eos|>`, `<|eot_id|>`.
         Raises `DataError` for a clip that cannot be read and for a sample without target audio.
         """
-        sample = _with_reference(sample, reference)
+        sample = with_reference(sample, reference)
         if sample.target_audio is None:
             raise DataError(f"{sample.origin}, target audio: missing, so there is nothing to train on. Add it.")
         *before, end = cloning_text(sample)
@@ -109,9 +110,15 @@ class SpeechProcessor:
     def prompt_features(self, sample: VoiceSample, *, reference: Reference = "own") -> Features:
         """What free-running generation is given, all int64: `input_ids` [T] ending with `<|audio_out_bos|>`, and
         `audio_input_ids` [F, K], the reference's delayed frames; the latter is absent without a reference."""
-        sample = _with_reference(sample, reference)
+        sample = with_reference(sample, reference)
         ids, frames = self._spoken(sample, list(cloning_text(sample)[:-1]))
         return {"input_ids": ids, **({"audio_input_ids": torch.cat(frames)} if frames else {})}
+
+    def collator(self) -> Callable[[Sequence[Features]], Features]:
+        """What makes a batch of rows of `features`."""
+        from tracker_logging.data.collator import VoiceCloningCollator
+
+        return VoiceCloningCollator.of(self)
 
     def _spoken(self, sample: VoiceSample, texts: list[str]) -> tuple[torch.Tensor, list[torch.Tensor]]:
         """Token ids up to where the target begins, and the frames of the reference if there is one."""
@@ -136,5 +143,6 @@ class SpeechProcessor:
         return torch.tensor(self.tokenizer.encode(text, add_special_tokens=False), dtype=torch.int64)
 
 
-def _with_reference(sample: VoiceSample, reference: Reference) -> VoiceSample:
+def with_reference(sample: VoiceSample, reference: Reference) -> VoiceSample:
+    """The sample with the reference that `features` is asked for."""
     return sample if isinstance(reference, str) else sample.with_reference_of(reference)

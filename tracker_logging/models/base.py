@@ -202,7 +202,7 @@ class ModelAdapter(Protocol):
         """
 
     def audio_nll(self, inputs: Mapping[str, Any]) -> torch.Tensor:
-        """[B, K] float32: mean nll in nats at the labelled positions of each sample; one forward, no gradient."""
+        """[B, K] float32: mean nll in nats at the labelled positions of each target; one forward, no gradient."""
 
     def generate(self, prompts: Sequence[Prompt], settings: SamplingSettings) -> list[GeneratedCodes]:
         """Speak all prompts in one batch with a KV cache. The caller isolates RNG, mode and caches."""

@@ -57,20 +57,23 @@ class CodePattern:
             laid[start + frames, codebook] = self.eos
         return laid
 
-    def revert(self, laid: torch.Tensor, *, lead: int | None = None) -> torch.Tensor:
+    def revert(self, laid: torch.Tensor, *, lead: int | None = None, frames: int | None = None) -> torch.Tensor:
         """Frames [F, K] -> codes [K, T] int64, up to the end code and to what all codebooks have.
 
-        `lead`: frames before the first code of codebook 0; None: as many as `apply` puts there.
+        `lead`: frames before the first code of codebook 0; None: as many as `apply` puts there. `frames`: how many
+        the clip has, where that is known; then no end is looked for.
         """
         first = int(self.bos is not None) if lead is None else lead
         columns = [laid[min(first + delay, len(laid)) :, codebook] for codebook, delay in enumerate(self.delays)]
-        if max(self.delays) == 0:
+        if frames is not None:
+            columns = [column[:frames] for column in columns]
+        elif max(self.delays) == 0:
             ends = (laid[first:] == self.eos).all(dim=1).nonzero()
             columns = [column[: int(ends[0])] if len(ends) else column for column in columns]
         else:
             columns = [_until(column, self.eos) for column in columns]
-        frames = min(len(column) for column in columns)
-        return torch.stack([column[:frames] for column in columns]).to(torch.int64)
+        shortest = min(len(column) for column in columns)
+        return torch.stack([column[:shortest] for column in columns]).to(torch.int64)
 
 
 def delayed_length(frames: int, codebooks: int) -> int:

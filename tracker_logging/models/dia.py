@@ -39,16 +39,9 @@ class DiaAdapter(BaseAdapter):
 
     def __init__(self, core: Any) -> None:
         super().__init__(core)
-        decoder = core.config.decoder_config
-        self.num_codebooks = decoder.num_channels
-        self.codebook_vocabulary = decoder.vocab_size
-        self.pattern: CodePattern = CodePattern(
-            delays=tuple(core.config.delay_pattern),
-            codes=min(decoder.eos_token_id, decoder.pad_token_id, decoder.bos_token_id),
-            eos=decoder.eos_token_id,
-            bos=decoder.bos_token_id,
-            fill=decoder.pad_token_id,
-        )
+        self.num_codebooks = core.config.decoder_config.num_channels
+        self.codebook_vocabulary = core.config.decoder_config.vocab_size
+        self.pattern: CodePattern = pattern_of(core.config)
 
     def view(self, inputs: Mapping[str, Any]) -> BatchView:
         text_ids = inputs["input_ids"].detach()
@@ -137,6 +130,18 @@ class DiaAdapter(BaseAdapter):
                 found.append(Segment(sample, Role.REFERENCE, place, place + given + 1, given))
                 found.append(Segment(sample, Role.TARGET, place + given + 1, end, max(0, frames - given), lead=0))
         return tuple(found)
+
+
+def pattern_of(config: Any) -> CodePattern:
+    """How a `DiaConfig` lays out codes."""
+    decoder = config.decoder_config
+    return CodePattern(
+        delays=tuple(config.delay_pattern),
+        codes=min(decoder.eos_token_id, decoder.pad_token_id, decoder.bos_token_id),
+        eos=decoder.eos_token_id,
+        bos=decoder.bos_token_id,
+        fill=decoder.pad_token_id,
+    )
 
 
 def _mask(mask: torch.Tensor | None, like: torch.Tensor) -> torch.Tensor:

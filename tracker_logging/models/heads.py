@@ -102,7 +102,7 @@ def head_outputs(
 
 
 def mean_nll(adapter: ModelAdapter, inputs: Mapping[str, Any]) -> torch.Tensor:
-    """[B, K] float32: mean nll in nats at the labelled positions of each sample, from one forward; NaN without one.
+    """[B, K] float32: mean nll in nats at the labelled positions of each target, from one forward; NaN without one.
 
     Raises `ValueError` for a batch without audio labels.
     """
@@ -118,7 +118,9 @@ def mean_nll(adapter: ModelAdapter, inputs: Mapping[str, Any]) -> torch.Tensor:
         rows = scored_rows(head, output, view, vocabulary=vocabulary, bos_code=adapter.bos_code)
         assert rows is not None
         at = torch.arange(len(rows.labels), device=sums.device) if rows.at is None else rows.at
-        keep = (rows.next_labels != IGNORE).any(dim=-1).nonzero().squeeze(-1)
+        # A family that trains references too is asked for the target alone.
+        of_target = view.roles.flatten()[(at + 1).clamp(max=samples * length - 1)] == Role.TARGET
+        keep = ((rows.next_labels != IGNORE).any(dim=-1) & of_target).nonzero().squeeze(-1)
         logits = rows.logits[keep].unflatten(-1, (len(head.codebooks), vocabulary)).float()
         nll = nn.functional.cross_entropy(
             logits.movedim(-1, 1), rows.next_labels[keep], ignore_index=IGNORE, reduction="none"

@@ -22,7 +22,6 @@ from typing import Any
 import torch
 
 from tracker_logging import tags
-from tracker_logging.data.collator import VoiceCloningCollator
 from tracker_logging.data.processor import SpeechProcessor
 from tracker_logging.data.sample import DataError, VoiceSample
 from tracker_logging.events import Event, Scalars
@@ -67,7 +66,7 @@ class VoiceStudio:
         self._settings = settings
         self._exchange = exchange
         self._emit = emit
-        self._collate = VoiceCloningCollator.of(processor)
+        self._collate = processor.collator()
         self._mine = exchange.share(self.prompts)
         self._swapped = exchange.share(_swapped(self.prompts, processor, settings)) if settings.cond_gain else []
         conditioned = exchange.share(self.prompts[: settings.conditioning_clips])

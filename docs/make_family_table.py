@@ -1,0 +1,78 @@
+"""Fills the table "what each family shows" of docs/adapters.md from real runs: python docs/make_family_table.py
+
+Every family is trained for three steps on a tiny random model, with all loggers on; a part is shown if its tag was
+written.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGE = ROOT / "docs" / "adapters.md"
+BEGIN, END = "<!-- what each family shows: made by docs/make_family_table.py -->", "<!-- end -->"
+
+PARTS: tuple[tuple[str, str], ...] = (
+    ("samples, tensors, lengths, padding", "inputs/samples"),
+    ("audio segments with role and frames", "inputs/segments"),
+    ("the clips as the model hears them", "inputs/audio/target"),
+    ("label coverage by codebook", "chatml/label_coverage_pct/codebook_0"),
+    ("label coverage of text", "chatml/label_coverage_pct/text"),
+    ("are references spared by the labels", "chatml/reference_labelled_pct"),
+    ("is the loss scaled right", "chatml/loss_ratio"),
+    ("does a position see its future", "chatml/causality_leak"),
+    ("predictions by codebook", "outputs/nll/codebook_3"),
+    ("predictions of text", "outputs/nll/text"),
+    ("teacher-forced audio", "outputs/teacher_forced/teacher_forced"),
+    ("attention between text, reference, target", "attention/mass/target_to_text/mean"),
+    ("attention between reference and target", "attention/mass/target_to_reference/mean"),
+    ("alignment of target and text", "attention/diagonality"),
+    ("attention heatmaps, entropy", "attention/heatmap/layer_0"),
+    ("text FFN path", "dualffn/rms/text/layer_0"),
+    ("audio FFN path", "dualffn/rms/audio/layer_0"),
+    ("gradients and updates by component", "gradients/norm/attention_q"),
+    ("… of cross-attention", "gradients/norm/cross_attention"),
+    ("… of a depth decoder", "gradients/norm/depth_decoder"),
+    ("conditioning gap", "conditioning/gap_null/mean"),
+    ("voices", "voices/table"),
+)
+
+
+def table(tags: Mapping[str, set[str]]) -> str:
+    """The Markdown table; `tags`: by column heading, the names that its run has written."""
+    lines = ["| | " + " | ".join(tags) + " |", "|---|" + ":---:|" * len(tags)]
+    for text, tag in PARTS:
+        lines.append(f"| {text} | " + " | ".join("✓" if tag in own else "–" for own in tags.values()) + " |")
+    return "\n".join(lines)
+
+
+def filled(page: str, made: str) -> str:
+    """The page with the table between its two marks."""
+    before, rest = page.split(BEGIN)
+    return f"{before}{BEGIN}\n{made}\n{END}{rest.split(END)[1]}"
+
+
+def tags_of_all(directory: Path) -> dict[str, set[str]]:
+    """Train every family with voices; by heading, the tags that were written. The helpers are those of the tests."""
+    from family_runs import NAMES, build, demo_samples, watched
+
+    from tracker_logging.data.demo.build import build_demo
+
+    demo = build_demo(directory / "demo").directory
+    found: dict[str, set[str]] = {}
+    for name, heading in NAMES.items():
+        samples = [] if name == "text" else demo_samples(demo)
+        _, run = watched(build(name, demo, directory / "codes"), directory / name, samples)
+        found[heading] = {tag for tag, _ in (*run.scalars, *run.pictures, *run.texts, *run.sounds)}
+    return found
+
+
+if __name__ == "__main__":
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests" / "models")]
+    with tempfile.TemporaryDirectory() as scratch:
+        PAGE.write_text(filled(PAGE.read_text(encoding="utf-8"), table(tags_of_all(Path(scratch)))), encoding="utf-8")

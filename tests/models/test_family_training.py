@@ -1,0 +1,92 @@
+"""Every family in a real Trainer: what is shown of it, and that its training does not notice."""
+
+import importlib.util
+import math
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from family_runs import NAMES, build, train, watched
+from read_back import Run
+
+ROOT = Path(__file__).parents[2]
+COMMON = {
+    "inputs/samples",
+    "inputs/tensors",
+    "chatml/causality_leak",
+    "attention/entropy/layer_1",
+    "attention/heatmap/layer_1",
+}
+COMMON |= {
+    "gradients/norm/attention_q",
+    "gradients/update_ratio/norms",
+    "gradients/parameters",
+    "throughput/tokens_per_s",
+}
+AUDIO = {"inputs/segments", "inputs/audio/target", "chatml/label_coverage_pct/codebook_3", "chatml/eos_labelled_pct"}
+AUDIO |= {"outputs/nll/codebook_3", "outputs/accuracy_map", "attention/mass_map", "dualffn/rms/audio/layer_1"}
+AUDIO |= {"outputs/teacher_forced/teacher_forced", "throughput/frames_per_s"}
+TEXT = {"outputs/nll/text", "outputs/texts", "chatml/label_coverage_pct/text"}
+OWN = {
+    "higgs": AUDIO | {"dualffn/rms_map", "chatml/loss_ratio", "chatml/reference_labelled_pct", "attention/diagonality"},
+    "higgs_text": AUDIO | TEXT | {"dualffn/rms_map", "chatml/loss_ratio", "gradients/norm/text_ffn"},
+    "csm": (AUDIO - {"outputs/teacher_forced/teacher_forced"})
+    | {"gradients/norm/depth_decoder", "gradients/norm/ffn", "attention/mass/target_to_text/mean"},
+    "dia": AUDIO | {"gradients/norm/cross_attention", "gradients/norm/encoder", "chatml/reference_labelled_pct"},
+    "text": TEXT | {"dualffn/rms/text/layer_1", "gradients/norm/text_ffn"},
+}
+ABSENT = {
+    "higgs": ("outputs/nll/text", "gradients/norm/cross_attention", "voices/", "conditioning/"),
+    "higgs_text": ("gradients/norm/cross_attention", "voices/"),
+    "csm": (
+        "dualffn/rms/text",
+        "dualffn/rms_map",
+        "chatml/reference_labelled",
+        "chatml/bos_labelled",
+        "outputs/nll/text",
+    ),
+    "dia": ("dualffn/rms/text", "dualffn/rms_map", "attention/mass/target_to_text", "outputs/nll/text"),
+    "text": (
+        "outputs/nll/codebook",
+        "outputs/nll/mean",
+        "inputs/segments",
+        "chatml/violation",
+        "attention/mass",
+        "voices/",
+    ),
+}
+
+
+def tags_of(run: Run) -> set[str]:
+    return {tag for tag, _ in (*run.scalars, *run.pictures, *run.texts, *run.sounds)}
+
+
+@pytest.fixture(scope="module")
+def maker() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("make_family_table", ROOT / "docs" / "make_family_table.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_family_shows_what_it_has_and_trains_as_without_us(name: str, demo: Path, tmp_path: Path) -> None:
+    plain = train(build(name, demo, tmp_path / "codes"), tmp_path / "plain")
+    found, run = watched(build(name, demo, tmp_path / "codes"), tmp_path / "watched", samples=[])
+    assert found == plain, "weights, optimizer state or random state differ"
+    tags = tags_of(run)
+    assert tags >= COMMON | OWN[name], sorted((COMMON | OWN[name]) - tags)
+    assert not [tag for tag in tags if tag.startswith(ABSENT[name])]
+    assert all(math.isfinite(value) for value in run.scalars.values())
+    assert all(run.texts.values()) and all(run.sounds.values()) and all(run.pictures.values())
+    assert {value for (tag, _), value in run.scalars.items() if tag == "tracker/errors"} == {0.0}
+
+
+@pytest.mark.slow
+def test_voices_speak_and_the_table_of_the_documentation_is_what_is_shown(maker: ModuleType, tmp_path: Path) -> None:
+    tags = maker.tags_of_all(tmp_path)
+    speaking = {heading for heading, own in tags.items() if {"voices/table", "conditioning/gap/mean"} <= own}
+    assert speaking == set(NAMES.values()) - {"text"}
+    page = maker.PAGE.read_text(encoding="utf-8")
+    assert page == maker.filled(page, maker.table(tags)), "run: python docs/make_family_table.py"
