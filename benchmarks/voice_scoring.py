@@ -94,10 +94,8 @@ def measure(paths: DemoPaths, args: argparse.Namespace) -> None:
             ratios[where].append(statistics.median(step() for _ in range(STEPS)) / alone)
             worker.close(timeout_s=LIMIT_S)
     for where, own in ratios.items():
-        middle, least, most = statistics.median(own), min(own), max(own)
-        print(
-            f"a step beside scoring in {where} / alone, {args.blocks} blocks: {middle:.3f} ({least:.3f} to {most:.3f})"
-        )
+        shown = f"{statistics.median(own):.3f} ({min(own):.3f} to {max(own):.3f})"
+        print(f"a step beside scoring in {where} / alone, {args.blocks} blocks: {shown}")
     for scorer in scorers.values():
         scorer.close()
 

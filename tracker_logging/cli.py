@@ -1,7 +1,8 @@
 """The command line: `tracker-logging COMMAND …`. Every command is one file of `tracker_logging/commands`.
 
 A command module has `add_arguments(parser)`, whose parser shows the module's docstring as help, and `run(args)`, which
-returns the exit status. A `CommandError` is printed as one line, and the status is 2.
+returns the exit status: 0 all is well, 1 something was found, 2 it could not be done. What went wrong is the first line
+on stderr, after the command's name; a `CommandError` is printed so, and a wrong argument too.
 
     tracker-logging compare runs/a runs/b -o compare.html
 """
@@ -13,14 +14,22 @@ import importlib
 import pkgutil
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
 from tracker_logging import commands
 from tracker_logging.commands.base import CommandError
 from tracker_logging.version import __version__
 
 
+class Parser(argparse.ArgumentParser):
+    """Says what is wrong with the arguments in the first line, and not after the usage."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message}. See {self.prog} --help\n")
+
+
 def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="tracker-logging", description="What to do with the runs of tracker_logging.")
+    parser = Parser(prog="tracker-logging", description="What to do with data, runs and this installation.")
     parser.add_argument("--version", action="version", version=__version__)
     subparsers = parser.add_subparsers(title="commands", dest="command", metavar="COMMAND", required=True)
     for name in command_names():

@@ -1,5 +1,6 @@
 """The house keeps its shape: imports go one way, files stay small, the front door stays light."""
 
+import ast
 import subprocess
 import sys
 from pathlib import Path
@@ -20,6 +21,22 @@ def test_imports_follow_the_arrows_of_the_design() -> None:
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_no_file_is_over_300_lines(path: Path) -> None:
     assert len(path.read_text().splitlines()) <= 300
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_no_function_is_over_50_lines(path: Path) -> None:
+    functions = [
+        node
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    ]
+    assert [function.name for function in functions if lines_of_code(function) > 50] == []
+
+
+def lines_of_code(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    """Lines after the signature and the docstring."""
+    body = function.body[1:] if ast.get_docstring(function) is not None else function.body
+    return 0 if not body else (body[-1].end_lineno or 0) - body[0].lineno + 1
 
 
 def test_importing_the_package_brings_in_no_backend_and_no_plotting() -> None:

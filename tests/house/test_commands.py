@@ -1,0 +1,72 @@
+"""All commands have one style: help with an example, an exit status, and a first line that says what went wrong."""
+
+import argparse
+from collections.abc import Sequence
+
+import pytest
+
+from tracker_logging import __version__
+from tracker_logging.cli import build_parser, command_names, main
+
+UNUSABLE = {
+    "compare": ["nowhere/a", "nowhere/b"],
+    "convert": ["nowhere.json", "out.jsonl", "--to", "chatml"],
+    "open": ["nowhere"],
+    "replay": ["nowhere", "--to", "tensorboard"],
+    "validate": ["--model_path", "nowhere"],
+    "workspace": ["--project", "p", "--run", "nowhere", "--dry-run"],
+}
+
+
+def command_parsers() -> dict[str, argparse.ArgumentParser]:
+    (group,) = [action for action in build_parser()._actions if isinstance(action, argparse._SubParsersAction)]
+    return dict(group.choices)
+
+
+@pytest.mark.parametrize("name", command_names())
+def test_the_help_of_a_command_has_an_example(name: str) -> None:
+    shown = name.replace("_", "-")
+    text = command_parsers()[shown].format_help()
+    examples = [line.strip() for line in text.splitlines() if line.strip().startswith(f"tracker-logging {shown}")]
+    assert examples, text
+
+
+def test_no_command_is_left_out() -> None:
+    assert set(command_names()) == {*UNUSABLE, "check_data"}  # which reports a missing file as it reports all else
+
+
+@pytest.mark.parametrize("name", UNUSABLE)
+def test_what_cannot_be_used_is_said_first_and_the_status_is_2(
+    name: str, capsys: pytest.CaptureFixture[str], tmp_path: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(str(tmp_path))
+    assert main([name.replace("_", "-"), *UNUSABLE[name]]) == 2
+    first = capsys.readouterr().err.splitlines()[0]
+    assert first.startswith(f"tracker-logging {name.replace('_', '-')}: ")
+    assert "Traceback" not in first
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["no-such-command"], "tracker-logging: argument COMMAND: invalid choice: 'no-such-command'"),
+        ([], "tracker-logging: the following arguments are required: COMMAND"),
+        (["open"], "tracker-logging open: the following arguments are required: RUN"),
+        (["compare", "a", "b", "--max-mb", "much"], "tracker-logging compare: argument --max-mb: invalid"),
+    ],
+)
+def test_a_wrong_argument_is_said_in_one_line(
+    arguments: Sequence[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(arguments)
+    assert stopped.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(said) and line.endswith("--help")
+
+
+def test_the_version_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(["--version"])
+    assert stopped.value.code == 0
+    assert capsys.readouterr().out.strip() == __version__
