@@ -63,6 +63,15 @@ def test_eager_attention_has_no_function_to_look_at_and_is_absent() -> None:
     assert not any(calls_sdpa(module) for module in modules)
     with pytest.raises(CannotTapError):
         tap_attention(modules, lambda index, call: None)
+    model = WithLoss(boson_model(attention="eager")).train()
+    capture = StepCapture(adapter=adapter_for(model), needs=NEEDS)
+    capture.attach(model)
+    model(**named_arguments(model, (collated(REFERENCE, PLAIN),), {}))["loss"].backward()
+    snapshot = capture.snapshot(1)
+    assert capture.errors == []
+    assert snapshot is not None
+    assert snapshot.attention is None
+    assert [part for part in snapshot.missing if part.startswith("attention: LlamaAttention")]
 
 
 def test_whisper_features_take_the_text_path_and_disturb_nothing() -> None:
