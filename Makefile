@@ -2,7 +2,7 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 OUT ?= outputs/demo
 
-.PHONY: demo test test-boson lint setup
+.PHONY: demo test test-boson lint setup coverage
 
 setup: .venv/.ready
 
@@ -28,3 +28,7 @@ test-boson: setup
 
 lint: setup
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
+
+# Which lines no test reaches; processes that tests start are counted too. Takes longer than `make test`.
+coverage: setup
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --cov --cov-report term:skip-covered --cov-fail-under 90

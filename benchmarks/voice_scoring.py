@@ -54,8 +54,7 @@ def measure(paths: DemoPaths, args: argparse.Namespace) -> None:
     model = demo_model(seed=0)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-5)
     batch = collate([processor.features(one) for one in read_samples(paths.train)[:BATCH]])
-    transcriber = f"whisper={args.whisper}" if args.whisper else None
-    choice = ScorerChoice(transcriber=transcriber)
+    choice = ScorerChoice(transcriber=f"whisper={args.whisper}" if args.whisper else None)
     scorers: dict[str, Scorer] = {
         "a thread": VoiceScorer(prompts, processor, choose_instruments(choice)),
         "a process": ScoringProcess(prompts, processor, choice),
