@@ -12,7 +12,7 @@ Guarantees
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import torch
@@ -140,8 +140,9 @@ def _trimmed(laid: Expanded, *, round_to: int, left: bool) -> Expanded:
     columns = (
         slice(int(used[0]) // round_to * round_to, None) if left else slice(0, _rounded_up(int(used[-1]) + 1, round_to))
     )
-    values: dict[str, Any] = {field.name: getattr(laid, field.name) for field in fields(laid)}
-    return Expanded(**{name: own[:, columns] if isinstance(own, torch.Tensor) else own for name, own in values.items()})
+    values = {field.name: getattr(laid, field.name) for field in fields(laid)}
+    cut: dict[str, Any] = {name: own[:, columns] for name, own in values.items() if isinstance(own, torch.Tensor)}
+    return replace(laid, **cut)
 
 
 def _rounded_up(length: int, to: int) -> int:
