@@ -34,7 +34,7 @@ __all__ = ["CHATML", "INSTRUCTION", "chatml_item"]
 def _fits(values: Values) -> bool:
     messages, audio = seen_messages(values), list(seen_audio(values))
     once = all(sum(message["role"] == role for message in messages) <= 1 for role in ("user", "assistant"))
-    plain = all(isinstance(message.get("content"), str | list) for message in messages)
+    plain = not any(isinstance(message.get("content"), Mapping) for message in messages)
     keyed = all("audio_url" in part or "raw_audio" in part for _, part in audio)
     return bool(audio) and once and plain and keyed and "audios" not in values
 

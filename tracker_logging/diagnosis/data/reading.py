@@ -17,6 +17,7 @@ from pathlib import Path
 from tracker_logging.data.audio_sources import AudioShelf
 from tracker_logging.data.formats import FORMATS, Format, Source
 from tracker_logging.data.formats.json_lines import JsonLines
+from tracker_logging.data.formats.json_list import JsonList
 from tracker_logging.data.formats.record_file import RecordSource
 from tracker_logging.data.sample import DataError, VoiceSample, shown
 from tracker_logging.diagnosis.data import checks, structure, texts
@@ -101,7 +102,7 @@ def _unknown(path: Path, place: Place, formats: Sequence[Format]) -> DataFinding
 
 def _item(source: Source, index: int) -> object:
     """The item as it stands in a JSON file; None for other sources, and where it is not even JSON."""
-    if not isinstance(source, RecordSource) or not isinstance(source.records, list | JsonLines):
+    if not isinstance(source, RecordSource) or not isinstance(source.records, list | JsonLines | JsonList):
         return None
     try:
         return source.records[index]
