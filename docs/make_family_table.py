@@ -58,7 +58,7 @@ def filled(page: str, made: str) -> str:
 
 def tags_of_all(directory: Path) -> dict[str, set[str]]:
     """Train every family with voices; by heading, the tags that were written. The helpers are those of the tests."""
-    from family_runs import NAMES, build, demo_samples, watched
+    from family_runs import NAMES, build, demo_samples, watched  # type: ignore[import-not-found]
 
     from tracker_logging.data.demo.build import build_demo
 

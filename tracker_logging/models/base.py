@@ -175,10 +175,16 @@ class ModelAdapter(Protocol):
     family: str
     num_codebooks: int  # 0 for a text-only model
     codebook_vocabulary: int  # codes per codebook, with begin and end codes
-    bos_code: int  # -1 where clips begin without one
-    eos_code: int
     pattern: CodePattern | None  # None for a text-only model
     core: Any  # nn.Module: the module whose forward receives the batch
+
+    @property
+    def bos_code(self) -> int:
+        """The code that begins a clip, -1 where clips begin without one."""
+
+    @property
+    def eos_code(self) -> int:
+        """The code that ends a clip, -1 without codebooks."""
 
     def view(self, inputs: Mapping[str, Any]) -> BatchView:
         """The batch, given the keyword arguments of `core.forward`. Stays on the batch's device."""

@@ -43,7 +43,7 @@ class CsmAdapter(BaseAdapter):
         config = core.config
         self.num_codebooks = config.num_codebooks
         self.codebook_vocabulary = config.vocab_size
-        self.pattern = CodePattern(
+        self.pattern: CodePattern = CodePattern(
             delays=(0,) * config.num_codebooks,
             codes=config.codec_config.codebook_size,
             eos=config.codebook_eos_token_id,

@@ -45,18 +45,17 @@ def missing_members(adapter: Any) -> list[str]:
 def _load(entry: EntryPoint, core: Any) -> ModelAdapter | None:
     try:
         adapter: ModelAdapter = entry.load()(core)
+        missing = missing_members(adapter)
+        reason = f"it has no {', '.join(missing)}"
     except Exception as error:
-        return _passed_over(entry, f"{type(error).__name__}: {error}")
-    if missing := missing_members(adapter):
-        return _passed_over(entry, f"it has no {', '.join(missing)}")
-    return adapter
-
-
-def _passed_over(entry: EntryPoint, reason: str) -> None:
+        missing, reason = ["it"], f"{type(error).__name__}: {error}"
+    if not missing:
+        return adapter
     logger.warning(
         "The adapter '%s' of %s cannot be used (%s). It is passed over; what we know ourselves is tried instead.",
         entry.name, _origin(entry), reason,
     )  # fmt: skip
+    return None
 
 
 def _origin(entry: EntryPoint) -> str:

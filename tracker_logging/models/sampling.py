@@ -53,7 +53,7 @@ class Chooser:
     def __call__(self, logits: torch.Tensor) -> torch.Tensor:
         scores = logits.float().flatten(0, -2)
         if self._sampler is not None:
-            scores = self._sampler(torch.empty(0, dtype=torch.int64), scores)
+            scores = self._sampler(torch.LongTensor(), scores)
         return scores.argmax(dim=-1).reshape(logits.shape[:-1])
 
 

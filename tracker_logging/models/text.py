@@ -37,9 +37,10 @@ class TextAdapter(BaseAdapter):
     def view(self, inputs: Mapping[str, Any]) -> BatchView:
         token_ids = inputs["input_ids"].detach()
         mask, labels = inputs.get("attention_mask"), inputs.get("labels")
+        attention_mask = torch.ones_like(token_ids, dtype=torch.bool)
         # A mask of another shape is 4-D or packed: it says who sees whom, not what is padding.
-        plain = mask is not None and mask.shape == token_ids.shape
-        attention_mask = mask.detach().bool() if plain else torch.ones_like(token_ids, dtype=torch.bool)
+        if mask is not None and mask.shape == token_ids.shape:
+            attention_mask = mask.detach().bool()
         return BatchView(
             token_ids=token_ids,
             attention_mask=attention_mask,
