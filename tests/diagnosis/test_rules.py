@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import random
 from collections.abc import Sequence
 
 import pytest
@@ -264,25 +263,6 @@ def test_the_evidence_reads_no_other_tags_than_the_rule_says(name: str) -> None:
             assert all(
                 any(belongs(tag, to=own) or tag == getattr(own, "template", "") for own in known) for tag in read
             )
-
-
-@pytest.mark.parametrize("seed", range(3))
-def test_batches_that_differ_much_raise_no_finding_in_a_long_run(seed: int) -> None:
-    """One sample per batch: nll and usage jump about, around a slow improvement."""
-    noise = random.Random(seed)
-    steps = range(400)
-    trace = {
-        MEAN: [3.5 - look / 1000 for look in steps],
-        "outputs/nll_shift0/mean": [6.0 + noise.gauss(0, 0.3) for _ in steps],
-        "train/loss": [28.0 - look / 100 + noise.gauss(0, 1.0) for look in steps],
-        **gap([0.3 + noise.gauss(0, 0.05) for _ in steps], [0.5] * 400),
-        **parts("update_ratio", heads=[1e-4 * math.exp(noise.gauss(0, 0.5)) for _ in steps]),
-        "train/grad_norm": [math.exp(noise.gauss(0, 0.7)) for _ in steps],
-    }
-    for codebook in range(8):
-        trace |= {f"outputs/nll/codebook_{codebook}": [3.5 - look / 1000 + noise.gauss(0, 0.3) for look in steps]}
-        trace |= {f"outputs/usage/codebook_{codebook}": [0.3 * math.exp(noise.gauss(0, 0.5)) for _ in steps]}
-    assert [finding.text for finding in examined(trace)] == []
 
 
 def test_an_empty_history_is_no_evidence_of_anything() -> None:
