@@ -72,6 +72,8 @@ def build(name: str, demo: Path, cache: Path) -> Speaking:
     )
     model, processor = BUILDERS[name](base, cache)
     rows = [processor.features(sample) for sample in demo_samples(demo)]
+    if name == "dia":  # without an audio prompt its text can be aligned
+        rows = [*rows[:2], *(processor.features(sample, reference=None) for sample in demo_samples(demo)[2:])]
     return Speaking(model, rows, processor.collator(), processor)
 
 

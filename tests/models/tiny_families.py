@@ -207,7 +207,7 @@ def dia_collate(rows: Sequence[Row]) -> Row:
         "attention_mask": padded([torch.ones_like(row["input_ids"]) for row in rows], 0),
         "decoder_input_ids": padded(decoder, 18, left=True),
         "decoder_attention_mask": padded([torch.ones_like(own[:, 0]) for own in decoder], 0, left=True),
-        "labels": labels.transpose(1, 2).reshape(len(rows) * K, -1),
+        "labels": labels.transpose(1, 2).reshape(len(rows) * K, -1).contiguous(),
     }
 
 

@@ -83,5 +83,5 @@ def collate(rows: Sequence[Features], *, begin: int) -> Features:
         "attention_mask": pad_sequence([torch.ones_like(own) for own in texts], batch_first=True),
         "decoder_input_ids": audio(decoder, begin),
         "decoder_attention_mask": audio([torch.ones_like(own[:, 0]) for own in decoder], 0),
-        "labels": audio([row["labels"] for row in rows], IGNORE).transpose(1, 2).flatten(0, 1),
+        "labels": audio([row["labels"] for row in rows], IGNORE).transpose(1, 2).flatten(0, 1).contiguous(),
     }
