@@ -109,7 +109,10 @@ def test_when_a_node_dies_the_other_says_so_and_its_logs_can_be_read(
     assert alive.wait(timeout=400) != 0
     assert dying.wait(timeout=400) != 0
 
-    assert "Connection closed by peer" in said_by(0, tmp_path).read_text()
+    said = said_by(0, tmp_path).read_text()
+    assert "by peer" in said  # gloo: closed, or reset
+    assert said.count("Training ended before its end") == 1
+    assert "wandb: emit failed" not in said
     events = EventAccumulator(str(next(tmp_path.rglob("events.out.tfevents.*")).parent))
     events.Reload()
     assert [event.step for event in events.Scalars("outputs/nll/mean")] == [1, 2]

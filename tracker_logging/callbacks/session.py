@@ -10,7 +10,6 @@
 
 from __future__ import annotations
 
-import atexit
 import logging
 import time
 from collections.abc import Callable, Iterable
@@ -19,6 +18,7 @@ from typing import Any
 from transformers import TrainerState, TrainingArguments
 
 from tracker_logging import tags
+from tracker_logging.callbacks.at_exit import AtExit
 from tracker_logging.callbacks.base import Later, StepContext, StrategicCallback
 from tracker_logging.callbacks.cadence import STRANDS, Cadence
 from tracker_logging.callbacks.cost import CostMeter
@@ -82,12 +82,11 @@ class LoggingSession:
         self._callbacks: list[StrategicCallback] = []
         self._capture: StepCapture | None = None
         self._evaluation: EvaluationCapture | None = None
-        self._begun = False
-        self._compiled = False
-        self._update_pending = False
+        self._begun = self._ended = False
+        self._at_exit: AtExit | None = None
+        self._compiled = self._update_pending = False
         self._step_began = 0.0
-        self._last_done = -1
-        self._last_voices = -1
+        self._last_done = self._last_voices = -1
         self._said_missing: set[str] = set()
 
     def register(self, callback: StrategicCallback) -> None:
@@ -103,6 +102,7 @@ class LoggingSession:
 
     def begin(self, args: TrainingArguments, state: TrainerState, model: Any) -> None:
         """Before the first step. Raises clear errors: nothing has been trained yet."""
+        self._ended = False
         if self._begun:
             return
         self._begun = True
@@ -121,7 +121,7 @@ class LoggingSession:
         if self.rank == 0:
             given = self._tracker_or_opener
             self.tracker = given if isinstance(given, Tracker) else given(args, state)
-            self._close_at_exit()
+            self._at_exit = AtExit(self.tracker)
         self.next_due = self.cadence.due_after(state.global_step)
         self.cost.start()
 
@@ -207,7 +207,10 @@ class LoggingSession:
         self.flush()
 
     def end(self) -> None:
-        """After the last step: wait for background work, then make everything readable."""
+        """After the last step, once: wait for background work, then make everything readable."""
+        if self._ended:
+            return
+        self._ended = True
         if self._capture is not None:
             with self.fence.guard("capture"):
                 self._capture.detach()
@@ -218,8 +221,8 @@ class LoggingSession:
         if self.rank == 0 and self.fence.errors:
             logger.warning("Logging met %d errors in this run; each was reported when it came.", self.fence.errors)
         self.flush()
-        if self.rank == 0:
-            self._close_at_exit()
+        if self._at_exit is not None:
+            self._at_exit.ended()
 
     def emit(self, event: Event) -> None:
         """Send an event from rank 0; ignored elsewhere. Any thread."""
@@ -243,11 +246,6 @@ class LoggingSession:
         if self.rank == 0:
             with self.cost.part("flush", strand="flush"), self.fence.guard("flush"):
                 self.tracker.flush(timeout_s=FLUSH_TIMEOUT_S)
-
-    def _close_at_exit(self) -> None:
-        """Close before what was registered earlier: W&B ends its service at exit, and a later close would find none."""
-        atexit.unregister(self.tracker.close)
-        atexit.register(self.tracker.close)
 
     def _observe(self, step: int) -> None:
         if self._capture is None:
@@ -298,3 +296,5 @@ class LoggingSession:
         values |= {tags.STRIDE(strand=strand): float(self.cadence.strides[strand]) for strand in STRANDS}
         values[tags.ERRORS()] = float(self.fence.errors + getattr(self.tracker, "errors", 0))
         self.emit(Scalars(step=step, values=values))
+        if self._at_exit is not None:
+            self._at_exit.renew(step=step)
