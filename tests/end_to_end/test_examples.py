@@ -74,3 +74,10 @@ def test_a_scorer_of_ones_own_is_chosen_and_measured(out: Path) -> None:
     said = re.findall(r"^(.+): (\d+) % of the clips", run("custom_scorer.py", out), flags=re.MULTILINE)
     assert len(said) == 2
     assert all(int(share) > 50 for _, share in said)
+
+
+@pytest.mark.slow
+def test_a_model_class_of_ones_own_is_logged_by_an_adapter_of_ones_own(out: Path) -> None:
+    said = dict(re.findall(r"^(\S+): ([\d.]+)$", run("custom_adapter.py", out), flags=re.MULTILINE))
+    assert float(said["gradients/norm/heads"]) > 0
+    assert 0 < float(said["attention/mass/target_to_reference/mean"]) < 1
