@@ -21,9 +21,21 @@ FILE_NAME = "tracker_logging.json"
 
 
 class ResumeCallback(StrategicCallback):
-    """Saves the trackers' state into each checkpoint. It must come after the callbacks that emit."""
+    """Saves the trackers' state into each checkpoint. It must come after the callbacks that emit.
+
+    What was logged up to a checkpoint is written before the checkpoint is: a kill in between costs no step.
+    """
 
     name = "resume"
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        super().on_step_end(args, state, control, **kwargs)
+        if control.should_save and not control.should_log:
+            self.session.flush()
+
+    def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        if control.should_save:
+            self.session.flush()
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         super().on_save(args, state, control, **kwargs)
