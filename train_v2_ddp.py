@@ -8,7 +8,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import logging
 import random
 import sys
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from tracker_logging.arguments import add_logging_arguments, backends, callbacks_from, check_logging_arguments
+from tracker_logging.data.checkpoint import check_model_directory
 from tracker_logging.data.facts import dataset_facts
 from tracker_logging.data.labels import normalise_loss_by_audio_labels
 from tracker_logging.data.sample import DataError, VoiceSample
@@ -63,6 +63,8 @@ def build_parser() -> argparse.ArgumentParser:
     train.add_argument("--save_steps", type=int, default=500)
     train.add_argument("--eval_steps", type=int, default=500)
     train.add_argument("--disable_eval", "--disable_evaluation", action="store_true")
+    train.add_argument("--early_stopping_patience", type=int, metavar="N",
+                       help="keep the best model; stop after N evaluations without a lower loss")  # fmt: skip
     train.add_argument("--seed", type=int, default=42)
     train.add_argument("--bf16", action="store_true")
     train.add_argument("--gradient_checkpointing", action="store_true")
@@ -105,23 +107,14 @@ def check_arguments(args: argparse.Namespace) -> None:
     if args.resume_from_checkpoint and not (args.resume_from_checkpoint / "trainer_state.json").is_file():
         raise UsageError(f"--resume_from_checkpoint {args.resume_from_checkpoint}: no checkpoint there "
                          "(a directory checkpoint-N with trainer_state.json).")  # fmt: skip
+    if args.early_stopping_patience is not None and (args.disable_eval or args.save_steps % args.eval_steps):
+        raise UsageError("--early_stopping_patience needs evaluation, and --save_steps a multiple of --eval_steps.")
     try:
         check_logging_arguments(args)
     except ValueError as error:
         raise UsageError(str(error)) from error
-    if args.model_path and Path(args.model_path).exists():
-        check_model_directory(Path(args.model_path))
-
-
-def check_model_directory(directory: Path) -> None:
-    """Raises `UsageError` unless `directory` holds a transformers-native Higgs Audio v2."""
-    config_file = directory / "config.json"
-    if not config_file.is_file():
-        raise UsageError(f"--model_path {directory}: no config.json there. Name the directory of the checkpoint.")
-    found = json.loads(config_file.read_text()).get("model_type")
-    if found != "higgs_audio_v2":
-        raise UsageError(f"--model_path {directory}: a model of type {found!r}, not 'higgs_audio_v2'. "
-                         "Use a transformers-native Higgs Audio v2 checkpoint (docs/boson.md makes one).")  # fmt: skip
+    if args.model_path:
+        check_model_directory(args.model_path)
 
 
 @dataclass(frozen=True)
@@ -214,6 +207,8 @@ def training_arguments(args: argparse.Namespace, *, evaluate: bool) -> Any:
         save_steps=args.save_steps,
         eval_strategy="steps" if evaluate else "no",
         eval_steps=args.eval_steps,
+        load_best_model_at_end=args.early_stopping_patience is not None,
+        metric_for_best_model="loss",
         seed=args.seed,
         bf16=args.bf16,
         # Without this the Trainer refuses bf16 on a CPU and runs each process of `torchrun` on its own.
@@ -230,7 +225,7 @@ def training_arguments(args: argparse.Namespace, *, evaluate: bool) -> Any:
 
 def train(args: argparse.Namespace) -> str | None:
     """The finding for which the doctor stopped the training (`--doctor_fail_on`), if it did."""
-    from transformers import Trainer
+    from transformers import EarlyStoppingCallback, Trainer
 
     from tracker_logging.callbacks.doctor import failed_by
     from tracker_logging.data.collator import VoiceCloningCollator
@@ -243,6 +238,8 @@ def train(args: argparse.Namespace) -> str | None:
     callbacks = callbacks_from(
         args, processor=material.processor, evaluation=material.evaluation, facts=material.facts()
     )
+    if args.early_stopping_patience is not None:
+        callbacks.append(EarlyStoppingCallback(args.early_stopping_patience))
     trainer = Trainer(
         model=material.model,
         args=training_arguments(args, evaluate=bool(material.evaluation)),

@@ -52,6 +52,8 @@ def test_weights_optimizer_losses_and_rng_are_identical_with_and_without(
         saved = [torch.load(folder / name, weights_only=False) for folder in (plain, watched)]
         assert differences(*saved) == [], name
     assert losses(plain) == losses(watched)
+    findings = json.loads(next(watched.parent.rglob("findings.json")).read_text())
+    assert [finding for finding in findings["findings"] if finding["level"] != "info"] == []
 
 
 def losses(checkpoint: Path) -> list[tuple[int, float]]:

@@ -40,6 +40,8 @@ OWN = ("--model_path", "no-such-model", "--audio_tokenizer_path", "codec", "--tr
         ((*OWN, "--voice_steps", "10"), "needs --enable_strategic_logging"),
         ((*OWN, "--enable_strategic_logging", "--strategic_logging_steps", "0"), "must be 1 or more"),
         ((*OWN, "--logging_steps", "0"), "must be 1 or more"),
+        ((*OWN, "--early_stopping_patience", "2", "--disable_eval"), "needs evaluation"),
+        ((*OWN, "--early_stopping_patience", "2", "--save_steps", "3", "--eval_steps", "2"), "a multiple of"),
         ((*OWN, "--logging_budget_pct", "0"), "must be above 0"),
         ((*OWN, "--report_to", "paper"), "is no backend. Choose of"),
         ((*OWN, "--resume_from_checkpoint", "nowhere"), "no checkpoint there"),

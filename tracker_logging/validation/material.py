@@ -8,19 +8,18 @@ Every complaint is a `DataError` that says what to change.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tracker_logging.data.checkpoint import check_model_directory
 from tracker_logging.data.formats import read_samples
 from tracker_logging.data.labels import normalise_loss_by_audio_labels
 from tracker_logging.data.processor import SpeechProcessor
 from tracker_logging.data.sample import DataError, VoiceSample, shown
 from tracker_logging.voices.prompt import choose_samples
 
-FAMILY = "higgs_audio_v2"
 SEED = 42
 TRAINED = 4
 """Samples in the training set: two steps of two."""
@@ -63,7 +62,7 @@ def own_material(
     where: str = "your model and data",
 ) -> Material:
     """A checkpoint, its codec and a data file; the codes of the clips are kept in `codes`."""
-    _check_model_directory(Path(model_path))
+    check_model_directory(model_path)
     samples = read_samples(train_file)
     train = [sample for sample in samples if sample.target_audio is not None][:TRAINED]
     if not train:
@@ -75,17 +74,6 @@ def own_material(
         voices=choose_samples(samples if eval_file is None else read_samples(eval_file), count=SPOKEN),
         where=where,
     )
-
-
-def _check_model_directory(directory: Path) -> None:
-    """A hub name, which is no directory here, is left to transformers."""
-    config_file = directory / "config.json"
-    if directory.is_dir() and not config_file.is_file():
-        raise DataError(f"{shown(directory)}: no config.json there. Name the directory of the checkpoint.")
-    if config_file.is_file() and (found := json.loads(config_file.read_text()).get("model_type")) != FAMILY:
-        raise DataError(
-            f"{shown(directory)}: a model of type {found!r}, not {FAMILY!r}. Name a checkpoint of that type."
-        )
 
 
 def _load(model_path: str) -> Any:
