@@ -1,7 +1,7 @@
 """The arguments of a forward by name, however a trainer hands its batch over.
 
-    named_arguments(model, (), {"input_ids": ids})      # {"input_ids": ids}
-    named_arguments(model, (batch,), {})                # what the batch holds: a dataclass, mapping or plain object
+named_arguments(model, (), {"input_ids": ids})      # {"input_ids": ids}
+named_arguments(model, (batch,), {})                # what the batch holds: a dataclass, mapping or plain object
 """
 
 from __future__ import annotations
