@@ -28,8 +28,10 @@ class ResumeCallback(StrategicCallback):
 
     name = "resume"
 
-    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        super().on_step_end(args, state, control, **kwargs)
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, model: Any = None, **kwargs: Any
+    ) -> None:
+        super().on_step_end(args, state, control, model=model)
         if control.should_save and not control.should_log:
             self.session.flush()
 

@@ -1,4 +1,4 @@
-"""`kill -9` at random moments of a real training, resumed each time; `benchmarks/kills.py --kills 20` does more of it."""
+"""`kill -9` at random moments of a real training, resumed each time. `benchmarks/kills.py` does more of it."""
 
 import os
 import subprocess
