@@ -46,15 +46,22 @@ class CarelessCodec:
 
 
 @pytest.mark.slow
-def test_the_script_passes_on_a_model_and_data_of_ones_own(demo: Path) -> None:
+def test_the_command_passes_on_a_model_and_data_of_ones_own(demo: Path, capsys: pytest.CaptureFixture[str]) -> None:
     own = ["--model_path", demo / "model", "--audio_tokenizer_path", demo / "codec", "--train_data_file"]
-    command = [sys.executable, ROOT / "validate_logging_callbacks.py", *own, demo / "train.json"]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
-    lines = {line[:16].strip(): line for line in done.stdout.splitlines()}
+    status = main(["validate", *map(str, own), str(demo / "train.json")])
+    said = capsys.readouterr().out
+    assert status == 0, said
+    lines = {line[:16].strip(): line for line in said.splitlines()}
     assert {"nothing, twice", *LOGGERS, "all together"} <= lines.keys()
     assert all(" yes " in lines[name] for name in (*LOGGERS, "all together"))
-    assert done.stdout.splitlines()[-1].startswith("PASSED")
+    assert said.splitlines()[-1].startswith("PASSED")
+
+
+def test_the_script_is_the_command() -> None:
+    command = [sys.executable, ROOT / "validate_logging_callbacks.py", "--model_path", "somewhere"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr.startswith("tracker-logging validate: --audio_tokenizer_path, --train_data_file missing")
 
 
 @pytest.mark.slow

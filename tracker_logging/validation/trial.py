@@ -22,8 +22,10 @@ from tracker_logging import tags
 from tracker_logging.data.collator import VoiceCloningCollator
 from tracker_logging.data.dataset import VoiceCloningDataset
 from tracker_logging.validation.material import SEED, Material
+from tracker_logging.voices.scorers.choose import OFF, ScorerChoice
 
 STEPS = 2
+_LIGHT_SCORERS = ScorerChoice(pitch=OFF, cepstrum=OFF, speech=OFF, quality=())  # no tag that is owed needs more
 _NEVER_THINNED = 1e9  # per cent: two short steps say nothing of what logging costs
 
 
@@ -90,7 +92,6 @@ def _trainer(material: Material, *, directory: Path, loggers: Sequence[str] | No
 
 def _callbacks(material: Material, loggers: Sequence[str], *, runs: Path) -> list[Any]:
     from tracker_logging.factory import strategic_callbacks
-    from tracker_logging.voices.scorers.choose import ScorerChoice
     from tracker_logging.voices.settings import VoiceSettings
 
     return strategic_callbacks(
@@ -100,7 +101,7 @@ def _callbacks(material: Material, loggers: Sequence[str], *, runs: Path) -> lis
         voice_steps=STEPS,
         loggers=loggers,
         voice_samples=material.voices,
-        voice_settings=VoiceSettings(max_clips=len(material.voices) or 1, scorers=ScorerChoice(quality=())),
+        voice_settings=VoiceSettings(max_clips=len(material.voices) or 1, scorers=_LIGHT_SCORERS),
         budget_pct=_NEVER_THINNED,
         logging_dir=runs,
     )
