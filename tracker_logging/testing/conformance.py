@@ -1,21 +1,9 @@
-"""Does an adapter do what `ModelAdapter` asks? A suite that any adapter can be run through, with any test runner.
-
-    def test_my_adapter():
-        assert_adapter(MyAdapter(model), batch, prompts=prompts)
-
-Guarantees
-- `batch` and `prompts` are the caller's; the model may be tiny and random. Nothing is fetched.
-- What is wrong is said part by part; an exception in one part does not hide the others.
-- Labels, shift and heads are checked against the model's own loss: a row of logits has a gradient exactly where the
-  view says that it is trained, and the gradient is negative at the label.
-- Weights and random state are left as they were; gradients are cleared.
-"""
+"""The suite itself: one check for each part of an adapter, from its view of a batch to its voices."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 
@@ -28,15 +16,11 @@ from tracker_logging.models import (
     ModelAdapter,
     Prompt,
     Role,
-    SamplingSettings,
 )
 from tracker_logging.models.heads import head_outputs, mean_nll, scored_rows
 from tracker_logging.models.plugins import missing_members
-from tracker_logging.probes.capture import StepCapture
 from tracker_logging.probes.isolation import isolated
-from tracker_logging.probes.probe_set import NEEDS
-
-Inputs = Mapping[str, Any]
+from tracker_logging.testing.running import Inputs, loss_of, spoken_prompts, watched_step
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +54,8 @@ def check_adapter(adapter: ModelAdapter, inputs: Inputs, *, prompts: Sequence[Pr
         "heads": lambda: _heads(adapter, inputs),
         "first_sample": lambda: _first_sample(adapter, inputs),
         "audio_nll": lambda: _audio_nll(adapter, inputs),
-        "step": lambda: _step(adapter, inputs),
-        "voices": lambda: _voices(adapter, prompts),
+        "step": lambda: watched_step(adapter, inputs),
+        "voices": lambda: spoken_prompts(adapter, prompts),
     }
     problems: list[Problem] = []
     for part, check in parts.items():
@@ -166,7 +150,7 @@ def _heads(adapter: ModelAdapter, inputs: Inputs) -> Iterator[str]:
     trains_text = text_head is not None and view.text_labels is not None
     modules = [*(head.module for head in heads), *([text_head] if text_head is not None and trains_text else [])]
     loss: list[torch.Tensor] = []
-    handle = adapter.core.register_forward_hook(lambda _, __, output: loss.append(_loss_of(output)))
+    handle = adapter.core.register_forward_hook(lambda _, __, output: loss.append(loss_of(output)))
     try:
         with isolated(adapter.core), torch.enable_grad():
             outputs = head_outputs(adapter.core, modules, inputs, use_cache=False)
@@ -235,76 +219,5 @@ def _audio_nll(adapter: ModelAdapter, inputs: Inputs) -> Iterator[str]:
         yield f"is not the mean over labels of what the heads give: {found.tolist()} instead of {expected.tolist()}"
 
 
-def _step(adapter: ModelAdapter, inputs: Inputs) -> Iterator[str]:
-    """One training step with all probes on, beside the same without."""
-    plain, watched = _gradients(adapter, inputs, None), _Watched(adapter)
-    with_probes = _gradients(adapter, inputs, watched)
-    if not all(torch.equal(own, other) for own, other in zip(plain, with_probes, strict=True)):
-        yield "the step has other gradients when it is watched"
-    snapshot = watched.capture.snapshot(1)
-    yield from (f"{part} failed ({type(error).__name__}: {error})" for part, error in watched.capture.errors)
-    if snapshot is not None and adapter.num_codebooks and snapshot.tokens is None:
-        yield "no audio prediction was scored"
-
-
-class _Watched:
-    """The capture of one step on an adapter's model."""
-
-    def __init__(self, adapter: ModelAdapter) -> None:
-        self.capture = StepCapture(adapter=adapter, needs=NEEDS)
-        self.core = adapter.core
-
-    def __enter__(self) -> None:
-        self.capture.attach(self.core)
-
-    def __exit__(self, *_: object) -> None:
-        self.capture.before_update(None)
-        self.capture.after_update(None)
-
-
-def _gradients(adapter: ModelAdapter, inputs: Inputs, watched: _Watched | None) -> list[torch.Tensor]:
-    core, mode = adapter.core, adapter.core.training
-    core.train().zero_grad(set_to_none=True)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        if watched is None:
-            _loss_of(core(**inputs)).backward()
-        else:
-            with watched:
-                _loss_of(core(**inputs)).backward()
-    found = [parameter.grad.clone() for parameter in core.parameters() if parameter.grad is not None]
-    core.train(mode).zero_grad(set_to_none=True)
-    return found
-
-
-def _voices(adapter: ModelAdapter, prompts: Sequence[Prompt]) -> Iterator[str]:
-    if not prompts or adapter.pattern is None:
-        return
-    settings, before = SamplingSettings(temperature=1.0, top_p=0.95), torch.random.get_rng_state()
-    with isolated(adapter.core):
-        said, again = adapter.generate(prompts, settings), adapter.generate(prompts[:1], settings)
-    if not torch.equal(before, torch.random.get_rng_state()):
-        yield "generation draws from the global random generator"
-    if len(said) != len(prompts):
-        yield f"{len(said)} clips for {len(prompts)} prompts"
-        return
-    if said[0].codes.tolist() != again[0].codes.tolist():
-        yield "a clip depends on what is spoken beside it, not on its own prompt and seed alone"
-    for prompt, own in zip(prompts, said, strict=True):
-        codebooks, frames = own.codes.shape
-        if codebooks != adapter.num_codebooks or frames > prompt.max_frames:
-            yield f"a clip has {codebooks} codebooks and {frames} frames of {prompt.max_frames} allowed"
-        if own.codes.size and not 0 <= own.codes.min() <= own.codes.max() < adapter.pattern.codes:
-            yield "a clip holds a code that is no sound"
-
-
 def _is_audio(view: BatchView) -> torch.Tensor:
     return (view.roles == Role.REFERENCE) | (view.roles == Role.TARGET)
-
-
-def _loss_of(output: Any) -> torch.Tensor:
-    """The loss that a model returns; without one, the sum of its logits, so that a step can be taken."""
-    loss = output.get("loss") if isinstance(output, Mapping) else getattr(output, "loss", None)
-    if isinstance(loss, torch.Tensor):
-        return loss
-    raise ValueError("core returns no loss for this batch: give one with labels")

@@ -1,0 +1,86 @@
+"""The checks that run an adapter's model: a training step, watched and not, and free-running generation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+
+from tracker_logging.models import ModelAdapter, Prompt, SamplingSettings
+from tracker_logging.probes.capture import StepCapture
+from tracker_logging.probes.isolation import isolated
+from tracker_logging.probes.probe_set import NEEDS
+
+Inputs = Mapping[str, Any]
+
+
+def watched_step(adapter: ModelAdapter, inputs: Inputs) -> Iterator[str]:
+    """One training step with all probes on, beside the same without."""
+    plain, watched = _gradients(adapter, inputs, None), _Watched(adapter)
+    with_probes = _gradients(adapter, inputs, watched)
+    if not all(torch.equal(own, other) for own, other in zip(plain, with_probes, strict=True)):
+        yield "the step has other gradients when it is watched"
+    snapshot = watched.capture.snapshot(1)
+    yield from (f"{part} failed ({type(error).__name__}: {error})" for part, error in watched.capture.errors)
+    if snapshot is not None and adapter.num_codebooks and snapshot.tokens is None:
+        yield "no audio prediction was scored"
+
+
+class _Watched:
+    """The capture of one step on an adapter's model."""
+
+    def __init__(self, adapter: ModelAdapter) -> None:
+        self.capture = StepCapture(adapter=adapter, needs=NEEDS)
+        self.core = adapter.core
+
+    def __enter__(self) -> None:
+        self.capture.attach(self.core)
+
+    def __exit__(self, *_: object) -> None:
+        self.capture.before_update(None)
+        self.capture.after_update(None)
+
+
+def _gradients(adapter: ModelAdapter, inputs: Inputs, watched: _Watched | None) -> list[torch.Tensor]:
+    core, mode = adapter.core, adapter.core.training
+    core.train().zero_grad(set_to_none=True)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        if watched is None:
+            loss_of(core(**inputs)).backward()
+        else:
+            with watched:
+                loss_of(core(**inputs)).backward()
+    found = [parameter.grad.clone() for parameter in core.parameters() if parameter.grad is not None]
+    core.train(mode).zero_grad(set_to_none=True)
+    return found
+
+
+def spoken_prompts(adapter: ModelAdapter, prompts: Sequence[Prompt]) -> Iterator[str]:
+    if not prompts or adapter.pattern is None:
+        return
+    settings, before = SamplingSettings(temperature=1.0, top_p=0.95), torch.random.get_rng_state()
+    with isolated(adapter.core):
+        said, again = adapter.generate(prompts, settings), adapter.generate(prompts[:1], settings)
+    if not torch.equal(before, torch.random.get_rng_state()):
+        yield "generation draws from the global random generator"
+    if len(said) != len(prompts):
+        yield f"{len(said)} clips for {len(prompts)} prompts"
+        return
+    if said[0].codes.tolist() != again[0].codes.tolist():
+        yield "a clip depends on what is spoken beside it, not on its own prompt and seed alone"
+    for prompt, own in zip(prompts, said, strict=True):
+        codebooks, frames = own.codes.shape
+        if codebooks != adapter.num_codebooks or frames > prompt.max_frames:
+            yield f"a clip has {codebooks} codebooks and {frames} frames of {prompt.max_frames} allowed"
+        if own.codes.size and not 0 <= own.codes.min() <= own.codes.max() < adapter.pattern.codes:
+            yield "a clip holds a code that is no sound"
+
+
+def loss_of(output: Any) -> torch.Tensor:
+    """The loss that a model returns; without one, the sum of its logits, so that a step can be taken."""
+    loss = output.get("loss") if isinstance(output, Mapping) else getattr(output, "loss", None)
+    if isinstance(loss, torch.Tensor):
+        return loss
+    raise ValueError("core returns no loss for this batch: give one with labels")
