@@ -1,3 +1,5 @@
+import math
+
 import pytest
 
 from tracker_logging.metrics.words import character_errors, leaked_share, normalise, total, word_errors
@@ -42,3 +44,13 @@ def test_languages_without_spaces_and_with_marks_are_counted() -> None:
 def test_only_words_foreign_to_the_target_leak() -> None:
     leaked = leaked_share(reference="the old man painted", target="the red boat", heard="old the red boat")
     assert leaked == pytest.approx(1 / 3)
+
+
+def test_an_apostrophe_belongs_to_a_word_and_a_quotation_mark_does_not() -> None:
+    assert normalise("Don't say 'no', say ’yes’!") == "don't say no say yes"
+    assert word_errors(said="it's the dogs' bowl", heard="its the dogs bowl").errors == 1
+
+
+def test_without_words_to_compare_there_is_no_rate() -> None:
+    assert math.isnan(word_errors(said="…", heard="a word").rate)
+    assert math.isnan(leaked_share(reference="the boat", target="the red boat", heard="the boat"))
