@@ -99,3 +99,33 @@ def test_long_texts_cells_and_tables_are_cut_and_say_so():
     assert len(table) < (LONGEST_CELL + 50) * (MOST_ROWS + 3)
     assert time.process_time() - began < 5
     assert html_table(["a"], [["x"]] * (MOST_ROWS + 1)).count("<tr>") == MOST_ROWS + 1
+
+
+def test_text_is_cleaned_to_the_letter() -> None:
+    assert clean("a\r\nb\rc\td") == "a\nb\nc\td"
+    assert clean("nul\x00, half \ud800, \x1b]0;title\x07bell") == "nul�, half �, bell"
+    assert clean("x" * 10, longest=10) == "x" * 10
+    assert clean("x" * 11, longest=10) == "x" * 10 + "… (1 more characters)"
+    assert (shown(True), shown(False), shown(None), shown(0.1234567)) == ("yes", "no", "", "0.123457")
+
+
+def test_markdown_is_written_to_the_letter() -> None:
+    assert markdown_text("one\n  *two*") == "one  \n&#160;&#160;&#42;two&#42;"
+    assert markdown_text("\tx") == "&#160;" * 4 + "x"
+    assert markdown_table(("a", "b"), (("x\ny", "u\tv"),)) == "| a | b |\n| --- | --- |\n| x ⏎ y | u v |"
+
+
+def test_html_is_written_to_the_letter() -> None:
+    text = html_text("<b>\n")
+    assert text.startswith("<style>") and text.endswith('</style><pre style="white-space:pre-wrap">&lt;b&gt;\n</pre>')
+    table = html_table(("a", "b"), ((1, "<i>"), (None, "x")))
+    head = "<table><thead><tr><th>a</th><th>b</th></tr></thead><tbody>"
+    body = "<tr><td>1</td><td>&lt;i&gt;</td></tr><tr><td></td><td>x</td></tr>"
+    assert table.startswith("<style>body{") and table.endswith(f"</style>{head}{body}</tbody></table>")
+
+
+def test_a_table_that_just_fits_is_not_cut_and_one_more_row_is_counted() -> None:
+    rows = tuple((number,) for number in range(MOST_ROWS))
+    assert "more rows" not in markdown_table(("n",), rows) + html_table(("n",), rows)
+    assert markdown_table(("n",), (*rows, (0,))).endswith(f"| {MOST_ROWS - 1} |\n\n1 more rows")
+    assert html_table(("n",), (*rows, (0,))).endswith("</table><p>1 more rows</p>")
