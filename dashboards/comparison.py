@@ -11,7 +11,7 @@ Guarantees
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -57,12 +57,13 @@ def _scores_of(index: Mapping[str, Any], scores: Sequence[Json], run: str) -> li
 
 
 def _best_step(means: Mapping[int, float], better: str) -> int | None:
-    distance = {
+    ways: dict[str, Callable[[float], float]] = {
         "higher": lambda value: -value,
         "lower": lambda value: value,
         "zero": abs,
         "one": lambda value: abs(value - 1.0),
-    }.get(better)
+    }
+    distance = ways.get(better)
     return None if distance is None else min(means, key=lambda step: (distance(means[step]), step))
 
 

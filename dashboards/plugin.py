@@ -57,7 +57,7 @@ class VoicesPlugin(base_plugin.TBPlugin):  # type: ignore[misc]
         name = request.path.rpartition("/static/")[2]
         if name not in static_names():
             return _not_found(request)
-        return http_util.Respond(request, STATIC.joinpath(name).read_bytes(), MIME[Path(name).suffix])
+        return _answer(request, STATIC.joinpath(name).read_bytes(), MIME[Path(name).suffix])
 
     @wrappers.Request.application  # type: ignore[arg-type]
     def _serve_index(self, request: wrappers.Request) -> wrappers.Response:
@@ -69,7 +69,7 @@ class VoicesPlugin(base_plugin.TBPlugin):  # type: ignore[misc]
         etag = hashlib.sha256(text.encode()).hexdigest()[:32]
         if request.headers.get("If-None-Match") == etag:
             return wrappers.Response(status=304)
-        return http_util.Respond(request, text, "application/json", headers=[("ETag", etag)])
+        return _answer(request, text, "application/json", headers=[("ETag", etag)])
 
     def _places(self, request: wrappers.Request) -> dict[str, int]:
         """Run → its place in TensorBoard's own list, by which TensorBoard gives colours."""
@@ -107,4 +107,9 @@ def _roots(context: Any) -> dict[str, Path]:
 
 
 def _not_found(request: wrappers.Request) -> wrappers.Response:
-    return http_util.Respond(request, "Not found", "text/plain", code=404)
+    return _answer(request, "Not found", "text/plain", code=404)
+
+
+def _answer(request: wrappers.Request, content: str | bytes, mime: str, **more: Any) -> wrappers.Response:
+    response: wrappers.Response = http_util.Respond(request, content, mime, **more)
+    return response

@@ -45,7 +45,8 @@ def add_logging_arguments(parser: argparse.ArgumentParser) -> None:
 
 def backends(args: argparse.Namespace) -> list[str]:
     """The backends of `--report_to`."""
-    return _SHORT.get(args.report_to, args.report_to.split(","))
+    names: list[str] = _SHORT.get(args.report_to, args.report_to.split(","))
+    return names
 
 
 def check_logging_arguments(args: argparse.Namespace) -> None:

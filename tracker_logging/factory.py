@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -100,7 +100,7 @@ def strategic_callbacks(
         budget_pct=budget_pct,
         adapter=adapter,
     )
-    makers = {
+    makers: dict[str, Callable[[LoggingSession], TrainerCallback]] = {
         "inputs": InputLoggerCallback,
         "outputs": OutputLoggerCallback,
         "attention": lambda session: SharedAttentionLoggerCallback(session, gradient_conflict=log_grad_conflict),

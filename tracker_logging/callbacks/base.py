@@ -49,7 +49,7 @@ class Later:
     make: Callable[[], Iterable[Event]]
 
 
-class StrategicCallback(TrainerCallback):
+class StrategicCallback(TrainerCallback):  # type: ignore[misc]  # untyped where transformers is
     """Base of the four callbacks. All methods to override run on the training thread and may raise: it is contained."""
 
     name: ClassVar[str]

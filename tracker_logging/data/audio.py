@@ -32,7 +32,7 @@ def check_audio(path: Path) -> float:
         ) from error
     if header.frames == 0:
         raise DataError(f"{shown(path)}: the audio file is empty. Record it again, or drop the sample.")
-    return header.frames / header.samplerate
+    return float(header.frames / header.samplerate)
 
 
 def load_audio(path: Path, sample_rate: int) -> npt.NDArray[np.float32]:

@@ -24,7 +24,8 @@ def mass_sums(pooled: torch.Tensor, *, sizes: torch.Tensor, groups: torch.Tensor
 
 def entropy(weights: torch.Tensor) -> torch.Tensor:
     """Entropy in nats of attention rows [..., S] that sum to 1: 0 = one key, ln(n) = even over n keys."""
-    return torch.special.entr(weights).sum(dim=-1)
+    summed: torch.Tensor = torch.special.entr(weights).sum(dim=-1)
+    return summed
 
 
 def distance_from_diagonal(*, mass: torch.Tensor, moment: torch.Tensor, times: torch.Tensor) -> torch.Tensor:

@@ -33,7 +33,8 @@ def hz_to_mel(hz: float) -> float:
 
 def mel_to_hz(mel: float) -> float:
     """The frequency in Hz of a mel value; the inverse of `hz_to_mel`."""
-    return 700.0 * (10.0 ** (mel / 2595.0) - 1.0)
+    hz: float = 700.0 * (10.0 ** (mel / 2595.0) - 1.0)
+    return hz
 
 
 def mel_db(
@@ -57,7 +58,10 @@ def mel_db(
     power = (spectrum.real**2 + spectrum.imag**2).astype(np.float32) / np.float32((float(hann.sum()) / 2.0) ** 2)
     filters = _triangles(sample_rate, size, bands, min(high_hz or sample_rate / 2, sample_rate / 2))
     energy = power @ filters.T
-    return (10.0 * np.log10(np.maximum(energy, 10.0 ** (FLOOR_DB / 10.0)))).T.astype(np.float32)
+    decibels: npt.NDArray[np.float32] = (10.0 * np.log10(np.maximum(energy, 10.0 ** (FLOOR_DB / 10.0)))).T.astype(
+        np.float32
+    )
+    return decibels
 
 
 @lru_cache(maxsize=16)
@@ -71,4 +75,5 @@ def _triangles(sample_rate: int, size: int, bands: int, high_hz: float) -> npt.N
     nearest = np.rint(edges[1:-1] * size / sample_rate).astype(int)
     narrow = triangles.max(axis=1) < 0.5  # at low frequencies a band may be narrower than one bin
     triangles[narrow, nearest[narrow]] = 1.0
-    return triangles.astype(np.float32)
+    bank: npt.NDArray[np.float32] = triangles.astype(np.float32)
+    return bank

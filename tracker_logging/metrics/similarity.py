@@ -40,7 +40,8 @@ def own_margins(similarity: Array, *, own: Rows, speakers: Sequence[str]) -> Arr
     others = _is_other(own, speakers)
     counts = others.sum(axis=1)
     mean_other = np.where(others, similarity, 0.0).sum(axis=1) / np.where(counts == 0, np.nan, counts)
-    return own_similarity(similarity, own=own) - mean_other
+    margins: Array = own_similarity(similarity, own=own) - mean_other
+    return margins
 
 
 def nearest_is_own(similarity: Array, *, own: Rows, speakers: Sequence[str]) -> Array:
@@ -103,7 +104,8 @@ def normalised_similarity(value: Array, *, same: float, different: float) -> Arr
 def _is_other(own: Rows, speakers: Sequence[str]) -> npt.NDArray[np.bool_]:
     """[G, P]: the prompt is of another speaker than the clip's own prompt."""
     names = np.asarray(speakers)
-    return names[np.asarray(own, dtype=np.int64)][:, None] != names[None, :]
+    is_other: npt.NDArray[np.bool_] = names[np.asarray(own, dtype=np.int64)][:, None] != names[None, :]
+    return is_other
 
 
 def _unit(vectors: npt.ArrayLike) -> Array:

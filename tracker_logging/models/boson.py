@@ -131,7 +131,8 @@ class BosonAdapter(BaseAdapter):
         return (AudioHead(self.core.audio_decoder_proj.audio_lm_head, range(self.num_codebooks), self._output_rows),)
 
     def text_head(self) -> nn.Module | None:
-        return self.core.audio_decoder_proj.text_lm_head
+        head: nn.Module | None = self.core.audio_decoder_proj.text_lm_head
+        return head
 
     @torch.no_grad()
     def audio_nll(self, inputs: Mapping[str, Any]) -> torch.Tensor:

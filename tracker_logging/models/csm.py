@@ -114,7 +114,7 @@ class CsmAdapter(BaseAdapter):
 
     def _codes(self, inputs: Mapping[str, Any], audio: torch.Tensor) -> torch.Tensor:
         """[B, T, K] codes as the class places them: with labels it expands them to the codes of its own codec."""
-        token_ids = inputs["input_ids"].detach()
+        token_ids: torch.Tensor = inputs["input_ids"].detach()
         nowhere = token_ids.new_full((*token_ids.shape, self.num_codebooks), -1)
         if inputs.get("input_values") is None:
             return nowhere
@@ -127,7 +127,7 @@ class CsmAdapter(BaseAdapter):
 
     def _embedded(self, token_ids: torch.Tensor, mask: torch.Tensor, prompts: Sequence[Prompt]) -> torch.Tensor:
         config = self.core.config
-        embedded = self.core.embed_text_tokens(token_ids)
+        embedded: torch.Tensor = self.core.embed_text_tokens(token_ids)
         audio = (token_ids == config.audio_token_id) | (token_ids == config.audio_eos_token_id)
         given = [prompt.audio_codes for prompt in prompts if prompt.audio_codes is not None]
         if given:

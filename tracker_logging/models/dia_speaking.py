@@ -122,7 +122,7 @@ class _Decoder:
             use_cache=True,
         ).logits[:, -1]
         samples, channels = rows.shape[0], rows.shape[2]
-        split = logits.float().view(times * samples, channels, -1)
+        split: torch.Tensor = logits.float().view(times * samples, channels, -1)
         split[:, 1:, self._codes :] = _NEVER  # only channel 0 ends a clip
         end = split[:, 0, self._eos].clone()
         split[:, 0, self._codes :] = _NEVER
@@ -130,4 +130,5 @@ class _Decoder:
         if self._guidance is None:
             return split
         dummy = torch.empty(samples * channels, 0, dtype=torch.int64)
-        return self._guidance(dummy, split.flatten(0, 1)).view(samples, channels, -1)
+        guided: torch.Tensor = self._guidance(dummy, split.flatten(0, 1))
+        return guided.view(samples, channels, -1)

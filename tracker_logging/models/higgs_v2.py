@@ -81,7 +81,8 @@ class HiggsV2Adapter(BaseAdapter):
         return (AudioHead(self.core.audio_lm_head, range(self.num_codebooks)),)
 
     def text_head(self) -> nn.Module | None:
-        return self.core.text_lm_head
+        head: nn.Module | None = self.core.text_lm_head
+        return head
 
     @torch.no_grad()
     def audio_nll(self, inputs: Mapping[str, Any]) -> torch.Tensor:
@@ -125,7 +126,8 @@ class HiggsV2Adapter(BaseAdapter):
 
     def _audio_positions(self, token_ids: torch.Tensor) -> torch.Tensor:
         config = self.core.config
-        return (token_ids == config.audio_token_id) | (token_ids == config.audio_delay_token_id)
+        audio: torch.Tensor = (token_ids == config.audio_token_id) | (token_ids == config.audio_delay_token_id)
+        return audio
 
     def _place(
         self, frames: torch.Tensor | None, mask: torch.Tensor | None, audio: torch.Tensor, *, fill: int

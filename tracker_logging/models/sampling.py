@@ -15,7 +15,7 @@ from tracker_logging.models.base import GeneratedCodes, Prompt, SamplingSettings
 from tracker_logging.models.delay_pattern import CodePattern
 
 
-class SeededSampler(TemperatureLogitsWarper):
+class SeededSampler(TemperatureLogitsWarper):  # type: ignore[misc]  # untyped where transformers is
     """Temperature, top-k and top-p, then one draw per row, as a logits processor for greedy decoding.
 
     Rows come as [prompts × rows_per_prompt, vocabulary]. A subclass of the temperature warper because

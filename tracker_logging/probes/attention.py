@@ -213,7 +213,8 @@ def attention_rows(call: AttentionCall, *, sample: int, rows: torch.Tensor) -> t
             logits = logits.masked_fill(~visible, float("-inf"))
         else:
             logits = logits + visible.float()
-        return logits.softmax(dim=-1)
+        weights: torch.Tensor = logits.softmax(dim=-1)
+        return weights
 
 
 def _visible(call: AttentionCall, sample: int, rows: torch.Tensor) -> torch.Tensor | None:

@@ -45,7 +45,8 @@ def causality_leak(model: nn.Module, adapter: ModelAdapter, inputs: Mapping[str,
     plain, again, disturbed = (state[0, there[:-1]].float() for state in states if state is not None)
     norm = plain.norm(dim=-1).clamp(min=torch.finfo(torch.float32).tiny)
     noise = ((again - plain).norm(dim=-1) / norm).max()
-    return (((disturbed - plain).norm(dim=-1) / norm).max() - noise).clamp(min=0.0)
+    leak: torch.Tensor = (((disturbed - plain).norm(dim=-1) / norm).max() - noise).clamp(min=0.0)
+    return leak
 
 
 class _Forward:

@@ -109,9 +109,9 @@ def _call(
 def _enter(modes: list[_Watch], observe: Callable[[AttentionCall], None], module: nn.Module, *_: Any) -> None:
     if not recomputing():
         modes.append(_Watch(observe, module))
-        modes[-1].__enter__()
+        modes[-1].__enter__()  # type: ignore[no-untyped-call]
 
 
 def _leave(modes: list[_Watch], *_: Any) -> None:
     if modes:
-        modes.pop().__exit__(None, None, None)
+        modes.pop().__exit__(None, None, None)  # type: ignore[no-untyped-call]

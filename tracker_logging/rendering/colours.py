@@ -21,7 +21,8 @@ def _table(anchors: str) -> npt.NDArray[np.uint8]:
     points = np.array([[int(anchor[i : i + 2], 16) for i in (0, 2, 4)] for anchor in anchors.split()])
     at = np.linspace(0, len(points) - 1, LEVELS)
     channels = [np.interp(at, np.arange(len(points)), points[:, channel]) for channel in range(3)]
-    return np.rint(np.stack(channels, axis=1)).astype(np.uint8)
+    table: npt.NDArray[np.uint8] = np.rint(np.stack(channels, axis=1)).astype(np.uint8)
+    return table
 
 
 VIRIDIS = _table(_VIRIDIS)
@@ -37,7 +38,7 @@ def colourise(
     """
     span = high - low if high > low else 1.0
     scaled = np.clip((np.nan_to_num(values, nan=low, posinf=high, neginf=low) - low) / span, 0.0, 1.0)
-    pixels = table[np.rint(scaled * (len(table) - 1)).astype(np.intp)]
+    pixels: npt.NDArray[np.uint8] = table[np.rint(scaled * (len(table) - 1)).astype(np.intp)]
     missing = np.isnan(values)
     if missing.any():
         pixels[missing] = no_data(*values.shape)[missing]

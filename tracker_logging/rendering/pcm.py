@@ -21,7 +21,8 @@ from tracker_logging.events import Clip
 def to_pcm16(samples: npt.NDArray[np.float32]) -> npt.NDArray[np.int16]:
     """Samples [n] int16 of `samples` [n] float32, full scale ±1."""
     finite = np.nan_to_num(samples, nan=0.0, posinf=1.0, neginf=-1.0)
-    return np.rint(np.clip(finite, -1.0, 1.0) * 32767.0).astype(np.int16)
+    steps: npt.NDArray[np.int16] = np.rint(np.clip(finite, -1.0, 1.0) * 32767.0).astype(np.int16)
+    return steps
 
 
 def encode_wav(clip: Clip) -> bytes:

@@ -42,7 +42,8 @@ def _indices(picture: Image.Image, palette: npt.NDArray[np.uint8]) -> npt.NDArra
     table = np.zeros(1 << 24, dtype=np.uint8)  # only the few pages that are used ever become memory
     table[palette @ place] = np.arange(len(palette))
     packed = np.asarray(picture.convert("RGBX")).view("<u4")[:, :, 0] & 0xFFFFFF
-    return table[packed]
+    indices: npt.NDArray[np.uint8] = table[packed]
+    return indices
 
 
 def _png(rows: npt.NDArray[np.uint8], width: int, *, kind: int, palette: bytes = b"") -> bytes:

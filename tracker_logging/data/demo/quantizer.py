@@ -44,13 +44,17 @@ def quantise(vectors: Vectors, codebooks: Vectors) -> Codes:
 
 def dequantise(codes: Codes, codebooks: Vectors) -> Vectors:
     """codes [K, T] -> vectors [T, D]."""
-    return np.sum([centroids[chosen] for centroids, chosen in zip(codebooks, codes, strict=True)], axis=0)
+    features: npt.NDArray[np.float64] = np.sum(
+        [centroids[chosen] for centroids, chosen in zip(codebooks, codes, strict=True)], axis=0
+    )
+    return features
 
 
 def _nearest(vectors: Vectors, centroids: Vectors) -> Codes:
     """Index of the nearest centroid of each vector [T], by squared distance without the vector's own norm."""
     distances = (centroids**2).sum(axis=1) - 2 * vectors @ centroids.T
-    return distances.argmin(axis=1).astype(np.int64)
+    nearest: npt.NDArray[np.int64] = distances.argmin(axis=1).astype(np.int64)
+    return nearest
 
 
 def _k_means(vectors: Vectors, size: int, generator: np.random.Generator) -> Vectors:

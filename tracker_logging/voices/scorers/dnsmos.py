@@ -53,4 +53,5 @@ def _mel(samples: FloatArray) -> FloatArray:
     import librosa
 
     mel = librosa.feature.melspectrogram(y=samples, sr=RATE, n_fft=321, hop_length=160, n_mels=120)
-    return ((librosa.power_to_db(mel, ref=np.max) + 40.0) / 40.0).T.astype(np.float32)
+    scaled: FloatArray = ((librosa.power_to_db(mel, ref=np.max) + 40.0) / 40.0).T.astype(np.float32)
+    return scaled
