@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Runs what must hold with the oldest dependencies that pyproject.toml allows, in an environment of its own (build/lower).
-# Not part of .ci/run: building the environment takes some minutes.
+# Not part of .ci/run: building the environment takes about five minutes and the tests another five.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 PYTHON=${PYTHON:-python3.11}
