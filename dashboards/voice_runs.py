@@ -163,11 +163,18 @@ def _text(value: object) -> str | None:
 
 
 def _directories_with_voices(root: Path) -> Iterator[Path]:
+    """W&B's own folder is passed by: it keeps its media of voices in folders of the same name."""
     for place, folders, _ in os.walk(root):
+        folders[:] = [name for name in folders if name != "wandb"]
         if FOLDER in folders:
             folders.remove(FOLDER)
-            if not (Path(place) / FOLDER).is_symlink() and any(_folders(Path(place) / FOLDER)):
+            voices = Path(place) / FOLDER
+            if not voices.is_symlink() and any(_has_steps(folder) for folder in _folders(voices)):
                 yield Path(place)
+
+
+def _has_steps(folder: Path) -> bool:
+    return any(_is_step(entry.name) for entry in os.scandir(folder))
 
 
 def _folders(directory: Path) -> list[Path]:

@@ -105,6 +105,14 @@ def test_a_linked_run_is_not_followed(tmp_path: Path) -> None:
         runs.file(run="run", voice="voice-00", name="target.flac")
 
 
+def test_folders_of_the_same_name_that_hold_no_voices_are_no_runs(tmp_path: Path) -> None:
+    write_run(tmp_path / "real", steps=[10], voices=1)
+    for other in ("real/wandb/offline-run-1/files/media/html/voices/voice-00", "data/voices/anna"):
+        (tmp_path / other).mkdir(parents=True)
+        (tmp_path / other / "text_10.html").write_text("text")
+    assert list(VoiceRuns({"": tmp_path}).directories()) == ["real"]
+
+
 def test_named_directories_are_named_runs(tmp_path: Path) -> None:
     write_run(tmp_path / "a", steps=[1], voices=1)
     write_run(tmp_path / "b/deep", steps=[1], voices=1)
