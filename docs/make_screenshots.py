@@ -1,6 +1,6 @@
 """Makes the pictures of docs/dashboards.md from two runs of the demo.
 
-    python docs/make_screenshots.py outputs/demo/runs recipe low-rate
+    python docs/make_screenshots.py outputs/demo/runs recipe shuffled-references
 
 Needs Chromium, Playwright and the test requirements. Pictures are reduced to 256 colours, so that each stays small.
 """
