@@ -8,13 +8,17 @@ from pathlib import Path
 
 import pytest
 import torch
+from filelock import FileLock
 
 torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A directory that holds the demo's model, codec and data, as `--demo` builds them."""
+def demo(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """A directory that holds the demo's model, codec and data, as `--demo` builds them; one for all test processes."""
     from tracker_logging.data.demo.build import build_demo
 
-    return build_demo(tmp_path_factory.mktemp("built") / "demo").directory
+    own = tmp_path_factory.getbasetemp()
+    shared = (own if worker_id == "master" else own.parent) / "demo"
+    with FileLock(shared.with_suffix(".lock")):
+        return build_demo(shared).directory

@@ -16,6 +16,7 @@ from tracker_logging.version import __version__
 if TYPE_CHECKING:
     from tracker_logging.callbacks.attention import SharedAttentionLoggerCallback
     from tracker_logging.callbacks.base import StrategicCallback
+    from tracker_logging.callbacks.doctor import DoctorCallback
     from tracker_logging.callbacks.inputs import InputLoggerCallback
     from tracker_logging.callbacks.outputs import OutputLoggerCallback
     from tracker_logging.callbacks.session import LoggingSession
@@ -58,6 +59,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "callbacks.attention": ("SharedAttentionLoggerCallback",),
     "callbacks.base": ("StrategicCallback",),
+    "callbacks.doctor": ("DoctorCallback",),
     "callbacks.inputs": ("InputLoggerCallback",),
     "callbacks.outputs": ("OutputLoggerCallback",),
     "callbacks.session": ("LoggingSession",),

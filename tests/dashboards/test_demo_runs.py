@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +16,18 @@ from train_v2_ddp import main as train
 
 pytestmark = pytest.mark.slow
 
-VOICES = 12
+VOICES = 4
 
 
 @pytest.fixture(scope="module")
-def demo_runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def demo_runs(tmp_path_factory: pytest.TempPathFactory, demo: Path) -> Path:
     """The log directory of two runs of the demo, one slower than the other."""
     output = tmp_path_factory.mktemp("demo_runs")
+    shutil.copytree(demo, output / "demo")
     for name, rate in (("fast", "2e-3"), ("slow", "1e-4")):
         arguments = ["--demo", "--enable_strategic_logging", "--output_dir", str(output), "--run_name", name]
-        steps = ["--max_steps", "4", "--strategic_logging_steps", "2", "--voice_steps", "2", "--eval_steps", "100"]
+        steps = ["--max_steps", "4", "--strategic_logging_steps", "2", "--voice_steps", "2", "--eval_steps", "100",
+                 "--voice_quality", "off", "--voice_max_clips", str(VOICES)]  # fmt: skip
         assert train([*arguments, *steps, "--learning_rate", rate]) == 0
     return output / "runs"
 

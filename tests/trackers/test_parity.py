@@ -20,6 +20,7 @@ def written(tmp_path_factory):
     os.environ["WANDB_MODE"] = "offline"
     directory = tmp_path_factory.mktemp("parity") / "run"
     run = RunInfo(name="parity", config={"rate": 1e-4, "nested": {"on": True}})
+    before = set(threading.enumerate())
     tracker = open_tracker(BACKENDS, directory=directory, run=run)
     for step in STEPS:
         for event in one_of_each(step):
@@ -27,7 +28,7 @@ def written(tmp_path_factory):
     tracker.flush()
     tracker.close()
     assert tracker.errors == 0
-    assert not [thread for thread in threading.enumerate() if thread.name.startswith("tracker-")]
+    assert not [thread for thread in set(threading.enumerate()) - before if thread.name.startswith("tracker-")]
     return directory
 
 

@@ -41,8 +41,8 @@ class AtExit:
     def _close(self) -> None:
         if self._is_running:
             logger.warning(
-                "Training ended before its end, after step %d or a few later (why stands above). What was logged "
-                "until then is kept; a training resumed from a checkpoint goes on in the same run.",
+                "Training did not come to its end (why stands above); the last logged step was %d. What was logged is "
+                "kept, and a training resumed from a checkpoint goes on in the same run.",
                 self._step,
             )
         self._tracker.close()
