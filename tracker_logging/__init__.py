@@ -96,6 +96,7 @@ __all__ = [
     "CepstrumAnalyser",
     "Clip",
     "DataError",
+    "DoctorCallback",
     "Event",
     "Heatmap",
     "Histogram",
