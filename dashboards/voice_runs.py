@@ -85,9 +85,10 @@ class VoiceRuns:
         if directory is None or any(not _is_plain_name(part) for part in (voice, name)):
             raise OutsideLogDirectoryError(f"{run}/{voice}/{name}")
         path = directory / FOLDER / voice / name
-        if path.suffix not in (".flac", ".json") or path.resolve() != directory.resolve() / FOLDER / voice / name:
+        # os.path.isfile answers for names that no file can have, such as one of 300 letters; Path.is_file raises.
+        if path.suffix not in (".flac", ".json") or not os.path.isfile(path):  # noqa: PTH113
             raise OutsideLogDirectoryError(f"{run}/{voice}/{name}")
-        if not path.is_file():
+        if path.resolve() != directory.resolve() / FOLDER / voice / name:
             raise OutsideLogDirectoryError(f"{run}/{voice}/{name}")
         return path
 
