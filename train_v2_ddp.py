@@ -23,6 +23,7 @@ from tracker_logging.data.facts import dataset_facts
 from tracker_logging.data.labels import normalise_loss_by_audio_labels
 from tracker_logging.data.sample import DataError, VoiceSample
 from tracker_logging.data.samples import Samples
+from tracker_logging.leave import leave
 from tracker_logging.where_to_look import where_to_look
 
 logger = logging.getLogger("train_v2_ddp")
@@ -290,4 +291,4 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

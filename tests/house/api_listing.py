@@ -63,8 +63,16 @@ def _signature(value: Any) -> str:
     if inspect.isclass(value) and issubclass(value, Exception):
         return f"({value.__base__.__name__})"
     signature = inspect.signature(value)
-    parameters = [one.replace(annotation=_bare(one.annotation)) for one in signature.parameters.values()]
+    parameters = [
+        one.replace(annotation=_bare(one.annotation), default=_readable(one.default))
+        for one in signature.parameters.values()
+    ]
     return str(signature.replace(parameters=parameters, return_annotation=_bare(signature.return_annotation)))
+
+
+def _readable(default: Any) -> Any:
+    """The default itself, or `…` for one that is written with addresses of this process."""
+    return Bare("…") if default is not inspect.Parameter.empty and " at 0x" in repr(default) else default
 
 
 def _bare(annotation: Any) -> Any:
