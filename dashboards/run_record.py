@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
+from tracker_logging.diagnosis.finding import title
 from tracker_logging.trackers.findings_file import JSON_NAME
 from tracker_logging.trackers.voice_folder import FOLDER
 
@@ -117,9 +118,8 @@ def _with_report(alerts: list[Finding], *directories: Path) -> list[Finding]:
     rows = json.loads(report.read_text(encoding="utf-8"))["findings"]
     doctors = []
     for row in rows:
-        title = row["name"].replace("_", " ").capitalize()
         cause = f"Likely cause ({row['certainty']}): {row['likely cause']}"
-        text = f"{title}\nSeen: {row['seen']}.\n{cause}\nWhat to do: {row['what to do']}"
+        text = f"{title(row['name'])}\nSeen: {row['seen']}.\n{cause}\nWhat to do: {row['what to do']}"
         doctors.append(Finding(step=row["since"], level=row["level"], until=row["until"], text=text))
     said = {finding.text.partition("\n")[0] for finding in doctors}
     return doctors + [alert for alert in alerts if alert.text.partition("\n")[0] not in said]

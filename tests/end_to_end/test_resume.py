@@ -8,23 +8,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from dying import dies_at
 from read_back import read_tensorboard, read_wandb
 
 ROOT = Path(__file__).parents[2]
-KILL_AT_STEP_5 = """
-import os, signal, sys
-import train_v2_ddp
-from transformers import TrainerCallback
-
-class Kill(TrainerCallback):
-    def on_step_end(self, args, state, control, **kwargs):
-        if state.global_step == 5:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-callbacks = train_v2_ddp.callbacks_from
-train_v2_ddp.callbacks_from = lambda *args, **options: [*callbacks(*args, **options), Kill()]
-train_v2_ddp.main(sys.argv[1:])
-"""
 
 
 @pytest.mark.slow
@@ -39,7 +26,7 @@ def test_a_killed_training_is_resumed_without_holes_or_doubles(tmp_path: Path, d
     # A W&B service of the tests' own process would keep the killed run "in use".
     inherited = {name: value for name, value in os.environ.items() if name != "WANDB_SERVICE"}
     environment = inherited | {"WANDB_MODE": "offline", "PYTHONPATH": str(ROOT)}
-    killed = subprocess.run([sys.executable, "-c", KILL_AT_STEP_5, *flags], env=environment, capture_output=True)
+    killed = subprocess.run([sys.executable, "-c", dies_at(5), *flags], env=environment, capture_output=True)
     assert killed.returncode == -signal.SIGKILL, killed.stderr[-2000:]
 
     resume = ["--resume_from_checkpoint", str(tmp_path / "checkpoint-4")]

@@ -9,25 +9,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from dying import dies_at
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "train_v2_ddp.py"
 ADDRESSES = ("10.77.0.1", "10.77.0.2")
-DIES_AT_STEP_3 = """
-import os, signal, sys
-import train_v2_ddp
-from transformers import TrainerCallback
-
-class Die(TrainerCallback):
-    def on_step_end(self, args, state, control, **kwargs):
-        if state.global_step == 3:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-callbacks = train_v2_ddp.callbacks_from
-train_v2_ddp.callbacks_from = lambda *args, **options: [*callbacks(*args, **options), Die()]
-train_v2_ddp.main(sys.argv[1:])
-"""
 
 
 @contextmanager
@@ -113,7 +100,7 @@ def test_when_a_node_dies_the_other_says_so_and_its_logs_can_be_read(
 ) -> None:
     shutil.copytree(demo, tmp_path / "demo")
     dies = tmp_path / "dies.py"
-    dies.write_text(DIES_AT_STEP_3)
+    dies.write_text(dies_at(3))
     flags = ("--max_steps", "10000", "--strategic_loggers", "outputs")
     alive = start(0, nodes[0], tmp_path, *flags)
     dying = start(1, nodes[1], tmp_path, *flags, script=dies)

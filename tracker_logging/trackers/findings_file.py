@@ -15,7 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from tracker_logging import tags
+from tracker_logging.diagnosis.finding import title
 from tracker_logging.events import Event, Table
+from tracker_logging.trackers.whole_file import write_whole
 
 FORMAT = 1
 JSON_NAME = "findings.json"
@@ -34,8 +36,8 @@ class FindingsFileTracker:
             findings = [dict(zip(event.columns, row, strict=True)) for row in event.rows]
             content = {"format": FORMAT, "step": event.step, "findings": findings}
             self.directory.mkdir(parents=True, exist_ok=True)
-            _replace(self.directory / JSON_NAME, json.dumps(content, indent=1, ensure_ascii=False))
-            _replace(self.directory / PAGE_NAME, findings_page(event.step, findings))
+            _write(self.directory / JSON_NAME, json.dumps(content, indent=1, ensure_ascii=False))
+            _write(self.directory / PAGE_NAME, findings_page(event.step, findings))
 
     def flush(self, *, timeout_s: float | None = None) -> None:
         """Nothing is held back."""
@@ -54,10 +56,9 @@ def findings_page(step: int, findings: Sequence[Mapping[str, Any]]) -> str:
         count = len(findings)
         lines += [f"{count} finding{'s' if count > 1 else ''} up to step {step}, {len(still_open)} still open.", ""]
     for finding in findings:
-        name = str(finding["name"]).replace("_", " ").capitalize()
         until = "still open" if finding["until"] is None else f"healed at step {finding['until']}"
         lines += [
-            f"## {name}",
+            f"## {title(finding['name'])}",
             "",
             f"*{finding['level']}, since step {finding['since']}, {until}*",
             "",
@@ -69,7 +70,5 @@ def findings_page(step: int, findings: Sequence[Mapping[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def _replace(path: Path, text: str) -> None:
-    part = path.with_name(f".{path.name}.part")
-    part.write_text(text, encoding="utf-8")
-    part.replace(path)
+def _write(path: Path, text: str) -> None:
+    write_whole(path, lambda part: part.write_text(text, encoding="utf-8"))

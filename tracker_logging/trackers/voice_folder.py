@@ -15,12 +15,13 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from tracker_logging.events import Clip, Event, FloatArray, VoiceComparison
 from tracker_logging.rendering.pcm import to_pcm16
+from tracker_logging.trackers.whole_file import write_whole
 
 FORMAT = 1
 FOLDER = "voices"
@@ -86,16 +87,12 @@ def _write_clip(folder: Path, name: str, clip: Clip) -> dict[str, Any]:
     import soundfile
 
     pcm = to_pcm16(clip.samples)
-    _whole(folder / name, lambda part: soundfile.write(part, pcm, clip.sample_rate, format="FLAC", subtype="PCM_16"))
+    write_whole(
+        folder / name, lambda part: soundfile.write(part, pcm, clip.sample_rate, format="FLAC", subtype="PCM_16")
+    )
     return {"file": name, "sample_rate": clip.sample_rate, "seconds": len(pcm) / clip.sample_rate}
 
 
 def _write_json(path: Path, content: Mapping[str, Any]) -> None:
     text = json.dumps(content, allow_nan=False, indent=1)
-    _whole(path, lambda part: Path(part).write_text(text, encoding="utf-8"))
-
-
-def _whole(path: Path, write: Callable[[str], object]) -> None:
-    part = path.with_name(f".{path.name}.part")
-    write(str(part))
-    part.replace(path)
+    write_whole(path, lambda part: part.write_text(text, encoding="utf-8"))

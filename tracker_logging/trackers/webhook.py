@@ -22,6 +22,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from tracker_logging import tags
+from tracker_logging.diagnosis.finding import title
 from tracker_logging.events import Event, Table
 from tracker_logging.worker import WorkerThread
 
@@ -75,8 +76,7 @@ class WebhookTracker:
         self._worker.close(timeout_s=CLOSE_TIMEOUT_S)
 
     def _body(self, step: int, finding: Mapping[str, Any], *, what: str) -> bytes:
-        title = str(finding["name"]).replace("_", " ").capitalize()
-        text = f"[{self._run}] step {step}, {finding['level']} {what}: {title}. {finding['seen']}."
+        text = f"[{self._run}] step {step}, {finding['level']} {what}: {title(finding['name'])}. {finding['seen']}."
         body = {"run": self._run, "event": what, "step": step, **finding, "text": text}
         return json.dumps(body, ensure_ascii=False).encode("utf-8", "replace")
 
