@@ -28,13 +28,11 @@ def _fits(values: Values) -> bool:
 
 def audio_table_sample(record: Record) -> VoiceSample:
     """The sample that a row is. Raises `DataError`."""
-    reference_name, reference = record.get(*REFERENCE_AUDIO)
-    name, audio = record.get(*AUDIO)
     return record.sample(
         reference_text=record.text(*REFERENCE_TEXT),
-        reference_audio=None if reference is None else record.audio(reference, reference_name),
+        reference_audio=record.named_audio(*REFERENCE_AUDIO),
         target_text=record.text(*TEXT),
-        target_audio=None if audio is None else record.audio(audio, name),
+        target_audio=record.named_audio(*AUDIO),
     )
 
 

@@ -33,13 +33,11 @@ def _fits(values: Values) -> bool:
 def _sample(record: Record) -> VoiceSample:
     target_text = record.text(*_TEXT) or _written(record, "transcript_file")
     reference = own_reference(record, target_text) or record
-    _, reference_audio = reference.get("ref_audio_file")
-    _, target_audio = record.get("audio_file")
     return record.sample(
         reference_text=reference.text(*REFERENCE_TEXT) or _written(reference, "ref_transcript_file"),
-        reference_audio=None if reference_audio is None else reference.audio(reference_audio, "ref_audio_file"),
+        reference_audio=reference.named_audio("ref_audio_file"),
         target_text=target_text,
-        target_audio=None if target_audio is None else record.audio(target_audio, "audio_file"),
+        target_audio=record.named_audio("audio_file"),
     )
 
 

@@ -36,13 +36,11 @@ def _fits(values: Values) -> bool:
 
 
 def _sample(record: Record) -> VoiceSample:
-    reference_name, reference = record.get(*REFERENCE_AUDIO)
-    target_name, target = record.get(*TARGET_AUDIO)
     return record.sample(
         reference_text=record.text(*REFERENCE_TEXT),
-        reference_audio=None if reference is None else record.audio(reference, reference_name),
+        reference_audio=record.named_audio(*REFERENCE_AUDIO),
         target_text=record.text(*TARGET_TEXT),
-        target_audio=None if target is None else record.audio(target, target_name),
+        target_audio=record.named_audio(*TARGET_AUDIO),
     )
 
 

@@ -107,6 +107,11 @@ class Record:
         except DataError as error:
             raise self.error(field, str(error)) from error
 
+    def named_audio(self, *names: str) -> Path | None:
+        """The file of the clip under the first of `names` that has a value; None if none has. Raises `DataError`."""
+        name, value = self.get(*names)
+        return None if value is None else self.audio(value, name)
+
     def file(self, name: str, field: str) -> Path:
         """Another file that the entry names. Raises `DataError`."""
         try:
