@@ -38,7 +38,7 @@ from tracker_logging.worker import WorkerThread
 
 logger = logging.getLogger("tracker_logging")
 
-_ROUNDS_WAITING = 8
+_ROUNDS_WAITING = 32
 Message = dict[str, Any]
 
 
