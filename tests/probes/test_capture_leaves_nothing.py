@@ -99,7 +99,7 @@ BROKEN = {
     "gradients": (flow.FlowProbe, "_read_gradients"),
     "loss": (flow.FlowProbe, "watch"),
     "batch": (capture, "summarise"),
-    "attach": (probe_set, "tap_attention"),
+    "attach": (probe_set.ProbeSet, "attach"),
     "extra forward": (capture, "run_quietly"),
     "gradient conflict": (capture, "gradient_cosine"),
     "snapshot": (capture, "assemble"),

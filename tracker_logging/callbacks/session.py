@@ -31,6 +31,7 @@ from tracker_logging.events import Event, Scalars
 from tracker_logging.models import AudioCodec, BatchView, ModelAdapter, adapter_for
 from tracker_logging.probes.capture import StepCapture
 from tracker_logging.probes.evaluation import EvaluationCapture
+from tracker_logging.probes.hooks import detach_all
 from tracker_logging.probes.isolation import isolated
 from tracker_logging.trackers.base import Tracker
 from tracker_logging.trackers.null import NullTracker
@@ -101,8 +102,12 @@ class LoggingSession:
         return self._given_adapter
 
     def begin(self, args: TrainingArguments, state: TrainerState, model: Any) -> None:
-        """Before the first step. Raises clear errors: nothing has been trained yet."""
-        self._ended = False
+        """Before the first step, also of a training begun again. Raises clear errors: nothing is trained yet."""
+        detach_all()
+        self.attached = self.observing = self._update_pending = self._ended = False
+        self._last_done = self._last_voices = -1
+        self._evaluation = None
+        self.next_due = self.cadence.due_after(state.global_step)
         if self._begun:
             return
         self._begun = True
@@ -122,7 +127,6 @@ class LoggingSession:
             given = self._tracker_or_opener
             self.tracker = given if isinstance(given, Tracker) else given(args, state)
             self._at_exit = AtExit(self.tracker)
-        self.next_due = self.cadence.due_after(state.global_step)
         self.cost.start()
 
     def attach(self, model: Any) -> None:
@@ -173,15 +177,8 @@ class LoggingSession:
         if logged:
             self._report_cost(step)
         if self.cadence.cycle_ends(step):
-            device = next(model.parameters()).device
-            thin(
-                self.cadence,
-                self.cost.since_last_cycle(),
-                step=step,
-                world_size=self.world_size,
-                rank=self.rank,
-                device=device,
-            )
+            spent, device = self.cost.since_last_cycle(), next(model.parameters()).device
+            thin(self.cadence, spent, step=step, rank=self.rank, world_size=self.world_size, device=device)
         self.next_due = self.cadence.due_after(step)
 
     def evaluation_begins(self, model: Any) -> None:

@@ -100,7 +100,7 @@ class StepCapture:
         # The first hook of a forward and the last one; inner ones come between.
         self._hooks.before(model, "batch", self._forward_begins)
         if not self._compiled:
-            self._hooks.run("attach", self._probes.attach)
+            self._hooks.run("attach", self._probes.attach, model)
         self._hooks.after(model, "loss", self._forward_ends)
 
     def before_update(self, optimizer: Any) -> None:
@@ -182,7 +182,7 @@ class StepCapture:
                 self._probes.flow.watch(tensor, self._hooks)
 
     def _look_from_the_side(self) -> None:
-        self._probes.attach()
+        self._probes.attach(self._adapter.core)
         try:
             self._probes.begin(self._adapter.view(self._side_inputs), first=True)
             run_quietly(self._adapter, self._side_inputs)

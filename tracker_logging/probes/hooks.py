@@ -3,7 +3,8 @@
 Guarantees
 - No exception of a probe reaches the model: the part that failed is switched off and kept in `errors`.
 - Probe code runs without gradients, returns nothing to the model, and not again when checkpointing recomputes.
-- `detach` undoes everything in reverse order; calling it again does nothing.
+- `detach` undoes everything in reverse order; calling it again does nothing. `detach_all` does so for every instance:
+  a training that dies in the middle of a step leaves its hooks on the model, and the next one must not run them.
 
     hooks = Hooks()
     hooks.after(model.audio_lm_head, "tokens", lambda arguments, output: ...)
@@ -12,6 +13,7 @@ Guarantees
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
@@ -19,6 +21,14 @@ import torch
 from torch import nn
 
 Result = TypeVar("Result")
+
+_INSTANCES: weakref.WeakSet[Hooks] = weakref.WeakSet()
+
+
+def detach_all() -> None:
+    """Take off what every instance in this process has put on."""
+    for hooks in tuple(_INSTANCES):
+        hooks.detach()
 
 
 def recomputing() -> bool:
@@ -37,6 +47,7 @@ class Hooks:
         self.errors: list[tuple[str, Exception]] = []
         self._off: set[str] = set()
         self._undo: list[Callable[[], object]] = []
+        _INSTANCES.add(self)
 
     def run(self, part: str, function: Callable[..., Result], *args: Any) -> Result | None:
         """`function(*args)`, fenced: None if the part is off or fails now."""
@@ -74,6 +85,21 @@ class Hooks:
 
         self._undo.append(module.register_forward_hook(self._opaque(hook)).remove)
 
+    def during(self, module: nn.Module, part: str, begin: Callable[[], Callable[[], object]]) -> None:
+        """Call `begin()` before each forward of `module`, and what it returned after it, even if the forward raises."""
+        begun: list[Callable[[], object]] = []
+
+        def enter(*_: Any) -> None:
+            if not recomputing() and (undo := self.run(part, begin)) is not None:
+                begun.append(undo)
+
+        def leave(*_: Any) -> None:
+            self._undo_all(begun)
+
+        self._undo.append(module.register_forward_pre_hook(self._opaque(enter)).remove)
+        self._undo.append(module.register_forward_hook(self._opaque(leave), always_call=True).remove)
+        self._undo.append(leave)
+
     def _opaque(self, hook: Callable[..., None]) -> Callable[..., None]:
         return torch.compiler.disable(hook) if self._compiled else hook
 
@@ -83,8 +109,11 @@ class Hooks:
 
     def detach(self) -> None:
         """Take everything off. What cannot be undone is kept in `errors`; the rest still is."""
-        while self._undo:
-            undo = self._undo.pop()
+        self._undo_all(self._undo)
+
+    def _undo_all(self, functions: list[Callable[[], object]]) -> None:
+        while functions:
+            undo = functions.pop()
             try:
                 undo()
             except Exception as error:

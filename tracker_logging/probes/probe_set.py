@@ -5,7 +5,7 @@ What the family or the model lacks is in `missing`, in plain words, and its prob
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -76,8 +76,8 @@ class ProbeSet:
             except CannotTapError as reason:
                 self.missing.append(f"attention: {reason}")
 
-    def attach(self) -> None:
-        """Hooks on the heads and the FFN paths, and the tap under the attention kernel's name."""
+    def attach(self, model: nn.Module) -> None:
+        """Hooks on the heads and the FFN paths, and the tap on the attention kernel while `model` runs its forward."""
         if self.tokens is not None:
             for head in self._hooks.run("audio predictions", self._adapter.audio_heads) or ():
                 self._hooks.after(head.module, "audio predictions", partial(self.tokens.audio, head))
@@ -93,13 +93,7 @@ class ProbeSet:
             for row, parts in enumerate(self.layers):
                 self._hooks.after(parts.layer, "finite values", partial(self.finite.observe, row))
         if self.attention is not None:
-            try:
-                cross_modules = [] if self.cross is None else self.cross.modules
-                modules = [*self.attention.modules, *cross_modules]
-                self._hooks.undo_with(tap_attention(modules, self._attention_called))
-            except CannotTapError as reason:
-                self.attention = self.cross = None
-                self.missing.append(f"attention: {reason}")
+            self._hooks.during(model, "attention", self._tap_attention)
 
     def begin(self, view: BatchView, *, first: bool) -> None:
         """The batch of the forward that comes next. Attention is read in the first micro-batch only."""
@@ -149,6 +143,17 @@ class ProbeSet:
     def shows(self, part: str) -> bool:
         """Whether the part has not failed on this rank."""
         return self._hooks.is_on(part)
+
+    def _tap_attention(self) -> Callable[[], None]:
+        if self.attention is None:
+            return lambda: None
+        cross_modules = [] if self.cross is None else self.cross.modules
+        try:
+            return tap_attention([*self.attention.modules, *cross_modules], self._attention_called)
+        except CannotTapError as reason:
+            self.attention = self.cross = None
+            self.missing.append(f"attention: {reason}")
+            return lambda: None
 
     def _attention_called(self, layer: int, call: AttentionCall) -> None:
         if self.attention is None or recomputing():
