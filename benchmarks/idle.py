@@ -11,6 +11,7 @@ from types import SimpleNamespace
 from transformers import TrainerCallback, TrainerControl, TrainerState
 
 from tracker_logging import strategic_callbacks
+from tracker_logging.callbacks.base import StrategicCallback
 
 STEPS = 100_000
 EVENTS = ("on_step_begin", "on_pre_optimizer_step", "on_optimizer_step", "on_step_end")
@@ -30,6 +31,7 @@ def microseconds(callbacks: list[TrainerCallback]) -> float:
 
 def main() -> None:
     ours = strategic_callbacks(report_to=(), every=100)
+    next(one for one in ours if isinstance(one, StrategicCallback))._leads = True
     empty = [TrainerCallback() for _ in ours]
     with_us, without = microseconds(ours), microseconds(empty)
     print(f"{len(ours)} callbacks: {with_us:.2f} µs per idle step, {without:.2f} µs for as many empty ones")

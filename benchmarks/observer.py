@@ -2,6 +2,7 @@
 
     python benchmarks/observer.py                        # CPU, 57 M parameters, S = 512, 1024, 2048
     python benchmarks/observer.py --lengths 512 --repeats 5
+    python benchmarks/observer.py --size 3B-2-layers --lengths 2048 --repeats 1     # the 3B's own proportions
     python benchmarks/observer.py --device cuda          # the 3B shape in bf16, sdpa and flash
 
 `own` is CPU time inside our own code as a share of a plain step; `whole` is a logged step over a plain step, which
@@ -17,7 +18,7 @@ from typing import Any
 
 import torch
 from clock import interleaved, median, own_time, timed
-from workload import build_batch, build_model, training_step
+from workload import SIZES, build_batch, build_model, training_step
 
 from tracker_logging.models import adapter_for
 from tracker_logging.probes.capture import StepCapture
@@ -94,6 +95,7 @@ def eager(
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--size", choices=tuple(SIZES), help="default: 57M on the CPU, 3B on a GPU")
     parser.add_argument("--lengths", type=int, nargs="+", default=[512, 1024, 2048])
     parser.add_argument("--samples", type=int, default=2)
     parser.add_argument("--repeats", type=int, default=3)
@@ -111,7 +113,7 @@ def main() -> None:
     for attention in kernels:
         for length in arguments.lengths:
             steps(
-                "57M" if arguments.device == "cpu" else "3B",
+                arguments.size or ("57M" if arguments.device == "cpu" else "3B"),
                 length=length,
                 samples=arguments.samples,
                 device=arguments.device,

@@ -18,16 +18,18 @@ CODEBOOKS, CODES = 8, 1026
 BOS, EOS = 1024, 1025
 AUDIO, DELAY, AUDIO_BOS, PAD = 490, 491, 492, 0
 
+THREE_B = {
+    "hidden_size": 3072, "num_attention_heads": 24, "num_key_value_heads": 8, "head_dim": 128,
+    "intermediate_size": 8192,
+}  # fmt: skip
 SIZES: dict[str, dict[str, int]] = {
     "57M": {
         "hidden_size": 512, "num_hidden_layers": 8, "num_attention_heads": 8, "num_key_value_heads": 4,
         "head_dim": 64, "intermediate_size": 1536,
     },
-    # The shape of bosonai/higgs-audio-v2-generation-3B-base.
-    "3B": {
-        "hidden_size": 3072, "num_hidden_layers": 28, "num_attention_heads": 24, "num_key_value_heads": 8,
-        "head_dim": 128, "intermediate_size": 8192,
-    },
+    # The shape of bosonai/higgs-audio-v2-generation-3B-base, whole and two of its layers.
+    "3B": {**THREE_B, "num_hidden_layers": 28},
+    "3B-2-layers": {**THREE_B, "num_hidden_layers": 2},
 }  # fmt: skip
 
 

@@ -31,7 +31,8 @@ class ResumeCallback(StrategicCallback):
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, model: Any = None, **kwargs: Any
     ) -> None:
-        super().on_step_end(args, state, control, model=model)
+        if self._leads:
+            super().on_step_end(args, state, control, model=model)
         if control.should_save and not control.should_log:
             self.session.flush()
 

@@ -81,6 +81,12 @@ def test_logged_numbers_are_those_of_the_trainer(setting: str, tmp_path: Path) -
         assert squares**0.5 == pytest.approx(norms[step], rel=1e-3), step
 
 
+def test_a_callback_that_is_taken_out_of_the_list_takes_nothing_of_the_others_with_it(tmp_path: Path) -> None:
+    tracker = MemoryTracker()
+    train(tmp_path, callbacks=watched_callbacks(tracker)[1:])
+    assert [step for step, _ in values_of(tracker)[tags.NLL_MEAN()]] == [1, 2, 4, 6]
+
+
 def test_checkpointing_shows_the_same_numbers_as_none(tmp_path: Path) -> None:
     shown = []
     for setting in ("fp32", "checkpointing", "reentrant checkpointing"):

@@ -9,7 +9,8 @@ A subclass says what it needs and turns what was seen into events. It sees no ho
         def observe(self, snapshot):
             yield Scalars(step=snapshot.step, values={NLL_MEAN(): snapshot.tokens.nll_mean})
 
-Between logged steps each handler costs one comparison. Callbacks that share a `LoggingSession` share one capture.
+Callbacks that share a `LoggingSession` share one capture, and one of them leads the session through the steps. Between
+logged steps a handler costs that one a comparison, and the others less.
 """
 
 from __future__ import annotations
@@ -54,6 +55,7 @@ class StrategicCallback(TrainerCallback):  # type: ignore[misc]  # untyped where
 
     name: ClassVar[str]
     needs: frozenset[str] = frozenset()
+    _leads = False
 
     def __init__(self, session: LoggingSession) -> None:
         self.session = session
@@ -92,30 +94,32 @@ class StrategicCallback(TrainerCallback):  # type: ignore[misc]  # untyped where
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, model: Any = None, **kwargs: Any
     ) -> None:
-        self.session.begin(args, state, model)
+        self._leads = self.session.begin(self, args, state, model)
         self.prepare()
 
     def on_step_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, model: Any = None, **kwargs: Any
     ) -> None:
-        if state.global_step + 1 == self.session.next_due:
+        if self._leads and state.global_step + 1 == self.session.next_due:
             self.session.attach(model)
 
     def on_pre_optimizer_step(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        if self.session.attached:
+        if self._leads and self.session.attached:
             self.session.before_update(kwargs.get("optimizer"))
 
     def on_optimizer_step(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        if self.session.observing:
+        if self._leads and self.session.observing:
             self.session.after_update(kwargs.get("optimizer"))
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, model: Any = None, **kwargs: Any
     ) -> None:
+        if not self._leads:
+            return
         if state.global_step == self.session.next_due or self.session.observing or control.should_training_stop:
             self.session.step_done(model, state, last=control.should_training_stop)
         if control.should_evaluate:

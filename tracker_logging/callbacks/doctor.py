@@ -67,12 +67,6 @@ class DoctorCallback(StrategicCallback):
             self._examine()
         return ()
 
-    def on_step_begin(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, model: Any = None, **kwargs: Any
-    ) -> None:
-        super().on_step_begin(args, state, control, model=model, **kwargs)
-        self._is_logged = self.session.observing
-
     def on_log(
         self,
         args: TrainingArguments,
@@ -92,10 +86,12 @@ class DoctorCallback(StrategicCallback):
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, model: Any = None, **kwargs: Any
     ) -> None:
-        super().on_step_end(args, state, control, model=model, **kwargs)
-        self._step = state.global_step
+        if self._leads:
+            super().on_step_end(args, state, control, model=model)
+        self._step = step = state.global_step
         if control.should_training_stop:
             return  # the voices of the last step are still to be scored: `finish` looks at everything
+        self._is_logged = self.session.last_logged == step
         if self._is_logged or self._doctor.has_news:
             self._examine()
         if self._is_logged and self._fail_on != "never":

@@ -2,7 +2,7 @@
 
 - One capture, one tracker, one fence and one cost meter for all callbacks of the session.
 - Every rank looks at the same steps and takes part in the same collectives; rank 0 alone emits.
-- Whichever callback the Trainer calls first at a step does the work for all of them.
+- Whichever callback the Trainer calls first leads: it does the work of a step for all of them.
 
     session = LoggingSession(tracker=TensorBoardTracker(Path("runs/a")), processor=processor, every=100)
     trainer = Trainer(..., callbacks=[OutputLoggerCallback(session), InputLoggerCallback(session)])
@@ -75,17 +75,16 @@ class LoggingSession:
         self.listeners: list[Callable[[Event], None]] = []  # told of every event, on the thread that emits it
         self.rank = 0
         self.world_size = 1
-        self.next_due = -1
-        self.attached = False
-        self.observing = False
+        self.next_due = self.last_logged = -1
+        self.attached = self.observing = False
         self._tracker_or_opener = tracker
         self._given_adapter = adapter
         self._callbacks: list[StrategicCallback] = []
         self._capture: StepCapture | None = None
         self._evaluation: EvaluationCapture | None = None
-        self._begun = self._ended = False
+        self._leader: StrategicCallback | None = None
         self._at_exit: AtExit | None = None
-        self._compiled = self._update_pending = False
+        self._begun = self._ended = self._compiled = self._update_pending = False
         self._step_began = 0.0
         self._last_done = self._last_voices = -1
         self._said_missing: set[str] = set()
@@ -101,15 +100,18 @@ class LoggingSession:
             raise RuntimeError("The model is known once training has begun.")
         return self._given_adapter
 
-    def begin(self, args: TrainingArguments, state: TrainerState, model: Any) -> None:
-        """Before the first step, also of a training begun again. Raises clear errors: nothing is trained yet."""
+    def begin(self, callback: StrategicCallback, args: TrainingArguments, state: TrainerState, model: Any) -> bool:
+        """Before the first step: True for the callback that calls first, which leads. Raises clear errors."""
+        if self._leader not in (None, callback):
+            return False
+        self._leader = callback
         detach_all()
         self.attached = self.observing = self._update_pending = self._ended = False
         self._last_done = self._last_voices = -1
         self._evaluation = None
         self.next_due = self.cadence.due_after(state.global_step)
         if self._begun:
-            return
+            return True
         self._begun = True
         self.rank, self.world_size = args.process_index, args.world_size
         self._compiled = bool(args.torch_compile)
@@ -128,6 +130,7 @@ class LoggingSession:
             self.tracker = given if isinstance(given, Tracker) else given(args, state)
             self._at_exit = AtExit(self.tracker)
         self.cost.start()
+        return True
 
     def attach(self, model: Any) -> None:
         """Put the probes on for the step that begins, if it is a logged one."""
@@ -170,6 +173,7 @@ class LoggingSession:
         if voices_due:
             self._last_voices = step
         if logged:
+            self.last_logged = step
             self._observe(step)
         conditioned = logged and self.cadence.conditioned(step)
         if conditioned or voices_due:
@@ -186,9 +190,8 @@ class LoggingSession:
         wanted = any("tokens" in callback.needs for callback in self._callbacks)
         if self._evaluation is None and wanted and not self._compiled:
             with self.fence.guard("evaluation"):
-                evaluation = EvaluationCapture(adapter=self.adapter)
-                evaluation.attach(model)
-                self._evaluation = evaluation
+                self._evaluation = EvaluationCapture(adapter=self.adapter)
+                self._evaluation.attach(model)
 
     def evaluation_done(self, state: TrainerState) -> None:
         """The evaluation set has been seen: emit its statistics."""
@@ -207,7 +210,7 @@ class LoggingSession:
         """After the last step, once: wait for background work, then make everything readable."""
         if self._ended:
             return
-        self._ended = True
+        self._ended, self._leader = True, None
         if self._capture is not None:
             with self.fence.guard("capture"):
                 self._capture.detach()

@@ -38,13 +38,14 @@ class TrainerLogsCallback(StrategicCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, model: Any = None, **kwargs: Any
     ) -> None:
         self.session.pace.step_begins()
-        if state.global_step + 1 == self.session.next_due:  # as the base does it, without the price of a call
-            self.session.attach(model)
+        if self._leads:
+            super().on_step_begin(args, state, control, model=model)
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, model: Any = None, **kwargs: Any
     ) -> None:
-        super().on_step_end(args, state, control, model=model)
+        if self._leads:
+            super().on_step_end(args, state, control, model=model)
         self.session.pace.step_ended()
 
     def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
