@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from tracker_logging.arguments import add_logging_arguments, backends, callbacks_from, check_logging_arguments
+from tracker_logging.cli import Parser
 from tracker_logging.data.checkpoint import check_model_directory
 from tracker_logging.data.facts import dataset_facts
 from tracker_logging.data.labels import normalise_loss_by_audio_labels
@@ -37,7 +38,7 @@ class UsageError(ValueError):
 
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(prog="train_v2_ddp.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     data = parser.add_argument_group("model and data")
     data.add_argument("--demo", action="store_true", help="a small model, its codec and the embedded demo voices")
     data.add_argument("--model_path", help="directory or hub name of a Higgs Audio v2 checkpoint")
@@ -226,6 +227,7 @@ def training_arguments(args: argparse.Namespace, *, evaluate: bool) -> Any:
 
 def train(args: argparse.Namespace) -> str | None:
     """The finding for which the doctor stopped the training (`--doctor_fail_on`), if it did."""
+    import torch
     from transformers import EarlyStoppingCallback, Trainer
 
     from tracker_logging.callbacks.doctor import failed_by
@@ -233,6 +235,8 @@ def train(args: argparse.Namespace) -> str | None:
     from tracker_logging.data.dataset import VoiceCloningDataset
     from tracker_logging.models.boson_weights import save_in_original_layout
 
+    if args.demo:  # leave a core to those who draw and score, so that its voices are heard while it trains
+        torch.set_num_threads(max(1, torch.get_num_threads() - 1))
     material = load_material(args)
     dataset = partial(VoiceCloningDataset, processor=material.processor, skip_bad=args.skip_bad_samples)
     logger.info("%d training and %d evaluation samples.", len(material.train), len(material.evaluation))

@@ -105,3 +105,12 @@ def test_lora_trains_adapters_only() -> None:
     trained = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
     assert trained
     assert all("lora_" in name for name in trained)
+
+
+def test_an_unknown_flag_is_named_in_the_first_line(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(("--demo", "--strategic_loging_steps", "5"))
+    assert ended.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    said = "train_v2_ddp.py: unrecognized arguments: --strategic_loging_steps 5. See train_v2_ddp.py --help"
+    assert line == said

@@ -30,7 +30,7 @@ from tracker_logging.voices.prompt import VoicePrompt
 from tracker_logging.voices.scorers.choose import ScorerChoice, choose_instruments
 from tracker_logging.voices.scoring import VoiceScorer
 
-NICE = 10
+NICE = 19
 _LOOKS_AFTER_ITS_PARENT_EVERY_S = 1.0
 
 
