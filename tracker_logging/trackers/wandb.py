@@ -80,7 +80,7 @@ class WandbTracker:
                 logger.warning(
                     "W&B: the server cannot be reached (%s). The run is written offline; upload it later with: "
                     "wandb sync RUN_DIRECTORY/wandb/offline-run-*",
-                    error,
+                    str(error).partition("\n")[0],  # what follows is advice on a setting that is ours
                 )
                 self._run = begin(mode="offline")
             self._run.define_metric(STEP)
