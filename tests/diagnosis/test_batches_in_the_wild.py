@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from diagnosis.wild import SAMPLES, Batch, Diagnosis, diagnose, mean_loss_model, small_model, spoiled
-from probes.small_model import AUDIO, BOS, EOS, K, V, sample
+from diagnosis.small_run import SAMPLES, Batch, Diagnosis, diagnose, mean_loss_model, sound_model, spoiled
+from probes.small_model import AUDIO, BOS, EOS, K, V, sample, small_model
 
 from tracker_logging import tags
 from tracker_logging.models import IGNORE
@@ -43,8 +43,15 @@ def codebook_masked(made: Batch) -> None:
     made["audio_labels"][..., 2] = IGNORE
 
 
-def prompt_trained(made: Batch) -> None:
+def text_trained(made: Batch) -> None:
     """Every text token is a label, as the processor makes them with a text head."""
+
+
+def prompt_trained(made: Batch) -> None:
+    """The voice prompt's codes are labels too; begin codes are not, nor are ends."""
+    codes, labels = made["audio_input_ids"], made["audio_labels"]
+    bounds = (codes == BOS) | (codes == EOS) & (labels != EOS)
+    made["audio_labels"] = codes.masked_fill(bounds, IGNORE)
 
 
 def clips_joined(made: Batch) -> None:
@@ -72,16 +79,17 @@ def an_empty_tensor(made: Batch) -> None:
     made["audio_features"] = torch.zeros(0, 128)
 
 
-BATCHES: dict[str, tuple[Callable[[Batch], None], dict[str, bool]]] = {
-    "labels_shifted": (labels_shifted, {}),
-    "reference_trained": (labels_copied, {}),
-    "begin_codes_trained": (labels_copied, {}),
-    "end_codes_masked": (ends_masked, {}),
-    "delay_pattern_off": (not_delayed, {}),
-    "codebook_without_labels": (codebook_masked, {}),
-    "clips_cross": (clips_joined, {}),
-    "samples_cut": (cut_at_maximum_length, {}),
-    "prompt_text_trained": (prompt_trained, {"text_labels": True}),
+# What follows from a fault is found with it.
+BATCHES: dict[Callable[[Batch], None], set[str]] = {
+    labels_shifted: {"labels_shifted", "end_codes_masked"},
+    labels_copied: {"reference_trained", "begin_codes_trained"},
+    prompt_trained: {"reference_trained"},
+    ends_masked: {"end_codes_masked"},
+    not_delayed: {"delay_pattern_off", "end_codes_masked"},
+    codebook_masked: {"codebook_without_labels"},
+    clips_joined: {"clips_cross", "delay_pattern_off", "reference_missing", "codebook_without_labels"},
+    cut_at_maximum_length: {"samples_cut", "end_codes_masked", "codebook_without_labels"},
+    text_trained: {"prompt_text_trained"},
 }
 
 
@@ -91,20 +99,17 @@ def healthy(tmp_path_factory: pytest.TempPathFactory) -> Diagnosis:
 
 
 def test_a_sound_training_is_not_spoken_of(healthy: Diagnosis) -> None:
-    assert healthy.error is None
-    assert healthy.bad == set()
-    assert healthy.values[tags.ERRORS()] == 0
+    assert [finding.text for finding in healthy.findings.values()] == []
+    assert (healthy.error, healthy.errors, healthy.values[tags.ERRORS()]) == (None, 0, 0)
 
 
-@pytest.mark.parametrize("name", BATCHES)
-def test_a_wrong_batch_is_found_by_its_name(name: str, healthy: Diagnosis, tmp_path: Path) -> None:
-    spoil, options = BATCHES[name]
-    found = diagnose(
-        tmp_path, collator=spoiled(spoil, **options), model=mean_loss_model(text_head=bool(options)), max_steps=3
-    )
-    assert name in found.bad
-    assert name not in healthy.findings
-    assert found.values[tags.ERRORS()] == 0
+@pytest.mark.parametrize("spoil", BATCHES, ids=lambda spoil: spoil.__name__)
+def test_a_wrong_batch_is_found_by_its_name(spoil: Callable[[Batch], None], tmp_path: Path) -> None:
+    with_text = spoil is text_trained
+    model = mean_loss_model(text_head=with_text)
+    found = diagnose(tmp_path, collate=spoiled(spoil, text_labels=with_text), model=model, max_steps=3)
+    assert found.bad == BATCHES[spoil]
+    assert (found.errors, found.values[tags.ERRORS()]) == (0, 0)
 
 
 def test_a_batch_without_references_is_found(tmp_path: Path) -> None:
@@ -120,16 +125,17 @@ def test_an_audio_loss_divided_by_text_labels_is_found_and_its_cure_heals_it(tmp
     """The trap of transformers' Trainer: it counts `labels`, which are the text's."""
 
     def trap(model: torch.nn.Module) -> Diagnosis:
-        return diagnose(tmp_path, model=model, collator=spoiled(lambda made: None, text_labels=True))
+        return diagnose(tmp_path, model=model, collate=spoiled(lambda made: None, text_labels=True))
 
     model = small_model()
     assert model.accepts_loss_kwargs if hasattr(model, "accepts_loss_kwargs") else True
     assert trap(model).bad == {"loss_wrongly_scaled"}
     assert trap(mean_loss_model()).bad == set()
+    assert trap(sound_model()).bad == set()
 
 
 def test_a_finding_says_how_many_what_and_what_to_do(tmp_path: Path) -> None:
-    finding = diagnose(tmp_path, collator=spoiled(ends_masked), max_steps=2).findings["end_codes_masked"]
+    finding = diagnose(tmp_path, collate=spoiled(ends_masked), max_steps=2).findings["end_codes_masked"]
     assert finding.seen.startswith("0 %") and tags.EOS_LABELLED() in finding.seen
     assert finding.since == 1 and finding.is_open and finding.certainty == "certain"
     assert finding.cause and finding.cure

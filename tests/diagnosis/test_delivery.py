@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from diagnosis.small_run import collate, serious, watched
 from read_back import Run, plain, read_jsonl, read_tensorboard, read_wandb
-from small_run import collate, serious, watched
 
 from tracker_logging.callbacks.doctor import COLUMNS, DoctorCallback, findings_table
 from tracker_logging.dashboards.run_record import read_run

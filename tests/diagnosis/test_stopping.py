@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from small_run import collate, watched
+from diagnosis.small_run import collate, watched
 
 from tracker_logging import strategic_callbacks
 from tracker_logging.callbacks.doctor import DoctorCallback, failed_by
@@ -111,7 +111,7 @@ def test_two_ranks_stop_at_the_same_step(tmp_path: Path) -> None:
         sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2",
         str(ROOT / "tests/diagnosis/two_ranks_stop.py"), str(tmp_path),
     ]  # fmt: skip
-    paths = [str(ROOT), *(str(ROOT / "tests" / folder) for folder in ("diagnosis", "probes"))]
+    paths = [str(ROOT), str(ROOT / "tests")]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(paths)}
     done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-3000:]

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import torch
-from small_run import watched
+from diagnosis.small_run import watched
 from torch import distributed
 
 
