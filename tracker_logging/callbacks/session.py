@@ -272,11 +272,11 @@ class LoggingSession:
             self.flush()
 
     def _look_again(self, context: StepContext) -> None:
-        """Extra forwards of the callbacks, invisible to training."""
+        """Extra forwards of the callbacks, invisible to training; a part of its own, as rank 0 alone observes."""
         strand = "voices" if context.voices_due else "zero_shot"
-        for callback in self._callbacks:
-            if self.fence.open(callback.name):
-                with self.cost.part(strand, strand=strand), self.fence.guard(callback.name), isolated(context.model):
+        for callback, part in ((own, f"{own.name} forwards") for own in self._callbacks):
+            if self.fence.open(part):
+                with self.cost.part(strand, strand=strand), self.fence.guard(part), isolated(context.model):
                     for event in callback.after_step(context):
                         self.emit(event)
 

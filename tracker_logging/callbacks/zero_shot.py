@@ -17,6 +17,7 @@ from tracker_logging.callbacks.base import StepContext, StrategicCallback
 from tracker_logging.callbacks.session import LoggingSession
 from tracker_logging.data.sample import VoiceSample
 from tracker_logging.events import Event
+from tracker_logging.probes.gathering import gathered
 from tracker_logging.voices.exchange import exchange_for
 from tracker_logging.voices.scoring_process import open_scorer
 from tracker_logging.voices.settings import VoiceSettings
@@ -64,11 +65,13 @@ class ZeroShotVerificationLoggerCallback(StrategicCallback):
         if self._studio is None:
             return ()
         self._report(self._studio)
-        if context.logged or context.voices_due:
-            device = next(context.model.parameters()).device
-            self._studio.condition(self.session.adapter, device=device, step=context.step)
-        if context.voices_due:
-            self._studio.speak(self.session.adapter, step=context.step)
+        device = next(context.model.parameters()).device
+        with gathered(context.model):
+            try:
+                self._studio.condition(self.session.adapter, device=device, step=context.step)
+            finally:  # rank 0 would wait for clips that never come
+                if context.voices_due:
+                    self._studio.speak(self.session.adapter, step=context.step)
         return ()
 
     def finish(self) -> None:

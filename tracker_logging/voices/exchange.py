@@ -1,8 +1,8 @@
 """How ranks share voice work without a collective, so that no rank can hang another.
 
 Guarantees
-- Every item is some rank's, and every rank gets equally many, so that all call the model equally often (a sharded model
-  hangs otherwise): where the items do not suffice, some are done twice, which takes no longer.
+- Every item is some rank's, and every rank gets equally many: where the items do not suffice, some are done twice,
+  which takes no longer. (Forwards of a sharded model need not be equally many: see `probes/gathering.py`.)
 - A rank other than 0 publishes its result in the process group's key-value store and goes on at once.
 - Rank 0 asks the store until a deadline, on whatever thread it likes; what is missing then is `None`. A rank that
   was silent three times in a row is asked, but not waited for, until it speaks again.

@@ -141,7 +141,9 @@ class VoiceStudio:
 
     def _emit_conditioning(self, step: int, messages: Sequence[Message | None]) -> None:
         there = [message["losses"] for message in messages if message is not None and "losses" in message]
-        losses = {voice: own for one in there for voice, own in one.items()}
+        gathered = {voice: own for one in there for voice, own in one.items()}
+        # In the order of the prompts, on which the drawn interval depends, not of the ranks.
+        losses = {one.voice_id: gathered[one.voice_id] for one in self.prompts if one.voice_id in gathered}
         self._emit(Scalars(step=step, values=conditioning_scalars(losses, self._speakers())))
 
     def _emit_voices(self, step: int, messages: Sequence[Message | None]) -> None:

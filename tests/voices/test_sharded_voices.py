@@ -1,0 +1,55 @@
+"""Voices of a model that FSDP2 has sharded over two processes."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+BROKEN = "RuntimeError: this rank is broken"
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def found(demo: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    output = tmp_path_factory.mktemp("sharded")
+    command = [
+        sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2",
+        str(ROOT / "tests/voices/sharded_ranks.py"), str(demo), str(output),
+    ]  # fmt: skip
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": f"{ROOT}:{ROOT / 'tests/probes'}"}
+    done = subprocess.run(command, env=environment, cwd=output, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return json.loads((output / "found.json").read_text())
+
+
+def test_a_sharded_model_says_and_measures_what_the_whole_one_does(found: dict[str, Any]) -> None:
+    said, gaps = found["alone"]["said"], found["alone"]["gaps"]
+    assert [len(voices) for voices in said.values()] == [3, 3, 3]
+    lengths = {len(codes[0]) for voices in said.values() for codes in voices.values()}
+    assert len(lengths) > 1, "clips of one length would let ranks stay in step by chance"
+    assert found["said"]["watched"] == said
+    assert all(gaps.values()) and found["gaps"]["watched"] == gaps
+
+
+@pytest.mark.parametrize("run", ["watched", "decoding", "conditioning"])
+def test_training_is_bit_identical_and_parameters_are_sharded_again(found: dict[str, Any], run: str) -> None:
+    for rank in found["ranks"]:
+        assert rank["identical"][run] and rank["sharded"][run] == [True] * 5
+
+
+def test_a_rank_that_raises_while_it_speaks_hangs_nobody_and_its_rows_say_why(found: dict[str, Any]) -> None:
+    for step, voices in found["said"]["decoding"].items():
+        alone = found["alone"]["said"][step]
+        assert sorted(voice for voice, codes in voices.items() if codes == alone[voice]) == sorted(alone)[:2]
+        assert [codes for codes in voices.values() if isinstance(codes, str)] == [BROKEN]
+    assert [rank["open"]["decoding"] for rank in found["ranks"]] == [True, True]
+
+
+def test_a_rank_that_cannot_be_conditioned_turns_voices_off_for_both(found: dict[str, Any]) -> None:
+    assert [rank["open"]["conditioning"] for rank in found["ranks"]] == [False, False]
