@@ -242,6 +242,48 @@ def test_two_turns_of_the_user_that_can_be_read_are_a_warning_only(tmp_path: Pat
     assert [(finding.name, finding.level) for finding in report.findings] == [("role_repeated", "warning")]
 
 
+def test_the_usual_rates_are_not_odd(tmp_path: Path) -> None:
+    items = healthy_items(tmp_path, 8)
+    for one, rate in zip(items, (16_000, 22_050, 24_000, 32_000, 44_100, 48_000, 88_200, 96_000), strict=True):
+        write_clip(clip_of(one, "target", tmp_path), rate=rate, seed=99)
+    assert names(check_files(write_items(tmp_path / "train.json", items))) == {"rates_mixed"}
+
+
+def test_a_short_clip_full_of_sound_is_not_silent(tmp_path: Path) -> None:
+    items = healthy_items(tmp_path, 4)
+    write_clip(clip_of(items[0], "reference", tmp_path), seconds=0.08)
+    found = names(check_files(write_items(tmp_path / "train.json", items), decode=True))
+    assert "reference_short" in found and "audio_silent" not in found
+
+
+def test_a_clip_of_two_speakers_is_told_once(tmp_path: Path) -> None:
+    items = healthy_items(tmp_path, 4)
+    for one in (items[1], items[3]):
+        one["messages"][1]["content"][1] = items[0]["messages"][1]["content"][1]
+    found = check_files(write_items(tmp_path / "train.json", items)).findings
+    assert [own.sample for own in found if own.name == "clip_of_two_speakers"] == ["train.json[1]"]
+
+
+def test_repeats_are_many_above_one_in_twenty(tmp_path: Path) -> None:
+    items = healthy_items(tmp_path, 19)
+    one = check_files(write_items(tmp_path / "one.json", [*items, items[0]]))
+    assert "many_duplicates" not in names(one)
+    two = check_files(write_items(tmp_path / "two.json", [*items, items[0], items[1]]))
+    assert [own.seen for own in two.findings if own.name == "many_duplicates"] == ["2 of 21 samples"]
+
+
+def test_a_pace_far_from_the_others_is_no_outlier_where_paces_differ_much(tmp_path: Path) -> None:
+    """It must be far by its ratio to the usual pace and by the spread of the others, not by one of the two."""
+    items = healthy_items(tmp_path, 16)
+    for number, one in enumerate(items):
+        for role in ("reference", "target"):
+            write_clip(clip_of(one, role, tmp_path), seconds=1.2 + 0.25 * number, seed=2 * number + (role == "target"))
+    assert "pace_outlier" not in names(check_files(write_items(tmp_path / "spread.json", items)))
+    items = healthy_items(tmp_path, 16)
+    write_clip(clip_of(items[0], "target", tmp_path), seconds=3.0)
+    assert "pace_outlier" not in names(check_files(write_items(tmp_path / "near.json", items)))
+
+
 def test_every_check_has_an_example() -> None:
     elsewhere = {"file_missing", "file_unknown", "file_unreadable", "no_usable_sample", "leak_target", "leak_text"}
     assert {case.name for case in CASES} | elsewhere == {check.name for check in checks.ALL}

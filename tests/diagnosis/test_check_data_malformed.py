@@ -12,6 +12,8 @@ from data_examples import healthy_items, sentence, write_items
 from malformed import BROKEN, FLAWED, MALFORMED, SAMPLES
 
 from tracker_logging.cli import main
+from tracker_logging.diagnosis.data.finding import Place
+from tracker_logging.diagnosis.data.structure import structure_findings
 
 
 @pytest.mark.parametrize("name", MALFORMED)
@@ -26,6 +28,8 @@ def test_a_malformed_file_has_its_finding_and_no_traceback(
     assert finding in found["counts"], found["counts"]
     assert said.err == ""
     assert all(one["seen"] and one["cure"] for one in found["findings"])
+    if finding.startswith("file_"):
+        assert found["counts"] == {finding: 1}
     if status == FLAWED and finding not in ("sample_refused", "audio_missing"):
         assert {one["sample"] for one in found["findings"] if one["name"] == finding} == {"train.json[0]"}
 
@@ -107,6 +111,13 @@ def test_other_formats_are_checked_by_the_same_checks(tmp_path: Path, capsys: py
         "target_is_reference": "pairs.csv[0]",
         "clip_with_two_texts": "pairs.csv[0]",
     }
+
+
+@pytest.mark.parametrize(("clips", "seen"), [(["a.wav", "b.wav"], []), (["a.wav"], ["2 placeholders for 1 clips"])])
+def test_clips_in_a_list_of_their_own_are_counted_against_the_placeholders(clips: list[str], seen: list[str]) -> None:
+    messages = [{"role": "user", "content": "<audio> Hello."}, {"role": "assistant", "content": "<audio>"}]
+    found = structure_findings(Place("train.json"), {"messages": messages, "audios": clips})
+    assert [(own.name, own.seen) for own in found] == [("placeholders_differ", one) for one in seen]
 
 
 def test_a_malformed_evaluation_file_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,6 +7,7 @@ import json
 import logging
 import subprocess
 import sys
+from collections import Counter
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote
@@ -19,6 +20,8 @@ from tracker_logging.data.demo.build import DemoPaths
 from tracker_logging.data.formats import read_samples
 from tracker_logging.diagnosis.data import before_training
 from tracker_logging.diagnosis.data.before_training import MOST_SAMPLES, look_at_data
+from tracker_logging.diagnosis.data.check import check_files
+from tracker_logging.diagnosis.data.listening_sheet import sheet_rows
 from train_v2_ddp import main as train_main
 
 
@@ -53,6 +56,24 @@ def test_the_table_names_place_field_what_and_cure(tmp_path: Path, capsys: pytes
     assert "What to do: Write the whole text in both places." in said.out
     assert said.out.rstrip().endswith("Findings: 1 error.")
     assert said.err == ""  # no progress where nobody looks at it
+
+
+def test_the_summary_has_the_numbers_and_cuts_long_names(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    items = healthy_items(tmp_path, 4)
+    for one in items[:2]:
+        one["speaker"] = "x" * 50
+    assert main(["check-data", str(write_items(tmp_path / "train.json", items))]) == 0
+    said = capsys.readouterr().out
+    assert "4 samples, 4 usable, 0.1 min of targets" in said
+    assert f"  speakers               3: {'x' * 39}… (2), speaker0 (1), speaker1 (1)" in said
+    assert "target, seconds        2.00 least, 2.00 (5 %), 2.02 median, 2.03 (95 %), 2.03 most" in said
+
+
+def test_progress_is_told_for_reading_and_for_decoding(tmp_path: Path) -> None:
+    told: list[tuple[int, int]] = []
+    path = write_items(tmp_path / "train.json", healthy_items(tmp_path, 3))
+    check_files(path, decode=True, progress=lambda done, total: told.append((done, total)))
+    assert told == [(1, 3), (2, 3), (3, 3)] * 2
 
 
 def test_many_places_are_cut_in_the_table_and_whole_in_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -119,6 +140,17 @@ def test_the_listening_sheet_plays_the_outliers_and_escapes_their_texts(
     assert all(clip.is_file() for clip in played)
     assert {clip_of(one, "target", tmp_path).resolve() for one in items} <= set(played)
     assert "clips to listen to" in said.err
+
+
+def test_the_sheet_has_each_odd_clip_once_and_five_at_either_end(tmp_path: Path) -> None:
+    items = healthy_items(tmp_path, 12)
+    for one in items[:2]:
+        one["messages"][1]["content"][1] = items[0]["messages"][1]["content"][1]
+    write_clip(clip_of(items[0], "reference", tmp_path), rate=8_000)
+    report = check_files(write_items(tmp_path / "train.json", items))
+    assert [own.name for own in report.findings].count("rate_low") == 2
+    why = Counter(row.why for row in sheet_rows(report))
+    assert (why["rate_low"], why["slowest"], why["fastest"]) == (1, 5, 5)
 
 
 def test_the_sheet_cannot_be_written_where_there_is_no_folder(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
+from dataclasses import replace
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -117,6 +118,27 @@ def test_a_rule_that_raises_leaves_the_others_alone_and_is_off_in_the_end() -> N
         ("broken", ZeroDivisionError)
     ] * FAILURES_UNTIL_OFF
     assert [finding.name for finding in doctor.findings] == ["bad"]
+
+
+def test_there_is_news_until_the_rules_have_looked_at_it() -> None:
+    doctor = Doctor([rule()])
+    assert not doctor.has_news
+    doctor.hear(1, {"nobody watches it": 1.0})
+    assert not doctor.has_news
+    doctor.hear(1, {"a": 1.0})
+    assert doctor.has_news
+    doctor.examine()
+    assert not doctor.has_news
+
+
+def test_a_finding_says_since_when_and_when_it_had_healed() -> None:
+    own = rule("it_is_bad")
+    assert (own.title, own.finding("a is 1", since=3).title) == ("It is bad", "It is bad")
+    rest = "\nLikely cause (likely): a test\nWhat to do: none"
+    finding = own.finding("a is 1", since=3)
+    assert finding.text == "Seen: a is 1. Since step 3." + rest
+    assert replace(finding, until=7).text == "Seen: a is 1. Since step 3. Healed at step 7." + rest
+    assert replace(finding, since=None).text == "Seen: a is 1." + rest
 
 
 def test_numbers_from_several_threads_are_all_heard() -> None:
