@@ -225,6 +225,8 @@ def test_a_server_that_is_away_when_the_run_begins(tmp_path: Path, server: Serve
     *command, runs = shlex.split(said[0][1].replace("RUN_DIRECTORY", str(tmp_path)))
     directories = [str(path) for path in tmp_path.glob(str(Path(runs).relative_to(tmp_path)))]
     sync = [sys.executable, "-m", *command, *directories]
-    done = subprocess.run(sync, env=environment(server), capture_output=True, text=True, timeout=2 * SOON_S)
+    done = subprocess.run(
+        sync, cwd=tmp_path, env=environment(server), capture_output=True, text=True, timeout=2 * SOON_S
+    )
     assert done.returncode == 0, done.stderr
     assert at_the_server(server) == EXPECTED
