@@ -2,7 +2,8 @@
 
 With every checkpoint the trackers' state is saved as `tracker_logging.json` beside the Trainer's own files. When
 training begins at a later step than 0, that file tells which W&B run to go on with; what the backends hold of later
-steps is purged or not sent again.
+steps is purged or not sent again. Voices that were spoken and not wholly scored then are in the file too: they are
+scored again, and what the backends hold of exactly these rounds is purged or not sent again as well.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from transformers import TrainerControl, TrainerState, TrainingArguments
 from tracker_logging.callbacks.base import StrategicCallback
 from tracker_logging.trackers.open import RunInfo
 from tracker_logging.trackers.state import resumed, state_of
+from tracker_logging.trackers.whole_file import write_whole
 
 FILE_NAME = "tracker_logging.json"
 
@@ -27,6 +29,18 @@ class ResumeCallback(StrategicCallback):
     """
 
     name = "resume"
+    _is_begun = False
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, model: Any = None, **kwargs: Any
+    ) -> None:
+        super().on_train_begin(args, state, control, model=model, **kwargs)
+        if self.session.rank == 0 and not self._is_begun:
+            waiting = _saved(args, state).get("waiting", {})
+            for callback in self.session.callbacks:
+                with self.session.fence.guard(callback.name):
+                    callback.take_up(waiting.get(callback.name, {}))
+        self._is_begun = True
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, model: Any = None, **kwargs: Any
@@ -41,12 +55,14 @@ class ResumeCallback(StrategicCallback):
             self.session.flush()
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        # Taken before the flush: what is no longer waiting is flushed.
+        waiting = {callback.name: work for callback in self.session.callbacks if (work := callback.waiting())}
         super().on_save(args, state, control, **kwargs)
         checkpoint = _checkpoint(args, state)
         if self.session.rank == 0 and checkpoint.is_dir():
             with self.session.fence.guard(self.name):
-                saved = state_of(self.session.tracker, step=state.global_step)
-                (checkpoint / FILE_NAME).write_text(json.dumps(saved))
+                saved = state_of(self.session.tracker, step=state.global_step) | {"waiting": waiting}
+                write_whole(checkpoint / FILE_NAME, lambda part: part.write_text(json.dumps(saved)))
 
 
 def continued(run: RunInfo, args: TrainingArguments, state: TrainerState) -> RunInfo:
@@ -54,12 +70,14 @@ def continued(run: RunInfo, args: TrainingArguments, state: TrainerState) -> Run
 
     Without a saved state (a checkpoint made before logging was on) the step alone is known.
     """
-    if state.global_step == 0:
-        return run
-    saved = _checkpoint(args, state) / FILE_NAME
-    if saved.is_file():
-        return resumed(run, json.loads(saved.read_text()))
-    return resumed(run, {"step": state.global_step, "run_ids": {}})
+    return run if state.global_step == 0 else resumed(run, _saved(args, state))
+
+
+def _saved(args: TrainingArguments, state: TrainerState) -> dict[str, Any]:
+    """What `on_save` wrote into the checkpoint from which training begins."""
+    path = _checkpoint(args, state) / FILE_NAME
+    none: dict[str, Any] = {"step": state.global_step, "run_ids": {}}
+    return none | (json.loads(path.read_text()) if path.is_file() else {})
 
 
 def _checkpoint(args: TrainingArguments, state: TrainerState) -> Path:

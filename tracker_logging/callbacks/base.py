@@ -15,7 +15,7 @@ logged steps a handler costs that one a comparison, and the others less.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -87,6 +87,16 @@ class StrategicCallback(TrainerCallback):  # type: ignore[misc]  # untyped where
     def after_step(self, context: StepContext) -> Iterable[Event]:
         """Extra forwards after a logged or voice step, inside `isolated(model)`. All ranks; events count on rank 0."""
         return ()
+
+    def waiting(self) -> Mapping[str, Any]:
+        """Work on earlier steps whose events are still to come, for a checkpoint: plain JSON by "GROUP/STEP".
+
+        GROUP is the first part of the tags of those events. Rank 0 only.
+        """
+        return {}
+
+    def take_up(self, waiting: Mapping[str, Any]) -> None:
+        """In a resumed training after `prepare`: do the work that was `waiting` in its checkpoint. Rank 0 only."""
 
     def finish(self) -> None:
         """Once after the last step, on all ranks: wait for work of one's own."""

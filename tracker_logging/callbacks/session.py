@@ -79,7 +79,7 @@ class LoggingSession:
         self.attached = self.observing = False
         self._tracker_or_opener = tracker
         self._given_adapter = adapter
-        self._callbacks: list[StrategicCallback] = []
+        self.callbacks: list[StrategicCallback] = []
         self._capture: StepCapture | None = None
         self._evaluation: EvaluationCapture | None = None
         self._leader: StrategicCallback | None = None
@@ -91,7 +91,7 @@ class LoggingSession:
 
     def register(self, callback: StrategicCallback) -> None:
         """Called by each callback when it is made."""
-        self._callbacks.append(callback)
+        self.callbacks.append(callback)
 
     @property
     def adapter(self) -> ModelAdapter:
@@ -115,11 +115,11 @@ class LoggingSession:
         self._begun = True
         self.rank, self.world_size = args.process_index, args.world_size
         self._compiled = bool(args.torch_compile)
-        if any(callback.looks_inside for callback in self._callbacks):
+        if any(callback.looks_inside for callback in self.callbacks):
             self._given_adapter = adapter_for(model, given=self._given_adapter)
             self._capture = StepCapture(
                 adapter=self._given_adapter,
-                needs=frozenset().union(*(callback.needs for callback in self._callbacks)),
+                needs=frozenset().union(*(callback.needs for callback in self.callbacks)),
                 special_ids=self.special_ids,
                 compiled=self._compiled,
                 before_forward=self._observe_batch,
@@ -187,7 +187,7 @@ class LoggingSession:
 
     def evaluation_begins(self, model: Any) -> None:
         """Watch the forwards of the evaluation that follows this step."""
-        wanted = any("tokens" in callback.needs for callback in self._callbacks)
+        wanted = any("tokens" in callback.needs for callback in self.callbacks)
         if self._evaluation is None and wanted and not self._compiled:
             with self.fence.guard("evaluation"):
                 self._evaluation = EvaluationCapture(adapter=self.adapter)
@@ -214,7 +214,7 @@ class LoggingSession:
         if self._capture is not None:
             with self.fence.guard("capture"):
                 self._capture.detach()
-        for callback in self._callbacks:
+        for callback in self.callbacks:
             with self.fence.guard(callback.name):
                 callback.finish()
         self.worker.close(timeout_s=FLUSH_TIMEOUT_S)
@@ -274,7 +274,7 @@ class LoggingSession:
     def _look_again(self, context: StepContext) -> None:
         """Extra forwards of the callbacks, invisible to training; a part of its own, as rank 0 alone observes."""
         strand = "voices" if context.voices_due else "zero_shot"
-        for callback, part in ((own, f"{own.name} forwards") for own in self._callbacks):
+        for callback, part in ((own, f"{own.name} forwards") for own in self.callbacks):
             if self.fence.open(part):
                 with self.cost.part(strand, strand=strand), self.fence.guard(part), isolated(context.model):
                     for event in callback.after_step(context):
@@ -283,7 +283,7 @@ class LoggingSession:
     def _emit_all(self, events_of: Callable[[StrategicCallback], Iterable[Event | Later]]) -> None:
         if self.rank != 0:
             return
-        for callback in self._callbacks:
+        for callback in self.callbacks:
             if self.fence.open(callback.name):
                 with self.cost.part(callback.name, strand="capture"), self.fence.guard(callback.name):
                     for event in events_of(callback):

@@ -11,7 +11,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from tracker_logging.callbacks.base import StepContext, StrategicCallback
 from tracker_logging.callbacks.session import LoggingSession
@@ -73,6 +74,13 @@ class ZeroShotVerificationLoggerCallback(StrategicCallback):
                 if context.voices_due:
                     self._studio.speak(self.session.adapter, step=context.step)
         return ()
+
+    def waiting(self) -> Mapping[str, Any]:
+        return {} if self._studio is None else self._studio.waiting
+
+    def take_up(self, waiting: Mapping[str, Any]) -> None:
+        if self._studio is not None:
+            self._studio.take_up(waiting)
 
     def finish(self) -> None:
         if self._studio is None:

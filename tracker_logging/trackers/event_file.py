@@ -15,7 +15,7 @@ import os
 import re
 import struct
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -91,8 +91,10 @@ def _framed(data: bytes) -> memoryview:
     return memoryview(b"".join(parts))
 
 
-def forget_from(directory: Path, *, step: int) -> int:
+def forget_from(directory: Path, *, step: int, again: Collection[str] = ()) -> int:
     """Take the records of `step` and later out of our event files in `directory`; how many there were.
+
+    Also those of the earlier "GROUP/STEP" of `again` (the first part of their tags and their step).
 
     For a resumed run, which computes them again. Readers differ in what they purge by themselves (the fast loader
     goes by the order of steps within a tag, the slow one by session starts, `EventAccumulator` keeps tensors), so the
@@ -106,7 +108,8 @@ def forget_from(directory: Path, *, step: int) -> int:
         before = forgotten
         for data in records(path):
             event = event_pb2.Event.FromString(data)
-            if event.step >= step and not event.file_version:
+            groups = {f"{value.tag.partition('/')[0]}/{event.step}" for value in event.summary.value}
+            if (event.step >= step and not event.file_version) or not groups.isdisjoint(again):
                 forgotten += 1
             else:
                 kept += _framed(data)

@@ -6,8 +6,8 @@
 Guarantees
 - A line is one unbuffered write after its media are complete: what a line names exists, also after `kill -9`.
 - Paths in lines are relative, so that the record can be moved. The same sound or picture is stored once.
-- With `purge_step` lines of that step and later are taken out first, as is a torn last line: a resumed run has no
-  doubles.
+- With `purge_step` lines of that step and later are taken out first, as are those of the earlier "GROUP/STEP" of
+  `again` (the first part of their tags and their step) and a torn last line: a resumed run has no doubles.
 - `read_record` gives the events back; `trackers.replay` hands them to another backend.
 """
 
@@ -19,10 +19,11 @@ import logging
 import os
 import re
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
-from tracker_logging.events import Event
+from tracker_logging import tags
+from tracker_logging.events import Event, VoiceComparison
 from tracker_logging.trackers.event_json import Json, from_json, to_json
 
 FOLDER = "record"
@@ -43,13 +44,14 @@ class JsonLinesTracker:
         project: str = "",
         config: Mapping[str, object] | None = None,
         purge_step: int | None = None,
+        again: Collection[str] = (),
     ) -> None:
         self._lock = threading.Lock()
         self._folder = directory / FOLDER
         (self._folder / MEDIA).mkdir(parents=True, exist_ok=True)
         lines = self._folder / LINES
         if lines.exists():
-            _repair(lines, purge_step=purge_step)
+            _repair(lines, purge_step=purge_step, again=again)
         is_new = not lines.exists()
         self._descriptor = os.open(lines, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         if is_new:
@@ -148,14 +150,23 @@ def _lines(path: Path) -> Iterator[tuple[int, Json]]:
                 raise ValueError(f"{path.name} line {number} is no JSON: {error}") from error
 
 
-def _repair(path: Path, *, purge_step: int | None) -> None:
-    """Take out a torn last line, and lines of `purge_step` and later; the file is replaced in one move."""
+def _repair(path: Path, *, purge_step: int | None, again: Collection[str]) -> None:
+    """Take out a torn last line, and lines of `purge_step` and later or of `again`, in one move of the whole file."""
     kept = [
         line
         for _, line in _lines(path)
-        if purge_step is None or line["kind"] == "run" or int(line["step"]) < purge_step
+        if line["kind"] == "run"
+        or ((purge_step is None or int(line["step"]) < purge_step) and f"{_group(line)}/{line['step']}" not in again)
     ]
     fresh = path.with_name(f"{path.name}.part{os.getpid()}")
     with fresh.open("w", encoding="ascii") as file:
         file.writelines(json.dumps(line, allow_nan=False) + "\n" for line in kept)
     fresh.replace(path)
+
+
+def _group(line: Json) -> str:
+    """The first part of the tags of an event's line."""
+    if line["kind"] == VoiceComparison.__name__:
+        return tags.VOICE.template.partition("/")[0]
+    tag: str = line.get("tag") or next(iter(line.get("values", ())), "")
+    return tag.partition("/")[0]

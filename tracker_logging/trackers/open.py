@@ -34,7 +34,8 @@ class RunInfo:
     """What a backend must know of the run.
 
     `run_id`: the W&B run to go on with (None: a new one, or the one that is already there). `purge_step`: on a resumed
-    run the first step that will be computed again. `config`: plain values to show beside the run.
+    run the first step that will be computed again. `again`: what else will be, as "GROUP/STEP": the first part of the
+    tags, and an earlier step. `config`: plain values to show beside the run.
     """
 
     name: str
@@ -42,6 +43,7 @@ class RunInfo:
     config: Mapping[str, object] = field(default_factory=dict)
     run_id: str | None = None
     purge_step: int | None = None
+    again: frozenset[str] = frozenset()
 
 
 _PACKAGES = {"tensorboard": "tensorboard", "wandb": "wandb", "jsonl": None, "trackio": "trackio"}
@@ -98,7 +100,9 @@ def open_tracker(
 def _tensorboard(directory: Path, run: RunInfo) -> Callable[[], Tracker]:
     from tracker_logging.trackers.tensorboard import TensorBoardTracker
 
-    return partial(TensorBoardTracker, directory, purge_step=run.purge_step, name=run.name, config=run.config)
+    return partial(
+        TensorBoardTracker, directory, purge_step=run.purge_step, again=run.again, name=run.name, config=run.config
+    )
 
 
 def _wandb(directory: Path, run: RunInfo) -> Callable[[], Tracker]:
@@ -125,6 +129,7 @@ def _jsonl(directory: Path, run: RunInfo) -> Callable[[], Tracker]:
         project=run.project,
         config=run.config,
         purge_step=run.purge_step,
+        again=run.again,
     )
 
 

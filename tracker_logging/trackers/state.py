@@ -24,8 +24,16 @@ def state_of(tracker: Tracker, *, step: int) -> dict[str, Any]:
 
 
 def resumed(run: RunInfo, state: Mapping[str, Any]) -> RunInfo:
-    """`run`, to be gone on with after the checkpoint that holds `state`."""
-    return replace(run, run_id=state["run_ids"].get("WandbTracker", run.run_id), purge_step=int(state["step"]) + 1)
+    """`run`, to be gone on with after the checkpoint that holds `state`.
+
+    `state["waiting"]`, where it is there: {callback's name: {"GROUP/STEP": work that will be done again}}.
+    """
+    return replace(
+        run,
+        run_id=state["run_ids"].get("WandbTracker", run.run_id),
+        purge_step=int(state["step"]) + 1,
+        again=frozenset(key for work in state.get("waiting", {}).values() for key in work),
+    )
 
 
 def _inside(tracker: Any) -> Iterator[Any]:

@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +57,8 @@ from tracker_logging.trackers.tensorboard_run import layout_summary, settings_su
 class TensorBoardTracker:
     """One run in `directory`. Safe from any thread; encodes and writes on the caller's.
 
-    `purge_step`: the first step that a resumed run computes again. `config`: settings for the HParams tab.
+    `purge_step`: the first step that a resumed run computes again; `again`: earlier "GROUP/STEP" that it does too.
+    `config`: settings for the HParams tab.
     Raises OSError where it cannot write.
     """
 
@@ -66,6 +67,7 @@ class TensorBoardTracker:
         directory: Path,
         *,
         purge_step: int | None = None,
+        again: Collection[str] = (),
         name: str = "run",
         config: Mapping[str, object] | None = None,
     ) -> None:
@@ -73,7 +75,7 @@ class TensorBoardTracker:
         self._lock = threading.Lock()
         self._closed = False
         if purge_step is not None:
-            forget_from(directory, step=purge_step)
+            forget_from(directory, step=purge_step, again=again)
         self._file = EventFile(directory, on_begin=_begin_session)
         if purge_step is not None:
             self._file.append(_session(event_pb2.SessionLog.START, step=purge_step))

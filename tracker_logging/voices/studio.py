@@ -4,6 +4,7 @@ Guarantees
 - The training thread never waits for another rank, nor for scoring: a thread of rank 0 does.
 - A rank that fails, or sends nothing in time, yields rows with the reason.
 - When rounds come faster than they can be scored, a round is refused with a message, and training goes on.
+- `waiting` holds the rounds that are not wholly logged yet; the studio of a resumed training can take them up.
 
     studio = VoiceStudio(samples, processor, VoiceSettings(), exchange=exchange, scorer=scorer, emit=emit)
     studio.condition(adapter, device=device, step=100)
@@ -15,8 +16,9 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -73,6 +75,8 @@ class VoiceStudio:
         rows = conditioning_rows(self.prompts[: settings.conditioning_clips], processor)
         self._rows = [row for row in rows if row.voice_id in {one.voice_id for one in conditioned}]
         self._worker = WorkerThread(depth=_ROUNDS_WAITING)
+        self._waiting: dict[str, list[Message | None]] = {}
+        self._taken_up: set[str] = set()
         self._scorer = scorer(self.prompts) if exchange.rank == 0 else None
 
     def condition(self, adapter: ModelAdapter, *, device: torch.device, step: int) -> None:
@@ -83,7 +87,7 @@ class VoiceStudio:
             losses = conditioning_losses(adapter, self._rows, self._collate, device=device, batch_size=batch_size)
             return {"losses": losses}
 
-        self._round(f"conditioning/{step}", measure, lambda messages: self._emit_conditioning(step, messages))
+        self._round(f"conditioning/{step}", measure)
 
     def speak(self, adapter: ModelAdapter, *, step: int) -> None:
         """Speak this rank's prompts; rank 0's thread scores those of all ranks."""
@@ -93,7 +97,21 @@ class VoiceStudio:
             said = {"spoken": self._speak(adapter, self._mine), "swapped": self._speak(adapter, self._swapped)}
             return said | {"seconds": time.perf_counter() - start}
 
-        self._round(f"voices/{step}", measure, lambda messages: self._emit_voices(step, messages))
+        self._round(f"voices/{step}", measure)
+
+    @property
+    def waiting(self) -> dict[str, list[Message | None]]:
+        """Rounds with events still to come, by "voices/STEP" or "conditioning/STEP": the ranks' messages (plain JSON).
+
+        Rank 0 only; None for a rank whose message was not collected yet.
+        """
+        return self._waiting.copy()
+
+    def take_up(self, waiting: Mapping[str, list[Message | None]]) -> None:
+        """Score the `waiting` of an earlier process. A rank whose message is not there has rows with the reason."""
+        for key, messages in waiting.items():
+            self._taken_up.add(key)
+            self._finish_later(key, messages, partial(list, messages))
 
     def take_errors(self) -> list[Exception]:
         """What was raised on the scoring thread since the last call."""
@@ -119,24 +137,38 @@ class VoiceStudio:
             )
         return [one.to_message() for one in spoken]
 
-    def _round(self, key: str, measure: Callable[[], Message], finish: Callable[[list[Message | None]], None]) -> None:
+    def _round(self, key: str, measure: Callable[[], Message]) -> None:
         """Measure on this rank; on rank 0 gather and finish on the scoring thread. An error is sent, then raised."""
         try:
             message = measure()
         except Exception as error:
-            self._hand_over(key, {"error": f"{type(error).__name__}: {error}"}, finish)
+            self._hand_over(key, {"error": f"{type(error).__name__}: {error}"})
             raise
-        self._hand_over(key, message, finish)
+        self._hand_over(key, message)
 
-    def _hand_over(self, key: str, message: Message, finish: Callable[[list[Message | None]], None]) -> None:
+    def _hand_over(self, key: str, message: Message) -> None:
         if self._exchange.rank != 0:
             self._exchange.publish(key, message)
-            return
+        elif key not in self._taken_up:  # a training resumed at its last step speaks there again
+            collect = partial(self._exchange.collect, key, own=message, timeout_s=self._settings.timeout_s)
+            self._finish_later(key, [message] + [None] * (self._exchange.world_size - 1), collect)
+
+    def _finish_later(
+        self, key: str, messages: list[Message | None], collect: Callable[[], list[Message | None]]
+    ) -> None:
+        group, _, step = key.partition("/")
+        finish = {"conditioning": self._emit_conditioning, "voices": self._emit_voices}[group]
 
         def job() -> None:
-            finish(self._exchange.collect(key, own=message, timeout_s=self._settings.timeout_s))
+            try:
+                self._waiting[key] = collect()
+                finish(int(step), self._waiting[key])
+            finally:
+                del self._waiting[key]
 
+        self._waiting[key] = messages
         if not self._worker.submit(job):
+            del self._waiting[key]
             logger.warning("Voices are scored more slowly than they come: %s is left out. Raise --voice_steps.", key)
 
     def _emit_conditioning(self, step: int, messages: Sequence[Message | None]) -> None:
