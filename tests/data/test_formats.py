@@ -188,12 +188,12 @@ def test_one_bad_line_does_not_spoil_the_others(tmp_path: Path) -> None:
     assert "not UTF-8" in str(outcomes[2])
 
 
-def test_a_list_too_large_to_be_held_is_refused_with_the_command_that_converts_it(
+def test_a_list_too_large_to_be_read_at_every_start_is_refused_with_the_command_that_converts_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "large.json"
     path.write_text(json.dumps([PAIR] * 3))
-    monkeypatch.setattr(containers, "MAX_HELD_BYTES", 100)
+    monkeypatch.setattr(containers, "MAX_READ_BYTES", 100)
     with pytest.raises(
         DataError, match=r"larger than 1e-07 GB.*tracker-logging convert .*large\.json large\.jsonl --to"
     ):

@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader
 from tracker_logging.data import formats
 from tracker_logging.data.dataset import VoiceCloningDataset
 from tracker_logging.data.facts import MOST_READ, dataset_facts
-from tracker_logging.data.formats import json_lines, open_samples
+from tracker_logging.data.formats import json_lines, json_list, open_samples
 from tracker_logging.data.processor import SpeechProcessor
 from tracker_logging.data.sample import DataError
 from tracker_logging.data.samples import Samples, evenly, spread
@@ -83,6 +83,25 @@ def test_opening_few_lines_checks_each(tmp_path: Path) -> None:
     samples = open_samples(path, skip_bad=True)
     assert len(samples) == 299
     assert [sample.sample_id for sample in samples] == [str(number) for number in range(300) if number != 217]
+
+
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_items_of_a_list_are_found_again_in_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mark: str
+) -> None:
+    monkeypatch.setattr(json_list, "_CHUNK", 64)
+    rows = [item(number, text="Grüße, 世界 🎙 " * (number % 7)) for number in range(200)]
+    texts = [json.dumps(row, ensure_ascii=number % 3 == 0, indent=number % 2) for number, row in enumerate(rows)]
+    path = tmp_path / "a.json"
+    path.write_text(f"{mark} [\r\n\t" + " ,\n  ".join(texts) + " ]\n", encoding="utf-8")
+    found = json_list.JsonList(path)
+    assert list(found) == rows
+    assert found[-1] == rows[-1]
+    assert pickle.loads(pickle.dumps(found))[17] == rows[17]
+    assert len(pickle.dumps(found)) < path.stat().st_size / 5
+    path.write_text(path.read_text(encoding="utf-8").replace("世", "Welt"), encoding="utf-8")
+    with pytest.raises(DataError, match=r"a\.json\[199\] .*has changed since it was opened"):
+        found[199]
 
 
 def test_training_and_evaluation_are_split_without_parsing(tmp_path: Path, parsed: Counter[int]) -> None:

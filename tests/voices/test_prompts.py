@@ -1,14 +1,18 @@
 import shutil
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 from tracker_logging.data.processor import SpeechProcessor
 from tracker_logging.data.sample import VoiceSample
+from tracker_logging.data.samples import Samples
 from tracker_logging.models.base import SamplingSettings
-from tracker_logging.voices.prompt import build_prompt, choose_samples, longest_s
+from tracker_logging.voices.prompt import MOST_READ, build_prompt, choose_samples, longest_s
 
 
 def test_the_choice_is_spread_over_speakers_and_never_repeats(demo_samples: list[VoiceSample]) -> None:
@@ -22,6 +26,22 @@ def test_languages_take_turns_before_speakers_do(demo_samples: list[VoiceSample]
     german = [replace(demo_samples[0], language="de", speaker="hans", target_text="Guten Tag!")]
     chosen = choose_samples(demo_samples + german, count=4)
     assert [one.language for one in chosen] == ["en", "de", "en", "en"]
+
+
+def test_of_very_many_samples_an_even_choice_is_looked_at(demo_samples: list[VoiceSample]) -> None:
+    class Counting(Samples):
+        read = 0
+
+        def __getitem__(self, index: Any) -> Any:
+            Counting.read += 1
+            return super().__getitem__(index)
+
+        def take(self, positions: Sequence[int]) -> Samples:
+            return Counting(self.source, self.indices[np.asarray(positions)])
+
+    many = Counting(demo_samples, np.arange(100_000) % len(demo_samples))
+    assert len({one.sample_id for one in choose_samples(many, count=12)}) == 12
+    assert Counting.read == MOST_READ
 
 
 def test_samples_without_a_reference_are_not_chosen(demo_samples: list[VoiceSample]) -> None:

@@ -36,7 +36,7 @@ class ZeroShotVerificationLoggerCallback(StrategicCallback):
         self, session: LoggingSession, *, samples: Sequence[VoiceSample], settings: VoiceSettings | None = None
     ) -> None:
         super().__init__(session)
-        self._samples = tuple(samples)
+        self._samples = samples
         self._settings = settings or VoiceSettings()
         self._studio: VoiceStudio | None = None
 

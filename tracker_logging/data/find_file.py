@@ -32,11 +32,12 @@ def find_file(name: str, folders: Sequence[Path]) -> Path:
     if not name or "\0" in name:
         raise DataError("is empty; name an audio file")
     absolute = Path(name).is_absolute()
+    leads_up = not absolute and ".." in Path(name).parts
     problem = ""
-    for candidate in [Path(name)] if absolute else [folder / name for folder in folders]:
+    for candidate in [Path(name)] if absolute else (folder / name for folder in folders):
         found = _problem(candidate)
         if found is None:
-            if not absolute and not _inside(candidate, folders):
+            if leads_up and not _inside(candidate, folders):
                 raise DataError(f"names {name!r}, which leads out of the data's folders; give its absolute path")
             return candidate
         problem = problem or found

@@ -36,6 +36,12 @@ def read_utf8(path: Path) -> str:
         return file.read()
 
 
+def mark_bytes(path: Path) -> int:
+    """How many bytes the byte order mark of UTF-8 takes at the start of `path`: 3, or 0 without one."""
+    with path.open("rb") as file:
+        return len(UTF8_MARK) if file.read(len(UTF8_MARK)) == UTF8_MARK else 0
+
+
 def check_encoding(path: Path) -> None:
     """Raises `DataError` if `path` begins like UTF-16 or UTF-32."""
     try:

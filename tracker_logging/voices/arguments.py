@@ -13,15 +13,15 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from tracker_logging.data.formats import read_samples
+from tracker_logging.data.formats import open_samples
 from tracker_logging.data.sample import VoiceSample
 from tracker_logging.data.samples import evenly
 from tracker_logging.models.base import SamplingSettings
+from tracker_logging.voices.prompt import MOST_READ
 from tracker_logging.voices.scorers.choose import ScorerChoice
 from tracker_logging.voices.settings import VoiceSettings
 
 _DEFAULTS = VoiceSettings()
-_MOST_READ = 2_000
 _CHOICE = "NAME, NAME=PATH, module:factory or off"
 
 
@@ -63,4 +63,4 @@ def voice_settings(args: argparse.Namespace) -> VoiceSettings:
 
 def voice_samples(args: argparse.Namespace, evaluation: Sequence[VoiceSample]) -> Sequence[VoiceSample]:
     """The samples of `--voice_prompts`, else the evaluation samples, of many an even choice. Raises `DataError`."""
-    return evenly(evaluation, _MOST_READ) if args.voice_prompts is None else read_samples(args.voice_prompts)
+    return evenly(evaluation if args.voice_prompts is None else open_samples(args.voice_prompts), MOST_READ)

@@ -23,8 +23,10 @@ from pathlib import Path
 from tracker_logging.data.audio import check_audio
 from tracker_logging.data.processor import SpeechProcessor
 from tracker_logging.data.sample import VoiceSample
+from tracker_logging.data.samples import evenly
 from tracker_logging.models.base import Prompt, SamplingSettings
 
+MOST_READ = 2_000
 _LONGER_THAN_TARGET = 1.5
 _EXTRA_S = 1.0
 _DIGEST_LENGTH = 10
@@ -44,10 +46,11 @@ class VoicePrompt:
 
 
 def choose_samples(samples: Sequence[VoiceSample], *, count: int) -> list[VoiceSample]:
-    """At most `count` samples that have a reference recording, round robin over languages and their speakers."""
+    """At most `count` samples that have a reference recording, round robin over languages and their speakers. Of more
+    than `MOST_READ` samples that many are looked at, evenly spread."""
     groups: dict[str, dict[str, list[VoiceSample]]] = {}
     seen: set[tuple[Path, str]] = set()
-    for sample in samples:
+    for sample in evenly(samples, MOST_READ):
         if sample.reference_audio is None or (sample.reference_audio, sample.target_text) in seen:
             continue
         seen.add((sample.reference_audio, sample.target_text))

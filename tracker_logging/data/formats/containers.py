@@ -1,8 +1,9 @@
 """A file of records, whatever it is written in: a JSON list, JSON Lines, CSV, TSV or parquet, told by its content.
 
 Guarantees
-- JSON Lines and parquet are read where they lie, a record when it is asked for; the text of a JSON list and the rows of
-  a text table are held in memory. What is held may have `MAX_HELD_BYTES`; more can be streamed, to be converted.
+- JSON Lines, JSON lists and parquet are read where they lie, a record when it is asked for; the rows of a text table
+  are held in memory. Tables and lists are read through once to be opened, and may have `MAX_READ_BYTES`; more can be
+  streamed, to be converted.
 - `peek` costs the same for any size.
 
     records = open_records(Path("train.jsonl"))
@@ -23,7 +24,7 @@ from tracker_logging.data.formats.tables import PARQUET_MARK, ParquetRows, is_ta
 from tracker_logging.data.sample import DataError, shown
 from tracker_logging.data.text_files import UTF8_MARK, check_encoding, read_utf8
 
-MAX_HELD_BYTES = 1_000_000_000
+MAX_READ_BYTES = 1_000_000_000
 _TEXT_ENDINGS = (".json", ".jsonl", ".ndjson", ".csv", ".tsv")
 _LINES_ENDINGS = (".jsonl", ".ndjson")
 _LOOK = 4096  # bytes
@@ -143,8 +144,8 @@ def load_json(path: Path) -> object:
 
 
 def _check_size(path: Path) -> None:
-    if path.stat().st_size > MAX_HELD_BYTES:
+    if path.stat().st_size > MAX_READ_BYTES:
         raise DataError(
-            f"{shown(path)}: larger than {MAX_HELD_BYTES / 1e9:g} GB, too large to be held in memory. "
+            f"{shown(path)}: larger than {MAX_READ_BYTES / 1e9:g} GB, too large to be read through at every start. "
             f"Convert it to JSON Lines: tracker-logging convert {shown(path)} {path.stem}.jsonl --to chatml."
         )

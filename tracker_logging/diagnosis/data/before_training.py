@@ -81,13 +81,12 @@ def quick_findings(
     positions = _positions(model_path)
     findings: list[DataFinding] = []
     for samples, path in ((train, file), (evaluation, eval_file)):
-        chosen = evenly(samples, MOST_SAMPLES)
-        records = [record_of(sample, file=shown(path), clips=clips) for sample in chosen]
-        findings += dataset_findings(Found(Place(shown(path)), records, read=len(records)), sounds)
+        name = shown(path)
+        records = [record_of(sample, file=name, clips=clips) for sample in evenly(samples, MOST_SAMPLES)]
+        findings += dataset_findings(Found(Place(name), records, read=len(records)), sounds)
         findings += [finding for record in records for finding in record_findings(record, positions)]
-    trained = [_by_path(sample, file) for sample in evenly(train, MOST_FOR_LEAKS)]
-    findings += leak_findings(trained, [_by_path(one, eval_file) for one in evenly(evaluation, MOST_FOR_LEAKS)], sounds)
-    return in_order(findings)
+    trained, evaluated = _by_path(train, shown(file)), _by_path(evaluation, shown(eval_file))
+    return in_order([*findings, *leak_findings(trained, evaluated, sounds)])
 
 
 def command(file: Path, *, eval_file: Path | None, model_path: str | None) -> str:
@@ -98,10 +97,13 @@ def command(file: Path, *, eval_file: Path | None, model_path: str | None) -> st
     return shlex.join(parts)
 
 
-def _by_path(sample: VoiceSample, file: Path) -> Record:
-    """A record whose target is known by its path alone."""
-    target = None if sample.target_audio is None else Clip(path=sample.target_audio)
-    return Record(file=shown(file), sample=sample, reference=None, target=target)
+def _by_path(samples: Sequence[VoiceSample], file: str) -> list[Record]:
+    """Records of an even choice, whose targets are known by their paths alone."""
+    paths = [(sample, sample.target_audio) for sample in evenly(samples, MOST_FOR_LEAKS)]
+    return [
+        Record(file=file, sample=sample, reference=None, target=None if path is None else Clip(path=path))
+        for sample, path in paths
+    ]
 
 
 def _positions(model_path: str | None) -> Positions | None:
