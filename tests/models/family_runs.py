@@ -85,13 +85,17 @@ def _higgs(base: SpeechProcessor, cache: Path) -> tuple[nn.Module, SpeechProcess
     return HiggsAudioV2ForConditionalGeneration(config, use_text_head=base.text_labels), base
 
 
-def _csm(base: SpeechProcessor, cache: Path) -> tuple[nn.Module, SpeechProcessor]:
-    mimi = MimiConfig(
+def tiny_mimi() -> MimiConfig:
+    """The codec of a tiny CSM, at Mimi's own rates."""
+    return MimiConfig(
         hidden_size=16, num_filters=4, num_residual_layers=1, upsampling_ratios=[8, 6, 5, 4], codebook_size=32,
         vector_quantization_hidden_dimension=8, codebook_dim=8, num_quantizers=K, num_semantic_quantizers=1,
         upsample_groups=16, num_hidden_layers=1, num_attention_heads=2, num_key_value_heads=2, head_dim=8,
         intermediate_size=32, sampling_rate=24_000, frame_rate=12.5,
     )  # fmt: skip
+
+
+def _csm(base: SpeechProcessor, cache: Path) -> tuple[nn.Module, SpeechProcessor]:
     depth = {
         "num_codebooks": K, "backbone_hidden_size": 32, "vocab_size": 35, "hidden_size": 16, "intermediate_size": 32,
         "num_hidden_layers": 1, "num_attention_heads": 2, "num_key_value_heads": 1, "max_position_embeddings": K + 1,
@@ -100,7 +104,7 @@ def _csm(base: SpeechProcessor, cache: Path) -> tuple[nn.Module, SpeechProcessor
         **(SMALL | {"vocab_size": 35}), text_vocab_size=len(base.tokenizer), num_codebooks=K, codebook_pad_token_id=34,
         codebook_eos_token_id=0, pad_token_id=0, bos_token_id=base.tokenizer.bos_token_id,
         audio_token_id=base.tokens.audio_out, audio_eos_token_id=base.tokens.audio_eos,
-        depth_decoder_config=depth, codec_config=mimi.to_dict(),
+        depth_decoder_config=depth, codec_config=tiny_mimi().to_dict(),
     )  # fmt: skip
     model = CsmForConditionalGeneration(config)
     codec = ModelCodec.copy_of(model.codec_model)

@@ -1,7 +1,8 @@
 """A voice-cloning example as the tensors that `DiaForConditionalGeneration` wants.
 
-Text is `[S1] reference text [S1] target text` in the encoder; the reference's codes are the prefix of the decoder's
-rows and carry no label. Labels are those of `DiaProcessor(output_labels=True)`: shifted, no begin and no fill.
+Text is `[S1] reference text target text` in the encoder: one tag for one voice, as the README of nari-labs/dia asks
+for (a tag twice in a row "is not good"). The reference's codes are the prefix of the decoder's rows and carry no label.
+Labels are those of `DiaProcessor(output_labels=True)`: shifted, no begin and no fill.
 
     processor = DiaSpeechProcessor(tokenizer, codec, codes, config=model.config)
     batch = processor.collator()([processor.features(sample)])
@@ -21,8 +22,6 @@ from tracker_logging.data.sample import DataError, VoiceSample
 from tracker_logging.models.base import IGNORE
 from tracker_logging.models.delay_pattern import CodePattern
 from tracker_logging.models.dia import pattern_of
-
-_SPEAKER = "[S1] "
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -66,7 +65,7 @@ class DiaSpeechProcessor(SpeechProcessor):
 
     def _words(self, sample: VoiceSample) -> torch.Tensor:
         texts = [sample.target_text] if sample.reference_audio is None else [sample.reference_text, sample.target_text]
-        text = " ".join(f"{_SPEAKER}{one.strip()}" for one in texts)
+        text = " ".join(["[S1]", *(one.strip() for one in texts)])
         return torch.tensor(self.tokenizer.encode(text, add_special_tokens=False))
 
 

@@ -11,13 +11,18 @@ import hashlib
 import threading
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 
 from tracker_logging.data.higgs_codec import HiggsCodec
 
 
 class ModelCodec(HiggsCodec):
-    """See `HiggsCodec`: the same calls, with the names that the other codecs' configs use."""
+    """See `HiggsCodec`: the same calls, with the names that the other codecs' configs use.
+
+    DAC is given whole frames, silence at the end, as its feature extractor and Dia's pad: cut samples would be lost.
+    """
 
     def __init__(self, model: Any) -> None:
         config = model.config
@@ -27,6 +32,7 @@ class ModelCodec(HiggsCodec):
         self.frame_rate = float(rate if rate is not None else config.sampling_rate / config.hop_length)
         self.num_codebooks = int(getattr(config, "n_codebooks", None) or config.num_quantizers)
         self.codebook_size = int(config.codebook_size)
+        self._whole_frames = int(config.hop_length) if config.model_type == "dac" else 1
         self.identity = f"{config.model_type}:{_digest(model)}"
         self._one_at_a_time = threading.Lock()
 
@@ -34,6 +40,9 @@ class ModelCodec(HiggsCodec):
     def copy_of(cls, model: Any) -> ModelCodec:
         """Of a codec inside a model that is trained, whose mode and place are to stay as they are."""
         return cls(copy.deepcopy(model))
+
+    def encode(self, wave: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:
+        return super().encode(np.pad(wave, (0, -len(wave) % self._whole_frames)))
 
 
 def _digest(model: Any) -> str:
