@@ -22,6 +22,7 @@ from tracker_logging.diagnosis.data import before_training
 from tracker_logging.diagnosis.data.before_training import MOST_SAMPLES, look_at_data
 from tracker_logging.diagnosis.data.check import check_files
 from tracker_logging.diagnosis.data.listening_sheet import sheet_rows
+from tracker_logging.diagnosis.data.pace import Positions, read_positions
 from train_v2_ddp import main as train_main
 
 
@@ -99,6 +100,13 @@ def test_a_wrong_model_path_is_one_line(tmp_path: Path, capsys: pytest.CaptureFi
         said = capsys.readouterr().err
         assert said.startswith("tracker-logging check-data: --model_path")
         assert "config.json" in said
+
+
+def test_what_a_model_can_hold_is_read_from_its_config(tmp_path: Path) -> None:
+    config = {"model_type": "higgs_audio_v2", "max_position_embeddings": 2048}
+    for codebooks in ({"num_codebooks": 8}, {}):
+        (tmp_path / "config.json").write_text(json.dumps(config | codebooks))
+        assert read_positions(tmp_path) == Positions(2048, 25.0, codebooks.get("num_codebooks", 0))
 
 
 class Page(HTMLParser):

@@ -6,7 +6,7 @@ import random
 import threading
 from dataclasses import replace
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tracker_logging.diagnosis.doctor import FAILURES_UNTIL_OFF, Doctor
@@ -40,6 +40,7 @@ def longest_run(values: list[bool], of: bool) -> int:
     return best
 
 
+@settings(deadline=None)
 @given(looks, counts, counts)
 def test_a_finding_opens_and_closes_after_so_many_looks_in_a_row(
     bad: list[bool], opens_after: int, closes_after: int
@@ -69,6 +70,7 @@ def test_a_finding_opens_and_closes_after_so_many_looks_in_a_row(
         assert doctor.findings == ()
 
 
+@settings(deadline=None)
 @given(looks, counts)
 def test_looking_again_without_a_new_value_changes_nothing(bad: list[bool], opens_after: int) -> None:
     doctors = [Doctor([rule(opens_after=opens_after)]) for _ in range(2)]
@@ -81,6 +83,7 @@ def test_looking_again_without_a_new_value_changes_nothing(bad: list[bool], open
     assert doctors[0].findings == doctors[1].findings
 
 
+@settings(deadline=None)
 @given(st.permutations(range(8)), st.lists(st.floats(-5, 5), min_size=8, max_size=8))
 def test_a_series_is_in_the_order_of_steps_whatever_the_order_of_arrival(order: list[int], values: list[float]) -> None:
     series = Series()
