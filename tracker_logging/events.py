@@ -120,7 +120,8 @@ class VoiceComparison:
     clip's name to F0 [frames] float32 in Hz, NaN where unvoiced, evenly spaced over the clip.
     `sampling` is how it was spoken: `temperature` (0 = greedy), `top_p`, `top_k` where one is set, `seed`,
     `prompt_seed` (which follows from it) and `max_frames`. `new_fixed_clips` is False when reference, target and codec
-    were sent at an earlier step and have not changed.
+    were sent at an earlier step and have not changed. `embeddings` maps a clip's name to its speaker embedding [D]
+    float32, where a speaker encoder heard the clip.
     """
 
     step: int
@@ -134,6 +135,7 @@ class VoiceComparison:
     stop_reason: str | None = None
     scores: Mapping[str, float] = field(default_factory=dict)
     pitch_hz: Mapping[str, FloatArray] = field(default_factory=dict)
+    embeddings: Mapping[str, FloatArray] = field(default_factory=dict)
     sampling: Mapping[str, float | int] = field(default_factory=dict)
     new_fixed_clips: bool = True
     error: str | None = None

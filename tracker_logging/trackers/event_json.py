@@ -75,6 +75,7 @@ def to_json(event: Event, save: Save) -> Json:
             texts = {name: getattr(event, name) for name in _VOICE_TEXTS}
             clips = _clips(event.clips, event.voice_id, save)
             numbers = {"scores": _numbers(event.scores), "sampling": dict(event.sampling), "pitch_hz": pitch}
+            numbers["embeddings"] = {name: _listed(vector) for name, vector in event.embeddings.items()}
             return line | texts | {"clips": clips} | numbers
         case Alert():
             return line | {"level": event.level, "title": event.title, "text": event.text}
@@ -104,8 +105,10 @@ def from_json(line: Json, load: Load) -> Event:
             scores = {name: float(value) for name, value in line["scores"].items()}
             texts = {name: line[name] for name in _VOICE_TEXTS}
             clips = _read_clips(line["clips"], load)
-            sampling = line.get("sampling", {})
-            return VoiceComparison(step=step, clips=clips, scores=scores, sampling=sampling, pitch_hz=pitch, **texts)
+            heard = line.get("embeddings", {}).items()
+            embeddings = {name: np.array(values, dtype=np.float32) for name, values in heard}
+            numbers = {"scores": scores, "sampling": line.get("sampling", {}), "pitch_hz": pitch}
+            return VoiceComparison(step=step, clips=clips, embeddings=embeddings, **numbers, **texts)
         case "Alert":
             return Alert(step=step, level=line["level"], title=line["title"], text=line["text"])
         case kind:

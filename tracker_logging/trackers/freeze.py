@@ -69,7 +69,9 @@ def freeze(event: Event) -> Event:
             return replace(event, clips=_frozen_clips(event.clips))
         case VoiceComparison():
             pitch = {name: _frozen(values) for name, values in event.pitch_hz.items()}
-            numbers: Any = {"scores": dict(event.scores), "sampling": dict(event.sampling), "pitch_hz": pitch}
+            heard = {name: _frozen(vector) for name, vector in event.embeddings.items()}
+            numbers: Any = {"scores": dict(event.scores), "sampling": dict(event.sampling)}
+            numbers |= {"pitch_hz": pitch, "embeddings": heard}
             return replace(event, clips=_frozen_clips(event.clips), **numbers)
         case _:
             return event
@@ -95,8 +97,8 @@ def size_of(event: Event) -> int:
         case Audio():
             return _OBJECT_BYTES + _clip_bytes(event.clips)
         case VoiceComparison():
-            pitch = sum(values.nbytes for values in event.pitch_hz.values())
-            return 10 * _OBJECT_BYTES + _clip_bytes(event.clips) + pitch
+            arrays = sum(own.nbytes for own in (*event.pitch_hz.values(), *event.embeddings.values()))
+            return 10 * _OBJECT_BYTES + _clip_bytes(event.clips) + arrays
         case _:
             return _OBJECT_BYTES
 

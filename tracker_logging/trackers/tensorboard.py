@@ -13,6 +13,7 @@ Guarantees
   table `voices/<id>/text`.
 - Audio is 16-bit, never normalised. Reference, target and codec clips are written when `new_fixed_clips` says so.
 - Text and cells are data: escaped and cut, so that nothing in them becomes markup.
+- The speaker embeddings of a voice's clips go to the projector tab (see `projector`).
 - With `purge_step` what an interrupted run wrote at that step and later is taken out of our files, and readers are
   told to forget it in the files of others (SessionLog.START): a resumed run has no doubles.
 """
@@ -51,6 +52,7 @@ from tracker_logging.trackers.crc import use_native_crc32c
 from tracker_logging.trackers.event_file import EventFile, forget_from
 from tracker_logging.trackers.parts import FIXED_CLIPS, clip_tag, parts
 from tracker_logging.trackers.plain_text import clean, markdown_table, markdown_text
+from tracker_logging.trackers.projector import ProjectorFiles
 from tracker_logging.trackers.tensorboard_run import layout_summary, settings_summary
 
 
@@ -76,6 +78,7 @@ class TensorBoardTracker:
         self._closed = False
         if purge_step is not None:
             forget_from(directory, step=purge_step, again=again)
+        self._projector = ProjectorFiles(directory)
         self._file = EventFile(directory, on_begin=_begin_session)
         if purge_step is not None:
             self._file.append(_session(event_pb2.SessionLog.START, step=purge_step))
@@ -103,6 +106,8 @@ class TensorBoardTracker:
             if not self._closed:
                 for record in records:
                     self._file.append(record)
+                if isinstance(event, VoiceComparison):
+                    self._projector.add(event)
 
     def flush(self, *, timeout_s: float | None = None) -> None:
         """Return at once: what was emitted is in the file already."""

@@ -110,6 +110,7 @@ class VoiceScorer:
             stop_reason=voice.stop_reason,
             scores=scores,
             pitch_hz={name: one.pitch_hz for name, one in there.items() if one.pitch_hz is not None},
+            embeddings={name: one.embedding for name, one in there.items() if one.embedding is not None},
             sampling=voice.prompt.sampling,
             new_fixed_clips=new,
             error=voice.fault,
