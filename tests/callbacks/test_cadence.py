@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tracker_logging.callbacks.cadence import LARGEST_STRIDE, Cadence
@@ -11,6 +11,7 @@ def test_step_one_and_every_nth_step_are_logged() -> None:
     assert [step for step in range(1, 13) if cadence.voices(step)] == [6, 12]
 
 
+@settings(deadline=None)
 @given(every=st.integers(1, 20), voice_steps=st.integers(1, 50), capture=st.integers(0, 3), voices=st.integers(0, 3))
 def test_the_next_due_step_is_the_first_at_which_there_is_something_to_do(
     every: int, voice_steps: int, capture: int, voices: int
@@ -45,6 +46,6 @@ def test_thinning_has_an_end() -> None:
 
 @pytest.mark.parametrize("wrong", [{"every": 0}, {"voice_steps": 0}, {"budget_pct": 0.0}])
 def test_a_cadence_that_cannot_be_is_refused(wrong: dict[str, float]) -> None:
-    settings = {"every": 10, "voice_steps": 50, "budget_pct": 2.0} | wrong
+    arguments = {"every": 10, "voice_steps": 50, "budget_pct": 2.0} | wrong
     with pytest.raises(ValueError, match=next(iter(wrong))):
-        Cadence(**settings)
+        Cadence(**arguments)

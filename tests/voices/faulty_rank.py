@@ -23,7 +23,7 @@ from tracker_logging.voices.scoring import VoiceScorer
 from tracker_logging.voices.settings import VoiceSettings
 from tracker_logging.voices.studio import VoiceStudio
 
-TIMEOUT_S = 2.0
+TIMEOUT_S = 4.0
 
 
 class Rank:
@@ -59,7 +59,7 @@ def main() -> None:
     for step in (1, 2, 3):
         studio.speak(adapter, step=step)
         dist.all_reduce(torch.ones(1))  # a step of training: every rank gets here
-    done = studio.close()
+    done = any(studio.close() for _ in range(15))  # a busy machine draws slowly
     errors = [repr(error) for error in studio.take_errors()]
     rows = [(e.step, e.voice_id, e.error, "generated" in e.clips) for e in events if isinstance(e, VoiceComparison)]
     print(json.dumps({"done": done, "errors": errors, "rows": rows}))
