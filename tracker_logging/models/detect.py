@@ -16,7 +16,6 @@ from importlib import import_module
 from typing import Any
 
 from torch import nn
-from transformers import PreTrainedModel
 
 from tracker_logging.models.base import ModelAdapter
 from tracker_logging.models.plugins import adapter_of_packages, missing_members
@@ -47,6 +46,8 @@ def unwrap(model: Any) -> Any:
     another module is, as long as it holds one under a name that wrappers use (`module`, trl's `pretrained_model`), or
     under `model` one of a family that computes no loss itself.
     """
+    from transformers import PreTrainedModel  # seconds, which a process that only scores or reads need not spend
+
     seen: set[int] = set()
     while id(model) not in seen:
         seen.add(id(model))
