@@ -56,13 +56,13 @@ def filled(page: str, made: str) -> str:
     return f"{before}{BEGIN}\n{made}\n{END}{rest.split(END)[1]}"
 
 
-def tags_of_all(directory: Path) -> dict[str, set[str]]:
-    """Train every family with voices; by heading, the tags that were written. The helpers are those of the tests."""
+def tags_of_all(demo: Path, directory: Path) -> dict[str, set[str]]:
+    """Train every family with voices of the built demo; by heading, the tags that were written.
+
+    The helpers are those of the tests.
+    """
     from family_runs import NAMES, build, demo_samples, watched  # type: ignore[import-not-found]
 
-    from tracker_logging.data.demo.build import build_demo
-
-    demo = build_demo(directory / "demo").directory
     found: dict[str, set[str]] = {}
     for name, heading in NAMES.items():
         samples = [] if name == "text" else demo_samples(demo)
@@ -74,5 +74,8 @@ def tags_of_all(directory: Path) -> dict[str, set[str]]:
 if __name__ == "__main__":
     os.environ["HF_HUB_OFFLINE"] = "1"
     sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests" / "models")]
+    from tracker_logging.data.demo.build import build_demo
+
     with tempfile.TemporaryDirectory() as scratch:
-        PAGE.write_text(filled(PAGE.read_text(encoding="utf-8"), table(tags_of_all(Path(scratch)))), encoding="utf-8")
+        tags = tags_of_all(build_demo(Path(scratch) / "demo").directory, Path(scratch))
+    PAGE.write_text(filled(PAGE.read_text(encoding="utf-8"), table(tags)), encoding="utf-8")

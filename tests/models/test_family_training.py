@@ -84,8 +84,10 @@ def test_a_family_shows_what_it_has_and_trains_as_without_us(name: str, demo: Pa
 
 
 @pytest.mark.slow
-def test_voices_speak_and_the_table_of_the_documentation_is_what_is_shown(maker: ModuleType, tmp_path: Path) -> None:
-    tags = maker.tags_of_all(tmp_path)
+def test_voices_speak_and_the_table_of_the_documentation_is_what_is_shown(
+    maker: ModuleType, demo: Path, tmp_path: Path
+) -> None:
+    tags = maker.tags_of_all(demo, tmp_path)
     speaking = {heading for heading, own in tags.items() if {"voices/table", "conditioning/gap/mean"} <= own}
     assert speaking == set(NAMES.values()) - {"text"}
     page = maker.PAGE.read_text(encoding="utf-8")
