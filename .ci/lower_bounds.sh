@@ -12,7 +12,7 @@ if [[ ! -e $HOME_OF_IT/.ready || .ci/lower_bounds.txt -nt $HOME_OF_IT/.ready ]];
     "$PYTHON" -m venv "$HOME_OF_IT"
     pip=("$HOME_OF_IT/bin/python" -m pip install --quiet --constraint .ci/lower_bounds.txt)
     "${pip[@]}" torch
-    "${pip[@]}" setuptools --editable ".[voice,wandb,peft]" pytest pytest-timeout hypothesis
+    "${pip[@]}" setuptools --editable ".[voice,wandb,peft]" pytest pytest-timeout pytest-xdist hypothesis
     touch "$HOME_OF_IT/.ready"
 fi
 
