@@ -20,6 +20,7 @@ from tracker_logging.dashboards.run_record import RunRecord, read_run
 from tracker_logging.dashboards.voice_runs import VoiceRuns
 from tracker_logging.sections import is_detail, reading_order, section_of
 from tracker_logging.tags import SCORES, VOICE_SCORE, Score, Tag, find
+from tracker_logging.trackers.whole_file import write_whole
 
 DEFAULT_MAX_MB = 50.0
 
@@ -109,10 +110,12 @@ def write_page(
     bare = sum(len(piece.encode()) for piece in build_page(title=title, data=silent, clips={}))
     room = int(max_mb * 1e6) - bare
     sound = pack_sound(report.index, directories, audio_format=audio_format, max_bytes=room, progress=progress)
-    part = path.with_name(f".{path.name}.part")
-    with part.open("w", encoding="utf-8") as file:
-        file.writelines(build_page(title=title, data=report.page_data(sound), clips=sound.clips))
-    part.replace(path)
+
+    def write(part: Path) -> None:
+        with part.open("w", encoding="utf-8") as file:
+            file.writelines(build_page(title=title, data=report.page_data(sound), clips=sound.clips))
+
+    write_whole(path, write)
     return sound
 
 

@@ -17,7 +17,7 @@ from transformers import TrainerControl, TrainerState, TrainingArguments
 from tracker_logging.callbacks.base import StrategicCallback
 from tracker_logging.trackers.open import RunInfo
 from tracker_logging.trackers.state import resumed, state_of
-from tracker_logging.trackers.whole_file import write_whole
+from tracker_logging.trackers.whole_file import write_whole_text
 
 FILE_NAME = "tracker_logging.json"
 
@@ -62,7 +62,7 @@ class ResumeCallback(StrategicCallback):
         if self.session.rank == 0 and checkpoint.is_dir():
             with self.session.fence.guard(self.name):
                 saved = state_of(self.session.tracker, step=state.global_step) | {"waiting": waiting}
-                write_whole(checkpoint / FILE_NAME, lambda part: part.write_text(json.dumps(saved)))
+                write_whole_text(checkpoint / FILE_NAME, json.dumps(saved))
 
 
 def continued(run: RunInfo, args: TrainingArguments, state: TrainerState) -> RunInfo:

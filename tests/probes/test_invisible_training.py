@@ -8,7 +8,7 @@ import pytest
 import torch
 from peft import LoraConfig, get_peft_model
 from small_model import small_model
-from training import train, values_of, watched_callbacks
+from training import hook_count, train, values_of, watched_callbacks
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from tracker_logging import tags
@@ -40,10 +40,6 @@ def model_for(setting: str) -> torch.nn.Module | None:
     if "pure bf16" in setting:
         return small_model(text_head=True, dropout=0.1).to(torch.bfloat16)
     return None
-
-
-def hook_count(model: torch.nn.Module) -> int:
-    return sum(len(own._forward_hooks) + len(own._forward_pre_hooks) for own in model.modules())
 
 
 @pytest.mark.parametrize("setting", [*SETTINGS, "LoRA"])

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from small_model import small_model
 from torch import nn
-from training import train, values_of, watched_callbacks
+from training import hook_count, train, values_of, watched_callbacks
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from tracker_logging import tags
@@ -26,10 +26,6 @@ def dies_in_the_second_step(model: nn.Module) -> Any:
             raise OutOfMemoryError
 
     return model.model.layers[-1].register_forward_pre_hook(die)
-
-
-def hook_count(model: nn.Module) -> int:
-    return sum(len(own._forward_hooks) + len(own._forward_pre_hooks) for own in model.modules())
 
 
 def test_the_attention_kernel_is_given_back_when_a_forward_raises(tmp_path: Path) -> None:

@@ -96,6 +96,11 @@ def values_of(tracker: MemoryTracker) -> dict[str, list[tuple[int, float]]]:
     return found
 
 
+def hook_count(model: nn.Module) -> int:
+    """Forward hooks on all modules."""
+    return sum(len(own._forward_hooks) + len(own._forward_pre_hooks) for own in model.modules())
+
+
 def fingerprint(trainer: Trainer) -> str:
     """SHA-256 of weights, optimizer state, losses and the state of every random generator."""
     kept = [

@@ -7,7 +7,7 @@ Guarantees
 - Entropy needs single rows: they are computed in fp32 and must agree with the kernel's own masses, else it is absent.
 
     probe = AttentionProbe([layer.self_attn for layer in layers], heads=32, head_dim=128)
-    hooks.undo_with(tap(probe.modules, probe.observe))
+    hooks.during(model, "attention", lambda: tap(probe.modules, probe.observe))
     probe.begin(plans)
 """
 

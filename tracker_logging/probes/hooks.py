@@ -85,7 +85,7 @@ class Hooks:
 
         self._undo.append(module.register_forward_hook(self._opaque(hook)).remove)
 
-    def during(self, module: nn.Module, part: str, begin: Callable[[], Callable[[], object]]) -> None:
+    def during(self, module: nn.Module, part: str, begin: Callable[[], Callable[[], object] | None]) -> None:
         """Call `begin()` before each forward of `module`, and what it returned after it, even if the forward raises."""
         begun: list[Callable[[], object]] = []
 
@@ -102,10 +102,6 @@ class Hooks:
 
     def _opaque(self, hook: Callable[..., None]) -> Callable[..., None]:
         return torch.compiler.disable(hook) if self._compiled else hook
-
-    def undo_with(self, function: Callable[[], object]) -> None:
-        """Call `function` on `detach`."""
-        self._undo.append(function)
 
     def detach(self) -> None:
         """Take everything off. What cannot be undone is kept in `errors`; the rest still is."""

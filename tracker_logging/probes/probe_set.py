@@ -144,16 +144,16 @@ class ProbeSet:
         """Whether the part has not failed on this rank."""
         return self._hooks.is_on(part)
 
-    def _tap_attention(self) -> Callable[[], None]:
+    def _tap_attention(self) -> Callable[[], None] | None:
         if self.attention is None:
-            return lambda: None
+            return None
         cross_modules = [] if self.cross is None else self.cross.modules
         try:
             return tap_attention([*self.attention.modules, *cross_modules], self._attention_called)
         except CannotTapError as reason:
             self.attention = self.cross = None
             self.missing.append(f"attention: {reason}")
-            return lambda: None
+            return None
 
     def _attention_called(self, layer: int, call: AttentionCall) -> None:
         if self.attention is None or recomputing():

@@ -17,7 +17,7 @@ from typing import Any
 from tracker_logging import tags
 from tracker_logging.diagnosis.finding import title
 from tracker_logging.events import Event, Table
-from tracker_logging.trackers.whole_file import write_whole
+from tracker_logging.trackers.whole_file import write_whole_text
 
 FORMAT = 1
 JSON_NAME = "findings.json"
@@ -36,8 +36,8 @@ class FindingsFileTracker:
             findings = [dict(zip(event.columns, row, strict=True)) for row in event.rows]
             content = {"format": FORMAT, "step": event.step, "findings": findings}
             self.directory.mkdir(parents=True, exist_ok=True)
-            _write(self.directory / JSON_NAME, json.dumps(content, indent=1, ensure_ascii=False))
-            _write(self.directory / PAGE_NAME, findings_page(event.step, findings))
+            write_whole_text(self.directory / JSON_NAME, json.dumps(content, indent=1, ensure_ascii=False))
+            write_whole_text(self.directory / PAGE_NAME, findings_page(event.step, findings))
 
     def flush(self, *, timeout_s: float | None = None) -> None:
         """Nothing is held back."""
@@ -68,7 +68,3 @@ def findings_page(step: int, findings: Sequence[Mapping[str, Any]]) -> str:
             "",
         ]
     return "\n".join(lines)
-
-
-def _write(path: Path, text: str) -> None:
-    write_whole(path, lambda part: part.write_text(text, encoding="utf-8"))

@@ -25,6 +25,7 @@ from pathlib import Path
 from tracker_logging import tags
 from tracker_logging.events import Event, VoiceComparison
 from tracker_logging.trackers.event_json import Json, from_json, to_json
+from tracker_logging.trackers.whole_file import write_whole_text
 
 FOLDER = "record"
 LINES = "events.jsonl"
@@ -158,10 +159,7 @@ def _repair(path: Path, *, purge_step: int | None, again: Collection[str]) -> No
         if line["kind"] == "run"
         or ((purge_step is None or int(line["step"]) < purge_step) and f"{_group(line)}/{line['step']}" not in again)
     ]
-    fresh = path.with_name(f"{path.name}.part{os.getpid()}")
-    with fresh.open("w", encoding="ascii") as file:
-        file.writelines(json.dumps(line, allow_nan=False) + "\n" for line in kept)
-    fresh.replace(path)
+    write_whole_text(path, "".join(json.dumps(line, allow_nan=False) + "\n" for line in kept))
 
 
 def _group(line: Json) -> str:

@@ -12,15 +12,17 @@ Guarantees
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 
 from tracker_logging.events import FloatArray, VoiceComparison
 from tracker_logging.trackers.plain_text import clean
-from tracker_logging.trackers.whole_file import write_whole
+from tracker_logging.trackers.whole_file import write_whole_text
 
 _COLUMNS = ("what", "speaker", "voice", "step")
 _SHOWN = ("reference", "target", "generated")
+Rows: TypeAlias = dict[tuple[str, str], tuple[FloatArray, list[str]]]
 
 
 class ProjectorFiles:
@@ -29,29 +31,37 @@ class ProjectorFiles:
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._step = -1
-        self._rows: dict[tuple[str, str], tuple[FloatArray, list[str]]] = {}
+        self._rows: Rows = {}
 
     def add(self, event: VoiceComparison) -> None:
         """Write the voice's embeddings, if it has any, beside those of the voices of the same step."""
-        if event.step != self._step:
-            self._step, self._rows = event.step, {}
-        for what in _SHOWN:
-            vector = event.embeddings.get(what)
-            if vector is not None and np.isfinite(vector).all():
-                cells = [what, event.speaker or event.voice_id, event.voice_id, str(event.step)]
-                self._rows[event.voice_id, what] = (vector, [" ".join(clean(cell).split()) for cell in cells])
-        if self._rows and any((event.voice_id, what) in self._rows for what in _SHOWN):
-            self._write()
+        heard = _rows(event)
+        if not heard:
+            return
+        is_first = event.step != self._step
+        self._step, self._rows = event.step, heard if is_first else self._rows | heard
+        self._write(lists_step=is_first)
 
-    def _write(self) -> None:
+    def _write(self, *, lists_step: bool) -> None:
         folder, stem = self._directory / "projector", f"step-{self._step:08d}"
         folder.mkdir(exist_ok=True)
         rows = self._rows.values()
         vectors = ["\t".join(f"{value:.6g}" for value in vector) for vector, _ in rows]
         labels = ["\t".join(cells) for cells in (_COLUMNS, *(cells for _, cells in rows))]
         for name, lines in ((f"{stem}-clips.tsv", labels), (f"{stem}.tsv", vectors)):
-            _write_text(folder / name, "".join(f"{line}\n" for line in lines))
-        _write_text(self._directory / "projector_config.pbtxt", _config(folder))
+            write_whole_text(folder / name, "".join(f"{line}\n" for line in lines))
+        if lists_step:
+            write_whole_text(self._directory / "projector_config.pbtxt", _config(folder))
+
+
+def _rows(event: VoiceComparison) -> Rows:
+    """The event's embeddings and their cells, by voice and clip; without those that are not finite."""
+    cells = (event.speaker or event.voice_id, event.voice_id, str(event.step))
+    return {
+        (event.voice_id, what): (vector, [" ".join(clean(cell).split()) for cell in (what, *cells)])
+        for what in _SHOWN
+        if (vector := event.embeddings.get(what)) is not None and np.isfinite(vector).all()
+    }
 
 
 def _config(folder: Path) -> str:
@@ -65,7 +75,3 @@ def _config(folder: Path) -> str:
             metadata_path=f"{folder.name}/{path.stem}-clips.tsv",
         )
     return str(config)  # protobuf's text format
-
-
-def _write_text(path: Path, text: str) -> None:
-    write_whole(path, lambda part: part.write_text(text, encoding="utf-8"))

@@ -21,7 +21,7 @@ from typing import Any
 
 from tracker_logging.events import Clip, Event, FloatArray, VoiceComparison
 from tracker_logging.rendering.pcm import to_pcm16
-from tracker_logging.trackers.whole_file import write_whole
+from tracker_logging.trackers.whole_file import write_whole, write_whole_text
 
 FORMAT = 1
 FOLDER = "voices"
@@ -94,5 +94,4 @@ def _write_clip(folder: Path, name: str, clip: Clip) -> dict[str, Any]:
 
 
 def _write_json(path: Path, content: Mapping[str, Any]) -> None:
-    text = json.dumps(content, allow_nan=False, indent=1)
-    write_whole(path, lambda part: part.write_text(text, encoding="utf-8"))
+    write_whole_text(path, json.dumps(content, allow_nan=False, indent=1))
