@@ -6,6 +6,8 @@ print(where_to_look(Path("outputs/runs"), run_name="run", backends=["tensorboard
 from __future__ import annotations
 
 import shlex
+import shutil
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -21,7 +23,16 @@ _CARDS = """\
 
 def tensorboard_command(runs: Path) -> str:
     """The command that shows all runs below `runs` with every clip and picture."""
-    return f"tensorboard --logdir {shlex.quote(str(runs))} {SAMPLES}"
+    return f"{as_typed('tensorboard')} --logdir {shlex.quote(str(runs))} {SAMPLES}"
+
+
+def as_typed(program: str) -> str:
+    """A program of this Python's environment by a name that the reader's shell finds, activated or not."""
+    beside = Path(sys.executable).parent / program
+    if shutil.which(program) == str(beside) or not beside.exists():
+        return program
+    here = Path.cwd()
+    return shlex.quote(str(beside.relative_to(here) if beside.is_relative_to(here) else beside))
 
 
 def where_to_look(runs: Path, *, run_name: str, backends: Sequence[str]) -> str:
@@ -32,5 +43,6 @@ def where_to_look(runs: Path, *, run_name: str, backends: Sequence[str]) -> str:
 
         blocks.append(f"See and hear the runs:\n  {tensorboard_command(runs)}\n{_CARDS}\n{links(run_name)}")
     if "wandb" in backends:
-        blocks.append(f"Send an offline W&B run to its server:\n  wandb sync {runs / run_name}/wandb/offline-run-*")
+        sync = f"{as_typed('wandb')} sync {shlex.quote(str(runs / run_name))}/wandb/offline-run-*"
+        blocks.append(f"Send an offline W&B run to its server:\n  {sync}")
     return "".join(f"\n{block}\n" for block in blocks)

@@ -88,6 +88,22 @@ def test_open_prints_the_command_and_pins_what_the_run_has(tmp_path: Path, capsy
     assert main(["open", str(tmp_path)]) == 2
 
 
+def test_the_command_is_one_that_the_shell_finds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_curves(TensorBoardTracker(tmp_path / "run"), slope=1.0)
+    programs = Path(sys.executable).parent
+    for found, here, said in (
+        (programs, tmp_path, "tensorboard --logdir"),
+        (tmp_path, programs.parent, f"{programs.name}/tensorboard --logdir"),
+        (tmp_path, tmp_path, f"{programs}/tensorboard --logdir"),
+    ):
+        monkeypatch.setenv("PATH", str(found))
+        monkeypatch.chdir(here)
+        assert main(["open", str(tmp_path / "run")]) == 0
+        assert f"\n  {said}" in capsys.readouterr().out
+
+
 def test_the_pinned_cards_are_shown(page: Any, tmp_path: Path) -> None:
     write_curves(TensorBoardTracker(tmp_path / "runs" / "a"), slope=1.0)
     with serving(tmp_path / "runs") as address:
