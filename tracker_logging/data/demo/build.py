@@ -42,6 +42,7 @@ from tracker_logging.data.demo.recipe import DEMO_RECIPE, DemoRecipe
 from tracker_logging.data.demo.speakers import SAMPLE_RATE, SPEAKERS, VOICES
 from tracker_logging.data.demo.tokenizer import demo_tokenizer
 from tracker_logging.data.demo.world_codec import WorldCodec
+from tracker_logging.data.demo.world_features import analyse
 from tracker_logging.data.formats.chatml import INSTRUCTION
 from tracker_logging.data.sample import DataError, shown
 
@@ -114,11 +115,13 @@ def _refuse_foreign(directory: Path) -> None:
 
 def _build(paths: DemoPaths, recipe: DemoRecipe) -> None:
     waves = {phrase: load_audio(VOICES / clip_name(*phrase), SAMPLE_RATE) for phrase in _phrases()}
-    codec = WorldCodec.fit(list(waves.values()))
+    analysed = {phrase: analyse(wave) for phrase, wave in waves.items()}
+    codec = WorldCodec.fit(list(analysed.values()))
     codec.save(paths.codec)
     demo_model(_MODEL_SEED).save_pretrained(paths.model)
     demo_tokenizer().save_pretrained(paths.model)
-    studio = _Studio(paths, waves, codec)
+    codes = {phrase: codec.quantised(features) for phrase, features in analysed.items()}
+    studio = _Studio(paths, waves, codes, CodeCache(paths.codes, codec))
     choice = random.Random(recipe.seed)
     train = [pair for speaker in SPEAKERS for pair in _training_pairs(speaker.name, recipe, choice)]
     choice.shuffle(train)
@@ -176,14 +179,14 @@ def _evaluation_pairs(recipe: DemoRecipe, choice: random.Random) -> list[Pair]:
     ]
 
 
+@dataclass(frozen=True, slots=True)
 class _Studio:
     """Composes sentences of phrases, once each, and writes samples about them."""
 
-    def __init__(self, paths: DemoPaths, waves: dict[Phrase, npt.NDArray[np.float32]], codec: WorldCodec) -> None:
-        self.paths = paths
-        self.waves = waves
-        self.codes: dict[Phrase, Codes] = {phrase: codec.encode(wave) for phrase, wave in waves.items()}
-        self.cache = CodeCache(paths.codes, codec)
+    paths: DemoPaths
+    waves: dict[Phrase, npt.NDArray[np.float32]]
+    codes: dict[Phrase, Codes]
+    cache: CodeCache
 
     def write(self, path: Path, pairs: Sequence[Pair]) -> None:
         items = [self.item(f"{path.stem}-{index:04d}", pair) for index, pair in enumerate(pairs)]

@@ -5,7 +5,7 @@ Guarantees
 - The same clips give the same codec; `save` and `load` give it back exactly.
 - Level is kept: the cepstrum holds the loudness, nothing is normalised.
 
-    codec = WorldCodec.fit([wave, ...])
+    codec = WorldCodec.fit([analyse(wave), ...])
     codec.decode(codec.encode(wave))
 """
 
@@ -26,6 +26,7 @@ from tracker_logging.data.demo.world_features import (
     FRAME_SAMPLES,
     SAMPLE_RATE,
     STACK,
+    Features,
     analyse,
     synthesise,
 )
@@ -60,9 +61,9 @@ class WorldCodec:
         self._one_at_a_time = threading.Lock()
 
     @classmethod
-    def fit(cls, waves: Sequence[npt.NDArray[np.float32]], *, seed: int = 0) -> WorldCodec:
-        """From clips at 24 kHz, together at least 30 s. About 0.1 × their length in CPU time, plus 5 s."""
-        stacked = np.concatenate([analyse(wave) for wave in waves])
+    def fit(cls, analysed: Sequence[Features], *, seed: int = 0) -> WorldCodec:
+        """From what `analyse` gives of clips, together at least 30 s: arrays of [T, FRAME_FEATURES] float64."""
+        stacked = np.concatenate(analysed)
         mean, scale = stacked.mean(axis=0), stacked.std(axis=0) + 1e-6
         weight = _weights() / scale
         _, _, axes = np.linalg.svd((stacked - mean) * weight, full_matrices=False)
@@ -75,8 +76,12 @@ class WorldCodec:
     def encode(self, wave: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:
         """[n] float32 at 24 kHz -> codes [K, ceil(n / 960)] int64."""
         with self._one_at_a_time:
-            vectors = (analyse(wave) - self._arrays["mean"]) @ self._arrays["projection"]
-            return quantise(vectors, self._arrays["codebooks"])
+            return self.quantised(analyse(wave))
+
+    def quantised(self, analysed: Features) -> npt.NDArray[np.int64]:
+        """What `analyse` gives of a clip, [T, FRAME_FEATURES] float64 -> codes [K, T] int64."""
+        vectors = (analysed - self._arrays["mean"]) @ self._arrays["projection"]
+        return quantise(vectors, self._arrays["codebooks"])
 
     def decode(self, codes: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
         """codes [K, T] int64 -> [T * 960] float32 at 24 kHz."""
