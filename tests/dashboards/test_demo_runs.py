@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 from conftest import serving
 from playwright.sync_api import expect
+from short_demo import lay_out
 
 from tracker_logging.cli import main as command_line
 from train_v2_ddp import main as train
@@ -23,7 +23,7 @@ VOICES = 4
 def demo_runs(tmp_path_factory: pytest.TempPathFactory, demo: Path) -> Path:
     """The log directory of two runs of the demo, one slower than the other."""
     output = tmp_path_factory.mktemp("demo_runs")
-    shutil.copytree(demo, output / "demo")
+    lay_out(demo, output)
     for name, rate in (("fast", "2e-3"), ("slow", "1e-4")):
         arguments = ["--demo", "--enable_strategic_logging", "--output_dir", str(output), "--run_name", name]
         steps = ["--max_steps", "4", "--strategic_logging_steps", "2", "--voice_steps", "2", "--eval_steps", "100",

@@ -20,9 +20,10 @@ IN_ONE_BACKEND = re.compile(r"tracker/(queue_mb|dropped_events)|custom_scalars|_
 
 
 @pytest.fixture(scope="module")
-def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def written(tmp_path_factory: pytest.TempPathFactory, demo: Path) -> Path:
     """The run directory of a demo."""
     output = tmp_path_factory.mktemp("demo_run")
+    (output / "demo").symlink_to(demo)
     own = ["--max_steps", STEPS, "--output_dir", str(output)]
     assert main(["--demo", "--enable_strategic_logging", "--report_to", "both", *own]) == 0
     return output / "runs" / "run"

@@ -1,11 +1,11 @@
 """Early stopping with the best model: training ends early and on purpose, and its logs are whole."""
 
 import json
-import shutil
 from pathlib import Path
 
 import pytest
 from read_back import read_tensorboard
+from short_demo import lay_out
 
 from train_v2_ddp import main
 
@@ -14,7 +14,7 @@ from train_v2_ddp import main
 def test_training_stops_when_the_loss_no_longer_falls_and_the_voices_speak_at_its_end(
     tmp_path: Path, demo: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    shutil.copytree(demo, tmp_path / "demo")
+    lay_out(demo, tmp_path)
     flags = [
         "--demo", "--output_dir", str(tmp_path), "--max_steps", "20", "--per_device_train_batch_size", "1",
         "--eval_steps", "1", "--save_steps", "1", "--logging_steps", "1", "--early_stopping_patience", "2",

@@ -1,6 +1,5 @@
 """Every example runs, on a demo cut short, and leaves what it promises."""
 
-import json
 import os
 import re
 import subprocess
@@ -9,10 +8,10 @@ from pathlib import Path
 
 import pytest
 from read_back import read_tensorboard
+from short_demo import lay_out
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = sorted(path for path in (ROOT / "examples").iterdir() if path.suffix in (".py", ".sh"))
-FEW = {"train": 24, "eval": 4}
 QUICK = "--per_device_train_batch_size 2 --voice_max_clips 2 --voice_quality off --voice_encoder off"
 SILENT = "--per_device_train_batch_size 2 --strategic_loggers inputs,outputs,attention --logging_steps 1"
 
@@ -20,14 +19,7 @@ SILENT = "--per_device_train_batch_size 2 --strategic_loggers inputs,outputs,att
 @pytest.fixture
 def out(demo: Path, tmp_path: Path) -> Path:
     """An output directory in which the demo lies ready, with few samples."""
-    (tmp_path / "demo").mkdir()
-    for part in demo.iterdir():
-        (tmp_path / "demo" / part.name).symlink_to(part)
-    for name, count in FEW.items():
-        samples = json.loads((demo / f"{name}.json").read_text())[:count]
-        (tmp_path / "demo" / f"{name}.json").unlink()
-        (tmp_path / "demo" / f"{name}.json").write_text(json.dumps(samples))
-    return tmp_path
+    return lay_out(demo, tmp_path)
 
 
 def run(name: str, out: Path, *, flags: str = QUICK) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from safetensors.torch import load_file
+from short_demo import lay_out
 from test_invisible import differences
 
 from train_v2_ddp import main
@@ -58,7 +59,7 @@ FAULTS: dict[str, Callable[[pytest.MonkeyPatch, Path], None]] = {
 def undisturbed(tmp_path_factory: pytest.TempPathFactory, demo: Path) -> Path:
     """The checkpoint of a training without logging."""
     output = tmp_path_factory.mktemp("undisturbed")
-    shutil.copytree(demo, output / "demo")
+    lay_out(demo, output)
     assert main([*FLAGS, "--output_dir", str(output)]) == 0
     return output / "checkpoint-5"
 
@@ -73,7 +74,7 @@ def test_a_fault_of_ours_changes_nothing_in_the_training(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    shutil.copytree(demo, tmp_path / "demo")
+    lay_out(demo, tmp_path)
     FAULTS[fault](monkeypatch, tmp_path)
     with caplog.at_level(logging.WARNING):
         flags = SPEAKING if fault == "generation raises" else WATCHED

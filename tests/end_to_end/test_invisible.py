@@ -1,12 +1,12 @@
 """With every callback on, training is the same training: to the bit."""
 
 import json
-import shutil
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file
+from short_demo import lay_out
 
 from train_v2_ddp import main
 
@@ -17,7 +17,7 @@ EVERYTHING = ["--enable_strategic_logging", "--strategic_logging_steps", "4", "-
 
 
 def train(output: Path, demo: Path, *flags: str) -> Path:
-    shutil.copytree(demo, output / "demo")
+    lay_out(demo, output)
     assert main([*COMMON, "--output_dir", str(output), *flags]) == 0
     return output / "checkpoint-12"
 

@@ -1,12 +1,12 @@
 """`--save_merged` leaves a folder that `boson_multimodal` reads, with the LoRA in its weights."""
 
 import json
-import shutil
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file
+from short_demo import lay_out
 
 from tracker_logging.data.demo.tokenizer import demo_tokenizer
 from tracker_logging.models.boson_weights import load_boson_weights
@@ -15,7 +15,7 @@ from train_v2_ddp import main
 
 @pytest.mark.slow
 def test_a_lora_is_merged_into_the_originals_layout(tmp_path: Path, demo: Path) -> None:
-    shutil.copytree(demo, tmp_path / "demo")
+    lay_out(demo, tmp_path)
     argv = ["--demo", "--max_steps", "2", "--per_device_train_batch_size", "1", "--disable_eval", "--use_lora"]
     assert main([*argv, "--learning_rate", "0.01", "--save_merged", "--output_dir", str(tmp_path)]) == 0
     merged = tmp_path / "merged"

@@ -1,7 +1,6 @@
 """Two machines, as network namespaces with a wire between them: one run directory, one W&B run, no event twice."""
 
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from dying import dies_at
+from short_demo import lay_out
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 ROOT = Path(__file__).parents[2]
@@ -69,7 +69,7 @@ def nodes() -> Iterator[tuple[str, str]]:
 
 @pytest.mark.slow
 def test_two_nodes_write_one_run(nodes: tuple[str, str], tmp_path: Path, demo: Path) -> None:
-    shutil.copytree(demo, tmp_path / "demo")
+    lay_out(demo, tmp_path)
     flags = (
         "--max_steps",
         "4",
@@ -98,7 +98,7 @@ def test_two_nodes_write_one_run(nodes: tuple[str, str], tmp_path: Path, demo: P
 def test_when_a_node_dies_the_other_says_so_and_its_logs_can_be_read(
     nodes: tuple[str, str], tmp_path: Path, demo: Path
 ) -> None:
-    shutil.copytree(demo, tmp_path / "demo")
+    lay_out(demo, tmp_path)
     dies = tmp_path / "dies.py"
     dies.write_text(dies_at(3))
     flags = ("--max_steps", "10000", "--strategic_loggers", "outputs")

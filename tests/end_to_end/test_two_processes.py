@@ -1,12 +1,12 @@
 """`torchrun` with two processes: one TensorBoard run, one W&B run, one decision about the budget."""
 
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from short_demo import lay_out
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 ROOT = Path(__file__).parents[2]
@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.mark.slow
 def test_two_processes_write_one_run(tmp_path: Path, demo: Path) -> None:
-    shutil.copytree(demo, tmp_path / "demo")
+    lay_out(demo, tmp_path)
     command = [
         sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2",
         str(ROOT / "train_v2_ddp.py"), "--demo", "--output_dir", str(tmp_path), "--max_steps", "4",
