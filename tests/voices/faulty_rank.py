@@ -1,4 +1,5 @@
-"""One rank of a run of two, for `test_faulty_ranks.py`: rank 1 raises in round 1, sleeps in round 2, speaks in round 3.
+"""One rank of a run of two, for `test_faulty_ranks.py`: rank 1 raises in round 1, sleeps in round 2 until rank 0 has
+gone on without it, and speaks in round 3.
 
 python faulty_rank.py RANK STORE_FILE DEMO_DIRECTORY
 """
@@ -23,14 +24,15 @@ from tracker_logging.voices.scoring import VoiceScorer
 from tracker_logging.voices.settings import VoiceSettings
 from tracker_logging.voices.studio import VoiceStudio
 
-TIMEOUT_S = 4.0
+TIMEOUT_S = 6.0
 
 
 class Rank:
     """An adapter that speaks codes of half a second, with the faults of rank 1."""
 
-    def __init__(self, rank: int) -> None:
+    def __init__(self, rank: int, went_on: Path) -> None:
         self.rank = rank
+        self.went_on = went_on
         self.round = 0
 
     def generate(self, prompts, settings):
@@ -38,7 +40,8 @@ class Rank:
         if (self.rank, self.round) == (1, 1):
             raise RuntimeError("this rank is broken")
         if (self.rank, self.round) == (1, 2):
-            time.sleep(2 * TIMEOUT_S)
+            while not self.went_on.exists():
+                time.sleep(0.02)
         return [GeneratedCodes(codes=np.full((4, 12), self.rank), stop_reason="eos") for _ in prompts]
 
 
@@ -46,16 +49,23 @@ def main() -> None:
     rank, demo = int(sys.argv[1]), DemoPaths(Path(sys.argv[3]))
     dist.init_process_group("gloo", init_method=f"file://{sys.argv[2]}", rank=rank, world_size=2)
     processor = SpeechProcessor.from_pretrained(str(demo.model), str(demo.codec), cache_directory=demo.codes)
+    went_on = Path(sys.argv[2]).with_name("went_on")
     events = []
+
+    def emit(event):
+        events.append(event)
+        if isinstance(event, VoiceComparison) and event.step == 2:
+            went_on.touch()
+
     studio = VoiceStudio(
         read_samples(demo.eval),
         processor,
         VoiceSettings(max_clips=4, timeout_s=TIMEOUT_S),
         exchange=exchange_for(rank=rank, world_size=2),
         scorer=lambda prompts: VoiceScorer(prompts, processor, Instruments()),
-        emit=events.append,
+        emit=emit,
     )
-    adapter = Rank(rank)
+    adapter = Rank(rank, went_on)
     for step in (1, 2, 3):
         studio.speak(adapter, step=step)
         dist.all_reduce(torch.ones(1))  # a step of training: every rank gets here
