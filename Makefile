@@ -18,9 +18,11 @@ setup: .venv/.ready
 demo: setup
 	$(BIN)/python train_v2_ddp.py --demo --enable_strategic_logging --report_to both --output_dir $(OUT)
 
-# Two workers, a file each: the longest test trains the whole demo beside all the others.
+# A file to a worker. Three of them keep two cores busy, since tests also wait: for browsers, servers and each other.
+WORKERS := --numprocesses 3 --dist loadfile --no-loadscope-reorder
+
 test: setup
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+	$(BIN)/python -m pytest $(WORKERS)
 
 # boson_multimodal on the transformers that it pins, in an environment of its own: .venv-boson.
 test-boson: setup
@@ -31,4 +33,4 @@ lint: setup
 
 # Which lines no test reaches; processes that tests start are counted too. Takes longer than `make test`.
 coverage: setup
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --cov --cov-report term:skip-covered --cov-fail-under 90
+	$(BIN)/python -m pytest $(WORKERS) --cov --cov-report term:skip-covered --cov-fail-under 90

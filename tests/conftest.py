@@ -22,3 +22,8 @@ def demo(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
     shared = (own if worker_id == "master" else own.parent) / "demo"
     with FileLock(shared.with_suffix(".lock")):
         return build_demo(shared).directory
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest first, so that no worker is left alone with one at the end."""
+    items.sort(key=lambda item: [item.get_closest_marker(name) is None for name in ("timeout", "slow")])

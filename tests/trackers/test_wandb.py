@@ -114,6 +114,20 @@ def test_a_run_that_is_there_is_joined_and_not_finished(tmp_path):
     ]
 
 
+def test_two_trainings_in_one_process_are_two_runs(tmp_path):
+    first = open_run(tmp_path / "first")
+    first.emit(Scalars(step=1, values={"outputs/nll/mean": 4.0}))
+    second = open_run(tmp_path / "second")
+    second.emit(Scalars(step=1, values={"outputs/nll/mean": 3.0}))
+    first.emit(Scalars(step=2, values={"outputs/nll/mean": 2.0}))
+    first.close()
+    assert wandb.run is not None, "the second run is open still"
+    second.close()
+    assert wandb.run is None and first.run_id != second.run_id
+    for directory, value in ((tmp_path / "first", 4.0), (tmp_path / "second", 3.0)):
+        assert [row["outputs/nll/mean"] for row in all_rows(directory)] == [value]
+
+
 def test_a_resumed_run_has_the_same_id_no_doubles_and_no_holes(tmp_path):
     first = open_run(tmp_path)
     for step in range(1, 8):  # the checkpoint is at 5, the crash after 7

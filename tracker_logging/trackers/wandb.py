@@ -5,7 +5,8 @@
 
 Guarantees
 - A run that exists (`wandb.run`, say of the Trainer's `WandbCallback`) is joined and never finished; a run that we
-  began is finished by `close`. Without a key, and where the server cannot be reached, it is offline; `WANDB_MODE`
+  began is finished by `close`, or when the next one begins in the same process (two trainings in a notebook are two
+  runs). Without a key, and where the server cannot be reached, it is offline; `WANDB_MODE`
   overrides. No source, console output, git state, host or command line is collected by a run of ours.
 - Never `step=` (W&B drops rows whose step goes back and merges open rows with the Trainer's). Every row carries
   `train/global_step`, which is the x-axis of every chart.
@@ -32,7 +33,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -56,6 +57,8 @@ logger = logging.getLogger(__name__)
 class WandbTracker:
     """One run. Safe from any thread; encodes on the caller's. Raises what `wandb.init` raises where it cannot begin."""
 
+    _latest: ClassVar[WandbTracker | None] = None  # of those that began a run
+
     def __init__(
         self,
         directory: Path,
@@ -69,6 +72,7 @@ class WandbTracker:
         self._lock = threading.Lock()
         self._closed = self._is_dirty = False
         self._written = dict(written or {})
+        _finish_earlier()
         self._is_ours = wandb.run is None
         self._run: Any = wandb.run
         if self._is_ours:
@@ -83,6 +87,7 @@ class WandbTracker:
                     str(error).partition("\n")[0],  # what follows is advice on a setting that is ours
                 )
                 self._run = begin(mode="offline")
+            WandbTracker._latest = self
             self._run.define_metric(STEP)
             self._run.define_metric("*", step_metric=STEP, step_sync=True)
         self._run.config.update(dict(config), allow_val_change=True)
@@ -168,6 +173,14 @@ class WandbTracker:
 
     def _html(self, page: str) -> Any:
         return wandb.Html(page, inject=False, data_is_not_path=True)
+
+
+def _finish_earlier() -> None:
+    """W&B writes one run at a time: one of an earlier training in this process would be joined."""
+    earlier = WandbTracker._latest
+    if earlier is not None and earlier._run is wandb.run:
+        logger.info("W&B: the run %s is finished, for another begins in the same process.", earlier.run_id)
+        earlier.close()
 
 
 def wandb_mode() -> Any:
