@@ -195,6 +195,8 @@ def training_arguments(args: argparse.Namespace, *, evaluate: bool) -> Any:
     import torch
     from transformers import TrainingArguments
 
+    known = TrainingArguments.__dataclass_fields__  # the newer name first
+    checkpointing = next(name for name in ("activation_checkpointing", "gradient_checkpointing") if name in known)
     return TrainingArguments(
         output_dir=str(args.output_dir),
         num_train_epochs=args.num_train_epochs,
@@ -215,7 +217,7 @@ def training_arguments(args: argparse.Namespace, *, evaluate: bool) -> Any:
         bf16=args.bf16,
         # Without this the Trainer refuses bf16 on a CPU and runs each process of `torchrun` on its own.
         use_cpu=not torch.accelerator.is_available(),
-        gradient_checkpointing=args.gradient_checkpointing,
+        **{checkpointing: args.gradient_checkpointing},
         remove_unused_columns=False,
         label_names=["audio_labels"],
         prediction_loss_only=True,

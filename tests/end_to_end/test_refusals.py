@@ -2,12 +2,13 @@
 
 import argparse
 import json
+import warnings
 from pathlib import Path
 
 import pytest
 
 from tracker_logging.data.demo.model import demo_model
-from train_v2_ddp import build_parser, main, prepare_model
+from train_v2_ddp import build_parser, main, prepare_model, training_arguments
 
 
 def refused(capsys: pytest.CaptureFixture[str], *argv: str) -> str:
@@ -105,6 +106,14 @@ def test_lora_trains_adapters_only() -> None:
     trained = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
     assert trained
     assert all("lora_" in name for name in trained)
+
+
+@pytest.mark.parametrize("flags", [(), ("--gradient_checkpointing",)])
+def test_the_trainer_is_asked_for_nothing_that_is_deprecated(flags: tuple[str, ...]) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", FutureWarning)
+        made = training_arguments(arguments(*flags), evaluate=True)
+    assert made.gradient_checkpointing is bool(flags)
 
 
 def test_an_unknown_flag_is_named_in_the_first_line(capsys: pytest.CaptureFixture[str]) -> None:
