@@ -209,8 +209,13 @@ class Broken(http.server.BaseHTTPRequestHandler):
     def do_POST(self):
         if self.server.kind == "hangs":
             self.mute.wait(60)
-        self.send_response(500)
+        refused = self.server.kind == "refuses the key"
+        body = b'{"errors":[{"message":"invalid api key"}]}' if refused else b""
+        self.send_response(401 if refused else 500)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
         self.end_headers()
+        self.wfile.write(body)
 
     do_GET = do_POST  # noqa: N815
 
@@ -218,7 +223,7 @@ class Broken(http.server.BaseHTTPRequestHandler):
         pass
 
 
-@pytest.mark.parametrize("kind", ["down", "answers 500", "hangs"])
+@pytest.mark.parametrize("kind", ["down", "answers 500", "hangs", "refuses the key"])
 def test_a_server_that_fails_costs_nothing_but_being_online(tmp_path, kind):
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Broken)
     server.daemon_threads, server.kind = True, kind
@@ -240,6 +245,7 @@ def test_a_server_that_fails_costs_nothing_but_being_online(tmp_path, kind):
     assert done.returncode == 0, done.stderr
     assert "errors 0" in done.stdout
     assert done.stderr.count("wandb sync") == 1
+    assert ("invalid api key" in done.stderr) is (kind == "refuses the key")
     values = {key: value for key, value in read_wandb(tmp_path).scalars.items() if key[0] == "a"}
     assert values == {("a", step): float(step) for step in range(10)}
 

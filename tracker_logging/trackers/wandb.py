@@ -6,7 +6,7 @@
 Guarantees
 - A run that exists (`wandb.run`, say of the Trainer's `WandbCallback`) is joined and never finished; a run that we
   began is finished by `close`, or when the next one begins in the same process (two trainings in a notebook are two
-  runs). Without a key, and where the server cannot be reached, it is offline; `WANDB_MODE`
+  runs). Without a key, and where the server takes no run, it is offline; `WANDB_MODE`
   overrides. No source, console output, git state, host or command line is collected by a run of ours.
 - Never `step=` (W&B drops rows whose step goes back and merges open rows with the Trainer's). Every row carries
   `train/global_step`, which is the x-axis of every chart.
@@ -82,7 +82,7 @@ class WandbTracker:
                 self._run = begin(mode=wandb_mode())
             except wandb.errors.CommError as error:
                 logger.warning(
-                    "W&B: the server cannot be reached (%s). The run is written offline; upload it later with: "
+                    "W&B: no run could be begun on the server (%s). It is written offline; upload it later with: "
                     "wandb sync RUN_DIRECTORY/wandb/offline-run-*",
                     str(error).partition("\n")[0],  # what follows is advice on a setting that is ours
                 )
