@@ -19,8 +19,8 @@ demo: setup
 	$(BIN)/python train_v2_ddp.py --demo --enable_strategic_logging --report_to both --output_dir $(OUT)
 
 # A file to a worker. Three of them keep two cores busy, since tests also wait: for browsers, servers and each other.
-# Niced, since voices are scored at the lowest priority: beside workers of full priority their scores would never come.
-PYTEST := nice -n 18 $(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
+# Niced, since voices are scored at the lowest priority: beside workers of full priority their scores come very late.
+PYTEST := nice -n 10 $(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 test: setup
 	$(PYTEST)

@@ -8,20 +8,23 @@ from pathlib import Path
 
 import pytest
 import torch
-from filelock import FileLock
 
 torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")
-def demo(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
-    """A directory that holds the demo's model, codec and data, as `--demo` builds them; one for all test processes."""
+def shared(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """A directory of this run of the tests that all its processes share."""
+    own = tmp_path_factory.getbasetemp()
+    return own if worker_id == "master" else own.parent
+
+
+@pytest.fixture(scope="session")
+def demo(shared: Path) -> Path:
+    """A directory that holds the demo's model, codec and data, as `--demo` builds them."""
     from tracker_logging.data.demo.build import build_demo
 
-    own = tmp_path_factory.getbasetemp()
-    shared = (own if worker_id == "master" else own.parent) / "demo"
-    with FileLock(shared.with_suffix(".lock")):
-        return build_demo(shared).directory
+    return build_demo(shared / "demo").directory
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

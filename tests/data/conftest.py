@@ -82,6 +82,6 @@ def small_recipe() -> DemoRecipe:
 
 
 @pytest.fixture(scope="session")
-def demo(tmp_path_factory: pytest.TempPathFactory, small_recipe: DemoRecipe) -> DemoPaths:
+def demo(shared: Path, small_recipe: DemoRecipe) -> DemoPaths:
     """The demo with a few sentences only; codec, model and tokenizer are the real ones."""
-    return build_demo(tmp_path_factory.mktemp("built") / "demo", recipe=small_recipe)
+    return build_demo(shared / "small" / "demo", recipe=small_recipe)

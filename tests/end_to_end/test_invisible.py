@@ -40,7 +40,7 @@ def differences(first: object, second: object, where: str = "") -> list[str]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "flags", [(), ("--bf16", "--gradient_checkpointing", "--gradient_accumulation_steps", "2"), ("--use_lora",)]
+    "flags", [(), ("--use_lora", "--bf16", "--gradient_checkpointing", "--gradient_accumulation_steps", "2")]
 )
 def test_weights_optimizer_losses_and_rng_are_identical_with_and_without(
     tmp_path: Path, demo: Path, flags: tuple[str, ...]
