@@ -82,7 +82,7 @@ class DemoPaths:
 
 
 def build_demo(directory: Path, *, recipe: DemoRecipe = DEMO_RECIPE) -> DemoPaths:
-    """The demo in `directory`, built now unless it lies there already. About 26 CPU-seconds and 270 MB.
+    """The demo in `directory`, built now unless it lies there already. About 13 CPU-seconds and 260 MB.
 
     Several processes may call it at once: one builds, the others wait for it. An older demo there is replaced; raises
     `DataError` if `directory` holds anything else.
