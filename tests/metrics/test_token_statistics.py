@@ -83,6 +83,16 @@ def test_a_codebook_without_labels_has_no_value() -> None:
     assert found.mean(found.nll) == pytest.approx((found.nll[:2] * found.rows[:2]).sum() / found.rows[:2].sum())
 
 
+def test_a_codebook_with_one_label_uses_one_code() -> None:
+    logits, labels, next_labels = logits_and_labels()
+    first = int((next_labels[:, 2] != IGNORE).nonzero()[0])
+    for one in (labels, next_labels):
+        one[first + 1 :, 2] = IGNORE
+    found = measure(logits, labels, next_labels)
+    assert found.rows[2] == 1
+    assert found.usage[2] == pytest.approx(1 / V)
+
+
 def test_labels_are_shifted_only_where_the_position_before_may_predict() -> None:
     labels = torch.tensor([[[1], [2], [3], [4]]])
     allowed = torch.tensor([[True, False, True, True]])

@@ -36,6 +36,20 @@ def test_what_was_appended_can_be_read_while_the_file_is_open(tmp_path):
     file.close()
 
 
+def test_a_torn_record_is_left_out_wherever_it_was_cut(tmp_path):
+    file = EventFile(tmp_path)
+    file.append(record(1))
+    (path,) = tmp_path.iterdir()
+    whole, before = path.read_bytes(), list(records(path))
+    file.append(record(2))
+    file.close()
+    longer = path.read_bytes()
+    assert len(list(records(path))) == len(before) + 1
+    for cut in range(len(whole), len(longer)):
+        path.write_bytes(longer[:cut])
+        assert list(records(path)) == before, cut
+
+
 def test_the_checksum_is_the_native_one_and_gives_the_same_values():
     stub = sys.modules["tensorboard.compat.tensorflow_stub.pywrap_tensorflow"]
     assert use_native_crc32c()

@@ -6,7 +6,7 @@ import pytest
 from read_back import read_jsonl, read_tensorboard, same_scalars
 from tracker_examples import comparison, one_of_each
 
-from tracker_logging.events import Scalars
+from tracker_logging.events import Heatmap, Image, Scalars
 from tracker_logging.trackers.jsonl import JsonLinesTracker, read_record, read_run
 from tracker_logging.trackers.memory import MemoryTracker
 from tracker_logging.trackers.replay import replay
@@ -31,6 +31,18 @@ def test_events_come_back_in_order_and_once_written_again_are_the_same_lines(tmp
     assert (first / "events.jsonl").read_bytes() == (tmp_path / "b/record/events.jsonl").read_bytes()
     media = {path.name: path.read_bytes() for path in (first / "media").iterdir()}
     assert media == {path.name: path.read_bytes() for path in (tmp_path / "b/record/media").iterdir()}
+
+
+def heatmaps(events):
+    return [event.picture for event in events if isinstance(event, Image) and isinstance(event.picture, Heatmap)]
+
+
+def test_the_labels_of_a_heatmap_come_back_as_they_were(tmp_path):
+    write(tmp_path, steps=(1,))
+    (drawn,) = heatmaps(one_of_each(1))
+    (read,) = heatmaps(read_record(tmp_path))
+    for name in ("row_labels", "column_labels", "row_boundaries", "column_boundaries"):
+        assert getattr(read, name) == getattr(drawn, name), name
 
 
 def test_every_line_is_strict_json_with_relative_paths(tmp_path):

@@ -71,10 +71,9 @@ def equal_error_rate(genuine: npt.ArrayLike, impostor: npt.ArrayLike) -> float:
     refused = np.searchsorted(np.sort(good), thresholds, side="left") / len(good)
     accepted = 1.0 - np.searchsorted(np.sort(bad), thresholds, side="left") / len(bad)
     gap = refused - accepted
-    after = int(np.argmax(gap >= 0))
-    before = max(after - 1, 0)
-    span = gap[after] - gap[before]
-    weight = 1.0 if span == 0 else -gap[before] / span
+    after = int(np.argmax(gap >= 0))  # never the first: below all scores everything is accepted
+    before = after - 1
+    weight = -gap[before] / (gap[after] - gap[before])
     return float(refused[before] + weight * (refused[after] - refused[before]))
 
 
