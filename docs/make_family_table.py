@@ -56,26 +56,14 @@ def filled(page: str, made: str) -> str:
     return f"{before}{BEGIN}\n{made}\n{END}{rest.split(END)[1]}"
 
 
-def tags_of_all(demo: Path, directory: Path) -> dict[str, set[str]]:
-    """Train every family with voices of the built demo; by heading, the tags that were written.
-
-    The helpers are those of the tests.
-    """
-    from family_runs import NAMES, build, demo_samples, watched  # type: ignore[import-not-found]
-
-    found: dict[str, set[str]] = {}
-    for name, heading in NAMES.items():
-        samples = [] if name == "text" else demo_samples(demo)
-        _, run = watched(build(name, demo, directory / "codes"), directory / name, samples)
-        found[heading] = {tag for tag, _ in (*run.scalars, *run.pictures, *run.texts, *run.sounds)}
-    return found
-
-
 if __name__ == "__main__":
     os.environ["HF_HUB_OFFLINE"] = "1"
     sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests" / "models")]
+    from family_runs import NAMES, watched  # type: ignore[import-not-found]
+
     from tracker_logging.data.demo.build import build_demo
 
     with tempfile.TemporaryDirectory() as scratch:
-        tags = tags_of_all(build_demo(Path(scratch) / "demo").directory, Path(scratch))
+        demo = build_demo(Path(scratch) / "demo").directory
+        tags = {heading: watched(name, demo, Path(scratch))[1].tags for name, heading in NAMES.items()}
     PAGE.write_text(filled(PAGE.read_text(encoding="utf-8"), table(tags)), encoding="utf-8")

@@ -35,6 +35,11 @@ class Run:
     histograms: dict[tuple[str, int], tuple[list[float], list[float]]] = field(default_factory=dict)
     doubles: list[tuple[str, int]] = field(default_factory=list)
 
+    @property
+    def tags(self) -> set[str]:
+        """Every name under which something was written."""
+        return {tag for tag, _ in (*self.scalars, *self.pictures, *self.texts, *self.sounds)}
+
     def put(self, kind: str, tag: str, step: int, value: Any) -> None:
         values = getattr(self, kind)
         if (tag, step) in values:

@@ -16,7 +16,7 @@ from train_v2_ddp import main as train
 
 pytestmark = pytest.mark.slow
 
-VOICES = 4
+VOICES = 2
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +26,7 @@ def demo_runs(tmp_path_factory: pytest.TempPathFactory, demo: Path) -> Path:
     lay_out(demo, output)
     for name, rate in (("fast", "2e-3"), ("slow", "1e-4")):
         arguments = ["--demo", "--enable_strategic_logging", "--output_dir", str(output), "--run_name", name]
-        steps = ["--max_steps", "4", "--strategic_logging_steps", "2", "--voice_steps", "2", "--eval_steps", "100",
+        steps = ["--max_steps", "4", "--strategic_logging_steps", "2", "--voice_steps", "4", "--eval_steps", "100",
                  "--voice_quality", "off", "--voice_max_clips", str(VOICES)]  # fmt: skip
         assert train([*arguments, *steps, "--learning_rate", rate]) == 0
     return output / "runs"

@@ -13,7 +13,7 @@ from train_v2_ddp import main
 COMMON = ["--demo", "--max_steps", "12", "--save_steps", "12", "--eval_steps", "5", "--logging_steps", "1",
           "--per_device_train_batch_size", "2", "--report_to", "tensorboard"]  # fmt: skip
 EVERYTHING = ["--enable_strategic_logging", "--strategic_logging_steps", "4", "--voice_steps", "6",
-              "--voice_quality", "off", "--voice_max_clips", "4"]  # fmt: skip
+              "--voice_quality", "off", "--voice_max_clips", "2"]  # fmt: skip
 
 
 def train(output: Path, demo: Path, *flags: str) -> Path:

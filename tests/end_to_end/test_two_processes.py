@@ -20,7 +20,7 @@ def test_two_processes_write_one_run(tmp_path: Path, demo: Path) -> None:
         str(ROOT / "train_v2_ddp.py"), "--demo", "--output_dir", str(tmp_path), "--max_steps", "4",
         "--per_device_train_batch_size", "2", "--eval_steps", "4", "--save_steps", "4", "--logging_steps", "1",
         "--enable_strategic_logging", "--strategic_logging_steps", "2", "--voice_steps", "2", "--report_to", "both",
-        "--logging_budget_pct", "0.01", "--voice_quality", "off", "--voice_max_clips", "4",
+        "--logging_budget_pct", "0.01", "--voice_quality", "off", "--voice_max_clips", "2",
     ]  # fmt: skip
     environment = os.environ | {"WANDB_MODE": "offline", "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=500)

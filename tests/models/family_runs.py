@@ -151,15 +151,16 @@ def train(own: Speaking, directory: Path, *, callbacks: Iterable[Any] = ()) -> s
     return digest.hexdigest()
 
 
-def watched(own: Speaking, directory: Path, samples: Sequence[VoiceSample]) -> tuple[str, Run]:
-    """The same with all four loggers at every step, and what they wrote."""
+def watched(name: str, demo: Path, directory: Path) -> tuple[str, Run]:
+    """The same with all four loggers at every step, and voices where the family speaks; what they wrote."""
+    own = build(name, demo, directory / "codes")
     callbacks = strategic_callbacks(
-        processor=own.processor, report_to=["jsonl"], every=1, voice_samples=samples, voice_settings=SETTINGS,
-        budget_pct=1e9,
+        processor=own.processor, report_to=["jsonl"], every=1, voice_settings=SETTINGS, budget_pct=1e9,
+        voice_samples=[] if own.processor is None else demo_samples(demo),
     )  # fmt: skip
-    found = train(own, directory, callbacks=callbacks)
+    found = train(own, directory / name, callbacks=callbacks)
     callbacks[0].session.tracker.close()
-    return found, read_jsonl(directory / "runs" / "run")
+    return found, read_jsonl(directory / name / "runs" / "run")
 
 
 def _tensors(value: Any) -> Iterable[torch.Tensor]:

@@ -27,7 +27,7 @@ from tracker_logging.voices.speaker import GE2ESpeakerEncoder
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
-BATCH, PROMPTS, SPOKEN = 8, 24, 12
+STEPS, BATCH, PROMPTS, SPOKEN = 60, 8, 24, 12
 
 
 @dataclass(frozen=True)
@@ -43,16 +43,16 @@ def material(demo: Path, demo_processor: SpeechProcessor) -> Material:
     return Material(demo_processor, read_samples(paths.train), read_samples(paths.eval))
 
 
-def trained(material: Material, *, steps: int, shuffle: bool) -> torch.nn.Module:
-    """The demo's model after the first steps of its recipe, with each target's own prompt or any."""
+def trained(material: Material) -> torch.nn.Module:
+    """The demo's model after the first steps of its recipe, any prompt before any target."""
     model = demo_model(seed=0)
     collate = VoiceCloningCollator.of(material.processor)
     optimizer = torch.optim.AdamW(model.parameters(), lr=DEMO_RECIPE.learning_rate)
     chance = random.Random(0)
-    for _ in range(steps):
+    for _ in range(STEPS):
         targets, prompts = (chance.sample(material.train, BATCH) for _ in range(2))
         rows = [
-            material.processor.features(target, reference=prompt if shuffle else "own")
+            material.processor.features(target, reference=prompt)
             for target, prompt in zip(targets, prompts, strict=True)
         ]
         model(**collate(rows)).loss.backward()
@@ -79,13 +79,11 @@ def measured(model: torch.nn.Module, material: Material) -> dict[str, float]:
 
 
 def test_without_the_right_prompts_the_gap_is_nothing_and_the_voices_become_one(material: Material) -> None:
-    right = measured(trained(material, steps=30, shuffle=False), material)
-    wrong = measured(trained(material, steps=60, shuffle=True), material)
-    assert right["conditioning/gap/low"] > 0.5
+    """With the right prompts the gap is 1 nat by then, and the voices are apart (`test_demo.py` holds that)."""
+    wrong = measured(trained(material), material)
     assert wrong["conditioning/gap/low"] <= 0 <= wrong["conditioning/gap/high"]
-    assert abs(wrong["conditioning/gap/mean"]) < 0.02 * right["conditioning/gap/mean"]
+    assert abs(wrong["conditioning/gap/mean"]) < 0.02
 
     # Six speakers: chance is 1/6, and of 12 clips six or more fall to their own speaker by chance once in a hundred.
-    assert wrong["voices/spk_top1"] < 0.5 < 0.7 < right["voices/spk_top1"]
-    assert right["voices/between_speaker"] < wrong["voices/between_speaker_real"] + 0.1
+    assert wrong["voices/spk_top1"] < 0.5
     assert wrong["voices/between_speaker"] > wrong["voices/between_speaker_real"] + 0.1
