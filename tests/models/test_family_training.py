@@ -12,6 +12,9 @@ from family_runs import NAMES, build, train, watched
 from read_back import Run
 
 ROOT = Path(__file__).parents[2]
+
+pytestmark = pytest.mark.slow
+
 COMMON = {
     "inputs/samples",
     "inputs/tensors",

@@ -21,6 +21,8 @@ from tracker_logging.voices.scorers.choose import ScorerChoice, choose_instrumen
 from tracker_logging.voices.scoring import VoiceScorer
 from tracker_logging.voices.scoring_process import ScoringError, ScoringProcess, open_scorer
 
+pytestmark = pytest.mark.slow
+
 OFF = ScorerChoice(encoder="off", pitch="off", cepstrum="off", speech="off", quality=())
 SOON_S = 30.0
 
