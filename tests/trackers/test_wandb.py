@@ -6,14 +6,16 @@ import os
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import wandb
 from read_back import read_wandb
 from tracker_examples import HOSTILE, comparison, one_of_each
 
-from tracker_logging.events import Alert, Scalars, Table, Text
+from tracker_logging.events import Alert, Image, Scalars, Table, Text
 from tracker_logging.trackers import wandb as ours
 from tracker_logging.trackers.wandb import WandbTracker, has_key, wandb_mode
 from tracker_logging.trackers.wandb_record import STEP, history, latest_run_id, records, run_directories, written_steps
@@ -57,6 +59,18 @@ def test_the_clips_of_a_voice_are_a_list_under_one_key_with_captions(tmp_path):
     captions = row["voices/rms_03.captions"]
     assert [caption.split(":")[0] for caption in captions] == ["reference", "target", "codec", "generated"]
     assert "heard “the old man”" in captions[3]
+
+
+def test_a_picture_has_its_caption_and_a_voice_the_facts_that_are_known(tmp_path):
+    tracker = open_run(tmp_path)
+    tracker.emit(Image(step=1, tag="map", picture=np.zeros((2, 2, 3), np.uint8), caption="layer 0"))
+    voice = replace(comparison(1), language="en", error=None)
+    tracker.emit(voice)
+    tracker.close()
+    (row,) = (row for row in all_rows(tmp_path) if "map._type" in row or "map" in row)
+    assert "layer 0" in json.dumps(row)
+    text = read_wandb(tmp_path).texts[f"voices/{voice.voice_id}/text", 1]
+    assert "language en" in text and "error" not in text
 
 
 def test_nothing_of_the_machine_and_nothing_outside_the_run_directory_is_recorded(tmp_path):
