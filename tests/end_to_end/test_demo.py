@@ -13,7 +13,7 @@ from train_v2_ddp import main
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
-VOICES, MOST = 12, 10  # a model that is still learning may stumble once
+VOICES, MOST = 12, 10  # a model that is still learning may stumble twice
 STEPS = "120"
 WITHOUT = re.compile("text is trained|violations|alert|non-finite|transcriber|two languages")
 IN_ONE_BACKEND = re.compile(r"tracker/(queue_mb|dropped_events)|custom_scalars|_hparams_")
@@ -56,7 +56,7 @@ def test_clips_stop_by_themselves(tensorboard: Run) -> None:
 
 
 def test_the_reference_is_used(tensorboard: Run) -> None:
-    assert curve(tensorboard, "conditioning/gap/low")[-1] > 0
+    assert curve(tensorboard, "conditioning/gap/low")[-1] > 0.5
     assert curve(tensorboard, "conditioning/gap_null/mean")[-1] > 0
 
 

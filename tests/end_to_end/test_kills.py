@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 @pytest.mark.slow
 def test_a_training_that_is_killed_again_and_again_misses_no_step_and_ends_the_same() -> None:
     script = [sys.executable, str(ROOT / "benchmarks" / "kills.py")]
-    flags = ["--kills", "3", "--seed", "5", "--report_to", "tensorboard,jsonl,wandb"]
+    flags = ["--kills", "4", "--seed", "5", "--report_to", "tensorboard,jsonl,wandb"]
     environment = {name: value for name, value in os.environ.items() if name != "WANDB_SERVICE"}
     environment |= {"PYTHONPATH": str(ROOT)}
     done = subprocess.run([*script, *flags], env=environment, capture_output=True, text=True, timeout=500)

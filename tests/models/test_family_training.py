@@ -15,6 +15,7 @@ ROOT = Path(__file__).parents[2]
 
 pytestmark = pytest.mark.slow
 
+Watch = Callable[[str], tuple[str, Run]]  # by family, the state that its training ends in and what was written
 COMMON = {
     "inputs/samples",
     "inputs/tensors",
@@ -72,7 +73,7 @@ def maker() -> ModuleType:
 
 
 @pytest.fixture(scope="module")
-def watch(demo: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], tuple[str, Run]]:
+def watch(demo: Path, tmp_path_factory: pytest.TempPathFactory) -> Watch:
     """Trains a family with everything on, once."""
     directory = tmp_path_factory.mktemp("families")
     return functools.cache(lambda name: watched(name, demo, directory))
@@ -80,7 +81,7 @@ def watch(demo: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_family_shows_what_it_has_and_trains_as_without_us(
-    name: str, watch: Callable[[str], tuple[str, Run]], demo: Path, tmp_path: Path
+    name: str, watch: Watch, demo: Path, tmp_path: Path
 ) -> None:
     found, run = watch(name)
     assert found == train(build(name, demo, tmp_path), tmp_path), "weights, optimizer state or random state differ"
@@ -91,9 +92,7 @@ def test_a_family_shows_what_it_has_and_trains_as_without_us(
     assert {value for (tag, _), value in run.scalars.items() if tag == "tracker/errors"} == {0.0}
 
 
-def test_voices_speak_and_the_table_of_the_documentation_is_what_is_shown(
-    watch: Callable[[str], tuple[str, Run]], maker: ModuleType
-) -> None:
+def test_voices_speak_and_the_table_of_the_documentation_is_what_is_shown(watch: Watch, maker: ModuleType) -> None:
     tags = {heading: watch(name)[1].tags for name, heading in NAMES.items()}
     speaking = {heading for heading, own in tags.items() if {"voices/table", "conditioning/gap/mean"} <= own}
     assert speaking == set(NAMES.values()) - {"text"}

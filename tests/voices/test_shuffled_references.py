@@ -79,7 +79,7 @@ def measured(model: torch.nn.Module, material: Material) -> dict[str, float]:
 
 
 def test_without_the_right_prompts_the_gap_is_nothing_and_the_voices_become_one(material: Material) -> None:
-    """With the right prompts the gap is 1 nat by then, and the voices are apart (`test_demo.py` holds that)."""
+    """With the right prompts there is a gap, and the voices are apart: `test_demo.py` holds that."""
     wrong = measured(trained(material), material)
     assert wrong["conditioning/gap/low"] <= 0 <= wrong["conditioning/gap/high"]
     assert abs(wrong["conditioning/gap/mean"]) < 0.02
