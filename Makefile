@@ -8,7 +8,7 @@ setup: .venv/.ready
 
 # torch is installed first and pinned: a bare `torch` would bring gigabytes of CUDA to a machine without a GPU.
 # distillmos asks for torchaudio, which it does not need here.
-.venv/.ready: pyproject.toml constraints.txt
+.venv/.ready: pyproject.toml setup.py constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch==2.13.0
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[wandb,voice,quality,asr,peft,dev]"

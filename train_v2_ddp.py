@@ -17,15 +17,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from tracker_logging.dashboards.open_run import where_to_look
+
 from tracker_logging.arguments import add_logging_arguments, backends, callbacks_from, check_logging_arguments
 from tracker_logging.cli import Parser
-from tracker_logging.data.checkpoint import check_model_directory
 from tracker_logging.data.facts import dataset_facts
-from tracker_logging.data.labels import normalise_loss_by_audio_labels
 from tracker_logging.data.sample import DataError, VoiceSample
 from tracker_logging.data.samples import Samples
+from tracker_logging.families.higgs_v2.checkpoint import check_model_directory
+from tracker_logging.families.higgs_v2.labels import normalise_loss_by_audio_labels
 from tracker_logging.leave import leave
-from tracker_logging.where_to_look import where_to_look
 
 logger = logging.getLogger("train_v2_ddp")
 
@@ -139,8 +140,8 @@ def load_material(args: argparse.Namespace) -> Material:
 
     from tracker_logging.data.audio_sources import AudioShelf
     from tracker_logging.data.formats import open_samples
-    from tracker_logging.data.processor import SpeechProcessor
-    from tracker_logging.diagnosis.data.before_training import look_at_data
+    from tracker_logging.doctor.data_checks.before_training import look_at_data
+    from tracker_logging.families.higgs_v2.processor import SpeechProcessor
 
     set_seed(args.seed)  # adapters are initialised before the Trainer sets it
     shelf = AudioShelf(allow_download=args.allow_download)
@@ -233,9 +234,9 @@ def train(args: argparse.Namespace) -> str | None:
     from transformers import EarlyStoppingCallback, Trainer
 
     from tracker_logging.callbacks.doctor import failed_by
-    from tracker_logging.data.collator import VoiceCloningCollator
     from tracker_logging.data.dataset import VoiceCloningDataset
-    from tracker_logging.models.boson_weights import save_in_original_layout
+    from tracker_logging.families.boson.weights import save_in_original_layout
+    from tracker_logging.families.higgs_v2.collator import VoiceCloningCollator
 
     if args.demo:  # leave a core to those who draw and score, so that its voices are heard while it trains
         torch.set_num_threads(max(1, torch.get_num_threads() - 1))
@@ -271,8 +272,8 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     args = parser.parse_args(argv)
     check_arguments(args)
     if args.demo:
-        from tracker_logging.data.demo.build import build_demo
-        from tracker_logging.data.demo.recipe import DEMO_RECIPE
+        from tracker_logging.demo.build import build_demo
+        from tracker_logging.demo.recipe import DEMO_RECIPE
 
         parser.set_defaults(**{name: value for name, value in asdict(DEMO_RECIPE).items() if name in args})
         args = parser.parse_args(argv)

@@ -17,5 +17,5 @@ if [[ ! -e $HOME_OF_IT/.ready || .ci/lower_bounds.txt -nt $HOME_OF_IT/.ready ]];
 fi
 
 "$HOME_OF_IT/bin/python" -m pytest -p no:cacheprovider "$@" \
-    tests/metrics tests/trackers tests/models tests/probes/test_attention_probe.py tests/probes/test_flow_probe.py \
+    tests/metrics tests/trackers tests/families tests/probes/test_attention_probe.py tests/probes/test_flow_probe.py \
     tests/probes/test_invisible_training.py tests/end_to_end/test_validate.py tests/end_to_end/test_resume.py

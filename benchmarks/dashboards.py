@@ -23,10 +23,10 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "dashboards"))
 from conftest import BROWSER, QUIET, serving
 from playwright.sync_api import sync_playwright
 from speaking_runs import comparison, write_run
-
 from tracker_logging.dashboards.compare import compare, write_page
-from tracker_logging.dashboards.voice_runs import VoiceRuns
+
 from tracker_logging.events import Audio, Scalars
+from tracker_logging.runs.voice_runs import VoiceRuns
 from tracker_logging.trackers.tensorboard import TensorBoardTracker
 
 REPEATS = 5

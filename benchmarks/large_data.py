@@ -58,7 +58,7 @@ def train(arguments: Sequence[str]) -> dict[str, float]:
 
     import train_v2_ddp as script
     from tracker_logging.data import formats
-    from tracker_logging.diagnosis.data import before_training
+    from tracker_logging.doctor.data_checks import before_training
 
     found: dict[str, float] = {}
     resident: list[float] = []
@@ -118,7 +118,7 @@ def main() -> None:
     parser.add_argument("--ending", nargs="+", choices=("json", "jsonl"), default=["json", "jsonl"])
     parser.add_argument("--directory", type=Path, help="where the demo is built, or lies; default: a temporary one")
     arguments = parser.parse_args()
-    from tracker_logging.data.demo.build import build_demo
+    from tracker_logging.demo.build import build_demo
 
     with tempfile.TemporaryDirectory() as temporary:
         demo = build_demo((arguments.directory or Path(temporary)) / "demo")

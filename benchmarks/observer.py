@@ -20,7 +20,7 @@ import torch
 from clock import interleaved, median, own_time, timed
 from workload import SIZES, build_batch, build_model, training_step
 
-from tracker_logging.models import adapter_for
+from tracker_logging.families import adapter_for
 from tracker_logging.probes.capture import StepCapture
 
 EVERYTHING = frozenset({"inputs", "tokens", "attention", "activations", "gradients", "updates"})

@@ -24,8 +24,8 @@ from transformers import Trainer, TrainerCallback, TrainingArguments
 from workload import AUDIO_BOS, BOS, CODEBOOKS, EOS, SIZES, build_batch, build_model
 
 from tracker_logging import strategic_callbacks
-from tracker_logging.models import Prompt, SamplingSettings, adapter_for
-from tracker_logging.models.delay_pattern import apply_delay
+from tracker_logging.families import Prompt, SamplingSettings, adapter_for
+from tracker_logging.families.delay_pattern import apply_delay
 from tracker_logging.probes.isolation import isolated
 
 EVERY = 100

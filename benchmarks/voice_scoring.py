@@ -17,13 +17,13 @@ from pathlib import Path
 
 import torch
 
-from tracker_logging.data.collator import VoiceCloningCollator
-from tracker_logging.data.demo.build import DemoPaths, build_demo
-from tracker_logging.data.demo.model import demo_model
 from tracker_logging.data.formats import read_samples
-from tracker_logging.data.processor import SpeechProcessor
-from tracker_logging.models import adapter_for
-from tracker_logging.models.base import SamplingSettings
+from tracker_logging.demo.build import DemoPaths, build_demo
+from tracker_logging.demo.model import demo_model
+from tracker_logging.families import adapter_for
+from tracker_logging.families.base import SamplingSettings
+from tracker_logging.families.higgs_v2.collator import VoiceCloningCollator
+from tracker_logging.families.higgs_v2.processor import SpeechProcessor
 from tracker_logging.probes.isolation import isolated
 from tracker_logging.voices.conditioning import conditioning_losses, conditioning_rows
 from tracker_logging.voices.generation import Spoken, speak

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from transformers import HiggsAudioV2Config, HiggsAudioV2ForConditionalGeneration
 
-from tracker_logging.models.delay_pattern import apply_delay
+from tracker_logging.families.delay_pattern import apply_delay
 
 CODEBOOKS, CODES = 8, 1026
 BOS, EOS = 1024, 1025

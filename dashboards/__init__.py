@@ -4,6 +4,5 @@ Guarantees
 - Reads what a run has written (events, `voices/` files, W&B and JSON-lines records); knows no model and no Trainer.
 - Every page works without a network. What a dataset or a model wrote is shown as text and never run.
 
-The folder lies at the top of the repository; `tracker_logging/dashboards` is a link to it, so that it is one import
-package in an editable install and plain files in the wheel.
+The folder lies at the top of the repository and is installed as `tracker_logging.dashboards` (see `setup.py`).
 """

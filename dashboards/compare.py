@@ -13,14 +13,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tracker_logging.dashboards.comparison import compare_runs, differing_settings
-from tracker_logging.dashboards.page import build_page
-from tracker_logging.dashboards.page_sound import Sound, pack_sound
-from tracker_logging.dashboards.run_record import RunRecord, read_run
-from tracker_logging.dashboards.voice_runs import VoiceRuns
+from tracker_logging.runs.run_record import RunRecord, read_run
+from tracker_logging.runs.voice_runs import VoiceRuns
 from tracker_logging.sections import is_detail, reading_order, section_of
 from tracker_logging.tags import SCORES, VOICE_SCORE, Score, Tag, find
 from tracker_logging.trackers.whole_file import write_whole
+
+from .comparison import compare_runs, differing_settings
+from .page import build_page
+from .page_sound import Sound, pack_sound
 
 DEFAULT_MAX_MB = 50.0
 

@@ -26,7 +26,7 @@ from tensorboard.plugins import base_plugin
 from werkzeug import wrappers
 from werkzeug.utils import send_file
 
-from tracker_logging.dashboards.voice_runs import OutsideLogDirectoryError, VoiceRuns
+from tracker_logging.runs.voice_runs import OutsideLogDirectoryError, VoiceRuns
 
 STATIC = resources.files("tracker_logging.dashboards") / "static"
 MIME = {".js": "text/javascript", ".css": "text/css"}

@@ -1,4 +1,4 @@
-"""Writes the tables of data checks into docs/check_data.md, from `tracker_logging/diagnosis/data/checks.py`.
+"""Writes the tables of data checks into docs/check_data.md, from `tracker_logging/doctor/data_checks/checks.py`.
 
 python docs/make_data_checks.py
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from tracker_logging.diagnosis.data import checks
+from tracker_logging.doctor.data_checks import checks
 
 PAGE = Path(__file__).parent / "check_data.md"
 

@@ -1,4 +1,4 @@
-"""Writes what each rule of the doctor sees, means and advises into docs/doctor.md, from `tracker_logging/diagnosis`.
+"""Writes what each rule of the doctor sees, means and advises into docs/doctor.md, from `tracker_logging/doctor`.
 
 python docs/make_doctor_page.py
 """
@@ -8,8 +8,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from tracker_logging.diagnosis.rule import Rule
-from tracker_logging.diagnosis.rules import THEMES
+from tracker_logging.doctor.rule import Rule
+from tracker_logging.doctor.rules import THEMES
 from tracker_logging.tags import Tag
 
 PAGE = Path(__file__).parent / "doctor.md"

@@ -19,10 +19,9 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "dashboards"))
 from conftest import BROWSER, QUIET, serving
 from PIL import Image
 from playwright.sync_api import sync_playwright
+from tracker_logging.dashboards.open_run import SAMPLES, pinned_link, tags_of
 
 from tracker_logging.cli import main as command_line
-from tracker_logging.dashboards.open_run import pinned_link, tags_of
-from tracker_logging.where_to_look import SAMPLES
 
 IMAGES = Path(__file__).parent / "images"
 MOST_BYTES = 300_000

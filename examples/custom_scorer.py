@@ -10,8 +10,8 @@ F0, quality, transcripts and voice activity are chosen in the same way (`tracker
 import numpy as np
 
 from tracker_logging.data.audio import load_audio
-from tracker_logging.data.demo.phrases import SLOTS, clip_name
-from tracker_logging.data.demo.speakers import SPEAKERS, VOICES
+from tracker_logging.demo.phrases import SLOTS, clip_name
+from tracker_logging.demo.speakers import SPEAKERS, VOICES
 from tracker_logging.events import FloatArray
 from tracker_logging.voices.protocols import SpeakerEncoder
 from tracker_logging.voices.scorers.choose import ScorerChoice, choose_instruments

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from tracker_logging.callbacks.session import LoggingSession
     from tracker_logging.callbacks.zero_shot import ZeroShotVerificationLoggerCallback
     from tracker_logging.data.formats import read_samples
-    from tracker_logging.data.processor import SpeechProcessor
     from tracker_logging.data.sample import DataError, VoiceSample
     from tracker_logging.events import (
         Alert,
@@ -38,8 +37,9 @@ if TYPE_CHECKING:
         VoiceComparison,
     )
     from tracker_logging.factory import strategic_callbacks
-    from tracker_logging.models import AudioCodec, ModelAdapter, UnknownModelError, adapter_for
-    from tracker_logging.models.adapter import BaseAdapter
+    from tracker_logging.families import AudioCodec, ModelAdapter, UnknownModelError, adapter_for
+    from tracker_logging.families.adapter import BaseAdapter
+    from tracker_logging.families.higgs_v2.processor import SpeechProcessor
     from tracker_logging.trackers.base import Tracker
     from tracker_logging.trackers.jsonl import JsonLinesTracker
     from tracker_logging.trackers.memory import MemoryTracker
@@ -65,15 +65,15 @@ _HOMES = {
     "callbacks.session": ("LoggingSession",),
     "callbacks.zero_shot": ("ZeroShotVerificationLoggerCallback",),
     "data.formats": ("read_samples",),
-    "data.processor": ("SpeechProcessor",),
+    "families.higgs_v2.processor": ("SpeechProcessor",),
     "data.sample": ("DataError", "VoiceSample"),
     "events": (
         *("Alert", "Audio", "Clip", "Event", "Heatmap", "Histogram"),
         *("Image", "Scalars", "Table", "Text", "VoiceComparison"),
     ),
     "factory": ("strategic_callbacks",),
-    "models": ("AudioCodec", "ModelAdapter", "UnknownModelError", "adapter_for"),
-    "models.adapter": ("BaseAdapter",),
+    "families": ("AudioCodec", "ModelAdapter", "UnknownModelError", "adapter_for"),
+    "families.adapter": ("BaseAdapter",),
     "trackers.base": ("Tracker",),
     "trackers.jsonl": ("JsonLinesTracker",),
     "trackers.memory": ("MemoryTracker",),

@@ -25,15 +25,15 @@ from tracker_logging.callbacks.outputs import OutputLoggerCallback
 from tracker_logging.callbacks.session import LoggingSession
 from tracker_logging.callbacks.trainer_logs import TrainerLogsCallback
 from tracker_logging.callbacks.zero_shot import ZeroShotVerificationLoggerCallback
+from tracker_logging.dashboards.open_run import where_to_look
 from tracker_logging.data.sample import VoiceSample
-from tracker_logging.models import ModelAdapter
+from tracker_logging.families import ModelAdapter
 from tracker_logging.resume import ResumeCallback, continued
 from tracker_logging.trackers.background import QUEUE_MB
 from tracker_logging.trackers.base import Tracker
 from tracker_logging.trackers.open import RunInfo, check_backends, open_tracker
 from tracker_logging.trackers.webhook import check_address
 from tracker_logging.voices.settings import VoiceSettings
-from tracker_logging.where_to_look import where_to_look
 
 logger = logging.getLogger("tracker_logging")
 

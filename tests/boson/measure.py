@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from tracker_logging.models import ModelAdapter
+from tracker_logging.families import ModelAdapter
 from tracker_logging.probes.capture import StepCapture
 
 NEEDS = frozenset({"inputs", "tokens", "attention", "activations", "gradients", "updates", "causality"})

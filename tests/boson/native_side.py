@@ -13,8 +13,8 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "probes"))
 from measure import measure
 from small_model import batch, sample, small_model
 
-from tracker_logging.models import adapter_for
-from tracker_logging.models.boson_weights import original_config, original_weights
+from tracker_logging.families import adapter_for
+from tracker_logging.families.boson.weights import original_config, original_weights
 
 BATCHES = {
     "two samples": batch(sample(5, 7, seed=1), sample(0, 3, seed=2), text_labels=True),

@@ -9,9 +9,9 @@ from boson_model import AUDIO_EOS, AUDIO_OUT, AUDIO_OUT_BOS, BOS, DELAY, EOS, K,
 from measure import NEEDS, measure
 from test_boson_layout import PLAIN, REFERENCE, TWO_TURNS, collated
 
-from tracker_logging.models import Prompt, Role, SamplingSettings, adapter_for
-from tracker_logging.models.batches import named_arguments
-from tracker_logging.models.delay_pattern import apply_delay
+from tracker_logging.families import Prompt, Role, SamplingSettings, adapter_for
+from tracker_logging.families.batches import named_arguments
+from tracker_logging.families.delay_pattern import apply_delay
 from tracker_logging.probes.capture import StepCapture
 from tracker_logging.probes.sdpa_tap import calls_sdpa, tap_attention
 from tracker_logging.probes.tap import CannotTapError

@@ -7,9 +7,9 @@ import pytest
 import torch
 from boson_model import AUDIO_EOS, AUDIO_IN, AUDIO_OUT, AUDIO_OUT_BOS, BOS, EOS, IGNORE, PAD, Batch, K, boson_model
 
-from tracker_logging.models import Role, adapter_for
-from tracker_logging.models.batches import named_arguments
-from tracker_logging.models.delay_pattern import apply_delay
+from tracker_logging.families import Role, adapter_for
+from tracker_logging.families.batches import named_arguments
+from tracker_logging.families.delay_pattern import apply_delay
 from tracker_logging.probes.audit import audit_batch
 
 REFERENCE = [5, 6, AUDIO_IN, AUDIO_EOS, 7, AUDIO_OUT_BOS, AUDIO_OUT, AUDIO_EOS]

@@ -9,8 +9,8 @@ import torch
 from boson_model import AUDIO_EOS, AUDIO_IN, WithLoss
 from measure import measure
 
-from tracker_logging.models import adapter_for
-from tracker_logging.models.boson_batch import boson_batch
+from tracker_logging.families import adapter_for
+from tracker_logging.families.boson.batch import boson_batch
 
 CASES = ("two samples", "one sample")
 

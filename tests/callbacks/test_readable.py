@@ -1,5 +1,5 @@
 from tracker_logging.callbacks.readable import readable_tokens, special_token_ids
-from tracker_logging.data.demo.tokenizer import demo_tokenizer
+from tracker_logging.demo.tokenizer import demo_tokenizer
 
 
 def test_runs_of_one_token_are_written_once_with_their_count() -> None:

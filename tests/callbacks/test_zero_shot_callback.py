@@ -8,15 +8,15 @@ from transformers import Trainer, TrainingArguments
 
 from tracker_logging.callbacks.session import LoggingSession
 from tracker_logging.callbacks.zero_shot import ZeroShotVerificationLoggerCallback
-from tracker_logging.data.collator import VoiceCloningCollator
 from tracker_logging.data.dataset import VoiceCloningDataset
-from tracker_logging.data.demo.build import DemoPaths
-from tracker_logging.data.demo.model import demo_model
 from tracker_logging.data.formats import read_samples
-from tracker_logging.data.processor import SpeechProcessor
 from tracker_logging.data.sample import DataError, VoiceSample
+from tracker_logging.demo.build import DemoPaths
+from tracker_logging.demo.model import demo_model
 from tracker_logging.events import Scalars, VoiceComparison
-from tracker_logging.models.base import SamplingSettings
+from tracker_logging.families.base import SamplingSettings
+from tracker_logging.families.higgs_v2.collator import VoiceCloningCollator
+from tracker_logging.families.higgs_v2.processor import SpeechProcessor
 from tracker_logging.trackers.memory import MemoryTracker
 from tracker_logging.voices.scorers.choose import ScorerChoice
 from tracker_logging.voices.settings import VoiceSettings

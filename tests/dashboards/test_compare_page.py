@@ -11,9 +11,9 @@ from conftest import write_curves
 from playwright.sync_api import expect
 from speaking_runs import comparison, write_run
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tracker_logging.dashboards.page import bundle, safe_json
 
 from tracker_logging.cli import main
-from tracker_logging.dashboards.page import bundle, safe_json
 from tracker_logging.trackers.jsonl import JsonLinesTracker
 from tracker_logging.trackers.tensorboard import TensorBoardTracker
 

@@ -7,9 +7,8 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from speaking_runs import write_run
-from werkzeug.test import Client
-
 from tracker_logging.dashboards.plugin import VoicesPlugin
+from werkzeug.test import Client
 
 NAMES = st.one_of(
     st.text(max_size=40),

@@ -14,7 +14,7 @@ from conftest import serving, write_curves
 from playwright.sync_api import expect
 from speaking_runs import write_run
 
-from tracker_logging.dashboards.voice_runs import OutsideLogDirectoryError, VoiceRuns
+from tracker_logging.runs.voice_runs import OutsideLogDirectoryError, VoiceRuns
 from tracker_logging.trackers.tensorboard import TensorBoardTracker
 
 

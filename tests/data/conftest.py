@@ -10,11 +10,11 @@ import pytest
 import soundfile
 
 from tracker_logging.data.codes import CodeCache
-from tracker_logging.data.demo.build import DemoPaths, build_demo
-from tracker_logging.data.demo.recipe import DemoRecipe
-from tracker_logging.data.demo.tokenizer import demo_tokenizer
-from tracker_logging.data.processor import SpeechProcessor
 from tracker_logging.data.sample import VoiceSample
+from tracker_logging.demo.build import DemoPaths, build_demo
+from tracker_logging.demo.recipe import DemoRecipe
+from tracker_logging.demo.tokenizer import demo_tokenizer
+from tracker_logging.families.higgs_v2.processor import SpeechProcessor
 
 
 class LevelCodec:

@@ -10,12 +10,12 @@ import pytest
 import torch
 from transformers import HiggsAudioV2Config, HiggsAudioV2ForConditionalGeneration, Trainer, TrainingArguments
 
-from tracker_logging.data.collator import VoiceCloningCollator
 from tracker_logging.data.dataset import VoiceCloningDataset
-from tracker_logging.data.labels import normalise_loss_by_audio_labels
-from tracker_logging.data.processor import SpeechProcessor
 from tracker_logging.data.sample import VoiceSample
-from tracker_logging.models.base import IGNORE
+from tracker_logging.families.base import IGNORE
+from tracker_logging.families.higgs_v2.collator import VoiceCloningCollator
+from tracker_logging.families.higgs_v2.labels import normalise_loss_by_audio_labels
+from tracker_logging.families.higgs_v2.processor import SpeechProcessor
 
 
 def tiny_model(processor: SpeechProcessor, *, use_text_head: bool = False) -> Any:

@@ -12,17 +12,17 @@ import soundfile
 from transformers import AutoTokenizer, HiggsAudioV2ForConditionalGeneration
 
 from tracker_logging.data.codes import CodeCache
-from tracker_logging.data.collator import VoiceCloningCollator
 from tracker_logging.data.dataset import VoiceCloningDataset
-from tracker_logging.data.demo.build import DemoPaths, build_demo
-from tracker_logging.data.demo.model import demo_model
-from tracker_logging.data.demo.phrases import HELD_OUT, SENTENCES, SLOTS, TRAINED
-from tracker_logging.data.demo.recipe import DEMO_RECIPE, DemoRecipe
-from tracker_logging.data.demo.speakers import SPEAKERS, VOICES
-from tracker_logging.data.demo.world_codec import WorldCodec
 from tracker_logging.data.formats import read_samples
-from tracker_logging.data.processor import SpeechProcessor
 from tracker_logging.data.sample import DataError
+from tracker_logging.demo.build import DemoPaths, build_demo
+from tracker_logging.demo.model import demo_model
+from tracker_logging.demo.phrases import HELD_OUT, SENTENCES, SLOTS, TRAINED
+from tracker_logging.demo.recipe import DEMO_RECIPE, DemoRecipe
+from tracker_logging.demo.speakers import SPEAKERS, VOICES
+from tracker_logging.demo.world_codec import WorldCodec
+from tracker_logging.families.higgs_v2.collator import VoiceCloningCollator
+from tracker_logging.families.higgs_v2.processor import SpeechProcessor
 
 MEBIBYTE = 2**20
 

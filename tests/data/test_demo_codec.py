@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 
 from tracker_logging.data.audio import load_audio
-from tracker_logging.data.demo.build import DemoPaths
-from tracker_logging.data.demo.phrases import SLOTS, clip_name
-from tracker_logging.data.demo.quantizer import dequantise, fit_residual, quantise
-from tracker_logging.data.demo.speakers import SAMPLE_RATE, SPEAKERS, VOICES
-from tracker_logging.data.demo.world_codec import WorldCodec
-from tracker_logging.data.demo.world_features import CEPSTRA, STACK, SUB_FEATURES, analyse
-from tracker_logging.data.load_codec import load_codec
-from tracker_logging.models.base import AudioCodec
+from tracker_logging.data.codec import AudioCodec
+from tracker_logging.demo.build import DemoPaths
+from tracker_logging.demo.phrases import SLOTS, clip_name
+from tracker_logging.demo.quantizer import dequantise, fit_residual, quantise
+from tracker_logging.demo.speakers import SAMPLE_RATE, SPEAKERS, VOICES
+from tracker_logging.demo.world_codec import WorldCodec
+from tracker_logging.demo.world_features import CEPSTRA, STACK, SUB_FEATURES, analyse
+from tracker_logging.families.load_codec import load_codec
 
 
 @pytest.fixture(scope="module")

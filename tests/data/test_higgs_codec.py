@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from tracker_logging.data.higgs_codec import HiggsCodec
 from tracker_logging.data.sample import DataError
+from tracker_logging.families.higgs_v2.codec import HiggsCodec
 
 STAND_IN = """
 import torch
@@ -28,8 +28,8 @@ import copy, json, pickle, sys
 import numpy as np, torch
 from transformers import HiggsAudioV2TokenizerConfig, HiggsAudioV2TokenizerModel
 from tracker_logging.data.codes import CodeCache
-from tracker_logging.data.higgs_codec import HiggsCodec
-from tracker_logging.models.base import AudioCodec
+from tracker_logging.families.higgs_v2.codec import HiggsCodec
+from tracker_logging.data.codec import AudioCodec
 
 config = HiggsAudioV2TokenizerConfig(
     acoustic_model_config=dict(model_type="dac", encoder_hidden_size=8, decoder_hidden_size=64, hidden_size=16,

@@ -19,9 +19,9 @@ from tracker_logging.data import formats
 from tracker_logging.data.dataset import VoiceCloningDataset
 from tracker_logging.data.facts import MOST_READ, dataset_facts
 from tracker_logging.data.formats import json_lines, json_list, open_samples
-from tracker_logging.data.processor import SpeechProcessor
 from tracker_logging.data.sample import DataError
 from tracker_logging.data.samples import Samples, evenly, spread
+from tracker_logging.families.higgs_v2.processor import SpeechProcessor
 from train_v2_ddp import split_off
 
 WAVE = np.linspace(-0.1, 0.1, 9_600, dtype=np.float32)

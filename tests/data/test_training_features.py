@@ -9,10 +9,10 @@ import pytest
 import torch
 from transformers import HiggsAudioV2Processor
 
-from tracker_logging.data.processor import SpeechProcessor
 from tracker_logging.data.sample import DataError, VoiceSample
-from tracker_logging.data.special_tokens import SpecialTokens
-from tracker_logging.models.base import IGNORE
+from tracker_logging.families.base import IGNORE
+from tracker_logging.families.higgs_v2.processor import SpeechProcessor
+from tracker_logging.families.higgs_v2.special_tokens import SpecialTokens
 
 K = 3
 BOS, EOS = 16, 17

@@ -49,7 +49,7 @@ FAULTS: dict[str, Callable[[pytest.MonkeyPatch, Path], None]] = {
     "a probe raises": lambda patch, _: patch.setattr("tracker_logging.probes.tokens.TokenProbe.audio", broken),
     "a callback raises": lambda patch, _: patch.setattr("tracker_logging.callbacks.inputs.audit_batch", broken),
     "generation raises": lambda patch, _: patch.setattr(
-        "tracker_logging.models.higgs_v2.HiggsV2Adapter.generate", broken
+        "tracker_logging.families.higgs_v2.adapter.HiggsV2Adapter.generate", broken
     ),
     "the run directory is removed": remove_the_run,
 }

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tracker_logging.data.demo.model import demo_model
+from tracker_logging.demo.model import demo_model
 from train_v2_ddp import build_parser, main, prepare_model, training_arguments
 
 

@@ -43,7 +43,7 @@ def test_every_link_to_a_file_leads_somewhere() -> None:
 
 
 def test_the_page_of_the_doctor_describes_the_rules_as_they_are() -> None:
-    from tracker_logging.diagnosis.rules import RULES
+    from tracker_logging.doctor.rules import RULES
 
     maker = loaded("make_doctor_page")
     page = maker.PAGE.read_text(encoding="utf-8")

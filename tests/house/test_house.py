@@ -19,18 +19,18 @@ def test_imports_follow_the_arrows_of_the_design() -> None:
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_no_file_is_over_300_lines(path: Path) -> None:
-    assert len(path.read_text().splitlines()) <= 300
+def test_no_file_is_over_450_lines(path: Path) -> None:
+    assert len(path.read_text().splitlines()) <= 450
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_no_function_is_over_50_lines(path: Path) -> None:
+def test_no_function_is_over_70_lines(path: Path) -> None:
     functions = [
         node
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
     ]
-    assert [function.name for function in functions if lines_of_code(function) > 50] == []
+    assert [function.name for function in functions if lines_of_code(function) > 70] == []
 
 
 def lines_of_code(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:

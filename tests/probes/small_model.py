@@ -3,8 +3,8 @@
 import torch
 from transformers import HiggsAudioV2Config, HiggsAudioV2ForConditionalGeneration
 
-from tracker_logging.models import IGNORE
-from tracker_logging.models.delay_pattern import apply_delay
+from tracker_logging.families import IGNORE
+from tracker_logging.families.delay_pattern import apply_delay
 
 BOS, EOS, K, V = 16, 17, 4, 18
 AUDIO, DELAY, AUDIO_BOS, PAD = 60, 61, 62, 0

@@ -1,6 +1,6 @@
 import torch
 
-from tracker_logging.models import Role
+from tracker_logging.families import Role
 from tracker_logging.probes.attention_plan import make_bins, plan_sample, target_text
 
 T, R, G, P = int(Role.TEXT), int(Role.REFERENCE), int(Role.TARGET), int(Role.PADDING)

@@ -6,7 +6,7 @@ from small_model import HEADS, LAYERS, batch, sample, small_model, two_samples
 from torch import nn
 from transformers import Qwen3Config, Qwen3ForCausalLM
 
-from tracker_logging.models import Role, adapter_for
+from tracker_logging.families import Role, adapter_for
 from tracker_logging.probes.attention import attention_probe
 from tracker_logging.probes.attention_plan import GROUPS, plan_sample
 from tracker_logging.probes.capture import StepCapture

@@ -11,7 +11,7 @@ from small_model import small_model, two_samples
 from torch import nn
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
-from tracker_logging.models import adapter_for
+from tracker_logging.families import adapter_for
 from tracker_logging.probes import attention, capture, flow, probe_set, tokens
 from tracker_logging.probes.capture import StepCapture
 from tracker_logging.probes.evaluation import EvaluationCapture

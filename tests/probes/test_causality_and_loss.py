@@ -15,7 +15,7 @@ from tracker_logging.callbacks.inputs import InputLoggerCallback
 from tracker_logging.callbacks.outputs import OutputLoggerCallback
 from tracker_logging.callbacks.session import LoggingSession
 from tracker_logging.callbacks.trainer_logs import TrainerLogsCallback
-from tracker_logging.models import adapter_for
+from tracker_logging.families import adapter_for
 from tracker_logging.probes.causality import causality_leak
 from tracker_logging.trackers.memory import MemoryTracker
 

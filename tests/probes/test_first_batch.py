@@ -4,7 +4,7 @@ import pytest
 import torch
 from small_model import AUDIO, BOS, DELAY, EOS, K, batch, sample, small_model, two_samples
 
-from tracker_logging.models import IGNORE, adapter_for
+from tracker_logging.families import IGNORE, adapter_for
 from tracker_logging.probes.audit import BatchAudit, audit_batch
 
 SPECIAL = {1, 2, 7, 62}

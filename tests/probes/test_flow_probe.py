@@ -4,8 +4,8 @@ import torch
 from small_model import batch, sample, small_model, two_samples
 from torch import nn
 
+from tracker_logging.families import adapter_for
 from tracker_logging.metrics.flow import BLOCK, BLOCKS, sampled_weights, squared_norms
-from tracker_logging.models import adapter_for
 from tracker_logging.probes.capture import StepCapture
 from tracker_logging.probes.snapshot import StepSnapshot
 

@@ -12,7 +12,7 @@ from training import hook_count, train, values_of, watched_callbacks
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from tracker_logging import tags
-from tracker_logging.models import adapter_for
+from tracker_logging.families import adapter_for
 from tracker_logging.trackers.memory import MemoryTracker
 
 SETTINGS: dict[str, dict[str, Any]] = {

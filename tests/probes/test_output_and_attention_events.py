@@ -12,7 +12,7 @@ from tracker_logging.callbacks.base import Later, StrategicCallback
 from tracker_logging.callbacks.outputs import OutputLoggerCallback, pair_rows, teacher_forced_clips
 from tracker_logging.callbacks.session import LoggingSession
 from tracker_logging.events import Audio, Event, Heatmap, Image, Scalars, Table
-from tracker_logging.models import adapter_for
+from tracker_logging.families import adapter_for
 from tracker_logging.probes.capture import StepCapture
 from tracker_logging.probes.probe_set import NEEDS
 from tracker_logging.probes.snapshot import SampleOutputs, StepSnapshot

@@ -3,8 +3,8 @@ import pytest
 import torch
 from small_model import AUDIO, AUDIO_BOS, BOS, EOS, K, V, audio_tokens, batch, sample, small_model, two_samples
 
-from tracker_logging.models import IGNORE, adapter_for
-from tracker_logging.models.delay_pattern import apply_delay
+from tracker_logging.families import IGNORE, adapter_for
+from tracker_logging.families.delay_pattern import apply_delay
 from tracker_logging.probes.capture import StepCapture
 from tracker_logging.probes.snapshot import StepSnapshot
 from tracker_logging.probes.tokens import predicts_next

@@ -13,7 +13,7 @@ import torch
 from small_model import batch, sample, small_model
 
 from tracker_logging import tags
-from tracker_logging.models import adapter_for
+from tracker_logging.families import adapter_for
 from tracker_logging.probes.capture import StepCapture
 
 ROOT = Path(__file__).parents[2]

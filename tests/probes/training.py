@@ -18,7 +18,7 @@ from tracker_logging.callbacks.inputs import InputLoggerCallback
 from tracker_logging.callbacks.outputs import OutputLoggerCallback
 from tracker_logging.callbacks.session import LoggingSession
 from tracker_logging.events import Event, Scalars
-from tracker_logging.models import Prompt, SamplingSettings
+from tracker_logging.families import Prompt, SamplingSettings
 from tracker_logging.trackers.memory import MemoryTracker
 
 SAMPLES = [sample(3 + at % 4, 4 + at % 5, seed=at) for at in range(24)]

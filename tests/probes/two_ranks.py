@@ -18,7 +18,7 @@ from torch.distributed.fsdp import fully_shard
 from torch.nn.parallel import DistributedDataParallel
 from training import fingerprint_of, train, values_of, watched_callbacks
 
-from tracker_logging.models import adapter_for
+from tracker_logging.families import adapter_for
 from tracker_logging.probes.attention import AttentionProbe
 from tracker_logging.probes.capture import StepCapture
 from tracker_logging.probes.probe_set import NEEDS

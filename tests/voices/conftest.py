@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from tracker_logging.data.demo.build import DemoPaths
 from tracker_logging.data.formats import read_samples
-from tracker_logging.data.processor import SpeechProcessor
 from tracker_logging.data.sample import VoiceSample
-from tracker_logging.models.base import SamplingSettings
+from tracker_logging.demo.build import DemoPaths
+from tracker_logging.families.base import SamplingSettings
+from tracker_logging.families.higgs_v2.processor import SpeechProcessor
 from tracker_logging.voices.prompt import VoicePrompt, build_prompt, choose_samples
 from tracker_logging.voices.speaker import GE2ESpeakerEncoder
 

@@ -13,11 +13,11 @@ import numpy as np
 import torch
 import torch.distributed as dist
 
-from tracker_logging.data.demo.build import DemoPaths
 from tracker_logging.data.formats import read_samples
-from tracker_logging.data.processor import SpeechProcessor
+from tracker_logging.demo.build import DemoPaths
 from tracker_logging.events import VoiceComparison
-from tracker_logging.models import GeneratedCodes
+from tracker_logging.families import GeneratedCodes
+from tracker_logging.families.higgs_v2.processor import SpeechProcessor
 from tracker_logging.voices.exchange import exchange_for
 from tracker_logging.voices.listening import Instruments
 from tracker_logging.voices.scoring import VoiceScorer

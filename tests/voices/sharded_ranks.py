@@ -19,12 +19,12 @@ from transformers import TrainerControl, TrainerState, TrainingArguments
 
 from tracker_logging.callbacks import zero_shot
 from tracker_logging.callbacks.session import LoggingSession
-from tracker_logging.data.demo.build import DemoPaths
-from tracker_logging.data.demo.model import demo_model
 from tracker_logging.data.formats import read_samples
-from tracker_logging.data.processor import SpeechProcessor
+from tracker_logging.demo.build import DemoPaths
+from tracker_logging.demo.model import demo_model
 from tracker_logging.events import Scalars
-from tracker_logging.models import SamplingSettings, adapter_for
+from tracker_logging.families import SamplingSettings, adapter_for
+from tracker_logging.families.higgs_v2.processor import SpeechProcessor
 from tracker_logging.trackers.memory import MemoryTracker
 from tracker_logging.voices.exchange import SingleProcess
 from tracker_logging.voices.settings import VoiceSettings

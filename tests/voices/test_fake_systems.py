@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from tracker_logging.data.processor import SpeechProcessor
+from tracker_logging.families.higgs_v2.processor import SpeechProcessor
 from tracker_logging.voices.compare import compare
 from tracker_logging.voices.conditioning import other_speakers
 from tracker_logging.voices.listening import Heard, Instruments

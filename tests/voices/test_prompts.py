@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tracker_logging.data.processor import SpeechProcessor
 from tracker_logging.data.sample import VoiceSample
 from tracker_logging.data.samples import Samples
-from tracker_logging.models.base import SamplingSettings
+from tracker_logging.families.base import SamplingSettings
+from tracker_logging.families.higgs_v2.processor import SpeechProcessor
 from tracker_logging.voices.prompt import MOST_READ, build_prompt, choose_samples, longest_s
 
 

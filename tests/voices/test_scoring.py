@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from tracker_logging import tags
-from tracker_logging.data.processor import SpeechProcessor
 from tracker_logging.events import Event, Scalars, Table, VoiceComparison
+from tracker_logging.families.higgs_v2.processor import SpeechProcessor
 from tracker_logging.voices.generation import Spoken
 from tracker_logging.voices.listening import Instruments
 from tracker_logging.voices.prompt import VoicePrompt

@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tracker_logging.data.processor import SpeechProcessor
 from tracker_logging.events import Event, VoiceComparison
+from tracker_logging.families.higgs_v2.processor import SpeechProcessor
 from tracker_logging.voices.generation import Spoken
 from tracker_logging.voices.prompt import VoicePrompt
 from tracker_logging.voices.scorers.choose import ScorerChoice, choose_instruments
@@ -156,8 +156,8 @@ def test_the_process_ends_with_a_parent_that_is_killed(tmp_path: Path, demo: Pat
     code = """
 import os, sys
 from pathlib import Path
-from tracker_logging.data.demo.build import DemoPaths
-from tracker_logging.data.processor import SpeechProcessor
+from tracker_logging.demo.build import DemoPaths
+from tracker_logging.families.higgs_v2.processor import SpeechProcessor
 from tracker_logging.voices.scorers.choose import ScorerChoice
 from tracker_logging.voices.scoring_process import ScoringProcess
 demo = DemoPaths(Path(sys.argv[1]))

@@ -7,16 +7,16 @@ from pathlib import Path
 import pytest
 import torch
 
-from tracker_logging.data.collator import VoiceCloningCollator
-from tracker_logging.data.demo.build import DemoPaths
-from tracker_logging.data.demo.model import demo_model
-from tracker_logging.data.demo.recipe import DEMO_RECIPE
 from tracker_logging.data.formats import read_samples
-from tracker_logging.data.processor import SpeechProcessor
 from tracker_logging.data.sample import VoiceSample
+from tracker_logging.demo.build import DemoPaths
+from tracker_logging.demo.model import demo_model
+from tracker_logging.demo.recipe import DEMO_RECIPE
 from tracker_logging.events import Scalars
-from tracker_logging.models import adapter_for
-from tracker_logging.models.base import SamplingSettings
+from tracker_logging.families import adapter_for
+from tracker_logging.families.base import SamplingSettings
+from tracker_logging.families.higgs_v2.collator import VoiceCloningCollator
+from tracker_logging.families.higgs_v2.processor import SpeechProcessor
 from tracker_logging.voices.conditioning import conditioning_losses, conditioning_rows
 from tracker_logging.voices.conditioning_summary import conditioning_scalars
 from tracker_logging.voices.generation import speak

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from tracker_logging.data.demo.model import demo_model
-from tracker_logging.models import GeneratedCodes, Prompt, SamplingSettings, adapter_for
+from tracker_logging.demo.model import demo_model
+from tracker_logging.families import GeneratedCodes, Prompt, SamplingSettings, adapter_for
 from tracker_logging.voices.generation import Spoken, speak
 from tracker_logging.voices.prompt import VoicePrompt
 

@@ -23,7 +23,7 @@ from torch import nn
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from tracker_logging.events import Event
-from tracker_logging.models import BatchView
+from tracker_logging.families import BatchView
 
 if TYPE_CHECKING:
     from tracker_logging.callbacks.session import LoggingSession

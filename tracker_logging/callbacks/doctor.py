@@ -21,12 +21,12 @@ from transformers import TrainerControl, TrainerState, TrainingArguments
 from tracker_logging import tags
 from tracker_logging.callbacks.base import StrategicCallback
 from tracker_logging.callbacks.session import LoggingSession
-from tracker_logging.diagnosis.doctor import Doctor
-from tracker_logging.diagnosis.finding import Finding, Level, at_least, title
-from tracker_logging.diagnosis.rule import Rule
-from tracker_logging.diagnosis.rules import RULES
+from tracker_logging.doctor.doctor import Doctor
+from tracker_logging.doctor.finding import Finding, Level, at_least, title
+from tracker_logging.doctor.rule import Rule
+from tracker_logging.doctor.rules import RULES
 from tracker_logging.events import Alert, Event, Scalars, Table
-from tracker_logging.models import BatchView
+from tracker_logging.families import BatchView
 from tracker_logging.probes.reduce import sum_over_ranks
 
 logger = logging.getLogger("tracker_logging")

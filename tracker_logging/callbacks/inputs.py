@@ -11,7 +11,7 @@ from tracker_logging import tags
 from tracker_logging.callbacks.base import Later, StrategicCallback
 from tracker_logging.callbacks.readable import readable_tokens
 from tracker_logging.events import Audio, Cell, Clip, Event, Scalars, Table
-from tracker_logging.models import AudioCodec, BatchView, ModelAdapter, Role, Segment
+from tracker_logging.families import AudioCodec, BatchView, ModelAdapter, Role, Segment
 from tracker_logging.probes.audit import BatchAudit, audit_batch
 from tracker_logging.probes.snapshot import StepSnapshot
 

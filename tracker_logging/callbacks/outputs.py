@@ -14,9 +14,10 @@ import torch
 from tracker_logging import tags
 from tracker_logging.callbacks.base import Later, StrategicCallback
 from tracker_logging.callbacks.readable import readable_tokens
+from tracker_logging.data.codec import AudioCodec
 from tracker_logging.events import Audio, Cell, Clip, Event, Heatmap, Image, Scalars, Table
+from tracker_logging.families.base import IGNORE, ModelAdapter
 from tracker_logging.metrics.tokens import TokenStatistics
-from tracker_logging.models.base import IGNORE, AudioCodec, ModelAdapter
 from tracker_logging.probes.snapshot import EvaluationSnapshot, FloatArray, IntArray, SampleOutputs, StepSnapshot
 
 PAIRS = 10  # label / prediction pairs shown from each end

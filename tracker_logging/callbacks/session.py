@@ -28,7 +28,7 @@ from tracker_logging.callbacks.readable import special_token_ids
 from tracker_logging.callbacks.thinning import thin
 from tracker_logging.callbacks.throughput import Pace
 from tracker_logging.events import Event, Scalars
-from tracker_logging.models import AudioCodec, BatchView, ModelAdapter, adapter_for
+from tracker_logging.families import AudioCodec, BatchView, ModelAdapter, adapter_for
 from tracker_logging.probes.capture import StepCapture
 from tracker_logging.probes.evaluation import EvaluationCapture
 from tracker_logging.probes.hooks import detach_all

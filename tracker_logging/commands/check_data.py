@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING
 from tracker_logging.commands.base import CommandError
 
 if TYPE_CHECKING:
-    from tracker_logging.diagnosis.data.check import Report
-    from tracker_logging.diagnosis.data.pace import Positions
+    from tracker_logging.doctor.data_checks.check import Report
+    from tracker_logging.doctor.data_checks.pace import Positions
 
 EVERY = 100  # samples between two movements of the progress bar
 BAR = 30  # characters
@@ -38,8 +38,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from tracker_logging.data.audio_sources import AudioShelf
-    from tracker_logging.diagnosis.data.check import check_files
-    from tracker_logging.diagnosis.data.report_text import as_json, as_text
+    from tracker_logging.doctor.data_checks.check import check_files
+    from tracker_logging.doctor.data_checks.report_text import as_json, as_text
 
     positions = _positions(args.model_path) if args.model_path else None
     report = check_files(
@@ -57,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _positions(model_path: Path) -> Positions:
-    from tracker_logging.diagnosis.data.pace import read_positions
+    from tracker_logging.doctor.data_checks.pace import read_positions
 
     try:
         positions = read_positions(model_path)
@@ -70,7 +70,7 @@ def _positions(model_path: Path) -> Positions:
 
 
 def _write_sheet(report: Report, path: Path) -> None:
-    from tracker_logging.diagnosis.data.listening_sheet import write_sheet
+    from tracker_logging.doctor.data_checks.listening_sheet import write_sheet
 
     try:
         count = write_sheet(report, path)

@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from tracker_logging.dashboards.compare import compare
-    from tracker_logging.dashboards.run_record import NotARunError
+    from tracker_logging.runs.run_record import NotARunError
 
     if len(args.runs) < 2:
         raise CommandError("name two runs or more.")

@@ -17,23 +17,17 @@ import hashlib
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from tempfile import NamedTemporaryFile
-from typing import Protocol, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from tracker_logging.data.audio import load_audio
+from tracker_logging.data.codec import IdentifiedCodec
 from tracker_logging.data.sample import DataError, shown
-from tracker_logging.models.base import AudioCodec
 
 Codes: TypeAlias = npt.NDArray[np.int64]
 CodeSource: TypeAlias = Callable[[Path], Codes]
-
-
-class IdentifiedCodec(AudioCodec, Protocol):
-    """A codec that can say which one it is: equal `identity`, equal codes."""
-
-    identity: str
 
 
 class CodeCache:

@@ -12,10 +12,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from typing import Protocol, TypeAlias
 
+import torch
 from torch.utils.data import Dataset
 
-from tracker_logging.data.processor import Features, SpeechProcessor
 from tracker_logging.data.sample import DataError, VoiceSample
 
 logger = logging.getLogger(__name__)
@@ -23,11 +24,21 @@ logger = logging.getLogger(__name__)
 _REPORTED_IN_FULL = 5
 
 
+Features: TypeAlias = dict[str, torch.Tensor]
+
+
+class MakesFeatures(Protocol):
+    """The part of a processor that a data set needs."""
+
+    def features(self, sample: VoiceSample) -> Features:
+        """The tensors of one training row. Raises `DataError`."""
+
+
 class VoiceCloningDataset(Dataset[Features]):
     """Item i is `processor.features(samples[i])`; codes come from the processor's cache. `skipped` holds the numbers of
     the samples that could not be used so far, in this process."""
 
-    def __init__(self, samples: Sequence[VoiceSample], processor: SpeechProcessor, *, skip_bad: bool = False) -> None:
+    def __init__(self, samples: Sequence[VoiceSample], processor: MakesFeatures, *, skip_bad: bool = False) -> None:
         self.samples = samples
         self.processor = processor
         self.skip_bad = skip_bad

@@ -12,7 +12,7 @@ from typing import Literal, TypeAlias
 
 import torch
 
-from tracker_logging.models.base import BatchView, LayerParts, Role
+from tracker_logging.families.base import BatchView, LayerParts, Role
 
 Path: TypeAlias = Literal["text", "audio"]
 PATHS: tuple[Path, Path] = ("text", "audio")

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from tracker_logging.models.base import BatchView
+from tracker_logging.families.base import BatchView
 from tracker_logging.probes.attention import AttentionProbe
 from tracker_logging.probes.cross_attention import CrossAttentionProbe
 from tracker_logging.probes.loss_check import loss_ratio

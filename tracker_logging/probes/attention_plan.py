@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 
-from tracker_logging.models.base import BatchView, Role, Span
+from tracker_logging.families.base import BatchView, Role, Span
 
 GROUPS = (Role.TEXT, Role.REFERENCE, Role.TARGET)
 ENTROPY_ROWS = 32

@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 
-from tracker_logging.models import BatchView, ModelAdapter
+from tracker_logging.families import BatchView, ModelAdapter
 from tracker_logging.probes.audit_labels import LabelShares, label_shares
 from tracker_logging.probes.audit_spans import is_cut, is_delayed, two_clips
 from tracker_logging.probes.audit_violations import Violation, violations

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import torch
 
-from tracker_logging.models import IGNORE, BatchView, ModelAdapter, Role, Segment
+from tracker_logging.families import IGNORE, BatchView, ModelAdapter, Role, Segment
 from tracker_logging.probes.attention_plan import target_text
 
 

@@ -13,8 +13,8 @@ from collections.abc import Collection
 
 import torch
 
-from tracker_logging.models import BatchView, ModelAdapter, Role, Segment
-from tracker_logging.models.delay_pattern import CodePattern
+from tracker_logging.families import BatchView, ModelAdapter, Role, Segment
+from tracker_logging.families.delay_pattern import CodePattern
 
 
 def is_delayed(view: BatchView, segment: Segment, pattern: CodePattern | None) -> bool:

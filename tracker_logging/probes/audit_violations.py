@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
-from tracker_logging.models import IGNORE, BatchView, ModelAdapter, Role, Segment
+from tracker_logging.families import IGNORE, BatchView, ModelAdapter, Role, Segment
 from tracker_logging.probes.audit_labels import prompt_positions
 from tracker_logging.probes.audit_spans import is_cut, is_delayed, two_clips
 

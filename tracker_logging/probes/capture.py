@@ -21,7 +21,7 @@ from typing import Any
 import torch
 from torch import distributed, nn
 
-from tracker_logging.models.base import BatchView, ModelAdapter
+from tracker_logging.families.base import BatchView, ModelAdapter
 from tracker_logging.probes.assemble import assemble
 from tracker_logging.probes.causality import causality_leak
 from tracker_logging.probes.hooks import Hooks

@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from tracker_logging.models.base import ModelAdapter
+from tracker_logging.families.base import ModelAdapter
 from tracker_logging.probes.isolation import isolated
 from tracker_logging.probes.side_forward import unlabelled
 

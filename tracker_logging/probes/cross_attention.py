@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from tracker_logging.models.base import BatchView, Role
+from tracker_logging.families.base import BatchView, Role
 from tracker_logging.probes.attention import MINIMUM_BINS, TOLERANCE, add_alignment, substitute
 from tracker_logging.probes.attention_plan import Bin, SamplePlan, first_run, moved, plan_sample, times
 from tracker_logging.probes.tap import AttentionCall, CannotTapError

@@ -16,8 +16,8 @@ from typing import Any
 
 from torch import nn
 
-from tracker_logging.models.base import ModelAdapter
-from tracker_logging.models.batches import named_arguments
+from tracker_logging.families.base import ModelAdapter
+from tracker_logging.families.batches import named_arguments
 from tracker_logging.probes.hooks import Hooks
 from tracker_logging.probes.reduce import sum_over_ranks
 from tracker_logging.probes.snapshot import EvaluationSnapshot

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from tracker_logging.models.base import BatchView, LayerParts
+from tracker_logging.families.base import BatchView, LayerParts
 
 
 class FiniteProbe:

@@ -23,8 +23,8 @@ import torch
 from torch import distributed, nn
 from torch.distributed.tensor import DTensor
 
+from tracker_logging.families.base import ModelAdapter
 from tracker_logging.metrics.flow import sampled_weights, squared_norms
-from tracker_logging.models.base import ModelAdapter
 from tracker_logging.probes.hooks import Hooks
 
 

@@ -12,8 +12,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from tracker_logging.models.base import BatchView, LayerParts, ModelAdapter
-from tracker_logging.models.batches import named_arguments
+from tracker_logging.families.base import BatchView, LayerParts, ModelAdapter
+from tracker_logging.families.batches import named_arguments
 from tracker_logging.probes.activations import PATHS, ActivationProbe
 from tracker_logging.probes.attention import AttentionProbe, attention_probe
 from tracker_logging.probes.attention_plan import plans_of

@@ -19,9 +19,9 @@ import torch
 from torch import nn
 from torch.distributed.tensor import DTensor
 
+from tracker_logging.families.base import IGNORE, BatchView, ModelAdapter
+from tracker_logging.families.heads import head_outputs, scored_rows
 from tracker_logging.metrics.tokens import shift_labels
-from tracker_logging.models.base import IGNORE, BatchView, ModelAdapter
-from tracker_logging.models.heads import head_outputs, scored_rows
 from tracker_logging.probes.isolation import isolated
 
 LAST_LAYERS = 2

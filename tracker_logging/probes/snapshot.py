@@ -12,8 +12,8 @@ from typing import Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from tracker_logging.families.base import BatchView, Segment
 from tracker_logging.metrics.tokens import TokenStatistics
-from tracker_logging.models.base import BatchView, Segment
 from tracker_logging.probes.attention_plan import Bin
 from tracker_logging.probes.tensors import TensorSummary
 

@@ -17,9 +17,9 @@ from dataclasses import dataclass
 
 import torch
 
+from tracker_logging.families.base import IGNORE, AudioHead, BatchView, ModelAdapter, Role, Segment
+from tracker_logging.families.heads import audio_rows, predicts_next, scored_rows
 from tracker_logging.metrics import tokens as metric
-from tracker_logging.models.base import IGNORE, AudioHead, BatchView, ModelAdapter, Role, Segment
-from tracker_logging.models.heads import audio_rows, predicts_next, scored_rows
 
 __all__ = ["SamplePrediction", "TokenProbe", "predicts_next"]
 

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
-from tracker_logging.metrics.tokens import shift_labels
-from tracker_logging.models import (
+from tracker_logging.families import (
     COMPONENTS,
     IGNORE,
     AudioHead,
@@ -17,8 +16,9 @@ from tracker_logging.models import (
     Prompt,
     Role,
 )
-from tracker_logging.models.heads import head_outputs, mean_nll, scored_rows
-from tracker_logging.models.plugins import missing_members
+from tracker_logging.families.heads import head_outputs, mean_nll, scored_rows
+from tracker_logging.families.plugins import missing_members
+from tracker_logging.metrics.tokens import shift_labels
 from tracker_logging.probes.isolation import isolated
 from tracker_logging.testing.running import Inputs, loss_of, spoken_prompts, watched_step
 

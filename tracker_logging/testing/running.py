@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from tracker_logging.models import ModelAdapter, Prompt, SamplingSettings
+from tracker_logging.families import ModelAdapter, Prompt, SamplingSettings
 from tracker_logging.probes.capture import StepCapture
 from tracker_logging.probes.isolation import isolated
 from tracker_logging.probes.probe_set import NEEDS

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from tracker_logging import tags
-from tracker_logging.diagnosis.finding import title
+from tracker_logging.doctor.finding import title
 from tracker_logging.events import Event, Table
 from tracker_logging.trackers.whole_file import write_whole_text
 

@@ -22,7 +22,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from tracker_logging import tags
-from tracker_logging.diagnosis.finding import title
+from tracker_logging.doctor.finding import title
 from tracker_logging.events import Event, Table
 from tracker_logging.worker import WorkerThread
 

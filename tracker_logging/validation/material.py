@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tracker_logging.data.checkpoint import check_model_directory
 from tracker_logging.data.formats import read_samples
-from tracker_logging.data.labels import normalise_loss_by_audio_labels
-from tracker_logging.data.processor import SpeechProcessor
 from tracker_logging.data.sample import DataError, VoiceSample, shown
+from tracker_logging.families.higgs_v2.checkpoint import check_model_directory
+from tracker_logging.families.higgs_v2.labels import normalise_loss_by_audio_labels
+from tracker_logging.families.higgs_v2.processor import SpeechProcessor
 from tracker_logging.voices.prompt import choose_samples
 
 SEED = 42
@@ -40,8 +40,8 @@ class Material:
 
 def demo_material(scratch: Path) -> Material:
     """The demo with few sentences, built below `scratch`: about 10 CPU-seconds."""
-    from tracker_logging.data.demo.build import build_demo
-    from tracker_logging.data.demo.recipe import DemoRecipe
+    from tracker_logging.demo.build import build_demo
+    from tracker_logging.demo.recipe import DemoRecipe
 
     recipe = DemoRecipe(
         max_steps=1, per_device_train_batch_size=TRAINED, sentences_per_speaker=2, eval_pairs_per_speaker=1

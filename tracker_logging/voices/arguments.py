@@ -16,7 +16,7 @@ from pathlib import Path
 from tracker_logging.data.formats import open_samples
 from tracker_logging.data.sample import VoiceSample
 from tracker_logging.data.samples import evenly
-from tracker_logging.models.base import SamplingSettings
+from tracker_logging.families.base import SamplingSettings
 from tracker_logging.voices.prompt import MOST_READ
 from tracker_logging.voices.scorers.choose import ScorerChoice
 from tracker_logging.voices.settings import VoiceSettings

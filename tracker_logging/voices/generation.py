@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from tracker_logging.models.base import ModelAdapter, SamplingSettings
+from tracker_logging.families.base import ModelAdapter, SamplingSettings
 from tracker_logging.voices.prompt import VoicePrompt
 
 Progress = Callable[[int], None]

@@ -21,10 +21,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from tracker_logging.data.audio import check_audio
-from tracker_logging.data.processor import SpeechProcessor
 from tracker_logging.data.sample import VoiceSample
 from tracker_logging.data.samples import evenly
-from tracker_logging.models.base import Prompt, SamplingSettings
+from tracker_logging.families.base import Prompt, SamplingSettings
+from tracker_logging.families.higgs_v2.processor import SpeechProcessor
 
 MOST_READ = 2_000
 _LONGER_THAN_TARGET = 1.5

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tracker_logging.data.audio import load_audio
-from tracker_logging.data.processor import SpeechProcessor
+from tracker_logging.families.higgs_v2.processor import SpeechProcessor
 from tracker_logging.voices.listening import Heard, Instruments, listen
 from tracker_logging.voices.prompt import VoicePrompt
 

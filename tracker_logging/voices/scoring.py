@@ -18,8 +18,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Protocol
 
-from tracker_logging.data.processor import SpeechProcessor
 from tracker_logging.events import Clip, Event, Scalars, VoiceComparison
+from tracker_logging.families.higgs_v2.processor import SpeechProcessor
 from tracker_logging.voices.compare import voice_similarity
 from tracker_logging.voices.generation import Spoken
 from tracker_logging.voices.listening import Heard, Instruments, listen

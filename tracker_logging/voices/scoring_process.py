@@ -29,8 +29,8 @@ from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from tracker_logging.data.processor import SpeechProcessor
 from tracker_logging.events import Event
+from tracker_logging.families.higgs_v2.processor import SpeechProcessor
 from tracker_logging.voices.generation import Spoken
 from tracker_logging.voices.listening import Instruments
 from tracker_logging.voices.prompt import VoicePrompt

@@ -23,8 +23,8 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any, Literal
 
-from tracker_logging.data.processor import SpeechProcessor
 from tracker_logging.events import Event
+from tracker_logging.families.higgs_v2.processor import SpeechProcessor
 from tracker_logging.voices.generation import Spoken
 from tracker_logging.voices.prompt import VoicePrompt
 from tracker_logging.voices.scorers.choose import ScorerChoice, choose_instruments

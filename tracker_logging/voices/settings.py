@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from tracker_logging.models.base import SamplingSettings
+from tracker_logging.families.base import SamplingSettings
 from tracker_logging.voices.scorers.choose import ScorerChoice
 
 

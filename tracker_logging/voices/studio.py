@@ -24,10 +24,10 @@ from typing import Any
 import torch
 
 from tracker_logging import tags
-from tracker_logging.data.processor import SpeechProcessor
 from tracker_logging.data.sample import DataError, VoiceSample
 from tracker_logging.events import Event, Scalars
-from tracker_logging.models.base import ModelAdapter
+from tracker_logging.families.base import ModelAdapter
+from tracker_logging.families.higgs_v2.processor import SpeechProcessor
 from tracker_logging.voices.conditioning import conditioning_losses, conditioning_rows, other_speakers
 from tracker_logging.voices.conditioning_summary import conditioning_scalars
 from tracker_logging.voices.exchange import Exchange

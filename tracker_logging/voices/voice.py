@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from tracker_logging.data.codec import AudioCodec
 from tracker_logging.metrics.repetition import repetition
 from tracker_logging.metrics.speech import sounding_stretches
-from tracker_logging.models.base import AudioCodec
 from tracker_logging.voices.compare import compare, real_scores
 from tracker_logging.voices.generation import Spoken
 from tracker_logging.voices.listening import Heard, Instruments, listen

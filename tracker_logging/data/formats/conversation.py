@@ -17,9 +17,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
+from tracker_logging.data.chat_tokens import SCENE_END, SCENE_START
 from tracker_logging.data.formats.record import REFERENCE_TEXT, TARGET_TEXT, Record
 from tracker_logging.data.sample import VoiceSample
-from tracker_logging.data.special_tokens import SCENE_END, SCENE_START
 
 INSTRUCTION = "Please generate speech for given text in reference audio's voice:"
 MESSAGES = ("messages", "conversation")

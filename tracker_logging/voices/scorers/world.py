@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from tracker_logging.data.demo.world import world
 from tracker_logging.data.sample import DataError
+from tracker_logging.demo.world import world
 from tracker_logging.events import FloatArray
 from tracker_logging.metrics.distance import Array, mel_cepstrum
 

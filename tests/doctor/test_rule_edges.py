@@ -1,0 +1,174 @@
+"""Where a rule's evidence begins: just past the number that the rule names, and not before."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import pytest
+from traces import rule
+
+from tracker_logging.doctor.history import History
+
+MEAN = "outputs/nll/mean"
+RATIO = "gradients/update_ratio"
+LEARNED = {MEAN: [6.0, 4.19, 4.19, 4.19]}
+CLIPS = LEARNED | {"voices/valid_clips": [10.0], "voices/invalid_clips": [10.0]}
+APART = LEARNED | {"voices/between_speaker_real": [0.6], "voices/spk_top1_chance": [0.2]}
+IGNORED = {"conditioning/gap/low": [-0.1] * 3, "conditioning/gap/high": [0.1] * 3}
+FALLING = {"train/loss": [10.0, 10.0, 9.8, 9.79, 9.78]}
+
+Trace = Mapping[str, Sequence[float]]
+
+
+def book(tag: str, at: int, *values: float) -> dict[str, Sequence[float]]:
+    return {f"outputs/{tag}/codebook_{at}": values}
+
+
+# (rule, what is always there, just past the edge, just before it)
+EDGES: list[tuple[str, Trace, Trace, Trace]] = [
+    ("end_codes_masked", {}, {"chatml/eos_labelled_pct": [49.9]}, {"chatml/eos_labelled_pct": [50.0]}),
+    (
+        "codebook_without_labels",
+        {},
+        {"chatml/label_coverage_pct/codebook_1": [49.9]},
+        {"chatml/label_coverage_pct/codebook_1": [50.0]},
+    ),
+    ("loss_wrongly_scaled", {}, {"chatml/loss_ratio": [0.79]}, {"chatml/loss_ratio": [0.8]}),
+    ("loss_wrongly_scaled", {}, {"chatml/loss_ratio": [1.26]}, {"chatml/loss_ratio": [1.25]}),
+    ("attention_not_causal", {}, {"chatml/causality_leak": [1.1e-3]}, {"chatml/causality_leak": [1e-3]}),
+    ("reference_missing", {}, {"chatml/with_reference_pct": [49.9]}, {"chatml/with_reference_pct": [50.0]}),
+    ("update_too_large", {}, {f"{RATIO}/heads": [0.0, 0.0, 0.051]}, {f"{RATIO}/heads": [0.0, 0.0, 0.05]}),
+    ("update_too_large", {}, {f"{RATIO}/lora_q": [0.0, 0.0, 0.21]}, {f"{RATIO}/lora_q": [0.0, 0.0, 0.2]}),
+    ("update_too_large", {}, {f"{RATIO}/heads": [0.0, 0.0, 9.0]}, {f"{RATIO}/heads": [0.0, 9.0]}),  # Adam's first step
+    (
+        "update_too_small",
+        {f"{RATIO}/heads": [1e-3], "train/learning_rate": [1.0, 0.11]},
+        {f"{RATIO}/audio_ffn": [9e-8]},
+        {f"{RATIO}/audio_ffn": [1e-7]},
+    ),
+    (
+        "update_too_small",
+        {f"{RATIO}/heads": [9e-8]},
+        {"train/learning_rate": [1.0, 0.11]},
+        {"train/learning_rate": [1.0, 0.1]},
+    ),
+    ("copies_its_input", {MEAN: [5.0]}, {"outputs/nll_shift0/mean": [2.4]}, {"outputs/nll_shift0/mean": [2.5]}),
+    ("copies_its_input", {MEAN: [0.6]}, {"outputs/nll_shift0/mean": [0.09]}, {"outputs/nll_shift0/mean": [0.11]}),
+    (
+        "codebook_collapses",
+        book("nll", 0, *[2.0] * 12),
+        book("usage", 0, *[0.4] * 8, *[0.19] * 4),
+        book("usage", 0, *[0.4] * 8, *[0.2] * 4),
+    ),
+    (
+        "codebook_collapses",
+        book("usage", 0, *[0.4] * 8, *[0.1] * 4),
+        book("nll", 0, *[2.0] * 8, *[1.95] * 4),
+        book("nll", 0, *[2.0] * 8, *[1.93] * 4),
+    ),
+    (
+        "dead_codebook",
+        LEARNED | book("usage", 0, 0.4) | book("usage", 1, 0.4),
+        book("usage", 2, 0.039),
+        book("usage", 2, 0.041),
+    ),
+    (
+        "dead_codebook",
+        book("usage", 0, 0.4) | book("usage", 1, 0.4) | book("usage", 2, 0.01),
+        {MEAN: [6.0, 4.19, 4.19, 4.19]},
+        {MEAN: [6.0, 4.19, 4.19, 4.3]},
+    ),
+    (
+        "codebook_diverges",
+        book("nll", 0, *[6.0] * 8, *[5.0] * 4),
+        book("nll", 1, *[5.0] * 4, *[4.0] * 4, *[4.61] * 4),
+        book("nll", 1, *[5.0] * 4, *[4.0] * 4, *[4.59] * 4),
+    ),
+    (
+        "codebook_diverges",
+        book("nll", 1, *[1.0] * 4, *[0.9] * 4, *[1.21] * 4),
+        book("nll", 0, *[6.0] * 8, *[5.9] * 4),
+        book("nll", 0, *[6.0] * 12),
+    ),
+    (
+        "codebook_diverges",
+        book("nll", 0, *[6.0] * 8, *[5.9] * 4),
+        book("nll", 1, *[1.0] * 8, *[1.31] * 4),
+        book("nll", 1, *[1.0] * 8, *[1.29] * 4),
+    ),
+    ("overfitting", FALLING, {"eval/loss": [11.0, 10.0, 10.51]}, {"eval/loss": [11.0, 10.0, 10.5]}),
+    ("overfitting", FALLING, {"eval/loss": [99.0, 10.0, 11.0]}, {"eval/loss": [101.0, 10.0, 11.0]}),
+    (
+        "overfitting",
+        {"eval/loss": [11.0, 10.0, 10.6]},
+        {"train/loss": [10.0, 10.0, 9.7, 9.7, 9.7]},
+        {"train/loss": [10.0, 10.0, 9.81, 9.81, 9.81]},
+    ),
+    ("reference_ignored", LEARNED | IGNORED, {}, {"conditioning/gap/low": [-0.1, -0.1, 0.1]}),
+    ("reference_ignored", IGNORED, LEARNED, {MEAN: [6.0, 4.3, 4.3, 4.3]}),
+    (
+        "reference_ignored",
+        {},
+        {"conditioning/gap/low": [0.1, 0.1, -0.1], "conditioning/gap/high": [0.2, 0.2, 0.1]},
+        {"conditioning/gap/low": [0.1, -0.1, -0.1], "conditioning/gap/high": [0.2, 0.2, 0.1]},
+    ),
+    ("reference_ignored", {}, {"conditioning/gap/low": [-0.1] * 21}, {"conditioning/gap/low": [-0.1] * 20}),
+    ("clips_run_on", LEARNED, {"voices/stopped_pct": [49.9]}, {"voices/stopped_pct": [50.0]}),
+    ("clips_run_on", {}, {"voices/stopped_pct": [0.0] * 5}, {"voices/stopped_pct": [0.0] * 4}),
+    (
+        "voices_become_one",
+        APART | {"voices/spk_top1": [0.9]},
+        {"voices/between_speaker": [0.81]},
+        {"voices/between_speaker": [0.79]},
+    ),
+    (
+        "voices_become_one",
+        APART | {"voices/spk_top1": [0.29]},
+        {"voices/between_speaker": [0.76]},
+        {"voices/between_speaker": [0.74]},
+    ),
+    (
+        "voices_become_one",
+        APART | {"voices/between_speaker": [0.76]},
+        {"voices/spk_top1": [0.29]},
+        {"voices/spk_top1": [0.31]},
+    ),
+    ("silence", CLIPS, {"voices/silent_clips": [10.0]}, {"voices/silent_clips": [9.0]}),
+    (
+        "silence",
+        CLIPS | {"voices/silent_clips": [0.0]},
+        {"voices/silence_pct/mean": [60.1]},
+        {"voices/silence_pct/mean": [60.0]},
+    ),
+    ("clipping", CLIPS, {"voices/clipped_clips": [10.0]}, {"voices/clipped_clips": [9.0]}),
+    (
+        "clipping",
+        CLIPS | {"voices/clipped_clips": [0.0]},
+        {"voices/clip_pct/mean": [1.1]},
+        {"voices/clip_pct/mean": [1.0]},
+    ),
+    ("repetition", LEARNED, {"voices/repetition/mean": [0.51]}, {"voices/repetition/mean": [0.5]}),
+    ("waits_for_data", {}, {"throughput/data_wait_pct": [30.1]}, {"throughput/data_wait_pct": [30.0]}),
+    (
+        "logging_over_budget",
+        {"tracker/budget_pct": [2.0]},
+        {"tracker/overhead_pct": [2.1]},
+        {"tracker/overhead_pct": [2.0]},
+    ),
+]
+
+
+def evidence(name: str, trace: Trace) -> str | None:
+    """What the rule sees after all values, of which each tag's last stands at the same step."""
+    history = History()
+    for tag, values in trace.items():
+        for at, value in enumerate(values):
+            history.add(at, {tag: value})
+    return rule(name).evidence(history)
+
+
+@pytest.mark.parametrize("edge", range(len(EDGES)), ids=lambda at: f"{EDGES[at][0]}-{at}")
+def test_evidence_begins_past_the_edge_and_not_before_it(edge: int) -> None:
+    name, always, past, before = EDGES[edge]
+    assert evidence(name, {**always, **past}) is not None
+    assert evidence(name, {**always, **before}) is None

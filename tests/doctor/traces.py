@@ -1,0 +1,33 @@
+"""Traces of runs that go well or wrong, as {tag: [value at each look]}, and what the doctor says of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TypeAlias
+
+from tracker_logging.doctor.doctor import Doctor
+from tracker_logging.doctor.finding import Finding
+from tracker_logging.doctor.rule import Rule
+from tracker_logging.doctor.rules import RULES
+
+Trace: TypeAlias = Mapping[str, Sequence[float | None]]
+EVERY = 100
+
+
+def rule(name: str) -> Rule:
+    return next(own for own in RULES if own.name == name)
+
+
+def examined(trace: Trace, *, rules: Sequence[Rule] = RULES) -> list[Finding]:
+    """All findings of a run that logs the trace at steps 1, 100, 200, …; None is a tag that is absent then."""
+    doctor = Doctor(rules)
+    for look in range(max(map(len, trace.values()))):
+        values = {tag: own[look] for tag, own in trace.items() if look < len(own)}
+        doctor.hear(EVERY * look or 1, {tag: value for tag, value in values.items() if value is not None})
+        doctor.examine()
+    assert doctor.take_errors() == []
+    return list(doctor.findings)
+
+
+def names(trace: Trace) -> set[str]:
+    return {finding.name for finding in examined(trace)}

@@ -1,0 +1,57 @@
+"""docs/adapters.md does what it says: its example runs, and is as short as promised."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from tracker_logging import families
+from tracker_logging.probes.capture import StepCapture
+from tracker_logging.probes.probe_set import NEEDS
+from tracker_logging.testing import check_adapter
+
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "adapters.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"```python\n(.*?)```", PAGE, flags=re.DOTALL)
+
+
+@pytest.fixture(scope="module")
+def example() -> dict[str, Any]:
+    names: dict[str, Any] = {}
+    for block in BLOCKS:
+        exec(compile(block, "docs/adapters.md", "exec"), names)
+    return names
+
+
+def test_the_example_runs_and_its_adapter_is_found_sound(example: dict[str, Any]) -> None:
+    assert check_adapter(example["adapter"], example["batch"], prompts=example["prompts"]) == []
+
+
+def test_the_example_shows_predictions_attention_and_flow(example: dict[str, Any]) -> None:
+    adapter = example["adapter"]
+    capture = StepCapture(adapter=adapter, needs=NEEDS)
+    capture.attach(adapter.core.train())
+    adapter.core(**example["batch"])["loss"].backward()
+    capture.before_update(None)
+    snapshot = capture.snapshot(1)
+    assert capture.errors == [] and snapshot is not None
+    assert snapshot.tokens is not None and snapshot.tokens.rows.tolist() == [12, 12]
+    assert snapshot.attention is not None and snapshot.attention.alignment_head is not None
+    assert snapshot.flow is not None and ("attention_q", 1) in snapshot.flow.gradient_norm
+
+
+def test_the_example_speaks_by_itself(example: dict[str, Any]) -> None:
+    said = example["adapter"].generate(example["prompts"], families.SamplingSettings(temperature=1.0))
+    assert [own.codes.shape[0] for own in said] == [2, 2] and torch.tensor(said[0].codes).lt(16).all()
+
+
+def test_adapters_are_as_short_as_promised() -> None:
+    def lines(text: str) -> int:
+        return len([line for line in text.splitlines() if line.strip()])
+
+    assert lines(BLOCKS[1]) <= 100, "write one in 100 lines"
+    for family in ("csm", "dia", "text"):
+        path = ROOT / "tracker_logging" / "families" / family / "adapter.py"
+        assert lines(path.read_text(encoding="utf-8")) <= 150, family

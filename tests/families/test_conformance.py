@@ -1,0 +1,85 @@
+"""The conformance suite on the families we know, and on adapters that are wrong on purpose."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from tiny_families import FAMILIES
+
+from tracker_logging.families import IGNORE, AudioHead, BatchView, Role, SamplingSettings, adapter_for
+from tracker_logging.testing import assert_adapter, check_adapter
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_the_suite_is_green(name: str) -> None:
+    family = FAMILIES[name]
+    assert_adapter(adapter_for(family.model()), family.collate(family.rows(3)), prompts=family.prompts())
+
+
+def shifted_labels(view: BatchView) -> BatchView:
+    return dataclasses.replace(view, audio_labels=view.audio_labels.roll(1, dims=1))
+
+
+def swapped_codebooks(view: BatchView) -> BatchView:
+    return dataclasses.replace(view, audio_labels=view.audio_labels.flip(-1))
+
+
+def trained_reference(view: BatchView) -> BatchView:
+    reference = (view.roles == Role.REFERENCE).unsqueeze(-1)
+    return dataclasses.replace(view, audio_labels=view.audio_labels.where(~reference, view.codes))
+
+
+def no_padding(view: BatchView) -> BatchView:
+    return dataclasses.replace(view, attention_mask=torch.ones_like(view.attention_mask))
+
+
+def one_segment_less(view: BatchView) -> BatchView:
+    return dataclasses.replace(view, segments=view.segments[1:])
+
+
+def no_labels(view: BatchView) -> BatchView:
+    return dataclasses.replace(view, audio_labels=torch.full_like(view.audio_labels, IGNORE))
+
+
+WRONG: dict[str, tuple[Callable[[BatchView], BatchView], str]] = {
+    "labels one position too late": (shifted_labels, "heads"),
+    "codebooks in another order": (swapped_codebooks, "heads"),
+    "a reference that is labelled": (trained_reference, "heads"),
+    "no labels": (no_labels, "heads"),
+    "padding that is attended": (no_padding, "view"),
+    "a segment left out": (one_segment_less, "segments"),
+}
+
+
+@pytest.mark.parametrize("name", ["higgs", "dia"])
+@pytest.mark.parametrize("fault", WRONG)
+def test_a_wrong_view_is_found_and_its_part_is_named(name: str, fault: str) -> None:
+    family, (distort, part) = FAMILIES[name], WRONG[fault]
+    adapter: Any = adapter_for(family.model())
+    right = adapter.view
+    adapter.view = lambda inputs: distort(right(inputs))
+    assert part in {problem.part for problem in check_adapter(adapter, family.collate(family.rows(3)))}
+
+
+def test_what_an_adapter_lacks_is_named() -> None:
+    class Nearly:
+        family, num_codebooks = "nearly", 0
+
+    (problem,) = check_adapter(Nearly(), {})  # type: ignore[arg-type]
+    assert problem.part == "members" and "audio_heads" in problem.what and "family" not in problem.what
+
+
+def test_heads_components_and_voices_are_looked_at() -> None:
+    family = FAMILIES["csm"]
+    adapter: Any = adapter_for(family.model())
+    rightly, heads = adapter.generate, adapter.audio_heads()
+    adapter.audio_heads = lambda: (heads[0], AudioHead(heads[1].module, range(1, 4)))
+    adapter.component = lambda name: ("brain", None)
+    adapter.generate = lambda prompts, settings: rightly(prompts, SamplingSettings(temperature=1 + len(prompts)))
+    adapter.audio_nll = lambda inputs: torch.zeros(3, 4)
+    found = {
+        problem.part for problem in check_adapter(adapter, family.collate(family.rows(3)), prompts=family.prompts())
+    }
+    assert {"heads", "components", "voices", "step"} <= found

@@ -1,0 +1,229 @@
+"""Builds the demo in a directory: model, codec, composed clips, and ChatML files that the ordinary loader reads.
+
+Guarantees
+- Two builds are equal, byte for byte, on one machine. A finished build is used again; a half-finished one never.
+- No sentence of `eval.json`, neither reference nor target, is in `train.json`, from any speaker.
+- The codes of a composed sentence are the codes of its phrases in a row; they lie ready in the code cache.
+  (Encoding the composed file gives the same codes but for a few frames at the seams.)
+
+    paths = build_demo(Path("runs/demo-data"))
+    paths.model, paths.codec, paths.train, paths.eval, paths.codes
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+import shutil
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from filelock import FileLock
+
+from tracker_logging.data.audio import load_audio
+from tracker_logging.data.codes import CodeCache, Codes
+from tracker_logging.data.formats.chatml import INSTRUCTION
+from tracker_logging.data.sample import DataError, shown
+from tracker_logging.demo.model import demo_model
+from tracker_logging.demo.phrases import (
+    HELD_OUT,
+    SLOTS,
+    SYSTEM_TEXT,
+    TRAINED,
+    Sentence,
+    clip_name,
+    sentence_text,
+)
+from tracker_logging.demo.recipe import DEMO_RECIPE, DemoRecipe
+from tracker_logging.demo.speakers import SAMPLE_RATE, SPEAKERS, VOICES
+from tracker_logging.demo.tokenizer import demo_tokenizer
+from tracker_logging.demo.world_codec import WorldCodec
+from tracker_logging.demo.world_features import analyse
+
+_FINISHED = "finished"
+_MODEL_SEED = 0
+
+Phrase = tuple[str, int, int]  # speaker, slot, choice
+
+
+@dataclass(frozen=True, slots=True)
+class DemoPaths:
+    """Where the parts of a built demo lie."""
+
+    directory: Path
+
+    @property
+    def model(self) -> Path:
+        """Random weights, configuration and tokenizer, for `from_pretrained`."""
+        return self.directory / "model"
+
+    @property
+    def codec(self) -> Path:
+        return self.directory / "codec"
+
+    @property
+    def train(self) -> Path:
+        return self.directory / "train.json"
+
+    @property
+    def eval(self) -> Path:
+        return self.directory / "eval.json"
+
+    @property
+    def codes(self) -> Path:
+        """The directory of the `CodeCache`."""
+        return self.directory / "codes"
+
+
+def build_demo(directory: Path, *, recipe: DemoRecipe = DEMO_RECIPE) -> DemoPaths:
+    """The demo in `directory`, built now unless it lies there already. About 13 CPU-seconds and 260 MB.
+
+    Several processes may call it at once: one builds, the others wait for it. An older demo there is replaced; raises
+    `DataError` if `directory` holds anything else.
+    """
+    fingerprint = _fingerprint(recipe)
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(directory.parent / f".{directory.name}.lock"):
+        if not _is_finished(directory, fingerprint):
+            _refuse_foreign(directory)
+            beside = Path(tempfile.mkdtemp(prefix=f".{directory.name}-", dir=directory.parent))
+            try:
+                _build(DemoPaths(beside), recipe)
+                (beside / _FINISHED).write_text(fingerprint)
+                shutil.rmtree(directory, ignore_errors=True)
+                beside.replace(directory)
+            finally:
+                shutil.rmtree(beside, ignore_errors=True)
+    return DemoPaths(directory)
+
+
+def _is_finished(directory: Path, fingerprint: str) -> bool:
+    finished = directory / _FINISHED
+    return finished.is_file() and finished.read_text() == fingerprint
+
+
+def _refuse_foreign(directory: Path) -> None:
+    if directory.is_dir() and any(directory.iterdir()) and not (directory / _FINISHED).is_file():
+        raise DataError(f"{shown(directory)}: holds other files than the demo. Name an empty or a new directory.")
+
+
+def _build(paths: DemoPaths, recipe: DemoRecipe) -> None:
+    waves = {phrase: load_audio(VOICES / clip_name(*phrase), SAMPLE_RATE) for phrase in _phrases()}
+    analysed = {phrase: analyse(wave) for phrase, wave in waves.items()}
+    codec = WorldCodec.fit(list(analysed.values()))
+    codec.save(paths.codec)
+    demo_model(_MODEL_SEED).save_pretrained(paths.model)
+    demo_tokenizer().save_pretrained(paths.model)
+    codes = {phrase: codec.quantised(features) for phrase, features in analysed.items()}
+    studio = _Studio(paths, waves, codes, CodeCache(paths.codes, codec))
+    choice = random.Random(recipe.seed)
+    train = [pair for speaker in SPEAKERS for pair in _training_pairs(speaker.name, recipe, choice)]
+    choice.shuffle(train)
+    studio.write(paths.train, train)
+    studio.write(paths.eval, _evaluation_pairs(recipe, choice))
+
+
+def _phrases() -> list[Phrase]:
+    return [
+        (speaker.name, slot, choice)
+        for speaker in SPEAKERS
+        for slot, phrases in enumerate(SLOTS)
+        for choice in range(len(phrases))
+    ]
+
+
+def _fingerprint(recipe: DemoRecipe) -> str:
+    """Changes when the voices, the sentences or the recipe change."""
+    digest = hashlib.sha256(repr((recipe, SLOTS, SPEAKERS, SYSTEM_TEXT)).encode())
+    for phrase in _phrases():
+        digest.update((VOICES / clip_name(*phrase)).read_bytes())
+    return digest.hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """One example: who speaks, the reference sentence and the target sentence."""
+
+    speaker: str
+    reference: Sentence
+    target: Sentence
+
+
+def _training_pairs(speaker: str, recipe: DemoRecipe, choice: random.Random) -> list[Pair]:
+    """As many pairs as the recipe's steps consume, of this speaker's share, each sentence about equally often."""
+    sentences = choice.sample(TRAINED, recipe.sentences_per_speaker)
+    wanted = -(-recipe.max_steps * recipe.per_device_train_batch_size // len(SPEAKERS))
+    pairs: list[Pair] = []
+    while len(pairs) < wanted:
+        references = choice.sample(sentences, len(sentences))
+        pairs += [
+            Pair(speaker, reference, target)
+            for reference, target in zip(references, references[1:] + references[:1], strict=True)
+        ]
+    return pairs[:wanted]
+
+
+def _evaluation_pairs(recipe: DemoRecipe, choice: random.Random) -> list[Pair]:
+    """Held-out sentences, no sentence twice, speakers in turn: any first few samples hold several voices."""
+    sentences = choice.sample(HELD_OUT, 2 * recipe.eval_pairs_per_speaker * len(SPEAKERS))
+    halves = zip(sentences[::2], sentences[1::2], strict=True)
+    return [
+        Pair(SPEAKERS[index % len(SPEAKERS)].name, reference, target)
+        for index, (reference, target) in enumerate(halves)
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class _Studio:
+    """Composes sentences of phrases, once each, and writes samples about them."""
+
+    paths: DemoPaths
+    waves: dict[Phrase, npt.NDArray[np.float32]]
+    codes: dict[Phrase, Codes]
+    cache: CodeCache
+
+    def write(self, path: Path, pairs: Sequence[Pair]) -> None:
+        items = [self.item(f"{path.stem}-{index:04d}", pair) for index, pair in enumerate(pairs)]
+        path.write_text(json.dumps(items, indent=1))
+
+    def clip(self, speaker: str, sentence: Sentence) -> str:
+        """The sentence as a file below the demo's directory, its codes in the cache. Returns the relative path."""
+        import soundfile
+
+        name = f"clips/{speaker}_{''.join(map(str, sentence))}.flac"
+        path = self.paths.directory / name
+        if not path.exists():
+            path.parent.mkdir(exist_ok=True)
+            phrases = [(speaker, slot, choice) for slot, choice in enumerate(sentence)]
+            soundfile.write(path, np.concatenate([self.waves[phrase] for phrase in phrases]), SAMPLE_RATE)
+            self.cache.put(path, np.concatenate([self.codes[phrase] for phrase in phrases], axis=1))
+        return name
+
+    def item(self, sample_id: str, pair: Pair) -> dict[str, Any]:
+        """A ChatML sample (F1)."""
+        reference, target = sentence_text(pair.reference), sentence_text(pair.target)
+        user = [
+            {"type": "text", "text": reference},
+            {"type": "audio", "audio_url": self.clip(pair.speaker, pair.reference)},
+            {"type": "text", "text": f"{INSTRUCTION} {target}"},
+        ]
+        assistant = [
+            {"type": "text", "text": target},
+            {"type": "audio", "audio_url": self.clip(pair.speaker, pair.target)},
+        ]
+        return {
+            "messages": [
+                {"role": "system", "content": SYSTEM_TEXT},
+                {"role": "user", "content": user},
+                {"role": "assistant", "content": assistant},
+            ],
+            "speaker": pair.speaker,
+            "language": "en",
+            "misc": {"sample_id": sample_id, "ref_transcript": reference, "target_transcript": target},
+        }

@@ -1,0 +1,55 @@
+"""The demo's model: the real `HiggsAudioV2ForConditionalGeneration`, small enough for two CPU cores.
+
+Guarantees
+- 4.5 million parameters, random weights; the same `seed` gives the same weights, and no RNG of the caller is touched.
+
+    model = demo_model(seed=0)
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from tracker_logging.demo.tokenizer import demo_tokenizer
+from tracker_logging.demo.world_codec import CODEBOOK_SIZE, CODEBOOKS
+from tracker_logging.families.higgs_v2.special_tokens import SpecialTokens
+
+
+def demo_config() -> Any:
+    """A `HiggsAudioV2Config` that fits the demo's tokenizer and codec."""
+    from transformers import HiggsAudioV2Config
+
+    tokenizer = demo_tokenizer()
+    tokens = SpecialTokens.of(tokenizer)
+    return HiggsAudioV2Config(
+        vocab_size=len(tokenizer),
+        hidden_size=256,
+        intermediate_size=512,
+        num_hidden_layers=4,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        head_dim=64,
+        initializer_range=0.06,  # 1 / sqrt(hidden): with the class's 0.02 attention begins flat, and words come late
+        rope_parameters={"rope_type": "default", "rope_theta": 10_000.0},
+        num_codebooks=CODEBOOKS,
+        codebook_size=CODEBOOK_SIZE + 2,  # with the begin and the end code
+        audio_stream_bos_id=CODEBOOK_SIZE,
+        audio_stream_eos_id=CODEBOOK_SIZE + 1,
+        audio_token_id=tokens.audio_out,
+        audio_bos_token_id=tokens.audio_out_bos,
+        audio_delay_token_id=tokens.delay,
+        pad_token_id=tokens.pad,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokens.end_of_turn,
+    )
+
+
+def demo_model(seed: int, *, use_text_head: bool = False) -> Any:
+    """The model in float32 on the CPU, in training mode."""
+    from transformers import HiggsAudioV2ForConditionalGeneration
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return HiggsAudioV2ForConditionalGeneration(demo_config(), use_text_head=use_text_head).train()

@@ -1,0 +1,133 @@
+"""A page on which the odd clips can be heard: each with a player, its text and why it is there.
+
+- One HTML file; it plays the clips from where they lie, by paths relative to the page, and loads nothing else.
+- Texts and names from the data cannot become markup, and no script runs on the page.
+
+    write_sheet(report, Path("outliers.html"))
+"""
+
+from __future__ import annotations
+
+import html
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+from tracker_logging.doctor.data_checks import checks
+from tracker_logging.doctor.data_checks.check import Report
+from tracker_logging.doctor.data_checks.pace import letters_per_s
+from tracker_logging.doctor.data_checks.record import Record
+from tracker_logging.doctor.data_checks.report_text import printable
+
+MOST = 300  # rows
+EXTREMES = 5  # of each kind
+
+_NOT_PLAYABLE = {
+    check.name
+    for check in (checks.AUDIO_MISSING, checks.AUDIO_UNREADABLE, checks.AUDIO_EMPTY, checks.AUDIO_UNDECODABLE)
+}
+_PAGE = """<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy"
+ content="default-src 'none'; style-src 'unsafe-inline'; media-src 'self' file: http: https:">
+<title>{title}</title>
+<style>
+:root {{ color-scheme: light dark; }}
+body {{ font: 15px/1.45 system-ui, sans-serif; margin: 2rem auto; max-width: 72rem; padding: 0 1rem; }}
+table {{ border-collapse: collapse; width: 100%; }}
+th, td {{ text-align: left; vertical-align: top; padding: .5rem .75rem .5rem 0; border-top: 1px solid #8884; }}
+td {{ overflow-wrap: anywhere; }}
+audio {{ width: 18rem; height: 2.2rem; }}
+small {{ opacity: .75; }}
+</style>
+</head>
+<body>
+<h1>{title}</h1>
+<p>{intro}</p>
+<table>
+<thead><tr><th>Why</th><th>Sample</th><th>Listen</th></tr></thead>
+<tbody>
+{rows}
+</tbody>
+</table>
+</body>
+</html>
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A clip to listen to: `why` is a check's name or `slowest` / `fastest`, `seen` its numbers."""
+
+    why: str
+    seen: str
+    sample: str
+    text: str
+    clip: Path
+
+
+def write_sheet(report: Report, path: Path) -> int:
+    """Write the page; returns the number of clips on it. Raises OSError."""
+    rows = list(sheet_rows(report))
+    intro = f"{len(rows)} clips that stand out" if rows else "No clip stands out"
+    left = f"; the first {MOST} are shown" if len(rows) > MOST else ""
+    files = " and ".join(summary.file for summary in report.summaries)
+    text = _PAGE.format(
+        title=_escaped(f"Clips to listen to: {files}"),
+        intro=f"{intro}{left}. Does each say its text, whole and nothing else?",
+        rows="\n".join(_row(row, path.resolve().parent) for row in rows[:MOST]),
+    )
+    path.write_text(text, encoding="utf-8")
+    return min(len(rows), MOST)
+
+
+def sheet_rows(report: Report) -> Iterator[Row]:
+    """Clips with a finding above info, worst first as in the table of checks, then the slowest and the fastest."""
+    by_place = {record.place.sample: record for record in report.records}
+    told: set[tuple[str, str]] = set()
+    for finding in report.findings:
+        if finding.clip is None or finding.level == "info" or finding.name in _NOT_PLAYABLE:
+            continue
+        if (finding.name, finding.clip) not in told:
+            told.add((finding.name, finding.clip))
+            record = by_place.get(finding.sample)
+            text = _text(record, finding.field) if record is not None else ""
+            yield Row(finding.name, finding.seen, finding.sample, text, Path(finding.clip))
+    yield from _extremes(report)
+
+
+def _extremes(report: Report) -> Iterator[Row]:
+    paced: dict[Path, tuple[float, Record, str]] = {}
+    for record in report.records:
+        for spoken in record.spoken():
+            rate = letters_per_s(spoken)
+            if spoken.role == "target" and rate is not None:
+                paced.setdefault(spoken.clip.path, (rate, record, spoken.text))
+    ordered = sorted(paced.items(), key=lambda one: one[1][0])
+    chosen = [("slowest", one) for one in ordered[:EXTREMES]]
+    chosen += [("fastest", one) for one in reversed(ordered[EXTREMES:][-EXTREMES:])]
+    for why, (clip, (rate, record, text)) in chosen:
+        yield Row(why, f"{rate:.1f} letters/s", record.place.sample, text, clip)
+
+
+def _text(record: Record, field: str) -> str:
+    return record.sample.reference_text if field.startswith("reference") else record.sample.target_text
+
+
+def _row(row: Row, folder: Path) -> str:
+    source = quote(os.path.relpath(row.clip.resolve(), folder), errors="surrogateescape")
+    return (
+        f"<tr><td><strong>{_escaped(row.why)}</strong><br><small>{_escaped(row.seen)}</small></td>"
+        f"<td>{_escaped(row.sample)}<br>{_escaped(row.text)}</td>"
+        f'<td><audio controls preload="none" src="{html.escape(source, quote=True)}"></audio>'
+        f"<br><small>{_escaped(row.clip.name)}</small></td></tr>"
+    )
+
+
+def _escaped(text: str) -> str:
+    return html.escape(printable(text), quote=True)

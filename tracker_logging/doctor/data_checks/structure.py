@@ -1,0 +1,139 @@
+"""Is an item of a ChatML-like file a conversation? Looked at in the JSON itself, before a reader made a sample of it.
+
+- Any format with `messages` is looked at: cloning in one user message, or in user / assistant turns.
+- An item that is no object, or has no `messages`, is left to its reader.
+
+    list(structure_findings(place, item))
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
+from typing import Any
+
+from tracker_logging.doctor.data_checks import checks
+from tracker_logging.doctor.data_checks.finding import DataFinding, Place
+from tracker_logging.doctor.data_checks.record import Record
+
+ROLES = ("system", "scene", "user", "assistant")
+PART_TYPES = ("text", "audio", "audio_url", "input_audio")
+PLACEHOLDERS = ("<audio>", "<|AUDIO|>", "<|AUDIO_OUT|>", "<|audio|>")
+# Keys that pipelines are known to write and that mean nothing for training.
+KNOWN_KEYS = frozenset({"start_index", "id", "duration", "task_type", "sample_id", "reference_language"})
+
+
+def structure_findings(place: Place, item: object) -> Iterator[DataFinding]:
+    """What is wrong with the conversation of `item`; the first malformed thing ends it."""
+    if isinstance(item, list):  # a bare list of messages, as some pipelines write
+        item = {"messages": item}
+    if not isinstance(item, Mapping) or "messages" not in item:
+        return
+    messages = item["messages"]
+    if not isinstance(messages, list) or not all(isinstance(message, Mapping) for message in messages):
+        kind = type(messages).__name__
+        seen = f"a JSON {kind}" if not isinstance(messages, list) else "a list that holds something else than objects"
+        yield checks.MESSAGES_MALFORMED.at(place, seen=seen, field="messages")
+        return
+    malformed = list(_contents(place, messages))
+    yield from malformed or _roles(place, [str(message.get("role")) for message in messages])
+    if not malformed:
+        yield from _placeholders(place, item, messages)
+
+
+def record_findings(record: Record) -> Iterator[DataFinding]:
+    """What the sample lacks, and keys that nobody reads."""
+    if record.target is None:
+        yield checks.TARGET_MISSING.at(record.place, seen="no target audio", field="target audio")
+    if record.reference is None:
+        yield checks.REFERENCE_MISSING.at(record.place, seen="no reference audio", field="reference audio")
+
+
+def dataset_findings(records: Sequence[Record], place: Place) -> Iterator[DataFinding]:
+    """Unknown keys and repeated ids, once per file."""
+    counts: dict[str, int] = {}
+    owners: dict[str, list[str]] = {}
+    for record in records:
+        for key in _unknown_keys(record.sample.extra):
+            counts[key] = counts.get(key, 0) + 1
+        owners.setdefault(record.sample.sample_id, []).append(record.place.sample)
+    for key, count in counts.items():
+        yield checks.UNKNOWN_KEY.at(place, seen=f"in {count} of {len(records)} samples", field=key)
+    for sample_id, places in owners.items():
+        if len(places) > 1:
+            seen = f"{sample_id!r} names {len(places)} samples: {', '.join(places[:3])}"
+            yield checks.SAMPLE_ID_REPEATED.at(place, seen=seen + (", …" if len(places) > 3 else ""))
+
+
+def _unknown_keys(extra: Mapping[str, object]) -> Iterator[str]:
+    for key, value in extra.items():
+        if key == "misc" and isinstance(value, Mapping):
+            yield from (f"misc.{inner}" for inner in value if inner not in KNOWN_KEYS)
+        elif key not in KNOWN_KEYS:
+            yield key
+
+
+def _contents(place: Place, messages: Sequence[Mapping[str, Any]]) -> Iterator[DataFinding]:
+    for index, message in enumerate(messages):
+        content, field = message.get("content"), f"messages[{index}].content"
+        if isinstance(content, str):
+            continue
+        parts = [content] if isinstance(content, Mapping) else content
+        if not isinstance(parts, list):
+            what = "missing" if content is None else f"a JSON {type(content).__name__}"
+            yield checks.CONTENT_MALFORMED.at(place, seen=what, field=field)
+            continue
+        for number, part in enumerate(parts):
+            fault = _part_fault(part)
+            if fault:
+                yield checks.CONTENT_MALFORMED.at(place, seen=fault, field=f"{field}[{number}]")
+
+
+def _part_fault(part: object) -> str | None:
+    if isinstance(part, str):
+        return None
+    if not isinstance(part, Mapping):
+        return f"a part that is a JSON {type(part).__name__}"
+    kind, text = part.get("type"), part.get("text")
+    if isinstance(text, str) or (kind in PART_TYPES and kind != "text"):
+        return None
+    return f"a text part whose text is a JSON {type(text).__name__}" if kind == "text" else f"a part of type {kind!r}"
+
+
+def _roles(place: Place, roles: Sequence[str]) -> Iterator[DataFinding]:
+    order = ", ".join(roles) or "no message"
+    for role in dict.fromkeys(roles):
+        if role not in ROLES:
+            yield checks.ROLE_UNKNOWN.at(place, seen=f"role {role!r}", field="messages")
+    known = [role for role in roles if role in ROLES]
+    missing = [role for role in ("user", "assistant") if role not in known]
+    if missing:
+        seen = f"no message of role {' and '.join(missing)} (found: {order})"
+        yield checks.ROLE_MISSING.at(place, seen=seen, field="messages")
+        return
+    repeated = next((role for role, following in pairwise(known) if role == following), None)
+    if repeated:
+        yield checks.ROLE_REPEATED.at(place, seen=f"{repeated} twice in a row ({order})", field="messages")
+    turns = [role for role in known if role in ("user", "assistant")]
+    late = any(role in ("system", "scene") for role in known[known.index(turns[0]) :])
+    if turns[0] == "assistant" or turns[-1] == "user" or late:
+        yield checks.ROLE_ORDER.at(place, seen=order, field="messages")
+
+
+def _placeholders(
+    place: Place, item: Mapping[str, Any], messages: Sequence[Mapping[str, Any]]
+) -> Iterator[DataFinding]:
+    """Placeholders against clips, where texts hold placeholders or clips stand in a list of their own."""
+    found, clips = 0, 0
+    for message in messages:
+        content = message["content"]
+        for part in [content] if isinstance(content, str | Mapping) else content:
+            is_text = isinstance(part, str) or isinstance(part.get("text"), str)
+            text = part if isinstance(part, str) else part.get("text", "")
+            found += sum(text.count(mark) for mark in PLACEHOLDERS) if is_text else 0
+            clips += not is_text
+    listed = item.get("audios")
+    if isinstance(listed, list):
+        clips += len(listed)
+    if found != clips and (found or isinstance(listed, list)):
+        yield checks.PLACEHOLDERS_DIFFER.at(place, seen=f"{found} placeholders for {clips} clips", field="messages")

@@ -1,0 +1,210 @@
+"""Are the texts what the clips say? As far as that can be seen in the texts alone.
+
+- Words are compared without case, punctuation and space: a normalised copy of a text is no finding.
+- Scripts by the names of Unicode characters; a language that is not in the table is not judged.
+
+    list(text_findings(record)), list(doubled_texts(place, item, sample))
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
+from typing import Any
+
+from tracker_logging.data.chat_tokens import STRUCTURE
+from tracker_logging.data.formats.chatml import INSTRUCTION
+from tracker_logging.data.sample import VoiceSample
+from tracker_logging.doctor.data_checks import checks
+from tracker_logging.doctor.data_checks.finding import Check, DataFinding, Place
+from tracker_logging.doctor.data_checks.record import Record
+from tracker_logging.doctor.data_checks.structure import PLACEHOLDERS
+
+MOST = 0.8  # share of texts that end with a stop, above which the others are named
+FEW = 20  # texts, below which nothing is said about most of them
+_QUOTED = 60  # characters of a text in a message
+
+_ENDS = frozenset(".!?…。！？։।؟♪。\"'”’»)]」』")
+_DAMAGED = re.compile("[\ufffd\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]|Ã[\x80-\xbf]|â€")
+_ORDER = re.compile(
+    r"^\s*(?:please\s+)?(?:generate|synthesi[sz]e|speak|say|read|clone|convert)\b[^:]{0,80}"
+    r"\b(?:voice|text|speech|speaker|sentence)\b[^:]{0,40}:",
+    re.IGNORECASE,
+)
+_LATIN = (
+    "en de fr es it pt nl sv da no nb nn fi pl cs sk sl hr hu ro tr vi id ms sw et lv lt ca eu gl ga cy is af sq tl"
+)
+_SCRIPTS: dict[str, frozenset[str]] = {
+    **dict.fromkeys(_LATIN.split(), frozenset({"LATIN"})),
+    **dict.fromkeys(("ru", "uk", "bg", "be", "mk", "kk", "ky", "mn"), frozenset({"CYRILLIC"})),
+    **dict.fromkeys(("ar", "fa", "ur", "ps"), frozenset({"ARABIC"})),
+    **dict.fromkeys(("hi", "mr", "ne", "sa"), frozenset({"DEVANAGARI"})),
+    "zh": frozenset({"CJK"}),
+    "yue": frozenset({"CJK"}),
+    "ja": frozenset({"CJK", "HIRAGANA", "KATAKANA"}),
+    "ko": frozenset({"HANGUL", "CJK"}),
+    "el": frozenset({"GREEK"}),
+    "he": frozenset({"HEBREW"}),
+    "th": frozenset({"THAI"}),
+    "ka": frozenset({"GEORGIAN"}),
+    "hy": frozenset({"ARMENIAN"}),
+    "bn": frozenset({"BENGALI"}),
+    "ta": frozenset({"TAMIL"}),
+    "te": frozenset({"TELUGU"}),
+}  # fmt: skip
+
+
+def text_findings(record: Record) -> Iterator[DataFinding]:
+    """What is wrong with the texts of one sample."""
+    sample, place = record.sample, record.place
+    for field, text in _fields(record):
+        token = next((token for token in STRUCTURE if token in text), None)
+        if token:
+            yield checks.STRUCTURE_IN_TEXT.at(place, seen=f"{token} in {quoted(text)}", field=field)
+        if _DAMAGED.search(text):
+            yield checks.TEXT_ENCODING.at(place, seen=quoted(text), field=field)
+        if not any(letter.isalnum() for letter in text):
+            yield checks.TEXT_WITHOUT_WORDS.at(place, seen=quoted(text), field=field)
+    if sample.target_text.startswith(INSTRUCTION) or _ORDER.match(sample.target_text):
+        yield checks.INSTRUCTION_IN_TEXT.at(place, seen=quoted(sample.target_text), field="target text")
+    both = record.reference is not None and record.target is not None and record.reference.path != record.target.path
+    if both and words(sample.reference_text) == words(sample.target_text) != "":
+        yield checks.REFERENCE_TEXT_IS_TARGET.at(place, seen=quoted(sample.target_text), field="reference text")
+    script, wanted = script_of(sample.target_text), _SCRIPTS.get(_language(sample.language))
+    if script and wanted and script not in wanted:
+        seen = f"language {sample.language!r}, text in {script.capitalize()}: {quoted(sample.target_text)}"
+        yield checks.LANGUAGE_SCRIPT.at(place, seen=seen, field="language")
+
+
+def doubled_texts(place: Place, item: object, sample: VoiceSample) -> Iterator[DataFinding]:
+    """Texts of the ChatML `item` that are not the ones that `sample` took from it."""
+    if not isinstance(item, Mapping):
+        return
+    reference, target = _written(item)
+    for field, text in reference if sample.reference_audio is not None else ():
+        if words(text) != words(sample.reference_text):
+            seen = f"read: {quoted(sample.reference_text)}; {field}: {quoted(text)}"
+            yield checks.TEXTS_DIFFER.at(place, seen=seen, field="reference text")
+            break
+    for field, text in target:
+        check = _difference(text, sample.target_text)
+        if check is not None:
+            seen = f"read: {quoted(sample.target_text)}; {field}: {quoted(text)}"
+            yield check.at(place, seen=seen, field="target text")
+            break
+
+
+def dataset_findings(records: Sequence[Record]) -> Iterator[DataFinding]:
+    """Target texts without an end, where nearly all others have one."""
+    texts = [record.sample.target_text.rstrip() for record in records]
+    unfinished = [bool(text) and text[-1] not in _ENDS for text in texts]
+    if len(texts) < FEW or sum(unfinished) > (1 - MOST) * len(texts):
+        return
+    for record, text, found in zip(records, texts, unfinished, strict=True):
+        if found:
+            yield checks.TEXT_UNFINISHED.at(record.place, seen=f"ends with {quoted(text[-20:])}", field="target text")
+
+
+def quoted(text: str) -> str:
+    """The text in quotes, cut to one line; what cannot be printed is written as an escape."""
+    line = "".join(
+        letter if letter.isprintable() else letter.encode("unicode_escape", "surrogatepass").decode("ascii")
+        for letter in (text if len(text) <= _QUOTED else text[: _QUOTED - 1] + "…")
+    )
+    return f'"{line}"'
+
+
+def words(text: str) -> str:
+    """The letters and digits of a text, compatibility-normalised and without case."""
+    plain = text.lower() if text.isascii() else unicodedata.normalize("NFKC", text).casefold()
+    return "".join(filter(str.isalnum, plain))
+
+
+def script_of(text: str) -> str | None:
+    """The script of most letters (`LATIN`, `CYRILLIC`, `CJK`, …); None without letters."""
+    if text.isascii():
+        return "LATIN" if any(letter.isalpha() for letter in text) else None
+    counts: dict[str, int] = {}
+    for letter in text:
+        if letter.isalpha():
+            script = _script(letter)
+            counts[script] = counts.get(script, 0) + 1
+    return max(counts, key=lambda script: counts[script], default=None)
+
+
+@lru_cache(maxsize=65_536)
+def _script(letter: str) -> str:
+    return unicodedata.name(letter, "UNKNOWN").split(" ", 1)[0]
+
+
+def _fields(record: Record) -> Iterator[tuple[str, str]]:
+    if record.reference is not None:
+        yield "reference text", record.sample.reference_text
+    yield "target text", record.sample.target_text
+
+
+def _language(language: str | None) -> str:
+    return re.split(r"[-_]", (language or "").lower(), maxsplit=1)[0]
+
+
+def _difference(whole: str, read: str) -> Check | None:
+    """What is wrong when one place holds `whole` and the sample took `read`; None if the words are the same."""
+    one, other = words(whole), words(read)
+    if one == other or not one or not other:
+        return None
+    if len(other) < len(one) and any(words(piece) == other for piece in _pieces(whole)):
+        return checks.TEXT_CUT_AT_COLON
+    short, long = sorted((one, other), key=len)
+    return checks.TEXT_CUT if long.startswith(short) or long.endswith(short) else checks.TEXTS_DIFFER
+
+
+def _pieces(text: str) -> Iterator[str]:
+    """What splitting on ":" can leave of a text: each part, each beginning, each end."""
+    parts = text.split(":")
+    if len(parts) > 1:
+        yield from parts
+        for cut in range(1, len(parts)):
+            yield ":".join(parts[:cut])
+            yield ":".join(parts[cut:])
+
+
+def _written(item: Mapping[str, Any]) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
+    """(field, text) of every place of a one-turn ChatML item that holds the reference text, and the target text."""
+    misc, messages = item.get("misc"), item.get("messages")
+    named = misc if isinstance(misc, Mapping) else {}
+    reference = [("misc.ref_transcript", text) for text in [named.get("ref_transcript")] if isinstance(text, str)]
+    target = [("misc.target_transcript", text) for text in [named.get("target_transcript")] if isinstance(text, str)]
+    users = _of_role("user", messages)
+    answers = _of_role("assistant", messages)
+    if len(users) != 1 or len(answers) != 1:
+        return reference, target
+    asked = _texts(users[0].get("content"))
+    target += [("the instruction", text.removeprefix(INSTRUCTION).strip()) for text in asked if _is_instruction(text)]
+    target += [("the assistant's text", text) for text in _texts(answers[0].get("content"))[:1]]
+    reference += [("the user's first text", text) for text in asked[:1] if len(asked) > 1 and not _is_instruction(text)]
+    return reference, target
+
+
+def _is_instruction(text: str) -> bool:
+    return text.startswith(INSTRUCTION)
+
+
+def _of_role(role: str, messages: object) -> list[Mapping[str, Any]]:
+    found = messages if isinstance(messages, list) else []
+    return [message for message in found if isinstance(message, Mapping) and message.get("role") == role]
+
+
+def _texts(content: object) -> list[str]:
+    """The texts of a content, stripped; anything malformed is left out."""
+    if isinstance(content, str):
+        content = [{"type": "text", "text": content}]
+    parts = [part for part in content if isinstance(part, Mapping)] if isinstance(content, list) else []
+    texts = [part.get("text") for part in parts if part.get("type") == "text"]
+    return [text.strip() for text in texts if isinstance(text, str) and text.strip() and not _holds_clip(text)]
+
+
+def _holds_clip(text: str) -> bool:
+    """Whether a placeholder of a clip stands in the text, so that it is not a text alone."""
+    return any(mark in text for mark in PLACEHOLDERS)

@@ -1,0 +1,17 @@
+"""All rules of the doctor, by theme. `docs/doctor.md` describes each of them and is made from this table."""
+
+from __future__ import annotations
+
+from tracker_logging.doctor.rule import Rule
+from tracker_logging.doctor.rules import conditioning, cost, flow, labels, tokens, voices
+
+THEMES: dict[str, tuple[Rule, ...]] = {
+    "The batch and its labels": labels.RULES,
+    "What moves": flow.RULES,
+    "What is predicted": tokens.RULES,
+    "The reference": conditioning.RULES,
+    "The voices": voices.RULES,
+    "Time": cost.RULES,
+}
+
+RULES: tuple[Rule, ...] = tuple(rule for rules in THEMES.values() for rule in rules)

@@ -1,0 +1,150 @@
+"""What the fixed prompts sound like when the model speaks freely.
+
+rule.evidence(history)      # "25 % of the clips stop by themselves (voices/stopped_pct)"
+"""
+
+from __future__ import annotations
+
+from tracker_logging import tags
+from tracker_logging.doctor.history import TRAIN_LOSS, History, has_learned
+from tracker_logging.doctor.rule import Rule
+
+PATIENCE = 5
+"""Rounds after which voices are judged even if the loss has not fallen much: a pretrained model starts low."""
+
+_SILENCE = tags.VOICE_SCORE(score="silence_pct")
+_CLIPPING = tags.VOICE_SCORE(score="clip_pct")
+_REPETITION = tags.VOICE_SCORE(score="repetition")
+_PROGRESS = (tags.NLL_MEAN, TRAIN_LOSS)
+
+
+def _can_be_judged(history: History, tag: str) -> bool:
+    """Whether something may be asked of the voices by now."""
+    return len(history[tag].points) >= PATIENCE or has_learned(history, nll=tags.NLL_MEAN())
+
+
+def _run_on(history: History) -> str | None:
+    share = history[tags.STOPPED()].last
+    if not share < 50 or not _can_be_judged(history, tags.STOPPED()):
+        return None
+    return f"{share:.3g} % of the clips stop by themselves, the others at their limit ({tags.STOPPED()})"
+
+
+def _collapse(history: History) -> str | None:
+    between, real = history[tags.BETWEEN_SPEAKER()].last, history[tags.BETWEEN_SPEAKER_REAL()].last
+    nearest, chance = history[tags.SPK_TOP1()].last, history[tags.SPK_TOP1_CHANCE()].last
+    is_alike = between > real + 0.5 * (1.0 - real) or (between > real + 0.15 and nearest < chance + 0.1)
+    if not is_alike or not _can_be_judged(history, tags.BETWEEN_SPEAKER()):
+        return None
+    return (
+        f"clips of different speakers are {between:.2f} alike, their prompts {real:.2f} ({tags.BETWEEN_SPEAKER()}); "
+        f"the nearest prompt is the own speaker's in {100 * nearest:.0f} %, by chance in {100 * chance:.0f} %"
+    )
+
+
+def _share(history: History, tag: str) -> float:
+    """The clips that `tag` counts, as a share of all clips of the round, in percent."""
+    clips = history[tags.VALID_CLIPS()].last + history[tags.INVALID_CLIPS()].last
+    return 100.0 * history[tag].last / clips if clips > 0 else 0.0
+
+
+def _silent(history: History) -> str | None:
+    share, silence = _share(history, tags.SILENT_CLIPS()), history[_SILENCE]
+    is_fresh = silence.step == history[tags.SILENT_CLIPS()].step
+    if not _can_be_judged(history, tags.SILENT_CLIPS()):
+        return None
+    if share >= 50:
+        return f"{share:.0f} % of the clips hold no speech ({tags.SILENT_CLIPS()})"
+    if is_fresh and silence.last > 60:
+        return f"{silence.last:.0f} % of the clips' time is silent ({_SILENCE})"
+    return None
+
+
+def _clipped(history: History) -> str | None:
+    share, samples = _share(history, tags.CLIPPED_CLIPS()), history[_CLIPPING]
+    is_fresh = samples.step == history[tags.CLIPPED_CLIPS()].step
+    if not _can_be_judged(history, tags.CLIPPED_CLIPS()):
+        return None
+    if share >= 50:
+        return f"{share:.0f} % of the clips have more than 5 % of their samples at full scale ({tags.CLIPPED_CLIPS()})"
+    if is_fresh and samples.last > 1.0:
+        return f"{samples.last:.2g} % of all samples are at full scale ({_CLIPPING})"
+    return None
+
+
+def _repeated(history: History) -> str | None:
+    share = history[_REPETITION].last
+    if not share > 0.5 or not _can_be_judged(history, _REPETITION):
+        return None
+    return f"{100 * share:.0f} % of the code sequences of the clips were heard before in the same clip ({_REPETITION})"
+
+
+RULES = (
+    Rule(
+        name="clips_run_on",
+        level="warning",
+        certainty="likely",
+        looks_at=(tags.STOPPED,),
+        also_reads=_PROGRESS,
+        opens_when="fewer than half of the clips stop by themselves, three rounds in a row",
+        evidence=_run_on,
+        cause="the end code is not learned: its labels are masked (chatml/eos_labelled_pct), or cut clips have none "
+        "(chatml/truncated). A model that has just begun may need more steps.",
+        cure="see to it that chatml/eos_labelled_pct is 100 and chatml/truncated is 0; if they are, train on.",
+        opens_after=3,
+    ),
+    Rule(
+        name="voices_become_one",
+        level="warning",
+        certainty="likely",
+        looks_at=(tags.BETWEEN_SPEAKER,),
+        also_reads=(tags.BETWEEN_SPEAKER_REAL, tags.SPK_TOP1, tags.SPK_TOP1_CHANCE, *_PROGRESS),
+        opens_when="clips of different speakers are half-way to being one voice, or 0.15 more alike than their prompts "
+        "while the nearest prompt is found by chance",
+        evidence=_collapse,
+        cause="the model speaks with an average voice: too few speakers in the data, one that outweighs the others, or "
+        "a reference that is ignored (conditioning/gap/mean). voices/sim_o may look good all the same.",
+        cure="balance the speakers, check that reference and target are the same speaker, and take an earlier "
+        "checkpoint by voices/sim_margin.",
+        opens_after=2,
+    ),
+    Rule(
+        name="silence",
+        level="warning",
+        certainty="likely",
+        looks_at=(tags.SILENT_CLIPS,),
+        also_reads=(tags.VALID_CLIPS, tags.INVALID_CLIPS, _SILENCE, *_PROGRESS),
+        opens_when="half of the clips hold no speech, or 60 % of their time is silent, two rounds in a row",
+        evidence=_silent,
+        cause="the model repeats the code of silence. With a falling loss that is most often a model that copies its "
+        "input (outputs/nll_shift0), or data with long silence around the speech.",
+        cure="compare outputs/nll_shift0/mean with outputs/nll/mean, trim silence from the clips, and listen to "
+        "outputs/teacher_forced.",
+        opens_after=2,
+    ),
+    Rule(
+        name="clipping",
+        level="warning",
+        certainty="likely",
+        looks_at=(tags.CLIPPED_CLIPS,),
+        also_reads=(tags.VALID_CLIPS, tags.INVALID_CLIPS, _CLIPPING, *_PROGRESS),
+        opens_when="1 % of the samples are at full scale, or half of the clips are clipped, two rounds in a row",
+        evidence=_clipped,
+        cause="the training clips are too loud or clipped themselves, or the codes are noise.",
+        cure="look at the peaks of the training data (`tracker-logging check-data`), and bring it to about -20 LUFS.",
+        opens_after=2,
+    ),
+    Rule(
+        name="repetition",
+        level="warning",
+        certainty="likely",
+        looks_at=(_REPETITION,),
+        also_reads=_PROGRESS,
+        opens_when="more than half of the code sequences of a clip were heard before in it, two rounds in a row",
+        evidence=_repeated,
+        cause="the model is caught in a loop: greedy sampling, a model that has hardly learned, or training on clips "
+        "with long held sounds.",
+        cure="speak with --voice_temperature 0.7 to see whether it is the sampling; if not, train on.",
+        opens_after=2,
+    ),
+)

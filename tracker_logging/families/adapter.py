@@ -1,0 +1,94 @@
+"""What most adapters have in common. A new family writes `view`, `layers` and its heads; see docs/adapters.md.
+
+class MyAdapter(BaseAdapter):
+    family = "my_speech_model"
+
+    def view(self, inputs): ...
+    def layers(self): ...
+    def audio_heads(self): ...
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import torch
+from torch import nn
+
+from tracker_logging.families.base import (
+    AudioHead,
+    BatchView,
+    GeneratedCodes,
+    LayerParts,
+    Prompt,
+    SamplingSettings,
+)
+from tracker_logging.families.delay_pattern import CodePattern
+from tracker_logging.families.heads import mean_nll
+from tracker_logging.families.naming import component_of
+
+
+class BaseAdapter:
+    """Defaults of `ModelAdapter` for a model without codebooks. `core` is the model without any wrapper."""
+
+    family: str = ""
+    loss_sums_codebooks: bool = False
+    trains_references: bool = False  # the model's class trains every clip, so labels cannot spare the reference
+    num_codebooks: int = 0
+    codebook_vocabulary: int = 0
+    pattern: CodePattern | None = None
+    prefixes: ClassVar[Mapping[str, str]] = {}  # parts of parameter names that are a component of their own
+    ffn: str = "ffn"  # the component that the family's `mlp` is
+    may_be_empty: frozenset[str] = frozenset()  # arguments whose tensors are empty in a sound batch too
+
+    def __init__(self, core: Any) -> None:
+        self.core = core
+
+    @property
+    def bos_code(self) -> int:
+        """The code that begins a clip, or -1."""
+        return -1 if self.pattern is None or self.pattern.bos is None else self.pattern.bos
+
+    @property
+    def eos_code(self) -> int:
+        """The code that ends a clip, or -1."""
+        return -1 if self.pattern is None else self.pattern.eos
+
+    def view(self, inputs: Mapping[str, Any]) -> BatchView:
+        """See `ModelAdapter`; each family has its own."""
+        raise NotImplementedError(f"{type(self).__name__} must say how a batch is laid out: write `view`.")
+
+    def first_sample(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
+        """The first row of every tensor that has one row per sample."""
+        count = len(inputs["input_ids"])
+        return {
+            name: value[:1] if isinstance(value, torch.Tensor) and value.dim() and len(value) == count else value
+            for name, value in inputs.items()
+            if name != "num_items_in_batch"
+        }
+
+    def layers(self) -> Sequence[LayerParts]:
+        """No layers: attention and FFN paths are not shown."""
+        return ()
+
+    def audio_heads(self) -> Sequence[AudioHead]:
+        """No codes are predicted."""
+        return ()
+
+    def text_head(self) -> nn.Module | None:
+        """No text is trained."""
+        return None
+
+    def component(self, parameter_name: str) -> tuple[str, int | None]:
+        """By the names that families share, see `naming.py`."""
+        return component_of(parameter_name, prefixes=self.prefixes, ffn=self.ffn)
+
+    @torch.no_grad()
+    def audio_nll(self, inputs: Mapping[str, Any]) -> torch.Tensor:
+        """See `ModelAdapter`. Raises `ValueError` for a batch without audio labels."""
+        return mean_nll(self, inputs)
+
+    def generate(self, prompts: Sequence[Prompt], settings: SamplingSettings) -> list[GeneratedCodes]:
+        """See `ModelAdapter`. Raises `NotImplementedError`: no voice speaks."""
+        raise NotImplementedError(f"{type(self).__name__} does not generate audio.")

@@ -1,0 +1,108 @@
+"""A batch of the transformers-native layout as `boson_multimodal` takes it: one placeholder per audio, codes in a row.
+
+Our collator and our prompts are native; with this they serve a `HiggsAudioModel` too.
+
+    batch = boson_batch(native, tokens=tokens, bos=1024)
+    model(**batch)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch.nn.utils.rnn import pad_sequence
+
+from tracker_logging.families.base import IGNORE
+from tracker_logging.families.boson.layout import PlaceholderTokens
+
+
+def boson_batch(
+    native: Mapping[str, Any], *, tokens: PlaceholderTokens, bos: int, references_in: bool = False
+) -> dict[str, torch.Tensor]:
+    """`input_ids` [B, S], `attention_mask`, `audio_out_ids` [K, N] with `audio_out_ids_start`, and labels.
+
+    `native`: what `HiggsAudioV2ForConditionalGeneration.forward` takes, padded on the right. Clips are told apart by
+    their first frame, which holds `bos` in every codebook. `references_in`: every clip but the last of a sample becomes
+    an `<|AUDIO|>` (`audio_in_ids`); else all are `<|AUDIO_OUT|>`, as boson's own voice cloning has it.
+    """
+    masks = native.get("attention_mask")
+    rows: list[dict[str, torch.Tensor]] = []
+    streams: dict[str, list[torch.Tensor]] = {"audio_in_ids": [], "audio_out_ids": [], "label_audio_ids": []}
+    for sample, token_ids in enumerate(native["input_ids"]):
+        own = slice(None) if masks is None else masks[sample].bool()
+        clips, labels = _clips(native, sample, bos=bos)
+        is_in = [references_in and at < len(clips) - 1 for at in range(len(clips))]
+        texts = {"input_ids": token_ids[own]}
+        if native.get("labels") is not None:
+            texts["label_ids"] = native["labels"][sample][own]
+        kinds = [tokens.audio_in if inside else tokens.audio_out for inside in is_in]
+        rows.append(_collapsed(texts, [len(clip) for clip in clips], kinds, audio_out=tokens.audio_out))
+        for clip, label, inside in zip(clips, labels, is_in, strict=True):
+            streams["audio_in_ids" if inside else "audio_out_ids"].append(clip)
+            if not inside and label is not None:
+                streams["label_audio_ids"].append(label)
+    batch = {name: pad_sequence([row[name] for row in rows], True, _PADDING[name] or tokens.pad) for name in rows[0]}
+    ones = [torch.ones_like(row["input_ids"]) for row in rows]
+    batch["attention_mask"] = pad_sequence(ones, True, 0)
+    return batch | _joined(streams)
+
+
+def collapse(token_ids: torch.Tensor, lengths: list[int], *, audio_out: int) -> torch.Tensor:
+    """Token ids [T] with runs of audio of these `lengths` -> [S] with one `audio_out` for each."""
+    return _collapsed({"input_ids": token_ids}, lengths, [audio_out] * len(lengths), audio_out=audio_out)["input_ids"]
+
+
+def split_clips(frames: torch.Tensor, *, bos: int) -> list[torch.Tensor]:
+    """Frames [F, K] -> the clips, each of which begins with a frame of `bos`."""
+    begins = (frames == bos).all(dim=-1).nonzero().squeeze(-1).tolist()
+    return list(frames.split([stop - start for start, stop in zip(begins, [*begins[1:], len(frames)], strict=True)]))
+
+
+_PADDING = {"input_ids": None, "label_ids": IGNORE}
+
+
+def _clips(
+    native: Mapping[str, Any], sample: int, *, bos: int
+) -> tuple[list[torch.Tensor], list[torch.Tensor] | list[None]]:
+    """The clips of a sample and their labels, each [F, K]."""
+    if native.get("audio_input_ids") is None:
+        return [], []
+    frames, valid = native["audio_input_ids"][sample], native.get("audio_input_ids_mask")
+    keep = slice(None) if valid is None else valid[sample].bool()
+    clips = split_clips(frames[keep], bos=bos)
+    if native.get("audio_labels") is None:
+        return clips, [None] * len(clips)
+    return clips, list(native["audio_labels"][sample][keep].split([len(clip) for clip in clips]))
+
+
+def _collapsed(
+    texts: Mapping[str, torch.Tensor], lengths: list[int], kinds: list[int], *, audio_out: int
+) -> dict[str, torch.Tensor]:
+    """Each run of audio, which begins with `audio_out`, becomes one placeholder of its kind without a label."""
+    token_ids = texts["input_ids"]
+    starts = token_ids == audio_out
+    keep = torch.ones_like(starts)
+    at = 0
+    collapsed = {name: own.clone() for name, own in texts.items()}
+    for length, kind in zip(lengths, kinds, strict=True):
+        at = at + int(starts[at:].nonzero()[0])
+        keep[at + 1 : at + length] = False
+        collapsed["input_ids"][at] = kind
+        if "label_ids" in collapsed:
+            collapsed["label_ids"][at] = IGNORE
+        at += length
+    return {name: own[keep] for name, own in collapsed.items()}
+
+
+def _joined(streams: Mapping[str, list[torch.Tensor]]) -> dict[str, torch.Tensor]:
+    """Clips [F, K] in a row, [K, N] each, and where each clip starts."""
+    joined: dict[str, torch.Tensor] = {}
+    for name, clips in streams.items():
+        if clips:
+            joined[name] = torch.cat(clips).T.contiguous()
+            if name != "label_audio_ids":
+                lengths = torch.tensor([0, *(len(clip) for clip in clips[:-1])], device=clips[0].device)
+                joined[f"{name}_start"] = lengths.cumsum(dim=0)
+    return joined

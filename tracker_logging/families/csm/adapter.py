@@ -1,0 +1,161 @@
+"""CSM, the transformers-native class `CsmForConditionalGeneration`.
+
+Layout (read in transformers 5.23, `models/csm`): the codes of the i-th audio token are those that the model's own codec
+makes of `input_values`; a clip ends at `<|audio_eos|>`, a frame of end codes. The backbone predicts codebook 0, the
+depth decoder the others, at frames whose label is not -101. The class trains *every* audio frame of a labelled batch,
+also one whose label is -100: references cannot be spared, only the depth decoder can.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from transformers import DynamicCache
+
+from tracker_logging.families.adapter import BaseAdapter
+from tracker_logging.families.base import (
+    IGNORE,
+    AudioHead,
+    BatchView,
+    GeneratedCodes,
+    LayerParts,
+    Prompt,
+    SamplingSettings,
+)
+from tracker_logging.families.delay_pattern import CodePattern
+from tracker_logging.families.sampling import Chooser, left_padded, spoken
+from tracker_logging.families.spans import audio_segments, runs, with_segments
+
+_BACKBONE_ONLY = -101
+
+
+class CsmAdapter(BaseAdapter):
+    """See `ModelAdapter`. Layers are the backbone's; the depth decoder and the codec are components of their own."""
+
+    family = "csm"
+    trains_references = True
+    prefixes = {"depth_decoder": "depth_decoder", "codec_model": "codec"}  # noqa: RUF012
+
+    def __init__(self, core: Any) -> None:
+        super().__init__(core)
+        config = core.config
+        self.num_codebooks = config.num_codebooks
+        self.codebook_vocabulary = config.vocab_size
+        self.pattern: CodePattern = CodePattern(
+            delays=(0,) * config.num_codebooks,
+            codes=config.codec_config.codebook_size,
+            eos=config.codebook_eos_token_id,
+            bos=None,
+            fill=config.codebook_pad_token_id,
+        )
+
+    def view(self, inputs: Mapping[str, Any]) -> BatchView:
+        config, token_ids = self.core.config, inputs["input_ids"].detach()
+        mask = inputs.get("attention_mask")
+        attention_mask = torch.ones_like(token_ids, dtype=torch.bool) if mask is None else mask.detach().bool()
+        ends = token_ids == config.audio_eos_token_id
+        audio = ((token_ids == config.audio_token_id) | ends) & attention_mask
+        codes = self._codes(inputs, audio)
+        labels = inputs.get("labels")
+        audio_labels = None
+        if labels is not None:
+            audio_labels = codes.masked_fill(~audio.unsqueeze(-1), IGNORE)
+            audio_labels[..., 1:] = audio_labels[..., 1:].masked_fill((labels == _BACKBONE_ONLY).unsqueeze(-1), IGNORE)
+        spans = [runs(row, ends=end) for row, end in zip(audio.cpu(), ends.cpu(), strict=True)]
+        segments = audio_segments(spans, audio_labels, overhang=self.pattern.overhang, lead=0)
+        return BatchView(
+            token_ids=token_ids,
+            attention_mask=attention_mask,
+            roles=with_segments(attention_mask, segments),
+            codes=codes,
+            audio_labels=audio_labels,
+            text_labels=None,
+            segments=segments,
+        )
+
+    def layers(self) -> Sequence[LayerParts]:
+        return [
+            LayerParts(index=index, layer=layer, attention=layer.self_attn, text_ffn=None, audio_ffn=layer.mlp)
+            for index, layer in enumerate(self.core.backbone_model.layers)
+        ]
+
+    def audio_heads(self) -> Sequence[AudioHead]:
+        return (
+            AudioHead(self.core.lm_head, range(1)),
+            AudioHead(self.core.depth_decoder.codebooks_head, range(1, self.num_codebooks), _depth_rows),
+        )
+
+    @torch.no_grad()
+    def generate(self, prompts: Sequence[Prompt], settings: SamplingSettings) -> list[GeneratedCodes]:
+        """Frame by frame: the backbone gives codebook 0, then the depth decoder the others of the same frame."""
+        core, choose = self.core, Chooser(settings, [prompt.seed for prompt in prompts])
+        device = next(core.parameters()).device
+        token_ids, mask = (own.to(device) for own in left_padded(prompts, pad=core.config.pad_token_id))
+        embedded = self._embedded(token_ids, mask, prompts)
+        cache, frames = DynamicCache(config=core.config), []
+        for _ in range(max(prompt.max_frames for prompt in prompts) + 1):
+            positions = (mask.cumsum(dim=1) - 1).clamp(min=0)[:, -embedded.shape[1] :]
+            hidden = core.backbone_model(
+                inputs_embeds=embedded,
+                attention_mask=mask,
+                position_ids=positions,
+                past_key_values=cache,
+                use_cache=True,
+            ).last_hidden_state[:, -1]
+            frames.append(self._frame(hidden, choose))
+            if bool((torch.stack(frames, dim=1) == self.eos_code).all(dim=2).any(dim=1).all()):
+                break
+            embedded = core.backbone_model.embed_tokens(frames[-1].unsqueeze(1))
+            mask = torch.cat([mask, torch.ones_like(mask[:, :1])], dim=1)
+        said = torch.stack(frames, dim=1).cpu()  # [B, F, K]
+        return [spoken(one, prompt, self.pattern, lead=0) for one, prompt in zip(said, prompts, strict=True)]
+
+    def _codes(self, inputs: Mapping[str, Any], audio: torch.Tensor) -> torch.Tensor:
+        """[B, T, K] codes as the class places them: with labels it expands them to the codes of its own codec."""
+        token_ids: torch.Tensor = inputs["input_ids"].detach()
+        nowhere = token_ids.new_full((*token_ids.shape, self.num_codebooks), -1)
+        if inputs.get("input_values") is None:
+            return nowhere
+        devices = [token_ids.device] if token_ids.is_cuda else []
+        with torch.random.fork_rng(devices=devices), torch.no_grad():
+            merged = self.core._merge_input_ids_with_input_values(
+                token_ids, inputs["input_values"], inputs["input_values_cutoffs"], token_ids
+            )
+        return torch.where(audio.unsqueeze(-1), merged["labels"], nowhere)
+
+    def _embedded(self, token_ids: torch.Tensor, mask: torch.Tensor, prompts: Sequence[Prompt]) -> torch.Tensor:
+        config = self.core.config
+        embedded: torch.Tensor = self.core.embed_text_tokens(token_ids)
+        audio = (token_ids == config.audio_token_id) | (token_ids == config.audio_eos_token_id)
+        given = [prompt.audio_codes for prompt in prompts if prompt.audio_codes is not None]
+        if given:
+            frames = torch.cat(given).to(token_ids.device)
+            embedded[audio & mask.bool()] = self.core.backbone_model.embed_tokens(frames[None])[0].to(embedded.dtype)
+        return embedded
+
+    def _frame(self, hidden: torch.Tensor, choose: Chooser) -> torch.Tensor:
+        """The next frame [B, K] from the backbone's last hidden state [B, hidden]."""
+        core, cache = self.core, DynamicCache(config=self.core.config.depth_decoder_config)
+        codes = [choose(core.lm_head(hidden))]
+        step = torch.stack([torch.zeros_like(codes[0]), codes[0]], dim=1)  # a place for the hidden state, codebook 0
+        first: torch.Tensor | None = hidden
+        while len(codes) < self.num_codebooks:
+            logits = core.depth_decoder(
+                input_ids=step,
+                backbone_last_hidden_state=first,
+                past_key_values=cache,
+                use_cache=True,
+                logits_to_keep=1,
+            ).logits[:, -1]
+            codes.append(choose(logits))
+            step, first = codes[-1].unsqueeze(1), None
+        return torch.stack(codes, dim=1)
+
+
+def _depth_rows(view: BatchView) -> torch.Tensor:
+    """The position before each frame that the depth decoder is trained on, in the order of the class."""
+    assert view.audio_labels is not None
+    sample, at = (view.audio_labels[..., 1:] != IGNORE).any(dim=-1).nonzero(as_tuple=True)
+    return sample * view.token_ids.shape[1] + at - 1

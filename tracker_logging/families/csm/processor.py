@@ -1,0 +1,94 @@
+"""A voice-cloning example as the tensors that `CsmForConditionalGeneration` wants.
+
+A turn is `<begin> [0]text <end>`, its audio tokens and `<|audio_eos|>`; the reference is a turn before the target's.
+The class trains all audio of a row; here the depth decoder at least is spared the reference (label -101).
+
+    processor = CsmSpeechProcessor(tokenizer, codec, codes, config=model.config)
+    batch = processor.collator()([processor.features(sample)])
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.nn.utils.rnn import pad_sequence
+
+from tracker_logging.data.audio import load_audio
+from tracker_logging.data.sample import DataError, VoiceSample
+from tracker_logging.families.base import IGNORE
+from tracker_logging.families.higgs_v2.processor import Features, Reference, SpeechProcessor, with_reference
+
+_BACKBONE_ONLY = -101
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class CsmSpeechProcessor(SpeechProcessor):
+    """`codec` is a copy of the model's own (`ModelCodec.copy_of(model.codec_model)`), `config` the model's."""
+
+    config: Any = None
+
+    def features(self, sample: VoiceSample, *, reference: Reference = "own") -> Features:
+        """`input_ids`, `labels` [T], `input_values` [samples] and `input_values_cutoffs` [clips]."""
+        sample = with_reference(sample, reference)
+        if sample.target_audio is None:
+            raise DataError(f"{sample.origin}, target audio: missing, so there is nothing to train on. Add it.")
+        turns = [self._turn(sample.target_text, sample.target_audio)]
+        clips = [sample.target_audio]
+        spared = 0
+        if sample.reference_audio is not None:
+            turns.insert(0, self._turn(sample.reference_text, sample.reference_audio))
+            clips.insert(0, sample.reference_audio)
+            spared = len(turns[0])
+        ids = torch.cat(turns)
+        audio = (ids == self.config.audio_token_id) | (ids == self.config.audio_eos_token_id)
+        labels = torch.where(audio, ids, IGNORE)
+        labels[:spared][audio[:spared]] = _BACKBONE_ONLY
+        waves = [torch.from_numpy(load_audio(path, self.codec.sample_rate)) for path in clips]
+        ends = torch.tensor([len(wave) for wave in waves]).cumsum(0)
+        return {"input_ids": ids, "labels": labels, "input_values": torch.cat(waves), "input_values_cutoffs": ends}
+
+    def prompt_features(self, sample: VoiceSample, *, reference: Reference = "own") -> Features:
+        """`input_ids` [T] that end with the target's text, and the reference's frames `audio_input_ids` [F, K]."""
+        sample = with_reference(sample, reference)
+        text = self._turn(sample.target_text, None)
+        if sample.reference_audio is None:
+            return {"input_ids": text}
+        codes = torch.from_numpy(self.codes(sample.reference_audio))
+        end = torch.full((1, len(codes)), self.config.codebook_eos_token_id, dtype=torch.int64)
+        turn = self._turn(sample.reference_text, sample.reference_audio)
+        return {"input_ids": torch.cat([turn, text]), "audio_input_ids": torch.cat([codes.T, end])}
+
+    def collator(self) -> Callable[[Sequence[Features]], Features]:
+        """Rows to a batch padded on the left, as the family's own processor pads."""
+        return collate
+
+    def _turn(self, text: str, audio: Path | None) -> torch.Tensor:
+        words = self.tokenizer.encode(f"[0]{text.strip()}", add_special_tokens=False)
+        ids = [self.tokenizer.bos_token_id, *words, self.tokenizer.eos_token_id]
+        if audio is not None:
+            frames = self.codes(audio).shape[1]
+            ids += [self.config.audio_token_id] * frames + [self.config.audio_eos_token_id]
+        return torch.tensor(ids)
+
+
+def collate(rows: Sequence[Features]) -> Features:
+    """B rows -> `input_ids`, `attention_mask`, `labels` [B, T], `input_values` [B, 1, n], cutoffs [B, clips]."""
+
+    def text(values: Sequence[torch.Tensor], fill: int) -> torch.Tensor:
+        return pad_sequence(list(values), batch_first=True, padding_value=fill, padding_side="left")
+
+    def audio(name: str, fill: float) -> torch.Tensor:
+        return pad_sequence([row[name] for row in rows], batch_first=True, padding_value=fill)
+
+    first = rows[0]["input_ids"][0]  # a token that is no audio: the class takes each audio token for a frame
+    return {
+        "input_ids": text([row["input_ids"] for row in rows], int(first)),
+        "attention_mask": text([torch.ones_like(row["input_ids"]) for row in rows], 0),
+        "labels": text([row["labels"] for row in rows], IGNORE),
+        "input_values": audio("input_values", 0.0).unsqueeze(1),
+        "input_values_cutoffs": audio("input_values_cutoffs", -1),
+    }

@@ -1,0 +1,102 @@
+"""Which adapter fits a model, whatever it is wrapped in.
+
+Guarantees
+- First what an installed package registers for the model (entry points `tracker_logging.families`, see `plugins.py`),
+  then the families known here, then the text adapter for a class with the shape of a causal language model.
+- Nothing is guessed silently: the text adapter and a package's adapter are named in the log, and any other class is
+  refused, with what can be done.
+
+    adapter = adapter_for(model)          # model may be DDP, FSDP, compiled, a PeftModel or a trainer's wrapper
+"""
+
+from __future__ import annotations
+
+import logging
+from importlib import import_module
+from typing import Any
+
+from torch import nn
+
+from tracker_logging.families.base import ModelAdapter
+from tracker_logging.families.plugins import adapter_of_packages, missing_members
+from tracker_logging.families.text.adapter import TextAdapter
+
+logger = logging.getLogger("tracker_logging")
+
+HOW_TO = "docs/adapters.md says how to write an adapter in 100 lines"
+_WRAPPERS = ("_orig_mod", "module", "pretrained_model")
+# model_type -> (folder, class); imported when it is asked for, because transformers differ in what they know
+_ADAPTERS = {
+    "csm": ("csm", "CsmAdapter"),
+    "dia": ("dia", "DiaAdapter"),
+    "higgs_audio": ("boson", "BosonAdapter"),
+    "higgs_audio_v2": ("higgs_v2", "HiggsV2Adapter"),
+}
+_WITHOUT_LOSS = {"higgs_audio"}  # families whose trainers wrap them, under the name `model`, to add the loss
+
+
+class UnknownModelError(ValueError):
+    """No adapter knows this model's family."""
+
+
+def unwrap(model: Any) -> Any:
+    """The model itself, out of `torch.compile`, DDP / FSDP1 / DeepSpeed wrappers, PEFT and trainers' own wrappers.
+
+    FSDP2 and accelerate change a model in place, which needs no unwrapping. A `PreTrainedModel` is never looked into;
+    another module is, as long as it holds one under a name that wrappers use (`module`, trl's `pretrained_model`), or
+    under `model` one of a family that computes no loss itself.
+    """
+    from transformers import PreTrainedModel  # seconds, which a process that only scores or reads need not spend
+
+    seen: set[int] = set()
+    while id(model) not in seen:
+        seen.add(id(model))
+        if isinstance(model, PreTrainedModel):
+            break
+        if callable(getattr(model, "get_base_model", None)):
+            model = model.get_base_model()
+            continue
+        inner = [getattr(model, name, None) for name in _WRAPPERS]
+        if _family(own := getattr(model, "model", None)) in _WITHOUT_LOSS:
+            inner.append(own)
+        model = next((own for own in inner if isinstance(own, nn.Module)), model)
+    return model
+
+
+def adapter_for(model: nn.Module, *, given: ModelAdapter | None = None) -> ModelAdapter:
+    """The adapter of the model's family, or the one that is `given`.
+
+    Raises `UnknownModelError`, which names the class and what can be done, and `ValueError` for a given adapter that
+    lacks a member.
+    """
+    if given is not None:
+        if missing := missing_members(given):
+            raise ValueError(f"adapter: {type(given).__name__} has no {', '.join(missing)}; {HOW_TO}.")
+        return given
+    core = unwrap(model)
+    family = _family(core)
+    name = f"{type(core).__name__} (model_type {family!r})"
+    found = adapter_of_packages(core, names=(family, *(base.__name__ for base in type(core).__mro__)))
+    if found is not None:
+        return found
+    if family in _ADAPTERS:
+        folder, adapter = _ADAPTERS[family]
+        made: ModelAdapter = getattr(import_module(f"tracker_logging.families.{folder}.adapter"), adapter)(core)
+        return made
+    if TextAdapter.fits(core):
+        logger.warning(
+            "%s has no adapter of its own and is shown as a text model: inputs, text predictions, attention and "
+            "gradients. Codebooks, audio and voices are not: if it speaks, %s.",
+            name, HOW_TO,
+        )  # fmt: skip
+        return TextAdapter(core)
+    raise UnknownModelError(
+        f"{name} is not a model family that tracker_logging knows ({', '.join(sorted(_ADAPTERS))}, or a text model "
+        f"…ForCausalLM), and how it lays out text and audio is not guessed. {HOW_TO[0].upper()}{HOW_TO[1:]}; pass "
+        f"it as `strategic_callbacks(adapter=…)` or register it as an entry point of `tracker_logging.families`. With "
+        f"`loggers=()` only the Trainer's own numbers are logged, for any model."
+    )
+
+
+def _family(model: Any) -> str | None:
+    return getattr(getattr(model, "config", None), "model_type", None)

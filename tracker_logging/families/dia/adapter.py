@@ -1,0 +1,164 @@
+"""Dia, the transformers-native class `DiaForConditionalGeneration`: text in an encoder, audio in a decoder.
+
+Layout (read in transformers 5.23, `models/dia`): a row of the decoder holds one code per channel, channel c delayed by
+`delay_pattern[c]`; labels are shifted already, so the last one is of a row that the decoder is not given. The audio
+prompt is a prefix of the same rows: what carries no label before the first label is the reference.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch.nn.functional import pad
+
+from tracker_logging.families.adapter import BaseAdapter
+from tracker_logging.families.base import (
+    IGNORE,
+    AudioHead,
+    BatchView,
+    GeneratedCodes,
+    LayerParts,
+    Prompt,
+    Role,
+    SamplingSettings,
+    Segment,
+)
+from tracker_logging.families.delay_pattern import CodePattern
+from tracker_logging.families.dia.generation import speak
+from tracker_logging.families.spans import runs, with_segments
+
+
+class DiaAdapter(BaseAdapter):
+    """See `ModelAdapter`. Layers are the decoder's; the encoder is a component of its own."""
+
+    family = "dia"
+    prefixes = {"encoder": "encoder", "cross_attention": "cross_attention", "logits_dense": "heads"}  # noqa: RUF012
+    ffn = "audio_ffn"
+
+    def __init__(self, core: Any) -> None:
+        super().__init__(core)
+        self.num_codebooks = core.config.decoder_config.num_channels
+        self.codebook_vocabulary = core.config.decoder_config.vocab_size
+        self.pattern: CodePattern = pattern_of(core.config)
+
+    def view(self, inputs: Mapping[str, Any]) -> BatchView:
+        text_ids = inputs["input_ids"].detach()
+        memory = text_ids.shape[1]
+        text_mask = _mask(inputs.get("attention_mask"), text_ids)
+        rows, there, labels = self._rows(inputs)
+        segments = self._segments(there.cpu(), None if labels is None else labels.cpu(), memory)
+        attention_mask = torch.cat([text_mask, there], dim=1)
+        return BatchView(
+            token_ids=pad(text_ids, (0, rows.shape[1]), value=-1),
+            attention_mask=attention_mask,
+            roles=with_segments(attention_mask, segments),
+            codes=torch.cat([rows.new_full((*text_ids.shape, self.num_codebooks), -1), rows], dim=1),
+            audio_labels=None if labels is None else pad(labels, (0, 0, memory, 0), value=IGNORE),
+            text_labels=None,
+            segments=segments,
+            memory=memory,
+            trailing=0 if labels is None else 1,
+            target_text=_target_text(text_mask.cpu(), segments),
+        )
+
+    def first_sample(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
+        """Labels, and rows in their flat form, hold one line per sample and channel."""
+        flat = len(inputs["input_ids"]) * self.num_codebooks
+        own = super().first_sample(inputs)
+        for name in ("labels", "decoder_input_ids"):
+            if isinstance(value := inputs.get(name), torch.Tensor) and value.dim() == 2 and len(value) == flat:
+                own[name] = value[: self.num_codebooks]
+        return own
+
+    def layers(self) -> Sequence[LayerParts]:
+        return [
+            LayerParts(
+                index=index,
+                layer=layer,
+                attention=layer.self_attention,
+                text_ffn=None,
+                audio_ffn=layer.mlp,
+                cross_attention=layer.cross_attention,
+            )
+            for index, layer in enumerate(self.core.model.decoder.layers)
+        ]
+
+    def audio_heads(self) -> Sequence[AudioHead]:
+        return (AudioHead(self.core.logits_dense, range(self.num_codebooks), _decoder_rows),)
+
+    @torch.no_grad()
+    def generate(self, prompts: Sequence[Prompt], settings: SamplingSettings) -> list[GeneratedCodes]:
+        """With the model's own classifier-free guidance, where its generation config has one."""
+        return speak(self.core, self.pattern, prompts, settings)
+
+    def _rows(self, inputs: Mapping[str, Any]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
+        """Rows [B, R, K] with the last label's, which of them are there [B, R], and their labels [B, R, K] or None."""
+        samples, channels = len(inputs["input_ids"]), self.num_codebooks
+        rows = inputs.get("decoder_input_ids")
+        if rows is None:
+            rows = inputs["input_ids"].new_full((samples, 1, channels), self.bos_code)
+        rows = rows.detach().long()
+        if rows.dim() == 2:
+            rows = rows.reshape(samples, channels, -1).transpose(1, 2)
+        there = _mask(inputs.get("decoder_attention_mask"), rows[..., 0])
+        if inputs.get("labels") is not None:
+            labels = inputs["labels"].detach().reshape(samples, channels, -1).transpose(1, 2)
+            labels = pad(labels, (0, 0, 1, 0), value=IGNORE)
+            last = labels[:, -1:]
+            rows = torch.cat([rows, last.masked_fill(last == IGNORE, self.pattern.fill)], dim=1)
+            there = torch.cat([there, (last != IGNORE).any(dim=-1)], dim=1)
+        else:
+            labels = None
+        there = there & (rows != self.pattern.fill).any(dim=-1)
+        return rows.masked_fill(~there.unsqueeze(-1), -1), there, labels
+
+    def _segments(self, there: torch.Tensor, labels: torch.Tensor | None, memory: int) -> tuple[Segment, ...]:
+        """An audio prompt without labels, if there is one, then the target; in positions after the text."""
+        found: list[Segment] = []
+        for sample, row in enumerate(there):
+            for start, stop in runs(row)[-1:]:
+                frames = max(0, stop - start - self.pattern.overhang)
+                labelled = None if labels is None else (labels[sample] != IGNORE).any(dim=-1)
+                trained = [] if labelled is None else labelled.nonzero().squeeze(-1).tolist()
+                place, end = start + memory, stop + memory
+                if not trained or trained[0] <= start + 1:
+                    found.append(Segment(sample, Role.TARGET if trained else Role.REFERENCE, place, end, frames))
+                    continue
+                given = trained[0] - start - 1
+                found.append(Segment(sample, Role.REFERENCE, place, place + given + 1, given))
+                found.append(Segment(sample, Role.TARGET, place + given + 1, end, max(0, frames - given), lead=0))
+        return tuple(found)
+
+
+def pattern_of(config: Any) -> CodePattern:
+    """How a `DiaConfig` lays out codes."""
+    decoder = config.decoder_config
+    return CodePattern(
+        delays=tuple(config.delay_pattern),
+        codes=min(decoder.eos_token_id, decoder.pad_token_id, decoder.bos_token_id),
+        eos=decoder.eos_token_id,
+        bos=decoder.bos_token_id,
+        fill=decoder.pad_token_id,
+    )
+
+
+def _mask(mask: torch.Tensor | None, like: torch.Tensor) -> torch.Tensor:
+    return torch.ones_like(like, dtype=torch.bool) if mask is None else mask.detach().bool()
+
+
+def _decoder_rows(view: BatchView) -> torch.Tensor:
+    """Flat positions of what the decoder is given, sample by sample."""
+    samples, length = view.token_ids.shape
+    own = torch.arange(view.memory, length - view.trailing, device=view.token_ids.device)
+    return (torch.arange(samples, device=own.device)[:, None] * length + own).flatten()
+
+
+def _target_text(text: torch.Tensor, segments: Sequence[Segment]) -> tuple[tuple[int, int] | None, ...]:
+    """All of a sample's text; None with an audio prompt, for then it begins with the prompt's words."""
+    prompted = {segment.sample for segment in segments if segment.role == Role.REFERENCE}
+    spans = [runs(row) for row in text]
+    return tuple(
+        (own[0][0], own[-1][1]) if own and sample not in prompted else None for sample, own in enumerate(spans)
+    )

@@ -1,0 +1,134 @@
+"""Free-running generation of Dia, row by row, each prompt with a random generator of its own.
+
+transformers' own `generate` of Dia takes no logits processor and draws from the global generator, so a clip would
+depend on its batch. The rules here are the same: channel c lags by its delay, only channel 0 ends a clip, an audio
+prompt is a prefix, and the model's own classifier-free guidance is applied.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch.nn.utils.rnn import pad_sequence
+from transformers import DynamicCache, EncoderDecoderCache
+from transformers.generation.logits_process import DiaClassifierFreeGuidanceLogitsProcessor
+
+from tracker_logging.families.base import GeneratedCodes, Prompt, SamplingSettings
+from tracker_logging.families.delay_pattern import CodePattern
+from tracker_logging.families.sampling import Chooser
+
+_NOT_YET = 2**31
+_NEVER = -1e9  # finite: guidance takes differences of logits
+
+
+def speak(
+    core: Any, pattern: CodePattern, prompts: Sequence[Prompt], settings: SamplingSettings
+) -> list[GeneratedCodes]:
+    """All prompts in one batch with a KV cache. The caller isolates mode and gradients."""
+    device = next(core.parameters()).device
+    choose = Chooser(settings, [prompt.seed for prompt in prompts])
+    clips, decode = _Clips(pattern, prompts, device), _Decoder(core, pattern, prompts, device)
+    rows = [clips.row(at, None) for at in range(clips.begin)]
+    given = torch.stack(rows, dim=1)
+    for at in range(clips.begin, clips.last):
+        rows.append(clips.row(at, choose(decode(given, clips.there(at)))))
+        given = rows[-1].unsqueeze(1)
+        if clips.done(at):
+            break
+    return clips.spoken(torch.stack(rows, dim=1).cpu())
+
+
+class _Clips:
+    """Where each clip stands. Clips are padded on the left, so that all begin to speak in the same row."""
+
+    def __init__(self, pattern: CodePattern, prompts: Sequence[Prompt], device: torch.device) -> None:
+        nothing = torch.zeros(len(pattern.delays), 0, dtype=torch.int64)
+        codes = [nothing if one.audio_codes is None else pattern.revert(one.audio_codes) for one in prompts]
+        longest = max(own.shape[1] for own in codes)
+        self._pattern, self._prompts = pattern, prompts
+        self._codes = pad_sequence([own.T for own in codes], batch_first=True).to(device)  # [B, N, K]
+        self._given = torch.tensor([own.shape[1] for own in codes], device=device)
+        self._limit = self._given + torch.tensor([one.max_frames for one in prompts], device=device)
+        self._pads = longest - self._given
+        self._end = torch.full_like(self._given, _NOT_YET)
+        self._by_itself = torch.zeros_like(self._given, dtype=torch.bool)
+        self._delays = torch.tensor(pattern.delays, device=device)
+        self.begin = 1 + longest
+        self.last = int((self._pads + self._limit).max()) + pattern.overhang
+
+    def there(self, at: int) -> torch.Tensor:
+        """[B, at] int64: 0 where a row before `at` is padding."""
+        return (torch.arange(at, device=self._pads.device) >= self._pads[:, None]).long()
+
+    def row(self, at: int, predicted: torch.Tensor | None) -> torch.Tensor:
+        """Row `at` of all clips [B, K]: what is given or follows from the pattern, else what the model predicts."""
+        pattern, frame = self._pattern, at - self._pads[:, None] - 1 - self._delays
+        row = torch.full_like(frame, pattern.fill) if predicted is None else predicted
+        if predicted is not None:
+            says = predicted[:, 0] == pattern.eos
+            ends = (says | (frame[:, 0] >= self._limit)) & (frame[:, 0] >= self._given) & (self._end == _NOT_YET)
+            self._end = torch.where(ends, frame[:, 0], self._end)
+            self._by_itself |= ends & says
+        if self._codes.shape[1]:
+            known = self._codes.gather(1, frame.clamp(0, self._codes.shape[1] - 1).unsqueeze(1)).squeeze(1)
+            row = torch.where(frame < self._given[:, None], known, row)
+        row = row.masked_fill(frame < 0, pattern.bos or 0)
+        row = row.masked_fill(frame == self._end[:, None], pattern.eos)
+        return row.masked_fill(frame > self._end[:, None], pattern.fill)
+
+    def done(self, at: int) -> bool:
+        """Whether every channel of every clip has ended by row `at`."""
+        return bool((at - self._pads - 1 - max(self._pattern.delays) >= self._end).all())
+
+    def spoken(self, rows: torch.Tensor) -> list[GeneratedCodes]:
+        """What comes after the audio prompts; `rows` [B, R, K] on the CPU."""
+        said = []
+        for row, skip, given, by_itself, prompt in zip(
+            rows, self._pads.tolist(), self._given.tolist(), self._by_itself.tolist(), self._prompts, strict=True
+        ):
+            codes = self._pattern.revert(row[skip:])[:, given:][:, : prompt.max_frames]
+            said.append(GeneratedCodes(codes=codes.numpy(), stop_reason="eos" if by_itself else "max_length"))
+        return said
+
+
+class _Decoder:
+    """The model with its encoder's output, cache and guidance. Calling it gives the next row's logits [B, K, V]."""
+
+    def __init__(self, core: Any, pattern: CodePattern, prompts: Sequence[Prompt], device: torch.device) -> None:
+        texts = [prompt.token_ids for prompt in prompts]
+        text_ids = pad_sequence(texts, batch_first=True).to(device)
+        self._mask = pad_sequence([torch.ones_like(own) for own in texts], batch_first=True).to(device)
+        scale = core.generation_config.guidance_scale
+        self._guidance = None
+        if scale is not None and scale > 1:
+            top_k = core.generation_config.top_k or None
+            self._guidance = DiaClassifierFreeGuidanceLogitsProcessor(scale, guidance_top_k=top_k)
+            text_ids = torch.cat([text_ids, torch.zeros_like(text_ids)])  # no text, as the family's own generation
+            self._mask = self._mask.repeat(2, 1)
+        self._core, self._codes, self._eos = core, pattern.codes, pattern.eos
+        self._memory = core.model.encoder(input_ids=text_ids, attention_mask=self._mask).last_hidden_state
+        self._cache = EncoderDecoderCache(DynamicCache(config=core.config), DynamicCache(config=core.config))
+
+    def __call__(self, rows: torch.Tensor, there: torch.Tensor) -> torch.Tensor:
+        times = 1 if self._guidance is None else 2
+        logits = self._core(
+            encoder_outputs=(self._memory,),
+            attention_mask=self._mask,
+            decoder_input_ids=rows.repeat(times, 1, 1),
+            decoder_attention_mask=there.repeat(times, 1),
+            past_key_values=self._cache,
+            use_cache=True,
+        ).logits[:, -1]
+        samples, channels = rows.shape[0], rows.shape[2]
+        split: torch.Tensor = logits.float().view(times * samples, channels, -1)
+        split[:, 1:, self._codes :] = _NEVER  # only channel 0 ends a clip
+        end = split[:, 0, self._eos].clone()
+        split[:, 0, self._codes :] = _NEVER
+        split[:, 0, self._eos] = end
+        if self._guidance is None:
+            return split
+        dummy = torch.empty(samples * channels, 0, dtype=torch.int64)
+        guided: torch.Tensor = self._guidance(dummy, split.flatten(0, 1))
+        return guided.view(samples, channels, -1)

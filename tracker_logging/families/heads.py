@@ -1,0 +1,131 @@
+"""Which logits score which labels, whatever heads a family has.
+
+Guarantees
+- The label at t is scored by the logits at t − 1, within one clip: the last frame of a clip never predicts the first
+  of the next, and frame 0 of a clip is predicted from the token before it (audio-begin).
+- A head that sees some positions only (a depth decoder on labelled frames, a decoder beside an encoder) is scored at
+  those positions; one of another shape is an error, not a number.
+
+    outputs = head_outputs(adapter, inputs)
+    for head, output in zip(adapter.audio_heads(), outputs):
+        rows = scored_rows(head, output, view, vocabulary=adapter.codebook_vocabulary, bos_code=adapter.bos_code)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from tracker_logging.families.base import IGNORE, AudioHead, BatchView, ModelAdapter, Role
+from tracker_logging.metrics.tokens import shift_labels
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredRows:
+    """N rows of a head of k codebooks: `logits` [N, k·V], `next_labels` [N, k] that they are scored by, `labels` [N, k]
+    of the position itself, and `at` [N], the flat position b · T + t (None: row n stands at position n)."""
+
+    logits: torch.Tensor
+    next_labels: torch.Tensor
+    labels: torch.Tensor
+    at: torch.Tensor | None
+
+
+def predicts_next(view: BatchView, *, bos_code: int) -> torch.Tensor:
+    """[B, T] bool: whether the logits at t may be scored by the audio label at t + 1.
+
+    Within a segment they may, except where the next frame begins another clip (all codebooks hold the begin code and
+    this position is audio too). The first frame of a clip is predicted by the text before it, never by another clip;
+    a segment without lead goes on from the audio before it.
+    """
+    audio = (view.roles == Role.REFERENCE) | (view.roles == Role.TARGET)
+    clip = torch.zeros_like(view.roles)
+    goes_on = torch.zeros_like(audio)
+    for number, segment in enumerate(view.segments, start=1):
+        clip[segment.sample, segment.start : segment.stop] = number
+        goes_on[segment.sample, segment.start] = segment.lead == 0
+    begins = (view.codes == bos_code).all(dim=-1)
+    allowed = torch.zeros_like(audio)
+    same_clip = (clip[:, 1:] == clip[:, :-1]) & ~begins[:, 1:]
+    may = ~audio[:, :-1] | same_clip | goes_on[:, 1:]
+    allowed[:, :-1] = view.attention_mask[:, :-1] & audio[:, 1:] & may
+    return allowed
+
+
+def audio_rows(
+    head: AudioHead, output: torch.Tensor, view: BatchView, *, vocabulary: int
+) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """(logits [N, k·V], flat positions [N] or None for all). Raises `ValueError` if the head gave another shape."""
+    at = None if head.rows is None else head.rows(view)
+    rows = view.token_ids.numel() if at is None else len(at)
+    width = len(head.codebooks) * vocabulary
+    if output.numel() != rows * width:
+        raise ValueError(
+            f"audio logits have shape {tuple(output.shape)}, the config and the batch say {rows} rows of "
+            f"{len(head.codebooks)} × {vocabulary}"
+        )
+    return output.reshape(rows, width), at
+
+
+def scored_rows(
+    head: AudioHead, output: torch.Tensor, view: BatchView, *, vocabulary: int, bos_code: int
+) -> ScoredRows | None:
+    """What a head gave beside its labels; None for a batch without audio labels. Raises `ValueError`, see above."""
+    logits, at = audio_rows(head, output, view, vocabulary=vocabulary)
+    if view.audio_labels is None:
+        return None
+    own = slice(head.codebooks.start, head.codebooks.stop)
+    labels = view.audio_labels
+    shifted = shift_labels(labels, predicts_next=predicts_next(view, bos_code=bos_code))
+    flat, flat_shifted = labels[..., own].flatten(0, 1), shifted[..., own].flatten(0, 1)
+    if at is not None:
+        flat, flat_shifted = flat[at], flat_shifted[at]
+    return ScoredRows(logits, flat_shifted, flat, at)
+
+
+def head_outputs(
+    core: nn.Module, heads: Sequence[nn.Module], inputs: Mapping[str, Any], **more: Any
+) -> list[torch.Tensor]:
+    """What these modules give in one forward of `core`; nothing is left on them."""
+    seen: dict[nn.Module, torch.Tensor] = {}
+    handles = [head.register_forward_hook(lambda module, _, output: seen.update({module: output})) for head in heads]
+    try:
+        core(**inputs, **more)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return [seen[head] for head in heads]
+
+
+def mean_nll(adapter: ModelAdapter, inputs: Mapping[str, Any]) -> torch.Tensor:
+    """[B, K] float32: mean nll in nats at the labelled positions of each target, from one forward; NaN without one.
+
+    Raises `ValueError` for a batch without audio labels.
+    """
+    view, heads = adapter.view(inputs), adapter.audio_heads()
+    if view.audio_labels is None:
+        raise ValueError("audio_nll needs audio labels in the batch.")
+    samples, length = view.token_ids.shape
+    sums = torch.zeros(samples, adapter.num_codebooks, device=view.roles.device)
+    counts = torch.zeros_like(sums)
+    outputs = head_outputs(adapter.core, [head.module for head in heads], inputs, use_cache=False)
+    for head, output in zip(heads, outputs, strict=True):
+        vocabulary = adapter.codebook_vocabulary
+        rows = scored_rows(head, output, view, vocabulary=vocabulary, bos_code=adapter.bos_code)
+        assert rows is not None
+        at = torch.arange(len(rows.labels), device=sums.device) if rows.at is None else rows.at
+        # A family that trains references too is asked for the target alone.
+        of_target = view.roles.flatten()[(at + 1).clamp(max=samples * length - 1)] == Role.TARGET
+        keep = ((rows.next_labels != IGNORE).any(dim=-1) & of_target).nonzero().squeeze(-1)
+        logits = rows.logits[keep].unflatten(-1, (len(head.codebooks), vocabulary)).float()
+        nll = nn.functional.cross_entropy(
+            logits.movedim(-1, 1), rows.next_labels[keep], ignore_index=IGNORE, reduction="none"
+        )
+        own = slice(head.codebooks.start, head.codebooks.stop)
+        sums[:, own].index_add_(0, at[keep] // length, nll)
+        counts[:, own].index_add_(0, at[keep] // length, (rows.next_labels[keep] != IGNORE).float())
+    return sums / counts

@@ -1,0 +1,181 @@
+"""Higgs Audio v2, the transformers-native class `HiggsAudioV2ForConditionalGeneration`.
+
+Layout (read in transformers 5.23, `models/higgs_audio_v2`): audio positions are `<|AUDIO_OUT|>` or the delay token;
+the i-th audio position of a sample takes the i-th valid frame of `audio_input_ids`. Labels are unshifted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import GenerationConfig, LogitsProcessorList
+
+from tracker_logging.families.adapter import BaseAdapter
+from tracker_logging.families.base import (
+    IGNORE,
+    AudioHead,
+    BatchView,
+    GeneratedCodes,
+    LayerParts,
+    Prompt,
+    SamplingSettings,
+)
+from tracker_logging.families.delay_pattern import CodePattern, delayed_length
+from tracker_logging.families.sampling import SeededSampler, left_padded, spoken
+from tracker_logging.families.spans import audio_segments, runs, with_segments
+
+
+class HiggsV2Adapter(BaseAdapter):
+    """See `ModelAdapter`. `core` is the model without any wrapper."""
+
+    family = "higgs_audio_v2"
+    loss_sums_codebooks = True
+    prefixes = {"audio_mlp": "audio_ffn"}  # noqa: RUF012
+    ffn = "text_ffn"
+
+    def __init__(self, core: Any) -> None:
+        super().__init__(core)
+        config = core.config
+        self.num_codebooks = config.num_codebooks
+        self.codebook_vocabulary = config.codebook_size
+        self.pattern: CodePattern = CodePattern.staircase(
+            codebooks=config.num_codebooks, bos=config.audio_stream_bos_id, eos=config.audio_stream_eos_id
+        )
+
+    def view(self, inputs: Mapping[str, Any]) -> BatchView:
+        token_ids = inputs["input_ids"].detach()
+        mask = inputs.get("attention_mask")
+        attention_mask = torch.ones_like(token_ids, dtype=torch.bool) if mask is None else mask.detach().bool()
+        audio = self._audio_positions(token_ids)
+        frames, valid, labels = (
+            inputs.get(name) for name in ("audio_input_ids", "audio_input_ids_mask", "audio_labels")
+        )
+        codes = self._place(frames, valid, audio, fill=-1)
+        audio_labels = None if labels is None else self._place(labels, valid, audio, fill=IGNORE)
+        spans = [runs(row) for row in audio.cpu()]
+        segments = audio_segments(spans, audio_labels, overhang=self.pattern.overhang, lead=1)
+        text_labels = inputs.get("labels") if self.text_head() is not None else None
+        return BatchView(
+            token_ids=token_ids,
+            attention_mask=attention_mask,
+            roles=with_segments(attention_mask, segments),
+            codes=codes,
+            audio_labels=audio_labels,
+            text_labels=None if text_labels is None else text_labels.detach(),
+            segments=segments,
+            mismatched=_mismatched(audio, frames, valid),
+        )
+
+    def layers(self) -> Sequence[LayerParts]:
+        return [
+            LayerParts(
+                index=index, layer=layer, attention=layer.self_attn, text_ffn=layer.mlp, audio_ffn=layer.audio_mlp
+            )
+            for index, layer in enumerate(self.core.model.layers)
+        ]
+
+    def audio_heads(self) -> Sequence[AudioHead]:
+        return (AudioHead(self.core.audio_lm_head, range(self.num_codebooks)),)
+
+    def text_head(self) -> nn.Module | None:
+        head: nn.Module | None = self.core.text_lm_head
+        return head
+
+    @torch.no_grad()
+    def audio_nll(self, inputs: Mapping[str, Any]) -> torch.Tensor:
+        view = self.view(inputs)
+        if view.audio_labels is None:
+            raise ValueError("audio_nll needs `audio_labels` in the batch.")
+        labels = view.audio_labels[:, 1:]
+        # Only the columns that predict a labelled position in some sample go through the audio head.
+        columns = (labels != IGNORE).any(dim=-1).any(dim=0).nonzero().squeeze(-1)
+        unlabelled = {k: v for k, v in inputs.items() if k not in ("labels", "audio_labels")}
+        logits = self.core(**unlabelled, logits_to_keep=columns, use_cache=False).logits
+        logits = logits.reshape(*logits.shape[:2], self.num_codebooks, self.codebook_vocabulary)
+        nll = nn.functional.cross_entropy(
+            logits.float().movedim(-1, 1), labels[:, columns], ignore_index=IGNORE, reduction="none"
+        )
+        counted = labels[:, columns] != IGNORE
+        return (nll * counted).sum(dim=1) / counted.sum(dim=1)
+
+    @torch.no_grad()
+    def generate(self, prompts: Sequence[Prompt], settings: SamplingSettings) -> list[GeneratedCodes]:
+        device = next(self.core.parameters()).device
+        inputs = {name: value.to(device) for name, value in self._batch(prompts).items()}
+        limit = max(delayed_length(prompt.max_frames, self.num_codebooks) for prompt in prompts)
+        processors = LogitsProcessorList()
+        if settings.temperature > 0:
+            processors.append(SeededSampler(settings, [prompt.seed for prompt in prompts]))
+        sequences = self.core.generate(
+            **inputs,
+            generation_config=GenerationConfig(
+                do_sample=False,
+                max_new_tokens=limit,
+                use_cache=True,
+                pad_token_id=self.core.config.pad_token_id,
+                eos_token_id=self.core.config.eos_token_id,
+            ),
+            logits_processor=processors,
+        )
+        given = 0 if "audio_input_ids" not in inputs else inputs["audio_input_ids"].shape[1]
+        said = [sequence[given:].cpu() for sequence in sequences]
+        return [spoken(one, prompt, self.pattern) for one, prompt in zip(said, prompts, strict=True)]
+
+    def _audio_positions(self, token_ids: torch.Tensor) -> torch.Tensor:
+        config = self.core.config
+        audio: torch.Tensor = (token_ids == config.audio_token_id) | (token_ids == config.audio_delay_token_id)
+        return audio
+
+    def _place(
+        self, frames: torch.Tensor | None, mask: torch.Tensor | None, audio: torch.Tensor, *, fill: int
+    ) -> torch.Tensor:
+        """frames [B, F, K] -> [B, T, K]: valid frames at the audio positions, `fill` elsewhere.
+
+        All in a row, as the model does it; where they are not as many as positions, sample by sample as far as they go.
+        Frames of another shape than the mask's or the model's are placed nowhere.
+        """
+        placed = torch.full((*audio.shape, self.num_codebooks), fill, dtype=torch.int64, device=audio.device)
+        if frames is None or frames.shape[-1] != self.num_codebooks or len(frames) != len(audio):
+            return placed
+        valid = torch.ones_like(frames[..., 0], dtype=torch.bool) if mask is None else mask.bool()
+        if valid.shape != frames.shape[:-1]:
+            return placed
+        if int(valid.sum()) == int(audio.sum()):
+            placed[audio] = frames.detach()[valid]
+            return placed
+        for sample, own in enumerate(frames.detach()):
+            there = audio[sample].nonzero().squeeze(-1)
+            given = own[valid[sample]][: len(there)]
+            placed[sample, there[: len(given)]] = given
+        return placed
+
+    def _batch(self, prompts: Sequence[Prompt]) -> dict[str, torch.Tensor]:
+        """Left-padded text and right-padded audio, as the family's generation expects."""
+        token_ids, attention_mask = left_padded(prompts, pad=self.core.config.pad_token_id)
+        batch = {"input_ids": token_ids, "attention_mask": attention_mask}
+        lengths = [0 if prompt.audio_codes is None else len(prompt.audio_codes) for prompt in prompts]
+        if max(lengths) > 0:
+            frames = torch.full((len(prompts), max(lengths), self.num_codebooks), self.eos_code, dtype=torch.int64)
+            for row, prompt in enumerate(prompts):
+                if prompt.audio_codes is not None:
+                    frames[row, : lengths[row]] = prompt.audio_codes
+            batch["audio_input_ids"] = frames
+            batch["audio_input_ids_mask"] = torch.arange(max(lengths)) < torch.tensor(lengths)[:, None]
+        return batch
+
+
+def _mismatched(audio: torch.Tensor, frames: torch.Tensor | None, mask: torch.Tensor | None) -> tuple[int, ...]:
+    """Samples with more or fewer audio positions [B, T] than valid frames of [B, F, K]."""
+    wanted = audio.sum(dim=1)
+    if frames is None:
+        given = torch.zeros_like(wanted)
+    elif mask is None:
+        given = torch.full_like(wanted, frames.shape[1])
+    else:
+        given = mask.bool().sum(dim=1)
+    if len(given) != len(wanted):
+        return tuple(range(len(wanted)))
+    return tuple((wanted != given).nonzero().squeeze(-1).tolist())

@@ -1,0 +1,82 @@
+"""Sampling that needs no global random state: the Gumbel-max trick with one generator per prompt.
+
+argmax(log p + Gumbel noise) is a draw from p (Gumbel 1954; Maddison et al. 2014), so a greedy `generate` with this
+processor samples, each prompt repeatably by its own seed, whichever prompts share its batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from transformers import TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
+
+from tracker_logging.families.base import GeneratedCodes, Prompt, SamplingSettings
+from tracker_logging.families.delay_pattern import CodePattern
+
+
+class SeededSampler(TemperatureLogitsWarper):  # type: ignore[misc]  # untyped where transformers is
+    """Temperature, top-k and top-p, then one draw per row, as a logits processor for greedy decoding.
+
+    Rows come as [prompts × rows_per_prompt, vocabulary]. A subclass of the temperature warper because
+    HiggsAudioV2GenerationMixin accepts only processors of the sampling warpers' types.
+    """
+
+    def __init__(self, settings: SamplingSettings, seeds: Sequence[int]) -> None:
+        super().__init__(settings.temperature)
+        self._filters: list[TopKLogitsWarper | TopPLogitsWarper] = []
+        if settings.top_k is not None:
+            self._filters.append(TopKLogitsWarper(settings.top_k))
+        if settings.top_p < 1.0:
+            self._filters.append(TopPLogitsWarper(settings.top_p))
+        self._generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+
+    def __call__(self, input_ids: torch.LongTensor, scores: torch.Tensor) -> torch.Tensor:
+        scores = super().__call__(input_ids, scores)
+        for keep in self._filters:
+            scores = keep(input_ids, scores)
+        rows = scores.shape[0] // len(self._generators)
+        uniform = torch.cat([torch.rand(rows, scores.shape[1], generator=own) for own in self._generators])
+        noise = -torch.log(-torch.log(uniform.clamp(1e-20, 1 - 1e-7)))
+        return scores + noise.to(scores.device, scores.dtype)
+
+
+class Chooser:
+    """The next code of each prompt: the most likely, or a draw from the prompt's own generator.
+
+    logits [B, V] or [B, n, V] of any float type -> ids [B] or [B, n] int64.
+    """
+
+    def __init__(self, settings: SamplingSettings, seeds: Sequence[int]) -> None:
+        self._sampler = SeededSampler(settings, seeds) if settings.temperature > 0 else None
+
+    def __call__(self, logits: torch.Tensor) -> torch.Tensor:
+        scores = logits.float().flatten(0, -2)
+        if self._sampler is not None:
+            scores = self._sampler(torch.LongTensor(), scores)
+        return scores.argmax(dim=-1).reshape(logits.shape[:-1])
+
+
+def left_padded(prompts: Sequence[Prompt], *, pad: int | None) -> tuple[torch.Tensor, torch.Tensor]:
+    """Token ids and attention mask [B, T] int64, padded on the left."""
+    longest = max(len(prompt.token_ids) for prompt in prompts)
+    token_ids = torch.full((len(prompts), longest), pad or 0, dtype=torch.int64)
+    mask = torch.zeros_like(token_ids)
+    for row, prompt in enumerate(prompts):
+        token_ids[row, longest - len(prompt.token_ids) :] = prompt.token_ids
+        mask[row, longest - len(prompt.token_ids) :] = 1
+    return token_ids, mask
+
+
+def spoken(frames: torch.Tensor, prompt: Prompt, pattern: CodePattern, *, lead: int | None = None) -> GeneratedCodes:
+    """Generated frames [F, K] -> the clip, at most `max_frames` long; it ended if all codebooks did by then.
+
+    A code that is no sound (begin, fill) inside speech becomes the nearest real one, which keeps the clip's length.
+    """
+    codes = pattern.revert(frames, lead=lead)
+    together = max(pattern.delays) == 0
+    ends = frames == pattern.eos
+    ended = bool(ends.all(dim=1).any() if together else ends.any(dim=0).all())
+    stopped = ended and codes.shape[1] <= prompt.max_frames
+    codes = codes[:, : prompt.max_frames].clamp(min=0, max=pattern.codes - 1)
+    return GeneratedCodes(codes=codes.numpy(), stop_reason="eos" if stopped else "max_length")
