@@ -180,7 +180,7 @@ PEAK_MEMORY = _tag("memory/peak_gib", "scalar", "GiB", "most memory that rank 0 
 OVERHEAD = _tag("tracker/overhead_pct", "scalar", "%", "share of wall time that we spent on the training thread since the last logged step", "tracker")
 OVERHEAD_TOTAL = _tag("tracker/overhead_total_pct", "scalar", "%", "the same since the beginning of training", "tracker")
 BUDGET = _tag("tracker/budget_pct", "scalar", "%", "the share that the overhead is kept under (--logging_budget_pct)", "tracker")
-STRIDE = _tag("tracker/stride/{strand}", "scalar", "", "1 = as often as asked for, 2 = every second time, …: thinned to keep the budget", "tracker")
+STRIDE = _tag("tracker/stride/{component}", "scalar", "", "1 = as often as asked for, 2 = every second time, …: thinned to keep the budget", "tracker")
 ERRORS = _tag("tracker/errors", "scalar", "count", "exceptions of ours so far; none reached training", "tracker")
 DROPPED = _tag("tracker/dropped_events", "scalar", "count", "events dropped so far because this backend's queue was full (media first, scalars never)", "tracker")
 QUEUE = _tag("tracker/queue_mb", "scalar", "MB", "largest backlog of this backend since the last flush", "tracker")
@@ -252,4 +252,16 @@ SCORES: tuple[Score, ...] = (
 
 def find(name: str) -> Tag | None:
     """The tag that `name` belongs to, the most literal one where several fit, or None."""
-    return min((tag for tag in ALL if tag.pattern.match(name)), key=lambda tag: tag.template.count("{"), default=None)
+    fitting = [tag for tag in ALL if tag.pattern.match(name)]
+    if not fitting and (of_set := re.match(r"(eval_outputs)/[^/]+(/.+)", name)):
+        return find("".join(of_set.groups()))
+    return min(fitting, key=lambda tag: tag.template.count("{"), default=None)
+
+
+def of_evaluation(name: str, evaluation: str) -> str:
+    """A name of `eval_outputs/` for an evaluation set that has a name of its own.
+
+    >>> of_evaluation("eval_outputs/nll/mean", "eval"), of_evaluation("eval_outputs/nll/mean", "unseen")
+    ('eval_outputs/nll/mean', 'eval_outputs/unseen/nll/mean')
+    """
+    return name if evaluation == "eval" else name.replace("/", f"/{evaluation}/", 1)

@@ -10,11 +10,13 @@ from boson_model import WithLoss, boson_model, loss_of
 from test_boson_layout import PLAIN, REFERENCE, TWO_TURNS, collated
 from transformers import Trainer, TrainingArguments
 
-from tracker_logging.callbacks.attention import SharedAttentionLoggerCallback
-from tracker_logging.callbacks.inputs import InputLoggerCallback
-from tracker_logging.callbacks.outputs import OutputLoggerCallback
-from tracker_logging.callbacks.session import LoggingSession
 from tracker_logging.events import Scalars
+from tracker_logging.integrations.hf_trainer import (
+    InputLoggerCallback,
+    LoggingSession,
+    OutputLoggerCallback,
+    SharedAttentionLoggerCallback,
+)
 from tracker_logging.trackers.memory import MemoryTracker
 
 ROWS = [REFERENCE, PLAIN, TWO_TURNS, PLAIN]

@@ -13,10 +13,10 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tracker_logging.dashboards.comparison import compare_runs, differing_settings
 from tracker_logging.dashboards.page_sound import by_importance
 
-from tracker_logging.callbacks.doctor import findings_table
 from tracker_logging.cli import main
 from tracker_logging.doctor.finding import Finding as DoctorsFinding
 from tracker_logging.events import Scalars
+from tracker_logging.observers.doctor import findings_table
 from tracker_logging.runs.run_record import NotARunError, read_run
 from tracker_logging.runs.voice_runs import score_table
 from tracker_logging.trackers.findings_file import FindingsFileTracker

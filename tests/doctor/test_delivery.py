@@ -11,9 +11,10 @@ import pytest
 from doctor.small_run import collate, serious, watched
 from read_back import Run, plain, read_jsonl, read_tensorboard, read_wandb
 
-from tracker_logging.callbacks.doctor import COLUMNS, DoctorCallback, findings_table
 from tracker_logging.doctor.finding import Finding
 from tracker_logging.families import IGNORE
+from tracker_logging.integrations.hf_trainer import DoctorCallback
+from tracker_logging.observers.doctor import COLUMNS, findings_table
 from tracker_logging.runs.run_record import read_run
 from tracker_logging.trackers.findings_file import FindingsFileTracker
 from tracker_logging.trackers.memory import MemoryTracker
@@ -117,7 +118,7 @@ def test_the_console_has_one_line_at_the_opening_and_one_at_the_end(
     said = [record for record in caplog.records if "Doctor" in record.message]
     assert [record.levelname for record in said] == ["ERROR", "INFO"]
     assert said[0].message.startswith(f"Doctor, step 1, error: End codes masked: {SEEN}. Label the first end code")
-    assert said[1].message == "Doctor, step 4: End codes masked has healed (open since step 1)."
+    assert said[1].message == "Doctor, step 4: End codes masked is resolved (open since step 1)."
     assert not any("\n" in record.message for record in said)
 
 
@@ -134,4 +135,4 @@ def test_what_fails_in_the_doctor_is_counted_and_reaches_nobody(
     tracker = MemoryTracker()
     doctor, trainer = watched(tmp_path, tracker=tracker)
     assert trainer.state.global_step == 4
-    assert doctor.session.fence.errors >= 3
+    assert doctor.session.errors >= 3

@@ -12,8 +12,8 @@ import pytest
 from doctor.small_run import collate, watched
 
 from tracker_logging import strategic_callbacks
-from tracker_logging.callbacks.doctor import DoctorCallback, failed_by
 from tracker_logging.families import IGNORE
+from tracker_logging.integrations.hf_trainer import DoctorCallback, failed_by
 from train_v2_ddp import build_parser, check_arguments, main
 
 ROOT = Path(__file__).parents[2]

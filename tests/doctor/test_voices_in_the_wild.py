@@ -10,15 +10,17 @@ from doctor.scales import processor_in, scale_model, write_samples
 from transformers import Trainer, TrainingArguments
 
 from tracker_logging import tags
-from tracker_logging.callbacks.outputs import OutputLoggerCallback
-from tracker_logging.callbacks.session import LoggingSession
-from tracker_logging.callbacks.zero_shot import ZeroShotVerificationLoggerCallback
 from tracker_logging.data.dataset import VoiceCloningDataset
 from tracker_logging.doctor.doctor import Doctor
 from tracker_logging.events import Scalars
 from tracker_logging.families import IGNORE
 from tracker_logging.families.higgs_v2.collator import VoiceCloningCollator
 from tracker_logging.families.higgs_v2.processor import Features
+from tracker_logging.integrations.hf_trainer import (
+    LoggingSession,
+    OutputLoggerCallback,
+    ZeroShotVerificationLoggerCallback,
+)
 from tracker_logging.trackers.memory import MemoryTracker
 from tracker_logging.voices.scorers.choose import ScorerChoice
 from tracker_logging.voices.settings import VoiceSettings

@@ -55,7 +55,7 @@ def test_the_page_of_the_doctor_describes_the_rules_as_they_are() -> None:
 
 
 def test_every_flag_of_logging_and_voices_is_explained() -> None:
-    from tracker_logging.arguments import add_logging_arguments
+    from tracker_logging.integrations.arguments import add_logging_arguments
 
     parser = argparse.ArgumentParser(add_help=False)
     add_logging_arguments(parser)

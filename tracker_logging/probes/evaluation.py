@@ -43,7 +43,7 @@ class EvaluationCapture:
         """Watch `model` until `snapshot` or `detach`."""
         self.detach()
         self._model = model
-        self._hooks.before(model, "evaluation", self._forward_begins)
+        self._hooks.before(model, "evaluation", self.forward_begins)
         for head in self._hooks.run("evaluation", self._adapter.audio_heads) or ():
             self._hooks.after(head.module, "evaluation", partial(self._probe.audio, head))
         text_head = self._hooks.run("evaluation", self._adapter.text_head)
@@ -66,7 +66,8 @@ class EvaluationCapture:
         tokens, text = token_statistics(sum_over_ranks(sums, device=device))
         return EvaluationSnapshot(step=step, tokens=tokens, text=text, missing=())
 
-    def _forward_begins(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+    def forward_begins(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+        """Called before each forward of the model."""
         self._probe.end()
         if self._model is None or self._model.training:
             return

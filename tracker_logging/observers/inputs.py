@@ -1,36 +1,33 @@
-"""What the model is given: decoded samples, tensors, audio segments, label coverage and structure.
-
-Trainer(..., callbacks=[InputLoggerCallback(session)])
-"""
+"""What the model is given: decoded samples, tensors, audio segments, label coverage and structure."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
 from tracker_logging import tags
-from tracker_logging.callbacks.base import Later, StrategicCallback
-from tracker_logging.callbacks.readable import readable_tokens
 from tracker_logging.events import Audio, Cell, Clip, Event, Scalars, Table
 from tracker_logging.families import AudioCodec, BatchView, ModelAdapter, Role, Segment
+from tracker_logging.observers.readable import readable_tokens
 from tracker_logging.probes.audit import BatchAudit, audit_batch
 from tracker_logging.probes.snapshot import StepSnapshot
+from tracker_logging.session.observer import Later, Observer
 
 _AUDIO_ROLES = (Role.REFERENCE, Role.TARGET)
 
 
-class InputLoggerCallback(StrategicCallback):
+class InputObserver(Observer):
     """Tables, lengths, label audit and the clips as the model hears them, from the first batch of a logged step."""
 
     name = "inputs"
     needs = frozenset({"inputs", "causality"})
 
     def observe_batch(self, step: int, view: BatchView) -> Iterable[Event]:
-        if self.session.adapter.num_codebooks:
+        if self.training.adapter.num_codebooks:
             yield Scalars(step=step, values={tags.PLACEHOLDER_MISMATCH(): float(len(view.mismatched))})
 
     def observe(self, snapshot: StepSnapshot) -> Iterable[Event | Later]:
         step, view = snapshot.step, snapshot.batch
-        audit = audit_batch(view, self.session.adapter, special_ids=self.session.special_ids)
+        audit = audit_batch(view, self.training.adapter, special_ids=self.training.special_ids)
         yield Scalars(step=step, values=self._scalars(snapshot, audit))
         yield Table(step=step, tag=tags.SAMPLES(), columns=("sample", "tokens", "text"), rows=self._samples(view))
         yield Table(
@@ -56,12 +53,12 @@ class InputLoggerCallback(StrategicCallback):
                 columns=("sample", "what", "cure"),
                 rows=tuple((v.sample, v.what, v.cure) for v in audit.violations),
             )
-        adapter, codec = self.session.adapter, self.session.codec
+        adapter, codec = self.training.adapter, self.training.codec
         if codec is not None:
             yield Later(lambda: input_audio(step, view, adapter, codec))
 
     def _scalars(self, snapshot: StepSnapshot, audit: BatchAudit) -> dict[str, float]:
-        may_be_empty: frozenset[str] = getattr(self.session.adapter, "may_be_empty", frozenset())
+        may_be_empty: frozenset[str] = getattr(self.training.adapter, "may_be_empty", frozenset())
         values = {
             tags.SEQUENCE_LENGTH(which="mean"): sum(audit.lengths) / len(audit.lengths),
             tags.SEQUENCE_LENGTH(which="max"): float(max(audit.lengths)),
@@ -69,7 +66,7 @@ class InputLoggerCallback(StrategicCallback):
             tags.NON_FINITE_INPUTS(): float(sum(t.non_finite for t in snapshot.inputs)),
             tags.EMPTY_TENSORS(): float(sum(0 in t.shape and t.name not in may_be_empty for t in snapshot.inputs)),
         }
-        if self.session.adapter.num_codebooks:
+        if self.training.adapter.num_codebooks:
             values |= {
                 tags.VIOLATIONS(): float(len(audit.violations)),
                 tags.DELAY_VIOLATIONS(): float(audit.delay_violations),
@@ -94,23 +91,23 @@ class InputLoggerCallback(StrategicCallback):
         return values
 
     def _audio_seconds(self, view: BatchView) -> Iterator[tuple[str, float]]:
-        if self.session.codec is None:
+        if self.training.codec is None:
             return
         for role in _AUDIO_ROLES:
             frames = [segment.frames for segment in view.segments if segment.role == role]
             if frames:
-                seconds = sum(frames) / self.session.codec.frame_rate
+                seconds = sum(frames) / self.training.codec.frame_rate
                 yield tags.AUDIO_SECONDS(role=role.name.lower()), seconds / len(view.token_ids)
 
     def _samples(self, view: BatchView) -> tuple[tuple[Cell, ...], ...]:
         rows: list[tuple[Cell, ...]] = []
         for sample, (token_ids, mask) in enumerate(zip(view.token_ids, view.attention_mask, strict=True)):
             own = token_ids[mask].tolist()
-            rows.append((sample, len(own), readable_tokens(own, self.session.tokenizer)))
+            rows.append((sample, len(own), readable_tokens(own, self.training.tokenizer)))
         return tuple(rows)
 
     def _segment_row(self, segment: Segment) -> tuple[Cell, ...]:
-        codec = self.session.codec
+        codec = self.training.codec
         seconds = None if codec is None else round(segment.frames / codec.frame_rate, 3)
         return segment.sample, segment.role.name.lower(), segment.start, segment.stop, segment.frames, seconds
 

@@ -1,7 +1,4 @@
-"""What the model predicts, teacher-forced: numbers per codebook, label / prediction pairs, and how it would sound.
-
-Trainer(..., callbacks=[OutputLoggerCallback(session)])
-"""
+"""What the model predicts, teacher-forced: statistics per codebook, label / prediction pairs, and decoded audio."""
 
 from __future__ import annotations
 
@@ -12,13 +9,13 @@ import numpy as np
 import torch
 
 from tracker_logging import tags
-from tracker_logging.callbacks.base import Later, StrategicCallback
-from tracker_logging.callbacks.readable import readable_tokens
 from tracker_logging.data.codec import AudioCodec
 from tracker_logging.events import Audio, Cell, Clip, Event, Heatmap, Image, Scalars, Table
 from tracker_logging.families.base import IGNORE, ModelAdapter
 from tracker_logging.metrics.tokens import TokenStatistics
+from tracker_logging.observers.readable import readable_tokens
 from tracker_logging.probes.snapshot import EvaluationSnapshot, FloatArray, IntArray, SampleOutputs, StepSnapshot
+from tracker_logging.session.observer import Later, Observer
 
 PAIRS = 10  # label / prediction pairs shown from each end
 
@@ -41,7 +38,7 @@ _BY_CODEBOOK_IN_EVALUATION: _Statistics = (
 )
 
 
-class OutputLoggerCallback(StrategicCallback):
+class OutputObserver(Observer):
     """Statistics over the whole step and all ranks; tables, picture and sound of the first target on rank 0."""
 
     name = "outputs"
@@ -55,7 +52,7 @@ class OutputLoggerCallback(StrategicCallback):
         sample = snapshot.sample
         if sample is None:
             return
-        rows = pair_rows(sample, tokenizer=self.session.tokenizer)
+        rows = pair_rows(sample, tokenizer=self.training.tokenizer)
         if rows:
             columns = ("of", "position", "label", "prediction", "equal")
             yield Table(step=step, tag=tags.PREDICTIONS(), columns=columns, rows=rows)
@@ -65,7 +62,7 @@ class OutputLoggerCallback(StrategicCallback):
         accuracy = accuracy_map(sample)
         if accuracy is not None:
             yield Image(step=step, tag=tags.ACCURACY_MAP(), picture=accuracy, caption="the first target of the batch")
-        adapter, codec = self.session.adapter, self.session.codec
+        adapter, codec = self.training.adapter, self.training.codec
         if codec is not None:
             yield Later(lambda: teacher_forced_audio(step, sample, adapter, codec))
 
@@ -81,10 +78,11 @@ class OutputLoggerCallback(StrategicCallback):
             values |= _present({tags.EVAL_NLL_TEXT(): text.mean(text.nll)})
             values |= _present({tags.EVAL_ACCURACY_TEXT(): text.mean(text.accuracy)})
         if values:
-            yield Scalars(step=snapshot.step, values=values)
+            named = {tags.of_evaluation(tag, snapshot.name): value for tag, value in values.items()}
+            yield Scalars(step=snapshot.step, values=named)
 
     def _text(self, token_ids: IntArray) -> str:
-        return readable_tokens(token_ids.tolist(), self.session.tokenizer)
+        return readable_tokens(token_ids.tolist(), self.training.tokenizer)
 
 
 def _scalars(snapshot: StepSnapshot) -> dict[str, float]:

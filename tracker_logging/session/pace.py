@@ -1,4 +1,4 @@
-"""How fast training goes, how long it waits for data, and how much memory it takes; reported at logged steps.
+"""Throughput, time spent waiting for data, and peak memory; reported at logged steps.
 
 pace = Pace()
 pace.step_begins(), pace.step_ended()       # at every step: one clock read each
@@ -17,10 +17,10 @@ from tracker_logging.probes.snapshot import StepSnapshot
 
 
 class Pace:
-    """Adds up the time from the end of a step (or of the evaluation or saving after it) to the begin of the next.
+    """Adds up the time between the end of a step (or of the evaluation or saving after it) and the next step.
 
-    There the Trainer does nothing but wait for its batches. A GPU may still be computing meanwhile, so on a GPU the
-    share is an upper bound of what it stands idle.
+    In this time the loop only waits for its next batch. A GPU may still be computing, so on a GPU the share is an
+    upper bound of its idle time.
     """
 
     def __init__(self) -> None:
@@ -29,7 +29,7 @@ class Pace:
         self._free_since: float | None = None
 
     def step_begins(self) -> None:
-        """The batch is there."""
+        """The batch has arrived."""
         now = time.perf_counter()
         if self._free_since is not None:
             self._waited_s += now - self._free_since
@@ -38,13 +38,13 @@ class Pace:
             self._window_began = now
 
     def step_ended(self) -> None:
-        """From here on the Trainer waits for the next batch."""
+        """From here on the loop waits for the next batch."""
         self._free_since = time.perf_counter()
 
     def scalars(self, snapshot: StepSnapshot, *, seconds: float, frame_rate: float | None) -> dict[str, float]:
         """Scalars of a logged step that took `seconds`; audio seconds need the codec's `frame_rate` in Hz.
 
-        Waiting is counted since this was asked last, and absent the first time.
+        Waiting is counted since the last call; the first call reports none.
         """
         values = {
             tags.TOKENS_PER_S(): snapshot.tokens_seen / seconds,
@@ -62,7 +62,7 @@ class Pace:
 
 
 def peak_memory_gib() -> float:
-    """Most memory held at once since the process began: by tensors on the GPU, else by the process. GiB."""
+    """Peak memory in GiB since the process started: of the tensors on the GPU, else of the process."""
     if torch.cuda.is_available():
         return torch.cuda.max_memory_allocated() / 2**30
     import resource

@@ -6,8 +6,6 @@ import pytest
 import torch
 from transformers import Trainer, TrainingArguments
 
-from tracker_logging.callbacks.session import LoggingSession
-from tracker_logging.callbacks.zero_shot import ZeroShotVerificationLoggerCallback
 from tracker_logging.data.dataset import VoiceCloningDataset
 from tracker_logging.data.formats import read_samples
 from tracker_logging.data.sample import DataError, VoiceSample
@@ -17,6 +15,7 @@ from tracker_logging.events import Scalars, VoiceComparison
 from tracker_logging.families.base import SamplingSettings
 from tracker_logging.families.higgs_v2.collator import VoiceCloningCollator
 from tracker_logging.families.higgs_v2.processor import SpeechProcessor
+from tracker_logging.integrations.hf_trainer import LoggingSession, ZeroShotVerificationLoggerCallback
 from tracker_logging.trackers.memory import MemoryTracker
 from tracker_logging.voices.scorers.choose import ScorerChoice
 from tracker_logging.voices.settings import VoiceSettings
@@ -113,7 +112,7 @@ def test_without_samples_nothing_is_spoken_and_it_is_said(
     tracker = MemoryTracker()
     session = LoggingSession(tracker=tracker, processor=processor, every=2)
     train(tmp_path, processor, samples, [ZeroShotVerificationLoggerCallback(session, samples=[])])
-    assert "none is spoken" in caplog.text
+    assert "No voices are generated: no voice samples were given" in caplog.text
     assert not [event for event in tracker.events if isinstance(event, VoiceComparison)]
 
 

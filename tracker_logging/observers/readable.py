@@ -39,16 +39,6 @@ def readable_tokens(token_ids: Iterable[int], tokenizer: Any) -> str:
     return ("" if tokenizer else " ").join(parts)
 
 
-def special_token_ids(tokenizer: Any) -> frozenset[int]:
-    """Ids of the tokens that are structure, not text; empty without a tokenizer.
-
-    `all_special_ids` holds the named ones only (begin, end, padding); a chat template's are among the added tokens.
-    """
-    added = getattr(tokenizer, "added_tokens_decoder", {})
-    named = getattr(tokenizer, "all_special_ids", ())
-    return frozenset(named) | {token_id for token_id, token in added.items() if token.special}
-
-
 def _decode(token_ids: list[int], tokenizer: Any) -> str:
     if tokenizer is None:
         return " ".join(str(token_id) for token_id in token_ids)

@@ -1,7 +1,7 @@
 import pytest
 
-from tracker_logging.callbacks import cost
-from tracker_logging.callbacks.cost import CostMeter
+from tracker_logging.session import cost
+from tracker_logging.session.cost import CostMeter
 
 
 class Clock:
@@ -23,20 +23,20 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 def test_parts_add_up_to_the_share_of_wall_time(clock: Clock) -> None:
     meter = CostMeter()
-    with meter.part("attach", strand="capture"):
+    with meter.part("attach", component="capture"):
         clock.now += 1
-    with meter.part("snapshot", strand="capture"), meter.part("inner", strand="voices"):
+    with meter.part("snapshot", component="capture"), meter.part("inner", component="voices"):
         clock.now += 3
     clock.now = 100
     spent = meter.since_last_report()
     assert spent.parts_s == {"attach": 1.0, "snapshot": 3.0}
-    assert spent.strands_s == {"capture": 4.0}
+    assert spent.components_s == {"capture": 4.0}
     assert spent.pct == pytest.approx(4.0)
 
 
 def test_each_window_has_its_own_beginning(clock: Clock) -> None:
     meter = CostMeter()
-    with meter.part("attach", strand="capture"):
+    with meter.part("attach", component="capture"):
         clock.now += 1
     meter.since_last_report()
     clock.now = 10

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tracker_logging.callbacks.cadence import LARGEST_STRIDE, Cadence
+from tracker_logging.session.cadence import LARGEST_STRIDE, Cadence
 
 
 def test_step_one_and_every_nth_step_are_logged() -> None:
@@ -24,7 +24,7 @@ def test_the_next_due_step_is_the_first_at_which_there_is_something_to_do(
         assert not any(cadence.logged(s) or cadence.voices(s) for s in range(step + 1, due))
 
 
-def test_over_budget_the_costliest_strand_is_thinned_first() -> None:
+def test_over_budget_the_most_expensive_component_is_thinned_first() -> None:
     cadence = Cadence(every=10, voice_steps=50, budget_pct=2.0)
     strides = cadence.thinned({"capture": 1.0, "voices": 5.0}, wall_s=100.0)
     assert strides == {"capture": 1, "zero_shot": 1, "voices": 2}

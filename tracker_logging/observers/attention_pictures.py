@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tracker_logging.callbacks.readable import readable_tokens
 from tracker_logging.events import Heatmap
 from tracker_logging.families.base import Role
+from tracker_logging.observers.readable import readable_tokens
 from tracker_logging.probes.attention_plan import GROUPS, Bin
 from tracker_logging.probes.snapshot import AttentionMap, AttentionStatistics
 

@@ -1,7 +1,4 @@
-"""Who listens to whom, what the two FFN paths do, and which parts of the model move.
-
-Trainer(..., callbacks=[SharedAttentionLoggerCallback(session)])
-"""
+"""Attention by text, reference and target, the two FFN paths, and the gradients and updates of each component."""
 
 from __future__ import annotations
 
@@ -11,16 +8,14 @@ from typing import Any
 import numpy as np
 
 from tracker_logging import tags
-from tracker_logging.callbacks.attention_pictures import (
+from tracker_logging.events import Event, Heatmap, Image, Scalars, Table
+from tracker_logging.observers.attention_pictures import (
     BRIGHTEST,
     alignment_picture,
     attention_picture,
     mass_picture,
     relations,
 )
-from tracker_logging.callbacks.base import Later, StrategicCallback
-from tracker_logging.callbacks.session import LoggingSession
-from tracker_logging.events import Event, Heatmap, Image, Scalars, Table
 from tracker_logging.probes.activations import PATHS
 from tracker_logging.probes.snapshot import (
     ActivationStatistics,
@@ -29,9 +24,10 @@ from tracker_logging.probes.snapshot import (
     LayerKey,
     StepSnapshot,
 )
+from tracker_logging.session.observer import Later, Observer
 
 
-class SharedAttentionLoggerCallback(StrategicCallback):
+class AttentionObserver(Observer):
     """Numbers are over all ranks; heatmaps show the first sample of rank 0.
 
     `gradient_conflict` adds the cosine between the gradients of the text and the audio loss in the last shared layers,
@@ -41,10 +37,9 @@ class SharedAttentionLoggerCallback(StrategicCallback):
     name = "attention"
     needs = frozenset({"attention", "activations", "gradients", "updates"})
 
-    def __init__(self, session: LoggingSession, *, gradient_conflict: bool = False) -> None:
+    def __init__(self, *, gradient_conflict: bool = False) -> None:
         if gradient_conflict:
             self.needs = self.needs | {"conflict"}
-        super().__init__(session)
 
     def observe(self, snapshot: StepSnapshot) -> Iterable[Event | Later]:
         step = snapshot.step
@@ -66,7 +61,7 @@ class SharedAttentionLoggerCallback(StrategicCallback):
             values[tags.DIAGONALITY()] = float(attention.diagonality[attention.alignment_head])
         if values:
             yield Scalars(step=step, values=values)
-        tokenizer = self.session.tokenizer
+        tokenizer = self.training.tokenizer
         yield Later(lambda: attention_images(step, attention, tokenizer=tokenizer))
 
 

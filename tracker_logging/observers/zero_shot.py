@@ -1,0 +1,98 @@
+"""Does cloning work? Fixed prompts are generated while the model trains, and compared with the real voice.
+
+- Every logged step: the conditioning gap. Does the true voice prompt lower the target's loss?
+- Every voice step: free-running generation of all prompts, shared out over ranks. Scoring runs in another process; its
+  events carry the step at which the clips were generated.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from tracker_logging.data.sample import VoiceSample
+from tracker_logging.events import Event
+from tracker_logging.probes.gathering import gathered
+from tracker_logging.session.observer import Observer, StepContext, Training
+from tracker_logging.voices.exchange import exchange_for
+from tracker_logging.voices.scoring_process import open_scorer
+from tracker_logging.voices.settings import VoiceSettings
+from tracker_logging.voices.studio import VoiceStudio
+
+logger = logging.getLogger("tracker_logging")
+
+
+class ZeroShotObserver(Observer):
+    """The prompts are chosen from `samples`. Without samples or a processor no voice is generated."""
+
+    name = "zero_shot"
+
+    def __init__(self, *, samples: Sequence[VoiceSample], settings: VoiceSettings | None = None) -> None:
+        self._samples = samples
+        self._settings = settings or VoiceSettings()
+        self._studio: VoiceStudio | None = None
+
+    def begin(self, training: Training) -> None:
+        """Choose the prompts and encode their recordings. Raises `DataError` for a recording that cannot be read."""
+        super().begin(training)
+        reason = self._why_no_voices(training)
+        if reason is not None:
+            logger.warning("No voices are generated: %s. Everything else is logged.", reason)
+            return
+        self._studio = VoiceStudio(
+            self._samples,
+            training.processor,
+            self._settings,
+            exchange=exchange_for(rank=training.rank, world_size=training.world_size),
+            scorer=lambda prompts: open_scorer(prompts, training.processor, self._settings.scorers),
+            emit=training.emit,
+        )
+
+    def after_step(self, context: StepContext) -> Iterable[Event]:
+        if self._studio is None:
+            return ()
+        self._report_errors(self._studio)
+        device = next(context.model.parameters()).device
+        with gathered(context.model):
+            try:
+                self._studio.condition(self.training.adapter, device=device, step=context.step)
+            finally:  # rank 0 would wait for clips that never arrive
+                if context.voices_due:
+                    self._studio.speak(self.training.adapter, step=context.step)
+        return ()
+
+    def state(self) -> Mapping[str, Any]:
+        """Rounds that are generated and not yet scored, by "GROUP/STEP"."""
+        return {} if self._studio is None else self._studio.waiting
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Score the rounds that were not yet scored when the checkpoint was saved."""
+        if self._studio is not None:
+            self._studio.take_up(state)
+
+    def finish(self) -> None:
+        if self._studio is None:
+            return
+        if not self._studio.close():
+            logger.warning(
+                "Scoring of the voices did not finish within %.0f s after training; scores of the last rounds may be "
+                "missing. Raise --voice_timeout_s or generate fewer voices (--voice_max_clips).",
+                self._settings.timeout_s,
+            )
+        self._report_errors(self._studio)
+
+    def _why_no_voices(self, training: Training) -> str | None:
+        if not self._samples:
+            return "no voice samples were given (voice_samples)"
+        if training.processor is None:
+            return "no processor was given"
+        if training.adapter.num_codebooks == 0:
+            return f"the model ({training.adapter.family}) has no codebooks; see docs/adapters.md"
+        if not hasattr(training.processor, "prompt_features"):
+            return "the processor makes no prompts for generation; see docs/adapters.md"
+        return None
+
+    def _report_errors(self, studio: VoiceStudio) -> None:
+        for error in studio.take_errors():
+            self.training.guard.failed(self.name, error)
