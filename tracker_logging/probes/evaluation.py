@@ -4,7 +4,7 @@
     capture.attach(model)                # before the first evaluation batch, on every rank
     snapshot = capture.snapshot(step)    # after the last one, on every rank: one collective
 
-Means are over all labelled positions that the model saw. Where the number of samples does not divide by the number of
+Means are over all labelled positions that the model got. If the number of samples is not divisible by the number of
 ranks, the Trainer repeats some samples to fill the last batch, and those count twice.
 """
 
@@ -26,7 +26,7 @@ from tracker_logging.probes.tokens import TokenProbe
 
 
 class EvaluationCapture:
-    """Serves one evaluation. Watches forwards in evaluation mode only; guarantees as `StepCapture`."""
+    """Captures one evaluation: the forwards in evaluation mode. Guarantees as `StepCapture`."""
 
     def __init__(self, *, adapter: ModelAdapter) -> None:
         self._adapter = adapter
@@ -36,11 +36,11 @@ class EvaluationCapture:
 
     @property
     def errors(self) -> list[tuple[str, Exception]]:
-        """(part, exception) of what failed."""
+        """(part, exception) of each failure."""
         return self._hooks.errors
 
     def attach(self, model: nn.Module) -> None:
-        """Watch `model` until `snapshot` or `detach`."""
+        """Observe `model` until `snapshot` or `detach`."""
         self.detach()
         self._model = model
         self._hooks.before(model, "evaluation", self._forward_begins)
@@ -52,7 +52,7 @@ class EvaluationCapture:
         self._hooks.after(model, "evaluation", lambda _: self._probe.end())
 
     def detach(self) -> None:
-        """Take everything off the model. Safe at any time."""
+        """Remove everything from the model. Safe at any time."""
         self._hooks.detach()
 
     def snapshot(self, step: int) -> EvaluationSnapshot | None:
