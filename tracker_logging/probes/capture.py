@@ -2,6 +2,7 @@
 
     capture = StepCapture(adapter=adapter, needs=frozenset({"tokens", "attention"}))
     capture.attach(model)              # before the first forward of the step, on every rank
+    capture.batch(inputs)              # optional: the batch of each forward, where the loss takes its labels out
     capture.before_update(optimizer)   # after the last backward: removes everything from the model
     capture.after_update(optimizer)    # after the optimizer step
     snapshot = capture.snapshot(step)  # on every rank: one collective
@@ -25,6 +26,7 @@ from tracker_logging.families.base import BatchView, ModelAdapter
 from tracker_logging.probes.assemble import assemble
 from tracker_logging.probes.causality import causality_leak
 from tracker_logging.probes.hooks import Hooks
+from tracker_logging.probes.labels import NO_LABELS, has_labels, labelled_view
 from tracker_logging.probes.probe_set import NEEDS, ProbeSet
 from tracker_logging.probes.reduce import sum_over_ranks
 from tracker_logging.probes.side_forward import can_separate_gradients, gradient_cosine, run_quietly
@@ -86,7 +88,10 @@ class StepCapture:
         self.detach()
         self._hooks = Hooks(compiled=self._compiled)
         self._model = model
+        self._batch: Mapping[str, Any] | None = None
+        self._lacking: set[str] = set()
         self._view: BatchView | None = None
+        self._forward_view: BatchView | None = None
         self._inputs: PendingSummaries | None = None
         self._side_inputs: dict[str, Any] = {}
         self._cosine: torch.Tensor | None = None
@@ -106,6 +111,11 @@ class StepCapture:
         if not self._compiled:
             self._hooks.run("attach", self._probes.attach, model)
         self._hooks.after(model, "loss", self._forward_ends)
+
+    def batch(self, inputs: Mapping[str, Any]) -> None:
+        """The batch of the next forward as the data loader gave it, with labels. A loop that has it should pass it;
+        without it, labels that the loss takes out of the batch are searched for in the callers (`labels.py`)."""
+        self._batch = inputs
 
     def before_update(self, optimizer: Any) -> None:
         """After the backward pass: remove the hooks, run extra forwards if needed, read gradients and weights."""
@@ -151,10 +161,14 @@ class StepCapture:
     def _forward_begins(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
         """Pass the batch to the probes."""
         self._probes.end()
-        if self._model is None or not self._model.training:
+        self._forward_view = None
+        # A forward without gradients is not that of the loss (a reference model's, or one that feeds metrics).
+        if self._model is None or not self._model.training or not self._hooks.with_gradients:
             return
-        inputs = self._probes.named(args, kwargs)
-        view = self._adapter.view(inputs)
+        inputs, view = labelled_view(self._adapter, self._probes.named(args, kwargs), batch=self._batch)
+        self._forward_view = view
+        if "tokens" in self._needs and not has_labels(self._adapter, view):
+            self._lacking.add(NO_LABELS)
         frames = sum(segment.frames for segment in view.segments)
         self._seen += torch.stack(
             [view.attention_mask.sum(), view.attention_mask.new_tensor(frames, dtype=torch.int64)]
@@ -173,8 +187,11 @@ class StepCapture:
                 self._probes.loss.begin(inputs)
 
     def _forward_ends(self, output: Any) -> None:
+        view, self._forward_view = self._forward_view, None
+        if view is not None and not self._compiled:
+            self._probes.forward_done(view)
         self._probes.end()
-        if self._model is None or not self._model.training:
+        if view is None:
             return
         loss = output.get("loss") if isinstance(output, Mapping) else getattr(output, "loss", None)
         if isinstance(loss, torch.Tensor):
@@ -188,8 +205,10 @@ class StepCapture:
     def _run_extra_forward(self) -> None:
         self._probes.attach(self._adapter.core)
         try:
-            self._probes.begin(self._adapter.view(self._side_inputs), first=True)
+            view = self._adapter.view(self._side_inputs)
+            self._probes.begin(view, first=True)
             run_quietly(self._adapter, self._side_inputs)
+            self._probes.forward_done(view)
         finally:
             self._probes.end()
             self.detach()
@@ -199,7 +218,9 @@ class StepCapture:
             self._cosine = gradient_cosine(self._adapter, self._side_inputs)
 
     def _missing(self) -> list[str]:
-        missing = list(self._probes.missing)
+        missing = [*self._probes.missing, *sorted(self._lacking)]
+        if self._probes.skipped is not None:
+            missing += sorted(self._probes.skipped.missing)
         if self._compiled:
             missing.append(COMPILED)
         if "conflict" in self._needs and not can_separate_gradients(self._adapter.core):

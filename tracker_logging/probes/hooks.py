@@ -53,6 +53,7 @@ class Hooks:
     def __init__(self, *, compiled: bool = False) -> None:
         self._compiled = compiled
         self.errors: list[tuple[str, Exception]] = []
+        self.with_gradients = True  # whether autograd recorded where the hook that runs now was called
         self._off: set[str] = set()
         self._undo: list[Callable[[], object]] = []
         _INSTANCES.add(self)
@@ -84,6 +85,7 @@ class Hooks:
 
         def hook(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
             if not recomputing():
+                self.with_gradients = torch.is_grad_enabled()
                 self.run(part, function, args, kwargs)
 
         self._undo.append(module.register_forward_pre_hook(self._opaque(hook), with_kwargs=True).remove)

@@ -22,12 +22,15 @@ from tracker_logging.probes.flow import FlowProbe
 from tracker_logging.probes.hooks import Hooks, recomputing
 from tracker_logging.probes.loss_check import LossCheck
 from tracker_logging.probes.sdpa_tap import tap_attention
+from tracker_logging.probes.skipped_heads import SkippedHeads
 from tracker_logging.probes.tap import AttentionCall, CannotTapError
 from tracker_logging.probes.tokens import TokenProbe
 
 NEEDS = frozenset(
     {"inputs", "causality", "tokens", "finite", "attention", "activations", "gradients", "updates", "conflict"}
 )
+
+SKIPPED = "predictions of a fused loss"
 
 
 class ProbeSet:
@@ -49,6 +52,7 @@ class ProbeSet:
         self._attention_samples = attention_samples
         self.missing: list[str] = []
         self.tokens = TokenProbe(adapter, keep_sample=True) if "tokens" in needs else None
+        self.skipped = SkippedHeads(adapter, self.tokens) if self.tokens is not None else None
         self.loss: LossCheck | None = None
         if self.tokens is not None and getattr(adapter, "loss_sums_codebooks", False):
             self.loss = LossCheck(self.tokens)
@@ -83,6 +87,8 @@ class ProbeSet:
             text_head = self._hooks.run("text predictions", self._adapter.text_head)
             if text_head is not None:
                 self._hooks.after(text_head, "text predictions", self.tokens.text)
+        if self.skipped is not None:
+            self._hooks.run(SKIPPED, self.skipped.attach, self._hooks, SKIPPED)
         if self.activations is not None:
             for row, parts in enumerate(self.layers):
                 for path, ffn in zip(PATHS, (parts.text_ffn, parts.audio_ffn), strict=True):
@@ -105,9 +111,14 @@ class ProbeSet:
         if self.attention is not None and first:
             self._hooks.run("attention", self._begin_attention, self.attention, view)
 
+    def forward_done(self, view: BatchView) -> None:
+        """After a forward on `view`: score the heads that it did not call."""
+        if self.skipped is not None and self.shows("audio predictions") and self.shows("text predictions"):
+            self._hooks.run(SKIPPED, self.skipped.score, view)
+
     def end(self) -> None:
-        """After a forward."""
-        for probe in (self.tokens, self.activations, self.finite, self.attention, self.cross):
+        """Ignore the model until the next `begin`."""
+        for probe in (self.tokens, self.skipped, self.activations, self.finite, self.attention, self.cross):
             if probe is not None:
                 probe.end()
 
@@ -121,7 +132,8 @@ class ProbeSet:
         parts: list[tuple[str, str, torch.Tensor]] = []
         if self.tokens is not None:
             part_of = {"tokens": "audio predictions", "histogram": "audio predictions", "text": "text predictions"}
-            parts += [(part_of[name], name, value) for name, value in self.tokens.sums.items()]
+            complete = hooks.is_on(SKIPPED)
+            parts += [(part_of[name] if complete else SKIPPED, name, value) for name, value in self.tokens.sums.items()]
         if self.loss is not None:
             parts += [("audio predictions", name, value) for name, value in self.loss.sums.items()]
         if self.activations is not None:

@@ -134,9 +134,10 @@ class StepSnapshot:
 
 @dataclass(frozen=True, slots=True)
 class EvaluationSnapshot:
-    """Statistics over the whole evaluation set and all ranks, after `step` optimizer steps."""
+    """Statistics over the whole evaluation set `name` and all ranks, after `step` optimizer steps."""
 
     step: int
     tokens: TokenStatistics | None
     text: TokenStatistics | None
     missing: tuple[str, ...]
+    name: str = "eval"

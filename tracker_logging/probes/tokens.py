@@ -60,6 +60,7 @@ class TokenProbe:
         self._audio_labels: torch.Tensor | None = None
         self._given: torch.Tensor | None = None
         self._text: torch.Tensor | None = None
+        self._text_view: BatchView | None = None
         self._text_labels: torch.Tensor | None = None
 
     def begin(self, view: BatchView) -> None:
@@ -92,19 +93,31 @@ class TokenProbe:
         self._add("tokens", sums, head.codebooks)
         self._add("histogram", histogram, head.codebooks)
 
-    def text(self, logits: torch.Tensor) -> None:
-        """Add the output [B, T, vocabulary] of the text head. Raises `ValueError` for another shape."""
+    def text(self, logits: torch.Tensor, at: torch.Tensor | None = None) -> None:
+        """Add the output [B, T, vocabulary] of the text head, or [N, vocabulary] at the flat positions `at` [N].
+
+        Raises `ValueError` for another shape.
+        """
         view = self._view
         if view is None or view.text_labels is None:
             return
-        _check_shape("text", logits, (*view.token_ids.shape, logits.shape[-1]))
+        _check_shape("text", logits, (*(view.token_ids.shape if at is None else at.shape), logits.shape[-1]))
         labels = view.text_labels.unsqueeze(-1)
-        shifted = metric.shift_labels(labels, predicts_next=view.attention_mask)
-        if self._keep_sample and self._text is None:
-            at = (shifted[0, :, 0] != IGNORE).nonzero().squeeze(-1)
-            self._text, self._text_labels = logits[0, at].argmax(dim=-1), shifted[0, at, 0]
-        sums, _ = metric.score(logits.flatten(0, 1), labels=labels.flatten(0, 1), next_labels=shifted.flatten(0, 1))
+        shifted = metric.shift_labels(labels, predicts_next=view.attention_mask).flatten(0, 1)
+        positions = torch.arange(len(shifted), device=logits.device) if at is None else at
+        rows, labels, shifted = logits.reshape(len(positions), -1), labels.flatten(0, 1)[positions], shifted[positions]
+        if self._keep_sample and (self._text is None or self._text_view is view):
+            self._keep_text(view, rows, shifted[:, 0], positions)
+        sums, _ = metric.score(rows, labels=labels, next_labels=shifted)
         self._add("text", sums, range(1))
+
+    def _keep_text(self, view: BatchView, logits: torch.Tensor, labels: torch.Tensor, positions: torch.Tensor) -> None:
+        """Keep the most likely tokens at the labelled positions of the first sample."""
+        keep = ((positions < view.token_ids.shape[1]) & (labels != IGNORE)).nonzero().squeeze(-1)
+        predicted, labelled = logits[keep].argmax(dim=-1), labels[keep]
+        if self._text is not None and self._text_labels is not None:
+            predicted, labelled = torch.cat([self._text, predicted]), torch.cat([self._text_labels, labelled])
+        self._text_view, self._text, self._text_labels = view, predicted, labelled
 
     def _add(self, name: str, values: torch.Tensor, codebooks: range) -> None:
         """Add to the rows of `codebooks`, in a new tensor: `LossCheck` keeps the previous one."""
