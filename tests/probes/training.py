@@ -1,4 +1,4 @@
-"""A real Trainer on the small model, with or without everything on, and a fingerprint of what it leaves."""
+"""A real Trainer on the small model, with or without logging, and a fingerprint of the result."""
 
 import hashlib
 import random

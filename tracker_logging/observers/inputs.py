@@ -51,7 +51,7 @@ class InputObserver(Observer):
                 step=step,
                 tag=tags.VIOLATION_TABLE(),
                 columns=("sample", "what", "cure"),
-                rows=tuple((v.sample, v.what, v.cure) for v in audit.violations),
+                rows=tuple((v.sample, v.what, v.fix) for v in audit.violations),
             )
         adapter, codec = self.training.adapter, self.training.codec
         if codec is not None:

@@ -24,7 +24,7 @@ import atexit
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from torch import nn
@@ -204,10 +204,10 @@ class Session:
         `capture`: one that has observed them since the evaluation began.
         """
         wanted = any("tokens" in observer.needs for observer in self.observers)
-        if self._evaluation is None and wanted and not self.loop.compiled:
+        if self._evaluation is None and wanted:
             with self.guard.contain("evaluation"):
                 if capture is None:
-                    capture = EvaluationCapture(adapter=self._training.adapter)
+                    capture = EvaluationCapture(adapter=self._training.adapter, compiled=self.loop.compiled)
                     capture.attach(self.model)
                 self._evaluation = capture
         self.idle_until = ALWAYS  # so that `step_begins` takes the hooks off
@@ -218,11 +218,11 @@ class Session:
         snapshot = None
         if evaluation is not None:
             with self.cost.part("evaluation", component="evaluation"), self.guard.contain("evaluation"):
-                snapshot = evaluation.snapshot(step)
-                snapshot = None if snapshot is None else replace(snapshot, name=name)
+                snapshot = evaluation.snapshot(step, name=name)
             for part, error in evaluation.errors:
                 self.guard.failed(part, error)
         if snapshot is not None:
+            self._report_missing(snapshot.missing)
             self._emit_all(lambda observer: observer.observe_evaluation(snapshot))
         self.flush()
 
@@ -326,14 +326,17 @@ class Session:
             self.guard.failed(part, error)
         if snapshot is None:
             return
-        for reason in snapshot.missing:
-            if reason not in self._reported_missing:
-                logger.warning("Not shown: %s. Everything else is logged.", reason)
-        self._reported_missing.update(snapshot.missing)
+        self._report_missing(snapshot.missing)
         codec = self._training.codec
         frame_rate = None if codec is None else codec.frame_rate
         self.emit(Scalars(step=step, values=self.pace.scalars(snapshot, seconds=seconds, frame_rate=frame_rate)))
         self._emit_all(lambda observer: observer.observe(snapshot))
+
+    def _report_missing(self, reasons: Iterable[str]) -> None:
+        for reason in reasons:
+            if reason not in self._reported_missing:
+                logger.warning("Not shown: %s. Everything else is logged.", reason)
+                self._reported_missing.add(reason)
 
     def _observe_batch(self, view: BatchView) -> None:
         """Emit what is known of a batch before the model sees it: it may refuse the batch."""
