@@ -1,4 +1,4 @@
-"""Voices scored in another process: the same scores, whatever happens to the process."""
+"""Voices scored in another process: the same scores, and no clip is lost when the process fails."""
 
 import os
 import pickle
@@ -15,7 +15,7 @@ import pytest
 
 from tracker_logging.events import Event, VoiceComparison
 from tracker_logging.families.higgs_v2.processor import SpeechProcessor
-from tracker_logging.voices.generation import Spoken
+from tracker_logging.voices.generation import Generated
 from tracker_logging.voices.prompt import VoicePrompt
 from tracker_logging.voices.scorers.choose import ScorerChoice, choose_instruments
 from tracker_logging.voices.scoring import VoiceScorer
@@ -27,17 +27,17 @@ OFF = ScorerChoice(encoder="off", pitch="off", cepstrum="off", speech="off", qua
 SOON_S = 30.0
 
 
-class Place:
-    """A speaker encoder that says which process it runs in; named on a command line as `module:factory`."""
+class ProcessEncoder:
+    """A speaker encoder that returns the id of its process; named on a command line as `module:factory`."""
 
-    name = "place"
+    name = "process"
 
     def embed(self, wave: np.ndarray, sample_rate: int) -> np.ndarray:
         return np.array([os.getpid(), os.nice(0)], dtype=np.float32)
 
 
 class Fatal:
-    """A scorer that takes its process down."""
+    """A scorer that ends its process."""
 
     name = "fatal"
 
@@ -61,10 +61,10 @@ def prompts(demo_prompts: list[VoicePrompt]) -> list[VoicePrompt]:
 
 
 @pytest.fixture
-def spoken(prompts: list[VoicePrompt], demo_processor: SpeechProcessor) -> list[Spoken]:
+def generated(prompts: list[VoicePrompt], demo_processor: SpeechProcessor) -> list[Generated]:
     codes = [demo_processor.codes(one.sample.target_audio) for one in prompts]
     return [
-        Spoken(voice_id=one.voice_id, codes=own, stop_reason="eos") for one, own in zip(prompts, codes, strict=True)
+        Generated(voice_id=one.voice_id, codes=own, stop_reason="eos") for one, own in zip(prompts, codes, strict=True)
     ]
 
 
@@ -95,32 +95,32 @@ def running(pid: int) -> bool:
 
 
 def test_the_events_are_those_of_the_same_scorer_in_this_process(
-    started: Callable[..., ScoringProcess], prompts: list, spoken: list, demo_processor: SpeechProcessor
+    started: Callable[..., ScoringProcess], prompts: list, generated: list, demo_processor: SpeechProcessor
 ) -> None:
     choice = replace(OFF, encoder=None, cepstrum="world")
     here = VoiceScorer(prompts, demo_processor, choose_instruments(choice))
     there = started(choice)
     for step in (1, 2):
-        expected, found = (list(own.score(step=step, spoken=spoken)) for own in (here, there))
+        expected, found = (list(scorer.score(step=step, generated=generated)) for scorer in (here, there))
         assert [pickle.dumps(event) for event in found] == [pickle.dumps(event) for event in expected]
 
 
-def test_a_scorer_of_ones_own_runs_in_the_other_process_at_lower_priority(
-    started: Callable[..., ScoringProcess], spoken: list
+def test_a_custom_scorer_runs_in_the_other_process_at_lower_priority(
+    started: Callable[..., ScoringProcess], generated: list
 ) -> None:
-    scorer = started(replace(OFF, encoder=f"{__name__}:Place"))
-    events: list[Event] = list(scorer.score(step=1, spoken=spoken))
+    scorer = started(replace(OFF, encoder=f"{__name__}:ProcessEncoder"))
+    events: list[Event] = list(scorer.score(step=1, generated=generated))
     assert all(event.scores["sim_o"] == pytest.approx(1.0) for event in events if isinstance(event, VoiceComparison))
     assert scorer.process_id not in (None, os.getpid())
     assert os.getpriority(os.PRIO_PROCESS, scorer.process_id) > os.nice(0)
 
 
 def test_a_process_that_dies_leaves_clips_without_scores_and_is_replaced(
-    started: Callable[..., ScoringProcess], spoken: list
+    started: Callable[..., ScoringProcess], generated: list
 ) -> None:
     scorer = started(replace(OFF, encoder=f"{__name__}:Fatal"))
     for step in (1, 2):
-        rows, error = until_it_raises(scorer.score(step=step, spoken=spoken))
+        rows, error = until_it_raises(scorer.score(step=step, generated=generated))
         assert "died (exit code 3)" in error and "another process is started" in error
         assert len(rows) == 2 and all("generated" in row.clips and "sim_o" not in row.scores for row in rows)
 
@@ -134,14 +134,14 @@ def until_it_raises(events: Iterator[Event]) -> tuple[list[VoiceComparison], str
     return rows, str(error.value)
 
 
-def test_closing_ends_a_process_that_is_stuck(started: Callable[..., ScoringProcess], spoken: list) -> None:
+def test_closing_ends_a_process_that_is_stuck(started: Callable[..., ScoringProcess], generated: list) -> None:
     scorer = started(replace(OFF, encoder=f"{__name__}:Stuck"))
     pid = scorer.process_id
     errors: list[Exception] = []
 
     def score() -> None:
         try:
-            list(scorer.score(step=1, spoken=spoken))
+            list(scorer.score(step=1, generated=generated))
         except ScoringError as error:
             errors.append(error)
 
@@ -180,8 +180,8 @@ os.kill(os.getpid(), 9)
     parent.stdout.close()
 
 
-def test_what_cannot_go_to_another_process_is_scored_in_this_one_and_it_is_said(
-    prompts: list, spoken: list, demo_processor: SpeechProcessor, caplog: pytest.LogCaptureFixture
+def test_voices_are_scored_in_this_process_with_a_warning_if_the_codec_cannot_be_pickled(
+    prompts: list, generated: list, demo_processor: SpeechProcessor, caplog: pytest.LogCaptureFixture
 ) -> None:
     class Local(type(demo_processor.codec)):  # a class that another process cannot import
         def __reduce__(self) -> str:
@@ -193,12 +193,12 @@ def test_what_cannot_go_to_another_process_is_scored_in_this_one_and_it_is_said(
     assert isinstance(scorer, VoiceScorer)
 
 
-def test_a_choice_that_cannot_be_had_is_refused(prompts: list, demo_processor: SpeechProcessor) -> None:
-    with pytest.raises(ValueError, match="Choose of ge2e, wavlm, off"):
+def test_an_unknown_choice_is_refused(prompts: list, demo_processor: SpeechProcessor) -> None:
+    with pytest.raises(ValueError, match="Choose one of ge2e, wavlm, off"):
         open_scorer(prompts, demo_processor, replace(OFF, encoder="geee"))
 
 
-def test_what_is_left_out_is_said_in_the_training_log(
+def test_scores_that_are_left_out_are_logged_in_the_training_process(
     started: Callable[..., ScoringProcess],
     caplog: pytest.LogCaptureFixture,
     tmp_path: Path,
