@@ -62,7 +62,7 @@ def main() -> None:
         processor,
         VoiceSettings(max_clips=4, timeout_s=TIMEOUT_S),
         exchange=exchange_for(rank=rank, world_size=2),
-        scorer=lambda prompts: VoiceScorer(prompts, processor, Instruments()),
+        scorer=lambda choice: VoiceScorer(Instruments()),
         emit=emit,
     )
     adapter = Rank(rank, continued)
@@ -71,7 +71,8 @@ def main() -> None:
         dist.all_reduce(torch.ones(1))  # a step of training: every rank gets here
     done = any(rounds.close() for _ in range(15))  # a busy machine draws slowly
     errors = [repr(error) for error in rounds.take_errors()]
-    rows = [(e.step, e.voice_id, e.error, "generated" in e.clips) for e in events if isinstance(e, VoiceComparison)]
+    scored = [e for e in events if isinstance(e, VoiceComparison) and e.stage == "scored"]
+    rows = [(e.step, e.voice_id, e.error, "generated" in e.clips) for e in scored]
     print(json.dumps({"done": done, "errors": errors, "rows": rows}))
     dist.barrier()
     dist.destroy_process_group()

@@ -37,15 +37,18 @@ SETTINGS = VoiceSettings(
 
 
 class Recorder:
-    """A scorer that keeps the codes."""
+    """A scorer that keeps the waveforms."""
 
     def __init__(self) -> None:
-        self.codes: dict[int, dict[str, Any]] = {}
+        self.waves: dict[int, dict[str, Any]] = {}
 
-    def score(self, *, step, generated, swapped=()):
-        results = sorted(generated, key=lambda one: (one.voice_id, one.codes is not None))
-        self.codes[step] = {one.voice_id: one.error if one.codes is None else one.codes.tolist() for one in results}
+    def score(self, *, step, clips):
+        self.waves[step] = {
+            clip.voice.voice_id: clip.error if clip.wave is None else clip.wave.tolist() for clip in clips
+        }
         return iter(())
+
+    def hurry(self) -> None: ...
 
     def close(self) -> None: ...
 
@@ -117,7 +120,7 @@ class Run:
             rounds.measure_conditioning(adapter_for(whole), device=torch.device("cpu"), step=step)
             rounds.generate(adapter_for(whole), step=step)
         rounds.close()
-        return recorder.codes, conditioning_of(tracker)
+        return recorder.waves, conditioning_of(tracker)
 
 
 def conditioning_of(tracker: MemoryTracker) -> dict[int, dict[str, float]]:
@@ -152,12 +155,12 @@ def main(demo: DemoPaths, output: Path) -> None:
     ranks: list[Any] = [None, None]
     distributed.all_gather_object(ranks, mine)
     if distributed.get_rank() == 0:
-        codes, gaps = watched.alone()
+        waves, gaps = watched.alone()
         found = {
             "ranks": ranks,
-            "codes": {name: run.recorder.codes for name, run in runs.items()},
+            "waves": {name: run.recorder.waves for name, run in runs.items()},
             "gaps": {name: run.conditioning() for name, run in runs.items()},
-            "alone": {"codes": codes, "gaps": gaps},
+            "alone": {"waves": waves, "gaps": gaps},
         }
         (output / "found.json").write_text(json.dumps(found))
     distributed.barrier()

@@ -29,11 +29,11 @@ def found(demo: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any
 
 
 def test_a_sharded_model_generates_and_measures_the_same_as_the_whole_model(found: dict[str, Any]) -> None:
-    alone, gaps = found["alone"]["codes"], found["alone"]["gaps"]
+    alone, gaps = found["alone"]["waves"], found["alone"]["gaps"]
     assert [len(voices) for voices in alone.values()] == [3, 3, 3]
-    lengths = {len(codes[0]) for voices in alone.values() for codes in voices.values()}
+    lengths = {len(wave) for voices in alone.values() for wave in voices.values()}
     assert len(lengths) > 1, "clips of one length would let ranks stay in step by chance"
-    assert found["codes"]["watched"] == alone
+    assert found["waves"]["watched"] == alone
     assert all(gaps.values()) and found["gaps"]["watched"] == gaps
 
 
@@ -46,10 +46,10 @@ def test_training_is_bit_identical_and_parameters_are_sharded_again(found: dict[
 def test_a_rank_that_raises_while_generating_hangs_no_rank_and_its_rows_have_the_reason(
     found: dict[str, Any],
 ) -> None:
-    for step, voices in found["codes"]["decoding"].items():
-        alone = found["alone"]["codes"][step]
-        assert sorted(voice for voice, codes in voices.items() if codes == alone[voice]) == sorted(alone)[:2]
-        assert [codes for codes in voices.values() if isinstance(codes, str)] == [BROKEN]
+    for step, voices in found["waves"]["decoding"].items():
+        alone = found["alone"]["waves"][step]
+        assert sorted(voice for voice, wave in voices.items() if wave == alone[voice]) == sorted(alone)[:2]
+        assert [wave for wave in voices.values() if isinstance(wave, str)] == [BROKEN]
     assert [rank["open"]["decoding"] for rank in found["ranks"]] == [True, True]
 
 

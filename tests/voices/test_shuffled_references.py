@@ -17,6 +17,7 @@ from tracker_logging.families import adapter_for
 from tracker_logging.families.base import SamplingSettings
 from tracker_logging.families.higgs_v2.collator import VoiceCloningCollator
 from tracker_logging.families.higgs_v2.processor import SpeechProcessor
+from tracker_logging.voices.clips import ClipDecoder
 from tracker_logging.voices.conditioning import conditioning_losses, conditioning_rows, conditioning_scalars
 from tracker_logging.voices.generation import generate
 from tracker_logging.voices.measurement import Instruments
@@ -68,10 +69,11 @@ def measured(model: torch.nn.Module, material: Material) -> dict[str, float]:
     prompts = [build_prompt(one, material.processor, settings, seed=0) for one in chosen]
     rows, collate = conditioning_rows(prompts, material.processor), VoiceCloningCollator.of(material.processor)
     losses = conditioning_losses(adapter, rows, collate, device=torch.device("cpu"), batch_size=16)
-    scorer = VoiceScorer(prompts[:GENERATED], material.processor, Instruments(encoder=GE2ESpeakerEncoder()))
+    scorer = VoiceScorer(Instruments(encoder=GE2ESpeakerEncoder()))
+    decoder = ClipDecoder(prompts[:GENERATED], material.processor)
     generated = generate(adapter, prompts[:GENERATED], settings, batch_size=GENERATED)
     values = conditioning_scalars(losses, {one.voice_id: one.speaker for one in prompts})
-    for event in scorer.score(step=1, generated=generated):
+    for event in scorer.score(step=1, clips=decoder.decode(generated)):
         if isinstance(event, Scalars):
             values |= event.values
     return values

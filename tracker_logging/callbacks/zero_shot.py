@@ -58,7 +58,7 @@ class ZeroShotVerificationLoggerCallback(StrategicCallback):
             session.processor,
             self._settings,
             exchange=exchange_for(rank=session.rank, world_size=session.world_size),
-            scorer=lambda prompts: open_scorer(prompts, session.processor, self._settings.scorers),
+            scorer=open_scorer,
             emit=session.emit,
         )
 
@@ -85,12 +85,7 @@ class ZeroShotVerificationLoggerCallback(StrategicCallback):
     def finish(self) -> None:
         if self._rounds is None:
             return
-        if not self._rounds.close():
-            logger.warning(
-                "Voices were still being scored %.0f s after training; the last rounds may be missing. Raise the "
-                "time-out or speak fewer voices.",
-                self._settings.timeout_s,
-            )
+        self._rounds.close()
         self._report(self._rounds)
 
     def _report(self, rounds: VoiceRounds) -> None:

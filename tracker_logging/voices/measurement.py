@@ -3,29 +3,28 @@
 Guarantees
 - Every field is measured by a scorer that is installed, or it is None / empty.
 - No model sees an invalid clip (see `metrics.speech`): only its levels are measured.
+- A recording that cannot be measured costs its own scores, no others.
 
     instruments = Instruments(encoder=GE2ESpeakerEncoder())
     clip = measure(wave, 24_000, instruments)
     clip.embedding                     # [256]; silence at both ends is trimmed before
-    recordings = measure_recordings(prompt, processor, instruments)
+    recordings = measure_recordings(voice, instruments)
     recordings.reference.embedding
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from tracker_logging.data.audio import load_audio
 from tracker_logging.events import FloatArray
-from tracker_logging.families.higgs_v2.processor import SpeechProcessor
 from tracker_logging.metrics.speech import SpeechLevels, speech_levels, trim_silence
 from tracker_logging.metrics.words import NORMALISER
-from tracker_logging.voices.prompt import VoicePrompt
+from tracker_logging.voices.clips import RecordedVoice
 from tracker_logging.voices.protocols import (
     CepstrumAnalyser,
     PitchTracker,
@@ -34,6 +33,8 @@ from tracker_logging.voices.protocols import (
     SpeechDetector,
     Transcriber,
 )
+
+logger = logging.getLogger("tracker_logging")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,33 +114,38 @@ def measure(
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Recordings:
-    """The recordings around a prompt: reference and target, each as recorded and through the codec."""
+    """The measured recordings around a prompt: reference and target, each as recorded and through the codec."""
 
-    reference: Measurement
-    reference_codec: Measurement
+    reference: Measurement | None = None
+    reference_codec: Measurement | None = None
     target: Measurement | None = None
     target_codec: Measurement | None = None
 
 
-def measure_recordings(prompt: VoicePrompt, processor: SpeechProcessor, instruments: Instruments) -> Recordings:
-    """Load, resynthesise and measure the recordings, each by what its scores need. Raises `DataError`."""
-    sample, codec = prompt.sample, processor.codec
-    assert sample.reference_audio is not None
+def measure_recordings(voice: RecordedVoice, instruments: Instruments) -> Recordings:
+    """Measure each recording by what its scores need.
+
+    A recording that a scorer cannot measure has levels only, with a warning: it costs its own scores, no others.
+    """
     voice_only = replace(instruments, pitch=None, cepstrum=None, transcriber=None, quality=(), loudness=None)
+    chosen = {
+        "reference": replace(instruments, cepstrum=None, transcriber=None),
+        "reference_codec": voice_only,
+        "target": replace(instruments, quality=()),
+        "target_codec": replace(voice_only, pitch=instruments.pitch),
+    }
+    return Recordings(**{name: _measured(voice, name, chosen[name]) for name in chosen})
 
-    def recorded(chosen: Instruments, path: Path) -> Measurement:
-        return measure(load_audio(path, codec.sample_rate), codec.sample_rate, chosen, language=sample.language)
 
-    def resynthesised(chosen: Instruments, path: Path) -> Measurement:
-        return measure(codec.decode(processor.codes(path)), codec.sample_rate, chosen)
-
-    reference = recorded(replace(instruments, cepstrum=None, transcriber=None), sample.reference_audio)
-    reference_codec = resynthesised(voice_only, sample.reference_audio)
-    if sample.target_audio is None:
-        return Recordings(reference=reference, reference_codec=reference_codec)
-    return Recordings(
-        reference=reference,
-        reference_codec=reference_codec,
-        target=recorded(replace(instruments, quality=()), sample.target_audio),
-        target_codec=resynthesised(replace(voice_only, pitch=instruments.pitch), sample.target_audio),
-    )
+def _measured(voice: RecordedVoice, name: str, instruments: Instruments) -> Measurement | None:
+    wave = voice.waves.get(name)
+    if wave is None:
+        return None
+    try:
+        return measure(wave, voice.sample_rate, instruments, language=voice.language)
+    except Exception as error:
+        logger.warning(
+            "Voice %s: its %s cannot be measured (%s: %s). Scores that need it are left out; all others are logged.",
+            voice.voice_id, name.replace("_", " "), type(error).__name__, error,
+        )  # fmt: skip
+        return measure(wave, voice.sample_rate, Instruments())

@@ -3,20 +3,21 @@ slow training down.
 
 Guarantees
 - One process, started on rank 0 before the first step, ended by `close`, by the end of its parent or by an error.
-- It sees no accelerator, uses one core at lower priority, and imports what the training process can import.
-- If it dies, the clips of the current round are logged without scores, the error is raised, and the next round starts
-  another process.
-- If no process can be used (a codec that cannot be pickled, a scorer defined in the script itself), voices are scored
-  on the caller's thread, with a warning.
+- It sees no accelerator, uses one core at a priority below that of training (`priority.py`), and imports what the
+  training process can import. It is sent waveforms, so it needs neither the codec nor the model.
+- If it dies, `ScoringError` is raised for that round, and the next round starts another process.
+- If no process can be used (a scorer defined in the script itself), voices are scored on the caller's thread, with a
+  warning.
 
-    scorer = open_scorer(prompts, processor, ScorerChoice())
-    for event in scorer.score(step=500, generated=results):
+    scorer = open_scorer(ScorerChoice())
+    for event in scorer.score(step=500, clips=clips):
         tracker.emit(event)
     scorer.close()
 """
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import pickle
@@ -24,19 +25,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from pathlib import Path
 
 from tracker_logging.events import Event
-from tracker_logging.families.higgs_v2.processor import SpeechProcessor
-from tracker_logging.voices.generation import Generated
-from tracker_logging.voices.measurement import Instruments
-from tracker_logging.voices.prompt import VoicePrompt
+from tracker_logging.voices.clips import GeneratedClip
 from tracker_logging.voices.scorers.choose import ScorerChoice, choose_instruments
 from tracker_logging.voices.scoring import Scorer, VoiceScorer
-from tracker_logging.voices.scoring_worker import Answer, Round, Work
+from tracker_logging.voices.scoring_worker import HURRY, Answer, Round
 
 logger = logging.getLogger("tracker_logging")
 
@@ -49,12 +46,12 @@ class ScoringError(RuntimeError):
     """The scoring process did not score a round, or could not be started."""
 
 
-def open_scorer(prompts: Sequence[VoicePrompt], processor: SpeechProcessor, choice: ScorerChoice) -> Scorer:
+def open_scorer(choice: ScorerChoice) -> Scorer:
     """Called on the training thread. Raises `ValueError` for a chosen scorer that is not available."""
     try:
-        return ScoringProcess(prompts, processor, choice)
+        return ScoringProcess(choice)
     except ScoringError as reason:
-        scorer = VoiceScorer(prompts, processor, choose_instruments(choice))
+        scorer = VoiceScorer(choose_instruments(choice))
         logger.warning(
             "Voices are scored on a thread of the training process, which slows training a little: %s", reason
         )
@@ -62,18 +59,16 @@ def open_scorer(prompts: Sequence[VoicePrompt], processor: SpeechProcessor, choi
 
 
 class ScoringProcess:
-    """`VoiceScorer` in another process. `score` is called from one thread at a time, `close` from any.
+    """`VoiceScorer` in another process. `score` is called from one thread at a time, `hurry` and `close` from any.
 
     Raises `ScoringError` if the process cannot be started or cannot build the scorers.
     """
 
-    def __init__(self, prompts: Sequence[VoicePrompt], processor: SpeechProcessor, choice: ScorerChoice) -> None:
-        self._unscored = VoiceScorer(prompts, processor, Instruments())
-        # Scoring needs no tokenizer, and loading a large one takes a second.
-        self._work = Work(prompts=tuple(prompts), processor=replace(processor, tokenizer=None), choice=choice)
+    def __init__(self, choice: ScorerChoice) -> None:
+        self._choice = choice
         self._process: subprocess.Popen[bytes] | None = None
         self._connection: Connection | None = None
-        self._closed = False
+        self._closed = self._is_ready = self._hurried = False
         self._start()
 
     @property
@@ -81,19 +76,22 @@ class ScoringProcess:
         """The id of the running process, or None."""
         return None if self._process is None else self._process.pid
 
-    def score(self, *, step: int, generated: Sequence[Generated], swapped: Sequence[Generated] = ()) -> Iterator[Event]:
-        """As `VoiceScorer.score`. Raises `ScoringError` after the events of a round that could not be scored."""
-        try:
-            if self._process is None:
-                self._start()
-            yield from self._ask(Round(step=step, generated=tuple(generated), swapped=tuple(swapped)))
-        except ScoringError:
-            if not self._closed:
-                yield from self._unscored.score(step=step, generated=generated)
-            raise
+    def score(self, *, step: int, clips: Sequence[GeneratedClip]) -> Iterator[Event]:
+        """As `VoiceScorer.score`. Raises `ScoringError` for a round that could not be scored."""
+        if self._process is None:
+            self._start()
+        yield from self._ask(Round(step=step, clips=tuple(clips)))
+
+    def hurry(self) -> None:
+        """Score the following voices at the priority of training."""
+        self._hurried = True
+        process = self._process
+        if process is not None and self._is_ready and HURRY is not None:
+            with contextlib.suppress(OSError):
+                process.send_signal(HURRY)
 
     def close(self) -> None:
-        """End the process at once. The scores of the current round are lost."""
+        """End the process at once. The current round is not scored."""
         self._closed = True
         self._stop()
 
@@ -114,12 +112,15 @@ class ScoringProcess:
             theirs.close()
         self._connection = ours
         try:
-            self._ask(self._work, within_s=_START_TIMEOUT_S)
+            self._ask(self._choice, within_s=_START_TIMEOUT_S)
         except ScoringError:
             self._stop()
             raise
+        self._is_ready = True  # before that the signal would end the process
+        if self._hurried:
+            self.hurry()
 
-    def _ask(self, message: Work | Round, *, within_s: float = float("inf")) -> list[Event]:
+    def _ask(self, message: ScorerChoice | Round, *, within_s: float = float("inf")) -> list[Event]:
         process, connection = self._process, self._connection
         if self._closed or process is None or connection is None:
             raise ScoringError("the scoring process was ended with the training.")
@@ -140,13 +141,13 @@ class ScoringProcess:
         except (OSError, EOFError) as error:
             self._stop()
             raise ScoringError(
-                f"the scoring process died (exit code {process.returncode}): the clips of this round have no scores; "
-                "another process is started for the next round."
+                f"the scoring process died (exit code {process.returncode}); another is started for the next round."
             ) from error
         except (pickle.PicklingError, AttributeError, TypeError) as error:
             raise ScoringError(f"its inputs cannot be sent to another process ({error}).") from error
 
     def _stop(self) -> None:
+        self._is_ready = False
         process, self._process = self._process, None
         connection, self._connection = self._connection, None
         if process is not None:

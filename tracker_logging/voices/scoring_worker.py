@@ -1,7 +1,8 @@
 """The process in which voices are scored, and the messages that it exchanges with `scoring_process.py`.
 
 Guarantees
-- Lower scheduling priority than training, one thread per library, no accelerator.
+- Lower scheduling priority than training, chosen by what training leaves (`priority.py`); one thread per library; no
+  accelerator.
 - An error in a round is sent back as text; the next round is scored.
 - Ends when the connection closes, and within a second after its parent has died.
 
@@ -24,32 +25,22 @@ from multiprocessing.connection import Connection
 from typing import Any, Literal
 
 from tracker_logging.events import Event
-from tracker_logging.families.higgs_v2.processor import SpeechProcessor
-from tracker_logging.voices.generation import Generated
-from tracker_logging.voices.prompt import VoicePrompt
+from tracker_logging.voices.clips import GeneratedClip
+from tracker_logging.voices.priority import ScoringPriority
 from tracker_logging.voices.scorers.choose import ScorerChoice, choose_instruments
 from tracker_logging.voices.scoring import VoiceScorer
 
-NICE = 19
+HURRY = getattr(signal, "SIGUSR1", None)
+"""The signal that asks for the priority of training; None where the system has no such signal."""
 _PARENT_POLL_S = 1.0
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Work:
-    """The first message: what `VoiceScorer` is built from."""
-
-    prompts: Sequence[VoicePrompt]
-    processor: SpeechProcessor
-    choice: ScorerChoice
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
 class Round:
-    """Every further message: the arguments of `VoiceScorer.score`."""
+    """Every message after the first, which is a `ScorerChoice`: the arguments of `VoiceScorer.score`."""
 
     step: int
-    generated: Sequence[Generated]
-    swapped: Sequence[Generated] = ()
+    clips: Sequence[GeneratedClip]
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,12 +51,14 @@ class Answer:
     value: Any = None
 
 
-def serve(connection: Connection) -> None:
+def serve(connection: Connection, priority: ScoringPriority) -> None:
     """Answer messages until the connection closes. Raises `EOFError` or `ConnectionError` then."""
     scorer: VoiceScorer | None = None
+    lock = threading.Lock()
 
     def send(answer: Answer) -> None:
-        connection.send_bytes(pickle.dumps(answer))
+        with lock:
+            connection.send_bytes(pickle.dumps(answer))
 
     logger = logging.getLogger("tracker_logging")
     logger.setLevel(logging.INFO)
@@ -76,11 +69,11 @@ def serve(connection: Connection) -> None:
         events: list[Event] = []
         last = Answer("done")
         try:
-            request = pickle.loads(message)
-            if scorer is None:
-                scorer = VoiceScorer(request.prompts, request.processor, choose_instruments(request.choice))
-            else:
-                events = list(scorer.score(step=request.step, generated=request.generated, swapped=request.swapped))
+            request: ScorerChoice | Round = pickle.loads(message)
+            if isinstance(request, ScorerChoice):
+                scorer = VoiceScorer(choose_instruments(request), call=priority.run)
+            elif scorer is not None:
+                events = list(scorer.score(step=request.step, clips=request.clips))
         except Exception as error:
             last = Answer("failed", f"{type(error).__name__}: {error}")
         for event in events:
@@ -108,8 +101,9 @@ def _end_with(parent: int) -> None:
 
 def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for training, which then ends this process
-    with contextlib.suppress(OSError):
-        os.nice(NICE)
+    priority = ScoringPriority()
+    if HURRY is not None:
+        signal.signal(HURRY, lambda number, frame: priority.hurry())
     threading.Thread(target=_end_with, args=(int(sys.argv[2]),), daemon=True).start()
     with contextlib.suppress(EOFError, ConnectionError):
-        serve(Connection(int(sys.argv[1])))
+        serve(Connection(int(sys.argv[1])), priority)

@@ -93,7 +93,7 @@ class _Field:
         return cls(
             rows=tuple(clips),
             own=tuple(prompts.index(row) for row in clips),
-            speakers=tuple(voices[index].prompt.speaker for index in prompts),
+            speakers=tuple(voices[index].voice.speaker for index in prompts),
             generated=sim.cosines(generated, generated),
             to_prompts=sim.cosines(generated, prompted),
             between_prompts=sim.cosines(prompted, prompted),
@@ -178,7 +178,7 @@ def _text_errors(voices: Sequence[ScoredVoice]) -> dict[tags.Tag, Interval]:
 
     def counts(count: Callable[..., ErrorCount], clips: Sequence[Measurement | None]) -> list[ErrorCount]:
         return [
-            count(said=voice.prompt.sample.target_text, heard=clip.transcript)
+            count(said=voice.voice.target_text, heard=clip.transcript)
             for voice, clip in zip(voices, clips, strict=True)
             if clip is not None and clip.transcript is not None
         ]
@@ -217,15 +217,12 @@ def _language_means(voices: Sequence[ScoredVoice], scores: Sequence[Mapping[str,
 
 
 def language_pair(voice: ScoredVoice) -> str | None:
-    """The target's language (`en`), or `de>en` where the sample's `extra` has another `reference_language`.
+    """The target's language (`en`), or `de>en` where the reference has another language.
 
     None where the data names no language.
     """
-    sample = voice.prompt.sample
-    if sample.language is None:
-        return None
-    reference = sample.extra.get("reference_language")
-    return sample.language if reference in (None, sample.language) else f"{reference}>{sample.language}"
+    target, reference = voice.voice.language, voice.voice.reference_language
+    return target if target is None or reference in (None, target) else f"{reference}>{target}"
 
 
 def _bounds(score: str, interval: Interval) -> dict[str, float]:

@@ -80,6 +80,21 @@ class ScorerChoice:
     transcriber: str | None = None
     quality: tuple[str, ...] | None = None
 
+    def to_text(self) -> dict[str, str]:
+        """The choices that were made, as text: `{"encoder": "ge2e", "quality": "dnsmos,distillmos"}`."""
+        texts = {name: getattr(self, name) for name in ("encoder", "pitch", "cepstrum", "speech", "transcriber")}
+        texts["quality"] = None if self.quality is None else ",".join(self.quality) or OFF
+        return {name: text for name, text in texts.items() if text is not None}
+
+    @classmethod
+    def from_text(cls, texts: Mapping[str, str]) -> ScorerChoice:
+        """The inverse of `to_text`; names that are not known are ignored."""
+        names = ("encoder", "pitch", "cepstrum", "speech", "transcriber")
+        chosen: dict[str, Any] = {name: texts[name] for name in names if name in texts}
+        if "quality" in texts:
+            chosen["quality"] = () if texts["quality"] == OFF else tuple(texts["quality"].split(","))
+        return cls(**chosen)
+
 
 def choose_instruments(choice: ScorerChoice) -> Instruments:
     """Build the scorers. Raises `ValueError` for a chosen scorer that is not available."""
