@@ -11,7 +11,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import groupby
 from typing import Literal, TypeAlias
+from unicodedata import category
 
 Kind: TypeAlias = Literal["scalar", "histogram", "text", "table", "image", "audio", "voice"]
 Owner: TypeAlias = Literal["inputs", "outputs", "attention", "zero_shot", "doctor", "tracker"]
@@ -248,6 +250,19 @@ SCORES: tuple[Score, ...] = (
     Score("peak_dbfs", "dB", "", "highest sample"),
     Score("clip_pct", "%", "lower", "samples at full scale"),
 )
+
+
+def safe_part(text: str, filler: str) -> str:
+    """`text` as one part of a tag or one file name: `filler` for each run of other characters than letters, digits and
+    combining marks of any script, `-` and `_`.
+
+    >>> safe_part("a/b: 小明", "_")
+    'a_b_小明'
+    """
+    return "".join(
+        "".join(run) if is_safe else filler
+        for is_safe, run in groupby(text, key=lambda c: c.isalnum() or c in "-_" or category(c).startswith("M"))
+    )
 
 
 def find(name: str) -> Tag | None:

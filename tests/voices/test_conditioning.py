@@ -6,8 +6,13 @@ from tracker_logging.demo.model import demo_model
 from tracker_logging.families import adapter_for
 from tracker_logging.families.higgs_v2.collator import VoiceCloningCollator
 from tracker_logging.families.higgs_v2.processor import SpeechProcessor
-from tracker_logging.voices.conditioning import conditioning_losses, conditioning_rows, gap, other_speakers
-from tracker_logging.voices.conditioning_summary import conditioning_scalars
+from tracker_logging.voices.conditioning import (
+    conditioning_losses,
+    conditioning_rows,
+    conditioning_scalars,
+    gap,
+    other_speakers,
+)
 from tracker_logging.voices.prompt import VoicePrompt
 
 
@@ -18,12 +23,12 @@ def test_the_other_reference_is_a_derangement_over_different_speakers(speakers: 
     assert all(speakers[partner] != own for partner, own in zip(partners, speakers, strict=True))
 
 
-def test_a_speaker_with_most_prompts_still_meets_others_only() -> None:
+def test_a_speaker_with_most_prompts_is_paired_with_other_speakers_only() -> None:
     speakers = list("aaaab")
     assert [speakers[partner] for partner in other_speakers(speakers)] == ["b", "b", "b", "b", "a"]
 
 
-def test_one_speaker_has_nobody_else() -> None:
+def test_one_speaker_has_no_other_speaker() -> None:
     assert other_speakers(["a", "a"]) == [None, None]
 
 

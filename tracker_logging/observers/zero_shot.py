@@ -16,9 +16,9 @@ from tracker_logging.events import Event
 from tracker_logging.probes.gathering import gathered
 from tracker_logging.session.observer import Observer, StepContext, Training
 from tracker_logging.voices.exchange import exchange_for
+from tracker_logging.voices.rounds import VoiceRounds
 from tracker_logging.voices.scoring_process import open_scorer
 from tracker_logging.voices.settings import VoiceSettings
-from tracker_logging.voices.studio import VoiceStudio
 
 logger = logging.getLogger("tracker_logging")
 
@@ -31,7 +31,7 @@ class ZeroShotObserver(Observer):
     def __init__(self, *, samples: Sequence[VoiceSample], settings: VoiceSettings | None = None) -> None:
         self._samples = samples
         self._settings = settings or VoiceSettings()
-        self._studio: VoiceStudio | None = None
+        self._rounds: VoiceRounds | None = None
 
     def begin(self, training: Training) -> None:
         """Choose the prompts and encode their recordings. Raises `DataError` for a recording that cannot be read."""
@@ -40,47 +40,42 @@ class ZeroShotObserver(Observer):
         if reason is not None:
             logger.warning("No voices are generated: %s. Everything else is logged.", reason)
             return
-        self._studio = VoiceStudio(
+        self._rounds = VoiceRounds(
             self._samples,
             training.processor,
             self._settings,
             exchange=exchange_for(rank=training.rank, world_size=training.world_size),
-            scorer=lambda prompts: open_scorer(prompts, training.processor, self._settings.scorers),
+            scorer=open_scorer,
             emit=training.emit,
         )
 
     def after_step(self, context: StepContext) -> Iterable[Event]:
-        if self._studio is None:
+        if self._rounds is None:
             return ()
-        self._report_errors(self._studio)
+        self._report_errors(self._rounds)
         device = next(context.model.parameters()).device
         with gathered(context.model):
             try:
-                self._studio.condition(self.training.adapter, device=device, step=context.step)
+                self._rounds.measure_conditioning(self.training.adapter, device=device, step=context.step)
             finally:  # rank 0 would wait for clips that never arrive
                 if context.voices_due:
-                    self._studio.speak(self.training.adapter, step=context.step)
+                    self._rounds.generate(self.training.adapter, step=context.step)
         return ()
 
     def state(self) -> Mapping[str, Any]:
         """Rounds that are generated and not yet scored, by "GROUP/STEP"."""
-        return {} if self._studio is None else self._studio.waiting
+        return {} if self._rounds is None else self._rounds.unfinished
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Score the rounds that were not yet scored when the checkpoint was saved."""
-        if self._studio is not None:
-            self._studio.take_up(state)
+        if self._rounds is not None:
+            self._rounds.resume(state)
 
     def finish(self) -> None:
-        if self._studio is None:
+        if self._rounds is None:
             return
-        if not self._studio.close():
-            logger.warning(
-                "Scoring of the voices did not finish within %.0f s after training; scores of the last rounds may be "
-                "missing. Raise --voice_timeout_s or generate fewer voices (--voice_max_clips).",
-                self._settings.timeout_s,
-            )
-        self._report_errors(self._studio)
+        self._rounds.close()
+        self._report_errors(self._rounds)
 
     def _why_no_voices(self, training: Training) -> str | None:
         if not self._samples:
@@ -93,6 +88,6 @@ class ZeroShotObserver(Observer):
             return "the processor makes no prompts for generation; see docs/adapters.md"
         return None
 
-    def _report_errors(self, studio: VoiceStudio) -> None:
-        for error in studio.take_errors():
+    def _report_errors(self, rounds: VoiceRounds) -> None:
+        for error in rounds.take_errors():
             self.training.guard.failed(self.name, error)
