@@ -167,9 +167,9 @@ CONDITIONING_WINS = _tag("conditioning/win_rate/codebook_{codebook}", "scalar", 
 VOICE = _tag("voices/{voice}", "voice", "", "one fixed prompt: reference, target, codec copy and generated clip with scores", "zero_shot")
 
 # --- doctor: what is wrong, in words ---------------------------------------------------------------------------------------
-FINDINGS = _tag("doctor/findings", "table", "", "all findings so far, open and healed: what was seen, the likely cause, what to do; written when one opens or closes, and at the end", "doctor")
+FINDINGS = _tag("doctor/findings", "table", "", "all findings so far, open and resolved: evidence, cause, fix; written when one opens or closes, and at the end", "doctor")
 OPEN_FINDINGS = _tag("doctor/open/{level}", "scalar", "count", "findings that are open, by level: info, warning, error", "doctor")
-FINDING = _tag("doctor/finding/{name}", "scalar", "", "1 while a finding is open, 0 once it has healed", "doctor", "there was an alert of that name")
+FINDING = _tag("doctor/finding/{name}", "scalar", "", "1 while a finding is open, 0 once it is resolved", "doctor", "there was an alert of that name")
 
 # --- tracker: what we cost -------------------------------------------------------------------------------------------------
 TOKENS_PER_S = _tag("throughput/tokens_per_s", "scalar", "1/s", "tokens of a logged step, all ranks, over its time from step begin to step end, the probes' own time included", "tracker")

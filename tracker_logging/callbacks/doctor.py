@@ -81,7 +81,7 @@ class DoctorCallback(StrategicCallback):
         if self.session.rank == 0:
             with self.session.fence.guard(self.name):
                 numbers = {key: float(value) for key, value in (logs or {}).items() if isinstance(value, int | float)}
-                self._doctor.hear(state.global_step, rewrite_logs(numbers))
+                self._doctor.add(state.global_step, rewrite_logs(numbers))
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, model: Any = None, **kwargs: Any
@@ -92,7 +92,7 @@ class DoctorCallback(StrategicCallback):
         if control.should_training_stop:
             return  # the voices of the last step are still to be scored: `finish` looks at everything
         self._is_logged = self.session.last_logged == step
-        if self._is_logged or self._doctor.has_news:
+        if self._is_logged or self._doctor.has_new_values:
             self._examine()
         if self._is_logged and self._fail_on != "never":
             self._judge(model, control)
@@ -110,7 +110,7 @@ class DoctorCallback(StrategicCallback):
 
     def _hear(self, event: Event) -> None:
         if isinstance(event, Scalars):
-            self._doctor.hear(event.step, event.values)
+            self._doctor.add(event.step, event.values)
 
     def _examine(self, *, is_last: bool = False) -> None:
         """Let the rules look, and say what has changed. Rank 0 alone has heard something."""
@@ -159,7 +159,7 @@ def findings_table(step: int, findings: Iterable[Finding]) -> Table:
     """All findings with all their words, those that are open first."""
     in_order = sorted(findings, key=lambda finding: not finding.is_open)
     rows = tuple(
-        (own.name, own.level, own.since, own.until, own.seen, own.cause, own.certainty, own.cure) for own in in_order
+        (own.name, own.level, own.since, own.until, own.seen, own.cause, own.certainty, own.fix) for own in in_order
     )
     return Table(step=step, tag=tags.FINDINGS(), columns=COLUMNS, rows=rows)
 
@@ -173,7 +173,7 @@ def failed_by(callbacks: Iterable[object]) -> str | None:
 def _say(finding: Finding, step: int) -> None:
     """One line on the console."""
     if finding.is_open:
-        said = f"{finding.seen}. {finding.cure[0].upper()}{finding.cure[1:]}"
+        said = f"{finding.seen}. {finding.fix[0].upper()}{finding.fix[1:]}"
         logger.log(_LOG_LEVELS[finding.level], "Doctor, step %d, %s: %s: %s", step, finding.level, finding.title, said)
     else:
         logger.info("Doctor, step %d: %s has healed (open since step %s).", step, finding.title, finding.since)

@@ -44,8 +44,8 @@ def real_scores(prompt: VoicePrompt, real: RealSide) -> dict[str, float]:
     }
     if real.target is not None and real.target.transcript is not None:
         said, heard = prompt.sample.target_text, real.target.transcript
-        scores["wer_real"] = word_errors(said=said, heard=heard).rate
-        scores["cer_real"] = character_errors(said=said, heard=heard).rate
+        scores["wer_real"] = word_errors(text=said, transcript=heard).rate
+        scores["cer_real"] = character_errors(text=said, transcript=heard).rate
     return _finite(scores)
 
 
@@ -111,9 +111,9 @@ def _words(prompt: VoicePrompt, heard: Heard) -> dict[str, float]:
         return {}
     reference, target, words = prompt.sample.reference_text, prompt.sample.target_text, heard.transcript
     return {
-        "wer": word_errors(said=target, heard=words).rate,
-        "cer": character_errors(said=target, heard=words).rate,
-        "ref_leak": leaked_share(reference=reference, target=target, heard=words),
+        "wer": word_errors(text=target, transcript=words).rate,
+        "cer": character_errors(text=target, transcript=words).rate,
+        "ref_leak": leaked_share(reference=reference, target=target, transcript=words),
     }
 
 

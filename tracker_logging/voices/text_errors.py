@@ -32,7 +32,7 @@ def _count(voice: ScoredVoice, counter: Counter, *, real: bool) -> ErrorCount | 
     clip: Heard | None = voice.real.target if real else voice.heard
     if clip is None or clip.transcript is None:
         return None
-    return counter(said=voice.prompt.sample.target_text, heard=clip.transcript)
+    return counter(text=voice.prompt.sample.target_text, transcript=clip.transcript)
 
 
 def _rate(counts: Sequence[ErrorCount | None]) -> Interval | None:
