@@ -1,10 +1,10 @@
-"""What voices cost: seconds per round, the share on the training thread, and how much scoring slows training down.
+"""The cost of voices: seconds per round, the share on the training thread, and how much scoring slows training down.
 
     python benchmarks/voice_scoring.py [--whisper DIRECTORY] [--blocks 6]
 
-Training steps of the demo run in blocks: alone, with 12 clips being scored on a thread of the same process, and with
-them being scored in a process of their own, as in a run. Prints medians; other work on the machine shows up as noise,
-so compare several runs.
+Training steps of the demo run in blocks: alone, while 12 clips are scored on a thread of the same process, and while
+they are scored in another process, as in a run. Prints medians. Other work on the machine adds noise, so compare
+several runs.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from tracker_logging.families.higgs_v2.collator import VoiceCloningCollator
 from tracker_logging.families.higgs_v2.processor import SpeechProcessor
 from tracker_logging.probes.isolation import isolated
 from tracker_logging.voices.conditioning import conditioning_losses, conditioning_rows
-from tracker_logging.voices.generation import Spoken, speak
+from tracker_logging.voices.generation import Generated, generate
 from tracker_logging.voices.prompt import build_prompt, choose_samples
 from tracker_logging.voices.scorers.choose import ScorerChoice, choose_instruments
 from tracker_logging.voices.scoring import Scorer, VoiceScorer
@@ -38,9 +38,9 @@ BATCH, STEPS, LIMIT_S = 8, 8, 120.0
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--whisper", help="a Whisper directory; without it nothing is transcribed")
+    parser.add_argument("--whisper", help="a Whisper directory; without it no clip is transcribed")
     parser.add_argument("--blocks", type=int, default=6)
-    parser.add_argument("--demo", type=Path, help="a built demo; built anew without it")
+    parser.add_argument("--demo", type=Path, help="the directory of a built demo; default: build one")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         measure(DemoPaths(args.demo) if args.demo else build_demo(Path(folder) / "demo"), args)
@@ -48,20 +48,20 @@ def main() -> None:
 
 def measure(paths: DemoPaths, args: argparse.Namespace) -> None:
     processor = SpeechProcessor.from_pretrained(str(paths.model), str(paths.codec), cache_directory=paths.codes)
-    chosen = choose_samples(read_samples(paths.eval), count=12)
-    prompts = [build_prompt(one, processor, SamplingSettings(), seed=0) for one in chosen]
+    samples = choose_samples(read_samples(paths.eval), count=12)
+    prompts = [build_prompt(sample, processor, SamplingSettings(), seed=0) for sample in samples]
     collate = VoiceCloningCollator.of(processor)
     model = demo_model(seed=0)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-5)
-    batch = collate([processor.features(one) for one in read_samples(paths.train)[:BATCH]])
+    batch = collate([processor.features(sample) for sample in read_samples(paths.train)[:BATCH]])
     choice = ScorerChoice(transcriber=f"whisper={args.whisper}" if args.whisper else None)
     scorers: dict[str, Scorer] = {
         "a thread": VoiceScorer(prompts, processor, choose_instruments(choice)),
         "a process": ScoringProcess(prompts, processor, choice),
     }
-    # Codes of the real targets: a model at its best, whose clips are all valid and scored in full.
-    spoken = [
-        Spoken(voice_id=p.voice_id, codes=processor.codes(p.sample.target_audio), stop_reason="eos") for p in prompts
+    # The codes of the real targets, so that all clips are valid and scored in full.
+    copies = [
+        Generated(voice_id=p.voice_id, codes=processor.codes(p.sample.target_audio), stop_reason="eos") for p in prompts
     ]
 
     def step() -> float:
@@ -71,30 +71,32 @@ def measure(paths: DemoPaths, args: argparse.Namespace) -> None:
         optimizer.zero_grad()
         return time.perf_counter() - start
 
-    for which in ("the first time, with the recordings", "after"):
+    for which in ("first round, with the recordings", "later round"):
         for where, scorer in scorers.items():
             busy, start = time.process_time(), time.perf_counter()
-            list(scorer.score(step=0, spoken=spoken))
+            list(scorer.score(step=0, generated=copies))
             busy, wall = time.process_time() - busy, time.perf_counter() - start
             print(f"scoring 12 clips in {where}, {which}: {wall:.1f} s, {busy:.1f} CPU-s of the training process")
     with isolated(model):
         adapter, rows = adapter_for(model), conditioning_rows(prompts[:8], processor)
         device = torch.device("cpu")
-        gap = timed(lambda: conditioning_losses(adapter, rows, collate, device=device, batch_size=16))
-        generation = timed(lambda: speak(adapter, prompts, SamplingSettings(), batch_size=16))
-    print(f"on the training thread: generation {generation:.2f} s a round, conditioning gap {gap:.2f} s a logged step")
+        gap_s = timed(lambda: conditioning_losses(adapter, rows, collate, device=device, batch_size=16))
+        generation_s = timed(lambda: generate(adapter, prompts, SamplingSettings(), batch_size=16))
+    print(
+        f"on the training thread: generation {generation_s:.2f} s a round, conditioning gap {gap_s:.2f} s a logged step"
+    )
     step()
     ratios: dict[str, list[float]] = {where: [] for where in scorers}
     for _ in range(args.blocks):
         for where, scorer in scorers.items():
             alone = statistics.median(step() for _ in range(STEPS))
             worker = WorkerThread(depth=1)
-            worker.submit(lambda scorer=scorer: list(scorer.score(step=0, spoken=spoken)))
+            worker.submit(lambda scorer=scorer: list(scorer.score(step=0, generated=copies)))
             ratios[where].append(statistics.median(step() for _ in range(STEPS)) / alone)
             worker.close(timeout_s=LIMIT_S)
-    for where, own in ratios.items():
-        shown = f"{statistics.median(own):.3f} ({min(own):.3f} to {max(own):.3f})"
-        print(f"a step beside scoring in {where} / alone, {args.blocks} blocks: {shown}")
+    for where, values in ratios.items():
+        spread = f"{statistics.median(values):.3f} ({min(values):.3f} to {max(values):.3f})"
+        print(f"step time while scoring in {where} / alone, {args.blocks} blocks: {spread}")
     for scorer in scorers.values():
         scorer.close()
 

@@ -1,10 +1,11 @@
-"""Measure speaker similarity with an encoder of your own: any class with a `name` and `embed(wave, sample_rate)`.
+"""Measure speaker similarity with your own encoder: any class with a `name` and `embed(wave, sample_rate)`.
 
-    python examples/custom_scorer.py                # how well does it tell the demo's speakers apart?
+    python examples/custom_scorer.py                # how well does it separate the demo's speakers?
     PYTHONPATH=examples python train_v2_ddp.py --demo --enable_strategic_logging \\
         --voice_encoder custom_scorer:LongTermSpectrum
 
-F0, quality, transcripts and voice activity are chosen in the same way (`tracker_logging/voices/protocols.py`).
+Scorers of F0, quality, transcripts and voice activity are chosen in the same way: see
+`tracker_logging/voices/protocols.py`.
 """
 
 import numpy as np
@@ -20,7 +21,7 @@ RATE = 24_000
 
 
 class LongTermSpectrum:
-    """The mean log spectrum of a clip: what one could do before there were speaker encoders."""
+    """The mean log spectrum of a clip: a simple baseline without a neural network."""
 
     name = "long-term spectrum"
 
@@ -32,7 +33,7 @@ class LongTermSpectrum:
 
 def nearest_is_own(encoder: SpeakerEncoder) -> float:
     """The share of the demo's clips whose nearest other clip is of the same speaker."""
-    paths = [VOICES / clip_name(one.name, slot, 0) for one in SPEAKERS for slot in range(len(SLOTS))]
+    paths = [VOICES / clip_name(speaker.name, slot, 0) for speaker in SPEAKERS for slot in range(len(SLOTS))]
     voices = np.stack([encoder.embed(load_audio(path, RATE), RATE) for path in paths])
     voices /= np.linalg.norm(voices, axis=1, keepdims=True)
     similarity = voices @ voices.T - 2 * np.eye(len(paths))

@@ -20,6 +20,7 @@ import numpy.typing as npt
 FloatArray: TypeAlias = npt.NDArray[np.float32]
 Cell: TypeAlias = str | int | float | bool | None
 AlertLevel: TypeAlias = Literal["info", "warning", "error"]
+VoiceStage: TypeAlias = Literal["complete", "generated", "scored"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,6 +123,11 @@ class VoiceComparison:
     `prompt_seed` (which follows from it) and `max_frames`. `new_fixed_clips` is False when reference, target and codec
     were sent at an earlier step and have not changed. `embeddings` maps a clip's name to its speaker embedding [D]
     float32, where a speaker encoder heard the clip.
+
+    `stage`: "generated" for clips that are logged as soon as they exist; the event "scored" of the same voice and step
+    then completes it with scores, transcript, pitch and embeddings, and its clips are not stored again. "complete": all
+    in one event. `scorers` names the chosen scorers (see `voices.settings`), so that missing scores can be added later.
+    A clip `reference_codec` (the prompt through the codec) is kept in the voices folder for that purpose only.
     """
 
     step: int
@@ -139,6 +145,8 @@ class VoiceComparison:
     sampling: Mapping[str, float | int] = field(default_factory=dict)
     new_fixed_clips: bool = True
     error: str | None = None
+    stage: VoiceStage = "complete"
+    scorers: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

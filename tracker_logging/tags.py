@@ -11,7 +11,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import groupby
 from typing import Literal, TypeAlias
+from unicodedata import category
 
 Kind: TypeAlias = Literal["scalar", "histogram", "text", "table", "image", "audio", "voice"]
 Owner: TypeAlias = Literal["inputs", "outputs", "attention", "zero_shot", "doctor", "tracker"]
@@ -136,7 +138,6 @@ SPK_EER = _tag("voices/spk_eer", "scalar", "share", "equal error rate of own pro
 WITHIN_SPEAKER = _tag("voices/within_speaker", "scalar", "cosine", "mean similarity of generated clips of one speaker", "zero_shot", "a speaker encoder and two prompts of a speaker")
 BETWEEN_SPEAKER = _tag("voices/between_speaker", "scalar", "cosine", "mean similarity of generated clips of different speakers; rises when voices collapse to one", "zero_shot", "a speaker encoder and two speakers")
 BETWEEN_SPEAKER_REAL = _tag("voices/between_speaker_real", "scalar", "cosine", "the same between the prompts themselves", "zero_shot", "a speaker encoder and two speakers")
-SIM_NORM = _tag("voices/sim_norm", "scalar", "", "sim_o on a scale where 0 is a stranger and 1 another real clip of the speaker", "zero_shot", "a speaker encoder, targets and two speakers")
 MARGIN_RETAINED = _tag("voices/margin_retained", "scalar", "share", "sim_margin as a share of the real clips' margin", "zero_shot", "a speaker encoder, targets and two speakers")
 WER = _tag("voices/wer", "scalar", "share", "word errors over all words of the valid clips", "zero_shot", "a transcriber")
 WER_REAL = _tag("voices/wer_real", "scalar", "share", "the same of the real target recordings: the floor", "zero_shot", "a transcriber and targets")
@@ -153,14 +154,14 @@ FAILED_VOICES = _tag("voices/failed", "scalar", "count", "prompts that were not 
 STOPPED = _tag("voices/stopped_pct", "scalar", "%", "clips that stopped by themselves", "zero_shot")
 VOICE_ROUND_COST = _tag("voices/cost/{part}_s", "scalar", "s", "wall time of a round of voices: generation on the training thread, scoring off it", "zero_shot")
 VOICE_SCORE = _tag("voices/{score}/mean", "scalar", "", "mean of a score over the valid clips", "zero_shot", "its scorer is installed")
-VOICE_LOW = _tag("voices/{score}/low", "scalar", "", "lower end of the 95 % bootstrap interval of a score or of a number over the set", "zero_shot", "two clips have the score")
-VOICE_HIGH = _tag("voices/{score}/high", "scalar", "", "upper end of the same interval", "zero_shot", "two clips have the score")
+VOICE_LOW = _tag("voices/{score}/low", "scalar", "", "lower end of the 95 % interval of a score or of a number over the set, over speakers", "zero_shot", "five speakers have the score")
+VOICE_HIGH = _tag("voices/{score}/high", "scalar", "", "upper end of the same interval", "zero_shot", "five speakers have the score")
 VOICE_N = _tag("voices/{score}/n", "scalar", "count", "clips that have the score", "zero_shot", "its scorer is installed")
 CONDITIONING_GAP = _tag("conditioning/gap/codebook_{codebook}", "scalar", "nats", "nll of the target with another speaker's reference − with the true one", "zero_shot", "two speakers")
 CONDITIONING_GAP_MEAN = _tag("conditioning/gap/mean", "scalar", "nats", "the same over all codebooks", "zero_shot", "two speakers")
 CONDITIONING_GAP_NULL = _tag("conditioning/gap_null/mean", "scalar", "nats", "nll of the target with no reference − with the true one", "zero_shot")
-CONDITIONING_LOW = _tag("conditioning/{which}/low", "scalar", "nats", "lower end of the 95 % bootstrap interval, over prompts, of the gap or the null gap", "zero_shot", "two prompts")
-CONDITIONING_HIGH = _tag("conditioning/{which}/high", "scalar", "nats", "upper end of the same interval", "zero_shot", "two prompts")
+CONDITIONING_LOW = _tag("conditioning/{which}/low", "scalar", "nats", "lower end of the 95 % interval, over speakers, of the gap or the null gap", "zero_shot", "prompts of five speakers")
+CONDITIONING_HIGH = _tag("conditioning/{which}/high", "scalar", "nats", "upper end of the same interval", "zero_shot", "prompts of five speakers")
 CONDITIONING_N = _tag("conditioning/{which}/n", "scalar", "count", "prompts in the gap or the null gap", "zero_shot")
 CONDITIONING_WIN_RATE = _tag("conditioning/win_rate", "scalar", "share", "prompts whose true reference is better than another speaker's", "zero_shot", "two speakers")
 CONDITIONING_WINS = _tag("conditioning/win_rate/codebook_{codebook}", "scalar", "share", "the same by codebook", "zero_shot", "two speakers")
@@ -248,6 +249,19 @@ SCORES: tuple[Score, ...] = (
     Score("peak_dbfs", "dB", "", "highest sample"),
     Score("clip_pct", "%", "lower", "samples at full scale"),
 )
+
+
+def safe_part(text: str, filler: str) -> str:
+    """`text` as one part of a tag or one file name: `filler` for each run of other characters than letters, digits and
+    combining marks of any script, `-` and `_`.
+
+    >>> safe_part("a/b: 小明", "_")
+    'a_b_小明'
+    """
+    return "".join(
+        "".join(run) if is_safe else filler
+        for is_safe, run in groupby(text, key=lambda c: c.isalnum() or c in "-_" or category(c).startswith("M"))
+    )
 
 
 def find(name: str) -> Tag | None:

@@ -1,4 +1,4 @@
-"""The demo's held-out voices, ready to be asked to speak."""
+"""The demo's held-out voices as prompts."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from tracker_logging.demo.build import DemoPaths
 from tracker_logging.families.base import SamplingSettings
 from tracker_logging.families.higgs_v2.processor import SpeechProcessor
 from tracker_logging.voices.prompt import VoicePrompt, build_prompt, choose_samples
-from tracker_logging.voices.speaker import GE2ESpeakerEncoder
+from tracker_logging.voices.scorers.speaker import GE2ESpeakerEncoder
 
 
 @pytest.fixture(scope="session")
@@ -26,8 +26,8 @@ def demo_processor(demo: Path) -> SpeechProcessor:
 
 @pytest.fixture(scope="session")
 def demo_prompts(demo_samples: list[VoiceSample], demo_processor: SpeechProcessor) -> list[VoicePrompt]:
-    chosen = choose_samples(demo_samples, count=12)
-    return [build_prompt(one, demo_processor, SamplingSettings(), seed=0) for one in chosen]
+    samples = choose_samples(demo_samples, count=12)
+    return [build_prompt(sample, demo_processor, SamplingSettings(), seed=0) for sample in samples]
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,7 @@
-"""Run by `torchrun` on two gloo processes: `sharded_ranks.py DEMO_DIRECTORY OUTPUT`. Rank 0 writes what was found.
+"""Run by `torchrun` on two gloo processes: `sharded_ranks.py DEMO_DIRECTORY OUTPUT`. Rank 0 writes the results.
 
 The demo's model is trained under FSDP2 for five steps: without voices, with them, and with a rank 1 whose layers raise
-while it speaks or is conditioned. What was said is compared with one process and the whole model.
+while it generates or is conditioned. The results are compared with one process and the whole model.
 """
 
 import json
@@ -27,8 +27,8 @@ from tracker_logging.families import SamplingSettings, adapter_for
 from tracker_logging.families.higgs_v2.processor import SpeechProcessor
 from tracker_logging.trackers.memory import MemoryTracker
 from tracker_logging.voices.exchange import SingleProcess
+from tracker_logging.voices.rounds import VoiceRounds
 from tracker_logging.voices.settings import VoiceSettings
-from tracker_logging.voices.studio import VoiceStudio
 
 STEPS, PROMPTS, VOICE_STEPS = 5, 3, (2, 4, 5)
 SETTINGS = VoiceSettings(
@@ -37,15 +37,18 @@ SETTINGS = VoiceSettings(
 
 
 class Recorder:
-    """A scorer that keeps the codes."""
+    """A scorer that keeps the waveforms."""
 
     def __init__(self) -> None:
-        self.said: dict[int, dict[str, Any]] = {}
+        self.waves: dict[int, dict[str, Any]] = {}
 
-    def score(self, *, step, spoken, swapped=()):
-        heard = sorted(spoken, key=lambda one: (one.voice_id, one.codes is not None))
-        self.said[step] = {one.voice_id: one.error if one.codes is None else one.codes.tolist() for one in heard}
+    def score(self, *, step, clips):
+        self.waves[step] = {
+            clip.voice.voice_id: clip.error if clip.wave is None else clip.wave.tolist() for clip in clips
+        }
         return iter(())
+
+    def hurry(self) -> None: ...
 
     def close(self) -> None: ...
 
@@ -105,19 +108,19 @@ class Run:
         return conditioning_of(self.tracker)
 
     def alone(self) -> tuple[dict[int, dict[str, Any]], dict[int, dict[str, float]]]:
-        """The same voices in one process, by the whole model with the weights of each voice step."""
+        """The same rounds in one process, by the whole model with the weights of each voice step."""
         recorder, tracker = Recorder(), MemoryTracker()
-        studio = VoiceStudio(
+        rounds = VoiceRounds(
             self.samples, self.processor, SETTINGS,
             exchange=SingleProcess(), scorer=lambda _: recorder, emit=tracker.emit,
         )  # fmt: skip
         whole: nn.Module = demo_model(seed=1).eval()
         for step, weights in self.weights.items():
             whole.load_state_dict(weights)
-            studio.condition(adapter_for(whole), device=torch.device("cpu"), step=step)
-            studio.speak(adapter_for(whole), step=step)
-        studio.close()
-        return recorder.said, conditioning_of(tracker)
+            rounds.measure_conditioning(adapter_for(whole), device=torch.device("cpu"), step=step)
+            rounds.generate(adapter_for(whole), step=step)
+        rounds.close()
+        return recorder.waves, conditioning_of(tracker)
 
 
 def conditioning_of(tracker: MemoryTracker) -> dict[int, dict[str, float]]:
@@ -152,12 +155,12 @@ def main(demo: DemoPaths, output: Path) -> None:
     ranks: list[Any] = [None, None]
     distributed.all_gather_object(ranks, mine)
     if distributed.get_rank() == 0:
-        said, gaps = watched.alone()
+        waves, gaps = watched.alone()
         found = {
             "ranks": ranks,
-            "said": {name: run.recorder.said for name, run in runs.items()},
+            "waves": {name: run.recorder.waves for name, run in runs.items()},
             "gaps": {name: run.conditioning() for name, run in runs.items()},
-            "alone": {"said": said, "gaps": gaps},
+            "alone": {"waves": waves, "gaps": gaps},
         }
         (output / "found.json").write_text(json.dumps(found))
     distributed.barrier()

@@ -18,13 +18,13 @@ class Constant:
         return np.ones(4, dtype=np.float32)
 
 
-def test_what_is_off_is_off() -> None:
+def test_a_scorer_that_is_off_is_not_built() -> None:
     found = choose_instruments(NOTHING)
     assert (found.encoder, found.pitch, found.cepstrum, found.speech, found.transcriber) == (None,) * 5
     assert found.quality == ()
 
 
-def test_the_own_encoder_comes_with_the_package_and_moves_no_random_state() -> None:
+def test_the_default_encoder_comes_with_the_package_and_changes_no_random_state() -> None:
     before = torch.random.get_rng_state()
     found = choose_instruments(ScorerChoice(pitch="off", cepstrum="off", speech="off", quality=()))
     assert found.encoder.name == "ge2e"
@@ -37,22 +37,22 @@ def test_a_module_and_factory_is_called() -> None:
 
 
 @pytest.mark.parametrize(
-    ("choice", "said"),
+    ("choice", "message"),
     [
-        (ScorerChoice(encoder="geee"), "Choose of ge2e, wavlm, off"),
-        (ScorerChoice(encoder="wavlm=nowhere"), "nothing at that path"),
+        (ScorerChoice(encoder="geee"), "Choose one of ge2e, wavlm, off"),
+        (ScorerChoice(encoder="wavlm=nowhere"), "does not exist"),
         (ScorerChoice(transcriber="whisper"), "whisper=PATH"),
         (ScorerChoice(encoder="json:no_such_thing"), "has no no_such_thing"),
-        (ScorerChoice(quality=("no_such_module_anywhere:Model",)), "cannot be had"),
+        (ScorerChoice(quality=("no_such_module_anywhere:Model",)), "not available"),
     ],
 )
-def test_a_choice_that_cannot_be_had_is_refused_with_the_cure(choice: ScorerChoice, said: str) -> None:
-    with pytest.raises(ValueError, match=said):
+def test_a_choice_that_is_not_available_is_refused_with_the_fix(choice: ScorerChoice, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
         choose_instruments(choice)
 
 
 def test_a_weight_file_can_be_named(tmp_path: Path) -> None:
-    from tracker_logging.voices.speaker import WEIGHTS
+    from tracker_logging.voices.scorers.speaker import WEIGHTS
 
     copy = tmp_path / "weights.pt"
     copy.write_bytes(WEIGHTS.read_bytes())
@@ -60,7 +60,7 @@ def test_a_weight_file_can_be_named(tmp_path: Path) -> None:
     assert choose_instruments(choice).encoder.name == "ge2e"
 
 
-def test_what_is_not_installed_is_said_once_with_the_command_and_left_out(
+def test_a_default_that_is_not_installed_is_left_out_and_logged_once_with_the_command(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setitem(sys.modules, "swift_f0", None)
@@ -69,12 +69,12 @@ def test_what_is_not_installed_is_said_once_with_the_command_and_left_out(
         found = choose_instruments(ScorerChoice(cepstrum="off"))
     assert found.pitch is None and found.speech is None
     assert "dnsmos" not in [model.name for model in found.quality]
-    said = [record.getMessage() for record in caplog.records if "left out" in record.getMessage()]
-    assert len(said) == 1
-    assert "F0 (swift-f0): pip install 'tracker-logging[voice]'" in said[0]
+    messages = [record.getMessage() for record in caplog.records if "left out" in record.getMessage()]
+    assert len(messages) == 1
+    assert "F0 (swift-f0): pip install 'tracker-logging[voice]'" in messages[0]
 
 
-def test_what_was_asked_for_and_is_not_installed_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_choice_that_is_not_installed_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "swift_f0", None)
     with pytest.raises(ValueError, match="pip install"):
         choose_instruments(ScorerChoice(pitch="swift-f0"))

@@ -1,4 +1,4 @@
-"""Systems whose fault is known: the numbers that stand beside mean similarity must rank them, as it does not itself."""
+"""Systems with a known fault: the numbers beside mean similarity must rank them, because mean similarity does not."""
 
 from collections.abc import Callable
 
@@ -6,14 +6,13 @@ import numpy as np
 import pytest
 
 from tracker_logging.families.higgs_v2.processor import SpeechProcessor
-from tracker_logging.voices.compare import compare
+from tracker_logging.voices.clips import RecordedVoice, recorded_voice
 from tracker_logging.voices.conditioning import other_speakers
-from tracker_logging.voices.listening import Heard, Instruments
+from tracker_logging.voices.measurement import Instruments, Measurement, Recordings, measure_recordings
 from tracker_logging.voices.prompt import VoicePrompt
-from tracker_logging.voices.real import RealSide, real_side
-from tracker_logging.voices.speaker import GE2ESpeakerEncoder
+from tracker_logging.voices.scorers.speaker import GE2ESpeakerEncoder
+from tracker_logging.voices.scores import ScoredVoice, clip_scores
 from tracker_logging.voices.summary import summarise
-from tracker_logging.voices.voice import ScoredVoice
 
 System = Callable[[np.ndarray, list[str]], np.ndarray]
 
@@ -42,33 +41,35 @@ def shuffled(real: np.ndarray, speakers: list[str]) -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def real_sides(
-    demo_prompts: list[VoicePrompt], demo_processor: SpeechProcessor, encoder: GE2ESpeakerEncoder
-) -> list[RealSide]:
-    return [real_side(one, demo_processor, Instruments(encoder=encoder)) for one in demo_prompts]
+def recorded(demo_prompts: list[VoicePrompt], demo_processor: SpeechProcessor) -> list[RecordedVoice]:
+    return [recorded_voice(prompt, demo_processor) for prompt in demo_prompts]
 
 
-def numbers(system: System, prompts: list[VoicePrompt], real_sides: list[RealSide]) -> dict[str, float]:
-    """What the summary says of a system that speaks the real targets in changed voices."""
-    targets = np.stack([real.target.embedding for real in real_sides])
+@pytest.fixture(scope="module")
+def recordings(recorded: list[RecordedVoice], encoder: GE2ESpeakerEncoder) -> list[Recordings]:
+    return [measure_recordings(voice, Instruments(encoder=encoder)) for voice in recorded]
+
+
+def numbers(system: System, recorded: list[RecordedVoice], recordings: list[Recordings]) -> dict[str, float]:
+    """The summary of a system that generates the real targets with changed voices."""
+    targets = np.stack([real.target.embedding for real in recordings])
     voices = []
-    for prompt, real, vector in zip(
-        prompts, real_sides, system(targets, [one.speaker for one in prompts]), strict=True
-    ):
-        heard = Heard(
+    speakers = [voice.speaker for voice in recorded]
+    for voice, real, vector in zip(recorded, recordings, system(targets, speakers), strict=True):
+        clip = Measurement(
             wave=real.target.wave,
             sample_rate=real.target.sample_rate,
             levels=real.target.levels,
             embedding=vector / np.linalg.norm(vector),
         )
-        voices.append(ScoredVoice(prompt=prompt, real=real, heard=heard, scores=compare(prompt, heard, real)))
+        voices.append(ScoredVoice(voice=voice, recordings=real, clip=clip, scores=clip_scores(voice, clip, real)))
     return summarise(voices).scalars
 
 
 @pytest.fixture(scope="module")
-def found(demo_prompts: list[VoicePrompt], real_sides: list[RealSide]) -> dict[str, dict[str, float]]:
+def found(recorded: list[RecordedVoice], recordings: list[Recordings]) -> dict[str, dict[str, float]]:
     systems = (copy, blend, half_collapsed, one_voice, shuffled)
-    return {system.__name__: numbers(system, demo_prompts, real_sides) for system in systems}
+    return {system.__name__: numbers(system, recorded, recordings) for system in systems}
 
 
 def test_margin_ranks_the_systems(found: dict[str, dict[str, float]]) -> None:

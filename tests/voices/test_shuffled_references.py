@@ -1,4 +1,4 @@
-"""A model that was trained with the voice prompts shuffled cannot have learned to use them, and the numbers say so."""
+"""A model that was trained with shuffled references cannot have learned to use them, and the numbers show it."""
 
 import random
 from dataclasses import dataclass
@@ -17,17 +17,17 @@ from tracker_logging.families import adapter_for
 from tracker_logging.families.base import SamplingSettings
 from tracker_logging.families.higgs_v2.collator import VoiceCloningCollator
 from tracker_logging.families.higgs_v2.processor import SpeechProcessor
-from tracker_logging.voices.conditioning import conditioning_losses, conditioning_rows
-from tracker_logging.voices.conditioning_summary import conditioning_scalars
-from tracker_logging.voices.generation import speak
-from tracker_logging.voices.listening import Instruments
+from tracker_logging.voices.clips import ClipDecoder
+from tracker_logging.voices.conditioning import conditioning_losses, conditioning_rows, conditioning_scalars
+from tracker_logging.voices.generation import generate
+from tracker_logging.voices.measurement import Instruments
 from tracker_logging.voices.prompt import build_prompt, choose_samples
+from tracker_logging.voices.scorers.speaker import GE2ESpeakerEncoder
 from tracker_logging.voices.scoring import VoiceScorer
-from tracker_logging.voices.speaker import GE2ESpeakerEncoder
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
-STEPS, BATCH, PROMPTS, SPOKEN = 60, 8, 24, 12
+STEPS, BATCH, PROMPTS, GENERATED = 60, 8, 24, 12
 
 
 @dataclass(frozen=True)
@@ -69,16 +69,17 @@ def measured(model: torch.nn.Module, material: Material) -> dict[str, float]:
     prompts = [build_prompt(one, material.processor, settings, seed=0) for one in chosen]
     rows, collate = conditioning_rows(prompts, material.processor), VoiceCloningCollator.of(material.processor)
     losses = conditioning_losses(adapter, rows, collate, device=torch.device("cpu"), batch_size=16)
-    scorer = VoiceScorer(prompts[:SPOKEN], material.processor, Instruments(encoder=GE2ESpeakerEncoder()))
-    said = speak(adapter, prompts[:SPOKEN], settings, batch_size=SPOKEN)
+    scorer = VoiceScorer(Instruments(encoder=GE2ESpeakerEncoder()))
+    decoder = ClipDecoder(prompts[:GENERATED], material.processor)
+    generated = generate(adapter, prompts[:GENERATED], settings, batch_size=GENERATED)
     values = conditioning_scalars(losses, {one.voice_id: one.speaker for one in prompts})
-    for event in scorer.score(step=1, spoken=said):
+    for event in scorer.score(step=1, clips=decoder.decode(generated)):
         if isinstance(event, Scalars):
             values |= event.values
     return values
 
 
-def test_without_the_right_prompts_the_gap_is_nothing_and_the_voices_become_one(material: Material) -> None:
+def test_with_shuffled_references_the_gap_is_zero_and_the_voices_become_one(material: Material) -> None:
     """With the right prompts there is a gap, and the voices are apart: `test_demo.py` holds that."""
     wrong = measured(trained(material), material)
     assert wrong["conditioning/gap/low"] <= 0 <= wrong["conditioning/gap/high"]

@@ -4,7 +4,7 @@ import pytest
 from tracker_logging.data.audio import load_audio
 from tracker_logging.metrics.similarity import cosines, within_and_between
 from tracker_logging.voices.prompt import VoicePrompt
-from tracker_logging.voices.speaker import GE2ESpeakerEncoder
+from tracker_logging.voices.scorers.speaker import GE2ESpeakerEncoder
 
 
 def test_clips_of_one_speaker_are_nearer_than_those_of_different_speakers(
@@ -25,5 +25,5 @@ def test_neither_level_nor_sample_rate_matters(demo_prompts: list[VoicePrompt], 
     assert cosines(one, encoder.embed(load_audio(path, 16_000), 16_000))[0, 0] > 0.999
 
 
-def test_silence_has_no_voice(encoder: GE2ESpeakerEncoder) -> None:
+def test_silence_has_no_embedding(encoder: GE2ESpeakerEncoder) -> None:
     assert np.isnan(encoder.embed(np.zeros(24_000, dtype=np.float32), 24_000)).all()

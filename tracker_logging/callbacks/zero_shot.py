@@ -20,9 +20,9 @@ from tracker_logging.data.sample import VoiceSample
 from tracker_logging.events import Event
 from tracker_logging.probes.gathering import gathered
 from tracker_logging.voices.exchange import exchange_for
+from tracker_logging.voices.rounds import VoiceRounds
 from tracker_logging.voices.scoring_process import open_scorer
 from tracker_logging.voices.settings import VoiceSettings
-from tracker_logging.voices.studio import VoiceStudio
 
 logger = logging.getLogger("tracker_logging")
 
@@ -38,7 +38,7 @@ class ZeroShotVerificationLoggerCallback(StrategicCallback):
         super().__init__(session)
         self._samples = samples
         self._settings = settings or VoiceSettings()
-        self._studio: VoiceStudio | None = None
+        self._rounds: VoiceRounds | None = None
 
     def prepare(self) -> None:
         """Choose the prompts and encode their recordings. Raises `DataError` for a recording that cannot be read."""
@@ -53,46 +53,41 @@ class ZeroShotVerificationLoggerCallback(StrategicCallback):
                 session.adapter.family, what,
             )  # fmt: skip
             return
-        self._studio = VoiceStudio(
+        self._rounds = VoiceRounds(
             self._samples,
             session.processor,
             self._settings,
             exchange=exchange_for(rank=session.rank, world_size=session.world_size),
-            scorer=lambda prompts: open_scorer(prompts, session.processor, self._settings.scorers),
+            scorer=open_scorer,
             emit=session.emit,
         )
 
     def after_step(self, context: StepContext) -> Iterable[Event]:
-        if self._studio is None:
+        if self._rounds is None:
             return ()
-        self._report(self._studio)
+        self._report(self._rounds)
         device = next(context.model.parameters()).device
         with gathered(context.model):
             try:
-                self._studio.condition(self.session.adapter, device=device, step=context.step)
+                self._rounds.measure_conditioning(self.session.adapter, device=device, step=context.step)
             finally:  # rank 0 would wait for clips that never come
                 if context.voices_due:
-                    self._studio.speak(self.session.adapter, step=context.step)
+                    self._rounds.generate(self.session.adapter, step=context.step)
         return ()
 
     def waiting(self) -> Mapping[str, Any]:
-        return {} if self._studio is None else self._studio.waiting
+        return {} if self._rounds is None else self._rounds.unfinished
 
     def take_up(self, waiting: Mapping[str, Any]) -> None:
-        if self._studio is not None:
-            self._studio.take_up(waiting)
+        if self._rounds is not None:
+            self._rounds.resume(waiting)
 
     def finish(self) -> None:
-        if self._studio is None:
+        if self._rounds is None:
             return
-        if not self._studio.close():
-            logger.warning(
-                "Voices were still being scored %.0f s after training; the last rounds may be missing. Raise the "
-                "time-out or speak fewer voices.",
-                self._settings.timeout_s,
-            )
-        self._report(self._studio)
+        self._rounds.close()
+        self._report(self._rounds)
 
-    def _report(self, studio: VoiceStudio) -> None:
-        for error in studio.take_errors():
+    def _report(self, rounds: VoiceRounds) -> None:
+        for error in rounds.take_errors():
             self.session.fence.failed(self.name, error)

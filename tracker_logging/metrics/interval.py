@@ -4,9 +4,9 @@ What is random: *speakers*. The interval is about new speakers like these, each 
 of the same ones. Clips of one speaker are therefore one group and never count as independent evidence.
 
 Guarantees
-- Means and other statistics: t interval with the variance of the jackknife over groups (delete one speaker; Efron & Stein
-  1981, Shao & Tu 1995). For groups of equal size this is Student's t interval of the G group means, but for the factor
-  √(G / (G − 1)): flat and skewed scores of few speakers would be covered in less than 93 % without it.
+- Means and other statistics: t interval with the variance of the jackknife over groups (delete one speaker; Efron &
+  Stein 1981, Shao & Tu 1995). For groups of equal size this is Student's t interval of the G group means, but for the
+  factor √(G / (G − 1)): flat and skewed scores of few speakers would be covered in less than 93 % without it.
 - Shares (top-1, error rates): Wilson's score interval, as modified by Brown, Cai & DasGupta (2001), with the effective
   sample size of the jackknife variance (Korn & Graubard 1998). The interval of a perfect 12 of 12 is [0.76, 1].
 - Fewer than `MIN_GROUPS` groups have a mean and no interval; `Interval.reason` says why `low` and `high` are missing.
@@ -57,7 +57,7 @@ class Interval:
 def mean_interval(values: Values, groups: Groups | None = None) -> Interval | None:
     """Mean over the finite values [n], or None without one. `groups` [n]: the speaker of each (None: all different)."""
     numbers = np.asarray(values, dtype=np.float64)
-    finite = np.flatnonzero(np.isfinite(numbers))
+    finite = np.flatnonzero(np.isfinite(numbers)).tolist()
     if len(finite) == 0:
         return None
     kept, names = numbers[finite], _names(groups, len(numbers))
@@ -67,7 +67,7 @@ def mean_interval(values: Values, groups: Groups | None = None) -> Interval | No
 def share_interval(hits: Values, groups: Groups | None = None) -> Interval | None:
     """Share of the finite values [n] of 0 and 1 that are 1. `groups` as in `mean_interval`."""
     numbers = np.asarray(hits, dtype=np.float64)
-    finite = np.flatnonzero(np.isfinite(numbers))
+    finite = np.flatnonzero(np.isfinite(numbers)).tolist()
     if len(finite) == 0:
         return None
     kept, names = numbers[finite], _names(groups, len(numbers))
@@ -109,8 +109,8 @@ def statistic_interval(
 
 
 def _effective_trials(share: float, variance: float, *, items: int, groups: int, trials: int) -> float:
-    """Independent trials that would have this variance. Without an error, or only errors, there is no variance to go by:
-    then every item counts as one trial, for its words depend on each other."""
+    """Independent trials that would have this variance. A share of 0 or 1 has no variance: then every item counts as
+    one trial, since its words depend on each other."""
     if share in (0.0, 1.0) or variance == 0.0 or trials == groups:
         return float(min(items, trials))
     effective = share * (1.0 - share) / variance * (_t_quantile(trials - 1) / _t_quantile(groups - 1)) ** 2

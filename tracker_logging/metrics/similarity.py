@@ -92,13 +92,6 @@ def within_and_between(similarity: Array, *, speakers: Sequence[str]) -> tuple[f
     return _mean(similarity[same & upper]), _mean(similarity[~same & upper])
 
 
-def normalised_similarity(value: Array, *, same: float, different: float) -> Array:
-    """0 = as near as a stranger, 1 = as near as another real clip of the speaker."""
-    if not same > different:
-        return value * np.nan
-    return (value - different) / (same - different)
-
-
 def _is_other(own: Rows, speakers: Sequence[str]) -> npt.NDArray[np.bool_]:
     """[G, P]: the prompt is of another speaker than the clip's own prompt."""
     names = np.asarray(speakers)

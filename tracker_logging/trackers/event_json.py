@@ -48,6 +48,7 @@ _VOICE_TEXTS = (
     "error",
     "new_fixed_clips",
 )
+_LATER_FIELDS = ("stage", "scorers")  # lines of earlier versions do not have them
 
 
 def to_json(event: Event, save: Save) -> Json:
@@ -73,6 +74,7 @@ def to_json(event: Event, save: Save) -> Json:
         case VoiceComparison():
             pitch = {name: _listed(values) for name, values in event.pitch_hz.items()}
             texts = {name: getattr(event, name) for name in _VOICE_TEXTS}
+            texts |= {"stage": event.stage, "scorers": dict(event.scorers)}
             clips = _clips(event.clips, event.voice_id, save)
             numbers = {"scores": _numbers(event.scores), "sampling": dict(event.sampling), "pitch_hz": pitch}
             numbers["embeddings"] = {name: _listed(vector) for name, vector in event.embeddings.items()}
@@ -104,6 +106,7 @@ def from_json(line: Json, load: Load) -> Event:
             pitch = {name: np.array(values, dtype=np.float32) for name, values in line["pitch_hz"].items()}
             scores = {name: float(value) for name, value in line["scores"].items()}
             texts = {name: line[name] for name in _VOICE_TEXTS}
+            texts |= {name: line[name] for name in _LATER_FIELDS if name in line}
             clips = _read_clips(line["clips"], load)
             heard = line.get("embeddings", {}).items()
             embeddings = {name: np.array(values, dtype=np.float32) for name, values in heard}

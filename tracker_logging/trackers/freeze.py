@@ -71,6 +71,7 @@ def freeze(event: Event) -> Event:
             pitch = {name: _frozen(values) for name, values in event.pitch_hz.items()}
             heard = {name: _frozen(vector) for name, vector in event.embeddings.items()}
             numbers: Any = {"scores": dict(event.scores), "sampling": dict(event.sampling)}
+            numbers |= {"scorers": dict(event.scorers)}
             numbers |= {"pitch_hz": pitch, "embeddings": heard}
             return replace(event, clips=_frozen_clips(event.clips), **numbers)
         case _:

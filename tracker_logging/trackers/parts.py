@@ -17,6 +17,7 @@ from tracker_logging.rendering.mel_strip import draw_mel_strip
 
 MOST_BINS = 512
 FIXED_CLIPS = frozenset({"reference", "target", "codec"})
+SHOWN_CLIPS = FIXED_CLIPS | {"generated"}
 
 
 def parts(event: Event) -> Iterator[Event]:
@@ -26,11 +27,14 @@ def parts(event: Event) -> Iterator[Event]:
     """
     match event:
         case VoiceComparison():
-            event = replace(event, voice_id=re.sub(r"[^\w-]+", "_", event.voice_id))
-            if event.clips:
+            event = replace(event, voice_id=tags.safe_part(event.voice_id, "_"))
+            event = replace(event, clips={name: clip for name, clip in event.clips.items() if name in SHOWN_CLIPS})
+            if event.clips and event.stage != "scored":
                 yield _clips(event)
+            if event.clips and event.stage != "generated":
                 yield Image(step=event.step, tag=tags.VOICE_MEL(voice=event.voice_id), picture=draw_mel_strip(event))
-            yield _text(event)
+            if event.stage != "generated":
+                yield _text(event)
         case Alert():
             yield Text(step=event.step, tag=tags.ALERT(title=_slug(event.title)), text=f"{event.title}\n{event.text}")
         case Histogram():

@@ -166,6 +166,7 @@ def _comparison(event: VoiceComparison, change: Change) -> VoiceComparison:
         transcript=maybe(event.transcript),
         stop_reason=maybe(event.stop_reason),
         error=maybe(event.error),
+        scorers={name: change(choice) for name, choice in event.scorers.items()},
     )
 
 

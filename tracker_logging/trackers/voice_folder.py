@@ -5,6 +5,9 @@
     voices/<voice_id>/step-00000500.json     scores, transcript, sampling, stop reason, pitch, the generated clip
     voices/<voice_id>/step-00000500.flac
 
+A clip is written as soon as it is generated, with `"scored": false` in its sidecar; the scores complete the sidecar.
+`tracker-logging score RUN` adds scores that are missing.
+
 Guarantees
 - File names in the JSON are relative to the voice's own folder. A file is complete or not there.
 - Audio is 16-bit FLAC of the samples as they are; nothing is normalised.
@@ -14,11 +17,11 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from tracker_logging import tags
 from tracker_logging.events import Clip, Event, FloatArray, VoiceComparison
 from tracker_logging.rendering.pcm import to_pcm16
 from tracker_logging.trackers.whole_file import write_whole, write_whole_text
@@ -35,7 +38,7 @@ class VoiceFolderTracker:
 
     def emit(self, event: Event) -> None:
         if isinstance(event, VoiceComparison):
-            write_voice(self.directory / re.sub(r"[^\w-]+", "-", event.voice_id), event)
+            write_voice(self.directory / tags.safe_part(event.voice_id, "-"), event)
 
     def flush(self, *, timeout_s: float | None = None) -> None:
         """Nothing is held back."""
@@ -45,14 +48,18 @@ class VoiceFolderTracker:
 
 
 def write_voice(folder: Path, event: VoiceComparison) -> None:
-    """One step of one voice; the fixed clips and `voice.json` are written when they are not there yet."""
+    """One step of one voice; the fixed clips and `voice.json` are written when they are not there yet.
+
+    A "scored" event completes the sidecar of the "generated" event of the same step and does not write its clip again.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    fixed = {name: clip for name, clip in event.clips.items() if name != "generated"}
-    if fixed and not (folder / "voice.json").exists():
-        clips = {name: _write_clip(folder, f"{name}.flac", clip) for name, clip in fixed.items()}
-        _write_json(folder / "voice.json", {"format": FORMAT, **_texts(event), "clips": clips})
+    _write_fixed_clips(folder, event)
     stem = f"step-{event.step:08d}"
-    generated = event.clips.get("generated")
+    earlier = _earlier(folder / f"{stem}.json") if event.stage == "scored" else {}
+    clip = earlier.get("clip")
+    if clip is None and "generated" in event.clips:
+        clip = _write_clip(folder, f"{stem}.flac", event.clips["generated"])
+    scores = {name: score for name, score in event.scores.items() if math.isfinite(score)}
     _write_json(
         folder / f"{stem}.json",
         {
@@ -62,11 +69,31 @@ def write_voice(folder: Path, event: VoiceComparison) -> None:
             "stop_reason": event.stop_reason,
             "transcript": event.transcript,
             "error": event.error,
-            "scores": {name: score for name, score in event.scores.items() if math.isfinite(score)},
+            "scored": event.stage != "generated",
+            "scorers": dict(event.scorers),
+            "scores": earlier.get("scores", {}) | scores,
             "pitch_hz": {name: _pitch(values) for name, values in event.pitch_hz.items()},
-            "clip": None if generated is None else _write_clip(folder, f"{stem}.flac", generated),
+            "clip": clip,
         },
     )
+
+
+def _write_fixed_clips(folder: Path, event: VoiceComparison) -> None:
+    fixed = {name: clip for name, clip in event.clips.items() if name != "generated"}
+    if not fixed or (folder / "voice.json").exists():
+        return
+    clips = {name: _write_clip(folder, f"{name}.flac", clip) for name, clip in fixed.items()}
+    kept = {"reference_codec": clips.pop("reference_codec", None)}  # scored later, not shown
+    _write_json(folder / "voice.json", {"format": FORMAT, **_texts(event), "clips": clips, **kept})
+
+
+def _earlier(path: Path) -> dict[str, Any]:
+    """The sidecar of the same step; {} where there is none that can be read."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
 
 
 def _texts(event: VoiceComparison) -> Mapping[str, Any]:

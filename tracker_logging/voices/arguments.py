@@ -1,4 +1,4 @@
-"""The voices on a command line: one group of arguments for any training script.
+"""The `--voice_…` arguments: one group for any training script.
 
 add_voice_arguments(parser)
 args = parser.parse_args()
@@ -26,16 +26,21 @@ _CHOICE = "NAME, NAME=PATH, module:factory or off"
 
 
 def add_voice_arguments(parser: argparse.ArgumentParser) -> None:
-    """`--voice_prompts` and all settings of `VoiceSettings`, in a group of their own."""
+    """Add `--voice_prompts` and all settings of `VoiceSettings`, in a group of their own."""
     add = parser.add_argument_group("voices").add_argument
-    add("--voice_prompts", type=Path, help="data file with the prompts to speak; default: the evaluation data")
-    add("--voice_max_clips", type=int, default=_DEFAULTS.max_clips, help="prompts spoken at each voice step")
+    add("--voice_prompts", type=Path, help="data file with the prompts; default: the evaluation data")
+    add("--voice_max_clips", type=int, default=_DEFAULTS.max_clips, help="prompts generated at each voice step")
     add("--voice_batch_size", type=int, default=_DEFAULTS.batch_size, help="halved when memory runs out")
     add("--voice_temperature", type=float, default=_DEFAULTS.sampling.temperature, help="0: greedy")
     add("--voice_top_p", type=float, default=_DEFAULTS.sampling.top_p)
     add("--voice_seed", type=int, default=_DEFAULTS.seed)
-    add("--voice_timeout_s", type=float, default=_DEFAULTS.timeout_s, help="waits no longer for a rank or for scoring")
-    add("--voice_cond_gain", action="store_true", help="also speak each text with another speaker's prompt")
+    add(
+        "--voice_timeout_s",
+        type=float,
+        default=_DEFAULTS.timeout_s,
+        help="longest wait for a rank, and for scoring",
+    )
+    add("--voice_cond_gain", action="store_true", help="also generate each text with another speaker's reference")
     add("--voice_encoder", help=f"speaker similarity: ge2e (default), wavlm=PATH; {_CHOICE}")
     add("--voice_pitch", help=f"F0: swift-f0 (default) or world; {_CHOICE}")
     add("--voice_quality", help=f"comma-separated of dnsmos, distillmos (default: what is installed); {_CHOICE}")
@@ -43,7 +48,7 @@ def add_voice_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def voice_settings(args: argparse.Namespace) -> VoiceSettings:
-    """What the arguments say. Raises `ValueError` for what makes no sense."""
+    """The settings that the arguments give. Raises `ValueError` for an invalid value."""
     quality = args.voice_quality
     return VoiceSettings(
         max_clips=args.voice_max_clips,
@@ -62,5 +67,8 @@ def voice_settings(args: argparse.Namespace) -> VoiceSettings:
 
 
 def voice_samples(args: argparse.Namespace, evaluation: Sequence[VoiceSample]) -> Sequence[VoiceSample]:
-    """The samples of `--voice_prompts`, else the evaluation samples, of many an even choice. Raises `DataError`."""
+    """The samples of `--voice_prompts`, else the evaluation samples, at most `MOST_READ`, evenly spread.
+
+    Raises `DataError`.
+    """
     return evenly(evaluation if args.voice_prompts is None else open_samples(args.voice_prompts), MOST_READ)

@@ -1,14 +1,16 @@
-"""Does the model use the voice prompt? The cheapest proof: the target's loss with the true reference, with another
-speaker's, and with none. No generation is needed.
+"""Does the model use the voice prompt? Compare the target's nll with the true reference, with another speaker's, and
+with none. No generation is needed.
 
 Guarantees
 - The other reference is fixed for the run: a derangement over different speakers where the prompts allow it.
 - Prompts without a target recording are left out; with one speaker only there is no "other" condition.
-- All conditions are scored by the same forward as training, on rows that the training labels were built for.
+- All conditions are scored by the same forward as training, with the labels of training.
+- Intervals are 95 % bootstrap over speakers: prompts of one speaker are not independent.
 
     rows = conditioning_rows(prompts, processor)
     losses = conditioning_losses(adapter, rows, collate, device=device, batch_size=16)
     gap(losses, "other").mean(axis=0)       # [K] nats: above zero = the reference helps
+    conditioning_scalars(losses, speakers)["conditioning/gap/mean"]
 """
 
 from __future__ import annotations
@@ -21,8 +23,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from tracker_logging import tags
 from tracker_logging.families.base import ModelAdapter
 from tracker_logging.families.higgs_v2.processor import Features, SpeechProcessor
+from tracker_logging.metrics.interval import mean_interval
 from tracker_logging.voices.prompt import VoicePrompt
 
 Condition: TypeAlias = Literal["own", "other", "none"]
@@ -42,17 +46,18 @@ class ConditioningRow:
 
 def conditioning_rows(prompts: Sequence[VoicePrompt], processor: SpeechProcessor) -> list[ConditioningRow]:
     """The rows of all prompts that have a target recording, prompt by prompt."""
-    partners = other_speakers([one.speaker for one in prompts])
+    partners = other_speakers([prompt.speaker for prompt in prompts])
     rows: list[ConditioningRow] = []
-    for one, partner in zip(prompts, partners, strict=True):
-        if one.sample.target_audio is None:
+    for prompt, partner in zip(prompts, partners, strict=True):
+        sample = prompt.sample
+        if sample.target_audio is None:
             continue
-        references = {"own": one.sample, "other": None if partner is None else prompts[partner].sample, "none": None}
+        references = {"own": sample, "other": None if partner is None else prompts[partner].sample, "none": None}
         for condition in CONDITIONS:
             if condition == "other" and partner is None:
                 continue
-            features = processor.features(one.sample, reference=references[condition])
-            rows.append(ConditioningRow(one.voice_id, condition, features))
+            features = processor.features(sample, reference=references[condition])
+            rows.append(ConditioningRow(prompt.voice_id, condition, features))
     return rows
 
 
@@ -64,7 +69,7 @@ def conditioning_losses(
     device: torch.device,
     batch_size: int,
 ) -> dict[str, dict[str, list[float]]]:
-    """Voice id -> condition -> nll [K] in nats. Rows of like length share a batch, to waste no padding."""
+    """Voice id -> condition -> nll [K] in nats. Rows of similar length share a batch, to waste little on padding."""
     losses: dict[str, dict[str, list[float]]] = {}
     by_length = sorted(rows, key=lambda row: len(row.features["input_ids"]))
     for start in range(0, len(by_length), batch_size):
@@ -79,14 +84,42 @@ def conditioning_losses(
 
 def gap(losses: Losses, against: Condition) -> npt.NDArray[np.float64]:
     """[prompts, K] nats: nll under `against` − nll under the true reference; above zero = the reference helps."""
-    pairs = [(one[against], one["own"]) for one in losses.values() if against in one and "own" in one]
-    return np.array([np.subtract(worse, own) for worse, own in pairs], dtype=np.float64)
+    both = [nll for nll in losses.values() if against in nll and "own" in nll]
+    return np.array([np.subtract(nll[against], nll["own"]) for nll in both], dtype=np.float64)
+
+
+def conditioning_scalars(losses: Losses, speakers: Mapping[str, str]) -> dict[str, float]:
+    """Scalars by tag; empty without a prompt that has a target recording. `speakers`: voice id -> speaker."""
+    values: dict[str, float] = {}
+    conditions: tuple[tuple[str, tags.Tag, Condition], ...] = (
+        ("gap", tags.CONDITIONING_GAP_MEAN, "other"),
+        ("gap_null", tags.CONDITIONING_GAP_NULL, "none"),
+    )
+    for which, tag, condition in conditions:
+        gaps = gap(losses, condition)
+        groups = [speakers[voice] for voice, nll in losses.items() if condition in nll and "own" in nll]
+        interval = mean_interval(gaps.mean(axis=1), groups) if len(gaps) else None
+        if interval is None:
+            continue
+        values[tag()] = interval.mean
+        values[tags.CONDITIONING_N(which=which)] = float(interval.n)
+        for end, bound in ((tags.CONDITIONING_LOW, interval.low), (tags.CONDITIONING_HIGH, interval.high)):
+            if bound is not None:
+                values[end(which=which)] = bound
+    others = gap(losses, "other")
+    if len(others):
+        values[tags.CONDITIONING_WIN_RATE()] = float((others.mean(axis=1) > 0).mean())
+        for codebook, column in enumerate(others.T):
+            values[tags.CONDITIONING_GAP(codebook=codebook)] = float(np.mean(column))
+            values[tags.CONDITIONING_WINS(codebook=codebook)] = float((column > 0).mean())
+    return values
 
 
 def other_speakers(speakers: Sequence[str]) -> list[int | None]:
-    """For each prompt the index of one of another speaker; all different where no speaker has half of the prompts.
+    """For each prompt the index of a prompt of another speaker, None where there is no other speaker.
 
-    Sorted by speaker and turned by the size of the largest group, equal speakers never meet.
+    All indices are different where no speaker has more than half of the prompts: prompts are sorted by speaker and
+    rotated by the size of the largest group, so that equal speakers never meet.
     """
     order = sorted(range(len(speakers)), key=lambda index: (speakers[index], index))
     turn = max((list(speakers).count(name) for name in speakers), default=0)

@@ -1,12 +1,12 @@
-"""How ranks share voice work without a collective, so that no rank can hang another.
+"""Shares voice work over ranks without a collective, so that no rank can hang another.
 
 Guarantees
-- Every item is some rank's, and every rank gets equally many: where the items do not suffice, some are done twice,
-  which takes no longer. (Forwards of a sharded model need not be equally many: see `probes/gathering.py`.)
-- A rank other than 0 publishes its result in the process group's key-value store and goes on at once.
-- Rank 0 asks the store until a deadline, on whatever thread it likes; what is missing then is `None`. A rank that
-  was silent three times in a row is asked, but not waited for, until it speaks again.
-- Messages are JSON: nothing from another process is ever executed.
+- Every item belongs to some rank, and all ranks get the same number: some items are done twice if there are too few,
+  which takes no longer. (Sharded models do not need the same number of forwards: see `probes/gathering.py`.)
+- A rank other than 0 publishes its result in the process group's key-value store and continues at once.
+- Rank 0 polls the store until a deadline, on any thread; a missing message is `None`. A rank that missed three
+  deadlines in a row is polled once, without waiting, until it publishes again.
+- Messages are JSON: nothing from another process is executed.
 
     exchange = exchange_for(rank=session.rank, world_size=session.world_size)
     mine = exchange.share(prompts)
@@ -28,19 +28,19 @@ _MISSES_UNTIL_NOT_AWAITED = 3
 
 
 class Exchange(Protocol):
-    """Sharing out work and bringing results to rank 0. `collect` is for rank 0, `publish` for the others."""
+    """Shares out work and brings results to rank 0. Rank 0 calls `collect`, the others call `publish`."""
 
     rank: int
     world_size: int
 
     def share(self, items: Sequence[Item]) -> list[Item]:
-        """The items of this rank: its own and, to be equally many on all ranks, some of others."""
+        """The items of this rank; some belong to two ranks, so that all have the same number."""
 
     def publish(self, key: str, message: Any) -> None:
-        """Leave `message` (plain JSON values) for rank 0. Returns at once."""
+        """Send `message` (plain JSON values) to rank 0. Returns at once."""
 
     def collect(self, key: str, *, own: Any, timeout_s: float) -> list[Any | None]:
-        """[world_size] messages, rank by rank; None for a rank that left nothing within `timeout_s` seconds."""
+        """[world_size] messages by rank; None for a rank that sent nothing within `timeout_s` seconds."""
 
 
 class SingleProcess:
@@ -52,7 +52,7 @@ class SingleProcess:
         return list(items)
 
     def publish(self, key: str, message: Any) -> None:
-        """There is nobody to publish for."""
+        """Nothing to do: there is no other rank."""
 
     def collect(self, key: str, *, own: Any, timeout_s: float) -> list[Any | None]:
         return [own]
@@ -80,7 +80,7 @@ class StoreExchange:
 
     def _wait(self, round_key: str, rank: int, deadline: float) -> Any | None:
         key = f"{round_key}/{rank}"
-        # `store.wait` would hold the store's lock against the process group's own threads; `check` returns at once.
+        # `store.wait` would hold the store's lock and block the process group's own threads; `check` returns at once.
         while not self._store.check([key]):
             if time.monotonic() >= deadline or self._missed[rank] >= _MISSES_UNTIL_NOT_AWAITED:
                 self._missed[rank] += 1

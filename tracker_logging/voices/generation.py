@@ -1,24 +1,26 @@
 """Free-running generation of this rank's prompts.
 
 Guarantees
-- One result per prompt, in order, whatever happens: a prompt that cannot be spoken has an `error` instead of codes.
-- Out of memory halves the batch and goes on, down to one prompt at a time.
+- One result per prompt, in order: a prompt for which generation fails has an `error` instead of codes.
+- Out of memory halves the batch and retries, down to one prompt at a time.
 - The caller isolates RNG, mode and caches; nothing here draws from a global generator.
 
-    spoken = speak(adapter, prompts, SamplingSettings(), batch_size=16)
+    results = generate(adapter, prompts, SamplingSettings(), batch_size=16)
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from tqdm import tqdm
 
 from tracker_logging.families.base import ModelAdapter, SamplingSettings
 from tracker_logging.voices.prompt import VoicePrompt
@@ -27,8 +29,8 @@ Progress = Callable[[int], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Spoken:
-    """What the model said to one prompt: `codes` [K, T] int64 and why it stopped, or the `error` that prevented it."""
+class Generated:
+    """The result of one prompt: `codes` [K, T] int64 and why generation stopped, or the `error` that prevented it."""
 
     voice_id: str
     codes: npt.NDArray[np.int64] | None = None
@@ -41,13 +43,13 @@ class Spoken:
         return {"voice_id": self.voice_id, "codes": codes, "stop_reason": self.stop_reason, "error": self.error}
 
     @classmethod
-    def from_message(cls, message: dict[str, Any]) -> Spoken:
-        """What `to_message` gave."""
+    def from_message(cls, message: dict[str, Any]) -> Generated:
+        """The inverse of `to_message`."""
         codes = message["codes"]
         return cls(**{**message, "codes": None if codes is None else np.array(codes, dtype=np.int64)})
 
 
-def speak(
+def generate(
     adapter: ModelAdapter,
     prompts: Sequence[VoicePrompt],
     settings: SamplingSettings,
@@ -55,37 +57,45 @@ def speak(
     batch_size: int,
     timeout_s: float = math.inf,
     progress: Progress = lambda done: None,
-) -> list[Spoken]:
-    """Speak all prompts, at most `batch_size` at a time. `progress` is told how many more are done.
+) -> list[Generated]:
+    """Generate all prompts, at most `batch_size` at a time. `progress` is called with how many more are done.
 
-    After `timeout_s` seconds no further batch is begun; what is left has an error.
+    After `timeout_s` seconds no further batch begins; the remaining prompts have an error.
     """
-    results: list[Spoken] = []
+    results: list[Generated] = []
     deadline = time.monotonic() + timeout_s
     while len(results) < len(prompts):
         if results and time.monotonic() > deadline:
-            return results + failed(prompts[len(results) :], f"not begun within {timeout_s:g} s")
+            return results + not_generated(prompts[len(results) :], f"not begun within {timeout_s:g} s")
         batch = prompts[len(results) : len(results) + batch_size]
         try:
-            codes = adapter.generate([one.prompt for one in batch], settings)
+            outputs = adapter.generate([prompt.prompt for prompt in batch], settings)
         except Exception as error:
             if _out_of_memory(error) and len(batch) > 1:
                 batch_size = len(batch) // 2
                 _free_memory()
                 continue
-            results += failed(batch, f"{type(error).__name__}: {error}")
+            results += not_generated(batch, f"{type(error).__name__}: {error}")
         else:
             results += [
-                Spoken(voice_id=one.voice_id, codes=said.codes, stop_reason=said.stop_reason)
-                for one, said in zip(batch, codes, strict=True)
+                Generated(voice_id=prompt.voice_id, codes=output.codes, stop_reason=output.stop_reason)
+                for prompt, output in zip(batch, outputs, strict=True)
             ]
         progress(len(batch))
     return results
 
 
-def failed(prompts: Sequence[VoicePrompt], reason: str) -> list[Spoken]:
-    """Empty rows with their reason."""
-    return [Spoken(voice_id=one.voice_id, error=reason) for one in prompts]
+def not_generated(prompts: Sequence[VoicePrompt], reason: str) -> list[Generated]:
+    """Results without codes, with the reason."""
+    return [Generated(voice_id=prompt.voice_id, error=reason) for prompt in prompts]
+
+
+@contextmanager
+def progress_bar(title: str, *, total: int, shown: bool) -> Iterator[Progress]:
+    """A function to call with how many more are done. The bar is drawn if `shown`, on a terminal only."""
+    # tqdm takes None for "only on a terminal".
+    with tqdm(total=total, desc=title, leave=False, disable=None if shown and total else True) as bar:
+        yield lambda done: bar.update(done) and None
 
 
 def _out_of_memory(error: Exception) -> bool:

@@ -1,4 +1,4 @@
-"""The fixed prompts: who is to be imitated, saying what. Chosen once, the same in every run and backend.
+"""The fixed prompts: a reference voice and a text. Chosen once, the same in every run and backend.
 
 Guarantees
 - The choice is deterministic and spread over languages, then over speakers, in the order of the data.
@@ -34,8 +34,8 @@ _DIGEST_LENGTH = 10
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class VoicePrompt:
-    """One voice. `speaker` is the data's name for it or, without one, the hash of its reference recording: one unnamed
-    speaker in two recordings then counts as two speakers."""
+    """One voice. `speaker` is the name in the data or, without one, the hash of the reference recording: an unnamed
+    speaker with two recordings then counts as two speakers."""
 
     voice_id: str
     speaker: str
@@ -46,8 +46,10 @@ class VoicePrompt:
 
 
 def choose_samples(samples: Sequence[VoiceSample], *, count: int) -> list[VoiceSample]:
-    """At most `count` samples that have a reference recording, round robin over languages and their speakers. Of more
-    than `MOST_READ` samples that many are looked at, evenly spread."""
+    """At most `count` samples that have a reference recording, round robin over languages and their speakers.
+
+    Of more than `MOST_READ` samples, that many are read, evenly spread.
+    """
     groups: dict[str, dict[str, list[VoiceSample]]] = {}
     seen: set[tuple[Path, str]] = set()
     for sample in evenly(samples, MOST_READ):
@@ -79,26 +81,26 @@ def build_prompt(
         max_frames=math.ceil(longest_s(sample) * processor.codec.frame_rate),
         seed=int(digest[-8:], 16),
     )
-    chosen = {name: value for name, value in asdict(settings).items() if value is not None}
+    sampling = {name: value for name, value in asdict(settings).items() if value is not None}
     return VoicePrompt(
         voice_id=f"{digest[:_DIGEST_LENGTH]}-{_readable(sample)}",
         speaker=sample.speaker or reference[:_DIGEST_LENGTH],
         sample=sample,
         prompt=prompt,
-        sampling={**chosen, "seed": seed, "prompt_seed": prompt.seed, "max_frames": prompt.max_frames},
+        sampling={**sampling, "seed": seed, "prompt_seed": prompt.seed, "max_frames": prompt.max_frames},
     )
 
 
 def longest_s(sample: VoiceSample) -> float:
-    """Seconds after which a clip is cut: half as long again as the target and a second more.
+    """The longest clip that may be generated, in seconds: 1.5 times the target plus one second.
 
-    Without a target recording its length is guessed from the reference's speaking rate in UTF-8 bytes a second.
+    Without a target recording its length is estimated from the reference's speaking rate in UTF-8 bytes per second.
     """
     if sample.target_audio is not None:
         return _LONGER_THAN_TARGET * check_audio(sample.target_audio) + _EXTRA_S
     assert sample.reference_audio is not None
-    read = max(len(sample.reference_text.encode()), 1)
-    seconds = check_audio(sample.reference_audio) * len(sample.target_text.encode()) / read
+    reference_bytes = max(len(sample.reference_text.encode()), 1)
+    seconds = check_audio(sample.reference_audio) * len(sample.target_text.encode()) / reference_bytes
     return _LONGER_THAN_TARGET * seconds + _EXTRA_S
 
 

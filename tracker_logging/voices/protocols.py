@@ -1,9 +1,9 @@
-"""What a scorer is. Each kind is a small protocol, so that any model can take a place.
+"""The scorer protocols, one small protocol per kind of measurement, so that any model can be used.
 
-Guarantees asked of an implementation
+Requirements on an implementation
 - It is called from one thread at a time, not the training thread, and draws nothing from a global random generator.
-- Input is [n] float32 of full scale ±1 at `sample_rate` Hz, not empty and finite; it is not changed.
-- What cannot be measured for a clip is NaN (a number) or left out of the mapping, never a made-up value.
+- Input is [n] float32 of full scale ±1 at `sample_rate` Hz, not empty and finite; it must not be changed.
+- What cannot be measured for a clip is NaN (a number) or left out of the mapping.
 
     class MyEncoder:
         name = "mine"
@@ -24,7 +24,7 @@ from tracker_logging.events import FloatArray
 
 
 class SpeakerEncoder(Protocol):
-    """Voices as vectors. `name` is logged, for values of two encoders are not comparable."""
+    """Speaker embeddings. `name` is logged, because values of two encoders are not comparable."""
 
     name: str
 
@@ -56,7 +56,7 @@ class QualityModel(Protocol):
     name: str
 
     def rate(self, wave: FloatArray, sample_rate: int) -> Mapping[str, float]:
-        """Scores by name, on the scale of mean opinions, 1 (bad) to 5 (excellent)."""
+        """Scores by name, on the mean opinion score scale, 1 (bad) to 5 (excellent)."""
 
 
 class Transcriber(Protocol):
@@ -65,7 +65,7 @@ class Transcriber(Protocol):
     name: str
 
     def transcribe(self, wave: FloatArray, sample_rate: int, *, language: str | None) -> str:
-        """The words as heard. `language` is what the data says, or None."""
+        """The transcript. `language` is the language that the data names, or None."""
 
 
 class SpeechDetector(Protocol):

@@ -1,127 +1,146 @@
-"""A round of spoken prompts to events: one comparison per voice, one table, the numbers over the set.
+"""One round of generated prompts as events: a comparison per voice, tables, and the numbers over the set.
 
 Guarantees
 - Runs on one thread at a time: in a training, of another process (see `scoring_process.py`).
-- Holds the real side of each voice once it was measured.
+- Needs waveforms only, neither the codec nor the model. The recordings of each voice are measured once per run.
 - Events carry the step at which the clips were generated, however long scoring took.
-- A voice that cannot be scored has a row with its reason; the others are not affected.
+- A voice that cannot be scored has a row with the reason; the others are not affected.
 
-    scorer = VoiceScorer(prompts, processor, Instruments(encoder=GE2ESpeakerEncoder()))
-    for event in scorer.score(step=500, spoken=spoken):
+    scorer = VoiceScorer(Instruments(encoder=GE2ESpeakerEncoder()))
+    for event in scorer.score(step=500, clips=clips):
         tracker.emit(event)
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
+from statistics import fmean
 from typing import Protocol
 
-from tracker_logging.events import Clip, Event, Scalars, VoiceComparison
-from tracker_logging.families.higgs_v2.processor import SpeechProcessor
-from tracker_logging.voices.compare import voice_similarity
-from tracker_logging.voices.generation import Spoken
-from tracker_logging.voices.listening import Heard, Instruments, listen
-from tracker_logging.voices.prompt import VoicePrompt
-from tracker_logging.voices.real import RealSide, real_side
+from tracker_logging import tags
+from tracker_logging.events import Cell, Event, Scalars, Table, VoiceComparison
+from tracker_logging.voices.clips import GeneratedClip, clip_event
+from tracker_logging.voices.measurement import Instruments, Recordings, measure_recordings
+from tracker_logging.voices.scores import ScoredVoice, missing_voice, score_names, score_voice
 from tracker_logging.voices.summary import summarise
-from tracker_logging.voices.tables import instrument_table, speaker_table, voice_table
-from tracker_logging.voices.voice import ScoredVoice, score_voice, silent_voice
+
+_TEXTS = ("step", "voice", "speaker", "language", "target text", "transcript", "stop reason", "fault")
 
 
 class Scorer(Protocol):
     """What scores the rounds of a run."""
 
-    def score(self, *, step: int, spoken: Sequence[Spoken], swapped: Sequence[Spoken] = ()) -> Iterator[Event]:
-        """The events of one round. A prompt that nobody spoke gets a row that says so.
+    def score(self, *, step: int, clips: Sequence[GeneratedClip]) -> Iterator[Event]:
+        """The events of one round, in which each voice has an event of stage "scored"."""
 
-        `swapped`: the same texts spoken with another speaker's prompt, for `cond_gain`.
-        """
+    def hurry(self) -> None:
+        """Training has ended and waits: score at the priority of training. Any thread; returns at once."""
 
     def close(self) -> None:
-        """Let go of what is held. Calling it again does nothing."""
+        """Release what is held. Calling it again does nothing."""
 
 
 class VoiceScorer:
-    """Scores all rounds of a run. `prompts` in the order in which rows are shown."""
+    """Scores all rounds of a run. `call` runs the work on one voice, by default on the caller's thread."""
 
-    def __init__(self, prompts: Sequence[VoicePrompt], processor: SpeechProcessor, instruments: Instruments) -> None:
-        self._prompts = tuple(prompts)
-        self._processor = processor
+    def __init__(self, instruments: Instruments, *, call: Callable[[Callable[[], None]], None] | None = None) -> None:
         self._instruments = instruments
-        self._real: dict[str, RealSide] = {}
-        self._sent: set[str] = set()
+        self._call = call or (lambda work: work())
+        self._recordings: dict[str, Recordings] = {}
+        self._is_first = True
 
-    def score(self, *, step: int, spoken: Sequence[Spoken], swapped: Sequence[Spoken] = ()) -> Iterator[Event]:
-        """See `Scorer`."""
-        first = not self._sent
-        by_voice, others = _by_voice(spoken), _by_voice(swapped)
-        voices = [self._score(prompt, by_voice.get(prompt.voice_id)) for prompt in self._prompts]
-        voices = [self._with_gain(voice, others.get(voice.prompt.voice_id)) for voice in voices]
+    def score(self, *, step: int, clips: Sequence[GeneratedClip]) -> Iterator[Event]:
+        """See `Scorer`. The events of the voices come last: a voice with scores has the numbers of its round too."""
+        voices: list[ScoredVoice] = []
+        for clip in clips:
+            self._call(partial(self._score, clip, voices))
         summary = summarise(voices)
-        for voice, scores in zip(voices, summary.scores, strict=True):
-            yield self._comparison(step, voice, scores)
-        if first:
+        yield Scalars(step=step, values=summary.scalars)
+        if self._is_first:
             yield instrument_table(step, self._instruments.names())
+            self._is_first = False
         yield voice_table(step, voices, summary.scores)
         yield speaker_table(step, voices, summary.scores)
-        yield Scalars(step=step, values=summary.scalars)
+        for clip, voice, scores in zip(clips, voices, summary.scores, strict=True):
+            yield scored_event(clip, voice, scores, step=step)
+
+    def hurry(self) -> None:
+        """The priority is that of the caller's thread."""
 
     def close(self) -> None:
-        """There is nothing to let go of."""
+        """Nothing is held open."""
 
-    def _score(self, prompt: VoicePrompt, spoken: Spoken | None) -> ScoredVoice:
-        if prompt.voice_id not in self._real:
-            self._real[prompt.voice_id] = real_side(prompt, self._processor, self._instruments)
-        real = self._real[prompt.voice_id]
-        if spoken is None:
-            return silent_voice(prompt, real, "not spoken")
+    def _score(self, clip: GeneratedClip, voices: list[ScoredVoice]) -> None:
+        """Append the scored voice; a clip that cannot be measured has the reason."""
+        voice_id = clip.voice.voice_id
+        if voice_id not in self._recordings:
+            self._recordings[voice_id] = measure_recordings(clip.voice, self._instruments)
+        recordings = self._recordings[voice_id]
         try:
-            return score_voice(prompt, spoken, real, self._processor.codec, self._instruments)
+            scored = score_voice(clip, recordings, self._instruments)
         except Exception as error:
-            return silent_voice(prompt, real, f"{type(error).__name__}: {error}")
-
-    def _with_gain(self, voice: ScoredVoice, other: Spoken | None) -> ScoredVoice:
-        """How much nearer the clip is to its prompt than one spoken with another speaker's prompt."""
-        if other is None or other.codes is None or other.codes.shape[1] == 0 or "sim_o" not in voice.scores:
-            return voice
-        codec, voice_only = self._processor.codec, Instruments(encoder=self._instruments.encoder)
-        heard = listen(codec.decode(other.codes), codec.sample_rate, voice_only)
-        gain = voice.scores["sim_o"] - voice_similarity(heard, voice.real.reference)
-        return voice if math.isnan(gain) else replace(voice, scores={**voice.scores, "cond_gain": gain})
-
-    def _comparison(self, step: int, voice: ScoredVoice, scores: Mapping[str, float]) -> VoiceComparison:
-        sample, real = voice.prompt.sample, voice.real
-        codec = real.reference_codec if real.target_codec is None else real.target_codec
-        heard = {"reference": real.reference, "target": real.target, "codec": codec, "generated": voice.heard}
-        there = {name: one for name, one in heard.items() if one is not None and len(one.wave)}
-        new = voice.prompt.voice_id not in self._sent
-        self._sent.add(voice.prompt.voice_id)
-        return VoiceComparison(
-            step=step,
-            voice_id=voice.prompt.voice_id,
-            clips={name: _clip(name, one, step) for name, one in there.items()},
-            reference_text=sample.reference_text,
-            target_text=sample.target_text,
-            speaker=sample.speaker,
-            language=sample.language,
-            transcript=None if voice.heard is None else voice.heard.transcript,
-            stop_reason=voice.stop_reason,
-            scores=scores,
-            pitch_hz={name: one.pitch_hz for name, one in there.items() if one.pitch_hz is not None},
-            embeddings={name: one.embedding for name, one in there.items() if one.embedding is not None},
-            sampling=voice.prompt.sampling,
-            new_fixed_clips=new,
-            error=voice.fault,
-        )
+            scored = missing_voice(clip.voice, recordings, f"{type(error).__name__}: {error}")
+        voices.append(scored)
 
 
-def _by_voice(spoken: Sequence[Spoken]) -> dict[str, Spoken]:
-    """One result per voice; where two ranks spoke it, one that has codes."""
-    return {one.voice_id: one for one in sorted(spoken, key=lambda one: one.codes is not None)}
+def scored_event(clip: GeneratedClip, voice: ScoredVoice, scores: Mapping[str, float], *, step: int) -> VoiceComparison:
+    """The event of stage "scored" that completes the one of `clip_event`."""
+    recordings = voice.recordings
+    measured = {
+        "reference": recordings.reference,
+        "target": recordings.target,
+        "codec": recordings.reference_codec if recordings.target_codec is None else recordings.target_codec,
+        "generated": voice.clip,
+    }
+    known = {name: m for name, m in measured.items() if m is not None}
+    return replace(
+        clip_event(clip, step=step, new_fixed_clips=False),
+        stage="scored",
+        transcript=None if voice.clip is None else voice.clip.transcript,
+        scores=scores,
+        pitch_hz={name: m.pitch_hz for name, m in known.items() if m.pitch_hz is not None},
+        embeddings={name: m.embedding for name, m in known.items() if m.embedding is not None},
+        error=voice.fault,
+    )
 
 
-def _clip(name: str, heard: Heard, step: int) -> Clip:
-    caption = f"generated at step {step}" if name == "generated" else name
-    return Clip(samples=heard.wave, sample_rate=heard.sample_rate, caption=caption)
+def voice_table(step: int, voices: Sequence[ScoredVoice], scores: Sequence[Mapping[str, float]]) -> Table:
+    """One row per voice; a cell is empty where the voice does not have the column's score."""
+    columns = score_names(scores)
+    rows = [
+        (*_text_cells(step, voice), *(_rounded(of_voice.get(name)) for name in columns))
+        for voice, of_voice in zip(voices, scores, strict=True)
+    ]
+    return Table(step=step, tag=tags.VOICE_TABLE(), columns=(*_TEXTS, *columns), rows=tuple(rows))
+
+
+def speaker_table(step: int, voices: Sequence[ScoredVoice], scores: Sequence[Mapping[str, float]]) -> Table:
+    """One row per speaker: its clips, how many of them are valid, and the means over the valid ones."""
+    columns = score_names(scores)
+    rows: list[tuple[Cell, ...]] = []
+    for speaker in dict.fromkeys(voice.voice.speaker for voice in voices):
+        indices = [index for index, voice in enumerate(voices) if voice.voice.speaker == speaker]
+        valid = [index for index in indices if voices[index].fault is None]
+        measured = ([scores[index][name] for index in valid if name in scores[index]] for name in columns)
+        means = (round(fmean(values), 4) if values else None for values in measured)
+        rows.append((step, speaker, len(indices), len(valid), *means))
+    columns = ["step", "speaker", "clips", "valid", *columns]
+    return Table(step=step, tag=tags.SPEAKER_TABLE(), columns=tuple(columns), rows=tuple(rows))
+
+
+def instrument_table(step: int, names: Mapping[str, str]) -> Table:
+    """What each kind of score is measured by."""
+    return Table(step=step, tag=tags.INSTRUMENT_TABLE(), columns=("kind", "measured by"), rows=tuple(names.items()))
+
+
+def _text_cells(step: int, voice: ScoredVoice) -> tuple[Cell, ...]:
+    about = voice.voice
+    transcript = None if voice.clip is None else voice.clip.transcript
+    texts = (about.voice_id, about.speaker_name, about.language, about.target_text, transcript)
+    return (step, *texts, voice.stop_reason, voice.fault)
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 4)

@@ -1,8 +1,9 @@
-"""The process in which voices are scored. Started by `scoring_process.py`, which says what is sent to and fro.
+"""The process in which voices are scored, and the messages that it exchanges with `scoring_process.py`.
 
 Guarantees
-- Lower scheduling priority than training, one thread per library, no accelerator.
-- What a round raises is answered in words; the next round is scored.
+- Lower scheduling priority than training, chosen by what training leaves (`priority.py`); one thread per library; no
+  accelerator.
+- An error in a round is sent back as text; the next round is scored.
 - Ends when the connection closes, and within a second after its parent has died.
 
     python -c "from tracker_logging.voices.scoring_worker import main; main()" CONNECTION PARENT
@@ -24,48 +25,40 @@ from multiprocessing.connection import Connection
 from typing import Any, Literal
 
 from tracker_logging.events import Event
-from tracker_logging.families.higgs_v2.processor import SpeechProcessor
-from tracker_logging.voices.generation import Spoken
-from tracker_logging.voices.prompt import VoicePrompt
+from tracker_logging.voices.clips import GeneratedClip
+from tracker_logging.voices.priority import ScoringPriority
 from tracker_logging.voices.scorers.choose import ScorerChoice, choose_instruments
 from tracker_logging.voices.scoring import VoiceScorer
 
-NICE = 19
-_LOOKS_AFTER_ITS_PARENT_EVERY_S = 1.0
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Work:
-    """The first message: what `VoiceScorer` is made of."""
-
-    prompts: Sequence[VoicePrompt]
-    processor: SpeechProcessor
-    choice: ScorerChoice
+HURRY = getattr(signal, "SIGUSR1", None)
+"""The signal that asks for the priority of training; None where the system has no such signal."""
+_PARENT_POLL_S = 1.0
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Round:
-    """Every further message: what `VoiceScorer.score` is given."""
+    """Every message after the first, which is a `ScorerChoice`: the arguments of `VoiceScorer.score`."""
 
     step: int
-    spoken: Sequence[Spoken]
-    swapped: Sequence[Spoken] = ()
+    clips: Sequence[GeneratedClip]
 
 
 @dataclass(frozen=True, eq=False)
 class Answer:
-    """Any number of `event` (an `Event`) and `said` (log level, text), then `done`, or `failed` with the reason."""
+    """Any number of `event` (an `Event`) and `log` (level, text), then `done`, or `failed` with the reason."""
 
-    kind: Literal["event", "said", "done", "failed"]
+    kind: Literal["event", "log", "done", "failed"]
     value: Any = None
 
 
-def serve(connection: Connection) -> None:
+def serve(connection: Connection, priority: ScoringPriority) -> None:
     """Answer messages until the connection closes. Raises `EOFError` or `ConnectionError` then."""
     scorer: VoiceScorer | None = None
+    lock = threading.Lock()
 
     def send(answer: Answer) -> None:
-        connection.send_bytes(pickle.dumps(answer))
+        with lock:
+            connection.send_bytes(pickle.dumps(answer))
 
     logger = logging.getLogger("tracker_logging")
     logger.setLevel(logging.INFO)
@@ -76,11 +69,11 @@ def serve(connection: Connection) -> None:
         events: list[Event] = []
         last = Answer("done")
         try:
-            asked = pickle.loads(message)
-            if scorer is None:
-                scorer = VoiceScorer(asked.prompts, asked.processor, choose_instruments(asked.choice))
-            else:
-                events = list(scorer.score(step=asked.step, spoken=asked.spoken, swapped=asked.swapped))
+            request: ScorerChoice | Round = pickle.loads(message)
+            if isinstance(request, ScorerChoice):
+                scorer = VoiceScorer(choose_instruments(request), call=priority.run)
+            elif scorer is not None:
+                events = list(scorer.score(step=request.step, clips=request.clips))
         except Exception as error:
             last = Answer("failed", f"{type(error).__name__}: {error}")
         for event in events:
@@ -89,27 +82,28 @@ def serve(connection: Connection) -> None:
 
 
 class _Forward(logging.Handler):
-    """What is said here is said by the parent, which knows where its user reads."""
+    """Log records go to the parent, whose logging the user has configured."""
 
     def __init__(self, send: Any) -> None:
         super().__init__(logging.INFO)
         self._send = send
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._send(Answer("said", (record.levelno, record.getMessage())))
+        self._send(Answer("log", (record.levelno, record.getMessage())))
 
 
 def _end_with(parent: int) -> None:
-    """A parent that is killed closes no connection that a process forked from it holds open as well."""
+    """End when the parent has died: the connection stays open if a process forked from the parent holds it too."""
     while os.getppid() == parent:
-        time.sleep(_LOOKS_AFTER_ITS_PARENT_EVERY_S)
+        time.sleep(_PARENT_POLL_S)
     os._exit(1)
 
 
 def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for training, which then ends this process
-    with contextlib.suppress(OSError):
-        os.nice(NICE)
+    priority = ScoringPriority()
+    if HURRY is not None:
+        signal.signal(HURRY, lambda number, frame: priority.hurry())
     threading.Thread(target=_end_with, args=(int(sys.argv[2]),), daemon=True).start()
     with contextlib.suppress(EOFError, ConnectionError):
-        serve(Connection(int(sys.argv[1])))
+        serve(Connection(int(sys.argv[1])), priority)

@@ -1,4 +1,4 @@
-"""How voices are spoken and scored: everything a user can choose, with its default."""
+"""How voices are generated and scored: every option with its default."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from tracker_logging.voices.scorers.choose import ScorerChoice
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VoiceSettings:
-    """`max_clips` prompts speak in batches of at most `batch_size`. Raises `ValueError` for what makes no sense."""
+    """Options of the voice rounds. Raises `ValueError` for an invalid value."""
 
     max_clips: int = 12
     """Prompts chosen from the samples."""
     batch_size: int = 16
-    """Prompts spoken at a time; halved when memory runs out."""
+    """Prompts generated at a time; halved when memory runs out."""
     sampling: SamplingSettings = field(default_factory=SamplingSettings)
     """Greedy unless a temperature is given."""
     seed: int = 0
-    """Each prompt samples by a seed of its own that follows from this one."""
+    """Each prompt has its own sampling seed, derived from this one."""
     timeout_s: float = 120.0
-    """After this a rank begins no further batch, rank 0 waits no longer for another rank's clips, and training that has
-    ended waits no longer for scoring."""
+    """Seconds. After this a rank begins no further batch, rank 0 stops waiting for another rank's clips, and the end of
+    training stops waiting for scoring."""
     conditioning_clips: int = 8
-    """Prompts on which the conditioning gap is measured at every logged step: the same ones each time."""
+    """Prompts on which the conditioning gap is measured at every logged step; always the same ones."""
     cond_gain: bool = False
-    """Also speak each text with another speaker's prompt at voice steps: twice the generation."""
+    """Also generate each text with another speaker's reference at voice steps: twice the generation."""
     scorers: ScorerChoice = field(default_factory=ScorerChoice)
-    """What measures the clips."""
+    """The scorers that measure the clips."""
 
     def __post_init__(self) -> None:
         for name, least in (("max_clips", 1), ("batch_size", 1), ("conditioning_clips", 0), ("timeout_s", 0.0)):
@@ -36,6 +36,6 @@ class VoiceSettings:
                 raise ValueError(f"Voices: {name} is {getattr(self, name)}; give {least} or more.")
         if self.sampling.temperature < 0 or not 0 < self.sampling.top_p <= 1:
             raise ValueError(
-                f"Voices: temperature {self.sampling.temperature} and top_p {self.sampling.top_p} cannot be sampled "
-                "with. Give a temperature of 0 (greedy) or more and a top_p above 0 and up to 1."
+                f"Voices: temperature {self.sampling.temperature} and top_p {self.sampling.top_p} are not valid. "
+                "Give a temperature of 0 (greedy) or more and a top_p above 0 and up to 1."
             )

@@ -1,8 +1,10 @@
-"""Numbers over the whole set of voices at one step, each with n and a 95 % bootstrap interval.
+"""Numbers over the whole set of voices at one step, each with n and a 95 % interval (`metrics.interval`).
 
 Guarantees
 - Invalid and failed clips are in no mean; they are counted.
-- A number that the set cannot give (one speaker, no encoder, no targets) is absent.
+- A number that the set does not define (one speaker, no encoder, no targets) is left out.
+- Word and character error rates are corpus rates: errors of all clips over words of all clips, as in Seed-TTS-eval.
+- Where the data names more than one language, the means by language are included (see `language_pair`).
 
     summary = summarise(scored)
     summary.scalars["voices/spk_top1"]
@@ -10,8 +12,9 @@ Guarantees
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 
 import numpy as np
 import numpy.typing as npt
@@ -21,18 +24,18 @@ from tracker_logging.events import FloatArray
 from tracker_logging.metrics import similarity as sim
 from tracker_logging.metrics.interval import Indices, Interval, mean_interval, statistic_interval
 from tracker_logging.metrics.speech import MAX_CLIP_PCT, MIN_SPEECH_S
-from tracker_logging.voices.languages import language_means
-from tracker_logging.voices.listening import Heard
-from tracker_logging.voices.tables import score_names
-from tracker_logging.voices.text_errors import text_errors
-from tracker_logging.voices.voice import ScoredVoice
+from tracker_logging.metrics.words import ErrorCount, character_errors, total, word_errors
+from tracker_logging.voices.measurement import Measurement
+from tracker_logging.voices.scores import ScoredVoice, score_names
 
 Array = npt.NDArray[np.float64]
+
+_BY_LANGUAGE = ("sim_o", "sim_margin", "spk_top1", "wer", "cer", "dur_ratio")
 
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """`scalars` by tag, and the scores of each voice [voices] with those that only the set can give."""
+    """`scalars` by tag, and for each voice its scores with those that are only defined over the set."""
 
     scalars: dict[str, float]
     scores: tuple[dict[str, float], ...]
@@ -53,12 +56,15 @@ def summarise(voices: Sequence[ScoredVoice]) -> Summary:
     for name in score_names(scores):
         score = known.get(name)
         rows = range(len(voices)) if score is not None and score.of_real_clips else valid
-        interval = mean_interval([scores[index][name] for index in rows if name in scores[index]])
+        having = [index for index in rows if name in scores[index]]
+        interval = mean_interval(
+            [scores[index][name] for index in having], [voices[index].voice.speaker for index in having]
+        )
         if interval is not None and (score is None or score.mean):
             scalars |= {tags.VOICE_SCORE(score=name): interval.mean, **_bounds(name, interval)}
-    for tag, interval in text_errors(voices).items():
+    for tag, interval in _text_errors(voices).items():
         scalars |= {tag(): interval.mean, **_bounds(tag().removeprefix("voices/"), interval)}
-    scalars |= language_means(voices, scores)
+    scalars |= _language_means(voices, scores)
     return Summary(scalars=scalars, scores=tuple(scores))
 
 
@@ -76,23 +82,25 @@ class _Field:
 
     @classmethod
     def of(cls, voices: Sequence[ScoredVoice]) -> _Field | None:
-        references = {i: vector for i, v in enumerate(voices) if (vector := _vector(v.real.reference)) is not None}
-        spoken = {i: vector for i in references if (vector := _vector(voices[i].heard)) is not None}
-        spoken = {i: vector for i, vector in spoken.items() if voices[i].fault is None}
-        if not spoken:
+        references = {
+            i: vector for i, v in enumerate(voices) if (vector := _vector(v.recordings.reference)) is not None
+        }
+        valid = {i: voices[i].clip for i in references if voices[i].fault is None}
+        clips = {i: vector for i, clip in valid.items() if (vector := _vector(clip)) is not None}
+        if not clips:
             return None
         prompts = list(references)
-        generated, prompted = np.stack(list(spoken.values())), np.stack(list(references.values()))
+        generated, prompted = np.stack(list(clips.values())), np.stack(list(references.values()))
         missing = np.full(prompted.shape[1], np.nan, dtype=np.float32)
-        targets = [_vector(voices[index].real.target) for index in prompts]
+        targets = [_vector(voices[index].recordings.target) for index in prompts]
         return cls(
-            rows=tuple(spoken),
-            own=tuple(prompts.index(row) for row in spoken),
-            speakers=tuple(voices[index].prompt.speaker for index in prompts),
+            rows=tuple(clips),
+            own=tuple(prompts.index(row) for row in clips),
+            speakers=tuple(voices[index].voice.speaker for index in prompts),
             generated=sim.cosines(generated, generated),
             to_prompts=sim.cosines(generated, prompted),
             between_prompts=sim.cosines(prompted, prompted),
-            targets_to_prompts=sim.cosines([missing if one is None else one for one in targets], prompted),
+            targets_to_prompts=sim.cosines([missing if vector is None else vector for vector in targets], prompted),
         )
 
     @property
@@ -104,11 +112,6 @@ class _Field:
         return sim.nearest_is_own(self.to_prompts, own=self.own, speakers=self.speakers)
 
     @property
-    def real_similarity(self) -> float:
-        """Mean cosine of the real targets with their prompts."""
-        return _finite_mean(np.diag(self.targets_to_prompts))
-
-    @property
     def real_margin(self) -> float:
         """The margin of the real targets."""
         own = range(len(self.speakers))
@@ -116,7 +119,7 @@ class _Field:
 
 
 def _field_numbers(field: _Field) -> dict[str, float]:
-    own, speakers, n = np.array(field.own), field.speakers, len(field.own)
+    own, speakers = np.array(field.own), field.speakers
     own_speakers = np.array([speakers[index] for index in own])
     several = len(set(speakers)) > 1
 
@@ -125,25 +128,21 @@ def _field_numbers(field: _Field) -> dict[str, float]:
         return sim.equal_error_rate(*pairs)
 
     def pairs_of(rows: Indices) -> tuple[float, float]:
-        # A clip drawn twice is no pair with itself.
-        rows = np.unique(rows)
         return sim.within_and_between(field.generated[np.ix_(rows, rows)], speakers=list(own_speakers[rows]))
 
     _, different = sim.within_and_between(field.between_prompts, speakers=speakers)
-    own_similarity = sim.own_similarity(field.to_prompts, own=field.own)
-    nearness = sim.normalised_similarity(own_similarity, same=field.real_similarity, different=different)
     margins, top1, real_margin = field.margins, field.top1, field.real_margin
     statistics: dict[tags.Tag, Callable[[Indices], float]] = {
         tags.SPK_TOP1: lambda rows: float(top1[rows].mean()),
         tags.SPK_EER: error_rate,
         tags.WITHIN_SPEAKER: lambda rows: pairs_of(rows)[0],
         tags.BETWEEN_SPEAKER: lambda rows: pairs_of(rows)[1],
-        tags.SIM_NORM: lambda rows: float(nearness[rows].mean()),
         tags.MARGIN_RETAINED: lambda rows: float(margins[rows].mean()) / real_margin if real_margin > 0 else np.nan,
     }
     numbers: dict[str, float] = {}
     for tag, statistic in statistics.items():
-        interval = statistic_interval(statistic, n)
+        trials = len(own) if tag in (tags.SPK_TOP1, tags.SPK_EER) else None
+        interval = statistic_interval(statistic, own_speakers.tolist(), trials=trials)
         if interval is not None:
             numbers |= {tag(): interval.mean, **_bounds(tag().removeprefix("voices/"), interval)}
     if several:
@@ -153,19 +152,72 @@ def _field_numbers(field: _Field) -> dict[str, float]:
 
 
 def _counts(voices: Sequence[ScoredVoice]) -> dict[str, float]:
-    spoken = [voice for voice in voices if voice.heard is not None]
-    valid = sum(voice.fault is None for voice in spoken)
+    generated = [voice for voice in voices if voice.clip is not None]
+    valid = sum(voice.fault is None for voice in generated)
     counts = {
         tags.VALID_CLIPS(): float(valid),
-        tags.INVALID_CLIPS(): float(len(spoken) - valid),
-        tags.FAILED_VOICES(): float(len(voices) - len(spoken)),
+        tags.INVALID_CLIPS(): float(len(generated) - valid),
+        tags.FAILED_VOICES(): float(len(voices) - len(generated)),
     }
-    if spoken:
-        levels = [voice.heard.levels for voice in spoken if voice.heard is not None]
-        counts[tags.SILENT_CLIPS()] = float(sum(own.speech_s < MIN_SPEECH_S for own in levels))
-        counts[tags.CLIPPED_CLIPS()] = float(sum(own.clip_pct > MAX_CLIP_PCT for own in levels))
-        counts[tags.STOPPED()] = 100.0 * sum(voice.stop_reason == "eos" for voice in spoken) / len(spoken)
+    if generated:
+        levels = [voice.clip.levels for voice in generated if voice.clip is not None]
+        counts[tags.SILENT_CLIPS()] = float(sum(level.speech_s < MIN_SPEECH_S for level in levels))
+        counts[tags.CLIPPED_CLIPS()] = float(sum(level.clip_pct > MAX_CLIP_PCT for level in levels))
+        counts[tags.STOPPED()] = 100.0 * sum(voice.stop_reason == "eos" for voice in generated) / len(generated)
     return counts
+
+
+def _text_errors(voices: Sequence[ScoredVoice]) -> dict[tags.Tag, Interval]:
+    """WER and CER of the valid generated clips and of the real targets; empty without a transcriber."""
+
+    def rate(count: Callable[..., ErrorCount], clips: Sequence[Measurement | None]) -> Interval | None:
+        counts = [
+            (voice.voice.speaker, count(text=voice.voice.target_text, transcript=clip.transcript))
+            for voice, clip in zip(voices, clips, strict=True)
+            if clip is not None and clip.transcript is not None
+        ]
+        return _error_rate([errors for _, errors in counts], [speaker for speaker, _ in counts])
+
+    generated, targets = [voice.clip for voice in voices], [voice.recordings.target for voice in voices]
+    rates = {
+        tags.WER: rate(word_errors, generated),
+        tags.CER: rate(character_errors, generated),
+        tags.WER_REAL: rate(word_errors, targets),
+        tags.CER_REAL: rate(character_errors, targets),
+    }
+    return {tag: interval for tag, interval in rates.items() if interval is not None}
+
+
+def _error_rate(counts: Sequence[ErrorCount], speakers: Sequence[str]) -> Interval | None:
+    def rate(rows: Indices) -> float:
+        return total(counts[row] for row in rows).rate
+
+    return statistic_interval(rate, speakers, trials=total(counts).length) if counts else None
+
+
+def _language_means(voices: Sequence[ScoredVoice], scores: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Means over the valid clips of each language pair, by tag; empty with fewer than two pairs."""
+    rows_of: dict[str, list[int]] = {}
+    for index, voice in enumerate(voices):
+        pair = language_pair(voice)
+        if pair is not None:
+            rows_of.setdefault(pair, []).append(index)
+    means: dict[str, float] = {}
+    for pair, rows in rows_of.items() if len(rows_of) > 1 else ():
+        for name in _BY_LANGUAGE:
+            values = [scores[i][name] for i in rows if voices[i].fault is None and name in scores[i]]
+            if values:
+                means[tags.LANGUAGE_SCORE(language=pair, score=name)] = fmean(values)
+    return means
+
+
+def language_pair(voice: ScoredVoice) -> str | None:
+    """The target's language (`en`), or `de>en` where the reference has another language.
+
+    None where the data names no language.
+    """
+    target, reference = voice.voice.language, voice.voice.reference_language
+    return target if target is None or reference in (None, target) else f"{reference}>{target}"
 
 
 def _bounds(score: str, interval: Interval) -> dict[str, float]:
@@ -176,11 +228,11 @@ def _bounds(score: str, interval: Interval) -> dict[str, float]:
     return bounds
 
 
-def _vector(heard: Heard | None) -> FloatArray | None:
-    """The clip's embedding, if there is one and it is a direction."""
-    if heard is None or heard.embedding is None or not np.isfinite(heard.embedding).all():
+def _vector(clip: Measurement | None) -> FloatArray | None:
+    """The clip's embedding, if it has one and all its values are finite."""
+    if clip is None or clip.embedding is None or not np.isfinite(clip.embedding).all():
         return None
-    return heard.embedding
+    return clip.embedding
 
 
 def _finite_mean(values: Array) -> float:

@@ -1,1 +1,1 @@
-"""Scorers that come with the library, each behind a protocol of `voices.protocols`; packages are imported on use."""
+"""The scorers of the library, each behind a protocol of `voices.protocols`. Packages are imported on use."""

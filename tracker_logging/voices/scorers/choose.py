@@ -1,16 +1,16 @@
-"""Scorers by name, and what a run can do with the packages that are installed.
+"""Builds the scorers of a run from their names.
 
 A choice is written in one of four ways:
 
-    ge2e                       one that comes with the library
-    wavlm=models/wavlm-sv      one that needs a path
+    ge2e                       comes with the library
+    wavlm=models/wavlm-sv      needs a path
     my_package.module:Factory  your own: called without arguments, it returns a scorer (see `voices.protocols`)
     off                        none
 
 Guarantees
-- What was asked for and cannot be had is refused with the cure, before the first step.
-- What was not asked for and is not installed is left out; one message names it and the command that installs it.
-- Building scorers does not move the global random state.
+- A scorer that was chosen and is not available is refused with the fix, before the first step.
+- A default scorer that is not installed is left out; one message names it and the command that installs it.
+- Building scorers does not change the global random state.
 """
 
 from __future__ import annotations
@@ -25,31 +25,39 @@ from typing import Any
 
 import torch
 
-from tracker_logging.voices.listening import Instruments
+from tracker_logging.events import FloatArray
+from tracker_logging.metrics.speech import integrated_loudness
+from tracker_logging.voices.measurement import Instruments
 from tracker_logging.voices.scorers.distillmos import DistillMos
 from tracker_logging.voices.scorers.dnsmos import Dnsmos
-from tracker_logging.voices.scorers.loudness import loudness_meter
 from tracker_logging.voices.scorers.pitch import SwiftF0PitchTracker
 from tracker_logging.voices.scorers.silero import SileroSpeechDetector
+from tracker_logging.voices.scorers.speaker import GE2ESpeakerEncoder, WavLMSpeakerEncoder
 from tracker_logging.voices.scorers.whisper import open_whisper
 from tracker_logging.voices.scorers.world import WorldCepstrum, WorldPitchTracker
-from tracker_logging.voices.scorers.xvector import WavLMSpeakerEncoder
-from tracker_logging.voices.speaker import GE2ESpeakerEncoder
 
 logger = logging.getLogger("tracker_logging")
 
 OFF = "off"
-Maker = Callable[..., Any]
+Factory = Callable[..., Any]
 
-ENCODERS: Mapping[str, Maker] = {"ge2e": GE2ESpeakerEncoder, "wavlm": WavLMSpeakerEncoder}
-PITCH_TRACKERS: Mapping[str, Maker] = {"swift-f0": SwiftF0PitchTracker, "world": WorldPitchTracker}
-SPEECH_DETECTORS: Mapping[str, Maker] = {"silero": SileroSpeechDetector}
-CEPSTRA: Mapping[str, Maker] = {"world": WorldCepstrum}
-QUALITY_MODELS: Mapping[str, Maker] = {"dnsmos": Dnsmos, "distillmos": DistillMos}
-LOUDNESS: Mapping[str, Maker] = {"bs1770": loudness_meter}
-TRANSCRIBERS: Mapping[str, Maker] = {"whisper": open_whisper}
 
-# distillmos asks for a torchaudio that it does not need here.
+def loudness_meter() -> Callable[[FloatArray, int], float]:
+    """LUFS of (wave, sample rate) by ITU-R BS.1770-4. Raises ImportError without pyloudnorm."""
+    import pyloudnorm  # noqa: F401  (so that a missing package is known before the first clip)
+
+    return integrated_loudness
+
+
+ENCODERS: Mapping[str, Factory] = {"ge2e": GE2ESpeakerEncoder, "wavlm": WavLMSpeakerEncoder}
+PITCH_TRACKERS: Mapping[str, Factory] = {"swift-f0": SwiftF0PitchTracker, "world": WorldPitchTracker}
+SPEECH_DETECTORS: Mapping[str, Factory] = {"silero": SileroSpeechDetector}
+CEPSTRA: Mapping[str, Factory] = {"world": WorldCepstrum}
+QUALITY_MODELS: Mapping[str, Factory] = {"dnsmos": Dnsmos, "distillmos": DistillMos}
+LOUDNESS: Mapping[str, Factory] = {"bs1770": loudness_meter}
+TRANSCRIBERS: Mapping[str, Factory] = {"whisper": open_whisper}
+
+# distillmos requires torchaudio, which is not needed here.
 _INSTALL = {
     "swift-f0": "pip install 'tracker-logging[voice]'",
     "world": "pip install 'tracker-logging[voice]'",
@@ -63,7 +71,7 @@ _INSTALL = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScorerChoice:
-    """Which scorers to use, each as text (see above). None: the library's own, if it is installed."""
+    """Which scorers to use, each as text (see above). None: the default one, if it is installed."""
 
     encoder: str | None = None
     pitch: str | None = None
@@ -72,12 +80,27 @@ class ScorerChoice:
     transcriber: str | None = None
     quality: tuple[str, ...] | None = None
 
+    def to_text(self) -> dict[str, str]:
+        """The choices that were made, as text: `{"encoder": "ge2e", "quality": "dnsmos,distillmos"}`."""
+        texts = {name: getattr(self, name) for name in ("encoder", "pitch", "cepstrum", "speech", "transcriber")}
+        texts["quality"] = None if self.quality is None else ",".join(self.quality) or OFF
+        return {name: text for name, text in texts.items() if text is not None}
+
+    @classmethod
+    def from_text(cls, texts: Mapping[str, str]) -> ScorerChoice:
+        """The inverse of `to_text`; names that are not known are ignored."""
+        names = ("encoder", "pitch", "cepstrum", "speech", "transcriber")
+        chosen: dict[str, Any] = {name: texts[name] for name in names if name in texts}
+        if "quality" in texts:
+            chosen["quality"] = () if texts["quality"] == OFF else tuple(texts["quality"].split(","))
+        return cls(**chosen)
+
 
 def choose_instruments(choice: ScorerChoice) -> Instruments:
-    """Build the scorers. Raises `ValueError` for one that was asked for and cannot be had."""
+    """Build the scorers. Raises `ValueError` for a chosen scorer that is not available."""
     missing: list[str] = []
     with torch.random.fork_rng(devices=[]):
-        found = Instruments(
+        instruments = Instruments(
             encoder=_make("speaker encoder", choice.encoder, "ge2e", ENCODERS, missing),
             pitch=_make("F0", choice.pitch, "swift-f0", PITCH_TRACKERS, missing),
             cepstrum=_make("MCD", choice.cepstrum, "world", CEPSTRA, missing),
@@ -88,51 +111,51 @@ def choose_instruments(choice: ScorerChoice) -> Instruments:
         )
     if missing:
         logger.info("Voice scores that are left out, with the command that installs each:\n  %s", "\n  ".join(missing))
-    return found
+    return instruments
 
 
-def _quality(wanted: tuple[str, ...] | None, missing: list[str]) -> list[Any]:
-    if wanted is not None:
-        made = [_make("quality", one, OFF, QUALITY_MODELS, missing) for one in wanted]
+def _quality(choices: tuple[str, ...] | None, missing: list[str]) -> list[Any]:
+    if choices is not None:
+        models = [_make("quality", choice, OFF, QUALITY_MODELS, missing) for choice in choices]
     else:
-        made = [_make("quality", None, name, QUALITY_MODELS, missing) for name in QUALITY_MODELS]
-    return [model for model in made if model is not None]
+        models = [_make("quality", None, name, QUALITY_MODELS, missing) for name in QUALITY_MODELS]
+    return [model for model in models if model is not None]
 
 
-def _make(what: str, wanted: str | None, default: str, makers: Mapping[str, Maker], missing: list[str]) -> Any:
-    """The scorer, or None if it is off or, not having been asked for, not installed."""
-    chosen = default if wanted is None else wanted
-    if chosen == OFF:
+def _make(kind: str, choice: str | None, default: str, factories: Mapping[str, Factory], missing: list[str]) -> Any:
+    """The scorer; None if it is off, or if it is a default that is not installed."""
+    name = default if choice is None else choice
+    if name == OFF:
         return None
     try:
-        return _build(what, chosen, makers)
+        return _build(kind, name, factories)
     except ImportError as error:
-        name = chosen.partition("=")[0]
-        cure = _INSTALL.get(name, "install the package that it names")
-        if wanted is not None:
+        short_name = name.partition("=")[0]
+        fix = _INSTALL.get(short_name, "install the package that it names")
+        if choice is not None:
             raise ValueError(
-                f"Voices: {what} by {chosen!r} cannot be had ({error}). {cure}, or choose another."
+                f"Voices: {kind} by {name!r} is not available ({error}). {fix}, or choose another."
             ) from error
-        missing.append(f"{what} ({name}): {cure}")
+        missing.append(f"{kind} ({short_name}): {fix}")
         return None
 
 
-def _build(what: str, chosen: str, makers: Mapping[str, Maker]) -> Any:
-    name, equals, path = chosen.partition("=")
-    if name in makers:
+def _build(kind: str, choice: str, factories: Mapping[str, Factory]) -> Any:
+    name, equals, path = choice.partition("=")
+    if name in factories:
         if equals and not Path(path).exists():
-            raise ValueError(f"Voices: {what} {name}={path}: there is nothing at that path.")
-        parameters = signature(makers[name]).parameters.values()
+            raise ValueError(f"Voices: {kind} {name}={path}: this path does not exist.")
+        parameters = signature(factories[name]).parameters.values()
         if equals and not parameters:
-            raise ValueError(f"Voices: {what} {name} takes no path.")
-        if not equals and any(one.default is one.empty for one in parameters):
-            raise ValueError(f"Voices: {what} {name} needs a path: {name}=PATH.")
-        return makers[name](Path(path)) if equals else makers[name]()
-    module, colon, attribute = chosen.partition(":")
+            raise ValueError(f"Voices: {kind} {name} takes no path.")
+        if not equals and any(parameter.default is parameter.empty for parameter in parameters):
+            raise ValueError(f"Voices: {kind} {name} needs a path: {name}=PATH.")
+        return factories[name](Path(path)) if equals else factories[name]()
+    module, colon, attribute = choice.partition(":")
     if not colon:
-        known = ", ".join([*makers, OFF])
-        raise ValueError(f"Voices: {what} {chosen!r} is unknown. Choose of {known}, NAME=PATH or module:factory.")
+        known = ", ".join([*factories, OFF])
+        raise ValueError(f"Voices: {kind} {choice!r} is unknown. Choose one of {known}, NAME=PATH or module:factory.")
     factory = getattr(import_module(module), attribute, None)
     if factory is None:
-        raise ValueError(f"Voices: {what} {chosen!r}: module {module} has no {attribute}.")
+        raise ValueError(f"Voices: {kind} {choice!r}: module {module} has no {attribute}.")
     return factory()

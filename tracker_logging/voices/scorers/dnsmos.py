@@ -1,7 +1,7 @@
 """DNSMOS P.835 and P.808 (Reddy et al. 2021, 2022; MIT), from the ONNX models inside the speechmos package.
 
 One pass per 9.01 s instead of one per second: a shorter clip is repeated to that length, as the original does.
-Blind spot: silence is rated above speech in noise, so only valid clips may be rated.
+Known weakness: silence gets a higher score than speech in noise, so only valid clips may be rated.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Dnsmos:
         samples = at_16_khz(wave, sample_rate)
         whole = np.resize(samples, -(-len(samples) // _WINDOW) * _WINDOW)
         passes = [self._rate(window) for window in whole.reshape(-1, _WINDOW)]
-        return {name: float(np.mean([one[name] for one in passes])) for name in passes[0]}
+        return {name: float(np.mean([scores[name] for scores in passes])) for name in passes[0]}
 
     def _rate(self, window: FloatArray) -> dict[str, float]:
         raw = self._p835.run(None, {"input_1": window[None]})[0][0]

@@ -2,8 +2,8 @@
 
 Guarantees
 - One thread, no busy waiting, no random numbers, CPU only.
-- A model inside an installed package is found without importing that package: some set the process's thread count, or
-  need packages that are not here, when they are imported.
+- A model inside an installed package is found without importing the package: some imports set the process's thread
+  count or need packages that are not installed.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ def session(path: Path) -> Any:
 
 
 def package_folder(name: str) -> Path:
-    """Where an installed package lies. Raises ImportError if it is not installed."""
-    found = find_spec(name)
-    if found is None or not found.submodule_search_locations:
+    """The directory of an installed package. Raises ImportError if it is not installed."""
+    spec = find_spec(name)
+    if spec is None or not spec.submodule_search_locations:
         raise ImportError(f"{name} is not installed")
-    return Path(next(iter(found.submodule_search_locations)))
+    return Path(next(iter(spec.submodule_search_locations)))
 
 
 def at_16_khz(wave: FloatArray, sample_rate: int) -> FloatArray:

@@ -20,5 +20,5 @@ class SwiftF0PitchTracker:
         self._detector = SwiftF0(threads=1, spin=False)
 
     def track(self, wave: FloatArray, sample_rate: int) -> FloatArray:
-        found = self._detector.detect(wave, sample_rate)
-        return np.where(found.confidence >= _VOICED, found.pitch_hz, np.nan).astype(np.float32)
+        result = self._detector.detect(wave, sample_rate)
+        return np.where(result.confidence >= _VOICED, result.pitch_hz, np.nan).astype(np.float32)

@@ -1,6 +1,6 @@
 """Voice activity by Silero VAD (MIT), from the ONNX model inside the silero-vad package.
 
-The package itself is not imported: its import sets torch to one thread, which would slow training.
+The package itself is not imported: its import sets torch to one thread, which would slow training down.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ class SileroSpeechDetector:
         """[n] float32 at 16 kHz -> [ceil(n / 512)] probability of speech."""
         padded = np.pad(samples, (_CONTEXT, -len(samples) % _FRAME)).astype(np.float32)
         state = np.zeros((2, 1, 128), dtype=np.float32)
-        found = []
+        outputs = []
         for start in range(0, len(padded) - _CONTEXT, _FRAME):
             frame = padded[None, start : start + _CONTEXT + _FRAME]
             output, state = self._session.run(None, {"input": frame, "state": state, "sr": np.array(RATE)})
-            found.append(output[0, 0])
-        return np.array(found, dtype=np.float32)
+            outputs.append(output[0, 0])
+        return np.array(outputs, dtype=np.float32)

@@ -1,8 +1,8 @@
-"""Speech to text by any Whisper in a local directory, of CTranslate2 or of transformers.
+"""Speech to text by any Whisper model in a local directory, of CTranslate2 or of transformers.
 
 Guarantees
-- Greedy, hence the same words for the same clip; the first 30 s of a clip.
-- The language is what the data says; where it does not, a multilingual model finds it out.
+- Greedy decoding, so the same clip gives the same transcript; only the first 30 s of a clip are transcribed.
+- The language is the one that the data names; without one, a multilingual model detects it.
 - Nothing is downloaded.
 
     transcriber = open_whisper(Path("whisper-large-v3"))
@@ -31,7 +31,9 @@ def open_whisper(directory: Path) -> Transcriber:
         return CTranslate2Whisper(directory)
     if (directory / "config.json").is_file():
         return TransformersWhisper(directory)
-    raise ValueError(f"{directory.name}: no Whisper model there (model.bin of CTranslate2, or config.json).")
+    raise ValueError(
+        f"{directory.name}: no Whisper model in this directory (model.bin of CTranslate2, or config.json)."
+    )
 
 
 class CTranslate2Whisper:
@@ -52,15 +54,15 @@ class CTranslate2Whisper:
     def transcribe(self, wave: FloatArray, sample_rate: int, *, language: str | None) -> str:
         features = self._view(_log_mel(self._features, wave, sample_rate))
         prompt = self._prompt(features, language)
-        found = self._model.generate(features, [prompt], beam_size=1, max_length=2 * _MOST_TOKENS)
-        return str(self._tokenizer.decode(found[0].sequences_ids[0], skip_special_tokens=True)).strip()
+        results = self._model.generate(features, [prompt], beam_size=1, max_length=2 * _MOST_TOKENS)
+        return str(self._tokenizer.decode(results[0].sequences_ids[0], skip_special_tokens=True)).strip()
 
     def _prompt(self, features: Any, language: str | None) -> list[int | None]:
         tokens = [_START]
         if self._model.is_multilingual:
-            named = f"<|{_code(language)}|>"
-            known = language is not None and self._tokenizer.token_to_id(named) is not None
-            tokens += [named if known else self._model.detect_language(features)[0][0][0], _TRANSCRIBE]
+            token = f"<|{_code(language)}|>"
+            known = language is not None and self._tokenizer.token_to_id(token) is not None
+            tokens += [token if known else self._model.detect_language(features)[0][0][0], _TRANSCRIBE]
         return [self._tokenizer.token_to_id(token) for token in [*tokens, _NO_TIMES]]
 
 
@@ -81,9 +83,9 @@ class TransformersWhisper:
         features = torch.from_numpy(_log_mel(self._processor.feature_extractor, wave, sample_rate))
         multilingual = bool(getattr(self._model.generation_config, "is_multilingual", False))
         known = f"<|{_code(language)}|>" in (getattr(self._model.generation_config, "lang_to_id", None) or {})
-        spoken = {"task": "transcribe", **({"language": _code(language)} if known else {})} if multilingual else {}
+        options = {"task": "transcribe", **({"language": _code(language)} if known else {})} if multilingual else {}
         with torch.no_grad():
-            ids = self._model.generate(features, do_sample=False, num_beams=1, max_new_tokens=_MOST_TOKENS, **spoken)
+            ids = self._model.generate(features, do_sample=False, num_beams=1, max_new_tokens=_MOST_TOKENS, **options)
         return str(self._processor.batch_decode(ids, skip_special_tokens=True)[0]).strip()
 
 

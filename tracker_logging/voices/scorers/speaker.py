@@ -1,14 +1,18 @@
-"""Speaker embeddings by the GE2E encoder (Wan et al. 2018), in the weights of Resemblyzer 0.1.4 (Apache-2.0).
+"""Speaker encoders.
+
+- `GE2ESpeakerEncoder` (Wan et al. 2018) with the weights of Resemblyzer 0.1.4 (Apache-2.0), which come with the package
+  (`voices/weights/`, with licence and notice). Different speakers have cosines near 0.5. With less than 1.6 s of speech
+  an embedding is less reliable (equal error rate over 7 %).
+- `WavLMSpeakerEncoder`: a `WavLMForXVector` in a local directory, the encoder of many published SIM-o values. Different
+  speakers have cosines near 0, so values of the two encoders are not comparable.
 
 Guarantees
-- The weights come with the package (`weights/`, with licence and notice), are loaded by path and hold no code.
-- Level does not matter: every clip is brought to −30 dBFS, up or down, before it is heard.
-- Uses no random numbers; runs on the CPU, on any thread.
+- Weights are loaded by path and contain no code; nothing is downloaded.
+- GE2E does not depend on the level: every clip is normalised to −30 dBFS first.
+- No random numbers; runs on the CPU, on any thread.
 
     encoder = GE2ESpeakerEncoder()
-    cosines([encoder.embed(clip, 24_000)], [encoder.embed(prompt, 24_000)])
-
-Under 1.6 s of speech an embedding is less sure (equal error rate over 7 %). Strangers sit near 0.5, not 0.
+    cosines([encoder.embed(clip, 24_000)], [encoder.embed(reference, 24_000)])
 """
 
 from __future__ import annotations
@@ -21,8 +25,9 @@ from torch import nn
 
 from tracker_logging.events import FloatArray
 from tracker_logging.metrics.speech import at_level
+from tracker_logging.voices.scorers.onnx import at_16_khz
 
-WEIGHTS = Path(__file__).with_name("weights") / "ge2e_speaker_encoder_fp16.pt"
+WEIGHTS = Path(__file__).parents[1] / "weights" / "ge2e_speaker_encoder_fp16.pt"
 
 _RATE = 16_000
 _LEVEL_DBFS = -30.0
@@ -40,13 +45,13 @@ class GE2ESpeakerEncoder:
 
     def __init__(self, weights: Path = WEIGHTS) -> None:
         state = torch.load(weights, map_location="cpu", weights_only=True)
-        # Made without values: drawing initial weights would move the global random state that training uses.
+        # Built on the meta device: drawing initial weights would change the global random state.
         with torch.device("meta"):
             self._lstm = nn.LSTM(40, 256, 3, batch_first=True)
             self._linear = nn.Linear(256, 256)
         for part, module in (("lstm.", self._lstm), ("linear.", self._linear)):
-            own = {name.removeprefix(part): value.float() for name, value in state.items() if name.startswith(part)}
-            module.load_state_dict(own, assign=True)
+            weights_of = {name.removeprefix(part): w.float() for name, w in state.items() if name.startswith(part)}
+            module.load_state_dict(weights_of, assign=True)
 
     @torch.no_grad()
     def embed(self, wave: FloatArray, sample_rate: int) -> FloatArray:
@@ -62,12 +67,32 @@ class GE2ESpeakerEncoder:
         return embedding
 
 
+class WavLMSpeakerEncoder:
+    """The model of `directory`, on the CPU in float32. Nothing is downloaded."""
+
+    name = "wavlm"
+
+    def __init__(self, directory: Path) -> None:
+        from transformers import AutoFeatureExtractor, WavLMForXVector
+
+        self._features = AutoFeatureExtractor.from_pretrained(directory, local_files_only=True)
+        self._model = WavLMForXVector.from_pretrained(directory, local_files_only=True).eval()
+
+    def embed(self, wave: FloatArray, sample_rate: int) -> FloatArray:
+        """[n] float32 -> [D] float32 of length 1."""
+        import torch
+
+        inputs = self._features(at_16_khz(wave, sample_rate), sampling_rate=16_000, return_tensors="pt")
+        with torch.no_grad():
+            vector = self._model(**inputs).embeddings[0].numpy()
+        return np.asarray(vector / np.linalg.norm(vector), dtype=np.float32)
+
+
 def _mel(wave: FloatArray, sample_rate: int) -> FloatArray | None:
     """Partial utterances [P, 160, 40] of mel power (not logarithmic), each 1.6 s, or None for silence."""
     import librosa
-    import soxr
 
-    samples = wave if sample_rate == _RATE else soxr.resample(wave, sample_rate, _RATE)
+    samples = at_16_khz(wave, sample_rate)
     if not np.any(samples):
         return None
     starts = _partial_starts(len(samples))

@@ -1,0 +1,186 @@
+"""Codes to waveforms: the recordings around each prompt and the clips that were generated, ready to log and to score.
+
+Guarantees
+- The recordings of a prompt are decoded once per run; a recording that cannot be decoded is left out, with the reason.
+- A clip that was generated has an event at once (`clip_event`, stage "generated"); scoring only needs these waveforms,
+  neither the codec nor the model.
+
+    decoder = ClipDecoder(prompts, processor)
+    for clip in decoder.decode(results):
+        tracker.emit(clip_event(clip, step=500))
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from tracker_logging.data.audio import load_audio
+from tracker_logging.events import Clip, FloatArray, VoiceComparison
+from tracker_logging.families.higgs_v2.processor import SpeechProcessor
+from tracker_logging.metrics.repetition import repetition
+from tracker_logging.metrics.speech import sounding_stretches
+from tracker_logging.voices.generation import Generated
+from tracker_logging.voices.prompt import VoicePrompt
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class RecordedVoice:
+    """A prompt with its recordings.
+
+    `waves`: [n] float32 at `sample_rate` Hz by name: `reference`, `target`, and both encoded and decoded
+    (`reference_codec`, `target_codec`), each only where it exists. `speaker` groups voices, `speaker_name` is the name
+    in the data. `sampling` as in `VoiceComparison`. `errors`: recording -> why it is missing.
+    """
+
+    voice_id: str
+    speaker: str
+    reference_text: str
+    target_text: str
+    sample_rate: int
+    waves: Mapping[str, FloatArray]
+    speaker_name: str | None = None
+    language: str | None = None
+    reference_language: str | None = None
+    sampling: Mapping[str, float | int]
+    errors: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class GeneratedClip:
+    """One voice at one step: `wave` [n] float32 (may be empty), None if generation failed (`error` has the reason).
+
+    `repetition`: the score of that name, which is measured on the codes. `swapped`: the same text generated with
+    another speaker's reference, for `cond_gain`.
+    """
+
+    voice: RecordedVoice
+    wave: FloatArray | None
+    stop_reason: str | None = None
+    error: str | None = None
+    repetition: float | None = None
+    swapped: FloatArray | None = None
+
+
+class ClipDecoder:
+    """Decodes the results of each round. One thread at a time. `prompts` in the order in which rows are shown."""
+
+    def __init__(self, prompts: Sequence[VoicePrompt], processor: SpeechProcessor) -> None:
+        self._prompts = tuple(prompts)
+        self._processor = processor
+        self._voices: dict[str, RecordedVoice] = {}
+
+    def decode(self, generated: Sequence[Generated], swapped: Sequence[Generated] = ()) -> list[GeneratedClip]:
+        """One clip per prompt; a prompt without a result, or whose codes cannot be decoded, has the reason."""
+        results, swapped_results = _by_voice(generated), _by_voice(swapped)
+        return [
+            self._clip(prompt, results.get(prompt.voice_id), swapped_results.get(prompt.voice_id))
+            for prompt in self._prompts
+        ]
+
+    def _clip(self, prompt: VoicePrompt, result: Generated | None, swapped: Generated | None) -> GeneratedClip:
+        if prompt.voice_id not in self._voices:
+            self._voices[prompt.voice_id] = recorded_voice(prompt, self._processor)
+        voice = self._voices[prompt.voice_id]
+        if result is None or result.codes is None:
+            error = "not generated" if result is None else result.error or "not generated"
+            return GeneratedClip(voice=voice, wave=None, error=error)
+        try:
+            wave = self._wave(result)
+            sounding = sounding_stretches(wave, voice.sample_rate, count=result.codes.shape[1])
+            return GeneratedClip(
+                voice=voice,
+                wave=wave,
+                stop_reason=result.stop_reason,
+                repetition=repetition(result.codes[:, sounding]),
+                swapped=None if swapped is None or swapped.codes is None else self._wave(swapped),
+            )
+        except Exception as error:
+            return GeneratedClip(voice=voice, wave=None, error=f"{type(error).__name__}: {error}")
+
+    def _wave(self, result: Generated) -> FloatArray:
+        assert result.codes is not None
+        return self._processor.codec.decode(result.codes) if result.codes.shape[1] else np.zeros(0, dtype=np.float32)
+
+
+def recorded_voice(prompt: VoicePrompt, processor: SpeechProcessor) -> RecordedVoice:
+    """Load the recordings of a prompt and pass them through the codec. Does not raise: see `errors`."""
+    sample, codec = prompt.sample, processor.codec
+    waves: dict[str, FloatArray] = {}
+    errors: dict[str, str] = {}
+
+    def add(name: str, make: Callable[[Path], FloatArray], path: Path | None) -> None:
+        if path is not None:
+            try:
+                waves[name] = make(path)
+            except Exception as error:
+                errors[name] = f"{type(error).__name__}: {error}"
+
+    def load(path: Path) -> FloatArray:
+        return load_audio(path, codec.sample_rate)
+
+    def resynthesise(path: Path) -> FloatArray:
+        return codec.decode(processor.codes(path))
+
+    add("reference", load, sample.reference_audio)
+    add("reference_codec", resynthesise, sample.reference_audio)
+    add("target", load, sample.target_audio)
+    add("target_codec", resynthesise, sample.target_audio)
+    reference_language = sample.extra.get("reference_language")
+    return RecordedVoice(
+        voice_id=prompt.voice_id,
+        speaker=prompt.speaker,
+        reference_text=sample.reference_text,
+        target_text=sample.target_text,
+        sample_rate=codec.sample_rate,
+        waves=waves,
+        speaker_name=sample.speaker,
+        language=sample.language,
+        reference_language=None if reference_language is None else str(reference_language),
+        sampling=prompt.sampling,
+        errors=errors,
+    )
+
+
+def clip_event(
+    clip: GeneratedClip, *, step: int, scorers: Mapping[str, str] | None = None, new_fixed_clips: bool = True
+) -> VoiceComparison:
+    """The event of a clip that is not scored yet: stage "generated"."""
+    voice = clip.voice
+    copies = {name: wave for name, wave in voice.waves.items() if name.endswith("_codec")}
+    shown = {
+        "reference": voice.waves.get("reference"),
+        "target": voice.waves.get("target"),
+        "codec": copies.get("target_codec", copies.get("reference_codec")),
+        "generated": clip.wave,
+        "reference_codec": copies.get("reference_codec"),
+    }
+    captions = {"generated": f"generated at step {step}"}
+    return VoiceComparison(
+        step=step,
+        voice_id=voice.voice_id,
+        clips={
+            name: Clip(samples=wave, sample_rate=voice.sample_rate, caption=captions.get(name, name))
+            for name, wave in shown.items()
+            if wave is not None and len(wave)
+        },
+        reference_text=voice.reference_text,
+        target_text=voice.target_text,
+        speaker=voice.speaker_name,
+        language=voice.language,
+        stop_reason=clip.stop_reason,
+        scores={} if clip.repetition is None else {"repetition": clip.repetition},
+        sampling=voice.sampling,
+        new_fixed_clips=new_fixed_clips,
+        error=clip.error,
+        stage="generated",
+        scorers=scorers or {},
+    )
+
+
+def _by_voice(results: Sequence[Generated]) -> dict[str, Generated]:
+    """One result per voice; where two ranks generated it, one that has codes."""
+    return {result.voice_id: result for result in sorted(results, key=lambda result: result.codes is not None)}
