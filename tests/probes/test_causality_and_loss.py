@@ -1,4 +1,4 @@
-"""A causal model has no leak and the loss that its predictions have; one that is broken shows by how much."""
+"""Causality leak and loss ratio: 0 and 1 for a sound model, and how far a broken one is from them."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""What the two callbacks make of a snapshot of a real step."""
+"""The events of the output and attention callbacks for a snapshot of a real step."""
 
 import numpy as np
 import numpy.typing as npt
@@ -82,7 +82,7 @@ def test_outputs_shows_numbers_pairs_texts_a_map_and_sound() -> None:
     assert len(clips["target"].samples) == len(clips["teacher_forced"].samples) == 7
 
 
-def test_a_model_without_labels_says_nothing_about_predictions() -> None:
+def test_a_batch_without_labels_gives_no_predictions() -> None:
     inputs = two_samples()
     model = small_model().train()
     capture = StepCapture(adapter=adapter_for(model), needs=NEEDS)

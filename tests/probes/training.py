@@ -1,4 +1,4 @@
-"""A real Trainer on the small model, with or without everything on, and a fingerprint of what it leaves."""
+"""A real Trainer on the small model, with or without logging, and a fingerprint of the result."""
 
 import hashlib
 import random
@@ -24,10 +24,10 @@ from tracker_logging.trackers.memory import MemoryTracker
 SAMPLES = [sample(3 + at % 4, 4 + at % 5, seed=at) for at in range(24)]
 
 
-class Speaker(StrategicCallback):
-    """Sampled generation in the middle of training, and as many random numbers as one likes."""
+class Generator(StrategicCallback):
+    """Generates with sampling during training, and draws random numbers."""
 
-    name = "speaker"
+    name = "generator"
 
     def after_step(self, context: StepContext) -> Iterable[Event]:
         prompt = Prompt(
@@ -51,7 +51,7 @@ def watched_callbacks(tracker: MemoryTracker, *, every: int = 2) -> list[Strateg
         InputLoggerCallback(session),
         OutputLoggerCallback(session),
         SharedAttentionLoggerCallback(session, gradient_conflict=True),
-        Speaker(session),
+        Generator(session),
     ]
 
 

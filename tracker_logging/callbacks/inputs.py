@@ -54,7 +54,7 @@ class InputLoggerCallback(StrategicCallback):
                 step=step,
                 tag=tags.VIOLATION_TABLE(),
                 columns=("sample", "what", "cure"),
-                rows=tuple((v.sample, v.what, v.cure) for v in audit.violations),
+                rows=tuple((v.sample, v.what, v.fix) for v in audit.violations),
             )
         adapter, codec = self.session.adapter, self.session.codec
         if codec is not None:
