@@ -5,8 +5,8 @@
 
 Guarantees
 - Only voices with the same id are paired, at the last step that both runs have reached; the others are listed.
-- The interval is the bootstrap of `metrics.interval` over the differences. Where it holds zero, the sentence says that
-  no difference is shown; with one voice there is no interval and no claim.
+- The interval is that of `metrics.interval` over the differences. Where it includes zero, the sentence says that no
+  difference is shown; with fewer than five voices there is no interval and no claim.
 """
 
 from __future__ import annotations
@@ -143,7 +143,7 @@ def _sentence(score: Json, interval: Interval, verdict: str, *, second: str) -> 
     unit = f" {score['unit']}" if score["unit"] else ""
     mean = f"{interval.mean:+.3g}{unit}"
     if interval.low is None or interval.high is None:
-        return f"{score['name']}: {mean} with {n}; one voice has no interval, so nothing can be said."
+        return f"{score['name']}: {mean} with {n}; no difference is claimed without an interval ({interval.reason})."
     span = f"95 % interval {interval.low:+.3g} to {interval.high:+.3g}"
     if verdict == "none":
         return f"{score['name']}: no difference shown with {n} ({mean}, {span} holds zero)."

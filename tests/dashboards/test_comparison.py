@@ -131,7 +131,7 @@ def test_the_doctors_report_beside_a_run_stands_in_place_of_its_alerts(tmp_path:
     for tracker in trackers:
         write_curves(tracker, slope=1.0)
     report = FindingsFileTracker(tmp_path / "run")
-    words = {"cause": "an average.", "cure": "balance.", "certainty": "likely"}
+    words = {"cause": "an average.", "fix": "balance.", "certainty": "likely"}
     findings = [
         DoctorsFinding(name="voices_collapse", level="warning", seen="0.9 alike", since=7, until=15, **words),
         DoctorsFinding(name="no_gradient", level="error", seen="0 everywhere", since=3, **words),

@@ -1,4 +1,4 @@
-"""A small real Higgs Audio v2 in a real Trainer, watched by everything and by the doctor; what the doctor found."""
+"""A small real Higgs Audio v2 in a real Trainer with all loggers and the doctor, and the findings."""
 
 from __future__ import annotations
 

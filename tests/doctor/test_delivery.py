@@ -1,4 +1,4 @@
-"""What the doctor says arrives: in every backend, as files beside the run, and on the console once."""
+"""Findings arrive in every backend, as files beside the run, and once on the console."""
 
 from __future__ import annotations
 
@@ -61,14 +61,14 @@ def curve(run: Run, tag: str) -> list[tuple[int, float]]:
     return sorted((step, value) for (name, step), value in run.scalars.items() if name == tag)
 
 
-def test_a_finding_is_a_curve_that_rises_and_falls(run: Run) -> None:
+def test_a_finding_is_a_curve_of_ones_and_zeros(run: Run) -> None:
     assert curve(run, "doctor/finding/end_codes_masked") == [(1, 1), (2, 1), (3, 1), (4, 0), (5, 0)]
     assert curve(run, "doctor/open/error") == [(1, 1), (2, 1), (3, 1), (4, 0), (5, 0)]
     assert {value for _, value in curve(run, "doctor/open/warning")} == {0}
     assert run.doubles == []
 
 
-def test_the_table_has_all_words_when_a_finding_opens_when_it_heals_and_at_the_end(run: Run) -> None:
+def test_the_table_is_logged_when_a_finding_opens_when_it_is_resolved_and_at_the_end(run: Run) -> None:
     tables = {step: text for (tag, step), text in run.texts.items() if tag == "doctor/findings"}
     assert sorted(tables) == [1, 4, 5]
     for text in tables.values():
@@ -76,14 +76,14 @@ def test_the_table_has_all_words_when_a_finding_opens_when_it_heals_and_at_the_e
         assert "likely cause" in text and "clips will run on" in text and "label the first end code" in text
 
 
-def test_an_alert_is_sent_at_the_opening_only(written: tuple[Path, DoctorCallback]) -> None:
+def test_an_alert_is_sent_only_when_a_finding_opens(written: tuple[Path, DoctorCallback]) -> None:
     for path in (written[0], written[0] / "wandb", written[0] / "record"):
         record = read_run(path if path.name != "wandb" else next(path.glob("*run-*")), scratch=written[0] / "scratch")
         alerts = [finding for finding in record.findings if finding.text.startswith("End codes masked")]
         assert [finding.step for finding in alerts] == [1], record.backend
 
 
-def test_the_report_beside_the_run_is_for_reading_and_for_programs(written: tuple[Path, DoctorCallback]) -> None:
+def test_the_report_is_written_as_markdown_and_json(written: tuple[Path, DoctorCallback]) -> None:
     directory, doctor = written
     assert serious(doctor.findings) == {"end_codes_masked"}
     report = json.loads((directory / "findings.json").read_text())
@@ -110,7 +110,7 @@ def test_a_run_without_a_finding_says_so(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "run" / "findings.json").read_text())["findings"] == []
 
 
-def test_the_console_has_one_line_at_the_opening_and_one_at_the_end(
+def test_the_console_has_one_line_when_a_finding_opens_and_one_when_it_is_resolved(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.INFO, logger="tracker_logging"):
@@ -123,12 +123,12 @@ def test_the_console_has_one_line_at_the_opening_and_one_at_the_end(
 
 
 def test_open_findings_stand_first_in_the_table() -> None:
-    words = {"level": "info", "seen": "1", "cause": "", "cure": "", "certainty": "certain"}
+    words = {"level": "info", "seen": "1", "cause": "", "fix": "", "certainty": "certain"}
     findings = [Finding(name="a", since=1, until=3, **words), Finding(name="b", since=2, **words)]
     assert [row[0] for row in findings_table(9, findings).rows] == ["b", "a"]
 
 
-def test_what_fails_in_the_doctor_is_counted_and_reaches_nobody(
+def test_an_exception_in_the_doctor_is_counted_and_does_not_reach_training(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tracker_logging.doctor.doctor.Doctor.examine", lambda _: 1 / 0)

@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING
 from tracker_logging.commands.base import CommandError
 
 if TYPE_CHECKING:
-    from tracker_logging.doctor.data_checks.check import Report
     from tracker_logging.doctor.data_checks.pace import Positions
+    from tracker_logging.doctor.data_checks.report import Report
 
 EVERY = 100  # samples between two movements of the progress bar
 BAR = 30  # characters
@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from tracker_logging.data.audio_sources import AudioShelf
-    from tracker_logging.doctor.data_checks.check import check_files
+    from tracker_logging.doctor.data_checks.report import check_files
     from tracker_logging.doctor.data_checks.report_text import as_json, as_text
 
     positions = _positions(args.model_path) if args.model_path else None

@@ -1,15 +1,16 @@
-"""What is wrong, in words: what was seen, what it means and what to do. A value that knows numbers and text only.
+"""A finding: one problem of a training, with the evidence, the cause and the fix. A value of numbers and text only.
 
-- `level` says how bad it is: `info` (good to know), `warning` (look at it soon), `error` (this training fails).
-- `certainty` says how sure we are of the cause: `certain`, `likely` or `possible`. What was seen is always true.
+- `level` is how bad the problem is: `info` (good to know), `warning` (look at it soon), `error` (this training fails).
+- `certainty` is about the cause: `certain`, `likely` or `possible`. What is in `seen` was measured in any case.
 
-    Finding(name="learning_rate_zero", level="error", seen="train/learning_rate is 0 at steps 40 to 60", cause="…",
-            cure="…", certainty="certain", since=40)
+>>> finding = Finding(name="learning_rate_zero", level="error", seen="train/learning_rate is 0 at step 60",
+...                   cause="the schedule has ended.", fix="raise max_steps.", certainty="likely", since=40)
+>>> finding.title, finding.is_open
+('Learning rate zero', True)
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, get_args
 
@@ -22,17 +23,18 @@ LEVELS: tuple[Level, ...] = get_args(Level)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """One thing that is wrong, or was.
+    """One problem, open or resolved.
 
-    `name`: snake_case, the same in every run. `seen`: the evidence with its numbers. `since`: the optimizer step at
-    which it was first seen; None before training. `until`: the step at which it had healed; None while it is open.
+    `name`: snake_case, the same in every run. `seen`: the measured evidence with its numbers, as part of a sentence.
+    `cause`: the cause, or ranked alternatives. `since`: the optimizer step of the first evidence; None before training.
+    `until`: the step at which it was resolved; None while it is open.
     """
 
     name: str
     level: Level
     seen: str
     cause: str
-    cure: str
+    fix: str
     certainty: Certainty
     since: int | None = None
     until: int | None = None
@@ -44,19 +46,15 @@ class Finding:
 
     @property
     def is_open(self) -> bool:
-        """Whether it has not healed."""
+        """Whether it is not resolved."""
         return self.until is None
 
     @property
     def text(self) -> str:
-        """All its words, a line each, without the title."""
-        when = "" if self.since is None else f" Since step {self.since}."
-        healed = "" if self.until is None else f" Healed at step {self.until}."
-        return (
-            f"Seen: {self.seen}.{when}{healed}\n"
-            f"Likely cause ({self.certainty}): {self.cause}\n"
-            f"What to do: {self.cure}"
-        )  # fmt: skip
+        """Evidence, cause and fix, one line each, without the title."""
+        since = "" if self.since is None else f" Since step {self.since}."
+        resolved = "" if self.until is None else f" Resolved at step {self.until}."
+        return f"Seen: {self.seen}.{since}{resolved}\nCause ({self.certainty}): {self.cause}\nFix: {self.fix}"
 
 
 def title(name: str) -> str:
@@ -67,8 +65,3 @@ def title(name: str) -> str:
 def at_least(level: Level, limit: Level) -> bool:
     """Whether `level` is as bad as `limit`, or worse."""
     return LEVELS.index(level) >= LEVELS.index(limit)
-
-
-def worst(findings: Iterable[Finding]) -> Level | None:
-    """The worst level among `findings`; None where there are none."""
-    return max((finding.level for finding in findings), key=LEVELS.index, default=None)

@@ -61,8 +61,8 @@ class DoctorObserver(Observer):
 
     def hear(self, event: Event) -> None:
         if isinstance(event, Scalars):
-            self._doctor.hear(event.step, event.values)
-            if self._doctor.has_news:
+            self._doctor.add(event.step, event.values)
+            if self._doctor.has_new_values:
                 self.training.wake()
 
     def step_ended(self, step: int, *, logged: bool, last: bool) -> None:
@@ -70,7 +70,7 @@ class DoctorObserver(Observer):
         if last:
             return  # the voices of the last step are still being scored: `finish` examines everything
         self._was_logged = logged
-        if logged or self._doctor.has_news:
+        if logged or self._doctor.has_new_values:
             self._examine()
         if logged:
             self._decide()
@@ -129,7 +129,7 @@ def findings_table(step: int, findings: Iterable[Finding]) -> Table:
     """All findings with their texts, open ones first."""
     ordered = sorted(findings, key=lambda finding: not finding.is_open)
     rows = tuple(
-        (each.name, each.level, each.since, each.until, each.seen, each.cause, each.certainty, each.cure)
+        (each.name, each.level, each.since, each.until, each.seen, each.cause, each.certainty, each.fix)
         for each in ordered
     )
     return Table(step=step, tag=tags.FINDINGS(), columns=COLUMNS, rows=rows)
@@ -138,7 +138,7 @@ def findings_table(step: int, findings: Iterable[Finding]) -> Table:
 def _log(finding: Finding, step: int) -> None:
     """One line on the console."""
     if finding.is_open:
-        text = f"{finding.seen}. {finding.cure[0].upper()}{finding.cure[1:]}"
+        text = f"{finding.seen}. {finding.fix[0].upper()}{finding.fix[1:]}"
         logger.log(_LOG_LEVELS[finding.level], "Doctor, step %d, %s: %s: %s", step, finding.level, finding.title, text)
     else:
         logger.info("Doctor, step %d: %s is resolved (open since step %s).", step, finding.title, finding.since)

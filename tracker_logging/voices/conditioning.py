@@ -26,7 +26,7 @@ import torch
 from tracker_logging import tags
 from tracker_logging.families.base import ModelAdapter
 from tracker_logging.families.higgs_v2.processor import Features, SpeechProcessor
-from tracker_logging.metrics.interval import grouped_interval
+from tracker_logging.metrics.interval import mean_interval
 from tracker_logging.voices.prompt import VoicePrompt
 
 Condition: TypeAlias = Literal["own", "other", "none"]
@@ -98,7 +98,7 @@ def conditioning_scalars(losses: Losses, speakers: Mapping[str, str]) -> dict[st
     for which, tag, condition in conditions:
         gaps = gap(losses, condition)
         groups = [speakers[voice] for voice, nll in losses.items() if condition in nll and "own" in nll]
-        interval = grouped_interval(gaps.mean(axis=1), groups) if len(gaps) else None
+        interval = mean_interval(gaps.mean(axis=1), groups) if len(gaps) else None
         if interval is None:
             continue
         values[tag()] = interval.mean

@@ -1,4 +1,4 @@
-"""Batches that collators in the wild have made: each is found by its name, and the sound one is not spoken of."""
+"""Faulty batches of public collators: each has exactly its findings, and the healthy batch has none."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -98,13 +98,13 @@ def healthy(tmp_path_factory: pytest.TempPathFactory) -> Diagnosis:
     return diagnose(tmp_path_factory.mktemp("healthy"))
 
 
-def test_a_sound_training_is_not_spoken_of(healthy: Diagnosis) -> None:
+def test_a_healthy_training_has_no_findings(healthy: Diagnosis) -> None:
     assert [finding.text for finding in healthy.findings.values()] == []
     assert (healthy.error, healthy.errors, healthy.values[tags.ERRORS()]) == (None, 0, 0)
 
 
 @pytest.mark.parametrize("spoil", BATCHES, ids=lambda spoil: spoil.__name__)
-def test_a_wrong_batch_is_found_by_its_name(spoil: Callable[[Batch], None], tmp_path: Path) -> None:
+def test_a_faulty_batch_has_exactly_its_findings(spoil: Callable[[Batch], None], tmp_path: Path) -> None:
     with_text = spoil is text_trained
     model = mean_loss_model(text_head=with_text)
     found = diagnose(tmp_path, collate=spoiled(spoil, text_labels=with_text), model=model, max_steps=3)
@@ -121,7 +121,7 @@ def test_one_sample_without_a_reference_is_no_finding(tmp_path: Path) -> None:
     assert diagnose(tmp_path, samples=[sample(0, 6, seed=99), *SAMPLES]).bad == set()
 
 
-def test_an_audio_loss_divided_by_text_labels_is_found_and_its_cure_heals_it(tmp_path: Path) -> None:
+def test_an_audio_loss_divided_by_text_labels_is_found_and_its_fix_resolves_it(tmp_path: Path) -> None:
     """The trap of transformers' Trainer: it counts `labels`, which are the text's."""
 
     def trap(model: torch.nn.Module) -> Diagnosis:
@@ -134,12 +134,12 @@ def test_an_audio_loss_divided_by_text_labels_is_found_and_its_cure_heals_it(tmp
     assert trap(sound_model()).bad == set()
 
 
-def test_a_finding_says_how_many_what_and_what_to_do(tmp_path: Path) -> None:
+def test_a_finding_has_evidence_cause_and_fix(tmp_path: Path) -> None:
     finding = diagnose(tmp_path, collate=spoiled(ends_masked), max_steps=2).findings["end_codes_masked"]
     assert finding.seen.startswith("0 %") and tags.EOS_LABELLED() in finding.seen
     assert finding.since == 1 and finding.is_open and finding.certainty == "certain"
-    assert finding.cause and finding.cure
+    assert finding.cause and finding.fix
 
 
-def test_codes_of_the_small_model_leave_room_for_begin_and_end() -> None:
+def test_the_small_model_has_separate_begin_and_end_codes() -> None:
     assert (BOS, EOS) == (V - 2, V - 1)

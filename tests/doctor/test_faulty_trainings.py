@@ -1,4 +1,4 @@
-"""Trainings that went wrong in the wild, each found by its name; the same training without the fault is not."""
+"""Faulty trainings of public scripts: each has exactly its findings, and the healthy twin has none."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -74,14 +74,14 @@ FAILURES: dict[str, tuple[set[str], Callable[[], dict[str, Any]]]] = {
 
 
 @pytest.mark.parametrize("healthy", HEALTHY)
-def test_settings_that_are_sound_are_not_spoken_of(healthy: str, tmp_path: Path) -> None:
+def test_healthy_settings_have_no_findings(healthy: str, tmp_path: Path) -> None:
     found = diagnose(tmp_path, **HEALTHY[healthy]())
     assert [finding.text for finding in found.findings.values()] == []
     assert (found.error, found.errors) == (None, 0)
 
 
 @pytest.mark.parametrize("failure", FAILURES)
-def test_a_failure_is_found_by_its_name(failure: str, tmp_path: Path) -> None:
+def test_a_failure_has_exactly_its_findings(failure: str, tmp_path: Path) -> None:
     expected, sabotage = FAILURES[failure]
     found = diagnose(tmp_path, **sabotage())
     assert found.bad == expected, [finding.text for finding in found.findings.values()]
@@ -94,7 +94,7 @@ def long_run(tmp_path_factory: pytest.TempPathFactory) -> Diagnosis:
     return diagnose(tmp_path_factory.mktemp("healthy"), max_steps=40, learning_rate=1e-2)
 
 
-def test_a_training_that_learns_is_not_spoken_of(long_run: Diagnosis) -> None:
+def test_a_long_healthy_training_has_no_other_findings(long_run: Diagnosis) -> None:
     """Nor is the rate of 0 in which its decay ends."""
     assert long_run.bad == {"update_too_large"}, "which is true: the rate is ten times what these weights can take"
     assert long_run.values[tags.NLL_MEAN()] < 2.8
@@ -137,7 +137,7 @@ def one_placeholder_moved(made: Batch) -> None:
     made["input_ids"][0, 3] = AUDIO
 
 
-def test_placeholders_that_stop_the_model_are_said_before_it_stops(
+def test_mismatched_placeholders_are_reported_before_the_model_raises(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     found = diagnose(tmp_path, collate=spoiled(one_placeholder_less))
@@ -147,7 +147,7 @@ def test_placeholders_that_stop_the_model_are_said_before_it_stops(
     assert "in samples 1 the audio placeholder tokens are not as many as the audio frames" in caplog.text
 
 
-def test_placeholders_that_the_model_takes_in_silence_are_found(tmp_path: Path) -> None:
+def test_mismatched_placeholders_that_the_model_accepts_are_found(tmp_path: Path) -> None:
     found = diagnose(tmp_path, collate=spoiled(one_placeholder_moved), max_steps=2)
     assert found.error is None
     assert "placeholders_do_not_match" in found.bad

@@ -1,4 +1,4 @@
-"""Voices that went wrong in the wild, each found by its name; the same training without the fault is not."""
+"""Trainings whose generated voices fail: each has its finding, and the healthy twin has none."""
 
 from collections.abc import Callable, Iterator
 from itertools import groupby
@@ -70,7 +70,7 @@ def diagnose(
     doctor, last = Doctor(), {}
     for step, values in scalars_by_step(tracker):
         last |= values
-        doctor.hear(step, values)
+        doctor.add(step, values)
         doctor.examine()
     return {finding.name for finding in doctor.findings if finding.level != "info"}, last
 
@@ -84,7 +84,7 @@ def healthy(tmp_path_factory: pytest.TempPathFactory) -> tuple[set[str], dict[st
     return diagnose(tmp_path_factory.mktemp("healthy"))
 
 
-def test_voices_that_clone_are_not_spoken_of(healthy: tuple[set[str], dict[str, float]]) -> None:
+def test_voices_that_clone_have_no_findings(healthy: tuple[set[str], dict[str, float]]) -> None:
     found, values = healthy
     assert found == set()
     assert values[tags.STOPPED()] == 100.0 and values[tags.CONDITIONING_GAP_MEAN()] > 0.1
