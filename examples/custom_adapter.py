@@ -16,7 +16,7 @@ from tracker_logging.data.dataset import VoiceCloningDataset
 from tracker_logging.data.formats import read_samples
 from tracker_logging.demo.build import build_demo
 from tracker_logging.families.higgs_v2.adapter import HiggsV2Adapter
-from tracker_logging.families.higgs_v2.collator import VoiceCloningCollator
+from tracker_logging.families.higgs_v2.processor import VoiceCloningCollator
 from tracker_logging.testing import assert_adapter
 
 OUT = Path(os.environ.get("OUT", "outputs/examples"))

@@ -21,8 +21,7 @@ from tracker_logging.demo.phrases import HELD_OUT, SENTENCES, SLOTS, TRAINED
 from tracker_logging.demo.recipe import DEMO_RECIPE, DemoRecipe
 from tracker_logging.demo.speakers import SPEAKERS, VOICES
 from tracker_logging.demo.world_codec import WorldCodec
-from tracker_logging.families.higgs_v2.collator import VoiceCloningCollator
-from tracker_logging.families.higgs_v2.processor import SpeechProcessor
+from tracker_logging.families.higgs_v2.processor import SpeechProcessor, VoiceCloningCollator
 
 MEBIBYTE = 2**20
 
@@ -115,7 +114,7 @@ def test_a_finished_build_is_used_again_and_leaves_nothing_beside_it(demo: DemoP
 
 def test_a_directory_with_other_files_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("mine")
-    with pytest.raises(DataError, match="holds other files than the demo"):
+    with pytest.raises(DataError, match="contains files other than the demo"):
         build_demo(tmp_path)
     assert (tmp_path / "notes.txt").read_text() == "mine"
 

@@ -21,8 +21,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from tracker_logging.families.base import ModelAdapter
-from tracker_logging.families.higgs_v2.processor import Features, SpeechProcessor
+from tracker_logging.families.base import Features, ModelAdapter
+from tracker_logging.families.higgs_v2.processor import SpeechProcessor
 from tracker_logging.voices.prompt import VoicePrompt
 
 Condition: TypeAlias = Literal["own", "other", "none"]
