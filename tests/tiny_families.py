@@ -1,4 +1,4 @@
-"""A tiny random model of each family, of the real classes, with rows to train it on and prompts for it to speak."""
+"""A tiny random model of each family, of the real classes, with rows to train on and prompts to generate from."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ SMALL = {
 
 @dataclass(frozen=True)
 class Family:
-    """`rows(n)` are examples of a voice with a reference and without; `collate` makes a batch of them."""
+    """`rows(n)` are samples with and without a reference; `collate` makes a batch of them."""
 
     model: Callable[[], nn.Module]
     rows: Callable[[int], list[Row]]
@@ -57,11 +57,14 @@ def words(count: int, seed: int) -> list[int]:
 
 
 def padded(tensors: Sequence[torch.Tensor], fill: int | float, *, left: bool = False) -> torch.Tensor:
-    longest = max(len(own) for own in tensors)
-    rest = [longest - len(own) for own in tensors]
-    sides = [(more, 0) if left else (0, more) for more in rest]
+    longest = max(len(tensor) for tensor in tensors)
+    padding = [longest - len(tensor) for tensor in tensors]
+    sides = [(count, 0) if left else (0, count) for count in padding]
     return torch.stack(
-        [pad(own, (0, 0) * (own.dim() - 1) + side, value=fill) for own, side in zip(tensors, sides, strict=True)]
+        [
+            pad(tensor, (0, 0) * (tensor.dim() - 1) + side, value=fill)
+            for tensor, side in zip(tensors, sides, strict=True)
+        ]
     )
 
 
@@ -147,12 +150,12 @@ def csm() -> nn.Module:
 
 def csm_row(reference: int, target: int, seed: int) -> Row:
     tokens, waves = [], []
-    for frames in (own for own in (reference, target) if own):
+    for frames in filter(None, (reference, target)):
         tokens += [1, *words(5, seed + frames), 2, *[AUDIO] * frames, AUDIO_END]
         waves.append(torch.randn(frames * HOP, generator=torch.Generator().manual_seed(seed + frames)))
     ids = torch.tensor(tokens)
     labels = torch.where((ids == AUDIO) | (ids == AUDIO_END), ids, IGNORE)
-    labels[(ids == AUDIO).nonzero().squeeze(-1)[::5]] = -101  # the depth decoder is spared every fifth frame
+    labels[(ids == AUDIO).nonzero().squeeze(-1)[::5]] = -101  # every fifth frame is no label of the depth decoder
     ends = torch.tensor([len(wave) for wave in waves]).cumsum(0)
     return {"input_ids": ids, "labels": labels, "input_values": torch.cat(waves), "input_values_cutoffs": ends}
 
@@ -188,7 +191,7 @@ def dia() -> nn.Module:
 
 
 def dia_row(reference: int, target: int, seed: int) -> Row:
-    """Rows as `DiaProcessor(output_labels=True)` makes them; a reference carries no label."""
+    """Rows as of `DiaProcessor(output_labels=True)`; a reference has no labels."""
     laid = DIA.apply(numbers(K, reference + target, seed=seed))
     labels = laid[1:].masked_fill((laid[1:] == 18) | (laid[1:] == 17), IGNORE)
     frame = torch.arange(len(labels))[:, None] - torch.tensor(DIA.delays)
@@ -206,7 +209,7 @@ def dia_collate(rows: Sequence[Row]) -> Row:
         "input_ids": padded([row["input_ids"] for row in rows], 0),
         "attention_mask": padded([torch.ones_like(row["input_ids"]) for row in rows], 0),
         "decoder_input_ids": padded(decoder, 18, left=True),
-        "decoder_attention_mask": padded([torch.ones_like(own[:, 0]) for own in decoder], 0, left=True),
+        "decoder_attention_mask": padded([torch.ones_like(rows[:, 0]) for rows in decoder], 0, left=True),
         "labels": labels.transpose(1, 2).reshape(len(rows) * K, -1).contiguous(),
     }
 

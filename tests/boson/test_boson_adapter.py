@@ -58,7 +58,7 @@ def test_attention_is_the_models_own(row: list[int]) -> None:
                     torch.testing.assert_close(measured[layer, :, query, key], expected, rtol=1e-4, atol=1e-6)
 
 
-def test_eager_attention_has_no_function_to_look_at_and_is_absent() -> None:
+def test_eager_attention_cannot_be_tapped_and_is_reported_missing() -> None:
     modules = [layer.self_attn for layer in boson_model(attention="eager").layers]
     assert not any(calls_sdpa(module) for module in modules)
     with pytest.raises(CannotTapError):
@@ -74,7 +74,7 @@ def test_eager_attention_has_no_function_to_look_at_and_is_absent() -> None:
     assert [part for part in snapshot.missing if part.startswith("attention: LlamaAttention")]
 
 
-def test_whisper_features_take_the_text_path_and_disturb_nothing() -> None:
+def test_whisper_features_use_the_text_ffn_and_all_parts_are_measured() -> None:
     inputs = named_arguments(boson_model(), (collated(REFERENCE, PLAIN, features=True),), {})
     model = boson_model(skip_audio_tower=False)
     numbers = measure(WithLoss(model), adapter_for(model), inputs)
@@ -82,7 +82,7 @@ def test_whisper_features_take_the_text_path_and_disturb_nothing() -> None:
     assert int(numbers["missing"]) == 0
 
 
-def test_gradients_are_read_before_clipping_also_where_the_trainer_makes_the_loss() -> None:
+def test_gradients_are_read_before_clipping_when_the_trainer_computes_the_loss() -> None:
     inputs = named_arguments(boson_model(), (collated(REFERENCE, PLAIN),), {})
     wrapped = WithLoss(boson_model())
     expected = measure(wrapped, adapter_for(wrapped), inputs)
@@ -108,7 +108,7 @@ def test_gradients_are_read_before_clipping_also_where_the_trainer_makes_the_los
         )
 
 
-def test_a_lora_inside_a_trainers_wrapper_is_seen_as_adapters() -> None:
+def test_a_lora_inside_a_trainers_wrapper_has_lora_components() -> None:
     peft = pytest.importorskip("peft", reason="peft is not installed in this environment")
     model = peft.get_peft_model(boson_model(), peft.LoraConfig(r=2, target_modules=["q_proj", "up_proj"]))
     inputs = named_arguments(boson_model(), (collated(REFERENCE, PLAIN),), {})
@@ -119,7 +119,7 @@ def test_a_lora_inside_a_trainers_wrapper_is_seen_as_adapters() -> None:
     assert int(numbers["missing"]) == 0
 
 
-def test_voices_speak_repeatably_one_after_the_other() -> None:
+def test_generation_is_repeatable_per_prompt() -> None:
     adapter = adapter_for(boson_model().eval())
     settings = SamplingSettings(temperature=1.0, top_k=10)
     prompts = [prompt(seed=1), prompt(seed=2, reference=3)]
@@ -132,7 +132,7 @@ def test_voices_speak_repeatably_one_after_the_other() -> None:
         assert one.codes.size == 0 or (one.codes.min() >= 0 and one.codes.max() < V - 2)
 
 
-def test_a_voice_without_a_reference_speaks_and_one_that_never_ends_is_cut() -> None:
+def test_generation_without_reference_works_and_is_cut_at_the_limit() -> None:
     model = boson_model().eval()
     with torch.no_grad():  # the end code is never chosen
         model.audio_decoder_proj.audio_lm_head.weight.view(K, V, -1)[:, EOS] = 0

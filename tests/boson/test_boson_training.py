@@ -78,7 +78,7 @@ def watched(tracker: MemoryTracker) -> list[Any]:
 
 
 @pytest.mark.parametrize("wrapped", [True, False], ids=["loss in a wrapper", "loss in the trainer"])
-def test_training_is_seen_and_does_not_notice(wrapped: bool, tmp_path: Path) -> None:
+def test_training_is_logged_and_bit_identical(wrapped: bool, tmp_path: Path) -> None:
     tracker = MemoryTracker()
     make = (lambda: WithLoss(boson_model())) if wrapped else boson_model
     _, plain = train(tmp_path / "plain", make(), [])

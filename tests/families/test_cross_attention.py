@@ -60,7 +60,7 @@ def test_alignment_and_masses_are_those_of_eager_weights(kernel: str) -> None:
     assert torch.allclose(torch.from_numpy(found.mass[:, :, target, reference]).float(), expected, atol=1e-5)
 
 
-def test_a_heatmap_holds_the_text_and_then_the_decoder() -> None:
+def test_a_heatmap_contains_the_text_and_then_the_decoder() -> None:
     model = sharp_dia("sdpa")
     inputs = dia_collate([dia_row(0, 6, 1)])
     found = watch(model, inputs, 1)

@@ -100,7 +100,7 @@ def conversation(one: VoiceSample, *, spoken: bool) -> list[dict[str, Any]]:
     ]
 
 
-def test_a_row_of_csm_is_that_of_its_own_processor(tmp_path: Path) -> None:
+def test_a_row_of_csm_equals_that_of_csm_processor(tmp_path: Path) -> None:
     ours, theirs = csm(tmp_path)
     samples = [
         sample(tmp_path, rate=24_000, lengths=(24_001, 40_000)),
@@ -145,7 +145,7 @@ def dia(folder: Path) -> tuple[DiaSpeechProcessor, Any]:
     return ours, DiaProcessor(DiaFeatureExtractor(sampling_rate=44_100, hop_length=512), tokenizer, dac)
 
 
-def test_a_row_of_dia_is_that_of_its_own_processor(tmp_path: Path) -> None:
+def test_a_row_of_dia_equals_that_of_dia_processor(tmp_path: Path) -> None:
     ours, theirs = dia(tmp_path)
     samples = [
         sample(tmp_path, rate=44_100, lengths=(5_120, 20_000)),
@@ -160,7 +160,7 @@ def test_a_row_of_dia_is_that_of_its_own_processor(tmp_path: Path) -> None:
         torch.testing.assert_close(batch[name], value, check_dtype=False, rtol=0, atol=0)
 
 
-def test_an_audio_prompt_of_dia_is_that_of_its_own_processor(tmp_path: Path) -> None:
+def test_an_audio_prompt_of_dia_equals_that_of_dia_processor(tmp_path: Path) -> None:
     ours, theirs = dia(tmp_path)
     one = sample(tmp_path, rate=44_100, lengths=(6_000, 10_240))
     text = f"[S1] {TEXTS[0]} {TEXTS[1]}"  # one voice, one tag: "[S1]... [S1]... is not good"

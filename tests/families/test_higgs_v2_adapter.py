@@ -76,7 +76,7 @@ def test_frames_cut_off_keep_what_all_codebooks_have() -> None:
     assert torch.equal(revert_delay(cut, eos=EOS), clean[:, : 8 - K])
 
 
-def test_the_view_names_every_position() -> None:
+def test_the_view_gives_every_position_a_role() -> None:
     view = adapter_for(tiny_model()).view(tiny_batch())
     roles = [(segment.sample, segment.role, segment.frames) for segment in view.segments]
     assert roles == [(0, Role.REFERENCE, 5), (0, Role.TARGET, 7), (1, Role.TARGET, 3)]
@@ -112,7 +112,7 @@ def test_a_sampled_clip_depends_on_its_own_seed_only() -> None:
     assert first.codes.shape[0] == K and first.codes.max(initial=0) < BOS
 
 
-def test_a_clip_that_does_not_end_says_so_and_is_as_long_as_allowed() -> None:
+def test_a_clip_that_does_not_end_has_the_maximal_length() -> None:
     model = tiny_model()
 
     def never_end(module: torch.nn.Module, args: object, logits: torch.Tensor) -> torch.Tensor:
