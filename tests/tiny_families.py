@@ -80,28 +80,28 @@ def higgs(*, text_head: bool) -> nn.Module:
 
 
 def _higgs_clip(frames: int, seed: int) -> tuple[list[int], torch.Tensor]:
-    laid = HIGGS.apply(numbers(K, frames, seed=seed))
-    return [HIGGS_BEGIN] + [AUDIO] * (len(laid) - K + 1) + [HIGGS_DELAY] * (K - 1), laid
+    delayed = HIGGS.apply(numbers(K, frames, seed=seed))
+    return [HIGGS_BEGIN] + [AUDIO] * (len(delayed) - K + 1) + [HIGGS_DELAY] * (K - 1), delayed
 
 
-def _higgs_labels(laid: torch.Tensor) -> torch.Tensor:
-    labels = laid.masked_fill(laid == 16, IGNORE)
-    return labels.masked_fill((laid == 17).cumsum(dim=0) > 1, IGNORE)
+def _higgs_labels(delayed: torch.Tensor) -> torch.Tensor:
+    labels = delayed.masked_fill(delayed == 16, IGNORE)
+    return labels.masked_fill((delayed == 17).cumsum(dim=0) > 1, IGNORE)
 
 
 def higgs_row(reference: int, target: int, seed: int, *, text: bool = False) -> Row:
     tokens, frames, labels = [1], [], []
     if reference:
-        ids, laid = _higgs_clip(reference, seed)
+        ids, delayed = _higgs_clip(reference, seed)
         tokens += [*words(5, seed), *ids, AUDIO_END]
-        frames.append(laid)
-        labels.append(torch.full_like(laid, IGNORE))
-    ids, laid = _higgs_clip(target, seed + 1)
+        frames.append(delayed)
+        labels.append(torch.full_like(delayed, IGNORE))
+    ids, delayed = _higgs_clip(target, seed + 1)
     tokens += [*words(6, seed + 2), *ids]
     row = {
         "input_ids": torch.tensor([*tokens, AUDIO_END, 2]),
-        "audio_input_ids": torch.cat([*frames, laid]),
-        "audio_labels": torch.cat([*labels, _higgs_labels(laid)]),
+        "audio_input_ids": torch.cat([*frames, delayed]),
+        "audio_labels": torch.cat([*labels, _higgs_labels(delayed)]),
     }
     if text:
         row["labels"] = torch.full_like(row["input_ids"], IGNORE)
@@ -122,9 +122,9 @@ def higgs_collate(rows: Sequence[Row]) -> Row:
 
 
 def higgs_prompts() -> list[Prompt]:
-    ids, laid = _higgs_clip(5, 1)
+    ids, delayed = _higgs_clip(5, 1)
     cloned = [1, *words(5, 1), *ids, AUDIO_END, *words(6, 2), HIGGS_BEGIN]
-    return _prompts(cloned, laid, [1, *words(6, 3), HIGGS_BEGIN])
+    return _prompts(cloned, delayed, [1, *words(6, 3), HIGGS_BEGIN])
 
 
 # --- CSM ---
@@ -171,9 +171,9 @@ def csm_collate(rows: Sequence[Row]) -> Row:
 
 
 def csm_prompts() -> list[Prompt]:
-    laid = CSM.apply(numbers(K, 5, seed=1))
+    delayed = CSM.apply(numbers(K, 5, seed=1))
     cloned = [1, *words(5, 1), 2, *[AUDIO] * 5, AUDIO_END, 1, *words(6, 2), 2]
-    return _prompts(cloned, laid, [1, *words(6, 3), 2])
+    return _prompts(cloned, delayed, [1, *words(6, 3), 2])
 
 
 # --- Dia ---
@@ -192,12 +192,12 @@ def dia() -> nn.Module:
 
 def dia_row(reference: int, target: int, seed: int) -> Row:
     """Rows as of `DiaProcessor(output_labels=True)`; a reference has no labels."""
-    laid = DIA.apply(numbers(K, reference + target, seed=seed))
-    labels = laid[1:].masked_fill((laid[1:] == 18) | (laid[1:] == 17), IGNORE)
+    delayed = DIA.apply(numbers(K, reference + target, seed=seed))
+    labels = delayed[1:].masked_fill((delayed[1:] == 18) | (delayed[1:] == 17), IGNORE)
     frame = torch.arange(len(labels))[:, None] - torch.tensor(DIA.delays)
     return {
         "input_ids": torch.tensor(words(4 + target, seed)),
-        "decoder_input_ids": laid[:-1],
+        "decoder_input_ids": delayed[:-1],
         "labels": labels.masked_fill(frame < reference, IGNORE),
     }
 

@@ -1,4 +1,4 @@
-"""What can be asked of `BosonAdapter`, on the transformers that `boson_multimodal` pins."""
+"""`BosonAdapter` on the transformers version that `boson_multimodal` pins."""
 
 from functools import wraps
 from typing import Any
@@ -50,11 +50,11 @@ def test_attention_is_the_models_own(row: list[int]) -> None:
     roles = adapter_for(model).view(inputs).roles[0]
     measured = measure(WithLoss(model), adapter_for(model), inputs)["attention.mass"]
     groups = [(roles == role).nonzero().squeeze(-1) for role in (Role.TEXT, Role.REFERENCE, Role.TARGET)]
-    for layer, own in enumerate(weights):
+    for layer, layer_weights in enumerate(weights):
         for query, rows in enumerate(groups):
             for key, columns in enumerate(groups):
                 if len(rows) and len(columns):
-                    expected = own[0][:, rows][:, :, columns].sum(dim=-1).mean(dim=-1).double()
+                    expected = layer_weights[0][:, rows][:, :, columns].sum(dim=-1).mean(dim=-1).double()
                     torch.testing.assert_close(measured[layer, :, query, key], expected, rtol=1e-4, atol=1e-6)
 
 
@@ -126,10 +126,10 @@ def test_generation_is_repeatable_per_prompt() -> None:
     both = adapter.generate(prompts, settings)
     again = adapter.generate(prompts[1:], settings)
     assert (both[1].codes == again[0].codes).all()
-    for one in both:
-        assert one.codes.shape[0] == K
-        assert one.codes.shape[1] <= 6
-        assert one.codes.size == 0 or (one.codes.min() >= 0 and one.codes.max() < V - 2)
+    for clip in both:
+        assert clip.codes.shape[0] == K
+        assert clip.codes.shape[1] <= 6
+        assert clip.codes.size == 0 or (clip.codes.min() >= 0 and clip.codes.max() < V - 2)
 
 
 def test_generation_without_reference_works_and_is_cut_at_the_limit() -> None:
@@ -139,9 +139,9 @@ def test_generation_without_reference_works_and_is_cut_at_the_limit() -> None:
         model.norm.weight.zero_()
         model.audio_decoder_proj.audio_lm_head.weight.zero_()
     alone = Prompt(token_ids=torch.tensor([1, 5, AUDIO_OUT_BOS]), audio_codes=None, max_frames=4, seed=0)
-    spoken = adapter_for(model).generate([alone], SamplingSettings())[0]
-    assert spoken.stop_reason == "max_length"
-    assert spoken.codes.tolist() == [[0] * 4] * K
+    clip = adapter_for(model).generate([alone], SamplingSettings())[0]
+    assert clip.stop_reason == "max_length"
+    assert clip.codes.tolist() == [[0] * 4] * K
 
 
 def test_the_codec_of_the_original() -> None:

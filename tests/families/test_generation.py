@@ -37,15 +37,15 @@ def test_dia_generates_the_same_codes_as_transformers(guidance: float | None) ->
     model.generation_config.guidance_scale = guidance
     model.generation_config.top_k = 15 if guidance else None
     codes = torch.randint(0, 16, (K, 5), generator=torch.Generator().manual_seed(1))
-    laid = DIA.apply(codes)
+    delayed = DIA.apply(codes)
     frame = torch.arange(1 + 5 + max(DIA.delays))[:, None] - 1 - torch.tensor(DIA.delays)
-    prefix = laid[: len(frame)].masked_fill(frame >= 5, DIA.fill)  # as DiaProcessor(generation=True)
+    prefix = delayed[: len(frame)].masked_fill(frame >= 5, DIA.fill)  # as DiaProcessor(generation=True)
     ids, new = torch.tensor(words(12, 1)), 16
     theirs = model.generate(
         input_ids=ids[None], attention_mask=torch.ones_like(ids)[None], decoder_input_ids=prefix[None],
         decoder_attention_mask=torch.ones(1, len(prefix), dtype=torch.int64), do_sample=False, max_new_tokens=40,
     )  # fmt: skip
-    ours = adapter_for(model).generate([Prompt(token_ids=ids, audio_codes=laid, max_frames=new, seed=0)], GREEDY)[0]
+    ours = adapter_for(model).generate([Prompt(token_ids=ids, audio_codes=delayed, max_frames=new, seed=0)], GREEDY)[0]
     expected = DIA.revert(theirs[0], frames=5 + new)[:, 5:]
     frames = min(ours.codes.shape[1], expected.shape[1]) - max(DIA.delays)  # ours ends near its limit
     assert frames > 8

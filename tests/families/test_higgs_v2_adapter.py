@@ -120,9 +120,9 @@ def test_a_clip_that_does_not_end_has_the_maximal_length() -> None:
 
     model.audio_lm_head.register_forward_hook(never_end)
     prompt = Prompt(token_ids=torch.tensor([1, 5, AUDIO_BOS]), audio_codes=None, max_frames=6, seed=0)
-    spoken = adapter_for(model).generate([prompt], SamplingSettings())[0]
-    assert spoken.stop_reason == "max_length"
-    assert spoken.codes.shape == (K, 6)
+    clip = adapter_for(model).generate([prompt], SamplingSettings())[0]
+    assert clip.stop_reason == "max_length"
+    assert clip.codes.shape == (K, 6)
 
 
 def test_an_unknown_family_is_refused_with_its_name() -> None:

@@ -52,27 +52,27 @@ class CodePattern:
     def apply(self, codes: torch.Tensor) -> torch.Tensor:
         """codes [K, T] int64 -> frames [T + overhang, K] int64."""
         codebooks, frames = codes.shape
-        laid = torch.full((frames + self.overhang, codebooks), self.fill, dtype=torch.int64)
+        delayed = torch.full((frames + self.overhang, codebooks), self.fill, dtype=torch.int64)
         for codebook, delay in enumerate(self.delays):
             start = 0 if self.bos is None else 1 + delay
             if self.bos is not None:
-                laid[:start, codebook] = self.bos
-            laid[start : start + frames, codebook] = codes[codebook]
-            laid[start + frames, codebook] = self.eos
-        return laid
+                delayed[:start, codebook] = self.bos
+            delayed[start : start + frames, codebook] = codes[codebook]
+            delayed[start + frames, codebook] = self.eos
+        return delayed
 
-    def revert(self, laid: torch.Tensor, *, lead: int | None = None, frames: int | None = None) -> torch.Tensor:
+    def revert(self, delayed: torch.Tensor, *, lead: int | None = None, frames: int | None = None) -> torch.Tensor:
         """Frames [F, K] -> codes [K, T] int64, up to the end code and the length that all codebooks have.
 
         `lead`: frames before the first code of codebook 0; None: as many as `apply` writes. `frames`: the length of the
         clip if it is known; end codes are then ignored.
         """
         first = int(self.bos is not None) if lead is None else lead
-        columns = [laid[min(first + delay, len(laid)) :, codebook] for codebook, delay in enumerate(self.delays)]
+        columns = [delayed[min(first + delay, len(delayed)) :, codebook] for codebook, delay in enumerate(self.delays)]
         if frames is not None:
             columns = [column[:frames] for column in columns]
         elif max(self.delays) == 0:
-            ends = (laid[first:] == self.eos).all(dim=1).nonzero()
+            ends = (delayed[first:] == self.eos).all(dim=1).nonzero()
             columns = [column[: int(ends[0])] if len(ends) else column for column in columns]
         else:
             columns = [_until(column, self.eos) for column in columns]

@@ -44,11 +44,11 @@ class DiaSpeechProcessor(SpeechProcessor):
         codes = [torch.from_numpy(self.codes(path)) for path in paths]
         reference_frames = 0 if len(codes) == 1 else codes[0].shape[1]
         pattern = self.pattern
-        laid = pattern.apply(torch.cat(codes, dim=1))
-        labels = laid[1:].masked_fill((laid[1:] == pattern.bos) | (laid[1:] == pattern.fill), IGNORE)
+        delayed = pattern.apply(torch.cat(codes, dim=1))
+        labels = delayed[1:].masked_fill((delayed[1:] == pattern.bos) | (delayed[1:] == pattern.fill), IGNORE)
         frame = torch.arange(len(labels))[:, None] - torch.tensor(pattern.delays)
         labels = labels.masked_fill(frame < reference_frames, IGNORE)
-        return {"input_ids": self._words(sample), "decoder_input_ids": laid[:-1], "labels": labels}
+        return {"input_ids": self._words(sample), "decoder_input_ids": delayed[:-1], "labels": labels}
 
     def prompt_features(self, sample: VoiceSample, *, reference: Reference = "own") -> Features:
         """`input_ids` [T] and, with a reference, its frames `audio_input_ids` [F, K]."""
