@@ -240,7 +240,7 @@ def train(args: argparse.Namespace) -> str | None:
 
     from tracker_logging.data.dataset import VoiceCloningDataset
     from tracker_logging.families.boson.weights import save_in_original_layout
-    from tracker_logging.families.higgs_v2.collator import VoiceCloningCollator
+    from tracker_logging.families.higgs_v2.processor import VoiceCloningCollator
     from tracker_logging.integrations.hf_trainer import failed_by
 
     if args.demo:  # leave a core to those who draw and score, so that its voices are heard while it trains

@@ -14,8 +14,8 @@ from tracker_logging.data.dataset import VoiceCloningDataset
 from tracker_logging.doctor.doctor import Doctor
 from tracker_logging.events import Scalars
 from tracker_logging.families import IGNORE
-from tracker_logging.families.higgs_v2.collator import VoiceCloningCollator
-from tracker_logging.families.higgs_v2.processor import Features
+from tracker_logging.families.base import Features
+from tracker_logging.families.higgs_v2.processor import VoiceCloningCollator
 from tracker_logging.integrations.hf_trainer import (
     LoggingSession,
     OutputLoggerCallback,

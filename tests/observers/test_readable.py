@@ -1,8 +1,7 @@
-from types import SimpleNamespace
-
 from torch import nn
 
 from tracker_logging.demo.tokenizer import demo_tokenizer
+from tracker_logging.families.processors import ProcessorParts
 from tracker_logging.guard import ErrorGuard
 from tracker_logging.observers.readable import readable_tokens
 from tracker_logging.session.observer import Training
@@ -26,7 +25,7 @@ def test_the_tokens_of_the_chat_template_are_structure() -> None:
 def special_ids_of(tokenizer: object) -> frozenset[int]:
     return Training(
         model=nn.Identity(),
-        processor=SimpleNamespace(tokenizer=tokenizer),
+        parts=ProcessorParts(tokenizer=tokenizer, codec=None, voices=None, passed="test"),
         rank=0,
         world_size=1,
         guard=ErrorGuard(),

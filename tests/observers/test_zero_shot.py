@@ -13,8 +13,7 @@ from tracker_logging.demo.build import DemoPaths
 from tracker_logging.demo.model import demo_model
 from tracker_logging.events import Scalars, VoiceComparison
 from tracker_logging.families.base import SamplingSettings
-from tracker_logging.families.higgs_v2.collator import VoiceCloningCollator
-from tracker_logging.families.higgs_v2.processor import SpeechProcessor
+from tracker_logging.families.higgs_v2.processor import SpeechProcessor, VoiceCloningCollator
 from tracker_logging.integrations.hf_trainer import LoggingSession, ZeroShotVerificationLoggerCallback
 from tracker_logging.trackers.memory import MemoryTracker
 from tracker_logging.voices.scorers.choose import ScorerChoice

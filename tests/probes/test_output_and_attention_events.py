@@ -1,7 +1,5 @@
 """The events of the output and attention callbacks for a snapshot of a real step."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -11,6 +9,7 @@ from small_model import BOS, EOS, K, batch, sample, small_model, two_samples
 from tracker_logging import tags
 from tracker_logging.events import Audio, Event, Heatmap, Image, Scalars, Table
 from tracker_logging.families import adapter_for
+from tracker_logging.families.processors import ProcessorParts
 from tracker_logging.guard import ErrorGuard
 from tracker_logging.observers.attention import AttentionObserver
 from tracker_logging.observers.outputs import OutputObserver, pair_rows, teacher_forced_clips
@@ -48,7 +47,7 @@ def snapshot_of(model: torch.nn.Module, inputs: dict[str, torch.Tensor]) -> Step
 def training_of(model: torch.nn.Module, *, codec: object = None) -> Training:
     return Training(
         model=model,
-        processor=SimpleNamespace(tokenizer=None, codec=codec),
+        parts=ProcessorParts(tokenizer=None, codec=codec, voices=None, passed="test"),
         rank=0,
         world_size=1,
         guard=ErrorGuard(strict=True),

@@ -4,8 +4,7 @@ import torch
 
 from tracker_logging.demo.model import demo_model
 from tracker_logging.families import adapter_for
-from tracker_logging.families.higgs_v2.collator import VoiceCloningCollator
-from tracker_logging.families.higgs_v2.processor import SpeechProcessor
+from tracker_logging.families.higgs_v2.processor import SpeechProcessor, VoiceCloningCollator
 from tracker_logging.voices.conditioning import (
     conditioning_losses,
     conditioning_rows,

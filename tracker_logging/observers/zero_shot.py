@@ -36,13 +36,13 @@ class ZeroShotObserver(Observer):
     def begin(self, training: Training) -> None:
         """Choose the prompts and encode their recordings. Raises `DataError` for a recording that cannot be read."""
         super().begin(training)
-        reason = self._why_no_voices(training)
-        if reason is not None:
+        reason, processor = self._why_no_voices(training), training.parts.voices
+        if reason is not None or processor is None:
             logger.warning("No voices are generated: %s. Everything else is logged.", reason)
             return
         self._rounds = VoiceRounds(
             self._samples,
-            training.processor,
+            processor,
             self._settings,
             exchange=exchange_for(rank=training.rank, world_size=training.world_size),
             scorer=open_scorer,
@@ -80,13 +80,9 @@ class ZeroShotObserver(Observer):
     def _why_no_voices(self, training: Training) -> str | None:
         if not self._samples:
             return "no voice samples were given (voice_samples)"
-        if training.processor is None:
-            return "no processor was given"
         if training.adapter.num_codebooks == 0:
             return f"the model ({training.adapter.family}) has no codebooks; see docs/adapters.md"
-        if not hasattr(training.processor, "prompt_features"):
-            return "the processor makes no prompts for generation; see docs/adapters.md"
-        return None
+        return next(ability.missing for ability in training.parts.abilities if ability.name == "voices")
 
     def _report_errors(self, rounds: VoiceRounds) -> None:
         for error in rounds.take_errors():

@@ -25,6 +25,7 @@ from torch import nn
 from tracker_logging.data.codec import AudioCodec
 from tracker_logging.events import Event
 from tracker_logging.families import BatchView, ModelAdapter, adapter_for
+from tracker_logging.families.processors import ProcessorParts
 from tracker_logging.guard import ErrorGuard
 from tracker_logging.probes.snapshot import EvaluationSnapshot, StepSnapshot
 
@@ -53,13 +54,13 @@ class Later:
 class Training:
     """What observers know of the training that they observe.
 
-    `model` is not wrapped by DDP. `processor` gives `.tokenizer` and `.codec`; None: nothing is decoded. `emit` takes
-    an event on any thread and drops it on every rank but 0. `wake` asks for a call of `step_ended` after the running
-    step, from any thread.
+    `model` is not wrapped by DDP. `parts`: tokenizer, codec and prompts of the processor that the user passed. `emit`
+    takes an event on any thread and drops it on every rank but 0. `wake` asks for a call of `step_ended` after the
+    running step, from any thread.
     """
 
     model: nn.Module
-    processor: Any
+    parts: ProcessorParts
     rank: int
     world_size: int
     guard: ErrorGuard
@@ -75,13 +76,12 @@ class Training:
     @property
     def tokenizer(self) -> Any:
         """The tokenizer of the processor, or None."""
-        return getattr(self.processor, "tokenizer", None)
+        return self.parts.tokenizer
 
     @property
     def codec(self) -> AudioCodec | None:
         """The codec of the processor, or None."""
-        codec: AudioCodec | None = getattr(self.processor, "codec", None)
-        return codec
+        return self.parts.codec
 
     @cached_property
     def special_ids(self) -> frozenset[int]:

@@ -33,6 +33,7 @@ from tracker_logging import tags
 from tracker_logging.config import LoggingConfig
 from tracker_logging.events import Event, Scalars
 from tracker_logging.families import BatchView, ModelAdapter
+from tracker_logging.families.processors import processor_parts
 from tracker_logging.guard import ErrorGuard
 from tracker_logging.probes.capture import StepCapture
 from tracker_logging.probes.evaluation import EvaluationCapture
@@ -73,7 +74,7 @@ class Session:
 
     All methods but `emit` and `defer` are for the training thread.
 
-    Raises `ValueError` for an adapter that cannot be used.
+    `processor`: see `families.processors`. Raises `TypeError` for one without any part that can be used.
     """
 
     def __init__(
@@ -99,7 +100,7 @@ class Session:
         self.is_training = False  # a session may begin with an evaluation
         self._training = Training(
             model=model,
-            processor=processor,
+            parts=processor_parts(processor),
             rank=loop.rank,
             world_size=loop.world_size,
             guard=self.guard,

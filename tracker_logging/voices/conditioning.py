@@ -24,8 +24,7 @@ import numpy.typing as npt
 import torch
 
 from tracker_logging import tags
-from tracker_logging.families.base import ModelAdapter
-from tracker_logging.families.higgs_v2.processor import Features, SpeechProcessor
+from tracker_logging.families.base import Features, ModelAdapter, Processor
 from tracker_logging.metrics.interval import mean_interval
 from tracker_logging.voices.prompt import VoicePrompt
 
@@ -44,7 +43,7 @@ class ConditioningRow:
     features: Features
 
 
-def conditioning_rows(prompts: Sequence[VoicePrompt], processor: SpeechProcessor) -> list[ConditioningRow]:
+def conditioning_rows(prompts: Sequence[VoicePrompt], processor: Processor) -> list[ConditioningRow]:
     """The rows of all prompts that have a target recording, prompt by prompt."""
     partners = other_speakers([prompt.speaker for prompt in prompts])
     rows: list[ConditioningRow] = []

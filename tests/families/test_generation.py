@@ -1,4 +1,4 @@
-"""Generation of our own beside the families' own, greedy; and what a seed means."""
+"""Our greedy generation compared with that of transformers, and the effect of a seed."""
 
 from collections.abc import Callable
 
@@ -12,7 +12,7 @@ from tracker_logging.probes.isolation import isolated
 GREEDY = SamplingSettings()
 
 
-def test_csm_says_what_its_own_generation_says() -> None:
+def test_csm_generates_the_same_codes_as_transformers() -> None:
     model = csm().eval()
     wave = torch.randn(1, 1, 5 * HOP, generator=torch.Generator().manual_seed(1))
     codes = model.codec_model.encode(wave).audio_codes[0]
@@ -32,28 +32,28 @@ def test_csm_says_what_its_own_generation_says() -> None:
 
 
 @pytest.mark.parametrize("guidance", [None, 3.0])
-def test_dia_says_what_its_own_generation_says(guidance: float | None) -> None:
+def test_dia_generates_the_same_codes_as_transformers(guidance: float | None) -> None:
     model = dia().eval()
     model.generation_config.guidance_scale = guidance
     model.generation_config.top_k = 15 if guidance else None
     codes = torch.randint(0, 16, (K, 5), generator=torch.Generator().manual_seed(1))
-    laid = DIA.apply(codes)
+    delayed = DIA.apply(codes)
     frame = torch.arange(1 + 5 + max(DIA.delays))[:, None] - 1 - torch.tensor(DIA.delays)
-    prefix = laid[: len(frame)].masked_fill(frame >= 5, DIA.fill)  # as DiaProcessor(generation=True) makes it
+    prefix = delayed[: len(frame)].masked_fill(frame >= 5, DIA.fill)  # as DiaProcessor(generation=True)
     ids, new = torch.tensor(words(12, 1)), 16
     theirs = model.generate(
         input_ids=ids[None], attention_mask=torch.ones_like(ids)[None], decoder_input_ids=prefix[None],
         decoder_attention_mask=torch.ones(1, len(prefix), dtype=torch.int64), do_sample=False, max_new_tokens=40,
     )  # fmt: skip
-    ours = adapter_for(model).generate([Prompt(token_ids=ids, audio_codes=laid, max_frames=new, seed=0)], GREEDY)[0]
-    said = DIA.revert(theirs[0], frames=5 + new)[:, 5:]
-    frames = min(ours.codes.shape[1], said.shape[1]) - max(DIA.delays)  # after it ours is near its limit, and ends
+    ours = adapter_for(model).generate([Prompt(token_ids=ids, audio_codes=delayed, max_frames=new, seed=0)], GREEDY)[0]
+    expected = DIA.revert(theirs[0], frames=5 + new)[:, 5:]
+    frames = min(ours.codes.shape[1], expected.shape[1]) - max(DIA.delays)  # ours ends near its limit
     assert frames > 8
-    assert ours.codes[:, :frames].tolist() == said[:, :frames].tolist()
+    assert ours.codes[:, :frames].tolist() == expected[:, :frames].tolist()
 
 
 @pytest.mark.parametrize("name", ["higgs", "csm", "dia"])
-def test_two_seeds_say_two_things(name: str) -> None:
+def test_two_seeds_give_two_clips(name: str) -> None:
     family = FAMILIES[name]
     adapter = adapter_for(family.model())
     with isolated(adapter.core):
@@ -61,7 +61,7 @@ def test_two_seeds_say_two_things(name: str) -> None:
     assert first.codes.tolist() != second.codes.tolist()
 
 
-def test_dia_stops_where_channel_0_ends_a_clip() -> None:
+def test_dia_stops_when_channel_0_ends_a_clip() -> None:
     model = dia()
     adapter = adapter_for(model)
 
@@ -77,5 +77,5 @@ def test_dia_stops_where_channel_0_ends_a_clip() -> None:
     seen = {"rows": 0}
     model.logits_dense.register_forward_hook(ends_in_row(7))
     prompt = Prompt(token_ids=torch.tensor(words(6, 3)), audio_codes=None, max_frames=20, seed=0)
-    (said,) = adapter.generate([prompt], GREEDY)
-    assert said.stop_reason == "eos" and said.codes.shape == (K, 6)  # the begin row, six frames, then the end
+    (clip,) = adapter.generate([prompt], GREEDY)
+    assert clip.stop_reason == "eos" and clip.codes.shape == (K, 6)  # the begin row, six frames, then the end
