@@ -13,7 +13,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tracker_logging.dashboards.comparison import compare_runs, differing_settings
 from tracker_logging.dashboards.page_sound import by_importance
 
-from tracker_logging.callbacks.doctor import findings_table
+from tracker_logging.callbacks.doctor import findings_event
 from tracker_logging.cli import main
 from tracker_logging.doctor.finding import Finding as DoctorsFinding
 from tracker_logging.events import Scalars
@@ -136,7 +136,7 @@ def test_the_doctors_report_beside_a_run_stands_in_place_of_its_alerts(tmp_path:
         DoctorsFinding(name="voices_collapse", level="warning", seen="0.9 alike", since=7, until=15, **words),
         DoctorsFinding(name="no_gradient", level="error", seen="0 everywhere", since=3, **words),
     ]
-    report.emit(findings_table(20, findings))
+    report.emit(findings_event(20, findings))
     for path in (tmp_path / "run", next((tmp_path / "run/wandb").glob("*run-*")), tmp_path / "run/record"):
         found = read_run(path, scratch=tmp_path / "s").findings
         assert [(own.step, own.until, own.level) for own in found] == [(3, None, "error"), (7, 15, "warning")], path

@@ -11,13 +11,14 @@ import pytest
 from doctor.small_run import collate, serious, watched
 from read_back import Run, plain, read_jsonl, read_tensorboard, read_wandb
 
-from tracker_logging.callbacks.doctor import COLUMNS, DoctorCallback, findings_table
+from tracker_logging.callbacks.doctor import DoctorCallback, findings_event
 from tracker_logging.doctor.finding import Finding
 from tracker_logging.families import IGNORE
 from tracker_logging.runs.run_record import read_run
 from tracker_logging.trackers.findings_file import FindingsFileTracker
 from tracker_logging.trackers.memory import MemoryTracker
 from tracker_logging.trackers.open import RunInfo, open_tracker
+from tracker_logging.trackers.parts import FINDING_COLUMNS, findings_table
 
 BACKENDS = ("tensorboard", "wandb", "jsonl")
 SEEN = "0 % of the first end codes carry a label (chatml/eos_labelled_pct)"
@@ -87,7 +88,7 @@ def test_the_report_beside_the_run_is_for_reading_and_for_programs(written: tupl
     assert serious(doctor.findings) == {"end_codes_masked"}
     report = json.loads((directory / "findings.json").read_text())
     (finding,) = report["findings"]
-    assert list(finding) == list(COLUMNS)
+    assert list(finding) == list(FINDING_COLUMNS)
     assert (report["format"], report["step"]) == (1, 5)
     assert (finding["name"], finding["level"], finding["since"], finding["until"]) == (
         "end_codes_masked",
@@ -98,14 +99,14 @@ def test_the_report_beside_the_run_is_for_reading_and_for_programs(written: tupl
     assert finding["seen"] == SEEN
     page = (directory / "findings.md").read_text()
     assert "1 finding up to step 5, 0 still open." in page
-    assert "## End codes masked\n\n*error, since step 1, healed at step 4*" in page
-    assert f"- **Seen:** {SEEN}." in page
+    assert "## End codes masked\n\n*error, since step 1, resolved at step 4*" in page
+    assert f"- **Measured:** {SEEN}." in page
 
 
 def test_a_run_without_a_finding_says_so(tmp_path: Path) -> None:
     tracker = FindingsFileTracker(tmp_path / "run")
-    tracker.emit(findings_table(70, []))
-    assert "Nothing, up to step 70." in (tmp_path / "run" / "findings.md").read_text()
+    tracker.emit(findings_event(70, []))
+    assert "No finding up to step 70." in (tmp_path / "run" / "findings.md").read_text()
     assert json.loads((tmp_path / "run" / "findings.json").read_text())["findings"] == []
 
 
@@ -124,7 +125,7 @@ def test_the_console_has_one_line_at_the_opening_and_one_at_the_end(
 def test_open_findings_stand_first_in_the_table() -> None:
     words = {"level": "info", "seen": "1", "cause": "", "cure": "", "certainty": "certain"}
     findings = [Finding(name="a", since=1, until=3, **words), Finding(name="b", since=2, **words)]
-    assert [row[0] for row in findings_table(9, findings).rows] == ["b", "a"]
+    assert [row[0] for row in findings_table(findings_event(9, findings)).rows] == ["b", "a"]
 
 
 def test_what_fails_in_the_doctor_is_counted_and_reaches_nobody(

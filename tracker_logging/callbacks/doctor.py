@@ -25,7 +25,8 @@ from tracker_logging.doctor.doctor import Doctor
 from tracker_logging.doctor.finding import Finding, Level, at_least, title
 from tracker_logging.doctor.rule import Rule
 from tracker_logging.doctor.rules import RULES
-from tracker_logging.events import Alert, Event, Scalars, Table
+from tracker_logging.events import Alert, Event, Findings, Scalars
+from tracker_logging.events import Finding as FindingValue
 from tracker_logging.families import BatchView
 from tracker_logging.probes.reduce import sum_over_ranks
 
@@ -33,7 +34,6 @@ logger = logging.getLogger("tracker_logging")
 
 FailOn: TypeAlias = Literal["never", "error", "warning"]
 FAIL_ON: tuple[FailOn, ...] = get_args(FailOn)
-COLUMNS = ("name", "level", "since", "until", "seen", "likely cause", "certainty", "what to do")
 _LOG_LEVELS = {"info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
 
@@ -127,7 +127,7 @@ class DoctorCallback(StrategicCallback):
                     session.emit(Alert(step=step, level=finding.level, title=finding.title, text=finding.text))
             if changed or (is_last and self._table_at != step):
                 self._table_at = step
-                session.emit(findings_table(step, self.findings))
+                session.emit(findings_event(step, self.findings))
             if changed or ((is_last or self._is_logged) and self._numbers_at != step):
                 self._numbers_at = step
                 session.emit(Scalars(step=step, values=self._scalars()))
@@ -155,13 +155,22 @@ class DoctorCallback(StrategicCallback):
             )
 
 
-def findings_table(step: int, findings: Iterable[Finding]) -> Table:
-    """All findings with all their words, those that are open first."""
-    in_order = sorted(findings, key=lambda finding: not finding.is_open)
-    rows = tuple(
-        (own.name, own.level, own.since, own.until, own.seen, own.cause, own.certainty, own.cure) for own in in_order
+def findings_event(step: int, findings: Iterable[Finding]) -> Findings:
+    """The complete report at `step`, in the order in which the findings opened."""
+    values = (
+        FindingValue(
+            name=finding.name,
+            level=finding.level,
+            seen=finding.seen,
+            cause=finding.cause,
+            certainty=finding.certainty,
+            fix=finding.cure,
+            since=finding.since,
+            until=finding.until,
+        )
+        for finding in findings
     )
-    return Table(step=step, tag=tags.FINDINGS(), columns=COLUMNS, rows=rows)
+    return Findings(step=step, findings=tuple(values))
 
 
 def failed_by(callbacks: Iterable[object]) -> str | None:

@@ -23,7 +23,7 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 from tracker_logging import tags
-from tracker_logging.events import Event, VoiceComparison
+from tracker_logging.events import Event, Findings, VoiceComparison
 from tracker_logging.trackers.event_json import Json, from_json, to_json
 from tracker_logging.trackers.whole_file import write_whole_text
 
@@ -166,5 +166,7 @@ def _group(line: Json) -> str:
     """The first part of the tags of an event's line."""
     if line["kind"] == VoiceComparison.__name__:
         return tags.VOICE.template.partition("/")[0]
+    if line["kind"] == Findings.__name__:
+        return tags.FINDINGS.template.partition("/")[0]
     tag: str = line.get("tag") or next(iter(line.get("values", ())), "")
     return tag.partition("/")[0]
