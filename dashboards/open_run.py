@@ -17,6 +17,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
+from tracker_logging.runs.tensorboard import tags_of
+
 PINNED_SCALARS = (
     "voices/sim_o/mean",
     "voices/sim_margin/mean",
@@ -90,17 +92,3 @@ def pinned_link(name: str, known: Iterable[str]) -> str:
     run_id = f"defaultExperimentId/{name}"
     cards += [{"plugin": "images", "tag": tag, "runId": run_id, "sample": 0} for tag in wanted(PINNED_IMAGES)]
     return f"?pinnedCards={quote(json.dumps(cards, separators=(',', ':')))}&smoothing=0#timeseries"
-
-
-def tags_of(run: Path) -> frozenset[str]:
-    """The tags in the event files of a run so far."""
-    from tensorboard.compat.proto import event_pb2
-
-    from tracker_logging.trackers.event_file import records
-
-    return frozenset(
-        value.tag
-        for path in sorted(run.glob("*.tfevents.*"))
-        for data in records(path)
-        for value in event_pb2.Event.FromString(data).summary.value
-    )

@@ -1,13 +1,13 @@
-"""TensorBoard's "Voices" tab: `tensorboard --logdir runs` shows it with no flag.
+"""TensorBoard's "Voices" tab; `tensorboard --logdir runs` shows it without a flag.
 
 Routes below `data/plugin/voices/`
-- `/static/*` the page's own modules and styles;
-- `/index.json` runs, voices, steps, scores; answers 304 to a known `If-None-Match`;
-- `/clip?run=&voice=&name=` one clip, whole or by `Range`.
+- `/static/*` modules and styles of the page
+- `/index.json` runs, voices, steps and scores; answers 304 to a known `If-None-Match`
+- `/clip?run=&voice=&name=` one clip, whole or by `Range`
 
 Guarantees
-- Only clips and sidecars of voices below the log directory are served (see `voice_runs.py`); all else is 404.
-- Nothing is read until the tab asks for it; the page works under TensorBoard's own content policy.
+- Only clips and sidecars of voices below the log directory are served (see `voice_index.py`); anything else is 404.
+- Nothing is read before the tab asks for it; the page works under TensorBoard's content security policy.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from tensorboard.plugins import base_plugin
 from werkzeug import wrappers
 from werkzeug.utils import send_file
 
-from tracker_logging.runs.voice_runs import OutsideLogDirectoryError, VoiceRuns
+from .voice_index import OutsideLogDirectoryError, VoiceRuns
 
 STATIC = resources.files("tracker_logging.dashboards") / "static"
 MIME = {".js": "text/javascript", ".css": "text/css"}

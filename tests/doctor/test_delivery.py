@@ -14,7 +14,7 @@ from read_back import Run, plain, read_jsonl, read_tensorboard, read_wandb
 from tracker_logging.callbacks.doctor import DoctorCallback, findings_event
 from tracker_logging.doctor.finding import Finding
 from tracker_logging.families import IGNORE
-from tracker_logging.runs.run_record import read_run
+from tracker_logging.runs import open_run
 from tracker_logging.trackers.findings_file import FindingsFileTracker
 from tracker_logging.trackers.memory import MemoryTracker
 from tracker_logging.trackers.open import RunInfo, open_tracker
@@ -77,10 +77,10 @@ def test_the_table_has_all_words_when_a_finding_opens_when_it_heals_and_at_the_e
 
 
 def test_an_alert_is_sent_at_the_opening_only(written: tuple[Path, DoctorCallback]) -> None:
-    for path in (written[0], written[0] / "wandb", written[0] / "record"):
-        record = read_run(path if path.name != "wandb" else next(path.glob("*run-*")), scratch=written[0] / "scratch")
-        alerts = [finding for finding in record.findings if finding.text.startswith("End codes masked")]
-        assert [finding.step for finding in alerts] == [1], record.backend
+    for path in (written[0], next((written[0] / "wandb").glob("*run-*")), written[0] / "record"):
+        run = open_run(path)
+        assert [alert.step for alert in run.alerts if alert.title == "End codes masked"] == [1], run.source
+        assert [(finding.name, finding.until) for finding in run.findings] == [("end_codes_masked", 4)], run.source
 
 
 def test_the_report_beside_the_run_is_for_reading_and_for_programs(written: tuple[Path, DoctorCallback]) -> None:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -36,19 +35,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from tracker_logging.dashboards.compare import compare
-    from tracker_logging.runs.run_record import NotARunError
+    from tracker_logging.runs import NotARunError
 
     if len(args.runs) < 2:
         raise CommandError("name two runs or more.")
-    with tempfile.TemporaryDirectory() as scratch:
-        try:
-            report = compare(args.runs, scratch=Path(scratch))
-        except NotARunError as error:
-            raise CommandError(str(error)) from error
-        return _hand_over(report, args)
+    try:
+        report = compare(args.runs)
+    except NotARunError as error:
+        raise CommandError(str(error)) from error
+    return _write(report, args)
 
 
-def _hand_over(report: Report, args: argparse.Namespace) -> int:
+def _write(report: Report, args: argparse.Namespace) -> int:
     from tracker_logging.dashboards.compare import write_page
 
     if args.json:
@@ -64,7 +62,7 @@ def _hand_over(report: Report, args: argparse.Namespace) -> int:
         f"{output}: {output.stat().st_size / 1e6:.1f} MB, {len(sound.clips)} clips.",
         *_left_out(sound.left_out, max_mb=args.max_mb),
         *(f"{name} has no voices folder: its curves and settings are shown, nothing can be heard of it."
-          for name, record in report.runs.items() if record.voices is None),
+          for name, record in report.runs.items() if not record.voices),
         *(f"Not readable, left out: {key}" for key in sound.unreadable),
     ]  # fmt: skip
     print("\n".join(said), file=sys.stderr if args.json else sys.stdout)

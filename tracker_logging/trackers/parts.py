@@ -34,17 +34,19 @@ FIXED_CLIPS = frozenset({"reference", "target", "codec"})
 FINDING_COLUMNS = ("name", "level", "since", "until", "seen", "likely cause", "certainty", "what to do")
 
 
-def parts(event: Event) -> Iterator[Event]:
+def parts(event: Event, *, draw: bool = True) -> Iterator[Event]:
     """The simple events of `event`: itself where it is simple, none for a `Summary` (each backend has its own place).
 
-    Draws mels (about 25 ms for a comparison): call it off the training thread.
+    Draws the mels of a comparison (about 25 ms) unless `draw` is False: call it off the training thread.
     """
     match event:
         case VoiceComparison():
             event = replace(event, voice_id=re.sub(r"[^\w-]+", "_", event.voice_id))
             if event.clips:
                 yield _clips(event)
-                yield Image(step=event.step, tag=tags.VOICE_MEL(voice=event.voice_id), picture=draw_mel_strip(event))
+                if draw:
+                    mel = draw_mel_strip(event)
+                    yield Image(step=event.step, tag=tags.VOICE_MEL(voice=event.voice_id), picture=mel)
             yield _text(event)
         case Alert():
             yield Text(step=event.step, tag=tags.ALERT(title=_slug(event.title)), text=f"{event.title}\n{event.text}")
