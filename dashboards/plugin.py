@@ -33,7 +33,7 @@ MIME = {".js": "text/javascript", ".css": "text/css"}
 
 
 class VoicesPlugin(base_plugin.TBPlugin):  # type: ignore[misc]
-    """Serves the voice board. Its methods run on TensorBoard's server threads."""
+    """Serves the voice board. TensorBoard calls it on its server threads."""
 
     plugin_name = "voices"
 
@@ -72,7 +72,7 @@ class VoicesPlugin(base_plugin.TBPlugin):  # type: ignore[misc]
         return _answer(request, text, "application/json", headers=[("ETag", etag)])
 
     def _places(self, request: wrappers.Request) -> dict[str, int]:
-        """Run → its place in TensorBoard's own list, by which TensorBoard gives colours."""
+        """Run → its position in TensorBoard's own list, which determines its colour there."""
         runs = self._provider.list_runs(
             plugin_util.context(request.environ), experiment_id=plugin_util.experiment_id(request.environ)
         )
@@ -93,7 +93,7 @@ class VoicesPlugin(base_plugin.TBPlugin):  # type: ignore[misc]
 
 
 def static_names() -> list[str]:
-    """Every module and style of the front end."""
+    """The file names of all modules and styles of the front end."""
     return [file.name for file in STATIC.iterdir() if Path(file.name).suffix in MIME]
 
 

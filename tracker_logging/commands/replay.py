@@ -1,4 +1,4 @@
-"""Write a run's JSON-lines record to another backend.
+"""Write the JSON-lines record of a run to another backend.
 
 tracker-logging replay outputs/runs/a --to tensorboard
 tracker-logging replay outputs/runs/a --to wandb --output outputs/runs/a-again
@@ -27,7 +27,7 @@ def run(args: argparse.Namespace) -> int:
 
     output = args.output or args.run.with_name(f"{args.run.resolve().name}-replayed")
     if output.exists() and any(output.iterdir()):
-        raise CommandError(f"{output}: not empty, and a replay would write everything twice. Name another --output.")
+        raise CommandError(f"{output} is not empty; a replay could write values twice. Name another --output.")
     try:
         recorded = recorded_run(args.run)
         tracker = open_tracker([args.to], directory=output, run=RunInfo(name=output.name, config=recorded["config"]))
@@ -38,8 +38,8 @@ def run(args: argparse.Namespace) -> int:
     finally:
         tracker.close()
     if errors := getattr(tracker, "errors", 0):
-        raise CommandError(f"{errors} errors while writing to {args.to}; the messages above say which.")
-    print(f"{count} events of {args.run} are now in {output}.")
+        raise CommandError(f"{errors} errors while writing to {args.to}; see the messages above.")
+    print(f"Wrote {count} events of {args.run} to {output}.")
     return 0
 
 
