@@ -16,6 +16,7 @@ from typing import Literal, TypeAlias
 from unicodedata import category
 
 Kind: TypeAlias = Literal["scalar", "histogram", "text", "table", "image", "audio", "voice"]
+Better: TypeAlias = Literal["higher", "lower", "zero", "one", ""]
 Owner: TypeAlias = Literal["inputs", "outputs", "attention", "zero_shot", "doctor", "tracker"]
 
 
@@ -202,7 +203,7 @@ class Score:
 
     name: str
     unit: str
-    better: Literal["higher", "lower", "zero", "one", ""]
+    better: Better
     meaning: str
     of_real_clips: bool = False
     mean: bool = True
@@ -279,3 +280,26 @@ def of_evaluation(name: str, evaluation: str) -> str:
     ('eval_outputs/nll/mean', 'eval_outputs/unseen/nll/mean')
     """
     return name if evaluation == "eval" else name.replace("/", f"/{evaluation}/", 1)
+
+
+_BETTER: dict[str, Better] = {
+    "train/loss": "lower",
+    "eval/loss": "lower",
+    **dict.fromkeys((NLL_MEAN(), NLL_TEXT(), EVAL_NLL_MEAN(), EVAL_NLL_TEXT()), "lower"),
+    **dict.fromkeys((ACCURACY_MEAN(), ACCURACY_TEXT(), EVAL_ACCURACY_MEAN(), EVAL_ACCURACY_TEXT()), "higher"),
+    **dict.fromkeys((CONDITIONING_GAP_MEAN(), CONDITIONING_WIN_RATE()), "higher"),
+    SPK_EER(): "lower",
+    MARGIN_RETAINED(): "higher",
+    **{VOICE_SCORE(score=score.name) if score.mean else f"voices/{score.name}": score.better for score in SCORES},
+}
+
+
+def direction(name: str) -> Better:
+    """Which values of a scalar are better: "higher", "lower", near "zero", near "one", or "" for neither.
+
+    Only the numbers by which a run is judged have a direction: means, not one codebook, layer or language.
+
+    >>> direction("voices/wer"), direction("outputs/nll/mean"), direction("inputs/padding_pct")
+    ('lower', 'lower', '')
+    """
+    return _BETTER.get(name, "")

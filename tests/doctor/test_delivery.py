@@ -12,13 +12,14 @@ from doctor.small_run import collate, serious, watched
 from read_back import Run, plain, read_jsonl, read_tensorboard, read_wandb
 
 from tracker_logging.doctor.finding import Finding
+from tracker_logging.events import Findings
 from tracker_logging.families import IGNORE
 from tracker_logging.integrations.hf_trainer import DoctorCallback
-from tracker_logging.observers.doctor import COLUMNS, findings_table
-from tracker_logging.runs.run_record import read_run
+from tracker_logging.runs import open_run
 from tracker_logging.trackers.findings_file import FindingsFileTracker
 from tracker_logging.trackers.memory import MemoryTracker
 from tracker_logging.trackers.open import RunInfo, open_tracker
+from tracker_logging.trackers.parts import FINDING_COLUMNS, findings_table
 
 BACKENDS = ("tensorboard", "wandb", "jsonl")
 SEEN = "0 % of the first end codes carry a label (chatml/eos_labelled_pct)"
@@ -76,11 +77,11 @@ def test_the_table_is_logged_when_a_finding_opens_when_it_is_resolved_and_at_the
         assert "likely cause" in text and "clips will run on" in text and "label the first end code" in text
 
 
-def test_an_alert_is_sent_only_when_a_finding_opens(written: tuple[Path, DoctorCallback]) -> None:
-    for path in (written[0], written[0] / "wandb", written[0] / "record"):
-        record = read_run(path if path.name != "wandb" else next(path.glob("*run-*")), scratch=written[0] / "scratch")
-        alerts = [finding for finding in record.findings if finding.text.startswith("End codes masked")]
-        assert [finding.step for finding in alerts] == [1], record.backend
+def test_an_alert_is_sent_at_the_opening_only(written: tuple[Path, DoctorCallback]) -> None:
+    for path in (written[0], next((written[0] / "wandb").glob("*run-*")), written[0] / "record"):
+        run = open_run(path)
+        assert [alert.step for alert in run.alerts if alert.title == "End codes masked"] == [1], run.source
+        assert [(finding.name, finding.until) for finding in run.findings] == [("end_codes_masked", 4)], run.source
 
 
 def test_the_report_is_written_as_markdown_and_json(written: tuple[Path, DoctorCallback]) -> None:
@@ -88,7 +89,7 @@ def test_the_report_is_written_as_markdown_and_json(written: tuple[Path, DoctorC
     assert serious(doctor.findings) == {"end_codes_masked"}
     report = json.loads((directory / "findings.json").read_text())
     (finding,) = report["findings"]
-    assert list(finding) == list(COLUMNS)
+    assert list(finding) == list(FINDING_COLUMNS)
     assert (report["format"], report["step"]) == (1, 5)
     assert (finding["name"], finding["level"], finding["since"], finding["until"]) == (
         "end_codes_masked",
@@ -99,14 +100,14 @@ def test_the_report_is_written_as_markdown_and_json(written: tuple[Path, DoctorC
     assert finding["seen"] == SEEN
     page = (directory / "findings.md").read_text()
     assert "1 finding up to step 5, 0 still open." in page
-    assert "## End codes masked\n\n*error, since step 1, healed at step 4*" in page
-    assert f"- **Seen:** {SEEN}." in page
+    assert "## End codes masked\n\n*error, since step 1, resolved at step 4*" in page
+    assert f"- **Measured:** {SEEN}." in page
 
 
 def test_a_run_without_a_finding_says_so(tmp_path: Path) -> None:
     tracker = FindingsFileTracker(tmp_path / "run")
-    tracker.emit(findings_table(70, []))
-    assert "Nothing, up to step 70." in (tmp_path / "run" / "findings.md").read_text()
+    tracker.emit(Findings(step=70, findings=()))
+    assert "No finding up to step 70." in (tmp_path / "run" / "findings.md").read_text()
     assert json.loads((tmp_path / "run" / "findings.json").read_text())["findings"] == []
 
 
@@ -125,7 +126,7 @@ def test_the_console_has_one_line_when_a_finding_opens_and_one_when_it_is_resolv
 def test_open_findings_stand_first_in_the_table() -> None:
     words = {"level": "info", "seen": "1", "cause": "", "fix": "", "certainty": "certain"}
     findings = [Finding(name="a", since=1, until=3, **words), Finding(name="b", since=2, **words)]
-    assert [row[0] for row in findings_table(9, findings).rows] == ["b", "a"]
+    assert [row[0] for row in findings_table(Findings(step=9, findings=tuple(findings))).rows] == ["b", "a"]
 
 
 def test_an_exception_in_the_doctor_is_counted_and_does_not_reach_training(

@@ -6,10 +6,11 @@ import pytest
 from read_back import read_jsonl, read_tensorboard, same_scalars
 from tracker_examples import comparison, one_of_each
 
+from tracker_logging.commands.replay import replay
 from tracker_logging.events import Heatmap, Image, Scalars
-from tracker_logging.trackers.jsonl import JsonLinesTracker, read_record, read_run
+from tracker_logging.runs.json_lines import recorded_events, recorded_run
+from tracker_logging.trackers.jsonl import JsonLinesTracker
 from tracker_logging.trackers.memory import MemoryTracker
-from tracker_logging.trackers.replay import replay
 from tracker_logging.trackers.tensorboard import TensorBoardTracker
 
 
@@ -40,7 +41,7 @@ def heatmaps(events):
 def test_the_labels_of_a_heatmap_come_back_as_they_were(tmp_path):
     write(tmp_path, steps=(1,))
     (drawn,) = heatmaps(one_of_each(1))
-    (read,) = heatmaps(read_record(tmp_path))
+    (read,) = heatmaps(recorded_events(tmp_path))
     for name in ("row_labels", "column_labels", "row_boundaries", "column_boundaries"):
         assert getattr(read, name) == getattr(drawn, name), name
 
@@ -81,30 +82,30 @@ def test_a_torn_last_line_is_left_out_and_a_resumed_record_has_no_doubles(tmp_pa
     folder = write(tmp_path, steps=(1, 2, 3, 4))
     lines = folder / "events.jsonl"
     lines.write_bytes(lines.read_bytes()[:-20])
-    assert {event.step for event in read_record(tmp_path)} == {1, 2, 3, 4}
+    assert {event.step for event in recorded_events(tmp_path)} == {1, 2, 3, 4}
     again = JsonLinesTracker(tmp_path, purge_step=3)
     for step in (3, 4, 5):
         again.emit(Scalars(step=step, values={"a": 1.0}))
     again.close()
-    steps = [event.step for event in read_record(tmp_path)]
+    steps = [event.step for event in recorded_events(tmp_path)]
     assert steps == [1] * len(one_of_each()) + [2] * len(one_of_each()) + [3, 4, 5]
-    assert read_run(tmp_path)["name"] == "a"
+    assert recorded_run(tmp_path)["name"] == "a"
 
 
 def test_what_is_no_record_is_refused_with_the_place(tmp_path):
     with pytest.raises(FileNotFoundError, match="no record"):
-        list(read_record(tmp_path))
+        list(recorded_events(tmp_path))
     lines = write(tmp_path) / "events.jsonl"
     good = lines.read_text()
     for bad, message in [
-        ("{not json}\n", "line 1 is no JSON"),
+        ("{not json}\n", "line 1 is not JSON"),
         ('{"kind": "Hologram", "step": 1}\n', "Hologram"),
         ('{"kind": "Text", "step": 1}\n', "line 1: no field 'tag'"),
         ('{"kind": "Image", "step": 1, "tag": "t", "caption": "", "picture": "../../secret.png"}\n', "leads out"),
     ]:
         lines.write_text(bad + good)
         with pytest.raises(ValueError, match=message):
-            list(read_record(tmp_path))
+            list(recorded_events(tmp_path))
 
 
 def test_a_closed_record_ignores_what_comes(tmp_path):
@@ -112,6 +113,6 @@ def test_a_closed_record_ignores_what_comes(tmp_path):
     tracker.close()
     tracker.close()
     tracker.emit(Scalars(step=1, values={"a": 1.0}))
-    assert list(read_record(tmp_path)) == []
+    assert list(recorded_events(tmp_path)) == []
     empty = MemoryTracker()
     assert replay(tmp_path, empty) == 0

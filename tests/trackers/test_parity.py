@@ -72,7 +72,7 @@ def test_histograms_are_equal_and_count_everything(runs):
 
 
 def test_texts_and_tables_are_equal_word_by_word(runs):
-    tags = {"outputs/texts", "inputs/samples", "voices/rms_03/text", "alerts/loss_is_nan"}
+    tags = {"outputs/texts", "inputs/samples", "voices/rms_03/text", "alerts/loss_is_nan", "doctor/findings"}
     wanted = {(tag, step) for tag in tags for step in STEPS}
     for run in runs.values():
         assert set(run.texts) == wanted

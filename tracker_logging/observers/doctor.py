@@ -21,14 +21,13 @@ from tracker_logging.doctor.doctor import Doctor
 from tracker_logging.doctor.finding import Finding, Level, at_least, title
 from tracker_logging.doctor.rule import Rule
 from tracker_logging.doctor.rules import RULES
-from tracker_logging.events import Alert, Event, Scalars, Table
+from tracker_logging.events import Alert, Event, Findings, Scalars
 from tracker_logging.families import BatchView
 from tracker_logging.probes.reduce import sum_over_ranks
 from tracker_logging.session.observer import Observer
 
 logger = logging.getLogger("tracker_logging")
 
-COLUMNS = ("name", "level", "since", "until", "seen", "likely cause", "certainty", "what to do")
 _LOG_LEVELS = {"info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
 
@@ -94,7 +93,7 @@ class DoctorObserver(Observer):
                 training.emit(Alert(step=step, level=finding.level, title=finding.title, text=finding.text))
         if changed or (is_last and self._table_step != step):
             self._table_step = step
-            training.emit(findings_table(step, self.findings))
+            training.emit(Findings(step=step, findings=self.findings))
         if changed or ((is_last or self._was_logged) and self._numbers_step != step):
             self._numbers_step = step
             training.emit(Scalars(step=step, values=self._scalars()))
@@ -123,16 +122,6 @@ class DoctorObserver(Observer):
                 "Doctor, step %d: training is stopped: %s (doctor_fail_on %s).",
                 self._step, title(self.stop_reason), limit,
             )  # fmt: skip
-
-
-def findings_table(step: int, findings: Iterable[Finding]) -> Table:
-    """All findings with their texts, open ones first."""
-    ordered = sorted(findings, key=lambda finding: not finding.is_open)
-    rows = tuple(
-        (each.name, each.level, each.since, each.until, each.seen, each.cause, each.certainty, each.fix)
-        for each in ordered
-    )
-    return Table(step=step, tag=tags.FINDINGS(), columns=COLUMNS, rows=rows)
 
 
 def _log(finding: Finding, step: int) -> None:

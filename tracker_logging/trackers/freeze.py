@@ -19,10 +19,12 @@ from tracker_logging.events import (
     Audio,
     Clip,
     Event,
+    Findings,
     Heatmap,
     Histogram,
     Image,
     Scalars,
+    Summary,
     Table,
     Text,
     VoiceComparison,
@@ -42,9 +44,9 @@ class Importance(IntEnum):
 
 
 def importance(event: Event) -> Importance:
-    """Media before tables, tables before text; scalars and alerts stay."""
+    """Media before tables, tables before text; scalars, alerts, findings and summaries stay."""
     match event:
-        case Scalars() | Alert():
+        case Scalars() | Alert() | Findings() | Summary():
             return Importance.KEPT
         case Text():
             return Importance.TEXT
@@ -58,6 +60,8 @@ def freeze(event: Event) -> Event:
     """The same event, with every array and mapping owned by nobody else. Runs on the caller's thread."""
     match event:
         case Scalars():
+            return replace(event, values=dict(event.values))
+        case Summary():
             return replace(event, values=dict(event.values))
         case Histogram():
             return replace(event, counts=_frozen(event.counts), edges=_frozen(event.edges))
@@ -81,8 +85,11 @@ def freeze(event: Event) -> Event:
 def size_of(event: Event) -> int:
     """Bytes that the event holds in memory, to within the overhead of Python objects."""
     match event:
-        case Scalars():
+        case Scalars() | Summary():
             return _OBJECT_BYTES * (1 + len(event.values))
+        case Findings():
+            texts = (text for finding in event.findings for text in (finding.seen, finding.cause, finding.fix))
+            return _OBJECT_BYTES * (1 + len(event.findings)) + 4 * sum(map(len, texts))
         case Histogram():
             return _OBJECT_BYTES + event.counts.nbytes + event.edges.nbytes
         case Text() | Alert():

@@ -8,7 +8,7 @@ Guarantees
 - Paths in lines are relative, so that the record can be moved. The same sound or picture is stored once.
 - With `purge_step` lines of that step and later are taken out first, as are those of the earlier "GROUP/STEP" of
   `again` (the first part of their tags and their step) and a torn last line: a resumed run has no doubles.
-- `read_record` gives the events back; `trackers.replay` hands them to another backend.
+- `runs.json_lines` reads the record; `tracker-logging replay` writes it to another backend.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 from tracker_logging import tags
-from tracker_logging.events import Event, VoiceComparison
-from tracker_logging.trackers.event_json import Json, from_json, to_json
+from tracker_logging.events import Event, Findings, VoiceComparison
+from tracker_logging.trackers.event_json import Json, to_json
 from tracker_logging.trackers.whole_file import write_whole_text
 
 FOLDER = "record"
@@ -102,44 +102,6 @@ class JsonLinesTracker:
         return f"{MEDIA}/{path.name}"
 
 
-def read_record(directory: Path) -> Iterator[Event]:
-    """The events of the record in `directory` (a run's directory or its `record` folder), in order.
-
-    A torn last line is left out. Raises FileNotFoundError where there is no record, ValueError for a broken line
-    within, with its number.
-    """
-    folder = _folder(directory)
-    for number, line in _lines(folder / LINES):
-        if line["kind"] != "run":
-            try:
-                yield from_json(line, lambda path: _inside(folder, path).read_bytes())
-            except KeyError as missing:
-                raise ValueError(f"{LINES} line {number}: no field {missing}") from missing
-
-
-def read_run(directory: Path) -> Json:
-    """`name`, `project` and `config` of the run whose record is in `directory`."""
-    for _, line in _lines(_folder(directory) / LINES):
-        if line["kind"] == "run":
-            return line
-    raise ValueError(f"{LINES} has no line about the run")
-
-
-def _folder(directory: Path) -> Path:
-    folder = directory if (directory / LINES).exists() else directory / FOLDER
-    if not (folder / LINES).exists():
-        raise FileNotFoundError(f"no record ({FOLDER}/{LINES}) in {directory}")
-    return folder
-
-
-def _inside(folder: Path, path: str) -> Path:
-    """A media path of a line, which must not lead out of the record."""
-    resolved = (folder / path).resolve()
-    if not resolved.is_relative_to(folder.resolve()):
-        raise ValueError(f"{path!r} leads out of the record")
-    return resolved
-
-
 def _lines(path: Path) -> Iterator[tuple[int, Json]]:
     with path.open("rb") as file:
         for number, line in enumerate(file, start=1):
@@ -166,5 +128,7 @@ def _group(line: Json) -> str:
     """The first part of the tags of an event's line."""
     if line["kind"] == VoiceComparison.__name__:
         return tags.VOICE.template.partition("/")[0]
+    if line["kind"] == Findings.__name__:
+        return tags.FINDINGS.template.partition("/")[0]
     tag: str = line.get("tag") or next(iter(line.get("values", ())), "")
     return tag.partition("/")[0]

@@ -13,6 +13,7 @@ Guarantees
   table `voices/<id>/text`.
 - Audio is 16-bit, never normalised. Reference, target and codec clips are written when `new_fixed_clips` says so.
 - Text and cells are data: escaped and cut, so that nothing in them becomes markup.
+- Best values of a `Summary` are scalars `summary/best/TAG`: the HParams tab lists every scalar as a metric.
 - The speaker embeddings of a voice's clips go to the projector tab (see `projector`).
 - With `purge_step` what an interrupted run wrote at that step and later is taken out of our files, and readers are
   told to forget it in the files of others (SessionLog.START): a resumed run has no doubles.
@@ -41,6 +42,7 @@ from tracker_logging.events import (
     Histogram,
     Image,
     Scalars,
+    Summary,
     Table,
     Text,
     VoiceComparison,
@@ -54,6 +56,8 @@ from tracker_logging.trackers.parts import FIXED_CLIPS, clip_tag, parts
 from tracker_logging.trackers.plain_text import clean, markdown_table, markdown_text
 from tracker_logging.trackers.projector import ProjectorFiles
 from tracker_logging.trackers.tensorboard_run import layout_summary, settings_summary
+
+BEST_PREFIX = "summary/best/"
 
 
 class TensorBoardTracker:
@@ -99,7 +103,7 @@ class TensorBoardTracker:
             said = f"reference: “{event.reference_text}”\ntarget: “{event.target_text}”"
         records = [
             event_pb2.Event(wall_time=time.time(), step=part.step, summary=summary_pb2.Summary(value=[value]))
-            for part in parts(event)
+            for part in ((event,) if isinstance(event, Summary) else parts(event))
             for value in _values(part, without=without, said=said)
         ]
         with self._lock:
@@ -139,6 +143,10 @@ def _values(event: Event, *, without: frozenset[str], said: str) -> Iterator[Any
                 yield summary_pb2.Summary.Value(tag=tag, simple_value=float(number))
         case Histogram():
             yield _histogram(event)
+        case Summary():
+            for tag, value in event.values.items():
+                if value.best is not None:
+                    yield summary_pb2.Summary.Value(tag=f"{BEST_PREFIX}{tag}", simple_value=value.best)
         case Text():
             yield _tensor(event.tag, [markdown_text(event.text)], _text_metadata(event.tag))
         case Table():

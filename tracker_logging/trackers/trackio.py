@@ -6,6 +6,7 @@ Guarantees
 - Sound is handed over as 16-bit samples: Trackio peak-normalises floats, which would hide a silent clip.
 - One key per clip (`voices/a/generated`), texts and tables as Markdown with every cell escaped, images as pixels.
 - Data lie where Trackio keeps them (`TRACKIO_DIR`), not in the run's directory: Trackio reads that setting at import.
+- Trackio has no summary of a run: a `Summary` event is ignored.
 - On a resumed run a value whose step the run already holds is not sent again.
 """
 

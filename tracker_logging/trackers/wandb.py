@@ -40,7 +40,7 @@ import numpy as np
 import soundfile  # noqa: F401 - W&B imports it by name while another thread may be half-way through doing so
 import wandb
 
-from tracker_logging.events import Alert, Audio, Event, Heatmap, Histogram, Image, Scalars, Table, Text
+from tracker_logging.events import Alert, Audio, Event, Heatmap, Histogram, Image, Scalars, Summary, Table, Text
 from tracker_logging.rendering.heatmap import draw_heatmap
 from tracker_logging.rendering.pcm import to_pcm16
 from tracker_logging.trackers.parts import parts
@@ -98,8 +98,13 @@ class WandbTracker:
         return str(self._run.id)
 
     def emit(self, event: Event) -> None:
-        """Log one row for each simple event, and an alert as an alert too."""
+        """Log one row for each simple event, an alert as an alert too, and a summary in the run's summary."""
         is_new = False
+        if isinstance(event, Summary):
+            with self._lock:
+                if not self._closed:
+                    self._run.summary.update(_summary_values(event))
+                    self._is_dirty = True
         for part in parts(event):
             with self._lock:
                 row = {key: value for key, value in self._row(part) if part.step > self._written.get(key, -1)}
@@ -173,6 +178,16 @@ class WandbTracker:
 
     def _html(self, page: str) -> Any:
         return wandb.Html(page, inject=False, data_is_not_path=True)
+
+
+def _summary_values(summary: Summary) -> dict[str, float | int]:
+    """`best/TAG`, `best_step/TAG` and `last_step/TAG`. W&B itself keeps the last value under the tag."""
+    values: dict[str, float | int] = {}
+    for tag, value in summary.values.items():
+        values[f"last_step/{tag}"] = value.last_step
+        if value.best is not None and value.best_step is not None:
+            values |= {f"best/{tag}": value.best, f"best_step/{tag}": value.best_step}
+    return values
 
 
 def _finish_earlier() -> None:
