@@ -28,6 +28,7 @@ from functools import partial
 
 from tracker_logging import tags
 from tracker_logging.events import Event, Scalars
+from tracker_logging.guard import ErrorGuard, Retry
 from tracker_logging.trackers.base import Tracker
 from tracker_logging.trackers.freeze import Importance, freeze, importance, size_of
 
@@ -66,7 +67,7 @@ class BackgroundTracker:
         self._bytes = self._droppable_bytes = self._peak = 0
         self._next = 0
         self._dropped: Counter[str] = Counter()
-        self._own_errors = 0
+        self._guard = ErrorGuard(retry=Retry())
         self._last_step = self._reported_step = -1
         self._taken = self._flushes_waiting = 0
         self._stuck_at: int | None = None
@@ -86,8 +87,8 @@ class BackgroundTracker:
 
     @property
     def errors(self) -> int:
-        """Exceptions counted by this tracker and the one inside."""
-        return self._own_errors + int(getattr(self.inner, "errors", 0))
+        """Exceptions contained by this tracker and the one inside."""
+        return self._guard.errors + int(getattr(self.inner, "errors", 0))
 
     def emit(self, event: Event) -> None:
         """Queue the event: a copy of its arrays and a lock, no I/O."""
@@ -130,7 +131,7 @@ class BackgroundTracker:
             thread = self._thread
             self._changed.notify_all()
         if thread is None:
-            self._guard(self.inner.close)
+            self._contain(f"{self._name} close", self.inner.close)
         else:
             # A backend that is still opening is slow, not stuck: W&B may take half a minute on a busy machine.
             is_opening = self._taken <= 1
@@ -198,11 +199,11 @@ class BackgroundTracker:
                     pass
                 case _Stop():
                     self._report()
-                    self._guard(self.inner.close)
+                    self._contain(f"{self._name} close", self.inner.close)
                     return
                 case _Flush():
                     self._report()
-                    self._guard(self.inner.flush)
+                    self._contain(f"{self._name} flush", self.inner.flush)
                     with self._changed:
                         self._flushes_waiting -= 1
                     item.done.set()
@@ -212,11 +213,11 @@ class BackgroundTracker:
                     if is_media:
                         self._rest(owed_s)
                     began = time.thread_time()
-                    self._guard(partial(self.inner.emit, event))
+                    self._contain(self._name, partial(self.inner.emit, event))
                     owed_s = max(QUIET_S, REST * (time.thread_time() - began)) if is_media else owed_s
                     dirty = True
             if dirty and time.monotonic() >= flush_at:
-                self._guard(self.inner.flush)
+                self._contain(f"{self._name} flush", self.inner.flush)
                 dirty = False
             if not dirty:
                 flush_at = time.monotonic() + FLUSH_INTERVAL_S
@@ -236,13 +237,10 @@ class BackgroundTracker:
                 return
             self._reported_step, self._peak = step, self._bytes
         values = {tags.DROPPED(): float(dropped), tags.QUEUE(): peak / 1e6}
-        self._guard(partial(self.inner.emit, Scalars(step=step, values=values)))
+        self._contain(self._name, partial(self.inner.emit, Scalars(step=step, values=values)))
 
-    def _guard(self, call: Callable[[], None]) -> None:
-        """The thread must outlive whatever the tracker does; a `GuardedTracker` inside says what it was."""
-        try:
-            call()
-        except Exception as error:
-            self._own_errors += 1
-            if self._own_errors == 1:
-                logger.warning("%s: %s: %s. The event is lost (said once).", self._name, type(error).__name__, error)
+    def _contain(self, part: str, call: Callable[[], None]) -> None:
+        """The thread must outlive every error; a `GuardedTracker` inside has already contained the backend's own."""
+        if self._guard.is_on(part):
+            with self._guard.contain(part):
+                call()
