@@ -13,8 +13,7 @@ from tensorboard.compat.proto import event_pb2, summary_pb2
 from tracker_examples import clip, comparison
 
 from tracker_logging.events import Audio, Scalars
-from tracker_logging.trackers.crc import use_native_crc32c
-from tracker_logging.trackers.event_file import EventFile, forget_from, records
+from tracker_logging.trackers.event_file import EventFile, records, remove_from, use_native_crc32c
 from tracker_logging.trackers.tensorboard import TensorBoardTracker
 
 
@@ -59,12 +58,13 @@ def test_the_checksum_is_the_native_one_and_gives_the_same_values():
     assert table_driven == 0xE3069283
 
 
-def test_a_missing_crc_package_is_said_once(monkeypatch, caplog):
+def test_a_missing_crc_package_is_logged_once(monkeypatch, caplog):
     monkeypatch.setitem(sys.modules, "crc32c", None)
-    monkeypatch.setattr("tracker_logging.trackers.crc._said", False)
+    use_native_crc32c.cache_clear()
     assert not use_native_crc32c()
     assert not use_native_crc32c()
     assert caplog.text.count("pip install crc32c") == 1
+    use_native_crc32c.cache_clear()
 
 
 def test_a_full_disk_costs_the_record_and_not_the_file(tmp_path):
@@ -110,14 +110,14 @@ def test_names_hold_no_host_and_sort_after_what_is_there(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir())[-2:] == [first.path.name, second.path.name]
 
 
-def test_forgetting_takes_out_later_steps_only_and_mends_a_torn_end(tmp_path):
+def test_removing_takes_out_later_steps_only_and_repairs_a_torn_end(tmp_path):
     file = EventFile(tmp_path)
     for step in (1, 2, 5, 3, 6):
         file.append(record(step))
     file.close()
     with file.path.open("ab") as raw:
         raw.write(b"\x99" * 7)
-    assert forget_from(tmp_path, step=5) == 2
+    assert remove_from(tmp_path, step=5) == 2
     assert steps(tmp_path) == [1, 2, 3]
     assert [path.name for path in tmp_path.iterdir()] == [file.path.name]
     assert len(list(records(file.path))) == 4

@@ -16,9 +16,10 @@ from read_back import read_wandb
 from tracker_examples import HOSTILE, comparison, one_of_each
 
 from tracker_logging.events import Alert, Image, Scalars, Table, Text
-from tracker_logging.trackers import wandb as ours
-from tracker_logging.trackers.wandb import WandbTracker, has_key, wandb_mode
+from tracker_logging.trackers import wandb_settings as ours
+from tracker_logging.trackers.wandb import WandbTracker
 from tracker_logging.trackers.wandb_record import STEP, history, latest_run_id, records, run_directories, written_steps
+from tracker_logging.trackers.wandb_settings import has_key, wandb_mode
 
 
 @pytest.fixture(autouse=True)
@@ -210,7 +211,7 @@ from pathlib import Path
 sys.path[:0] = sys.argv[2:]
 logging.basicConfig(level=logging.WARNING)
 from tracker_logging.events import Scalars
-from tracker_logging.trackers import wandb as ours
+from tracker_logging.trackers import wandb_settings as ours
 from tracker_logging.trackers.open import RunInfo, open_tracker
 ours.INIT_TIMEOUT_S = 2.0
 tracker = open_tracker(["wandb"], directory=Path(sys.argv[1]), run=RunInfo(name="a"))

@@ -27,7 +27,7 @@ import logging, sys
 from pathlib import Path
 logging.basicConfig(level=logging.WARNING)
 from tracker_logging.events import Scalars
-from tracker_logging.trackers import wandb as ours
+from tracker_logging.trackers import wandb_settings as ours
 from tracker_logging.trackers.open import RunInfo, open_tracker
 ours.INIT_TIMEOUT_S, ours.FINISH_TIMEOUT_S = float(sys.argv[2]), float(sys.argv[3])
 tracker = open_tracker(["wandb"], directory=Path(sys.argv[1]), run=RunInfo(name="a"))
@@ -201,8 +201,8 @@ def test_a_server_that_goes_away_during_the_run(tmp_path: Path, server: Server, 
         assert at_the_server(server) == EXPECTED
         assert "wandb sync" not in err
     else:
-        assert err.count("upload it later with: wandb sync RUN_DIRECTORY/wandb/run-*-") == 1
-    assert "errors 0" in out and "not flushed" not in err and "hangs and is left behind" not in err
+        assert err.count(f"upload it later with: wandb sync {tmp_path}/wandb/run-") == 1
+    assert "errors 0" in out and "not flushed" not in err and "does not respond" not in err
     # Either way the run's directory on this machine holds everything, to be uploaded with `wandb sync`.
     assert on_this_machine(tmp_path) == EXPECTED
 
@@ -222,7 +222,7 @@ def test_a_server_that_is_away_when_the_run_begins(tmp_path: Path, server: Serve
     assert server.history == {}
 
     server.come()
-    *command, runs = shlex.split(said[0][1].replace("RUN_DIRECTORY", str(tmp_path)))
+    *command, runs = shlex.split(said[0][1])
     directories = [str(path) for path in tmp_path.glob(str(Path(runs).relative_to(tmp_path)))]
     sync = [sys.executable, "-m", *command, *directories]
     done = subprocess.run(

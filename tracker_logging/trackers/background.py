@@ -1,19 +1,18 @@
-"""One thread per backend: encoding, drawing and writing happen there, and training never waits for them.
+"""One thread per backend: encoding, drawing and writing happen there, and training does not wait for them.
 
     BackgroundTracker(GuardedTracker(open_backend, name="TensorBoard"), name="TensorBoard", queue_mb=256)
 
 Guarantees
 - Events arrive in the order in which they were emitted, each once. Arrays are copied unless they are immutable.
-- The queue holds at most `queue_mb` of droppable events. When it is full, media go before tables, tables before text
-  (of the least important kind the latest one goes); scalars and alerts are never dropped.
+- The queue holds at most `queue_mb` of droppable events. When it is full, media are dropped before tables, tables
+  before text (of the least important kind the latest event); scalars and alerts are never dropped.
 - `dropped` and `queue_bytes` can be read at any time, and are written as `tracker/dropped_events` and
   `tracker/queue_mb` (the largest backlog since the last flush) at every flush.
-- Writing takes its time: the thread rests before each picture or sound, `REST` times as long as the last one took of
-  the processor, so that training's own thread keeps the interpreter; not while someone waits for a flush or the queue
-  is half full.
+- The thread leaves the interpreter to training: before each image or sound it waits `REST` times the processor time of
+  the last one, unless a flush is waited for or the queue is half full.
 - `flush` and `close` give up at a deadline. The thread starts with the first event and ends with `close`.
 - A forked child (a data loader's worker) inherits a tracker that ignores everything.
-- What the thread has taken is flushed every `FLUSH_INTERVAL_S`, so that a killed process loses no more than that.
+- What the thread has written is flushed every `FLUSH_INTERVAL_S`: a killed process loses at most that much.
 """
 
 from __future__ import annotations
@@ -43,18 +42,18 @@ QUIET_S = 0.05
 
 
 class _Flush:
-    """A mark in the queue: everything before it is to be made readable, then `done` is set."""
+    """A mark in the queue: when everything before it is readable, `done` is set."""
 
     def __init__(self) -> None:
         self.done = threading.Event()
 
 
 class _Stop:
-    """What the thread is given instead of an event when the tracker closes and the queue is empty."""
+    """Given to the thread instead of an event when the tracker closes and the queue is empty."""
 
 
 class BackgroundTracker:
-    """Takes events on any thread and hands them to `tracker` on its own."""
+    """Takes events on any thread and passes them to `tracker` on its own thread."""
 
     def __init__(self, tracker: Tracker, *, name: str, queue_mb: float = QUEUE_MB) -> None:
         self.inner = tracker
@@ -106,7 +105,7 @@ class BackgroundTracker:
             self._append(event, size, rank)
 
     def flush(self, *, timeout_s: float | None = None) -> None:
-        """Return when all that was emitted before can be read back, or after `timeout_s` (default `DEADLINE_S`)."""
+        """Return when everything emitted before can be read back, or after `timeout_s` (default `DEADLINE_S`)."""
         if os.getpid() != self._process:
             return
         mark = _Flush()
@@ -118,10 +117,10 @@ class BackgroundTracker:
         deadline = 0.0 if self._is_stuck else DEADLINE_S if timeout_s is None else timeout_s
         if not mark.done.wait(deadline) and not self._is_stuck:
             self._stuck_at = self._taken
-            logger.warning("%s: not flushed within %.0f s. It goes on in the background.", self._name, deadline)
+            logger.warning("%s: not flushed within %.0f s. Writing continues in the background.", self._name, deadline)
 
     def close(self) -> None:
-        """Write what is queued, close the tracker on its thread and end the thread, all within `DEADLINE_S`."""
+        """Write what is queued, close the tracker on its thread and end the thread, within `DEADLINE_S`."""
         if os.getpid() != self._process:
             return
         with self._changed:
@@ -139,18 +138,18 @@ class BackgroundTracker:
             if thread.is_alive():
                 with self._changed:
                     left = len(self._queue)
-                logger.warning("%s: hangs and is left behind with %d events unwritten.", self._name, left)
+                logger.warning("%s: does not respond; %d events are not written.", self._name, left)
         if self._dropped:
             kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(self._dropped.items()))
             logger.warning("%s: dropped because the queue was full: %s. Raise --logging_queue_mb.", self._name, kinds)
 
     @property
     def _is_stuck(self) -> bool:
-        """True while the thread has taken nothing since a flush ran out of time: waiting again would be in vain."""
+        """Whether the thread has taken nothing since a flush timed out, so that waiting again would not help."""
         return self._stuck_at == self._taken
 
     def _make_room(self, size: int, rank: Importance) -> bool:
-        """Drop what is less important than the newcomer until it fits; False where the newcomer itself must go."""
+        """Drop less important events until the new one fits; False where the new one itself must be dropped."""
         if size > self._limit:
             return False
         while self._droppable_bytes + size > self._limit:
@@ -191,7 +190,7 @@ class BackgroundTracker:
             return item
 
     def _work(self) -> None:
-        flush_at, dirty, owed_s = time.monotonic() + FLUSH_INTERVAL_S, False, QUIET_S
+        flush_at, dirty, pause_s = time.monotonic() + FLUSH_INTERVAL_S, False, QUIET_S
         while True:
             item = self._take(max(0.0, flush_at - time.monotonic()) if dirty else FLUSH_INTERVAL_S)
             match item:
@@ -211,10 +210,10 @@ class BackgroundTracker:
                 case event:
                     is_media = importance(event) is Importance.MEDIA
                     if is_media:
-                        self._rest(owed_s)
+                        self._pause(pause_s)
                     began = time.thread_time()
                     self._contain(self._name, partial(self.inner.emit, event))
-                    owed_s = max(QUIET_S, REST * (time.thread_time() - began)) if is_media else owed_s
+                    pause_s = max(QUIET_S, REST * (time.thread_time() - began)) if is_media else pause_s
                     dirty = True
             if dirty and time.monotonic() >= flush_at:
                 self._contain(f"{self._name} flush", self.inner.flush)
@@ -222,11 +221,11 @@ class BackgroundTracker:
             if not dirty:
                 flush_at = time.monotonic() + FLUSH_INTERVAL_S
 
-    def _rest(self, seconds: float) -> None:
+    def _pause(self, seconds: float) -> None:
         with self._changed:
-            self._changed.wait_for(self._is_in_a_hurry, timeout=seconds)
+            self._changed.wait_for(self._is_urgent, timeout=seconds)
 
-    def _is_in_a_hurry(self) -> bool:
+    def _is_urgent(self) -> bool:
         return self._closing or self._flushes_waiting > 0 or 2 * self._droppable_bytes > self._limit
 
     def _report(self) -> None:

@@ -4,7 +4,7 @@
     runs/a/findings.json     {"format": 1, "step": 500, "findings": [{"name": …, "level": …, "since": …}, …]}
 
 Guarantees
-- Each `doctor/findings` table replaces both files, whole or not at all. Without a finding they say so.
+- Each `doctor/findings` table replaces both files, each completely or not at all; also if there is no finding.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ PAGE_NAME = "findings.md"
 
 
 class FindingsFileTracker:
-    """Writes `doctor/findings` tables into `directory`; every other event passes by. Raises `OSError`."""
+    """Writes `doctor/findings` tables into `directory` and ignores other events. Raises `OSError`."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -40,10 +40,10 @@ class FindingsFileTracker:
             write_whole_text(self.directory / PAGE_NAME, findings_page(event.step, findings))
 
     def flush(self, *, timeout_s: float | None = None) -> None:
-        """Nothing is held back."""
+        """Return at once: files are complete when `emit` returns."""
 
     def close(self) -> None:
-        """Nothing is held open."""
+        """Do nothing: no file is held open."""
 
 
 def findings_page(step: int, findings: Sequence[Mapping[str, Any]]) -> str:

@@ -110,7 +110,7 @@ class GuardedTracker:
         first, last = self._lost_steps or (0, 0)
         return (
             f"{self._name}: {self._lost.total()} events of steps {first} to {last} are missing ({kinds}) after "
-            f"{self.errors} errors. If this run was also logged as JSON lines, add them with: tracker-logging replay RUN"
+            f"{self.errors} errors. If the run has JSON lines too, add them with: tracker-logging replay RUN"
         )
 
 

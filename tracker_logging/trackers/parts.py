@@ -1,4 +1,4 @@
-"""Takes composite events apart into the simple ones that every backend can write, so that all write the same.
+"""Splits composite events into the simple ones that every backend can write, so that all write the same.
 
 for part in parts(comparison): ...   # Audio (its clips with captions), Image (mels), Table (texts and scores)
 """
@@ -22,7 +22,7 @@ FIXED_CLIPS = frozenset({"reference", "target", "codec"})
 def parts(event: Event) -> Iterator[Event]:
     """The simple events that make up `event`: itself, unless it is a `VoiceComparison` or an `Alert`.
 
-    Drawing happens here (about 25 ms for a comparison): call it off the training thread.
+    Draws (about 25 ms for a comparison): do not call it on the training thread.
     """
     match event:
         case VoiceComparison():
@@ -53,14 +53,14 @@ def _clips(comparison: VoiceComparison) -> Audio:
 
 
 def _caption(comparison: VoiceComparison, name: str) -> str:
-    said = comparison.reference_text if name == "reference" else comparison.target_text
-    caption = f"{name}: “{said}”" if said else name
+    text = comparison.reference_text if name == "reference" else comparison.target_text
+    caption = f"{name}: “{text}”" if text else name
     if name != "generated":
         return caption
-    heard = [f"heard “{comparison.transcript}”"] if comparison.transcript is not None else []
-    stopped = [f"stopped: {comparison.stop_reason}"] if comparison.stop_reason else []
+    transcript = [f"heard “{comparison.transcript}”"] if comparison.transcript is not None else []
+    stop_reason = [f"stopped: {comparison.stop_reason}"] if comparison.stop_reason else []
     scores = [f"{score} {value:.4g}" for score, value in comparison.scores.items()]
-    return " · ".join([caption, *heard, *stopped, *scores])
+    return " · ".join([caption, *transcript, *stop_reason, *scores])
 
 
 def _text(comparison: VoiceComparison) -> Table:

@@ -1,6 +1,6 @@
-"""Hands a recorded run to another backend: to fill in one that was lost, or to see an old run somewhere else.
+"""Sends a recorded run to another backend: to repair one that lost events, or to see an old run somewhere else.
 
-replay(Path("runs/a"), TensorBoardTracker(Path("filled/a")))
+replay(Path("runs/a"), TensorBoardTracker(Path("repaired/a")))
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from tracker_logging.trackers.jsonl import read_record
 
 
 def replay(record: Path, tracker: Tracker) -> int:
-    """Emit every event of the JSON-lines record in `record` to `tracker`, in order, then flush; how many there were.
+    """Emit every event of the JSON-lines record in `record` to `tracker`, in order, then flush; returns their number.
 
-    The tracker is not closed. Raises what `read_record` raises.
+    The tracker stays open. Raises what `read_record` raises.
     """
     count = 0
     for event in read_record(record):

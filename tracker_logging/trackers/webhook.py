@@ -1,13 +1,13 @@
-"""Posts each finding that opens or heals to an address of the user's, as JSON: a chat channel, a pager.
+"""Posts each finding that opens or is resolved to a user's address (a chat channel, a pager) as JSON.
 
     {"run": "a", "event": "opened", "step": 500, "name": "silence", "level": "warning", "since": 400, "until": null,
      "seen": "…", "likely cause": "…", "certainty": "likely", "what to do": "…", "text": "[a] opened: Silence …"}
 
 Guarantees
-- Training never waits: posting happens on a thread of its own with a time-out, and at most `WAITING` wait for it.
-- A finding is posted once when it opens and once when it has healed, from `LEAST` on. What cannot be posted is counted
-  in `errors` and said once, without the address: it may be a secret. It is also in `findings.json`.
-- Only http and https; no redirect is followed.
+- Training never waits: posting has its own thread and a timeout, and at most `WAITING` findings are queued.
+- A finding of a level in `LEAST` is posted once when it opens and once when it is resolved. What cannot be posted is
+  counted in `errors` and logged once, without the address, which may be a secret. It is also in `findings.json`.
+- Only http and https; redirects are not followed.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ def check_address(url: str) -> None:
     """Raise ValueError unless `url` is an http or https address. The message does not repeat it."""
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError("alert_webhook: not an http:// or https:// address. Give the whole address of the webhook.")
+        raise ValueError("alert_webhook: not an http:// or https:// address. Fix: give the complete address.")
 
 
 class WebhookTracker:
-    """Reads `doctor/findings` tables; every other event passes by. `emit` and `close` are for one thread."""
+    """Reads `doctor/findings` tables and ignores other events. Call `emit` and `close` on one thread."""
 
     def __init__(self, url: str, *, run: str, timeout_s: float = TIMEOUT_S) -> None:
         check_address(url)
@@ -55,7 +55,7 @@ class WebhookTracker:
         self._opener = urllib.request.build_opener(_NoRedirect())
 
     def emit(self, event: Event) -> None:
-        """Queue what has changed since the last table."""
+        """Queue what changed since the last table."""
         if not (isinstance(event, Table) and event.tag == tags.FINDINGS()):
             return
         for row in event.rows:
@@ -66,13 +66,13 @@ class WebhookTracker:
                 self._posted.add(key)
                 body = self._body(event.step, finding, what="opened" if is_open else "healed")
                 if not self._worker.submit(partial(self._post, body)):
-                    self._failed(f"{WAITING} findings are waiting already")
+                    self._failed(f"{WAITING} findings are queued already")
 
     def flush(self, *, timeout_s: float | None = None) -> None:
-        """Return at once: a slow server is nobody's business but this tracker's."""
+        """Return at once: training does not wait for a slow server."""
 
     def close(self) -> None:
-        """Post what is waiting, for a few seconds at most."""
+        """Post what is queued, for a few seconds at most."""
         self._worker.close(timeout_s=CLOSE_TIMEOUT_S)
 
     def _body(self, step: int, finding: Mapping[str, Any], *, what: str) -> bytes:
@@ -94,14 +94,14 @@ class WebhookTracker:
         self.errors += 1
         if self.errors == 1:
             logger.warning(
-                "--alert_webhook: a finding could not be posted (%s). It is in findings.json; the next one is tried "
-                "again. Said once, counted in tracker/errors.",
+                "--alert_webhook: a finding could not be posted (%s). It is in findings.json; later ones are still "
+                "posted. Logged once, counted in tracker/errors.",
                 what,
             )
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    """A finding goes to the address that was given, or nowhere."""
+    """Refuses redirects: a finding is sent to the given address only."""
 
     def redirect_request(self, *args: Any, **kwargs: Any) -> None:
         return None
