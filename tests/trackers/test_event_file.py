@@ -35,7 +35,7 @@ def test_what_was_appended_can_be_read_while_the_file_is_open(tmp_path):
     file.close()
 
 
-def test_a_torn_record_is_left_out_wherever_it_was_cut(tmp_path):
+def test_a_torn_record_is_ignored_wherever_it_was_cut(tmp_path):
     file = EventFile(tmp_path)
     file.append(record(1))
     (path,) = tmp_path.iterdir()
@@ -67,7 +67,7 @@ def test_a_missing_crc_package_is_logged_once(monkeypatch, caplog):
     use_native_crc32c.cache_clear()
 
 
-def test_a_full_disk_costs_the_record_and_not_the_file(tmp_path):
+def test_a_full_disk_loses_the_record_and_not_the_file(tmp_path):
     file = EventFile(tmp_path)
     file.append(record(1))
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -85,7 +85,7 @@ def test_a_full_disk_costs_the_record_and_not_the_file(tmp_path):
     assert steps(tmp_path) == [1, 3, 4]
 
 
-def test_a_removed_directory_is_made_again_and_what_follows_is_there(tmp_path):
+def test_a_removed_directory_is_created_again_for_later_events(tmp_path):
     run = tmp_path / "run"
     tracker = TensorBoardTracker(run)
     tracker.emit(Scalars(step=1, values={"a": 1.0}))
@@ -123,7 +123,7 @@ def test_removing_takes_out_later_steps_only_and_repairs_a_torn_end(tmp_path):
     assert len(list(records(file.path))) == 4
 
 
-def test_a_resumed_run_has_no_doubles_and_no_holes(tmp_path):
+def test_a_resumed_run_has_no_duplicates_and_no_holes(tmp_path):
     first = TensorBoardTracker(tmp_path)
     for step in range(1, 8):  # the checkpoint is at 5, the crash after 7
         first.emit(Scalars(step=step, values={"a": float(step)}))
@@ -174,7 +174,7 @@ def test_after_kill_9_everything_that_was_flushed_can_be_read(tmp_path, last_ste
     assert all(("voices/rms_03/generated", step) in recorded.sounds for step in range(1, last_step + 1))
 
 
-def test_a_clip_is_written_as_a_tensor_with_its_name_and_words(tmp_path):
+def test_a_clip_is_a_tensor_with_its_name_and_texts(tmp_path):
     tracker = TensorBoardTracker(tmp_path)
     tracker.emit(Audio(step=1, tag="inputs/audio", clips={"reference": clip(caption="as heard")}))
     tracker.emit(comparison(2))

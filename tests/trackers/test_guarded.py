@@ -126,7 +126,7 @@ def test_a_backend_that_is_too_slow_is_left_alone(caplog):
     assert caplog.text.count("TimeoutError: emit took 31 s") == 2
 
 
-def test_after_close_nothing_comes_through():
+def test_after_close_events_are_ignored():
     inner = MemoryTracker()
     tracker = GuardedTracker(lambda: inner, name="t")
     tracker.emit(scalar(1))

@@ -1,7 +1,7 @@
 """Backends that take rows of values under keys, such as W&B and Trackio: what they have in common.
 
     class MyTracker(RowTracker):
-        def log(self, row, *, step): self._run.log(row, step=step)
+        def _log(self, row, *, step): self._run.log(row, step=step)
         ...                                        # and how each kind of value is encoded
 
 Guarantees
@@ -48,9 +48,9 @@ class RowTracker(ABC):
                 row = {key: value for key, value in self._row(part) if part.step > self._written.get(key, -1)}
                 is_new = bool(row) and not self._closed
                 if is_new:
-                    self.log(row, step=part.step)
+                    self._log(row, step=part.step)
         if isinstance(event, Alert) and is_new:
-            self.notify(event, title=clean(event.title, longest=LONGEST_TITLE), text=clean(event.text))
+            self._notify(event, title=clean(event.title, longest=LONGEST_TITLE), text=clean(event.text))
 
     @abstractmethod
     def flush(self, *, timeout_s: float | None = None) -> None:
@@ -61,38 +61,38 @@ class RowTracker(ABC):
         with self._lock:
             if not self._closed:
                 self._closed = True
-                self.finish()
+                self._finish()
 
     @abstractmethod
-    def log(self, row: Mapping[str, Any], *, step: int) -> None:
+    def _log(self, row: Mapping[str, Any], *, step: int) -> None:
         """Send one row."""
 
     @abstractmethod
-    def notify(self, alert: Alert, *, title: str, text: str) -> None:
+    def _notify(self, alert: Alert, *, title: str, text: str) -> None:
         """Send a notification; `title` and `text` are safe to show."""
 
     @abstractmethod
-    def finish(self) -> None:
+    def _finish(self) -> None:
         """End the run; called once."""
 
     @abstractmethod
-    def histogram(self, counts: npt.NDArray[np.float64], edges: npt.NDArray[np.float64]) -> Any:
+    def _histogram(self, counts: npt.NDArray[np.float64], edges: npt.NDArray[np.float64]) -> Any:
         """`counts` [bins] between `edges` [bins + 1]."""
 
     @abstractmethod
-    def text(self, text: str) -> Any:
+    def _text(self, text: str) -> Any:
         """Plain text, to be escaped."""
 
     @abstractmethod
-    def table(self, columns: Sequence[str], rows: Sequence[Sequence[Cell]]) -> Any:
+    def _table(self, columns: Sequence[str], rows: Sequence[Sequence[Cell]]) -> Any:
         """A table whose cells are to be escaped."""
 
     @abstractmethod
-    def image(self, pixels: npt.NDArray[np.uint8], *, caption: str | None) -> Any:
+    def _image(self, pixels: npt.NDArray[np.uint8], *, caption: str | None) -> Any:
         """Pixels [height, width, 3] uint8."""
 
     @abstractmethod
-    def audio(self, tag: str, clips: Mapping[str, Clip]) -> Iterator[tuple[str, Any]]:
+    def _audio(self, tag: str, clips: Mapping[str, Clip]) -> Iterator[tuple[str, Any]]:
         """The keys and values of the clips of one event."""
 
     def _row(self, event: Event) -> Iterator[tuple[str, Any]]:
@@ -100,16 +100,16 @@ class RowTracker(ABC):
             case Scalars():
                 yield from ((key, float(value)) for key, value in event.values.items())
             case Histogram():
-                yield event.tag, self.histogram(event.counts, event.edges)
+                yield event.tag, self._histogram(event.counts, event.edges)
             case Text():
-                yield event.tag, self.text(event.text)
+                yield event.tag, self._text(event.text)
             case Table():
-                yield event.tag, self.table(event.columns, event.rows)
+                yield event.tag, self._table(event.columns, event.rows)
             case Image():
                 pixels = draw_heatmap(event.picture) if isinstance(event.picture, Heatmap) else event.picture
-                yield event.tag, self.image(np.asarray(pixels), caption=short_caption(event.caption) or None)
+                yield event.tag, self._image(np.asarray(pixels), caption=short_caption(event.caption) or None)
             case Audio():
-                yield from self.audio(event.tag, event.clips)
+                yield from self._audio(event.tag, event.clips)
 
 
 def short_caption(caption: str) -> str:

@@ -47,30 +47,30 @@ class TrackioTracker(RowTracker):
     def flush(self, *, timeout_s: float | None = None) -> None:
         """Return at once: Trackio writes twice a second by itself and has no call to wait for it."""
 
-    def log(self, row: Mapping[str, Any], *, step: int) -> None:
+    def _log(self, row: Mapping[str, Any], *, step: int) -> None:
         self._run.log(dict(row), step=step)
 
-    def notify(self, alert: Alert, *, title: str, text: str) -> None:
+    def _notify(self, alert: Alert, *, title: str, text: str) -> None:
         levels = trackio.AlertLevel
         level = {"info": levels.INFO, "warning": levels.WARN, "error": levels.ERROR}[alert.level]
         self._run.alert(title=title, text=text, level=level, step=alert.step)
 
-    def finish(self) -> None:
+    def _finish(self) -> None:
         self._run.finish()
 
-    def histogram(self, counts: npt.NDArray[np.float64], edges: npt.NDArray[np.float64]) -> Any:
+    def _histogram(self, counts: npt.NDArray[np.float64], edges: npt.NDArray[np.float64]) -> Any:
         return trackio.Histogram(np_histogram=(counts, edges))
 
-    def text(self, text: str) -> Any:
+    def _text(self, text: str) -> Any:
         return trackio.Markdown(markdown_text(text))
 
-    def table(self, columns: Sequence[str], rows: Sequence[Sequence[Cell]]) -> Any:
+    def _table(self, columns: Sequence[str], rows: Sequence[Sequence[Cell]]) -> Any:
         return trackio.Markdown(markdown_table(columns, rows))
 
-    def image(self, pixels: npt.NDArray[np.uint8], *, caption: str | None) -> Any:
+    def _image(self, pixels: npt.NDArray[np.uint8], *, caption: str | None) -> Any:
         return trackio.Image(pixels, caption=caption)
 
-    def audio(self, tag: str, clips: Mapping[str, Clip]) -> Iterator[tuple[str, Any]]:
+    def _audio(self, tag: str, clips: Mapping[str, Clip]) -> Iterator[tuple[str, Any]]:
         for name, clip in clips.items():
             samples, caption = to_pcm16(clip.samples), short_caption(clip.caption or name)
             yield clip_tag(tag, name), trackio.Audio(samples, sample_rate=clip.sample_rate, caption=caption)

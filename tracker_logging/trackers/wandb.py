@@ -97,15 +97,15 @@ class WandbTracker(RowTracker):
                 self._is_dirty = False
                 threading.Event().wait(2 * wandb_settings.LOG_INTERVAL_S)
 
-    def log(self, row: Mapping[str, Any], *, step: int) -> None:
+    def _log(self, row: Mapping[str, Any], *, step: int) -> None:
         self._run.log({**row, STEP: step})
         self._is_dirty = True
 
-    def notify(self, alert: Alert, *, title: str, text: str) -> None:
+    def _notify(self, alert: Alert, *, title: str, text: str) -> None:
         level = {"info": "INFO", "warning": "WARN", "error": "ERROR"}[alert.level]
         self._run.alert(title=title, text=text, level=level)
 
-    def finish(self) -> None:
+    def _finish(self) -> None:
         """Finish the run if it is ours. Waits at most `FINISH_TIMEOUT_S` for a slow or unreachable server."""
         if not self._is_ours:
             return
@@ -119,19 +119,19 @@ class WandbTracker(RowTracker):
                 shlex.quote(str(Path(self._run.dir).parent)),
             )
 
-    def histogram(self, counts: npt.NDArray[np.float64], edges: npt.NDArray[np.float64]) -> Any:
+    def _histogram(self, counts: npt.NDArray[np.float64], edges: npt.NDArray[np.float64]) -> Any:
         return wandb.Histogram(np_histogram=(counts, edges))
 
-    def text(self, text: str) -> Any:
+    def _text(self, text: str) -> Any:
         return _html(html_text(text))
 
-    def table(self, columns: Sequence[str], rows: Sequence[Sequence[Cell]]) -> Any:
+    def _table(self, columns: Sequence[str], rows: Sequence[Sequence[Cell]]) -> Any:
         return _html(html_table(columns, rows))
 
-    def image(self, pixels: npt.NDArray[np.uint8], *, caption: str | None) -> Any:
+    def _image(self, pixels: npt.NDArray[np.uint8], *, caption: str | None) -> Any:
         return wandb.Image(pixels, caption=caption, mode="RGB", file_type="png")
 
-    def audio(self, tag: str, clips: Mapping[str, Clip]) -> Iterator[tuple[str, Any]]:
+    def _audio(self, tag: str, clips: Mapping[str, Clip]) -> Iterator[tuple[str, Any]]:
         panel = [
             wandb.Audio(
                 to_pcm16(clip.samples), sample_rate=clip.sample_rate, caption=short_caption(clip.caption or name)
