@@ -42,7 +42,7 @@ class LoggingConfig:
         ("tensorboard",), "tensorboard, wandb, jsonl, trackio (with commas), both or none", metavar="NAMES"
     )
     logging_dir: Path | None = option(None, "directory of the runs; default: OUTPUT_DIR/runs", type=Path)
-    run_name: str = option("run", "name of the run; a name that is taken gets a number: run-2")
+    run_name: str | None = option(None, "name of the run (default: run); a name that is taken gets a number: run-2")
     every: int = option(100, "log step 1 and every N steps", flag="strategic_logging_steps", type=int, metavar="N")
     loggers: tuple[LoggerName, ...] = option(
         LOGGERS, f"with commas, of {', '.join(LOGGERS)}; default: all", flag="strategic_loggers", metavar="NAMES"
@@ -88,7 +88,8 @@ class LoggingConfig:
         for name in ("budget_pct", "queue_mb"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"{_label(name)} is {getattr(self, name):g}: it must be above 0.")
-        if not self.run_name or Path(self.run_name).is_absolute() or ".." in Path(self.run_name).parts:
+        name = self.run_name
+        if name is not None and (not name or Path(name).is_absolute() or ".." in Path(name).parts):
             raise ValueError(
                 f"{_label('run_name')} is {self.run_name!r}: it must name a directory inside the logging directory."
             )

@@ -83,8 +83,8 @@ function findingParts(findings) {
 }
 
 function whenAndHowBad({ step, until, level }) {
-  const healed = until === null ? "" : `, healed at step ${until}`;
-  return `${level ? `${level}, since ` : ""}step ${step}${level && until === null ? ", still open" : healed}`;
+  const resolved = until === null ? "" : `, resolved at step ${until}`;
+  return `${level ? `${level}, since ` : ""}step ${step}${level && until === null ? ", still open" : resolved}`;
 }
 
 function signed(value, unit = "") {

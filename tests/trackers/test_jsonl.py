@@ -23,7 +23,7 @@ def write(directory, steps=(1, 2)):
     return directory / "record"
 
 
-def test_events_come_back_in_order_and_once_written_again_are_the_same_lines(tmp_path):
+def test_events_are_read_in_order_and_written_again_give_the_same_lines(tmp_path):
     first = write(tmp_path / "a")
     again = JsonLinesTracker(tmp_path / "b", name="a", project="p", config={"rate": 0.1})
     count = replay(tmp_path / "a", again)
@@ -38,7 +38,7 @@ def heatmaps(events):
     return [event.picture for event in events if isinstance(event, Image) and isinstance(event.picture, Heatmap)]
 
 
-def test_the_labels_of_a_heatmap_come_back_as_they_were(tmp_path):
+def test_the_labels_of_a_heatmap_survive(tmp_path):
     write(tmp_path, steps=(1,))
     (drawn,) = heatmaps(one_of_each(1))
     (read,) = heatmaps(recorded_events(tmp_path))
@@ -67,7 +67,7 @@ def test_the_same_sound_is_stored_once(tmp_path):
     assert sum("generated" in name for name in names) == 3
 
 
-def test_a_lost_backend_is_filled_in_from_the_record(tmp_path):
+def test_a_lost_backend_is_restored_from_the_record(tmp_path):
     write(tmp_path / "run")
     tracker = TensorBoardTracker(tmp_path / "filled")
     replay(tmp_path / "run", tracker)
@@ -78,7 +78,7 @@ def test_a_lost_backend_is_filled_in_from_the_record(tmp_path):
     assert filled.sounds.items() <= recorded.sounds.items()
 
 
-def test_a_torn_last_line_is_left_out_and_a_resumed_record_has_no_doubles(tmp_path):
+def test_a_torn_last_line_is_ignored_and_a_resumed_record_has_no_duplicates(tmp_path):
     folder = write(tmp_path, steps=(1, 2, 3, 4))
     lines = folder / "events.jsonl"
     lines.write_bytes(lines.read_bytes()[:-20])
@@ -92,7 +92,7 @@ def test_a_torn_last_line_is_left_out_and_a_resumed_record_has_no_doubles(tmp_pa
     assert recorded_run(tmp_path)["name"] == "a"
 
 
-def test_what_is_no_record_is_refused_with_the_place(tmp_path):
+def test_an_invalid_record_is_refused_with_the_line_number(tmp_path):
     with pytest.raises(FileNotFoundError, match="no record"):
         list(recorded_events(tmp_path))
     lines = write(tmp_path) / "events.jsonl"
@@ -108,7 +108,7 @@ def test_what_is_no_record_is_refused_with_the_place(tmp_path):
             list(recorded_events(tmp_path))
 
 
-def test_a_closed_record_ignores_what_comes(tmp_path):
+def test_a_closed_record_ignores_events(tmp_path):
     tracker = JsonLinesTracker(tmp_path)
     tracker.close()
     tracker.close()

@@ -35,7 +35,7 @@ def written(tmp_path_factory):
 @pytest.fixture(scope="module")
 def runs(written) -> dict[str, Run]:
     read = {"tensorboard": read_tensorboard(written), "wandb": read_wandb(written), "jsonl": read_jsonl(written)}
-    for run in read.values():  # what a backend says about its own queue is its own
+    for run in read.values():  # the queues of the backends differ
         run.scalars = {key: value for key, value in run.scalars.items() if not key[0].startswith("tracker/")}
     return read
 
@@ -77,8 +77,8 @@ def test_texts_and_tables_are_equal_word_by_word(runs):
     for run in runs.values():
         assert set(run.texts) == wanted
     for key in wanted:
-        said = {name: re.sub(r"\s", "", run.texts[key]) for name, run in runs.items()}
-        assert said["tensorboard"] == said["wandb"] == said["jsonl"], key
+        texts = {name: re.sub(r"\s", "", run.texts[key]) for name, run in runs.items()}
+        assert texts["tensorboard"] == texts["wandb"] == texts["jsonl"], key
 
 
 def test_nothing_points_out_of_the_run(written, tmp_path):

@@ -1,4 +1,4 @@
-"""A real server on loopback that answers, refuses or hangs: findings arrive once, and nobody waits."""
+"""A real server on loopback that answers, refuses or hangs: findings arrive once, and training never waits."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def report(*findings: Finding, step: int = 200) -> Findings:
     return Findings(step=step, findings=findings)
 
 
-def test_a_finding_is_posted_once_when_it_opens_and_once_when_it_heals(server: Server) -> None:
+def test_a_finding_is_posted_once_when_it_opens_and_once_when_it_is_resolved(server: Server) -> None:
     tracker = WebhookTracker(f"{server.address}/{SECRET}", run="a")
     tracker.emit(Scalars(step=1, values={"doctor/open/warning": 1.0}))
     tracker.emit(report(finding()))
@@ -97,7 +97,8 @@ def test_a_finding_is_posted_once_when_it_opens_and_once_when_it_heals(server: S
     tracker.close()
     told = [(body["event"], body["name"], body["step"]) for body in server.posted]
     assert told == [
-        ("opened", "silence", 200), ("opened", "clipping", 300), ("healed", "silence", 400), ("opened", "silence", 500),
+        ("opened", "silence", 200), ("opened", "clipping", 300), ("resolved", "silence", 400),
+        ("opened", "silence", 500),
     ]  # fmt: skip
     assert tracker.errors == 0
     first = server.posted[0]
@@ -115,14 +116,14 @@ def test_a_finding_is_posted_once_when_it_opens_and_once_when_it_heals(server: S
     assert first["text"] == "[a] step 200, warning opened: Silence. 90 % (voices/silent_clips)."
 
 
-def test_what_is_only_good_to_know_is_not_posted(server: Server) -> None:
+def test_findings_of_level_info_are_not_posted(server: Server) -> None:
     tracker = WebhookTracker(server.address, run="a")
     tracker.emit(report(finding(level="info"), finding("no_gradient", level="error")))
     tracker.close()
     assert [body["name"] for body in server.posted] == ["no_gradient"]
 
 
-def test_a_refusal_is_said_once_counted_and_does_not_show_the_address(
+def test_a_refusal_is_logged_once_without_the_address_and_counted(
     server: Server, caplog: pytest.LogCaptureFixture
 ) -> None:
     server.answer = 500
@@ -148,7 +149,7 @@ def test_a_redirect_is_not_followed(server: Server) -> None:
     assert (server.paths, tracker.errors) == ([f"/{SECRET}"], 1)
 
 
-def test_a_server_that_hangs_holds_up_nobody(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_hangs_does_not_block_training(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tracker_logging.trackers.webhook.CLOSE_TIMEOUT_S", 0.2)
     server.answer = None
     tracker = WebhookTracker(server.address, run="a", timeout_s=DEADLINE_S)
@@ -169,7 +170,7 @@ def test_a_server_that_hangs_holds_up_nobody(server: Server, monkeypatch: pytest
     assert len(server.posted) == 1
 
 
-def test_a_server_that_hangs_is_given_up_after_the_time_out(server: Server) -> None:
+def test_a_server_that_hangs_times_out(server: Server) -> None:
     server.answer = None
     tracker = WebhookTracker(server.address, run="a", timeout_s=0.1)
     tracker.emit(report(finding()))
@@ -177,7 +178,7 @@ def test_a_server_that_hangs_is_given_up_after_the_time_out(server: Server) -> N
     tracker.close()
 
 
-def test_nobody_there_is_an_error_that_is_counted() -> None:
+def test_an_unreachable_server_is_a_counted_error() -> None:
     tracker = WebhookTracker("http://127.0.0.1:9/", run="a")
     tracker.emit(report(finding()))
     tracker.close()
@@ -187,7 +188,7 @@ def test_nobody_there_is_an_error_that_is_counted() -> None:
 @pytest.mark.parametrize(
     "url", ["file:///etc/passwd", "ftp://host/x", "hooks.example.org/abc", "http:///nowhere", "", "javascript:1"]
 )
-def test_other_addresses_are_refused_without_being_repeated(url: str) -> None:
+def test_invalid_addresses_are_refused_without_repeating_them(url: str) -> None:
     with pytest.raises(ValueError, match="alert_webhook: not an http") as refused:
         check_address(url)
     assert not url or url not in str(refused.value)

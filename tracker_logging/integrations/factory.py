@@ -12,7 +12,7 @@ import inspect
 import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import fields, replace
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,8 @@ from tracker_logging.trackers.webhook import check_address
 from tracker_logging.voices.settings import VoiceSettings
 
 logger = logging.getLogger("tracker_logging")
+
+DEFAULT_RUN = "run"
 
 
 def strategic_callbacks(
@@ -103,7 +105,11 @@ class RunSession(LoggingSession):
     def open_tracker(self, args: TrainingArguments, state: TrainerState) -> Tracker:
         config = self.config
         shared = os.environ.get("TENSORBOARD_LOGGING_DIR") if config.logging_dir is None else None
-        place = Path(shared) if shared else (config.logging_dir or Path(args.output_dir) / "runs") / config.run_name
+        place = (
+            Path(shared)
+            if shared
+            else (config.logging_dir or Path(args.output_dir) / "runs") / (config.run_name or DEFAULT_RUN)
+        )
         saved = read_state(args, state) if state.global_step > 0 else None
         if not config.report_to:
             self.directory = place
@@ -111,9 +117,11 @@ class RunSession(LoggingSession):
             self.directory = resumed_run_directory(place.parent, place.name, saved_name=saved.run)
         else:
             self.directory = claim_run_directory(place.parent, place.name, is_shared=bool(shared))
-        run = RunInfo(name=self.directory.name, config=self._run_config)
-        if config.project is not None:
-            run = replace(run, project=config.project)
+        run = RunInfo(
+            name=None if config.run_name is None else self.directory.name,
+            project=config.project,
+            config=self._run_config,
+        )
         logger.info("%s", where_to_look(self.directory.parent, run_name=self.directory.name, backends=config.report_to))
         return open_tracker(
             config.report_to,
@@ -122,4 +130,5 @@ class RunSession(LoggingSession):
             queue_mb=config.queue_mb,
             log_paths=config.log_paths,
             alert_webhook=config.alert_webhook,
+            strict=config.strict,
         )

@@ -89,14 +89,14 @@ def _clips(comparison: VoiceComparison) -> Audio:
 
 
 def _caption(comparison: VoiceComparison, name: str) -> str:
-    said = comparison.reference_text if name == "reference" else comparison.target_text
-    caption = f"{name}: “{said}”" if said else name
+    text = comparison.reference_text if name == "reference" else comparison.target_text
+    caption = f"{name}: “{text}”" if text else name
     if name != "generated":
         return caption
-    heard = [f"heard “{comparison.transcript}”"] if comparison.transcript is not None else []
-    stopped = [f"stopped: {comparison.stop_reason}"] if comparison.stop_reason else []
+    transcript = [f"heard “{comparison.transcript}”"] if comparison.transcript is not None else []
+    stop_reason = [f"stopped: {comparison.stop_reason}"] if comparison.stop_reason else []
     scores = [f"{score} {value:.4g}" for score, value in comparison.scores.items()]
-    return " · ".join([caption, *heard, *stopped, *scores])
+    return " · ".join([caption, *transcript, *stop_reason, *scores])
 
 
 def _text(comparison: VoiceComparison) -> Table:

@@ -5,7 +5,7 @@
 
 Guarantees
 - Training never waits: a separate thread posts with a timeout, and its queue holds at most `WAITING` findings.
-- A finding of a level in `LEVELS` is posted once when it opens and once when it is resolved (`"event": "healed"`). A
+- A finding of a level in `LEVELS` is posted once when it opens and once when it is resolved (`"event": "resolved"`). A
   failed post is counted in `errors` and logged once, without the URL: it may be a secret. `findings.json` has all.
 - Only http and https; no redirect is followed.
 """
@@ -36,7 +36,7 @@ def check_address(url: str) -> None:
     """Raise ValueError unless `url` is an http or https address. The message does not repeat it."""
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError("alert_webhook: not an http:// or https:// address. Give the whole address of the webhook.")
+        raise ValueError("alert_webhook: not an http:// or https:// address. Fix: give the complete address.")
 
 
 class WebhookTracker:
@@ -72,7 +72,7 @@ class WebhookTracker:
         self._worker.close(timeout_s=CLOSE_TIMEOUT_S)
 
     def _body(self, step: int, finding: Finding) -> bytes:
-        change = "opened" if finding.is_open else "healed"
+        change = "opened" if finding.is_open else "resolved"
         text = f"[{self._run}] step {step}, {finding.level} {change}: {finding.title}. {finding.seen}."
         body = {"run": self._run, "event": change, "step": step, **finding_row(finding), "text": text}
         return json.dumps(body, ensure_ascii=False).encode("utf-8", "replace")
@@ -98,7 +98,7 @@ class WebhookTracker:
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    """A finding goes to the address that was given, or nowhere."""
+    """Refuses redirects: a finding is sent to the given address only."""
 
     def redirect_request(self, *args: Any, **kwargs: Any) -> None:
         return None
