@@ -229,7 +229,6 @@ def training_arguments(args: argparse.Namespace, *, evaluate: bool) -> Any:
         prediction_loss_only=True,
         ddp_find_unused_parameters=False,
         report_to="none",
-        run_name=args.run_name,
     )
 
 
@@ -241,7 +240,7 @@ def train(args: argparse.Namespace) -> str | None:
     from tracker_logging.data.dataset import VoiceCloningDataset
     from tracker_logging.families.boson.weights import save_in_original_layout
     from tracker_logging.families.higgs_v2.processor import VoiceCloningCollator
-    from tracker_logging.integrations.hf_trainer import failed_by
+    from tracker_logging.integrations.hf_trainer import failed_by, run_directory
 
     if args.demo:  # leave a core to those who draw and score, so that its voices are heard while it trains
         torch.set_num_threads(max(1, torch.get_num_threads() - 1))
@@ -266,8 +265,8 @@ def train(args: argparse.Namespace) -> str | None:
     if trainer.is_world_process_zero():
         if args.save_merged:
             save_in_original_layout(trainer.model, args.output_dir / "merged", tokenizer=material.processor.tokenizer)
-        runs = args.logging_dir or args.output_dir / "runs"
-        print(where_to_look(runs, run_name=args.run_name, backends=backends(args)))
+        if (directory := run_directory(callbacks)) is not None:
+            print(where_to_look(directory.parent, run_name=directory.name, backends=backends(args)))
     return failed_by(callbacks)
 
 

@@ -88,8 +88,8 @@ class LoggingConfig:
         for name in ("budget_pct", "queue_mb"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"{_label(name)} is {getattr(self, name):g}: it must be above 0.")
-        name = self.run_name
-        if name is not None and (not name or Path(name).is_absolute() or ".." in Path(name).parts):
+        run = self.run_name
+        if run is not None and (not run or Path(run).is_absolute() or ".." in Path(run).parts):
             raise ValueError(
                 f"{_label('run_name')} is {self.run_name!r}: it must name a directory inside the logging directory."
             )

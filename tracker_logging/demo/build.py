@@ -28,7 +28,7 @@ from filelock import FileLock
 
 from tracker_logging.data.audio import load_audio
 from tracker_logging.data.codes import CodeCache, Codes
-from tracker_logging.data.formats.chatml import INSTRUCTION
+from tracker_logging.data.formats.conversation import INSTRUCTION
 from tracker_logging.data.sample import DataError, shown
 from tracker_logging.demo.model import demo_model
 from tracker_logging.demo.phrases import (

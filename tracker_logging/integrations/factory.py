@@ -105,11 +105,8 @@ class RunSession(LoggingSession):
     def open_tracker(self, args: TrainingArguments, state: TrainerState) -> Tracker:
         config = self.config
         shared = os.environ.get("TENSORBOARD_LOGGING_DIR") if config.logging_dir is None else None
-        place = (
-            Path(shared)
-            if shared
-            else (config.logging_dir or Path(args.output_dir) / "runs") / (config.run_name or DEFAULT_RUN)
-        )
+        runs = config.logging_dir or Path(args.output_dir) / "runs"
+        place = Path(shared) if shared else runs / (config.run_name or DEFAULT_RUN)
         saved = read_state(args, state) if state.global_step > 0 else None
         if not config.report_to:
             self.directory = place

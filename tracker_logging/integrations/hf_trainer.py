@@ -447,6 +447,12 @@ def failed_by(callbacks: Iterable[object]) -> str | None:
     return next((observer.stop_reason for observer in observers if observer and observer.stop_reason), None)
 
 
+def run_directory(callbacks: Iterable[object]) -> Path | None:
+    """Where the callbacks' last training was logged (rank 0); None where nothing was written."""
+    sessions = (callback.session for callback in callbacks if isinstance(callback, StrategicCallback))
+    return next((session.directory for session in sessions), None)
+
+
 def evaluation_name(metrics: Mapping[str, Any]) -> str:
     """Which set was evaluated, from the names of its metrics.
 

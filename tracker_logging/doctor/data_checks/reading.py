@@ -17,8 +17,7 @@ from pathlib import Path
 
 from tracker_logging.data.audio_sources import AudioShelf
 from tracker_logging.data.formats import FORMATS, Format, Source
-from tracker_logging.data.formats.json_lines import JsonLines
-from tracker_logging.data.formats.json_list import JsonList
+from tracker_logging.data.formats.json_files import JsonLines, JsonList
 from tracker_logging.data.formats.record_file import RecordSource
 from tracker_logging.data.sample import DataError, shown
 from tracker_logging.doctor.data_checks import checks, structure, texts
@@ -28,7 +27,7 @@ from tracker_logging.doctor.data_checks.record import ClipReader, Record, record
 Progress = Callable[[int, int], None]
 """Called with the number of items done and the number of all."""
 
-_NOT_THERE = re.compile(r"does not exist|no such (?:audio )?file|is a folder|circular link")
+_NOT_THERE = re.compile(r"does not exist|no such (?:audio )?file|is a directory|circular link")
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from functools import lru_cache
 from typing import Any
 
 from tracker_logging.data.chat_tokens import STRUCTURE
-from tracker_logging.data.formats.chatml import INSTRUCTION
+from tracker_logging.data.formats.conversation import INSTRUCTION
 from tracker_logging.data.sample import VoiceSample
 from tracker_logging.doctor.data_checks import checks
 from tracker_logging.doctor.data_checks.checks import Check, DataFinding, Place
