@@ -112,7 +112,7 @@ EVAL_ACCURACY_MEAN = _tag("eval_outputs/accuracy/mean", "scalar", "share", "as o
 # --- attention: who listens to whom, and what moves --------------------------------------------------------------------
 MASS = _tag("attention/mass/{query}_to_{key}/layer_{layer}", "scalar", "share", "attention of the query group that falls on the key group, mean over heads", "attention", "both groups are in the sample")
 MASS_MEAN = _tag("attention/mass/{query}_to_{key}/mean", "scalar", "share", "the same, mean over layers", "attention", "both groups are in the sample")
-MASS_MAP = _tag("attention/mass_map", "image", "", "layer × relation: where each group looks", "attention")
+MASS_MAP = _tag("attention/mass_map", "image", "", "layer × relation: where each group looks", "attention", "both groups are in the sample")
 ATTENTION_ENTROPY = _tag("attention/entropy/layer_{layer}", "scalar", "nats", "mean entropy of the attention of sampled target rows, mean over heads", "attention")
 ALIGNMENT_HEADS = _tag("attention/alignment_heads", "image", "", "layer × head: diagonality of target → target text; the peak is the alignment head", "attention", "target text and audio are in the sample")
 DIAGONALITY = _tag("attention/diagonality", "scalar", "share", "1 − mean distance of the alignment head's centre of mass from the straight line", "attention", "target text and audio are in the sample")
@@ -184,6 +184,8 @@ OVERHEAD_TOTAL = _tag("tracker/overhead_total_pct", "scalar", "%", "the same sin
 BUDGET = _tag("tracker/budget_pct", "scalar", "%", "the share that the overhead is kept under (--logging_budget_pct)", "tracker")
 STRIDE = _tag("tracker/stride/{component}", "scalar", "", "1 = as often as asked for, 2 = every second time, …: thinned to keep the budget", "tracker")
 ERRORS = _tag("tracker/errors", "scalar", "count", "exceptions of ours so far; none reached training", "tracker")
+MISSING = _tag("tracker/missing", "scalar", "count", "families of tags that were promised and did not arrive so far; the reasons are in tracker/missing_list", "tracker")
+MISSING_LIST = _tag("tracker/missing_list", "table", "", "what was promised and did not arrive: family, since step, reason", "tracker", "something is missing")
 DROPPED = _tag("tracker/dropped_events", "scalar", "count", "events dropped so far because this backend's queue was full (media first, scalars never)", "tracker")
 QUEUE = _tag("tracker/queue_mb", "scalar", "MB", "largest backlog of this backend since the last flush", "tracker")
 ALERT = _tag("alerts/{title}", "text", "", "something to read now: what was seen, what it means, what to do", "tracker", "there is an alert")

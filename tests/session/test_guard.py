@@ -13,7 +13,7 @@ def test_an_error_is_counted_and_logged_once_per_cause(caplog: pytest.LogCapture
     assert guard.errors == 2
     assert [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING] == [
         "Logging of 'outputs' failed (ValueError: no codes). "
-        "It is skipped at this step and tried again at the next one; training continues."
+        "It is skipped this time and tried again at the next one; training continues."
     ]
 
 
