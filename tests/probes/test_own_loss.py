@@ -12,10 +12,12 @@ import numpy as np
 import pytest
 import torch
 from small_model import K, V, batch, sample, small_model
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
 from torch import nn
 from torch.nn.functional import cross_entropy
 from trainer_captures import SAMPLES, Captures, capture_training
-from transformers import LlamaConfig, LlamaForCausalLM, Trainer
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast, Trainer
 
 from tracker_logging.families import IGNORE, Role, adapter_for
 from tracker_logging.metrics.tokens import TokenStatistics
@@ -225,6 +227,7 @@ def test_a_forward_without_gradients_does_not_count_as_the_step() -> None:
 @pytest.mark.skipif(importlib.util.find_spec("trl") is None, reason="TRL is not installed")
 @pytest.mark.parametrize("label_smoothing_factor", [0.0, 0.1])
 def test_the_sft_trainer_of_trl_shows_its_predictions(label_smoothing_factor: float, tmp_path: Path) -> None:
+    from datasets import Dataset
     from trl import SFTConfig, SFTTrainer
 
     captures = Captures()
@@ -238,10 +241,10 @@ def test_the_sft_trainer_of_trl_shows_its_predictions(label_smoothing_factor: fl
             dataset_kwargs={"skip_prepare_dataset": True}, remove_unused_columns=False, learning_rate=0.0,
             gradient_checkpointing=False,
         ),
-        train_dataset=rows,
+        train_dataset=Dataset.from_list(rows),
         data_collator=lambda rows: {name: torch.tensor([row[name] for row in rows]) for name in rows[0]},
         callbacks=[captures],
-        processing_class=_Tokenizer(),
+        processing_class=tokenizer(),
     )  # fmt: skip
     batches = []
     original = trainer.compute_loss
@@ -259,12 +262,8 @@ def test_the_sft_trainer_of_trl_shows_its_predictions(label_smoothing_factor: fl
         assert snapshot.missing == ()
 
 
-class _Tokenizer:
-    """The least that SFTTrainer asks of a tokenizer when the data set is prepared."""
-
-    pad_token, pad_token_id, eos_token, eos_token_id = "<pad>", 0, "<eos>", 2
-    chat_template = None
-    model_input_names = ("input_ids", "attention_mask")
-
-    def convert_tokens_to_ids(self, token: str) -> int:
-        return {"<pad>": 0, "<eos>": 2}[token]
+def tokenizer() -> PreTrainedTokenizerFast:
+    words = {word: number for number, word in enumerate(["<pad>", "<bos>", "<eos>", *map(str, range(61))])}
+    return PreTrainedTokenizerFast(
+        tokenizer_object=Tokenizer(WordLevel(words, unk_token="<pad>")), pad_token="<pad>", eos_token="<eos>"
+    )

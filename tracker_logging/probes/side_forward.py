@@ -17,7 +17,6 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.distributed.tensor import DTensor
 
 from tracker_logging.families.base import IGNORE, BatchView, ModelAdapter
 from tracker_logging.families.heads import head_outputs, scored_rows
@@ -32,13 +31,6 @@ def run_quietly(adapter: ModelAdapter, inputs: Mapping[str, Any]) -> None:
     """A forward without loss and without gradients; hooks on the model fire."""
     with isolated(adapter.core):
         adapter.core(**unlabelled(inputs), use_cache=False)
-
-
-def can_separate_gradients(model: nn.Module) -> bool:
-    """Whether gradients of two losses can be computed separately: not if parameters are sharded."""
-    return not any(
-        isinstance(parameter, DTensor) or hasattr(parameter, "_fsdp_flattened") for parameter in model.parameters()
-    )
 
 
 def gradient_cosine(adapter: ModelAdapter, inputs: Mapping[str, Any]) -> torch.Tensor | None:
