@@ -83,8 +83,7 @@ def capture_training(
         args=TrainingArguments(**(settings | arguments)),
         train_dataset=SAMPLES,
         eval_dataset=SAMPLES[:5],
-        callbacks=[captures],
-        **({"data_collator": collate_with_text if text else collate} | (options or {})),
+        **({"data_collator": collate_with_text if text else collate, "callbacks": [captures]} | (options or {})),
     )
     made.train()
     return captures, made

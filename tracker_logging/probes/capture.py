@@ -36,7 +36,7 @@ from tracker_logging.probes.tensors import PendingSummaries, summarise
 
 COMPILED = (
     "the step itself under torch.compile: predictions, attention and FFN paths are those of one sample per rank "
-    "in an extra forward, and there are no evaluation statistics"
+    "in an extra forward"
 )
 NO_FORWARD = (
     "everything but gradients: no forward of the model with gradients was seen in this step. The training calls parts "
@@ -78,7 +78,7 @@ class StepCapture:
         self._compiled = compiled
         self._before_forward = before_forward
         self._shared_count = shared_count
-        self._causality_due = "causality" in needs
+        self._causality_tested = False
         self._hooks = Hooks()
         self._parallelism = Parallelism("unknown")
         self._model: nn.Module | None = None
@@ -104,6 +104,8 @@ class StepCapture:
         self._hooks = Hooks(compiled=self._compiled, device=device)
         self._parallelism = parallelism_of(model)
         self._active = self._needs - self._parallelism.not_shown.keys()
+        if self._causality_tested:
+            self._active -= {"causality"}
         self._model = model
         self.missing = ()
         self._batch: Mapping[str, Any] | None = None
@@ -146,8 +148,8 @@ class StepCapture:
         if self._may_run_forwards():
             if self._compiled:
                 self._hooks.run("extra forward", self._run_extra_forward)
-            if self._causality_due:
-                self._causality_due = False
+            if "causality" in self._active:
+                self._causality_tested = True
                 self._leak = self._hooks.run("causality", causality_leak, self._model, self._adapter, self._side_inputs)
             if "conflict" in self._active:
                 self._cosine = self._hooks.run("gradient conflict", gradient_cosine, self._adapter, self._side_inputs)
@@ -208,7 +210,7 @@ class StepCapture:
         if first:
             self._view, self._inputs = view, summarise(inputs)
             # A batch whose frames do not fit its placeholders raises a device assert, so no extra forward is run on it.
-            if (self._compiled or "conflict" in self._active or self._causality_due) and not view.mismatched:
+            if (self._compiled or self._active & {"causality", "conflict"}) and not view.mismatched:
                 self._side_inputs = self._adapter.first_sample(inputs)
         if self._before_forward is not None and (first or view.mismatched):
             self._before_forward(view)
@@ -250,7 +252,7 @@ class StepCapture:
         With sharded parameters a forward waits for all ranks, so either all ranks run it or none. A rank without batch,
         or with a malformed one, is not ready.
         """
-        due = self._compiled or self._causality_due or "conflict" in self._active
+        due = self._compiled or bool(self._active & {"causality", "conflict"})
         ready = due and bool(self._side_inputs)
         return all_ranks(ready, device=self._seen.device) if due and self._parallelism.gathers else ready
 

@@ -68,7 +68,7 @@ class FlowProbe:
         self._zero = ZeroShards(trained) if any(map(is_zero, trained)) else None
         self._weights: list[torch.Tensor] = []
         self._with_gradient: list[torch.Tensor | None] = []
-        self._queued = False
+        self._queued = self._scaled = False
 
     def attach(self, hooks: Hooks) -> None:
         """With DeepSpeed, read gradients and weights when its engine calls the optimizer, inside of `backward`."""
@@ -108,6 +108,7 @@ class FlowProbe:
             self.sums["gradient"] *= 1.0 if clipping is None else clipping**2
             return
         scaler = getattr(optimizer, "scaler", None) if scaler is None else scaler
+        self._scaled = scaler is not None
         if not self.before_clipping:
             self._read_gradients()
         elif scaler is not None:
@@ -116,9 +117,9 @@ class FlowProbe:
 
     def after_update(self, optimizer: Any) -> None:
         """Compare the sampled weights with those before the optimizer step."""
+        self.sums["skipped"] = self._was_skipped(optimizer)
         if not self._weights:
             return
-        self.sums["skipped"] += float(bool(getattr(optimizer, "step_was_skipped", False)))
         after = [sampled_weights(self._local_weights(index)) for index in self._trained]
         scale = self._scale()
         self._count_unchanged(after, scale)
@@ -126,6 +127,17 @@ class FlowProbe:
         self.sums["update"] = self._placed(squared_norms(after) * scale.to(after[0].device))
         self.sums["weight"] = self._placed(squared_norms(self._weights) * scale.to(after[0].device))
         self._weights, self._with_gradient = [], []
+
+    def _was_skipped(self, optimizer: Any) -> torch.Tensor:
+        """[1]: 1 if the gradient scaler skipped the step, else 0.
+
+        accelerate detects it by whether `step` was called. Fused optimizers are always called and skip the update
+        themselves, so non-finite gradients under a scaler count too.
+        """
+        skipped = ~self.sums["gradient"].isfinite().all() & self._scaled
+        if getattr(optimizer, "step_was_skipped", False):
+            skipped = torch.ones_like(skipped)
+        return skipped.double().reshape(1)
 
     def _zero_step(self, optimizer: Any) -> None:
         """DeepSpeed is about to update the fp32 weights of `optimizer`."""
@@ -158,12 +170,12 @@ class FlowProbe:
     def _count_unchanged(self, after: Sequence[torch.Tensor], scale: torch.Tensor) -> None:
         """Weights with a gradient whose value is the same after the update, in low precision."""
         counted = [(at, mask) for at, mask in enumerate(self._with_gradient) if mask is not None]
-        if not counted or bool(self.sums["skipped"].any()):
+        if not counted:
             return
         indices = [self._trained[at] for at, _ in counted]
         whole = torch.stack([mask.sum().double() for _, mask in counted])
         same = torch.stack([(mask & (after[at] == self._weights[at])).sum().double() for at, mask in counted])
-        factors = scale[[at for at, _ in counted]].to(whole.device)
+        factors = scale[[at for at, _ in counted]].to(whole.device) * (self.sums["skipped"].to(whole.device) == 0)
         self.sums["low_precision"] = self._placed(whole * factors, indices)
         self.sums["unchanged"] = self._placed(same * factors, indices)
 
