@@ -179,7 +179,8 @@ def test_a_head_whose_input_is_unknown_is_reported_with_the_reason() -> None:
 
 
 def test_labels_that_are_nowhere_are_reported_with_the_fix() -> None:
-    model, inputs = small_model().train(), batch(sample(5, 7, seed=1))
+    model, inputs = small_model().train(), batch(sample(5, 7, seed=1), sample(0, 3, seed=2))
+    labelled = adapter_for(model).view(inputs)
     del inputs["audio_labels"]
     capture = StepCapture(adapter=adapter_for(model), needs=frozenset({"tokens"}))
     capture.attach(model)
@@ -187,6 +188,8 @@ def test_labels_that_are_nowhere_are_reported_with_the_fix() -> None:
     snapshot = capture.snapshot(1)
     assert snapshot.tokens is None
     assert any("labels" in reason and "inputs.pop" in reason for reason in snapshot.missing)
+    assert snapshot.batch.segments == labelled.segments, "the target is no reference, with labels or without"
+    assert torch.equal(snapshot.batch.roles, labelled.roles)
 
 
 def test_a_batch_that_the_loop_passes_gives_its_labels() -> None:

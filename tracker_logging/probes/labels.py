@@ -9,7 +9,8 @@ inputs, and no event of the Trainer passes the batch. The labels are taken from,
    the epoch loop, which keeps the labels that `compute_loss` removed from its copy).
 
 The third is read only, costs nothing between logged steps and needs no wrapper around Trainer, data loader or
-accelerator. It is used only if the first two give no labels.
+accelerator. It is used only if the first two give no labels. If there are no labels at all, the last clip of each
+sample is taken as its target, so that a target is not listed as a reference because its labels are missing.
 
 >>> ids = torch.tensor([[1, 2, 3]])
 >>> def compute_loss(inputs):
@@ -22,11 +23,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
 
-from tracker_logging.families.base import BatchView, ModelAdapter
+from tracker_logging.families.base import BatchView, ModelAdapter, Role
 
 NO_LABELS = (
     "predictions: the model was called without labels, and no batch with labels was found. Keep the labels in the "
@@ -46,7 +48,9 @@ def labelled_view(
     if has_labels(adapter, view) and (view.text_labels is not None or adapter.text_head() is None):
         return dict(inputs), view
     completed = complete(inputs, batch=batch)
-    return completed, view if completed.keys() == inputs.keys() else adapter.view(completed)
+    if completed.keys() != inputs.keys():
+        view = adapter.view(completed)
+    return completed, view if view.audio_labels is not None else _last_clip_as_target(view)
 
 
 def complete(inputs: Mapping[str, Any], *, batch: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -63,6 +67,20 @@ def complete(inputs: Mapping[str, Any], *, batch: Mapping[str, Any] | None = Non
 def has_labels(adapter: ModelAdapter, view: BatchView) -> bool:
     """Whether the batch has the labels that its family needs: of audio, or of text for a text-only model."""
     return (view.audio_labels if adapter.num_codebooks else view.text_labels) is not None
+
+
+def _last_clip_as_target(view: BatchView) -> BatchView:
+    """The view with the last audio segment of each sample as the target: without labels a family cannot tell."""
+    last = {segment.sample: segment for segment in view.segments}
+    if all(segment.role == Role.TARGET for segment in last.values()):
+        return view
+    roles = view.roles.clone()
+    for sample, segment in last.items():
+        roles[sample, segment.start : segment.stop] = int(Role.TARGET)
+    segments = tuple(
+        replace(segment, role=Role.TARGET) if segment is last[segment.sample] else segment for segment in view.segments
+    )
+    return replace(view, roles=roles, segments=segments)
 
 
 def _mappings_of_callers() -> Iterator[Mapping[str, Any]]:
