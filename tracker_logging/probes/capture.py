@@ -192,11 +192,9 @@ class StepCapture:
         """Pass the batch to the probes."""
         self._probes.end()
         self._forward_view = None
-        # A forward without gradients is not that of the loss (a reference model's, or one that feeds metrics).
-        if self._model is None or not self._model.training or not self._hooks.with_gradients:
-            return
         if self._hooks.on_replica:
             self._lacking.add(DATA_PARALLEL)
+        if not self._trains():
             return
         inputs, view = labelled_view(self._adapter, self._probes.named(args, kwargs), batch=self._batch)
         self._forward_view = view
@@ -224,7 +222,7 @@ class StepCapture:
         if view is not None and not self._compiled:
             self._probes.forward_done(view)
         self._probes.end()
-        if view is None:
+        if not self._trains():
             return
         loss = output.get("loss") if isinstance(output, Mapping) else getattr(output, "loss", None)
         if isinstance(loss, torch.Tensor):
@@ -234,6 +232,13 @@ class StepCapture:
         if self._probes.flow is not None:
             for tensor in _differentiable(output):
                 self._probes.flow.watch(tensor, self._hooks)
+
+    def _trains(self) -> bool:
+        """Whether the forward that runs now is one of the step: not of a copy, in training mode and with gradients (one
+        without them computes metrics, or the reference of a preference loss)."""
+        hooks = self._hooks
+        training = self._model is not None and self._model.training
+        return training and hooks.with_gradients and not hooks.on_replica
 
     def _run_extra_forward(self) -> None:
         self._probes.attach(self._adapter.core)

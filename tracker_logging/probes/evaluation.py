@@ -48,6 +48,7 @@ class EvaluationCapture:
         self._skipped = SkippedHeads(adapter, self._probe)
         self._missing: set[str] = set()
         self._view: BatchView | None = None
+        self._in_extra_forward = False
         self._model: nn.Module | None = None
 
     @property
@@ -106,6 +107,8 @@ class EvaluationCapture:
         self._skipped.attach(hooks, PART)
 
     def _forward_begins(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+        if self._in_extra_forward:
+            return
         self._probe.end()
         self._skipped.end()
         self._view = None
@@ -120,11 +123,13 @@ class EvaluationCapture:
             self._run_eagerly(inputs)
 
     def _run_eagerly(self, inputs: Mapping[str, Any]) -> None:
+        self._in_extra_forward = True
         self._attach_heads()
         try:
             run_quietly(self._adapter, inputs)
             self._forward_ends(None)
         finally:
+            self._in_extra_forward = False
             self._inner_hooks.detach()
 
     def _forward_ends(self, _: Any) -> None:
