@@ -38,6 +38,7 @@ COMPILED = (
     "the step itself under torch.compile: predictions, attention and FFN paths are those of one sample per rank "
     "in an extra forward"
 )
+NO_LOSS = "loss ratio: the model returned no loss to compare with its predictions (the loss is computed outside of it)"
 NO_FORWARD = (
     "everything but gradients: no forward of the model with gradients was seen in this step. The training calls parts "
     "of the model, or another module; pass the module whose forward gets the batch"
@@ -229,6 +230,8 @@ class StepCapture:
             self._losses.append(loss.detach())
             if self._probes.loss is not None and not self._compiled:
                 self._hooks.run("loss check", self._probes.loss.end, loss)
+        elif self._probes.loss is not None:
+            self._lacking.add(NO_LOSS)
         if self._probes.flow is not None:
             for tensor in _differentiable(output):
                 self._probes.flow.watch(tensor, self._hooks)
