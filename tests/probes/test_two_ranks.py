@@ -58,6 +58,7 @@ def test_fsdp2_is_bit_identical_and_shows_the_numbers_of_unsharded_training(tmp_
 @pytest.mark.slow
 def test_fsdp1_shows_the_numbers_of_unsharded_training_or_names_what_is_missing(tmp_path: Path) -> None:
     found = run("fsdp1", tmp_path)
+    assert found["identical"] == [True, True]
     for shards, copies in zip(found["sharded"], found["replicated"], strict=True):
         for name, values in copies.items():
             assert shards[name] == pytest.approx(values, rel=2e-3, abs=1e-6, nan_ok=True), name

@@ -64,17 +64,18 @@ def fsdp(output: Path) -> dict[str, Any]:
 
 
 def fsdp1(output: Path) -> dict[str, Any]:
-    def wrapped(*, use_orig_params: bool) -> tuple[nn.Module, list[StepSnapshot]]:
+    def trained(*, use_orig_params: bool, captured: bool) -> tuple[list[StepSnapshot], str]:
         model = small_model().train()
         run = FullyShardedDataParallel(model, use_orig_params=use_orig_params, device_id=torch.device("cpu"))
-        snapshots, _ = steps(run, run=run, capture=capture_of(run))
-        return run, snapshots
+        return steps(run, run=run, capture=capture_of(run) if captured else None)
 
-    _, shards = wrapped(use_orig_params=True)
-    _, flat = wrapped(use_orig_params=False)
+    _, plain = trained(use_orig_params=True, captured=False)
+    shards, watched = trained(use_orig_params=True, captured=True)
+    flat, _ = trained(use_orig_params=False, captured=True)
     whole = small_model().train()
     copies, _ = steps(whole, run=DistributedDataParallel(whole, find_unused_parameters=True), capture=capture_of(whole))
     return {
+        "identical": plain == watched,
         "sharded": [numbers(own) for own in shards],
         "replicated": [numbers(own) for own in copies],
         "flat": {"flow": flat[0].flow is not None, "nll": flat[0].tokens.nll.tolist(), "missing": flat[0].missing},

@@ -260,7 +260,7 @@ class StepCapture:
         With sharded parameters a forward waits for all ranks, so either all ranks run it or none. A rank without batch,
         or with a malformed one, is not ready.
         """
-        due = self._compiled or bool(self._active & {"causality", "conflict"})
+        due = self._parallelism.extra_forwards and (self._compiled or bool(self._active & {"causality", "conflict"}))
         ready = due and bool(self._side_inputs)
         return all_ranks(ready, device=self._seen.device) if due and self._parallelism.gathers else ready
 
@@ -272,7 +272,10 @@ class StepCapture:
         if self._probes.skipped is not None:
             missing += sorted(self._probes.skipped.missing)
         if self._compiled:
-            missing.append(COMPILED)
+            name = self._parallelism.name
+            missing.append(
+                COMPILED if self._parallelism.extra_forwards else f"all of the layers: torch.compile with {name}"
+            )
         return list(dict.fromkeys(missing))
 
 

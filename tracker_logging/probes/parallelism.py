@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from torch import nn
-from torch.distributed.fsdp import FullyShardedDataParallel
+from torch.distributed.fsdp import FlatParameter, FullyShardedDataParallel
 from torch.distributed.tensor import DTensor
 
 _IN_LAYERS = ("tokens", "finite", "attention", "activations", "causality", "conflict")
@@ -39,12 +39,17 @@ DATA_PARALLEL = (
 
 @dataclass(frozen=True, slots=True)
 class Parallelism:
-    """`not_shown`: by need (`probe_set.NEEDS`), what cannot be measured and why. `gathers`: a forward runs collectives,
-    so that no rank may run one alone."""
+    """How a model is distributed.
+
+    - `not_shown`: by need (`probe_set.NEEDS`), what cannot be measured and why
+    - `gathers`: a forward runs collectives, so that no rank may run one alone
+    - `extra_forwards`: whether a forward may run between the backward pass and the optimizer step
+    """
 
     name: str
     not_shown: Mapping[str, str] = field(default_factory=dict)
     gathers: bool = False
+    extra_forwards: bool = True
 
 
 def parallelism_of(model: nn.Module) -> Parallelism:
@@ -70,10 +75,15 @@ def parallelism_of(model: nn.Module) -> Parallelism:
 
 
 def _fsdp1(parameters: list[nn.Parameter]) -> Parallelism:
-    """Without `use_orig_params` a flat parameter holds the weights of many modules, which have no names then."""
-    if all(hasattr(parameter, "_fsdp_flattened") for parameter in parameters):
-        return Parallelism("FSDP1", _because({"conflict": _OF_LAYERS["conflict"]}, "sharded parameters"), gathers=True)
-    return Parallelism("FSDP1", _because(_OF_GRADIENTS, "FSDP1 without use_orig_params; set it to true"), gathers=True)
+    """Without `use_orig_params` a flat parameter holds the weights of many modules, which have no names then.
+
+    An extra forward between backward and optimizer step changes the gradients (torch 2.13), so none may run.
+    """
+    extra = _because({need: _OF_LAYERS[need] for need in ("causality", "conflict")}, "FSDP1 allows no extra forward")
+    if not any(isinstance(parameter, FlatParameter) for parameter in parameters):
+        return Parallelism("FSDP1", extra, gathers=True, extra_forwards=False)
+    reason = "FSDP1 without use_orig_params; set it to true"
+    return Parallelism("FSDP1", extra | _because(_OF_GRADIENTS, reason), gathers=True, extra_forwards=False)
 
 
 def _because(what: Mapping[str, str], reason: str) -> dict[str, str]:
