@@ -110,7 +110,7 @@ class StepCapture:
         self._model = model
         self.missing = ()
         self._batch: Mapping[str, Any] | None = None
-        self._lacking: set[str] = set()
+        self._reasons: set[str] = set()
         self._view: BatchView | None = None
         self._forward_view: BatchView | None = None
         self._inputs: PendingSummaries | None = None
@@ -194,13 +194,13 @@ class StepCapture:
         self._probes.end()
         self._forward_view = None
         if self._hooks.on_replica:
-            self._lacking.add(DATA_PARALLEL)
+            self._reasons.add(DATA_PARALLEL)
         if not self._trains():
             return
         inputs, view = labelled_view(self._adapter, self._probes.named(args, kwargs), batch=self._batch)
         self._forward_view = view
         if "tokens" in self._active and not has_labels(self._adapter, view):
-            self._lacking.add(NO_LABELS)
+            self._reasons.add(NO_LABELS)
         frames = sum(segment.frames for segment in view.segments)
         self._seen += torch.stack(
             [view.attention_mask.sum(), view.attention_mask.new_tensor(frames, dtype=torch.int64)]
@@ -231,7 +231,7 @@ class StepCapture:
             if self._probes.loss is not None and not self._compiled:
                 self._hooks.run("loss check", self._probes.loss.end, loss)
         elif self._probes.loss is not None:
-            self._lacking.add(NO_LOSS)
+            self._reasons.add(NO_LOSS)
         if self._probes.flow is not None:
             for tensor in _differentiable(output):
                 self._probes.flow.watch(tensor, self._hooks)
@@ -266,8 +266,8 @@ class StepCapture:
 
     def _missing(self) -> list[str]:
         missing = [reason for need, reason in self._parallelism.not_shown.items() if need in self._needs]
-        missing += [*self._probes.missing, *sorted(self._lacking)]
-        if self._view is None and not self._lacking and self._hooks.is_on("batch"):
+        missing += [*self._probes.missing, *sorted(self._reasons)]
+        if self._view is None and not self._reasons and self._hooks.is_on("batch"):
             missing.append(NO_FORWARD)
         if self._probes.skipped is not None:
             missing += sorted(self._probes.skipped.missing)

@@ -5,7 +5,7 @@ inputs, and no event of the Trainer passes the batch. The labels are taken from,
 
 1. the arguments of the forward;
 2. the batch that the training loop passed to `StepCapture.batch`;
-3. a mapping in a local variable of a caller of the forward that holds the same `input_ids` (in the Trainer: `inputs` of
+3. a dictionary in a local variable of a caller of the forward that holds the same `input_ids` (in the Trainer: `inputs` of
    the epoch loop, which keeps the labels that `compute_loss` removed from its copy).
 
 The third is read only, costs nothing between logged steps and needs no wrapper around Trainer, data loader or
@@ -22,6 +22,7 @@ sample is taken as its target, so that a target is not listed as a reference bec
 from __future__ import annotations
 
 import sys
+from collections import UserDict
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
@@ -84,7 +85,7 @@ def _last_clip_as_target(view: BatchView) -> BatchView:
 
 
 def _mappings_of_callers() -> Iterator[Mapping[str, Any]]:
-    """Mappings with string keys in local variables of the calling functions, from the inside out."""
+    """Dictionaries with `input_ids` in local variables of the calling functions, from the inside out."""
     frame = sys._getframe(1)
     for _ in range(CALLERS):
         caller = frame.f_back
@@ -94,7 +95,7 @@ def _mappings_of_callers() -> Iterator[Mapping[str, Any]]:
         if frame.f_code.co_name == "<module>" or frame.f_globals.get("__name__", "").startswith("torch."):
             continue
         for value in tuple(frame.f_locals.values()):
-            if isinstance(value, Mapping) and "input_ids" in value:
+            if isinstance(value, dict | UserDict) and "input_ids" in value:  # UserDict: transformers' BatchEncoding
                 yield value
 
 

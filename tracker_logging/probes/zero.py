@@ -37,20 +37,20 @@ class ZeroShards:
         By position among the parameters: reduced over ranks, unscaled and clipped.
         """
         flat = {
-            own.untyped_storage().data_ptr(): own.grad
+            partition.untyped_storage().data_ptr(): partition.grad
             for group in optimizer.param_groups
-            for own in group["params"]
-            if own.grad is not None
+            for partition in group["params"]
+            if partition.grad is not None
         }
-        found: dict[int, torch.Tensor] = {}
+        gradients: dict[int, torch.Tensor] = {}
         for position, mapping in enumerate(self._mappings):
             if mapping is None:
                 continue
             gradient = flat.get(mapping.get_hp_fragment().untyped_storage().data_ptr())
             if gradient is not None:
                 address = mapping.get_hp_fragment_address()
-                found[position] = gradient.detach().flatten().narrow(0, address.start, address.numel)
-        return found
+                gradients[position] = gradient.detach().flatten().narrow(0, address.start, address.numel)
+        return gradients
 
     def clip_factor(self, optimizer: Any) -> float | None:
         """By what the gradients of the last step were divided for clipping; None if DeepSpeed does not tell.
