@@ -89,7 +89,8 @@ class StepCapture:
     def hook_seconds(self) -> float:
         """Time that hooks added to the forward and backward of this step: of the host, or of a CUDA device if more.
 
-        It does not contain the time of this class's methods. Read it after `snapshot`; synchronises with the device.
+        It contains `before_forward`, but not the methods of this class, which the caller can time. Read it after
+        `snapshot`; it synchronises with the device.
         """
         return self._hooks.seconds
 

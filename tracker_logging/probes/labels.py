@@ -5,8 +5,8 @@ inputs, and no event of the Trainer passes the batch. The labels are taken from,
 
 1. the arguments of the forward;
 2. the batch that the training loop passed to `StepCapture.batch`;
-3. a dictionary in a local variable of a caller of the forward that holds the same `input_ids` (in the Trainer: `inputs` of
-   the epoch loop, which keeps the labels that `compute_loss` removed from its copy).
+3. a dictionary in a local variable of a caller of the forward that holds the same `input_ids` (in the Trainer: `inputs`
+   of the epoch loop, which keeps the labels that `compute_loss` removed from its copy).
 
 The third is read only, costs nothing between logged steps and needs no wrapper around Trainer, data loader or
 accelerator. It is used only if the first two give no labels. If there are no labels at all, the last clip of each
