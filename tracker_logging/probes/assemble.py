@@ -26,6 +26,7 @@ from tracker_logging.probes.tensors import PendingSummaries, to_device
 from tracker_logging.probes.tokens import SamplePrediction
 
 NO_ENTROPY = "entropy of the attention: the mask of this kernel cannot be read row by row"
+SKIPPED_STEP = "gradient norms and update ratios of a step that the fp16 gradient scaler skipped (non-finite gradients)"
 CLIPPED = "gradient norms before clipping: the map and the table show the norms after clipping"
 
 
@@ -51,7 +52,9 @@ def assemble(
         activations = activation_statistics(sums, layers=layers)
     if probes.flow is not None and probes.shows("gradients"):
         flow = flow_statistics(sums, parameters=probes.flow.parameters, before_clipping=probes.flow.before_clipping)
-        if not flow.before_clipping:
+        if flow.skipped:
+            also_missing.append(SKIPPED_STEP)
+        elif not flow.before_clipping:
             also_missing.append(CLIPPED)
     cosine, count = sums.get("cosine", np.zeros(2))
     return StepSnapshot(
