@@ -8,10 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tracker_logging import tags
 from tracker_logging.data.sample import VoiceSample
 from tracker_logging.data.samples import Samples
+from tracker_logging.events import VoiceComparison
 from tracker_logging.families.base import SamplingSettings
 from tracker_logging.families.higgs_v2.processor import SpeechProcessor
+from tracker_logging.trackers.parts import parts
+from tracker_logging.trackers.voice_folder import write_voice
 from tracker_logging.voices.prompt import MOST_READ, build_prompt, choose_samples, longest_s
 
 
@@ -62,6 +66,37 @@ def test_the_id_follows_from_content_not_from_place(
     assert first.voice_id == second.voice_id
     assert first.voice_id.endswith(f"-{sample.speaker}")
     assert first.prompt.seed == second.prompt.seed
+
+
+@pytest.mark.parametrize(
+    ("speaker", "readable"),
+    [
+        ("小明", "小明"),
+        ("Ünal/ß", "Ünal-ß"),
+        ("U\u0308nal", "Ünal"),  # decomposed, as macOS writes file names
+        ("अनिता", "अनिता"),  # vowel signs are marks, not letters
+        ("../../etc", "etc"),
+        ("a|b\n c_d", "a-b-c-d"),
+        ("slt", "slt"),
+        ("😀", "voice"),
+        ("長" * 50, "長" * 32),
+        ("𠀀" * 50, "𠀀" * 24),
+    ],
+)
+def test_the_id_keeps_the_name_of_the_speaker_in_its_own_script_and_is_one_file_name(
+    speaker: str, readable: str, demo_samples: list[VoiceSample], demo_processor: SpeechProcessor, tmp_path: Path
+) -> None:
+    sample = replace(demo_samples[0], speaker=speaker)
+    voice_id = build_prompt(sample, demo_processor, SamplingSettings(), seed=0).voice_id
+    digest, _, name = voice_id.partition("-")
+    plain = build_prompt(demo_samples[0], demo_processor, SamplingSettings(), seed=0).voice_id
+    assert (digest, name) == (plain.partition("-")[0], readable)
+    (tmp_path / voice_id).mkdir()
+    assert [path.name for path in tmp_path.iterdir()] == [voice_id]
+    event = VoiceComparison(step=1, voice_id=voice_id, clips={}, reference_text="", target_text="")
+    assert [part.tag for part in parts(event)] == [f"voices/{voice_id}/text"]
+    write_voice(tmp_path / "voices" / tags.safe_part(voice_id, "-"), event)
+    assert [path.name for path in (tmp_path / "voices").iterdir()] == [voice_id]
 
 
 @pytest.mark.parametrize("change", ["text", "reference", "temperature", "seed"])
