@@ -19,14 +19,19 @@ from typing import Any
 
 from tracker_logging.dashboards.open_run import where_to_look
 
-from tracker_logging.arguments import add_logging_arguments, backends, callbacks_from, check_logging_arguments
 from tracker_logging.cli import Parser
 from tracker_logging.data.facts import dataset_facts
 from tracker_logging.data.sample import DataError, VoiceSample
 from tracker_logging.data.samples import Samples
 from tracker_logging.families.higgs_v2.checkpoint import check_model_directory
 from tracker_logging.families.higgs_v2.labels import normalise_loss_by_audio_labels
-from tracker_logging.leave import leave
+from tracker_logging.integrations.arguments import (
+    add_logging_arguments,
+    backends,
+    callbacks_from,
+    check_logging_arguments,
+)
+from tracker_logging.integrations.leave import leave
 
 logger = logging.getLogger("train_v2_ddp")
 
@@ -224,7 +229,6 @@ def training_arguments(args: argparse.Namespace, *, evaluate: bool) -> Any:
         prediction_loss_only=True,
         ddp_find_unused_parameters=False,
         report_to="none",
-        run_name=args.run_name,
     )
 
 
@@ -233,10 +237,10 @@ def train(args: argparse.Namespace) -> str | None:
     import torch
     from transformers import EarlyStoppingCallback, Trainer
 
-    from tracker_logging.callbacks.doctor import failed_by
     from tracker_logging.data.dataset import VoiceCloningDataset
     from tracker_logging.families.boson.weights import save_in_original_layout
-    from tracker_logging.families.higgs_v2.collator import VoiceCloningCollator
+    from tracker_logging.families.higgs_v2.processor import VoiceCloningCollator
+    from tracker_logging.integrations.hf_trainer import failed_by, run_directory
 
     if args.demo:  # leave a core to those who draw and score, so that its voices are heard while it trains
         torch.set_num_threads(max(1, torch.get_num_threads() - 1))
@@ -261,8 +265,8 @@ def train(args: argparse.Namespace) -> str | None:
     if trainer.is_world_process_zero():
         if args.save_merged:
             save_in_original_layout(trainer.model, args.output_dir / "merged", tokenizer=material.processor.tokenizer)
-        runs = args.logging_dir or args.output_dir / "runs"
-        print(where_to_look(runs, run_name=args.run_name, backends=backends(args)))
+        if (directory := run_directory(callbacks)) is not None:
+            print(where_to_look(directory.parent, run_name=directory.name, backends=backends(args)))
     return failed_by(callbacks)
 
 

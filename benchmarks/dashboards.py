@@ -24,9 +24,9 @@ from conftest import BROWSER, QUIET, serving
 from playwright.sync_api import sync_playwright
 from speaking_runs import comparison, write_run
 from tracker_logging.dashboards.compare import compare, write_page
+from tracker_logging.dashboards.voice_index import VoiceRuns
 
 from tracker_logging.events import Audio, Scalars
-from tracker_logging.runs.voice_runs import VoiceRuns
 from tracker_logging.trackers.tensorboard import TensorBoardTracker
 
 REPEATS = 5
@@ -91,7 +91,7 @@ def measure_page(browser: Any, logdir: Path) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         paths = [logdir / "first", logdir / "second"]
         start = time.perf_counter()
-        report = compare(paths, scratch=Path(scratch))
+        report = compare(paths)
         print(f"reading two runs for the page         {time.perf_counter() - start:7.2f} s")
         for audio_format, max_mb in (("mp3", 1000.0), ("mp3", 20.0), ("flac", 1000.0)):
             output = Path(scratch) / "compare.html"

@@ -35,7 +35,7 @@ from workload import SIZES, build_batch, build_model
 
 from tracker_logging import strategic_callbacks
 from tracker_logging.events import Scalars
-from tracker_logging.trackers.jsonl import read_record
+from tracker_logging.runs.json_lines import recorded_events
 from tracker_logging.trackers.wandb_record import STEP, history, run_directories
 
 SAVE_STEPS, MOST_STEPS, STEPS_A_KILL = 3, 6, 3
@@ -140,7 +140,7 @@ def scalars(run: Path, backend: str) -> Iterator[tuple[str, int]]:
             for record in map(Record.FromString, RawEventFileLoader(str(file)).Load()):
                 yield from ((value.tag, record.step) for value in record.summary.value)
     elif backend == "jsonl":
-        for event in read_record(run):
+        for event in recorded_events(run):
             if isinstance(event, Scalars):
                 yield from ((tag, event.step) for tag in event.values)
     else:

@@ -22,8 +22,7 @@ from tracker_logging.demo.build import DemoPaths, build_demo
 from tracker_logging.demo.model import demo_model
 from tracker_logging.families import adapter_for
 from tracker_logging.families.base import SamplingSettings
-from tracker_logging.families.higgs_v2.collator import VoiceCloningCollator
-from tracker_logging.families.higgs_v2.processor import SpeechProcessor
+from tracker_logging.families.higgs_v2.processor import SpeechProcessor, VoiceCloningCollator
 from tracker_logging.probes.isolation import isolated
 from tracker_logging.voices.conditioning import conditioning_losses, conditioning_rows
 from tracker_logging.voices.generation import Generated, generate

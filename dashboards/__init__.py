@@ -1,8 +1,8 @@
-"""What people look at: the TensorBoard "Voices" tab, the side-by-side page, the W&B workspace, the TensorBoard layout.
+"""What people look at: the TensorBoard "Voices" tab, the comparison page, the W&B workspace, links into TensorBoard.
 
 Guarantees
-- Reads what a run has written (events, `voices/` files, W&B and JSON-lines records); knows no model and no Trainer.
-- Every page works without a network. What a dataset or a model wrote is shown as text and never run.
+- Reads runs through `tracker_logging.runs`; knows no model and no training loop.
+- Pages work without a network. Text from a dataset or a model is displayed as text and never executed.
 
-The folder lies at the top of the repository and is installed as `tracker_logging.dashboards` (see `setup.py`).
+The folder is at the top of the repository and is installed as `tracker_logging.dashboards` (see `setup.py`).
 """

@@ -1,7 +1,7 @@
-"""The side-by-side page of two or more runs, and the same as JSON for machines.
+"""The comparison page of two or more runs, and the same as JSON for programs.
 
-report = compare([Path("runs/a"), Path("runs/b")], scratch=Path(temporary))
-left_out = write_page(report, Path("compare.html"))
+report = compare([Path("runs/a"), Path("runs/b")])
+sound = write_page(report, Path("compare.html"))
 """
 
 from __future__ import annotations
@@ -13,8 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tracker_logging.runs.run_record import RunRecord, read_run
-from tracker_logging.runs.voice_runs import VoiceRuns
+from tracker_logging.runs import Run, open_run
 from tracker_logging.sections import is_detail, reading_order, section_of
 from tracker_logging.tags import SCORES, VOICE_SCORE, Score, Tag, find
 from tracker_logging.trackers.whole_file import write_whole
@@ -22,15 +21,16 @@ from tracker_logging.trackers.whole_file import write_whole
 from .comparison import compare_runs, differing_settings
 from .page import build_page
 from .page_sound import Sound, pack_sound
+from .voice_index import clips_of, voice_index
 
 DEFAULT_MAX_MB = 50.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """Runs by name as shown, their voices (see `voice_runs`), and the numbers of `comparison`."""
+    """Runs by displayed name, their voices (see `voice_index`) and the numbers of `comparison`."""
 
-    runs: Mapping[str, RunRecord]
+    runs: Mapping[str, Run]
     index: Mapping[str, Any]
     numbers: Mapping[str, Any]
 
@@ -39,11 +39,11 @@ class Report:
         return {**self.numbers, "settings": self._settings(), "findings": self._findings()}
 
     def page_data(self, sound: Sound) -> dict[str, Any]:
-        """What the page shows. Steps whose sound was left out keep their scores."""
+        """The data of the page. Steps whose audio was left out keep their scores."""
         return {
             "index": _without_sound(self.index, sound),
-            "backends": {name: run.backend for name, run in self.runs.items()},
-            "silent": [name for name, run in self.runs.items() if run.voices is None],
+            "backends": {name: run.source for name, run in self.runs.items()},
+            "silent": [name for name, run in self.runs.items() if not run.voices],
             "left_out": list(sound.left_out),
             "curves": self._curves(),
             **self.as_json(),
@@ -53,10 +53,7 @@ class Report:
         return differing_settings({name: run.settings for name, run in self.runs.items()})
 
     def _findings(self) -> dict[str, list[dict[str, Any]]]:
-        return {
-            name: [{"step": own.step, "until": own.until, "level": own.level, "text": own.text} for own in run.findings]
-            for name, run in self.runs.items()
-        }
+        return {name: _findings(run) for name, run in self.runs.items()}
 
     def _curves(self) -> list[dict[str, Any]]:
         """Every tag with its section, unit, meaning, points and interval per run, in reading order."""
@@ -84,16 +81,12 @@ class Report:
         }
 
 
-def compare(paths: Sequence[Path], *, scratch: Path) -> Report:
-    """Read the runs. `scratch`: an empty directory that must stay until the page is written; voices that are only in a
-    JSON-lines record are unpacked there. Raises `NotARunError` for a place without a run.
-    """
-    records = [read_run(path, scratch=scratch / str(number)) for number, path in enumerate(paths)]
-    names = _distinct([record.name for record in records], paths)
-    runs = dict(zip(names, records, strict=True))
-    voices = {name: run.voices for name, run in runs.items() if run.voices is not None}
-    index = VoiceRuns({}).index_of(voices)
-    return Report(runs=runs, index=index | {"runs": [{"name": name} for name in runs]}, numbers=_numbers(index, names))
+def compare(paths: Sequence[Path]) -> Report:
+    """Read the runs. Raises `NotARunError` for a place without a run."""
+    read = [open_run(path) for path in paths]
+    runs = dict(zip(_distinct([run.name for run in read], paths), read, strict=True))
+    index = voice_index({name: run.voices for name, run in runs.items()})
+    return Report(runs=runs, index=index, numbers=compare_runs(index))
 
 
 def write_page(
@@ -104,13 +97,13 @@ def write_page(
     max_mb: float = DEFAULT_MAX_MB,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Sound:
-    """Write the page; what of the sound is in it. `max_mb` (1 MB = 1,000,000 bytes) is the most the file may hold."""
-    directories = {name: run.voices for name, run in report.runs.items() if run.voices is not None}
+    """Write the page; returns the audio in it. `max_mb` (1 MB = 1,000,000 bytes) limits the size of the file."""
+    clips = clips_of({name: run.voices for name, run in report.runs.items()})
     title = " · ".join(report.runs)
     silent = report.page_data(Sound(clips={}, left_out=(), unreadable=()))
     bare = sum(len(piece.encode()) for piece in build_page(title=title, data=silent, clips={}))
     room = int(max_mb * 1e6) - bare
-    sound = pack_sound(report.index, directories, audio_format=audio_format, max_bytes=room, progress=progress)
+    sound = pack_sound(report.index, clips, audio_format=audio_format, max_bytes=room, progress=progress)
 
     def write(part: Path) -> None:
         with part.open("w", encoding="utf-8") as file:
@@ -121,17 +114,34 @@ def write_page(
 
 
 def _about(tag: str) -> Tag | Score | None:
-    """What is known of a tag; of a score, the score itself, which has a unit of its own."""
+    """What `tags.py` says about a tag; for the mean of a score the score, which has the unit."""
     scores = {VOICE_SCORE(score=score.name): score for score in SCORES}
     return scores.get(tag) or find(tag)
 
 
-def _numbers(index: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
-    return compare_runs({**index, "runs": [{"name": name} for name in names]})
+def _findings(run: Run) -> list[dict[str, Any]]:
+    """The doctor's findings, and the alerts that are not about one of them, by step."""
+    titles = {finding.title for finding in run.findings}
+    rows = [
+        {
+            "step": finding.since,
+            "until": finding.until,
+            "level": finding.level,
+            "text": f"{finding.title}\nMeasured: {finding.seen}.\n"
+            f"Likely cause ({finding.certainty}): {finding.cause}\nWhat to do: {finding.fix}",
+        }
+        for finding in run.findings
+    ]
+    rows += [
+        {"step": alert.step, "until": None, "level": alert.level, "text": f"{alert.title}\n{alert.text}"}
+        for alert in run.alerts
+        if alert.title not in titles
+    ]
+    return sorted(rows, key=lambda row: -1 if row["step"] is None else row["step"])
 
 
 def _distinct(names: Sequence[str], paths: Sequence[Path]) -> list[str]:
-    """Names as they are where they differ; with the folder above, then with a number, where they do not."""
+    """The names where they differ; else with the parent folder in front; else with a number behind."""
     count = Counter(names)
     longer = [
         f"{path.resolve().parent.name}/{name}" if count[name] > 1 else name

@@ -1,29 +1,30 @@
-"""Two or more runs side by side in numbers: every score per run, and the paired difference over the same voices.
+"""Compares the scores of two or more runs: each score per run, and the paired difference over the same voices.
 
     result = compare_runs(index)
     result["pairs"][0]["scores"][0]["sentence"]     # "sim_o: no difference shown with 12 voices (…)"
 
 Guarantees
 - Only voices with the same id are paired, at the last step that both runs have reached; the others are listed.
-- The interval is the bootstrap of `metrics.interval` over the differences. Where it holds zero, the sentence says that
-  no difference is shown; with one voice there is no interval and no claim.
+- The interval is that of `metrics.interval` over the differences. Where it includes zero, the sentence says that no
+  difference is shown; with fewer than five voices there is no interval and no claim.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
 from tracker_logging.metrics.interval import Interval, mean_interval
+from tracker_logging.summary import best_point
 
 Json = dict[str, Any]
 
 
 def compare_runs(index: Mapping[str, Any]) -> Json:
-    """`runs`: last and best of each score; `pairs`: every further run against the first. `index`: see voice_runs."""
+    """`runs`: last and best of each score; `pairs`: each further run against the first. `index`: see `voice_index`."""
     names = [run["name"] for run in index["runs"]]
     scores = [score for score in index["scores"] if score["of"] == "generated"]
     return {
@@ -38,7 +39,7 @@ def _entries(index: Mapping[str, Any], run: str) -> dict[str, list[Json]]:
 
 def _scores_of(index: Mapping[str, Any], scores: Sequence[Json], run: str) -> list[Json]:
     """For each score that the run has: mean over voices at the last step, and at the best one."""
-    found = []
+    rows = []
     for score in scores:
         by_step: dict[int, list[float]] = {}
         for entries in _entries(index, run).values():
@@ -50,21 +51,10 @@ def _scores_of(index: Mapping[str, Any], scores: Sequence[Json], run: str) -> li
             last = max(means)
             row = {"name": score["name"], "unit": score["unit"], "better": score["better"]}
             row |= {"last": {"step": last, "mean": means[last], "voices": len(by_step[last])}}
-            best = _best_step(means, score["better"])
+            best, _ = best_point(means.items(), score["better"]) or (None, None)
             row |= {"best": None if best is None else {"step": best, "mean": means[best], "voices": len(by_step[best])}}
-            found.append(row)
-    return found
-
-
-def _best_step(means: Mapping[int, float], better: str) -> int | None:
-    ways: dict[str, Callable[[float], float]] = {
-        "higher": lambda value: -value,
-        "lower": lambda value: value,
-        "zero": abs,
-        "one": lambda value: abs(value - 1.0),
-    }
-    distance = ways.get(better)
-    return None if distance is None else min(means, key=lambda step: (distance(means[step]), step))
+            rows.append(row)
+    return rows
 
 
 def _pair(index: Mapping[str, Any], scores: Sequence[Json], first: str, second: str) -> Json:
@@ -89,7 +79,7 @@ def _pair(index: Mapping[str, Any], scores: Sequence[Json], first: str, second: 
 
 
 def _difference(score: Json, voices: Sequence[tuple[list[Json], list[Json]]], *, step: int, second: str) -> Json | None:
-    """Second − first over the voices that have the score in both; None where no voice has."""
+    """Second − first over the voices that have the score in both runs; None without such a voice."""
     values = [(_at(left, step, score["name"]), _at(right, step, score["name"])) for left, right in voices]
     both = [(a, b) for a, b in values if a is not None and b is not None]
     interval = mean_interval([b - a for a, b in both])
@@ -131,7 +121,7 @@ def _verdict(better: str, values: Sequence[tuple[float, float]]) -> str:
 
 
 def _side(differences: Sequence[float]) -> int:
-    """1 or −1 where the interval of the mean lies on one side of zero, else 0."""
+    """1 or −1 where the interval of the mean is entirely on one side of zero, else 0."""
     interval = mean_interval(differences)
     if interval is None or interval.low is None or interval.high is None or interval.low <= 0.0 <= interval.high:
         return 0
@@ -143,15 +133,15 @@ def _sentence(score: Json, interval: Interval, verdict: str, *, second: str) -> 
     unit = f" {score['unit']}" if score["unit"] else ""
     mean = f"{interval.mean:+.3g}{unit}"
     if interval.low is None or interval.high is None:
-        return f"{score['name']}: {mean} with {n}; one voice has no interval, so nothing can be said."
+        return f"{score['name']}: {mean} with {n}; no difference is claimed without an interval ({interval.reason})."
     span = f"95 % interval {interval.low:+.3g} to {interval.high:+.3g}"
     if verdict == "none":
-        return f"{score['name']}: no difference shown with {n} ({mean}, {span} holds zero)."
+        return f"{score['name']}: no difference shown with {n} ({mean}, {span} contains zero)."
     return f"{score['name']}: {second} is {verdict} with {n} ({mean}, {span})."
 
 
 def differing_settings(settings: Mapping[str, Mapping[str, Any]]) -> Json:
-    """`settings`: run → its settings. Those that are not the same in all runs, and how many are the same."""
+    """`settings`: run → its settings. Lists the settings that differ and counts those that do not."""
     names = sorted({name for of_run in settings.values() for name in of_run})
     rows = {name: {run: of_run.get(name) for run, of_run in settings.items()} for name in names}
     differing = [

@@ -1,10 +1,10 @@
-"""What to type and what to look at: the command that shows a run, and links to what matters in it.
+"""How to look at a run: the TensorBoard command, and links to the Voices tab and to the most important cards.
 
     print(where_to_look(Path("outputs/runs"), run_name="run", backends=["tensorboard"]))
     print(how_to_open(Path("outputs/runs/a")))
 
 Guarantees
-- Cards are pinned only for tags that the run has; a run without any yet gets the list of what it will have.
+- Cards are pinned only for tags that the run has, or, while it has none, for all tags that it will have.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from urllib.parse import quote
+
+from tracker_logging.runs.tensorboard import tags_of
 
 PINNED_SCALARS = (
     "voices/sim_o/mean",
@@ -29,23 +31,23 @@ PINNED_SCALARS = (
 PINNED_IMAGES = ("outputs/accuracy_map", "attention/mass_map")
 PORT = 6006
 
-# TensorBoard keeps ten clips and ten pictures per tag unless it is told otherwise; 0 would show none.
+# By default TensorBoard keeps ten clips and ten pictures per tag; 0 would keep none.
 SAMPLES = "--samples_per_plugin audio=1000,images=1000,text=500"
 
 _CARDS = """\
-  Voices        the reference beside what the model says, step by step
+  Voices        reference and generated clips side by side, for every step
   Time Series   voices/spk_top1, conditioning/gap/mean, outputs/nll/mean
   Images        voices/…/mel, attention/mass_map, outputs/accuracy_map
   Text          inputs/samples, outputs/predictions, voices/table"""
 
 
 def tensorboard_command(runs: Path) -> str:
-    """The command that shows all runs below `runs` with every clip and picture."""
+    """The command that starts TensorBoard for all runs below `runs`, with every clip and picture."""
     return f"{as_typed('tensorboard')} --logdir {shlex.quote(str(runs))} {SAMPLES}"
 
 
 def as_typed(program: str) -> str:
-    """A program of this Python's environment by a name that the reader's shell finds, activated or not."""
+    """A program of this Python environment as the user has to type it, whether the environment is activated or not."""
     beside = Path(sys.executable).parent / program
     if shutil.which(program) == str(beside) or not beside.exists():
         return program
@@ -54,53 +56,39 @@ def as_typed(program: str) -> str:
 
 
 def where_to_look(runs: Path, *, run_name: str, backends: Sequence[str]) -> str:
-    """Plain text, one block per backend; empty without a backend that has something to look at."""
+    """Plain text, one block per backend; empty for backends without a viewer."""
     blocks = []
     if "tensorboard" in backends:
-        blocks.append(f"See and hear the runs:\n  {tensorboard_command(runs)}\n{_CARDS}\n{links(run_name)}")
+        blocks.append(f"View the runs:\n  {tensorboard_command(runs)}\n{_CARDS}\n{links(run_name)}")
     if "wandb" in backends:
         sync = f"{as_typed('wandb')} sync {shlex.quote(str(runs / run_name))}/wandb/offline-run-*"
-        blocks.append(f"Send an offline W&B run to its server:\n  {sync}")
+        blocks.append(f"Upload the offline W&B run:\n  {sync}")
     return "".join(f"\n{block}\n" for block in blocks)
 
 
 def how_to_open(run: Path, *, port: int = PORT) -> str:
-    """Command, link to the Voices tab and link to the pinned cards, one to a line with a heading each."""
+    """The command, the link to the Voices tab and the link to the pinned cards, each with a heading."""
     port_part = "" if port == PORT else f" --port {port}"
     where = links(run.name, tags_of(run), port=port)
-    return f"See and hear the run:\n  {tensorboard_command(run.parent)}{port_part}\n{where}"
+    return f"View the run:\n  {tensorboard_command(run.parent)}{port_part}\n{where}"
 
 
 def links(name: str, known: Iterable[str] = (), *, port: int = PORT) -> str:
-    """Addresses of the Voices tab and of the pinned cards of the run called `name`."""
+    """URLs of the Voices tab and of the pinned cards of the run `name`. `known`: the tags that the run has."""
     address = f"http://localhost:{port}"
     pinned = f"{address}/{pinned_link(name, known)}"
-    return f"Voices, side by side:\n  {address}/#voices\nCurves and maps that matter, pinned:\n  {pinned}"
+    return f"Voices tab:\n  {address}/#voices\nMost important curves and maps, pinned:\n  {pinned}"
 
 
 def pinned_link(name: str, known: Iterable[str]) -> str:
-    """The part of the address after the "/": Time Series with pinned cards of the run called `name`."""
+    """The URL after the "/": Time Series with pinned cards of the run `name`."""
     present = set(known)
 
     def wanted(tags: tuple[str, ...]) -> list[str]:
         return [tag for tag in tags if tag in present or not present]
 
     cards: list[dict[str, object]] = [{"plugin": "scalars", "tag": tag} for tag in wanted(PINNED_SCALARS)]
-    # An image card belongs to one run; a `tagFilter` in the address would hide the pins.
+    # An image card belongs to one run. A `tagFilter` in the URL would hide the pinned cards.
     run_id = f"defaultExperimentId/{name}"
     cards += [{"plugin": "images", "tag": tag, "runId": run_id, "sample": 0} for tag in wanted(PINNED_IMAGES)]
     return f"?pinnedCards={quote(json.dumps(cards, separators=(',', ':')))}&smoothing=0#timeseries"
-
-
-def tags_of(run: Path) -> frozenset[str]:
-    """The tags in the event files of a run so far."""
-    from tensorboard.compat.proto import event_pb2
-
-    from tracker_logging.trackers.event_file import records
-
-    return frozenset(
-        value.tag
-        for path in sorted(run.glob("*.tfevents.*"))
-        for data in records(path)
-        for value in event_pb2.Event.FromString(data).summary.value
-    )

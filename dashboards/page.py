@@ -1,11 +1,11 @@
-"""Puts a side-by-side page together: one HTML file with the board, its sound, the curves and the numbers in it.
+"""Builds a comparison page: one HTML file that contains the voice board, audio, curves and numbers.
 
 Guarantees
-- The file needs nothing else: it loads nothing (its own content policy forbids it), and opens from disk.
-- Data cannot become markup or script: JSON has no "<" in it, sound is base64.
+- The file is self-contained: it loads nothing (its content security policy forbids it) and opens from disk.
+- Data cannot become markup or script: the embedded JSON contains no "<", and audio is base64.
 
-The modules of `static/` are put into one script, in the order of their imports. For that they import by name, one line
-per import, and no two of them use one name at the top level.
+The modules of `static/` are bundled into one script in the order of their imports. The bundler needs them to import by
+name, one line per import, and no two modules may define the same top-level name.
 """
 
 from __future__ import annotations
@@ -45,29 +45,29 @@ start();
 
 
 def build_page(*, title: str, data: Mapping[str, Any], clips: Mapping[str, bytes]) -> Iterator[str]:
-    """The page in pieces, in order. `data`: what `page.js` shows; `clips`: see `page_sound`."""
+    """The page in pieces, in order. `data`: what `page.js` displays; `clips`: see `page_sound`."""
     styles = "\n".join(f"<style>\n{_text(name)}</style>" for name in ("vendor/uPlot.min.css", "board.css", "page.css"))
     before, after = _PAGE.split("{clips}\n")
     yield before.format(title=html.escape(title), styles=styles, data=safe_json(data))
     for key, content in clips.items():
-        # A script element of a type that is no script is kept as text and not parsed as markup.
+        # Browsers keep a script element of an unknown type as text and do not parse it as markup.
         text = base64.b64encode(content).decode("ascii")
         yield f'<script type="text/plain" id="clip:{html.escape(key, quote=True)}">{text}</script>\n'
     yield after.format(charts=_text("vendor/uPlot.iife.min.js"), modules=bundle("page.js"))
 
 
 def safe_json(data: Mapping[str, Any]) -> str:
-    """JSON that cannot end the element it stands in."""
+    """JSON that cannot close the element that contains it."""
     return json.dumps(data, allow_nan=False).replace("<", "\\u003c").replace("\u2028", "\\u2028")
 
 
 def bundle(entry: str) -> str:
-    """`entry` and all it imports as one module, every file once, imports first."""
+    """`entry` and everything it imports as one module: each file once, imported files first."""
     parts: dict[str, str] = {}
 
     def add(name: str) -> None:
         if name not in parts:
-            parts[name] = ""  # taken, so that two modules may import each other
+            parts[name] = ""  # marked as visited: two modules may import each other
             source = _text(name)
             for imported in _IMPORT.findall(source):
                 add(imported)

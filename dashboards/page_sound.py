@@ -1,12 +1,13 @@
-"""The sound of a side-by-side page: compressed, and no more of it than the page may hold.
+"""Compresses the audio of a comparison page, up to the size that the page may have.
 
-    sound = pack_sound(index, directories, audio_format="mp3", max_bytes=50_000_000)
+    sound = pack_sound(index, clips, audio_format="mp3", max_bytes=50_000_000)
     sound.clips["a/voice-00/step-00000500.flac"]    # compressed bytes
-    sound.left_out                                  # (100, 300): steps whose sound did not fit
+    sound.left_out                                  # (100, 300): steps whose audio did not fit
 
 Guarantees
-- Clips are compressed as they are: no normalising, no resampling but to a rate that Opus can hold (24 kHz can).
-- When there is too much, whole steps are left out: kept are the fixed clips, the newest step, the first, the middle, …
+- Clips are not normalised, and resampled only for Opus where it does not support their rate (24 kHz is supported).
+- Audio that does not fit is left out by whole steps. The fixed clips, the newest and the first step have priority, then
+  the middle of the largest gaps.
 """
 
 from __future__ import annotations
@@ -16,10 +17,9 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from tracker_logging.trackers.voice_folder import FOLDER
+from tracker_logging.runs import Clip
 
 FORMATS: dict[str, tuple[str, str]] = {
     "mp3": ("MP3", "MPEG_LAYER_III"),
@@ -33,12 +33,15 @@ FORMATS: dict[str, tuple[str, str]] = {
 OPUS_RATES = (48_000, 24_000, 16_000, 12_000, 8_000)  # Hz, all that Opus knows
 BLOCK = 16_384  # samples per write: libsndfile's Vorbis encoder overflows its stack on long ones
 
-Group = list[tuple[str, Path]]
+Group = list[tuple[str, Clip]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sound:
-    """`clips`: "run/voice/file" → compressed bytes. `left_out`: steps whose sound did not fit, ascending."""
+    """`clips`: "run/voice/file" → compressed bytes. `left_out`: steps whose audio did not fit, ascending.
+
+    `unreadable`: keys of clips that could not be decoded.
+    """
 
     clips: Mapping[str, bytes]
     left_out: tuple[int, ...]
@@ -47,18 +50,21 @@ class Sound:
 
 def pack_sound(
     index: Mapping[str, Any],
-    directories: Mapping[str, Path],
+    clips: Mapping[str, Clip],
     *,
     audio_format: str,
     max_bytes: int,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Sound:
-    """Compress the clips of `index`. `progress(done, total)` counts clips. Bytes are counted as text in the page."""
-    fixed = _group(directories, (clip for voice in index["voices"] for clip in _fixed(voice)))
+    """Compress the clips of `index`: key → clip in `clips`. `progress(done, total)` counts clips.
+
+    `max_bytes` counts each clip as it is embedded, as base64 text.
+    """
+    fixed = _group(clips, (key for voice in index["voices"] for key in _fixed(voice)))
     steps = _steps(index)
-    groups = [(None, fixed)] + [(step, _group(directories, _generated(index, step))) for step in by_importance(steps)]
+    groups = [(None, fixed)] + [(step, _group(clips, _generated(index, step))) for step in by_importance(steps)]
     total = sum(len(group) for _, group in groups)
-    clips: dict[str, bytes] = {}
+    packed_clips: dict[str, bytes] = {}
     unreadable: list[str] = []
     kept: set[int] = set()
     used = done = 0
@@ -69,18 +75,18 @@ def pack_sound(
             size = sum(embedded_size(key, data) for key, data in whole.items())
             if used + size > max_bytes:
                 break
-            clips |= whole
+            packed_clips |= whole
             unreadable += [key for key, data in packed.items() if data is None]
             used += size
             done += len(group)
             if step is not None:
                 kept.add(step)
             progress(done, total)
-    return Sound(clips=clips, left_out=tuple(sorted(set(steps) - kept)), unreadable=tuple(unreadable))
+    return Sound(clips=packed_clips, left_out=tuple(sorted(set(steps) - kept)), unreadable=tuple(unreadable))
 
 
 def by_importance(steps: Sequence[int]) -> list[int]:
-    """The newest step first, then the first, then the middle of every gap, so that any beginning is evenly spread."""
+    """The newest step, the first, then the middle of each gap: every prefix of the order is spread evenly."""
     if len(steps) < 3:
         return list(reversed(steps))
     order = [len(steps) - 1, 0]
@@ -94,11 +100,11 @@ def by_importance(steps: Sequence[int]) -> list[int]:
     return [steps[place] for place in order]
 
 
-def encode(path: Path, audio_format: str) -> bytes:
-    """The clip at `path`, compressed. Raises `soundfile.LibsndfileError` where it cannot be read."""
+def encode(clip: Clip, audio_format: str) -> bytes:
+    """The clip, compressed. Raises `OSError` or `soundfile.LibsndfileError` where it cannot be read."""
     import soundfile
 
-    samples, rate = soundfile.read(path, dtype="float32")
+    samples, rate = clip.audio()
     container, subtype = FORMATS[audio_format]
     if audio_format == "opus" and rate not in OPUS_RATES:
         import soxr
@@ -112,14 +118,14 @@ def encode(path: Path, audio_format: str) -> bytes:
 
 
 def embedded_size(key: str, data: bytes) -> int:
-    """Bytes of a clip in the page: base64 text in an element of its own (at most 64 bytes and the key, as HTML)."""
+    """Bytes of a clip in the page: base64 text in its own element (at most 64 bytes and the key, HTML-escaped)."""
     return 4 * ((len(data) + 2) // 3) + 6 * len(key.encode()) + 64
 
 
-def _packer(audio_format: str) -> Callable[[tuple[str, Path]], bytes | None]:
+def _packer(audio_format: str) -> Callable[[tuple[str, Clip]], bytes | None]:
     import soundfile
 
-    def pack(item: tuple[str, Path]) -> bytes | None:
+    def pack(item: tuple[str, Clip]) -> bytes | None:
         try:
             return encode(item[1], audio_format)
         except (OSError, soundfile.LibsndfileError):
@@ -128,13 +134,13 @@ def _packer(audio_format: str) -> Callable[[tuple[str, Path]], bytes | None]:
     return pack
 
 
-def _group(directories: Mapping[str, Path], clips: Iterator[tuple[str, str, str]]) -> Group:
-    return [(f"{run}/{voice}/{file}", directories[run] / FOLDER / voice / file) for run, voice, file in clips]
+def _group(clips: Mapping[str, Clip], keys: Iterator[str]) -> Group:
+    return [(key, clips[key]) for key in keys]
 
 
-def _fixed(voice: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
+def _fixed(voice: Mapping[str, Any]) -> Iterator[str]:
     for clip in voice["clips"].values():
-        yield clip["run"], voice["id"], clip["file"]
+        yield f"{clip['run']}/{voice['id']}/{clip['file']}"
 
 
 def _steps(index: Mapping[str, Any]) -> list[int]:
@@ -142,9 +148,9 @@ def _steps(index: Mapping[str, Any]) -> list[int]:
     return sorted({entry["step"] for entry in entries if entry["clip"]})
 
 
-def _generated(index: Mapping[str, Any], step: int) -> Iterator[tuple[str, str, str]]:
+def _generated(index: Mapping[str, Any], step: int) -> Iterator[str]:
     for voice in index["voices"]:
         for run, entries in voice["generated"].items():
             for entry in entries:
                 if entry["step"] == step and entry["clip"]:
-                    yield run, voice["id"], entry["clip"]["file"]
+                    yield f"{run}/{voice['id']}/{entry['clip']['file']}"

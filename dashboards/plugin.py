@@ -1,13 +1,13 @@
-"""TensorBoard's "Voices" tab: `tensorboard --logdir runs` shows it with no flag.
+"""TensorBoard's "Voices" tab; `tensorboard --logdir runs` shows it without a flag.
 
 Routes below `data/plugin/voices/`
-- `/static/*` the page's own modules and styles;
-- `/index.json` runs, voices, steps, scores; answers 304 to a known `If-None-Match`;
-- `/clip?run=&voice=&name=` one clip, whole or by `Range`.
+- `/static/*` modules and styles of the page
+- `/index.json` runs, voices, steps and scores; answers 304 to a known `If-None-Match`
+- `/clip?run=&voice=&name=` one clip, whole or by `Range`
 
 Guarantees
-- Only clips and sidecars of voices below the log directory are served (see `voice_runs.py`); all else is 404.
-- Nothing is read until the tab asks for it; the page works under TensorBoard's own content policy.
+- Only clips and sidecars of voices below the log directory are served (see `voice_index.py`); anything else is 404.
+- Nothing is read before the tab asks for it; the page works under TensorBoard's content security policy.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from tensorboard.plugins import base_plugin
 from werkzeug import wrappers
 from werkzeug.utils import send_file
 
-from tracker_logging.runs.voice_runs import OutsideLogDirectoryError, VoiceRuns
+from .voice_index import OutsideLogDirectoryError, VoiceRuns
 
 STATIC = resources.files("tracker_logging.dashboards") / "static"
 MIME = {".js": "text/javascript", ".css": "text/css"}
 
 
 class VoicesPlugin(base_plugin.TBPlugin):  # type: ignore[misc]
-    """Serves the voice board. Its methods run on TensorBoard's server threads."""
+    """Serves the voice board. TensorBoard calls it on its server threads."""
 
     plugin_name = "voices"
 
@@ -72,7 +72,7 @@ class VoicesPlugin(base_plugin.TBPlugin):  # type: ignore[misc]
         return _answer(request, text, "application/json", headers=[("ETag", etag)])
 
     def _places(self, request: wrappers.Request) -> dict[str, int]:
-        """Run → its place in TensorBoard's own list, by which TensorBoard gives colours."""
+        """Run → its position in TensorBoard's own list, which determines its colour there."""
         runs = self._provider.list_runs(
             plugin_util.context(request.environ), experiment_id=plugin_util.experiment_id(request.environ)
         )
@@ -93,7 +93,7 @@ class VoicesPlugin(base_plugin.TBPlugin):  # type: ignore[misc]
 
 
 def static_names() -> list[str]:
-    """Every module and style of the front end."""
+    """The file names of all modules and styles of the front end."""
     return [file.name for file in STATIC.iterdir() if Path(file.name).suffix in MIME]
 
 

@@ -1,12 +1,12 @@
 """The W&B workspace and a report of two runs, as code.
 
     view = workspace(project="voice-cloning", entity="me", voice_ids=["ab12-slt"])
-    as_json(view)               # what would be sent; raises where the package finds it invalid
-    save(view)                  # creates the named view, or updates it; its address
+    as_json(view)               # what would be sent; raises ValueError where the package finds it invalid
+    save(view)                  # creates or updates the view; returns its URL
 
 Guarantees
-- Nothing is asked of a server before `save` or `save_report`.
-- Saving twice gives one view: its name in W&B is always `VIEW`.
+- No server is contacted before `save`.
+- Saving twice updates the same view: its name in W&B is always `VIEW`.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ PAGES = {
 }
 OPEN = ("Voices", "Scores", "Conditioning")
 WHAT_TO_READ = (
-    "**Is the voice prompt used?** Look at *Conditioning*: a gap above zero means that the true reference helps. "
-    "**Is it the right voice?** *Scores*: `sim_o` beside its ceiling, and `sim_margin` beside it, because a model that "
-    "blends all voices has a high `sim_o` and no margin. **How does it sound?** *Voices*: a column per run, "
+    "**Is the voice prompt used?** See *Conditioning*: a gap above zero means that the correct reference helps. "
+    "**Is it the right voice?** See *Scores*: `sim_o` with its ceiling, and `sim_margin`, because a model that "
+    "blends all voices has a high `sim_o` but no margin. **How does it sound?** See *Voices*: a column per run, "
     "a row per step."
 )
 
 
 def workspace(*, project: str, entity: str, voice_ids: Sequence[str], codebooks: int = CODEBOOKS) -> Any:
-    """The view, not saved. `voice_ids`: voices that get a panel of their own."""
+    """The view, not yet saved. `voice_ids`: the voices that get a panel each."""
     import wandb_workspaces.workspaces as ws
 
     sections = [
@@ -49,7 +49,7 @@ def workspace(*, project: str, entity: str, voice_ids: Sequence[str], codebooks:
 
 
 def report(*, project: str, entity: str, first: str, second: str, voice_ids: Sequence[str]) -> Any:
-    """A report that compares two runs (by their names in W&B), not saved."""
+    """A report that compares two runs, given by their names in W&B; not yet saved."""
     import wandb_workspaces.reports.v2 as wr
 
     runs = wr.Runset(project=project, entity=entity, name="both", filters=f"DisplayName in ['{first}', '{second}']")
@@ -64,7 +64,7 @@ def report(*, project: str, entity: str, first: str, second: str, voice_ids: Seq
 
 def as_json(thing: Any) -> dict[str, Any]:
     """What would be sent of a workspace or a report, checked by reading it back. Raises `ValueError`."""
-    # There is no public way to serialise without an account (wandb-workspaces 0.4.13).
+    # wandb-workspaces 0.4.13 has no public way to serialize without an account.
     model = thing._to_model()
     again = type(model).model_validate_json(model.model_dump_json(by_alias=True, exclude_none=True))
     content: dict[str, Any] = again.model_dump(mode="json", by_alias=True, exclude_none=True)
@@ -72,7 +72,7 @@ def as_json(thing: Any) -> dict[str, Any]:
 
 
 def save(view: Any) -> str:
-    """Create or update the view; its address. Needs an account; raises what W&B raises."""
+    """Create or update the view; returns its URL. Needs an account; raises what W&B raises."""
     import wandb
     from wandb_workspaces.workspaces import internal
 
@@ -88,7 +88,7 @@ def save(view: Any) -> str:
     try:
         view._internal_id = internal.get_view_dict(view.entity, view.project, VIEW)["id"]
     except ValueError:
-        view._internal_id = ""  # the first time: W&B gives it one
+        view._internal_id = ""  # the view does not exist yet: W&B assigns an id
     view.save()
     return str(view.url)
 
@@ -128,7 +128,7 @@ def _panels(section: str, voice_ids: Sequence[str], entity: str, codebooks: int)
         chart = wr.CustomChart(query={"history": {"keys": keys}}, chart_name=f"{entity}/{ACCURACY_CHART}")
         panels.insert(0, chart)
     if section == "Doctor":
-        panels.append(wr.MarkdownPanel(markdown="Findings are alerts of the run and pages under `alerts/`."))
+        panels.append(wr.MarkdownPanel(markdown="Findings: `doctor/findings`, and alerts of the run."))
     return panels
 
 
@@ -142,7 +142,7 @@ def _line_plot(chart: Chart) -> Any:
 
 
 def _voice(voice_id: str) -> Any:
-    """Sound and pictures of a voice: a column per run, a row per step."""
+    """Audio and mels of a voice: a column per run, a row per step."""
     return _media(f"voice {voice_id}", [f"voices/{voice_id}", f"voices/{voice_id}/mel"])
 
 

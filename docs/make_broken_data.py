@@ -1,8 +1,8 @@
-"""The demo's data with a reference of another speaker in every training sample: how a broken pairing script looks.
+"""Makes a copy of the demo's data with a reference of another speaker in every training sample.
 
     python docs/make_broken_data.py outputs/demo/demo outputs/broken
 
-Writes `train.json` and `eval.json` (the latter as it is); clips stay where they are.
+Writes `train.json` and `eval.json` (unchanged); clips are not copied.
 """
 
 from __future__ import annotations
@@ -15,24 +15,22 @@ from typing import Any
 
 
 def with_shuffled_references(samples: list[dict[str, Any]], *, seed: int) -> list[dict[str, Any]]:
-    """Each sample with the reference audio and text of a sample of another speaker; its target stays."""
+    """Each sample with the reference audio and text of a sample of another speaker, and its own target."""
     draw = random.Random(seed)
     shuffled = []
     for sample in samples:
-        other = draw.choice([one for one in samples if one["speaker"] != sample["speaker"]])
-        (own_user,) = (message for message in sample["messages"] if message["role"] == "user")
-        (user,) = (message for message in other["messages"] if message["role"] == "user")
-        content = [*user["content"][:2], *own_user["content"][2:]]
-        messages = [
-            {**message, "content": content} if message is own_user else message for message in sample["messages"]
-        ]
+        other = draw.choice([candidate for candidate in samples if candidate["speaker"] != sample["speaker"]])
+        (user,) = (message for message in sample["messages"] if message["role"] == "user")
+        (other_user,) = (message for message in other["messages"] if message["role"] == "user")
+        content = [*other_user["content"][:2], *user["content"][2:]]
+        messages = [{**message, "content": content} if message is user else message for message in sample["messages"]]
         misc = {**sample["misc"], "ref_transcript": other["misc"]["ref_transcript"]}
         shuffled.append({**sample, "messages": messages, "misc": misc})
     return shuffled
 
 
 def absolute(samples: list[dict[str, Any]], directory: Path) -> list[dict[str, Any]]:
-    """The same with clips named by their whole path, so that the file may lie elsewhere."""
+    """The samples with absolute clip paths, so that the file can be anywhere."""
     for sample in samples:
         for message in sample["messages"]:
             for part in message["content"] if isinstance(message["content"], list) else []:

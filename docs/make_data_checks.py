@@ -1,4 +1,4 @@
-"""Writes the tables of data checks into docs/check_data.md, from `tracker_logging/doctor/data_checks/checks.py`.
+"""Generates the tables of data checks in docs/check_data.md from `tracker_logging/doctor/data_checks/checks.py`.
 
 python docs/make_data_checks.py
 """
@@ -15,15 +15,15 @@ PAGE = Path(__file__).parent / "check_data.md"
 
 def theme_table(theme: str) -> str:
     """Markdown rows of the checks of one theme."""
-    rows = ["| finding | level | what it means | what to do |", "|---|---|---|---|"]
+    rows = ["| finding | level | meaning | fix |", "|---|---|---|---|"]
     for check in checks.ALL:
         if check.theme == theme:
-            rows.append(f"| `{check.name}` | {check.level} | {_cell(check.means)} | {_cell(check.cure)} |")
+            rows.append(f"| `{check.name}` | {check.level} | {_cell(check.means)} | {_cell(check.fix)} |")
     return "\n".join(rows)
 
 
 def filled(page: str) -> str:
-    """The page with every table between the markers written anew."""
+    """The page with the tables between the markers regenerated."""
     blocks = [f"### {title}\n\n{theme_table(theme)}" for theme, title in checks.THEMES.items()]
     tables = "\n\n".join(blocks)
     marked = re.compile(r"<!-- checks -->.*<!-- end -->", re.DOTALL)

@@ -1,4 +1,4 @@
-"""Writes what each rule of the doctor sees, means and advises into docs/doctor.md, from `tracker_logging/doctor`.
+"""Generates the description of every rule in docs/doctor.md from `tracker_logging/doctor`.
 
 python docs/make_doctor_page.py
 """
@@ -30,18 +30,28 @@ def _rule_text(rule: Rule) -> str:
         [
             f"### {rule.title}",
             "",
-            f"`{rule.name}` · {rule.level} · the cause is {rule.certainty} · {_hysteresis(rule)}",
+            f"`{rule.name}` · {rule.level} · cause {rule.certainty} · {_hysteresis(rule)}",
             "",
-            f"- **You see:** {rule.opens_when}. Look at {reads}.",
-            f"- **Why:** {rule.cause}",
-            f"- **What to do:** {rule.cure}",
+            f"- **Evidence:** {rule.opens_when}. Reads {reads}.",
+            *_causes(rule),
+            f"- **Fix:** {rule.fix}",
         ]
     )
 
 
+def _causes(rule: Rule) -> list[str]:
+    if len(rule.causes) == 1:
+        return [f"- **Cause:** {rule.causes[0].text}"]
+    ranked = enumerate(rule.causes, start=1)
+    return [
+        "- **Causes, most likely first:**",
+        *(f"  {rank}. {cause.text} *Check:* {cause.check}." for rank, cause in ranked),
+    ]
+
+
 def _hysteresis(rule: Rule) -> str:
-    opens = "opens at once" if rule.opens_after == 1 else f"opens after {rule.opens_after} looks in a row"
-    closes = f"closes after {rule.closes_after} look{'s' if rule.closes_after > 1 else ''} without it"
+    opens = "opens at once" if rule.opens_after == 1 else f"opens after {rule.opens_after} evaluations in a row"
+    closes = f"closes after {rule.closes_after} without it"
     return f"{opens}, {closes}"
 
 
@@ -50,7 +60,7 @@ def _name(tag: Tag | str) -> str:
 
 
 def filled(page: str) -> str:
-    """The page with the part between its markers written anew."""
+    """The page with the part between its markers regenerated."""
     return _BLOCK.sub(lambda _: f"<!-- rules -->\n\n{rules_text()}\n\n<!-- end -->", page)
 
 

@@ -1,6 +1,6 @@
 """Fills the table "what each family shows" of docs/adapters.md from real runs: python docs/make_family_table.py
 
-Every family is trained for three steps on a tiny random model, with all loggers on; a part is shown if its tag was
+Trains a tiny random model of every family for three steps with all loggers on. A part is marked if its tag was
 written.
 """
 
@@ -19,12 +19,12 @@ BEGIN, END = "<!-- what each family shows: made by docs/make_family_table.py -->
 PARTS: tuple[tuple[str, str], ...] = (
     ("samples, tensors, lengths, padding", "inputs/samples"),
     ("audio segments with role and frames", "inputs/segments"),
-    ("the clips as the model hears them", "inputs/audio/target"),
+    ("the clips as the model gets them", "inputs/audio/target"),
     ("label coverage by codebook", "chatml/label_coverage_pct/codebook_0"),
     ("label coverage of text", "chatml/label_coverage_pct/text"),
-    ("are references spared by the labels", "chatml/reference_labelled_pct"),
-    ("is the loss scaled right", "chatml/loss_ratio"),
-    ("does a position see its future", "chatml/causality_leak"),
+    ("are references without labels", "chatml/reference_labelled_pct"),
+    ("is the loss scaled correctly", "chatml/loss_ratio"),
+    ("is the model causal", "chatml/causality_leak"),
     ("predictions by codebook", "outputs/nll/codebook_3"),
     ("predictions of text", "outputs/nll/text"),
     ("teacher-forced audio", "outputs/teacher_forced/teacher_forced"),
@@ -43,22 +43,22 @@ PARTS: tuple[tuple[str, str], ...] = (
 
 
 def table(tags: Mapping[str, set[str]]) -> str:
-    """The Markdown table; `tags`: by column heading, the names that its run has written."""
+    """The Markdown table; `tags`: column heading -> the tags that its run wrote."""
     lines = ["| | " + " | ".join(tags) + " |", "|---|" + ":---:|" * len(tags)]
     for text, tag in PARTS:
-        lines.append(f"| {text} | " + " | ".join("✓" if tag in own else "–" for own in tags.values()) + " |")
+        lines.append(f"| {text} | " + " | ".join("✓" if tag in written else "–" for written in tags.values()) + " |")
     return "\n".join(lines)
 
 
 def filled(page: str, made: str) -> str:
-    """The page with the table between its two marks."""
+    """The page with the table between its two markers."""
     before, rest = page.split(BEGIN)
     return f"{before}{BEGIN}\n{made}\n{END}{rest.split(END)[1]}"
 
 
 if __name__ == "__main__":
     os.environ["HF_HUB_OFFLINE"] = "1"
-    sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests" / "models")]
+    sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests" / "families")]
     from family_runs import NAMES, watched  # type: ignore[import-not-found]
 
     from tracker_logging.demo.build import build_demo

@@ -19,9 +19,10 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "dashboards"))
 from conftest import BROWSER, QUIET, serving
 from PIL import Image
 from playwright.sync_api import sync_playwright
-from tracker_logging.dashboards.open_run import SAMPLES, pinned_link, tags_of
+from tracker_logging.dashboards.open_run import SAMPLES, pinned_link
 
 from tracker_logging.cli import main as command_line
+from tracker_logging.runs.tensorboard import tags_of
 
 IMAGES = Path(__file__).parent / "images"
 MOST_BYTES = 300_000

@@ -14,9 +14,8 @@ from tracker_logging import strategic_callbacks  # <<<
 from tracker_logging.data.dataset import VoiceCloningDataset
 from tracker_logging.data.formats import read_samples
 from tracker_logging.demo.build import build_demo
-from tracker_logging.families.higgs_v2.collator import VoiceCloningCollator
 from tracker_logging.families.higgs_v2.labels import normalise_loss_by_audio_labels
-from tracker_logging.families.higgs_v2.processor import SpeechProcessor
+from tracker_logging.families.higgs_v2.processor import SpeechProcessor, VoiceCloningCollator
 
 OUT = Path(os.environ.get("OUT", "outputs/examples"))
 STEPS = int(os.environ.get("STEPS", "40"))

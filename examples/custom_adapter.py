@@ -1,8 +1,8 @@
-"""Log a model class that tracker_logging does not know: here a fork of Higgs Audio v2 with a part of its own.
+"""Log a model class that tracker_logging does not know: here a variant of Higgs Audio v2 with an additional part.
 
     python examples/custom_adapter.py
 
-A model that lays out its batch in another way writes `view` and `layers` too: docs/adapters.md has one in full.
+A model with another batch layout needs `view` and `layers` too: docs/adapters.md has a complete example.
 """
 
 import os
@@ -16,7 +16,7 @@ from tracker_logging.data.dataset import VoiceCloningDataset
 from tracker_logging.data.formats import read_samples
 from tracker_logging.demo.build import build_demo
 from tracker_logging.families.higgs_v2.adapter import HiggsV2Adapter
-from tracker_logging.families.higgs_v2.collator import VoiceCloningCollator
+from tracker_logging.families.higgs_v2.processor import VoiceCloningCollator
 from tracker_logging.testing import assert_adapter
 
 OUT = Path(os.environ.get("OUT", "outputs/examples"))
@@ -27,12 +27,12 @@ class GatedConfig(HiggsAudioV2Config):
 
 
 class GatedVoiceModel(HiggsAudioV2ForConditionalGeneration):
-    """Scales what goes into the audio head."""
+    """Scales the input of the audio head."""
 
     def __init__(self, config: GatedConfig) -> None:
         super().__init__(config)
         self.gate = torch.nn.Parameter(torch.ones(config.hidden_size))
-        self.audio_lm_head.register_forward_pre_hook(lambda head, given: (given[0] * self.gate,))
+        self.audio_lm_head.register_forward_pre_hook(lambda head, inputs: (inputs[0] * self.gate,))
 
 
 class GatedAdapter(HiggsV2Adapter):
@@ -45,7 +45,7 @@ processor = SpeechProcessor.from_pretrained(str(demo.model), str(demo.codec), ca
 data, collate = VoiceCloningDataset(read_samples(demo.eval), processor), VoiceCloningCollator.of(processor)
 model = GatedVoiceModel(GatedConfig.from_pretrained(demo.model))
 adapter = GatedAdapter(model)
-assert_adapter(adapter, collate([data[0], data[1]]))  # says part by part what an adapter gets wrong
+assert_adapter(adapter, collate([data[0], data[1]]))  # lists an adapter's faults part by part
 
 tracker = MemoryTracker()
 session = LoggingSession(tracker=tracker, processor=processor, every=1, adapter=adapter)

@@ -1,4 +1,4 @@
-"""A tiny random model of each family, of the real classes, with rows to train it on and prompts for it to speak."""
+"""A tiny random model of each family, of the real classes, with rows to train on and prompts to generate from."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ SMALL = {
 
 @dataclass(frozen=True)
 class Family:
-    """`rows(n)` are examples of a voice with a reference and without; `collate` makes a batch of them."""
+    """`rows(n)` are samples with and without a reference; `collate` makes a batch of them."""
 
     model: Callable[[], nn.Module]
     rows: Callable[[int], list[Row]]
@@ -57,11 +57,14 @@ def words(count: int, seed: int) -> list[int]:
 
 
 def padded(tensors: Sequence[torch.Tensor], fill: int | float, *, left: bool = False) -> torch.Tensor:
-    longest = max(len(own) for own in tensors)
-    rest = [longest - len(own) for own in tensors]
-    sides = [(more, 0) if left else (0, more) for more in rest]
+    longest = max(len(tensor) for tensor in tensors)
+    padding = [longest - len(tensor) for tensor in tensors]
+    sides = [(count, 0) if left else (0, count) for count in padding]
     return torch.stack(
-        [pad(own, (0, 0) * (own.dim() - 1) + side, value=fill) for own, side in zip(tensors, sides, strict=True)]
+        [
+            pad(tensor, (0, 0) * (tensor.dim() - 1) + side, value=fill)
+            for tensor, side in zip(tensors, sides, strict=True)
+        ]
     )
 
 
@@ -77,28 +80,28 @@ def higgs(*, text_head: bool) -> nn.Module:
 
 
 def _higgs_clip(frames: int, seed: int) -> tuple[list[int], torch.Tensor]:
-    laid = HIGGS.apply(numbers(K, frames, seed=seed))
-    return [HIGGS_BEGIN] + [AUDIO] * (len(laid) - K + 1) + [HIGGS_DELAY] * (K - 1), laid
+    delayed = HIGGS.apply(numbers(K, frames, seed=seed))
+    return [HIGGS_BEGIN] + [AUDIO] * (len(delayed) - K + 1) + [HIGGS_DELAY] * (K - 1), delayed
 
 
-def _higgs_labels(laid: torch.Tensor) -> torch.Tensor:
-    labels = laid.masked_fill(laid == 16, IGNORE)
-    return labels.masked_fill((laid == 17).cumsum(dim=0) > 1, IGNORE)
+def _higgs_labels(delayed: torch.Tensor) -> torch.Tensor:
+    labels = delayed.masked_fill(delayed == 16, IGNORE)
+    return labels.masked_fill((delayed == 17).cumsum(dim=0) > 1, IGNORE)
 
 
 def higgs_row(reference: int, target: int, seed: int, *, text: bool = False) -> Row:
     tokens, frames, labels = [1], [], []
     if reference:
-        ids, laid = _higgs_clip(reference, seed)
+        ids, delayed = _higgs_clip(reference, seed)
         tokens += [*words(5, seed), *ids, AUDIO_END]
-        frames.append(laid)
-        labels.append(torch.full_like(laid, IGNORE))
-    ids, laid = _higgs_clip(target, seed + 1)
+        frames.append(delayed)
+        labels.append(torch.full_like(delayed, IGNORE))
+    ids, delayed = _higgs_clip(target, seed + 1)
     tokens += [*words(6, seed + 2), *ids]
     row = {
         "input_ids": torch.tensor([*tokens, AUDIO_END, 2]),
-        "audio_input_ids": torch.cat([*frames, laid]),
-        "audio_labels": torch.cat([*labels, _higgs_labels(laid)]),
+        "audio_input_ids": torch.cat([*frames, delayed]),
+        "audio_labels": torch.cat([*labels, _higgs_labels(delayed)]),
     }
     if text:
         row["labels"] = torch.full_like(row["input_ids"], IGNORE)
@@ -119,9 +122,9 @@ def higgs_collate(rows: Sequence[Row]) -> Row:
 
 
 def higgs_prompts() -> list[Prompt]:
-    ids, laid = _higgs_clip(5, 1)
+    ids, delayed = _higgs_clip(5, 1)
     cloned = [1, *words(5, 1), *ids, AUDIO_END, *words(6, 2), HIGGS_BEGIN]
-    return _prompts(cloned, laid, [1, *words(6, 3), HIGGS_BEGIN])
+    return _prompts(cloned, delayed, [1, *words(6, 3), HIGGS_BEGIN])
 
 
 # --- CSM ---
@@ -147,12 +150,12 @@ def csm() -> nn.Module:
 
 def csm_row(reference: int, target: int, seed: int) -> Row:
     tokens, waves = [], []
-    for frames in (own for own in (reference, target) if own):
+    for frames in filter(None, (reference, target)):
         tokens += [1, *words(5, seed + frames), 2, *[AUDIO] * frames, AUDIO_END]
         waves.append(torch.randn(frames * HOP, generator=torch.Generator().manual_seed(seed + frames)))
     ids = torch.tensor(tokens)
     labels = torch.where((ids == AUDIO) | (ids == AUDIO_END), ids, IGNORE)
-    labels[(ids == AUDIO).nonzero().squeeze(-1)[::5]] = -101  # the depth decoder is spared every fifth frame
+    labels[(ids == AUDIO).nonzero().squeeze(-1)[::5]] = -101  # every fifth frame is no label of the depth decoder
     ends = torch.tensor([len(wave) for wave in waves]).cumsum(0)
     return {"input_ids": ids, "labels": labels, "input_values": torch.cat(waves), "input_values_cutoffs": ends}
 
@@ -168,9 +171,9 @@ def csm_collate(rows: Sequence[Row]) -> Row:
 
 
 def csm_prompts() -> list[Prompt]:
-    laid = CSM.apply(numbers(K, 5, seed=1))
+    delayed = CSM.apply(numbers(K, 5, seed=1))
     cloned = [1, *words(5, 1), 2, *[AUDIO] * 5, AUDIO_END, 1, *words(6, 2), 2]
-    return _prompts(cloned, laid, [1, *words(6, 3), 2])
+    return _prompts(cloned, delayed, [1, *words(6, 3), 2])
 
 
 # --- Dia ---
@@ -188,13 +191,13 @@ def dia() -> nn.Module:
 
 
 def dia_row(reference: int, target: int, seed: int) -> Row:
-    """Rows as `DiaProcessor(output_labels=True)` makes them; a reference carries no label."""
-    laid = DIA.apply(numbers(K, reference + target, seed=seed))
-    labels = laid[1:].masked_fill((laid[1:] == 18) | (laid[1:] == 17), IGNORE)
+    """Rows as of `DiaProcessor(output_labels=True)`; a reference has no labels."""
+    delayed = DIA.apply(numbers(K, reference + target, seed=seed))
+    labels = delayed[1:].masked_fill((delayed[1:] == 18) | (delayed[1:] == 17), IGNORE)
     frame = torch.arange(len(labels))[:, None] - torch.tensor(DIA.delays)
     return {
         "input_ids": torch.tensor(words(4 + target, seed)),
-        "decoder_input_ids": laid[:-1],
+        "decoder_input_ids": delayed[:-1],
         "labels": labels.masked_fill(frame < reference, IGNORE),
     }
 
@@ -206,7 +209,7 @@ def dia_collate(rows: Sequence[Row]) -> Row:
         "input_ids": padded([row["input_ids"] for row in rows], 0),
         "attention_mask": padded([torch.ones_like(row["input_ids"]) for row in rows], 0),
         "decoder_input_ids": padded(decoder, 18, left=True),
-        "decoder_attention_mask": padded([torch.ones_like(own[:, 0]) for own in decoder], 0, left=True),
+        "decoder_attention_mask": padded([torch.ones_like(rows[:, 0]) for rows in decoder], 0, left=True),
         "labels": labels.transpose(1, 2).reshape(len(rows) * K, -1).contiguous(),
     }
 

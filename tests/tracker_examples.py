@@ -8,9 +8,12 @@ import numpy as np
 
 from tracker_logging.events import (
     Alert,
+    AlertLevel,
     Audio,
     Clip,
     Event,
+    Finding,
+    Findings,
     Heatmap,
     Histogram,
     Image,
@@ -71,6 +74,22 @@ def heatmap(step: int = 1) -> Heatmap:
     )
 
 
+def finding(
+    name: str = "no_gradient", *, level: AlertLevel = "error", since: int | None = 1, until: int | None = None
+) -> Finding:
+    """A finding with a hostile text."""
+    return Finding(
+        name=name,
+        level=level,
+        seen=HOSTILE,
+        cause="a | cause",
+        certainty="likely",
+        fix="a fix.",
+        since=since,
+        until=until,
+    )
+
+
 def one_of_each(step: int = 1) -> list[Event]:
     """Every kind of event at one step."""
     pixels = np.full((12, 16, 3), step % 256, np.uint8)
@@ -90,6 +109,7 @@ def one_of_each(step: int = 1) -> list[Event]:
         Audio(step=step, tag="inputs/audio", clips={"reference": clip(hz=100 + step), "target": clip(level=2.0)}),
         comparison(step, fixed=step == 1),
         Alert(step=step, level="warning", title="Loss is NaN!", text="Lower the rate."),
+        Findings(step=step, findings=(finding(since=step), finding("silence", level="warning", since=0, until=step))),
     ]
 
 

@@ -14,13 +14,7 @@ from typing import TYPE_CHECKING, Any
 from tracker_logging.version import __version__
 
 if TYPE_CHECKING:
-    from tracker_logging.callbacks.attention import SharedAttentionLoggerCallback
-    from tracker_logging.callbacks.base import StrategicCallback
-    from tracker_logging.callbacks.doctor import DoctorCallback
-    from tracker_logging.callbacks.inputs import InputLoggerCallback
-    from tracker_logging.callbacks.outputs import OutputLoggerCallback
-    from tracker_logging.callbacks.session import LoggingSession
-    from tracker_logging.callbacks.zero_shot import ZeroShotVerificationLoggerCallback
+    from tracker_logging.config import LoggingConfig
     from tracker_logging.data.formats import read_samples
     from tracker_logging.data.sample import DataError, VoiceSample
     from tracker_logging.events import (
@@ -36,10 +30,21 @@ if TYPE_CHECKING:
         Text,
         VoiceComparison,
     )
-    from tracker_logging.factory import strategic_callbacks
     from tracker_logging.families import AudioCodec, ModelAdapter, UnknownModelError, adapter_for
     from tracker_logging.families.adapter import BaseAdapter
     from tracker_logging.families.higgs_v2.processor import SpeechProcessor
+    from tracker_logging.integrations.factory import strategic_callbacks
+    from tracker_logging.integrations.hf_trainer import (
+        DoctorCallback,
+        InputLoggerCallback,
+        LoggingSession,
+        OutputLoggerCallback,
+        SharedAttentionLoggerCallback,
+        StrategicCallback,
+        ZeroShotVerificationLoggerCallback,
+    )
+    from tracker_logging.session.observer import Later, Observer, StepContext, Training
+    from tracker_logging.session.session import Loop, Session
     from tracker_logging.trackers.base import Tracker
     from tracker_logging.trackers.jsonl import JsonLinesTracker
     from tracker_logging.trackers.memory import MemoryTracker
@@ -57,13 +62,6 @@ if TYPE_CHECKING:
     from tracker_logging.voices.settings import VoiceSettings
 
 _HOMES = {
-    "callbacks.attention": ("SharedAttentionLoggerCallback",),
-    "callbacks.base": ("StrategicCallback",),
-    "callbacks.doctor": ("DoctorCallback",),
-    "callbacks.inputs": ("InputLoggerCallback",),
-    "callbacks.outputs": ("OutputLoggerCallback",),
-    "callbacks.session": ("LoggingSession",),
-    "callbacks.zero_shot": ("ZeroShotVerificationLoggerCallback",),
     "data.formats": ("read_samples",),
     "families.higgs_v2.processor": ("SpeechProcessor",),
     "data.sample": ("DataError", "VoiceSample"),
@@ -71,7 +69,14 @@ _HOMES = {
         *("Alert", "Audio", "Clip", "Event", "Heatmap", "Histogram"),
         *("Image", "Scalars", "Table", "Text", "VoiceComparison"),
     ),
-    "factory": ("strategic_callbacks",),
+    "config": ("LoggingConfig",),
+    "integrations.factory": ("strategic_callbacks",),
+    "integrations.hf_trainer": (
+        *("DoctorCallback", "InputLoggerCallback", "LoggingSession", "OutputLoggerCallback"),
+        *("SharedAttentionLoggerCallback", "StrategicCallback", "ZeroShotVerificationLoggerCallback"),
+    ),
+    "session.observer": ("Later", "Observer", "StepContext", "Training"),
+    "session.session": ("Loop", "Session"),
     "families": ("AudioCodec", "ModelAdapter", "UnknownModelError", "adapter_for"),
     "families.adapter": ("BaseAdapter",),
     "trackers.base": ("Tracker",),
@@ -103,23 +108,30 @@ __all__ = [
     "Image",
     "InputLoggerCallback",
     "JsonLinesTracker",
+    "Later",
+    "LoggingConfig",
     "LoggingSession",
+    "Loop",
     "MemoryTracker",
     "ModelAdapter",
+    "Observer",
     "OutputLoggerCallback",
     "PitchTracker",
     "QualityModel",
     "Scalars",
     "ScorerChoice",
+    "Session",
     "SharedAttentionLoggerCallback",
     "SpeakerEncoder",
     "SpeechDetector",
     "SpeechProcessor",
+    "StepContext",
     "StrategicCallback",
     "Table",
     "TensorBoardTracker",
     "Text",
     "Tracker",
+    "Training",
     "Transcriber",
     "UnknownModelError",
     "VoiceComparison",

@@ -1,8 +1,8 @@
-"""The command line: `tracker-logging COMMAND …`. Every command is one file of `tracker_logging/commands`.
+"""The command line: `tracker-logging COMMAND …`. Each command is one file of `tracker_logging/commands`.
 
-A command module has `add_arguments(parser)`, whose parser shows the module's docstring as help, and `run(args)`, which
-returns the exit status: 0 all is well, 1 something was found, 2 it could not be done. What went wrong is the first line
-on stderr, after the command's name; a `CommandError` is printed so, and a wrong argument too.
+A command module has `add_arguments(parser)` and `run(args)`; its docstring is the help text of the command. `run`
+returns the exit status: 0 success, 1 the command found a problem, 2 the command failed. On failure the first line on
+stderr is the command's name and the error message, for a `CommandError` as well as for wrong arguments.
 
     tracker-logging compare runs/a runs/b -o compare.html
 """
@@ -20,16 +20,21 @@ from tracker_logging import commands
 from tracker_logging.commands.base import CommandError
 from tracker_logging.version import __version__
 
+DESCRIPTION = "Check and convert data; list, read, compare and open runs; check the installation."
+
 
 class Parser(argparse.ArgumentParser):
-    """Says what is wrong with the arguments in the first line, and not after the usage."""
+    """Prints the error in one line, without the usage text before it."""
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: {message}. See {self.prog} --help\n")
 
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = Parser(prog="tracker-logging", description="What to do with data, runs and this installation.")
+    parser = Parser(
+        prog="tracker-logging",
+        description=DESCRIPTION,
+    )
     parser.add_argument("--version", action="version", version=__version__)
     subparsers = parser.add_subparsers(title="commands", dest="command", metavar="COMMAND", required=True)
     for name in command_names():

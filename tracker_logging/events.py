@@ -1,9 +1,9 @@
-"""The vocabulary: what callbacks say and trackers write.
+"""The event vocabulary: what observers emit and trackers write.
 
 Guarantees
-- Every event is a frozen value. Arrays inside it are never written to after it was emitted.
-- `step` is the number of optimizer steps done when the event was measured (the Trainer's `global_step` after the step).
-- Nothing here knows a model, a Trainer or a backend.
+- Every event is a frozen value. Arrays inside it are not modified after it was emitted.
+- `step` is the number of optimizer steps completed when the event was measured (the Trainer's `global_step`).
+- This module imports nothing of the project: no model, no training loop, no backend.
 
     tracker.emit(Scalars(step=100, values={"outputs/nll/mean": 4.31}))
 """
@@ -21,6 +21,7 @@ FloatArray: TypeAlias = npt.NDArray[np.float32]
 Cell: TypeAlias = str | int | float | bool | None
 AlertLevel: TypeAlias = Literal["info", "warning", "error"]
 VoiceStage: TypeAlias = Literal["complete", "generated", "scored"]
+Certainty: TypeAlias = Literal["certain", "likely", "possible"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +44,7 @@ class Histogram:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Text:
-    """Plain text. It is data from a user's dataset: backends escape it."""
+    """Plain text, possibly from a user's dataset: backends escape it."""
 
     step: int
     tag: str
@@ -52,7 +53,7 @@ class Text:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Table:
-    """Rows of cells under named columns; None is an empty cell. Cells are data: backends escape and cut them."""
+    """Rows of cells under named columns; None is an empty cell. Backends escape and truncate the cells."""
 
     step: int
     tag: str
@@ -62,12 +63,12 @@ class Table:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Heatmap:
-    """A matrix to be drawn, top row first. It is drawn where it is written, off the training thread.
+    """A matrix to draw, top row first. The tracker draws it, off the training thread.
 
-    `values` [rows, columns] float32, NaN = not measured (drawn as background, never as zero). `row_labels` and
-    `column_labels` are empty or one per row / column. `low` and `high` are the ends of the colour scale (None: the
-    data's own). `boundaries` are column indices before which a thin line is drawn, with one name per stretch:
-    `((0, "text"), (41, "reference"))`.
+    `values` [rows, columns] float32; NaN means not measured and is drawn as background, never as zero. `row_labels`
+    and `column_labels` are empty or have one entry per row or column. `low` and `high` are the ends of the colour scale
+    (None: minimum and maximum of the data). Each boundary is an index before which a thin line is drawn, with the name
+    of the segment that starts there: `((0, "text"), (41, "reference"))`.
     """
 
     values: FloatArray
@@ -85,7 +86,7 @@ class Heatmap:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Image:
-    """A picture: a `Heatmap` to be drawn, or ready pixels [height, width, 3] uint8."""
+    """A picture: a `Heatmap` to draw, or pixels [height, width, 3] uint8."""
 
     step: int
     tag: str
@@ -104,7 +105,7 @@ class Clip:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Audio:
-    """Clips shown side by side under one tag, by name (`reference`, `target`, …), in the order given."""
+    """Clips under one tag, by name (`reference`, `target`, …), in display order."""
 
     step: int
     tag: str
@@ -113,21 +114,22 @@ class Audio:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VoiceComparison:
-    """One voice at one step: what was asked for beside what was said. The same `voice_id` in every run and backend.
+    """One voice at one step: requested and generated speech. A voice has the same `voice_id` in every run.
 
-    `clips` holds, in this order and each only where it exists: `reference` (the prompt as recorded), `target` (the
-    real recording of the text), `codec` (the target through the codec: the ceiling), `generated`. `scores` holds
-    measured values only, keyed by the score names of `tags.py`; what was not measured is absent. `pitch_hz` maps a
-    clip's name to F0 [frames] float32 in Hz, NaN where unvoiced, evenly spaced over the clip.
-    `sampling` is how it was spoken: `temperature` (0 = greedy), `top_p`, `top_k` where one is set, `seed`,
-    `prompt_seed` (which follows from it) and `max_frames`. `new_fixed_clips` is False when reference, target and codec
-    were sent at an earlier step and have not changed. `embeddings` maps a clip's name to its speaker embedding [D]
-    float32, where a speaker encoder heard the clip.
-
-    `stage`: "generated" for clips that are logged as soon as they exist; the event "scored" of the same voice and step
-    then completes it with scores, transcript, pitch and embeddings, and its clips are not stored again. "complete": all
-    in one event. `scorers` names the chosen scorers (see `voices.settings`), so that missing scores can be added later.
-    A clip `reference_codec` (the prompt through the codec) is kept in the voices folder for that purpose only.
+    - `clips`, in this order, each only where it exists: `reference` (the prompt as recorded), `target` (the real
+      recording of the target text), `codec` (the target encoded and decoded: the upper bound), `generated`.
+    - `scores`: measured values only, keyed by the score names of `tags.py`. A score that was not measured is left out.
+    - `pitch_hz`: clip name → F0 [frames] float32 in Hz, NaN where unvoiced, evenly spaced over the clip.
+    - `embeddings`: clip name → speaker embedding [D] float32, for clips that a speaker encoder processed.
+    - `sampling`: the generation settings `temperature` (0 = greedy), `top_p`, `top_k` where set, `seed`, `prompt_seed`
+      (derived from it) and `max_frames`.
+    - `new_fixed_clips`: False when reference, target and codec were emitted at an earlier step and have not changed.
+    - `error`: why there is no generated clip or no score; None when all went well.
+    - `stage`: "generated" for clips that are logged as soon as they exist; the event "scored" of the same voice and
+      step then completes it with scores, transcript, pitch and embeddings, and its clips are not stored again.
+      "complete": all in one event.
+    - `scorers` names the chosen scorers (see `voices.settings`), so that missing scores can be added later. A clip
+      `reference_codec` (the prompt encoded and decoded) is kept in the voices folder for that purpose only.
     """
 
     step: int
@@ -151,7 +153,7 @@ class VoiceComparison:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Alert:
-    """Something a person should read now: what was seen, what it means, what to do."""
+    """A message that a person should read now: what was measured, what it means and what to do."""
 
     step: int
     level: AlertLevel
@@ -159,4 +161,66 @@ class Alert:
     text: str
 
 
-Event: TypeAlias = Scalars | Histogram | Text | Table | Image | Audio | VoiceComparison | Alert
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One problem of a training that the doctor reported. A value, not an event: `Findings` carries it.
+
+    `name`: snake_case, the same in every run; name and `since` identify a finding. `seen`: the evidence with its
+    numbers. `since`: the step at which the evidence was first seen, None before training. `until`: the step at which
+    the problem was resolved, None while it is open. `certainty` is about `cause`; `seen` is always measured.
+    """
+
+    name: str
+    level: AlertLevel
+    seen: str
+    cause: str
+    certainty: Certainty
+    fix: str
+    since: int | None = None
+    until: int | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the problem is not resolved yet."""
+        return self.until is None
+
+    @property
+    def title(self) -> str:
+        """The name as a heading: `Learning rate zero`."""
+        return self.name.replace("_", " ").capitalize()
+
+    @property
+    def text(self) -> str:
+        """Evidence, cause and fix, one line each, without the title."""
+        since = "" if self.since is None else f" Since step {self.since}."
+        resolved = "" if self.until is None else f" Resolved at step {self.until}."
+        return f"Seen: {self.seen}.{since}{resolved}\nCause ({self.certainty}): {self.cause}\nFix: {self.fix}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Findings:
+    """The doctor's complete report at a step: all findings so far, open and resolved. It replaces earlier ones."""
+
+    step: int
+    findings: tuple[Finding, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SummaryValue:
+    """Last and best value of a scalar with the steps of both. `best` is None where neither high nor low is better."""
+
+    last: float
+    last_step: int
+    best: float | None = None
+    best_step: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """The numbers by which a run is judged, by tag. Each summary replaces the last one of the run."""
+
+    step: int
+    values: Mapping[str, SummaryValue]
+
+
+Event: TypeAlias = Scalars | Histogram | Text | Table | Image | Audio | VoiceComparison | Alert | Findings | Summary

@@ -7,7 +7,9 @@
 
 Guarantees
 - `contain` swallows every `Exception`; `KeyboardInterrupt` and `SystemExit` pass.
-- A cause (part, exception type, message) is logged once with what happens next; every failure is counted.
+- A cause (part, exception type, message without its numbers and quoted names) is logged once with what happens next;
+  every failure is counted.
+- A part that is off stays off, or with `retry` is tried again after a wait that each failed trial doubles.
 - With `strict=True` the exception is raised after it was counted: for authors of adapters, observers, scorers and
   backends, who want the traceback.
 - Safe on any thread.
@@ -16,29 +18,59 @@ Guarantees
 from __future__ import annotations
 
 import logging
+import re
 import threading
-from collections import Counter
-from collections.abc import Iterator
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 logger = logging.getLogger("tracker_logging")
 
 FAILURES_UNTIL_OFF = 3
+_VARIABLE = re.compile(r"0x[0-9a-f]+|\d+|'[^']*'|\"[^\"]*\"")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retry:
+    """When a part that is off is tried again: after `first_s` seconds, then twice as long, up to `longest_s`."""
+
+    first_s: float = 5.0
+    longest_s: float = 300.0
+
+
+@dataclass(slots=True)
+class _Part:
+    failures_in_a_row: int = 0
+    wait_s: float = 0.0
+    retry_at: float = float("inf")
 
 
 class ErrorGuard:
     """Contains the errors of the parts of one training. `errors` counts all failures; read it on any thread."""
 
-    def __init__(self, *, strict: bool = False) -> None:
+    def __init__(
+        self, *, strict: bool = False, retry: Retry | None = None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self.strict = strict
         self.errors = 0
+        self._retry = retry
+        self._clock = clock
         self._lock = threading.Lock()
-        self._failures_in_a_row: Counter[str] = Counter()
+        self._parts: defaultdict[str, _Part] = defaultdict(_Part)
         self._logged: set[tuple[str, str]] = set()
 
+    def is_failing(self, part: str) -> bool:
+        """Whether the part was switched off and has not succeeded since."""
+        with self._lock:
+            return self._parts[part].failures_in_a_row >= FAILURES_UNTIL_OFF
+
     def is_on(self, part: str) -> bool:
-        """Whether the part may still run."""
-        return self._failures_in_a_row[part] < FAILURES_UNTIL_OFF
+        """Whether the part may run now: it is not failing, or it is time to try it again."""
+        with self._lock:
+            state = self._parts[part]
+            return state.failures_in_a_row < FAILURES_UNTIL_OFF or self._clock() >= state.retry_at
 
     @contextmanager
     def contain(self, part: str) -> Iterator[None]:
@@ -50,24 +82,37 @@ class ErrorGuard:
             if self.strict:
                 raise
         else:
-            with self._lock:
-                self._failures_in_a_row[part] = 0
+            self._succeeded(part)
 
     def failed(self, part: str, error: Exception) -> None:
         """Count a failure of `part` that was caught elsewhere, and log it if its cause is new."""
-        cause = (part, f"{type(error).__name__}: {error}")
+        reason = f"{type(error).__name__}: {error}"
+        cause = (part, _VARIABLE.sub("…", reason))
         with self._lock:
             self.errors += 1
-            self._failures_in_a_row[part] += 1
-            is_on = self._failures_in_a_row[part] < FAILURES_UNTIL_OFF
-            is_new = cause not in self._logged
+            state = self._parts[part]
+            state.failures_in_a_row += 1
+            if state.failures_in_a_row >= FAILURES_UNTIL_OFF and self._retry is not None:
+                state.wait_s = min(2 * state.wait_s, self._retry.longest_s) or self._retry.first_s
+                state.retry_at = self._clock() + state.wait_s
+            is_logged = cause not in self._logged or state.failures_in_a_row == FAILURES_UNTIL_OFF
+            consequence = _consequence(state)
             self._logged.add(cause)
-        if is_new or not is_on:
-            logger.warning("Logging of '%s' failed (%s). %s", part, cause[1], _NEXT[is_on])
+        if is_logged:
+            logger.warning("Logging of '%s' failed (%s). %s", part, reason, consequence)
             logger.debug("Traceback of '%s':", part, exc_info=error)
 
+    def _succeeded(self, part: str) -> None:
+        with self._lock:
+            was_failing = self._parts.pop(part, _Part()).failures_in_a_row >= FAILURES_UNTIL_OFF
+        if was_failing:
+            logger.warning("Logging of '%s' works again.", part)
 
-_NEXT = {
-    True: "It is skipped at this step and tried again at the next one; training continues.",
-    False: f"It failed {FAILURES_UNTIL_OFF} times in a row and is switched off for the rest of this training.",
-}
+
+def _consequence(state: _Part) -> str:
+    if state.failures_in_a_row < FAILURES_UNTIL_OFF:
+        return "It is skipped this time and tried again at the next one; training continues."
+    times = f"It failed {FAILURES_UNTIL_OFF} times in a row and"
+    if state.wait_s:
+        return f"{times} is skipped for {state.wait_s:.0f} s, then tried again; training continues."
+    return f"{times} is switched off for the rest of this training."

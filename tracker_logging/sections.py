@@ -1,10 +1,11 @@
-"""Which charts belong together: the sections of every dashboard, made from the table of tags.
+"""Groups the tags into charts and sections, the same for every dashboard; derived from the table of tags.
 
 Guarantees
 - Every scalar of `tags.py` is in exactly one chart, or is a detail (`n`, `low`, `high`) of one that is.
-- A score stands in one chart with what it can reach: `sim_o` beside the real recording and the codec copy.
+- A score shares a chart with its reachable values: `sim_o` with those of the real recording and the codec copy.
 
-    [chart.title for chart in charts() if chart.section == "Conditioning"]
+    >>> [chart.title for chart in charts() if chart.section == "Conditioning"][:2]
+    ['conditioning/gap/codebook_{codebook}', 'conditioning/gap/mean']
 """
 
 from __future__ import annotations
@@ -49,14 +50,14 @@ REACHABLE = {
     "voices/cer": ("voices/cer_real",),
     "tracker/overhead_pct": ("tracker/budget_pct",),
 }
-"""A number → what it is held against (real speech, chance, the budget): drawn in the same chart."""
+"""A scalar → its reference values (real speech, chance, the budget), drawn in the same chart."""
 
 _DETAIL = re.compile(r"/(low|high|n)\Z")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chart:
-    """One chart. `lines`: names of scalars, or one regular expression for a whole family (`is_family`)."""
+    """One chart. `lines`: names of scalars, or, if `is_family`, one regular expression that matches the family."""
 
     section: str
     title: str
@@ -80,21 +81,21 @@ def charts() -> tuple[Chart, ...]:
 
 
 def section_of(name: str, *, default: str = "Overhead") -> str:
-    """The section that a tag, or a family of tags, belongs to; `default` for a prefix without one."""
+    """The section of a tag or of a family of tags; `default` for an unknown prefix."""
     return _BY_PREFIX.get(name.partition("/")[0], default)
 
 
 def is_detail(name: str) -> bool:
-    """Is it the number of items, or an end of the interval, of another scalar?"""
+    """Whether the scalar is the number of items or an interval bound of another scalar."""
     return _DETAIL.search(name) is not None
 
 
 def reading_order(name: str) -> tuple[int, int, str]:
-    """A key to sort tags by: sections, then charts, then names; tags that are not ours come after the voices."""
+    """A sort key for tags: by section, chart and name. Tags of other writers come after the scores."""
     section = section_of(name, default="Conditioning")
     lines = [line for chart in charts() for line in chart.lines]
-    place = next((i for i, line in enumerate(lines) if re.match(line, name)), len(lines))
-    return SECTIONS.index(section), place, name
+    position = next((i for i, line in enumerate(lines) if re.match(line, name)), len(lines))
+    return SECTIONS.index(section), position, name
 
 
 def _chart(template: str, unit: str) -> Chart:

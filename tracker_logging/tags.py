@@ -16,6 +16,7 @@ from typing import Literal, TypeAlias
 from unicodedata import category
 
 Kind: TypeAlias = Literal["scalar", "histogram", "text", "table", "image", "audio", "voice"]
+Better: TypeAlias = Literal["higher", "lower", "zero", "one", ""]
 Owner: TypeAlias = Literal["inputs", "outputs", "attention", "zero_shot", "doctor", "tracker"]
 
 
@@ -138,7 +139,6 @@ SPK_EER = _tag("voices/spk_eer", "scalar", "share", "equal error rate of own pro
 WITHIN_SPEAKER = _tag("voices/within_speaker", "scalar", "cosine", "mean similarity of generated clips of one speaker", "zero_shot", "a speaker encoder and two prompts of a speaker")
 BETWEEN_SPEAKER = _tag("voices/between_speaker", "scalar", "cosine", "mean similarity of generated clips of different speakers; rises when voices collapse to one", "zero_shot", "a speaker encoder and two speakers")
 BETWEEN_SPEAKER_REAL = _tag("voices/between_speaker_real", "scalar", "cosine", "the same between the prompts themselves", "zero_shot", "a speaker encoder and two speakers")
-SIM_NORM = _tag("voices/sim_norm", "scalar", "", "sim_o on a scale where 0 is a stranger and 1 another real clip of the speaker", "zero_shot", "a speaker encoder, targets and two speakers")
 MARGIN_RETAINED = _tag("voices/margin_retained", "scalar", "share", "sim_margin as a share of the real clips' margin", "zero_shot", "a speaker encoder, targets and two speakers")
 WER = _tag("voices/wer", "scalar", "share", "word errors over all words of the valid clips", "zero_shot", "a transcriber")
 WER_REAL = _tag("voices/wer_real", "scalar", "share", "the same of the real target recordings: the floor", "zero_shot", "a transcriber and targets")
@@ -155,14 +155,14 @@ FAILED_VOICES = _tag("voices/failed", "scalar", "count", "prompts that were not 
 STOPPED = _tag("voices/stopped_pct", "scalar", "%", "clips that stopped by themselves", "zero_shot")
 VOICE_ROUND_COST = _tag("voices/cost/{part}_s", "scalar", "s", "wall time of a round of voices: generation on the training thread, scoring off it", "zero_shot")
 VOICE_SCORE = _tag("voices/{score}/mean", "scalar", "", "mean of a score over the valid clips", "zero_shot", "its scorer is installed")
-VOICE_LOW = _tag("voices/{score}/low", "scalar", "", "lower end of the 95 % bootstrap interval of a score or of a number over the set", "zero_shot", "two clips have the score")
-VOICE_HIGH = _tag("voices/{score}/high", "scalar", "", "upper end of the same interval", "zero_shot", "two clips have the score")
+VOICE_LOW = _tag("voices/{score}/low", "scalar", "", "lower end of the 95 % interval of a score or of a number over the set, over speakers", "zero_shot", "five speakers have the score")
+VOICE_HIGH = _tag("voices/{score}/high", "scalar", "", "upper end of the same interval", "zero_shot", "five speakers have the score")
 VOICE_N = _tag("voices/{score}/n", "scalar", "count", "clips that have the score", "zero_shot", "its scorer is installed")
 CONDITIONING_GAP = _tag("conditioning/gap/codebook_{codebook}", "scalar", "nats", "nll of the target with another speaker's reference − with the true one", "zero_shot", "two speakers")
 CONDITIONING_GAP_MEAN = _tag("conditioning/gap/mean", "scalar", "nats", "the same over all codebooks", "zero_shot", "two speakers")
 CONDITIONING_GAP_NULL = _tag("conditioning/gap_null/mean", "scalar", "nats", "nll of the target with no reference − with the true one", "zero_shot")
-CONDITIONING_LOW = _tag("conditioning/{which}/low", "scalar", "nats", "lower end of the 95 % bootstrap interval, over speakers, of the gap, the null gap or the text gap", "zero_shot", "two prompts")
-CONDITIONING_HIGH = _tag("conditioning/{which}/high", "scalar", "nats", "upper end of the same interval", "zero_shot", "two prompts")
+CONDITIONING_LOW = _tag("conditioning/{which}/low", "scalar", "nats", "lower end of the 95 % interval, over speakers, of the gap, the null gap or the text gap", "zero_shot", "prompts of five speakers")
+CONDITIONING_HIGH = _tag("conditioning/{which}/high", "scalar", "nats", "upper end of the same interval", "zero_shot", "prompts of five speakers")
 CONDITIONING_N = _tag("conditioning/{which}/n", "scalar", "count", "prompts in the gap, the null gap or the text gap", "zero_shot")
 CONDITIONING_WIN_RATE = _tag("conditioning/win_rate", "scalar", "share", "prompts whose true reference is better than another speaker's", "zero_shot", "two speakers")
 CONDITIONING_WINS = _tag("conditioning/win_rate/codebook_{codebook}", "scalar", "share", "the same by codebook", "zero_shot", "two speakers")
@@ -173,9 +173,9 @@ TEXT_WINS = _tag("conditioning/text_win_rate/codebook_{codebook}", "scalar", "sh
 VOICE = _tag("voices/{voice}", "voice", "", "one fixed prompt: reference, target, codec copy and generated clip with scores", "zero_shot")
 
 # --- doctor: what is wrong, in words ---------------------------------------------------------------------------------------
-FINDINGS = _tag("doctor/findings", "table", "", "all findings so far, open and healed: what was seen, the likely cause, what to do; written when one opens or closes, and at the end", "doctor")
+FINDINGS = _tag("doctor/findings", "table", "", "all findings so far, open and resolved: evidence, cause, fix; written when one opens or closes, and at the end", "doctor")
 OPEN_FINDINGS = _tag("doctor/open/{level}", "scalar", "count", "findings that are open, by level: info, warning, error", "doctor")
-FINDING = _tag("doctor/finding/{name}", "scalar", "", "1 while a finding is open, 0 once it has healed", "doctor", "there was an alert of that name")
+FINDING = _tag("doctor/finding/{name}", "scalar", "", "1 while a finding is open, 0 once it is resolved", "doctor", "there was an alert of that name")
 
 # --- tracker: what we cost -------------------------------------------------------------------------------------------------
 TOKENS_PER_S = _tag("throughput/tokens_per_s", "scalar", "1/s", "tokens of a logged step, all ranks, over its time from step begin to step end, the probes' own time included", "tracker")
@@ -186,7 +186,7 @@ PEAK_MEMORY = _tag("memory/peak_gib", "scalar", "GiB", "most memory that rank 0 
 OVERHEAD = _tag("tracker/overhead_pct", "scalar", "%", "share of wall time that we spent on the training thread since the last logged step", "tracker")
 OVERHEAD_TOTAL = _tag("tracker/overhead_total_pct", "scalar", "%", "the same since the beginning of training", "tracker")
 BUDGET = _tag("tracker/budget_pct", "scalar", "%", "the share that the overhead is kept under (--logging_budget_pct)", "tracker")
-STRIDE = _tag("tracker/stride/{strand}", "scalar", "", "1 = as often as asked for, 2 = every second time, …: thinned to keep the budget", "tracker")
+STRIDE = _tag("tracker/stride/{component}", "scalar", "", "1 = as often as asked for, 2 = every second time, …: thinned to keep the budget", "tracker")
 ERRORS = _tag("tracker/errors", "scalar", "count", "exceptions of ours so far; none reached training", "tracker")
 DROPPED = _tag("tracker/dropped_events", "scalar", "count", "events dropped so far because this backend's queue was full (media first, scalars never)", "tracker")
 QUEUE = _tag("tracker/queue_mb", "scalar", "MB", "largest backlog of this backend since the last flush", "tracker")
@@ -207,7 +207,7 @@ class Score:
 
     name: str
     unit: str
-    better: Literal["higher", "lower", "zero", "one", ""]
+    better: Better
     meaning: str
     of_real_clips: bool = False
     mean: bool = True
@@ -271,4 +271,39 @@ def safe_part(text: str, filler: str) -> str:
 
 def find(name: str) -> Tag | None:
     """The tag that `name` belongs to, the most literal one where several fit, or None."""
-    return min((tag for tag in ALL if tag.pattern.match(name)), key=lambda tag: tag.template.count("{"), default=None)
+    fitting = [tag for tag in ALL if tag.pattern.match(name)]
+    if not fitting and (of_set := re.match(r"(eval_outputs)/[^/]+(/.+)", name)):
+        return find("".join(of_set.groups()))
+    return min(fitting, key=lambda tag: tag.template.count("{"), default=None)
+
+
+def of_evaluation(name: str, evaluation: str) -> str:
+    """A name of `eval_outputs/` for an evaluation set that has a name of its own.
+
+    >>> of_evaluation("eval_outputs/nll/mean", "eval"), of_evaluation("eval_outputs/nll/mean", "unseen")
+    ('eval_outputs/nll/mean', 'eval_outputs/unseen/nll/mean')
+    """
+    return name if evaluation == "eval" else name.replace("/", f"/{evaluation}/", 1)
+
+
+_BETTER: dict[str, Better] = {
+    "train/loss": "lower",
+    "eval/loss": "lower",
+    **dict.fromkeys((NLL_MEAN(), NLL_TEXT(), EVAL_NLL_MEAN(), EVAL_NLL_TEXT()), "lower"),
+    **dict.fromkeys((ACCURACY_MEAN(), ACCURACY_TEXT(), EVAL_ACCURACY_MEAN(), EVAL_ACCURACY_TEXT()), "higher"),
+    **dict.fromkeys((CONDITIONING_GAP_MEAN(), CONDITIONING_WIN_RATE()), "higher"),
+    SPK_EER(): "lower",
+    MARGIN_RETAINED(): "higher",
+    **{VOICE_SCORE(score=score.name) if score.mean else f"voices/{score.name}": score.better for score in SCORES},
+}
+
+
+def direction(name: str) -> Better:
+    """Which values of a scalar are better: "higher", "lower", near "zero", near "one", or "" for neither.
+
+    Only the numbers by which a run is judged have a direction: means, not one codebook, layer or language.
+
+    >>> direction("voices/wer"), direction("outputs/nll/mean"), direction("inputs/padding_pct")
+    ('lower', 'lower', '')
+    """
+    return _BETTER.get(name, "")

@@ -2,9 +2,9 @@
 
 Guarantees
 - Jobs run one after the other in the order given, at a lower scheduling priority than training where the system allows.
-- `submit` never blocks: with `depth` jobs waiting it refuses.
-- What a job raises ends that job only, and is kept for the training thread to report.
-- `close` waits no longer than it is told to.
+- `submit` never blocks: with `depth` jobs waiting it returns False.
+- An exception ends its job only, and is kept for the training thread to report.
+- `close` waits at most `timeout_s`.
 
     worker = WorkerThread(depth=2)
     worker.submit(lambda: tracker.emit(score(clip)))
@@ -25,7 +25,7 @@ _NICE = 10
 
 
 class WorkerThread:
-    """A daemon thread that starts with the first job. `submit` and `close` are for one thread, the training thread."""
+    """A daemon thread that starts with the first job. Call `submit` and `close` on one thread, the training thread."""
 
     def __init__(self, *, depth: int) -> None:
         self._jobs: queue.Queue[Job | None] = queue.Queue(maxsize=depth)
@@ -33,7 +33,7 @@ class WorkerThread:
         self._thread: threading.Thread | None = None
 
     def submit(self, job: Job) -> bool:
-        """Whether the job was taken."""
+        """Queue a job; False if `depth` jobs are waiting already."""
         if self._thread is None:
             self._thread = threading.Thread(target=self._work, name="tracker_logging worker", daemon=True)
             self._thread.start()
@@ -44,7 +44,7 @@ class WorkerThread:
         return True
 
     def take_errors(self) -> list[Exception]:
-        """What jobs have raised since the last call."""
+        """The exceptions of jobs since the last call."""
         errors = []
         with contextlib.suppress(queue.Empty):
             while True:
@@ -52,7 +52,7 @@ class WorkerThread:
         return errors
 
     def close(self, *, timeout_s: float) -> bool:
-        """Let the waiting jobs finish. False if some were not done within `timeout_s` seconds."""
+        """Run the waiting jobs and end the thread; False if that takes longer than `timeout_s` seconds."""
         if self._thread is None:
             return True
         deadline = time.monotonic() + timeout_s
@@ -64,7 +64,7 @@ class WorkerThread:
         return not self._thread.is_alive()
 
     def _work(self) -> None:
-        _give_way()
+        _lower_priority()
         while (job := self._jobs.get()) is not None:
             try:
                 job()
@@ -72,8 +72,8 @@ class WorkerThread:
                 self._errors.put(error)
 
 
-def _give_way() -> None:
-    """On Linux priority belongs to a thread; elsewhere it stays as it is, for it would be the whole process's."""
+def _lower_priority() -> None:
+    """On Linux a thread has its own priority. Elsewhere the call would change the whole process, so nothing is done."""
     if hasattr(os, "setpriority") and os.uname().sysname == "Linux":
         with contextlib.suppress(OSError):
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)

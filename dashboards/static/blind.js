@@ -1,6 +1,6 @@
-// Blind comparison: which run sits behind which letter, what was preferred, and what follows from it.
+// Blind comparison: assigns letters to runs, records preferences and evaluates them.
 
-/** Letters for runs, shuffled anew for every voice: Map voice id → [run name, …]. `random()` gives 0 ≤ x < 1. */
+/** The order of the runs behind the letters, shuffled for each voice: Map voice id → [run name, …]. 0 ≤ `random()` < 1. */
 export function shuffleRuns(voiceIds, runNames, random) {
   return new Map(voiceIds.map((id) => [id, shuffled(runNames, random)]));
 }
@@ -19,7 +19,7 @@ export function letter(place) {
   return String.fromCharCode(65 + place);
 }
 
-/** `judgements` with one more; an older one of the same voice, step and runs is replaced. */
+/** `judgements` with another one added; it replaces an earlier one of the same voice, step and runs. */
 export function record(judgements, judgement) {
   const key = (one) => JSON.stringify([one.voice, one.step, [...one.order].sort()]);
   return [...judgements.filter((one) => key(one) !== key(judgement)), judgement];
@@ -53,13 +53,13 @@ function binomial(n, k) {
   return result;
 }
 
-/** The tally in one or two plain sentences. */
+/** The tally as one or two sentences. */
 export function tallySentence({ total, ties, wins, chance }) {
   if (!total) return "Nothing judged yet.";
   const parts = Object.entries(wins).map(([run, count]) => `${run} preferred in ${count}`);
   const sentence = `${total} judged: ${parts.join(", ")}, no preference in ${ties}.`;
   if (chance === null) return sentence;
   const percent = chance < 0.01 ? "less than 1" : Math.round(100 * chance);
-  const verdict = chance < 0.05 ? "so it is hardly chance" : "so no preference is shown";
+  const verdict = chance < 0.05 ? "so it is unlikely to be chance" : "so no preference is shown";
   return `${sentence} Guessing would be this one-sided ${percent} % of the time, ${verdict}.`;
 }

@@ -1,4 +1,4 @@
-// The strip that guides through a blind comparison, and the record of it in this browser.
+// The panel of a blind comparison. The judgements are stored in this browser.
 
 import { letter, record, shuffleRuns, tally, tallySentence } from "./blind.js";
 import { make, say } from "./dom.js";
@@ -7,7 +7,7 @@ import { entryAt, stepOf, visibleRuns } from "./view.js";
 const STORE = "tracker_logging.blind_judgements";
 
 export class BlindComparison {
-  /** Starts a comparison of the visible runs at the step shown. `leave()` ends it. */
+  /** Starts a comparison of the visible runs at the displayed step. `leave()` ends it. */
   constructor(board, leave) {
     this.board = board;
     this.runs = visibleRuns(board.index, board.view).map((run) => run.name);
@@ -28,7 +28,7 @@ export class BlindComparison {
     return this.judgements.filter((one) => one.step === this.step && [...one.order].sort().join("\n") === runs);
   }
 
-  /** Has every run something to hear of this voice? */
+  /** Whether every run has a clip of this voice. */
   offers(voiceId) {
     return this.voices.some((voice) => voice.id === voiceId);
   }
@@ -47,14 +47,14 @@ export class BlindComparison {
 
   progress() {
     const letters = this.runs.map((_, place) => letter(place)).join(", ");
-    say(this.text, `Listen to ${letters} at step ${this.step} and say which is better. ${this.mine().length} of ${this.voices.length} voices judged.`);
+    say(this.text, `Listen to ${letters} at step ${this.step} and choose the better one. ${this.mine().length} of ${this.voices.length} voices judged.`);
   }
 
   reveal() {
     say(this.text, tallySentence(tally(this.mine(), this.runs)));
   }
 
-  /** Hands the judgements over as a JSON file. */
+  /** Downloads the judgements as a JSON file. */
   save() {
     const content = { runs: this.runs, step: this.step, tally: tally(this.mine(), this.runs), judgements: this.mine() };
     const address = URL.createObjectURL(new Blob([JSON.stringify(content, null, 1)], { type: "application/json" }));
@@ -63,7 +63,7 @@ export class BlindComparison {
   }
 }
 
-// A browser may refuse storage (private windows, some for file://): the judgements then last as long as the page.
+// A browser may deny storage (private windows, some for file://); then the judgements are lost with the page.
 function stored() {
   try {
     return JSON.parse(localStorage.getItem(STORE) ?? "[]");

@@ -1,4 +1,4 @@
-// The voice board: rows are voices, columns are clips. Shared by the TensorBoard tab and the side-by-side page.
+// The voice board: rows are voices, columns are clips. Shared by the TensorBoard tab and the comparison page.
 //
 //   const board = new Board(source, index, { theme: "light", link: new URLSearchParams("step=500") });
 //   place.append(board.element);
@@ -39,20 +39,20 @@ export class Board {
     this.element = make("section", { class: "board", "aria-label": "Voice board" }, this.toolbar.element, this.guide, this.scroll, this.transport.element, this.help);
     this.inSight = new Set();
     this.watcher = new IntersectionObserver((entries) => this.sighted(entries), { root: this.scroll, rootMargin: "200px" });
-    new ResizeObserver(() => this.update()).observe(this.scroll); // also the first showing
+    new ResizeObserver(() => this.update()).observe(this.scroll); // also fires when first shown
     listen(this);
   }
 
-  // --- what is looked at ---------------------------------------------------------------------------------------------
+  // --- the view ---------------------------------------------------------------------------------------------
 
-  /** Take over some fields of the view and show it. */
+  /** Change some fields of the view and update the board. */
   change(fields) {
     this.view = { ...this.view, ...fields };
     this.update();
     this.followSelection();
   }
 
-  /** A newer index of the same log directory: position, choice and what plays stay. */
+  /** Replace the index by a newer one of the same log directory; position, selection and playback are kept. */
   refresh(index) {
     this.index = index;
     this.change({ voice: this.view.voice ?? index.voices[0]?.id ?? null });
@@ -63,7 +63,7 @@ export class Board {
     this.update();
   }
 
-  /** The columns of a voice in the order shown: shuffled for every voice in a blind comparison. */
+  /** The columns of a voice in display order; shuffled for each voice in a blind comparison. */
   columnsFor(voiceId) {
     const columns = columnsOf(this.index, this.view);
     const fixed = columns.filter((name) => !name.startsWith("run:"));
@@ -83,14 +83,14 @@ export class Board {
     return this.rows.get(this.view.voice)?.cells[this.placeIn(this.view.voice)] ?? null;
   }
 
-  /** What plays follows the chosen cell, at the same position. */
+  /** Playback follows the selected cell and keeps its position. */
   followSelection() {
     const clip = this.selectedCell()?.clip;
     if (clip) this.player.choose(clip);
     else if (this.player.playing) this.player.pause();
   }
 
-  // --- what keys and clicks do ---------------------------------------------------------------------------------------
+  // --- actions of keys and clicks ---------------------------------------------------------------------------------------
 
   moveClip(by) {
     const columns = this.columnsFor(this.view.voice);
@@ -107,7 +107,7 @@ export class Board {
 
   pickRun(number) {
     const runs = this.columnsFor(this.view.voice).map((name, place) => [name, place]).filter(([name]) => name.startsWith("run:"));
-    // Outside a blind comparison the number is that of the run's button, also while other runs are switched off.
+    // Outside a blind comparison the number is that of the run's button, even while other runs are hidden.
     const wanted = this.blind ? runs[number] : runs.find(([name]) => name === `run:${this.index.runs[number]?.name}`);
     if (wanted) this.goTo(this.view.voice, wanted[1]);
   }
@@ -170,13 +170,13 @@ export class Board {
     this.change({ sort, limit: this.blind ? null : this.view.limit, step: this.blind ? this.blind.step : this.view.step });
   }
 
-  /** `place` of the preferred clip, or null for no preference. */
+  /** `place`: column of the preferred clip, or null for no preference. */
   vote(voiceId, place) {
     this.blind.judge(voiceId, place === null ? null : this.columnsFor(voiceId)[place].slice(4));
     this.update();
   }
 
-  // --- showing it ----------------------------------------------------------------------------------------------------
+  // --- display ----------------------------------------------------------------------------------------------------
 
   update() {
     const voices = rowsOf(this.index, this.view);
@@ -189,9 +189,9 @@ export class Board {
       this.table.replaceChildren(this.header, ...wanted);
     }
     for (const voice of voices) this.rows.get(voice.id).update(voice, this.columnsFor(voice.id));
-    const none = this.index.voices.length ? "No voice passes the filters." : "No voices yet. They appear here when the first round has been spoken.";
+    const none = this.index.voices.length ? "No voice matches the filters." : "No voices yet. They appear here after the first round of generation.";
     say(this.empty, voices.length ? "" : none);
-    say(this.problems, this.index.problems.length ? `Not readable: ${this.index.problems.slice(0, 5).join("; ")}` : "");
+    say(this.problems, this.index.problems.length ? `Cannot be read: ${this.index.problems.slice(0, 5).join("; ")}` : "");
     this.fetchInSight();
     this.updatePlaying();
   }
@@ -239,7 +239,7 @@ export class Board {
     }
   }
 
-  // --- pictures are made for what is in sight --------------------------------------------------------------------------
+  // --- pictures are drawn only for visible cells --------------------------------------------------------------------------
 
   sighted(entries) {
     for (const entry of entries) {
@@ -250,7 +250,7 @@ export class Board {
     this.fetchInSight();
   }
 
-  /** Waits a moment, so that a moving slider does not ask for every step it passes. */
+  /** Waits briefly, so that a moving slider does not load every step that it passes. */
   fetchInSight() {
     clearTimeout(this.later);
     this.later = setTimeout(() => {

@@ -1,4 +1,4 @@
-// One clip on the board: a play button, its picture with a moving line, its scores and its words.
+// One clip on the board: play button, picture with playback line, scores and transcript.
 
 import { clipKey } from "./clips.js";
 import { make, say, set } from "./dom.js";
@@ -59,7 +59,7 @@ export class Cell {
     if (clip) this.draw(known);
   }
 
-  /** The cell came into sight or its clip changed there: get what is still missing. */
+  /** Called when the cell becomes visible or its clip changes: loads what is missing. */
   want(inSight) {
     const clip = this.clip;
     if (!clip || this.picture.dataset.state !== "waiting" || !inSight()) return;
@@ -82,7 +82,7 @@ export class Cell {
     drawPicture(this.canvas, picture, { spanSeconds: this.span, theme: this.theme });
   }
 
-  /** The line at the playing position, and the state of the button. */
+  /** Updates the playback line and the button. */
   playing({ here, playing, position }) {
     const verb = here && playing ? "Pause" : "Play";
     set(this.button, "aria-label", `${verb} ${this.name}`);
@@ -115,5 +115,5 @@ function wordMarks(words) {
     const title = word.kind === "wrong" ? `instead of “${word.wanted}”` : SPOKEN[word.kind];
     return make(HEARD[word.kind], { title }, make("span", { class: "unseen" }, `${SPOKEN[word.kind]}: `), text);
   });
-  return [make("span", { class: "unseen" }, "Heard: "), ...marks.flatMap((mark) => [mark, " "])];
+  return [make("span", { class: "unseen" }, "Transcript: "), ...marks.flatMap((mark) => [mark, " "])];
 }

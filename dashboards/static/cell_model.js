@@ -1,4 +1,4 @@
-// What one cell of the board says, as plain data.
+// The content of one cell of the board, as plain data.
 
 import { compareWords } from "./words.js";
 import { entryAt, stepOf, visibleRuns } from "./view.js";
@@ -23,10 +23,10 @@ function generatedModel(index, view, voice, run) {
   const entry = entryAt(voice.generated[run], step);
   if (!entry) return { kind: "generated", clip: null, notes: [`nothing at or before step ${step}`], scores: [], words: null, scoreValues: {} };
   const notes = [];
-  if (entry.step !== step) notes.push(`step ${entry.step}, the nearest earlier`);
+  if (entry.step !== step) notes.push(`step ${entry.step}, the nearest earlier one`);
   if (entry.error) notes.push(`failed: ${entry.error}`);
-  else if (!STOPPED.includes(entry.stop_reason)) notes.push(`did not stop by itself (${entry.stop_reason})`);
-  if (entry.left_out) notes.push("sound left out to keep the page small");
+  else if (!STOPPED.includes(entry.stop_reason)) notes.push(`did not stop on its own (${entry.stop_reason})`);
+  if (entry.left_out) notes.push("audio left out to limit the size of the page");
   const own = index.scores.filter((score) => score.of === "generated");
   const shown = view.every ? own : own.filter((score) => score.name === view.score || MAIN.includes(score.name));
   return {

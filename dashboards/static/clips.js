@@ -1,4 +1,4 @@
-// Loads, decodes and remembers clips. Nothing is fetched before somebody asks for it.
+// Loads, decodes and caches clips. Nothing is fetched before it is needed.
 //
 // A clip is { run, voice, file, seconds, sample_rate }; a source has `bytes(clip) -> Promise<ArrayBuffer>`.
 
@@ -8,7 +8,7 @@ const COLUMNS = 240; // of a picture
 const KEPT_BUFFERS = 120; // decoded clips kept: about 35 MB of 3-second clips
 const AT_ONCE = 4;
 
-/** The name of a clip, unique over runs. */
+/** The key of a clip, unique across runs. */
 export function clipKey(clip) {
   return `${clip.run}/${clip.voice}/${clip.file}`;
 }
@@ -39,12 +39,12 @@ export class Clips {
     return new OfflineAudioContext(1, 1, clip.sample_rate).decodeAudioData(bytes);
   }
 
-  /** The picture of a clip if it is there already. */
+  /** The picture of a clip if it is cached. */
   knownPicture(clip) {
     return this.pictures.get(clipKey(clip)) ?? null;
   }
 
-  /** Makes a picture when its turn comes and `wanted()` still holds; then calls `done(picture | null)`. */
+  /** Queues a picture; draws it if `wanted()` still holds at its turn, then calls `done(picture | null)`. */
   askPicture(clip, wanted, done) {
     this.waiting.push({ clip, wanted, done });
     this.work();

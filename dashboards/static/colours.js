@@ -1,9 +1,9 @@
-// The colour of a run is the one TensorBoard gives it: its palette, in its order of the runs.
+// Runs have the colours that TensorBoard gives them: its palette, in its order of runs.
 
 const LIGHT = ["#425066", "#12b5cb", "#e52592", "#f9ab00", "#9334e6", "#7cb342", "#e8710a"];
 const DARK = ["#8e98a3", ...LIGHT.slice(1)];
 
-/** `runs` are those of the index; `place` is where TensorBoard lists a run, absent in the side-by-side page. */
+/** `runs` are those of the index; `place` is where TensorBoard lists a run, missing in the comparison page. */
 export function runColour(runs, name, theme) {
   const number = runs.findIndex((run) => run.name === name);
   const palette = theme === "dark" ? DARK : LIGHT;

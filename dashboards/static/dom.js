@@ -1,4 +1,4 @@
-// Small helpers to build a page. Text always goes in as text: there is no way to hand in HTML.
+// Small helpers to build a page. Content is always set as text, never as HTML.
 
 /** A new element: `make("button", { class: "play", "aria-label": "Play", onclick: f }, "Play", child)`. */
 export function make(tag, attributes = {}, ...children) {
@@ -26,7 +26,7 @@ export function set(element, name, value) {
   if (element.getAttribute(name) !== String(value)) element.setAttribute(name, String(value));
 }
 
-/** Show this text, if it is not shown yet. */
+/** Set the text only when it changes. */
 export function say(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }

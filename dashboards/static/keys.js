@@ -1,4 +1,4 @@
-// The keys, in one table: what is pressed, what it does, how it is called in the help.
+// The keyboard shortcuts in one table: keys, name and description in the help, and action.
 
 import { make } from "./dom.js";
 
@@ -13,7 +13,7 @@ export const KEYS = [
   [["?"], "?", "this list", (board) => board.help.showModal()],
 ];
 
-/** Listen on the whole page, except where somebody types or a control has the same key. */
+/** Listens on the whole page, except in text fields and in controls that use the same key. */
 export function listen(board) {
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || board.help.open || !board.element.isConnected) return;
@@ -31,7 +31,7 @@ function needsKey(target, key) {
   return target instanceof HTMLButtonElement && key === " " && !target.classList.contains("play");
 }
 
-/** A dialog with the list of keys. */
+/** The dialog that lists the keys. */
 export function helpDialog() {
   const rows = KEYS.map(([, name, does]) => make("div", {}, make("dt", {}, make("kbd", {}, name)), make("dd", {}, does)));
   const close = make("button", { type: "button", onclick: () => dialog.close() }, "Close");

@@ -1,4 +1,4 @@
-// From samples to what is drawn: peaks and a log-mel spectrogram. Levels are absolute: nothing is normalised.
+// Computes what is drawn of a clip: peaks and a log-mel spectrogram. Levels are absolute, never normalised.
 
 export const BANDS = 48;
 export const LOW_DB = -100;

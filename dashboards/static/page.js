@@ -1,4 +1,4 @@
-// The entry of the side-by-side page: the voice board, the numbers, the curves and the settings, behind four buttons.
+// Entry point of the comparison page: voice board, numbers, curves and settings, one section each.
 
 import { Board } from "./board.js";
 import { clipKey } from "./clips.js";
@@ -42,7 +42,7 @@ export function start() {
   show(sections[link.get("section")] ? link.get("section") : data.index.voices.length ? "Voices" : "Numbers");
 }
 
-/** The clips are in the page itself, as text. */
+/** Reads the clips that are embedded in the page as text. */
 const embedded = {
   async bytes(clip) {
     const text = document.getElementById(`clip:${clipKey(clip)}`).textContent;

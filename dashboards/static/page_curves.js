@@ -1,4 +1,4 @@
-// Every scalar of the runs, overlaid, with one smoothing and one cursor for all charts. The charts are uPlot's.
+// Charts of every scalar, runs overlaid, with one smoothing and one cursor for all. Drawn with uPlot.
 
 import { runColour } from "./colours.js";
 import { make } from "./dom.js";
@@ -8,7 +8,7 @@ import { align, smooth } from "./smoothing.js";
 const OPEN = ["Scores", "Conditioning", "Training", "Tokens"]; // sections that are open at first
 const CHART = 240; // pixels high
 
-/** { element, draw(theme) }: charts are made when their group is open and drawn anew for a theme. */
+/** { element, draw(theme) }: charts are created when their group is opened and redrawn when the theme changes. */
 export function curvesSection({ index, curves }) {
   const runs = index.runs.map((run) => run.name);
   const colour = (name) => runColour(index.runs, name, theme);
@@ -29,7 +29,7 @@ export function curvesSection({ index, curves }) {
   const element = make("section", { class: "sheet curves", "aria-label": "Curves" }, bar, ...groups.map((one) => one.group));
   if (!curves.length) element.append(make("p", {}, "No curves were logged."));
 
-  /** The ends of intervals are bands of other curves; by themselves they are shown when somebody looks for them. */
+  /** Interval bounds are drawn as bands of their curves; as charts of their own they appear only in search results. */
   function isWanted(curve) {
     return search.value ? curve.tag.toLowerCase().includes(search.value.toLowerCase()) : !curve.is_detail;
   }
@@ -80,7 +80,7 @@ function legend(runs, colour) {
   });
 }
 
-/** [[section, curves], …] in the order in which they come. */
+/** [[section, curves], …] in the order of the curves. */
 function grouped(curves) {
   const groups = new Map();
   for (const curve of curves) groups.set(curve.section, [...(groups.get(curve.section) ?? []), curve]);
@@ -88,7 +88,7 @@ function grouped(curves) {
 }
 
 function chartOf(curve, runs, place, { weight, colour, width }) {
-  // First a line for each run, then the two ends of each interval.
+  // First one line per run, then the two bounds of each interval.
   const banded = runs.filter((run) => curve.high[run] && curve.low[run]);
   const ends = banded.flatMap((run) => [curve.high[run], curve.low[run]]);
   const [steps, ...values] = align([...runs.map((run) => curve.runs[run] ?? []), ...ends]);

@@ -1,4 +1,4 @@
-// The summary: what is better, what is not shown to differ, and every score of every run.
+// The comparison in numbers: paired differences, every score of every run, and findings.
 
 import { make } from "./dom.js";
 import { runColour } from "./colours.js";
@@ -10,19 +10,19 @@ const MARKS = { better: "▲ better", worse: "▼ worse", different: "≠ differ
 export function numbersSection({ index, pairs, runs, findings, silent, left_out: leftOut }, theme) {
   const section = make("section", { class: "sheet", "aria-label": "Numbers" });
   for (const pair of pairs) section.append(...pairPart(pair, index));
-  section.append(make("h2", {}, "Each run by itself"), make("p", { class: "hint" }, "Mean over the voices that have the score, at the last step and at the best one."));
+  section.append(make("h2", {}, "Each run"), make("p", { class: "hint" }, "Mean over the voices that have the score, at the last step and at the best one."));
   section.append(runsTable(runs, theme()));
   const notes = [
     ...silent.map((name) => `${name} has no voices folder beside its log: its curves and settings are here, its voices are not.`),
-    leftOut.length ? `Sound of ${leftOut.length} steps was left out to keep the page small: ${leftOut.slice(0, 12).join(", ")}${leftOut.length > 12 ? ", …" : ""}.` : null,
+    leftOut.length ? `Audio of ${leftOut.length} steps was left out to limit the size of the page: ${leftOut.slice(0, 12).join(", ")}${leftOut.length > 12 ? ", …" : ""}.` : null,
   ].filter(Boolean);
-  section.append(make("h2", {}, "What the runs reported"), ...findingParts(findings), ...notes.map((note) => make("p", { class: "note" }, note)));
+  section.append(make("h2", {}, "Findings and alerts"), ...findingParts(findings), ...notes.map((note) => make("p", { class: "note" }, note)));
   return section;
 }
 
 function pairPart(pair, index) {
   const title = make("h2", {}, `${pair.second} against ${pair.first}`);
-  if (!pair.paired.length) return [title, make("p", {}, "The runs have no voice in common, so nothing can be paired."), unpaired(pair, index)];
+  if (!pair.paired.length) return [title, make("p", {}, "The runs have no voice in common, so there is no paired comparison."), unpaired(pair, index)];
   const hint = `The same ${pair.paired.length} voice${pair.paired.length === 1 ? "" : "s"} in both, at step ${pair.step} (the last that both have reached). ` +
     `Difference = ${pair.second} − ${pair.first}, with its 95 % bootstrap interval over voices.`;
   const head = ["Score", pair.first, pair.second, "Difference", "95 % interval", "Voices", ""].map((name) => make("th", { scope: "col" }, name));
@@ -83,8 +83,8 @@ function findingParts(findings) {
 }
 
 function whenAndHowBad({ step, until, level }) {
-  const healed = until === null ? "" : `, healed at step ${until}`;
-  return `${level ? `${level}, since ` : ""}step ${step}${level && until === null ? ", still open" : healed}`;
+  const resolved = until === null ? "" : `, resolved at step ${until}`;
+  return `${level ? `${level}, since ` : ""}step ${step}${level && until === null ? ", still open" : resolved}`;
 }
 
 function signed(value, unit = "") {

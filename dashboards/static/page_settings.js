@@ -1,4 +1,4 @@
-// What differs between the runs in settings and data.
+// Settings that differ between the runs.
 
 import { make } from "./dom.js";
 
@@ -7,7 +7,7 @@ const ABOUT_DATA = /data|split|sample|speaker/i;
 export function settingsSection({ index, settings, pairs, backends }) {
   const runs = index.runs.map((run) => run.name);
   const section = make("section", { class: "sheet", "aria-label": "Settings" });
-  section.append(make("h2", {}, "Where the runs come from"), make("ul", {}, ...runs.map((run) => make("li", {}, `${run}: ${backends[run]}`))));
+  section.append(make("h2", {}, "Read from"), make("ul", {}, ...runs.map((run) => make("li", {}, `${run}: ${backends[run]}`))));
   const data = settings.differing.filter((row) => ABOUT_DATA.test(row.name));
   const rest = settings.differing.filter((row) => !ABOUT_DATA.test(row.name));
   section.append(make("h2", {}, "Data"), differences(data, runs, "No setting of the data differs."), ...voices(pairs));

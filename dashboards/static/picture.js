@@ -12,7 +12,7 @@ const INK = {
   dark: { wave: "#a7b3c2", clipped: "#ff8a80", axis: "#a9b0b8", mel: ["#191d23", "#26405e", "#3f7a9c", "#8cc3b5", "#fdf3c4"] },
 };
 
-/** Draw `picture` so that `spanSeconds` fill the width; the clips of one row share their span. */
+/** Draws `picture` so that `spanSeconds` fill the width; the clips of a row share one span. */
 export function drawPicture(canvas, picture, { spanSeconds, theme }) {
   const width = Math.max(60, canvas.clientWidth || 200);
   const scale = window.devicePixelRatio || 1;

@@ -1,9 +1,9 @@
-// Plays one clip at a time and can change the clip without losing the position.
+// Plays one clip at a time and can switch clips at the same position.
 
 import { clipKey } from "./clips.js";
 
 export class Player {
-  /** `changed()` is called whenever what plays, or whether it plays, has changed. */
+  /** `changed()` is called whenever the clip or the playback state changes. */
   constructor(clips, changed) {
     this.clips = clips;
     this.changed = changed;
@@ -11,10 +11,10 @@ export class Player {
     this.buffer = null;
     this.loop = false;
     this.failed = null; // the clip that could not be read
-    this.node = null; // what sounds now
-    this.startedAt = 0; // context time that stands for position 0 of what sounds now
-    this.rest = 0; // position while nothing sounds
-    this.asked = 0; // the newest request: slow answers to older ones are dropped
+    this.node = null; // the audio node that is playing
+    this.startedAt = 0; // context time of position 0 of the playing clip
+    this.rest = 0; // position while paused
+    this.asked = 0; // number of the newest request: late answers to older ones are dropped
   }
 
   get playing() {
@@ -32,7 +32,7 @@ export class Player {
     return Boolean(clip && this.clip && clipKey(clip) === clipKey(this.clip));
   }
 
-  /** Choose a clip: what played goes on in it at the same position; otherwise it is only made ready. */
+  /** Selects a clip. If another one was playing, playback continues in it at the same position. */
   async choose(clip) {
     if (this.isAt(clip)) return;
     if (this.playing) {
@@ -45,7 +45,7 @@ export class Player {
     }
   }
 
-  /** Play from `position` seconds; past the end it starts again from 0. */
+  /** Plays from `position` seconds, or from 0 if that is past the end. */
   async play(clip, position = this.rest) {
     const request = ++this.asked;
     this.context ??= new AudioContext();
@@ -59,7 +59,7 @@ export class Player {
       return;
     }
     if (request !== this.asked) return;
-    // While the new clip was being read, the old one went on: take its position of now.
+    // The old clip played on while the new one was loading: use its current position.
     const start = this.playing && !this.isAt(clip) ? this.position : position;
     this.silence();
     this.clip = clip;

@@ -1,4 +1,4 @@
-// One voice: what it should say, its scores over the steps, and its clips from left to right.
+// One voice: its texts, a chart of its scores over the steps, and its clips.
 
 import { letter } from "./blind.js";
 import { Cell } from "./cell.js";
@@ -27,13 +27,13 @@ export class Row {
     this.element = make("div", { class: "row", role: "row", "data-voice": voiceId }, this.heading);
   }
 
-  /** `columns` in the order shown in this row. */
+  /** `columns` in the display order of this row. */
   update(voice, columns) {
     const { index, view, theme, blind } = this.board;
     say(this.speaker, voice.speaker ?? "unknown speaker");
     say(this.language, voice.language ?? "");
     say(this.text, voice.target_text ?? "");
-    say(this.prompt, voice.reference_text ? `The reference says: ${voice.reference_text}` : "");
+    say(this.prompt, voice.reference_text ? `Reference text: ${voice.reference_text}` : "");
     set(this.element, "data-selected", view.voice === voice.id);
     const models = columns.map((column) => cellModel(index, view, voice, column));
     const span = Math.max(0.5, ...models.map((model) => model.clip?.seconds ?? 0));

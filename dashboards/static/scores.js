@@ -1,4 +1,4 @@
-// How good a score is, between 0 and 1, and how it is written.
+// Rates scores between 0 and 1, and formats them.
 
 const FLOOR_OF_CEILING = 0.6; // a score at 60 % of its ceiling or below gets the colour of 0
 const FAR_FROM_ZERO = { dB: 12, LU: 12, cents: 600, MOS: 2 }; // differences that get the colour of 0, by unit

@@ -1,4 +1,4 @@
-// Curves of several runs on one axis.
+// Aligns and smooths the curves of several runs.
 
 /** Exponential moving average with TensorBoard's start correction; gaps stay gaps. `weight` 0 = as measured, < 1. */
 export function smooth(values, weight) {

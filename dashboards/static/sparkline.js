@@ -1,4 +1,4 @@
-// A score of one voice over the steps, one line per run; the ceiling is dashed; a click goes to that step.
+// A chart of one score of one voice over the steps, one line per run; the ceiling is dashed. A click selects a step.
 
 import { draw } from "./dom.js";
 import { shortNumber } from "./scores.js";

@@ -1,5 +1,5 @@
-// The entry of the TensorBoard tab: TensorBoard imports this module in a frame of its own and calls `render()`.
-// It imports the board only then, so that the index is on its way while the modules come.
+// Entry point of the TensorBoard tab: TensorBoard imports this module in an iframe and calls `render()`.
+// It imports the board only then, so that the index and the modules load at the same time.
 
 const REFRESH_MS = 5000;
 const PLUGIN = "p.voices."; // TensorBoard keeps `p.<plugin>.<key>` in its address for plugins
@@ -15,7 +15,7 @@ export async function render() {
   applyTheme();
   const board = new Board(source, index, { theme: currentTheme(), link: readLink() });
   document.body.append(board.element);
-  window.focus(); // so that the keys work before the first click
+  window.focus(); // keys work before the first click
   watchTheme(() => {
     applyTheme();
     board.setTheme(currentTheme());
@@ -29,7 +29,7 @@ const source = {
     if (!answer.ok) throw new Error(`${file}: ${answer.status}`);
     return answer.arrayBuffer();
   },
-  /** An address of TensorBoard itself, so that the colleague gets the whole page. */
+  /** A URL of TensorBoard itself, not of the iframe. */
   address(link) {
     const page = new URL(frameHost().location.href);
     page.hash = ["voices", ...[...link].map(([name, value]) => `${PLUGIN}${name}=${encodeURIComponent(value)}`)].join("&");
@@ -45,7 +45,7 @@ function addStyles() {
 
 let known = null;
 
-/** The index, or null when it is the one we have. */
+/** The index, or null when it has not changed. */
 async function fetchIndex() {
   const answer = await fetch("index.json", { cache: "no-store", headers: known ? { "If-None-Match": known } : {} });
   if (answer.status === 304) return null;
@@ -57,7 +57,7 @@ async function fetchIndex() {
 function keepFresh(board) {
   setInterval(async () => {
     if (document.hidden || board.element.offsetParent === null) return;
-    const index = await fetchIndex().catch(() => null); // a server that is away for a while comes back
+    const index = await fetchIndex().catch(() => null); // the server may be unreachable for a while
     if (index) board.refresh(index);
   }, REFRESH_MS);
 }

@@ -1,4 +1,4 @@
-// Everything above the voices: runs, step, search, order, and what else can be done.
+// The controls above the voices: runs, step, search, order and actions.
 
 import { runColour } from "./colours.js";
 import { make, say, set } from "./dom.js";
@@ -67,11 +67,11 @@ export class Toolbar {
     this.updateRuns();
     const shown = rowsOf(index, view).length;
     const voices = shown === index.voices.length ? `${shown} voices` : `${shown} of ${index.voices.length} voices`;
-    const clip = blind ? "Runs are hidden and shuffled for every voice." : "Press ▶ or space to listen; ← → compare at the same position.";
+    const clip = blind ? "Runs are hidden and shuffled for each voice." : "Press ▶ or space to listen; ← → compare at the same position.";
     say(this.summary, `${voices}. ${clip}`);
     set(this.blind, "aria-pressed", Boolean(blind));
     this.blind.disabled = !blind && visibleRuns(index, view).length < 2;
-    this.blind.title = this.blind.disabled ? "Needs two runs" : "Hide and shuffle the runs, then say which clip is better";
+    this.blind.title = this.blind.disabled ? "Needs two runs" : "Hide and shuffle the runs, then choose the better clip";
     this.updateFilters();
   }
 

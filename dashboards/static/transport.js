@@ -1,4 +1,4 @@
-// The bar at the foot: what plays, where it is, and the buttons for it.
+// The player bar at the bottom: clip, position and controls.
 
 import { make, say, set } from "./dom.js";
 
@@ -29,7 +29,7 @@ export class Transport {
     this.move(seconds);
   }
 
-  /** Called for every frame while a clip plays. */
+  /** Called for each animation frame while a clip plays. */
   move(seconds) {
     const { player } = this.board;
     this.position.value = player.position;

@@ -1,11 +1,11 @@
-// What is looked at, and what follows from it: pure functions over the index and the view.
+// The state of the view and what is derived from it: pure functions of index and view.
 
-/** Where everybody starts: the newest step, all runs, the order of the files. */
+/** The initial view: newest step, all runs, order of the files. */
 export function firstView(index) {
   const measured = measuredScores(index);
   return {
-    step: null, // null = the newest step there is, also of those still to come
-    hidden: [], // names of runs switched off
+    step: null, // null = always the newest step
+    hidden: [], // names of hidden runs
     voice: index.voices[0]?.id ?? null,
     column: null, // "reference", "target", "codec" or "run:<name>"
     score: (measured.find((score) => score.ceilings.length) ?? measured[0])?.name ?? "",
@@ -35,13 +35,13 @@ function collectSteps(index, view) {
   return [...steps].sort((a, b) => a - b);
 }
 
-/** The step that is shown: the chosen one, or the newest. */
+/** The displayed step: the selected one, or the newest. */
 export function stepOf(index, view) {
   const steps = stepsOf(index, view);
   return view.step ?? steps[steps.length - 1] ?? 0;
 }
 
-/** The runs that are switched on, in order. */
+/** The visible runs, in order. */
 export function visibleRuns(index, view) {
   return index.runs.filter((run) => !view.hidden.includes(run.name));
 }
@@ -93,13 +93,13 @@ export function rowsOf(index, view) {
   return rows.sort((a, b) => compareKeys(key(a), key(b), view.descending));
 }
 
-/** The column that the cursor stands in: the chosen one if it is there, else the first generated one, else the first. */
+/** The selected column if it exists, else the first generated one, else the first. */
 export function columnOf(index, view) {
   const columns = columnsOf(index, view);
   return columns.includes(view.column) ? view.column : (columns.find((name) => name.startsWith("run:")) ?? columns[0] ?? null);
 }
 
-/** What a link has to carry to bring a colleague here. Only what differs from the start. */
+/** The link parameters of a view: only what differs from the initial one. */
 export function toLink(index, view) {
   const link = new URLSearchParams();
   link.set("step", String(stepOf(index, view)));
@@ -111,7 +111,7 @@ export function toLink(index, view) {
   return link;
 }
 
-/** The view that a link describes; what the link does not say, or says wrongly, stays as it is. */
+/** The view that a link describes; missing and invalid parameters keep their current value. */
 export function fromLink(index, view, link) {
   const next = { ...view };
   const step = Number(link.get("step"));
@@ -129,7 +129,7 @@ export function fromLink(index, view, link) {
   return next;
 }
 
-/** Percent-decoded text; a damaged link is taken as it is. */
+/** Percent-decoded text; text that cannot be decoded is returned unchanged. */
 export function decoded(text) {
   try {
     return decodeURIComponent(text);

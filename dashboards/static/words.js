@@ -1,6 +1,6 @@
-// Which words of a transcript are right, wrong, missing or too many.
+// Marks the words of a transcript as right, wrong, missing or extra.
 
-/** Words in lower case without punctuation, as they are compared. */
+/** The words in lower case without punctuation, as they are compared. */
 export function plainWords(text) {
   return text.toLowerCase().normalize("NFKC").match(/[\p{L}\p{N}'’]+/gu) ?? [];
 }

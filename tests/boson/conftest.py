@@ -1,11 +1,11 @@
-"""These tests need `boson_multimodal` and the transformers that it pins, which is not the one of all other tests."""
+"""These tests need `boson_multimodal` and the transformers that it pins, which differs from that of all other tests."""
 
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
-WHY = "boson_multimodal is not installed here: `make test-boson` tests it in an environment of its own"
+WHY = "boson_multimodal is not installed here: `make test-boson` runs these tests in a separate environment"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

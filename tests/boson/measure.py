@@ -32,8 +32,8 @@ def measure(model: nn.Module, adapter: ModelAdapter, inputs: Mapping[str, Any]) 
     tokens, text, attention, flow = snapshot.tokens, snapshot.text, snapshot.attention, snapshot.flow
     numbers = {f"tokens.{name}": getattr(tokens, name) for name in ("nll", "accuracy", "top5", "entropy", "usage")}
     numbers |= {f"attention.{name}": getattr(attention, name) for name in ("mass", "entropy", "diagonality")}
-    numbers |= {f"gradient.{component}.{layer}": own for (component, layer), own in flow.gradient_norm.items()}
-    numbers |= {f"update.{component}.{layer}": own for (component, layer), own in flow.update_ratio.items()}
+    numbers |= {f"gradient.{component}.{layer}": value for (component, layer), value in flow.gradient_norm.items()}
+    numbers |= {f"update.{component}.{layer}": value for (component, layer), value in flow.update_ratio.items()}
     numbers |= {
         "loss": float(loss.detach()),
         "text.nll": text.nll,
@@ -46,4 +46,4 @@ def measure(model: nn.Module, adapter: ModelAdapter, inputs: Mapping[str, Any]) 
         "segments": torch.tensor([[s.sample, int(s.role), s.stop - s.start, s.frames] for s in view.segments]),
     }
     numbers |= {f"roles.{at}": row[view.attention_mask[at]] for at, row in enumerate(view.roles)}
-    return {name: torch.as_tensor(own) for name, own in numbers.items()}
+    return {name: torch.as_tensor(value) for name, value in numbers.items()}

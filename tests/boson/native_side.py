@@ -1,4 +1,4 @@
-"""Run by .ci/boson.sh with the transformers that we declare: what the native class makes of two batches.
+"""Run by .ci/boson.sh with the transformers that we declare: the measurements of the native class for two batches.
 
 python tests/boson/native_side.py FILE
 """
@@ -26,7 +26,7 @@ def main(file: Path) -> None:
     cases = {}
     for name, inputs in BATCHES.items():
         model = small_model(text_head=True)
-        weights = {key: own.clone() for key, own in original_weights(model.state_dict()).items()}
+        weights = {key: weight.clone() for key, weight in original_weights(model.state_dict()).items()}
         nll = adapter_for(model.eval()).audio_nll(inputs)
         cases[name] = {
             "config": original_config(model.config.to_dict()),

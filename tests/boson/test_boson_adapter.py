@@ -1,4 +1,4 @@
-"""What can be asked of `BosonAdapter`, on the transformers that `boson_multimodal` pins."""
+"""`BosonAdapter` on the transformers version that `boson_multimodal` pins."""
 
 from functools import wraps
 from typing import Any
@@ -50,15 +50,15 @@ def test_attention_is_the_models_own(row: list[int]) -> None:
     roles = adapter_for(model).view(inputs).roles[0]
     measured = measure(WithLoss(model), adapter_for(model), inputs)["attention.mass"]
     groups = [(roles == role).nonzero().squeeze(-1) for role in (Role.TEXT, Role.REFERENCE, Role.TARGET)]
-    for layer, own in enumerate(weights):
+    for layer, layer_weights in enumerate(weights):
         for query, rows in enumerate(groups):
             for key, columns in enumerate(groups):
                 if len(rows) and len(columns):
-                    expected = own[0][:, rows][:, :, columns].sum(dim=-1).mean(dim=-1).double()
+                    expected = layer_weights[0][:, rows][:, :, columns].sum(dim=-1).mean(dim=-1).double()
                     torch.testing.assert_close(measured[layer, :, query, key], expected, rtol=1e-4, atol=1e-6)
 
 
-def test_eager_attention_has_no_function_to_look_at_and_is_absent() -> None:
+def test_eager_attention_cannot_be_tapped_and_is_reported_missing() -> None:
     modules = [layer.self_attn for layer in boson_model(attention="eager").layers]
     assert not any(calls_sdpa(module) for module in modules)
     with pytest.raises(CannotTapError):
@@ -74,7 +74,7 @@ def test_eager_attention_has_no_function_to_look_at_and_is_absent() -> None:
     assert [part for part in snapshot.missing if part.startswith("attention: LlamaAttention")]
 
 
-def test_whisper_features_take_the_text_path_and_disturb_nothing() -> None:
+def test_whisper_features_use_the_text_ffn_and_all_parts_are_measured() -> None:
     inputs = named_arguments(boson_model(), (collated(REFERENCE, PLAIN, features=True),), {})
     model = boson_model(skip_audio_tower=False)
     numbers = measure(WithLoss(model), adapter_for(model), inputs)
@@ -82,7 +82,7 @@ def test_whisper_features_take_the_text_path_and_disturb_nothing() -> None:
     assert int(numbers["missing"]) == 0
 
 
-def test_gradients_are_read_before_clipping_also_where_the_trainer_makes_the_loss() -> None:
+def test_gradients_are_read_before_clipping_when_the_trainer_computes_the_loss() -> None:
     inputs = named_arguments(boson_model(), (collated(REFERENCE, PLAIN),), {})
     wrapped = WithLoss(boson_model())
     expected = measure(wrapped, adapter_for(wrapped), inputs)
@@ -108,7 +108,7 @@ def test_gradients_are_read_before_clipping_also_where_the_trainer_makes_the_los
         )
 
 
-def test_a_lora_inside_a_trainers_wrapper_is_seen_as_adapters() -> None:
+def test_a_lora_inside_a_trainers_wrapper_has_lora_components() -> None:
     peft = pytest.importorskip("peft", reason="peft is not installed in this environment")
     model = peft.get_peft_model(boson_model(), peft.LoraConfig(r=2, target_modules=["q_proj", "up_proj"]))
     inputs = named_arguments(boson_model(), (collated(REFERENCE, PLAIN),), {})
@@ -119,29 +119,29 @@ def test_a_lora_inside_a_trainers_wrapper_is_seen_as_adapters() -> None:
     assert int(numbers["missing"]) == 0
 
 
-def test_voices_speak_repeatably_one_after_the_other() -> None:
+def test_generation_is_repeatable_per_prompt() -> None:
     adapter = adapter_for(boson_model().eval())
     settings = SamplingSettings(temperature=1.0, top_k=10)
     prompts = [prompt(seed=1), prompt(seed=2, reference=3)]
     both = adapter.generate(prompts, settings)
     again = adapter.generate(prompts[1:], settings)
     assert (both[1].codes == again[0].codes).all()
-    for one in both:
-        assert one.codes.shape[0] == K
-        assert one.codes.shape[1] <= 6
-        assert one.codes.size == 0 or (one.codes.min() >= 0 and one.codes.max() < V - 2)
+    for clip in both:
+        assert clip.codes.shape[0] == K
+        assert clip.codes.shape[1] <= 6
+        assert clip.codes.size == 0 or (clip.codes.min() >= 0 and clip.codes.max() < V - 2)
 
 
-def test_a_voice_without_a_reference_speaks_and_one_that_never_ends_is_cut() -> None:
+def test_generation_without_reference_works_and_is_cut_at_the_limit() -> None:
     model = boson_model().eval()
     with torch.no_grad():  # the end code is never chosen
         model.audio_decoder_proj.audio_lm_head.weight.view(K, V, -1)[:, EOS] = 0
         model.norm.weight.zero_()
         model.audio_decoder_proj.audio_lm_head.weight.zero_()
     alone = Prompt(token_ids=torch.tensor([1, 5, AUDIO_OUT_BOS]), audio_codes=None, max_frames=4, seed=0)
-    spoken = adapter_for(model).generate([alone], SamplingSettings())[0]
-    assert spoken.stop_reason == "max_length"
-    assert spoken.codes.tolist() == [[0] * 4] * K
+    clip = adapter_for(model).generate([alone], SamplingSettings())[0]
+    assert clip.stop_reason == "max_length"
+    assert clip.codes.tolist() == [[0] * 4] * K
 
 
 def test_the_codec_of_the_original() -> None:

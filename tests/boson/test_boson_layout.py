@@ -65,7 +65,7 @@ BATCHES = {
 
 @pytest.mark.parametrize("features", [False, True], ids=["codes", "features and codes"])
 @pytest.mark.parametrize("name", BATCHES)
-def test_the_view_is_what_the_model_lays_out(name: str, features: bool) -> None:
+def test_the_view_equals_the_models_expanded_batch(name: str, features: bool) -> None:
     rows = BATCHES[name]
     batch = collated(*rows, features=features)
     model = boson_model(skip_audio_tower=not features).eval()
@@ -90,7 +90,7 @@ def test_the_view_is_what_the_model_lays_out(name: str, features: bool) -> None:
     assert [segment.sample for segment in targets] == list(range(len(rows)))
 
 
-def test_the_target_is_the_last_trained_audio_and_its_frames_leave_the_delay_out() -> None:
+def test_the_target_is_the_last_trained_audio_and_its_frames_exclude_the_delay() -> None:
     batch = collated(REFERENCE, TWO_TURNS)
     view = adapter_for(boson_model()).view(named_arguments(boson_model(), (batch,), {}))
     roles = [(segment.sample, segment.role.name) for segment in view.segments]
@@ -109,7 +109,7 @@ def test_upstreams_own_labels_pass_the_audit() -> None:
     assert audit.placeholder_mismatch == 0
 
 
-def test_a_batch_with_too_few_audios_is_named_before_the_model_refuses_it() -> None:
+def test_a_batch_with_too_few_audios_is_mismatched_before_the_model_refuses_it() -> None:
     batch = collated(REFERENCE, PLAIN)
     batch.audio_out_ids_start = batch.audio_out_ids_start[:1]
     model = boson_model()
@@ -117,7 +117,7 @@ def test_a_batch_with_too_few_audios_is_named_before_the_model_refuses_it() -> N
     assert view.mismatched == (0, 1)
 
 
-def test_the_first_sample_alone_gives_its_own_numbers() -> None:
+def test_the_first_sample_alone_gives_the_same_numbers() -> None:
     model = boson_model().eval()
     adapter = adapter_for(model)
     inputs = named_arguments(model, (collated(TWO_TURNS, REFERENCE, PLAIN),), {})
@@ -126,7 +126,7 @@ def test_the_first_sample_alone_gives_its_own_numbers() -> None:
 
 
 @pytest.mark.parametrize("kind", ["dataclass", "object", "mapping", "keywords"])
-def test_a_batch_is_taken_however_a_trainer_hands_it_over(kind: str) -> None:
+def test_a_batch_is_accepted_as_mapping_dataclass_and_object(kind: str) -> None:
     batch = collated(REFERENCE, PLAIN)
     held = {field.name: getattr(batch, field.name) for field in dataclasses.fields(batch)}
     model = boson_model()

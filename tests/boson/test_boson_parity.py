@@ -52,7 +52,7 @@ def test_both_classes_give_the_same_numbers(name: str, references_in: bool, case
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_a_native_batch_is_laid_out_for_the_conditioning_gap(name: str, cases: Any) -> None:
+def test_a_native_batch_is_converted_for_the_conditioning_gap(name: str, cases: Any) -> None:
     case = cases[name]
     nll = adapter_for(boson(case).eval()).audio_nll(case["batch"])
     torch.testing.assert_close(nll, case["expected"]["audio_nll"], rtol=1e-5, atol=1e-6)

@@ -10,18 +10,20 @@ from boson_model import WithLoss, boson_model, loss_of
 from test_boson_layout import PLAIN, REFERENCE, TWO_TURNS, collated
 from transformers import Trainer, TrainingArguments
 
-from tracker_logging.callbacks.attention import SharedAttentionLoggerCallback
-from tracker_logging.callbacks.inputs import InputLoggerCallback
-from tracker_logging.callbacks.outputs import OutputLoggerCallback
-from tracker_logging.callbacks.session import LoggingSession
 from tracker_logging.events import Scalars
+from tracker_logging.integrations.hf_trainer import (
+    InputLoggerCallback,
+    LoggingSession,
+    OutputLoggerCallback,
+    SharedAttentionLoggerCallback,
+)
 from tracker_logging.trackers.memory import MemoryTracker
 
 ROWS = [REFERENCE, PLAIN, TWO_TURNS, PLAIN]
 
 
 class Extended:
-    """A batch with attributes, as the fine-tuning scripts of `boson_multimodal` hand it to the Trainer."""
+    """A batch with attributes, as the fine-tuning scripts of `boson_multimodal` pass it to the Trainer."""
 
     def __init__(self, batch: Any) -> None:
         vars(self).update({name: value for name, value in vars(batch).items() if name != "reward"})
@@ -63,8 +65,8 @@ def train(directory: Path, model: Any, callbacks: list[Any]) -> tuple[Any, str]:
     )  # fmt: skip
     trainer.train()
     digest = hashlib.sha256(torch.get_rng_state().numpy().tobytes())
-    for name, own in trainer.model.state_dict().items():
-        digest.update(name.encode() + own.numpy().tobytes())
+    for name, weight in trainer.model.state_dict().items():
+        digest.update(name.encode() + weight.numpy().tobytes())
     return trainer, digest.hexdigest()
 
 
@@ -78,7 +80,7 @@ def watched(tracker: MemoryTracker) -> list[Any]:
 
 
 @pytest.mark.parametrize("wrapped", [True, False], ids=["loss in a wrapper", "loss in the trainer"])
-def test_training_is_seen_and_does_not_notice(wrapped: bool, tmp_path: Path) -> None:
+def test_training_is_logged_and_bit_identical(wrapped: bool, tmp_path: Path) -> None:
     tracker = MemoryTracker()
     make = (lambda: WithLoss(boson_model())) if wrapped else boson_model
     _, plain = train(tmp_path / "plain", make(), [])
@@ -92,7 +94,7 @@ def test_training_is_seen_and_does_not_notice(wrapped: bool, tmp_path: Path) -> 
     assert values["tracker/errors"] == [0.0, 0.0, 0.0]
     for start in ("inputs/", "outputs/nll", "eval_outputs/nll", "attention/", "dualffn/"):
         assert any(tag.startswith(start) for tag in values), f"{start} is missing in {sorted(values)}"
-    assert all(not torch.tensor(own).isnan().any() for own in values.values())
+    assert all(not torch.tensor(value).isnan().any() for value in values.values())
     assert values["chatml/causality_leak"] == [0.0]
     assert set(values["chatml/empty_tensors"]) == {0.0}
 

@@ -146,13 +146,13 @@ def test_what_does_not_fit_is_left_out_by_whole_steps_and_said(
     arguments = ["compare", str(runs / "first"), str(runs / "second"), "-o", str(output), "--max-mb", "0.65"]
     assert main([*arguments, "--audio-format", "opus"]) == 0
     said = capsys.readouterr().out
-    assert "Sound of 1 step left out to stay under 0.65 MB (--max-mb): 200." in said
+    assert "Audio of 1 step left out to stay under 0.65 MB (--max-mb): 200." in said
     assert output.stat().st_size <= 650_000
     page.goto(output.as_uri())
     page.locator(".board[data-ready]").wait_for()
     page.get_by_role("button", name="Earlier step").click()
     cell = page.locator(".row[data-voice='voice-00'] .cell").nth(3)
-    expect(cell.locator(".notes")).to_have_text("sound left out to keep the page small")
+    expect(cell.locator(".notes")).to_have_text("audio left out to limit the size of the page")
     expect(cell.locator(".chip", has_text="sim_o")).to_be_visible()
 
 

@@ -10,15 +10,15 @@ import pytest
 from conftest import write_curves
 from speaking_runs import write_run
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tracker_logging.dashboards.compare import compare
 from tracker_logging.dashboards.comparison import compare_runs, differing_settings
 from tracker_logging.dashboards.page_sound import by_importance
+from tracker_logging.dashboards.voice_index import score_table
 
-from tracker_logging.callbacks.doctor import findings_table
 from tracker_logging.cli import main
 from tracker_logging.doctor.finding import Finding as DoctorsFinding
-from tracker_logging.events import Scalars
-from tracker_logging.runs.run_record import NotARunError, read_run
-from tracker_logging.runs.voice_runs import score_table
+from tracker_logging.events import Findings, Scalars
+from tracker_logging.runs import NotARunError, open_run
 from tracker_logging.trackers.findings_file import FindingsFileTracker
 from tracker_logging.trackers.jsonl import JsonLinesTracker
 from tracker_logging.trackers.tensorboard import TensorBoardTracker
@@ -108,18 +108,18 @@ def test_every_backend_gives_the_same_curves_settings_and_findings(tmp_path: Pat
     ]
     for tracker in trackers:
         write_curves(tracker, slope=1.0)
-    found = [read_run(tmp_path / name, scratch=tmp_path / "s") for name in ("tensorboard", "wandb", "lines")]
-    assert [run.backend for run in found] == ["TensorBoard", "W&B", "JSON lines"]
-    for run in found:
+    runs = [open_run(tmp_path / name) for name in ("tensorboard", "wandb", "lines")]
+    assert [run.source for run in runs] == ["TensorBoard", "W&B", "JSON lines"]
+    for run in runs:
         assert run.settings == {"data.file": "train.json", "lr": 0.5, "none": "none"}
-        assert run.findings == found[0].findings
-        assert run.scalars.keys() == found[0].scalars.keys()
-        for tag, points in run.scalars.items():
-            assert [step for step, _ in points] == [step for step, _ in found[0].scalars[tag]]
-            assert [value for _, value in points] == pytest.approx(
-                [value for _, value in found[0].scalars[tag]], nan_ok=True
-            )
-    assert "Voices collapse" in found[0].findings[0].text and "<b>" in found[0].findings[0].text
+        assert [(alert.step, alert.title, alert.text) for alert in run.alerts] == [
+            (9, "Voices collapse", "<b>between_speaker</b> | rises.\nWait.")
+        ]
+        assert run.scalars.keys() == runs[0].scalars.keys()
+        for tag, series in run.scalars.items():
+            assert series.steps == runs[0].scalars[tag].steps
+            assert series.values == pytest.approx(runs[0].scalars[tag].values, nan_ok=True)
+    assert [run.alerts[0].level for run in runs] == [None, "warning", "warning"]
 
 
 def test_the_doctors_report_beside_a_run_stands_in_place_of_its_alerts(tmp_path: Path) -> None:
@@ -131,17 +131,17 @@ def test_the_doctors_report_beside_a_run_stands_in_place_of_its_alerts(tmp_path:
     for tracker in trackers:
         write_curves(tracker, slope=1.0)
     report = FindingsFileTracker(tmp_path / "run")
-    words = {"cause": "an average.", "cure": "balance.", "certainty": "likely"}
+    words = {"cause": "an average.", "fix": "balance.", "certainty": "likely"}
     findings = [
         DoctorsFinding(name="voices_collapse", level="warning", seen="0.9 alike", since=7, until=15, **words),
         DoctorsFinding(name="no_gradient", level="error", seen="0 everywhere", since=3, **words),
     ]
-    report.emit(findings_table(20, findings))
-    for path in (tmp_path / "run", next((tmp_path / "run/wandb").glob("*run-*")), tmp_path / "run/record"):
-        found = read_run(path, scratch=tmp_path / "s").findings
-        assert [(own.step, own.until, own.level) for own in found] == [(3, None, "error"), (7, 15, "warning")], path
-        assert found[1].text == (
-            "Voices collapse\nSeen: 0.9 alike.\nLikely cause (likely): an average.\nWhat to do: balance."
+    report.emit(Findings(step=20, findings=tuple(findings)))
+    places = (tmp_path / "run", next((tmp_path / "run/wandb").glob("*run-*")), tmp_path / "run/record")
+    for rows in compare(places).as_json()["findings"].values():
+        assert [(row["step"], row["until"], row["level"]) for row in rows] == [(3, None, "error"), (7, 15, "warning")]
+        assert rows[1]["text"] == (
+            "Voices collapse\nMeasured: 0.9 alike.\nLikely cause (likely): an average.\nWhat to do: balance."
         )
 
 
@@ -149,11 +149,11 @@ def test_curves_are_those_that_tensorboard_reads(tmp_path: Path) -> None:
     write_curves(TensorBoardTracker(tmp_path / "run"), slope=0.3)
     accumulator = EventAccumulator(str(tmp_path / "run"))
     accumulator.Reload()
-    run = read_run(tmp_path / "run", scratch=tmp_path / "s")
+    run = open_run(tmp_path / "run")
     for tag in accumulator.Tags()["scalars"]:
         wanted = [(event.step, event.value) for event in accumulator.Scalars(tag)]
-        assert [step for step, _ in run.scalars[tag]] == [step for step, _ in wanted]
-        assert [value for _, value in run.scalars[tag]] == pytest.approx([value for _, value in wanted], nan_ok=True)
+        assert run.scalars[tag].steps == tuple(step for step, _ in wanted)
+        assert run.scalars[tag].values == pytest.approx([value for _, value in wanted], nan_ok=True)
 
 
 def test_a_resumed_run_has_no_doubles(tmp_path: Path) -> None:
@@ -162,20 +162,20 @@ def test_a_resumed_run_has_no_doubles(tmp_path: Path) -> None:
         for step, value in values.items():
             tracker.emit(Scalars(step=step, values={"loss": value}))
         tracker.close()
-    assert read_run(tmp_path, scratch=tmp_path / "s").scalars["loss"] == ((1, 1.0), (2, 2.0), (3, 30.0))
+    assert open_run(tmp_path).scalars["loss"].points == ((1, 1.0), (2, 2.0), (3, 30.0))
 
 
 def test_a_place_without_a_run_is_refused_with_the_runs_below_it(tmp_path: Path) -> None:
     TensorBoardTracker(tmp_path / "runs" / "a").close()
-    with pytest.raises(NotARunError, match="Runs below it: a; name two"):
-        read_run(tmp_path / "runs", scratch=tmp_path)
+    with pytest.raises(NotARunError, match="Runs below it: a\\."):
+        open_run(tmp_path / "runs")
     with pytest.raises(NotARunError, match="no such directory"):
-        read_run(tmp_path / "nowhere", scratch=tmp_path)
+        open_run(tmp_path / "nowhere")
 
 
 def test_the_command_says_what_is_wrong_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["compare", str(tmp_path / "a"), str(tmp_path / "b")]) == 2
-    assert capsys.readouterr().err == "tracker-logging compare: a: no such directory.\n"
+    assert capsys.readouterr().err == f"tracker-logging compare: {tmp_path / 'a'}: no such directory.\n"
     assert main(["compare", str(tmp_path)]) == 2
 
 

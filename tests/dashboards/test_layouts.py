@@ -15,10 +15,11 @@ from conftest import serving, write_curves
 from playwright.sync_api import expect
 from speaking_runs import write_run
 from tensorboard.plugins.custom_scalar import layout_pb2
-from tracker_logging.dashboards.open_run import pinned_link, tags_of
+from tracker_logging.dashboards.open_run import pinned_link
 
 from tracker_logging import tags
 from tracker_logging.cli import main
+from tracker_logging.runs.tensorboard import tags_of
 from tracker_logging.sections import SECTIONS, charts
 from tracker_logging.trackers.tensorboard import TensorBoardTracker
 from tracker_logging.trackers.tensorboard_run import layout_summary

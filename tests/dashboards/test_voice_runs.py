@@ -13,8 +13,8 @@ import pytest
 from conftest import serving, write_curves
 from playwright.sync_api import expect
 from speaking_runs import write_run
+from tracker_logging.dashboards.voice_index import OutsideLogDirectoryError, VoiceRuns
 
-from tracker_logging.runs.voice_runs import OutsideLogDirectoryError, VoiceRuns
 from tracker_logging.trackers.tensorboard import TensorBoardTracker
 
 

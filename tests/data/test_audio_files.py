@@ -43,7 +43,7 @@ def test_missing_broken_empty_and_non_finite_files_are_refused(tmp_path: Path) -
         ("gone.wav", "no such audio file"),
         ("broken.wav", "not a readable audio file"),
         ("empty.wav", "is empty"),
-        ("nan.wav", "non-finite"),
+        ("nan.wav", "NaN or infinite"),
     ]:
         with pytest.raises(DataError, match=message):
             load_audio(tmp_path / name, 24_000)

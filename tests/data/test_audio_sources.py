@@ -74,14 +74,14 @@ BAD = {
     "empty text": ("", "is empty"),
     "empty object": ({"audio_url": "", "raw_audio": None}, "is empty"),
     "empty bytes": (b"", "is empty"),
-    "a number": (7, "is a int, which is no audio"),
+    "a number": (7, "is a int, not audio"),
     "other bytes": (b"PK\x03\x04 a zip file", "is not WAV, FLAC, Ogg or MP3"),
     "broken base64": ({"raw_audio": "UklGR"}, "is not valid base64"),
     "an array without a rate": ({"array": [0.0, 0.1]}, "`sampling_rate` None"),
     "an empty array": ({"array": [], "sampling_rate": 16_000}, "empty, not finite"),
     "an array that is not finite": ({"array": [float("nan")], "sampling_rate": 16_000}, "empty, not finite"),
-    "an array of text": ({"array": ["a"], "sampling_rate": 16_000}, "holds more than numbers"),
-    "an address": ("https://example.org/a.wav", "allow it with --allow_download"),
+    "an array of text": ({"array": ["a"], "sampling_rate": 16_000}, "values that are not numbers"),
+    "an address": ("https://example.org/a.wav", "set --allow_download"),
     "a strange name": ("a\0b.wav", "is empty"),
     "a very long name": ("a" * 5_000, "cannot be read"),
 }
@@ -104,7 +104,7 @@ def test_a_path_that_leads_out_a_circular_link_and_a_folder_are_named(tmp_path: 
     for name, message in [
         ("../clip.wav", "leads out of the data's folders"),
         ("circle.wav", "is a circular link"),
-        ("folder.wav", "is a folder"),
+        ("folder.wav", "is a directory"),
         ("gone.wav", "does not exist beside the data file"),
         (str(inside / "gone.wav"), r"does not exist; correct the path"),
     ]:
@@ -144,7 +144,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str,
 def test_an_address_is_fetched_once_when_that_is_allowed(tmp_path: Path, site: tuple[str, list[str]]) -> None:
     address, asked = site
     path = recording(tmp_path, "flac")
-    with pytest.raises(DataError, match="allow it with --allow_download"):
+    with pytest.raises(DataError, match="set --allow_download"):
         AudioShelf(directory=tmp_path / "shelf").file_of(f"{address}/clip.flac", folders=[])
     assert asked == []
     shelf = AudioShelf(directory=tmp_path / "shelf", allow_download=True)

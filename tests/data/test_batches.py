@@ -13,9 +13,8 @@ from transformers import HiggsAudioV2Config, HiggsAudioV2ForConditionalGeneratio
 from tracker_logging.data.dataset import VoiceCloningDataset
 from tracker_logging.data.sample import VoiceSample
 from tracker_logging.families.base import IGNORE
-from tracker_logging.families.higgs_v2.collator import VoiceCloningCollator
 from tracker_logging.families.higgs_v2.labels import normalise_loss_by_audio_labels
-from tracker_logging.families.higgs_v2.processor import SpeechProcessor
+from tracker_logging.families.higgs_v2.processor import SpeechProcessor, VoiceCloningCollator
 
 
 def tiny_model(processor: SpeechProcessor, *, use_text_head: bool = False) -> Any:

@@ -130,7 +130,7 @@ BAD = {
     "no reference text": (with_content(1, [{"type": "audio", "audio_url": "ref.wav"}]), "has no text of the reference"),
     "nothing to say": (
         with_content(1, [{"type": "text", "text": "Ref."}, {"type": "audio", "audio_url": "ref.wav"}]),
-        r"target_transcript is missing: the text to speak; add it",
+        r"target_transcript is missing: the text of the target; add it",
     ),
     "speaker is a list": (item(speaker=["slt"]), r"\.speaker is a list, not text"),
 }
@@ -158,7 +158,7 @@ def test_a_broken_clip_is_refused_before_anything_is_loaded(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    ("text", "message"), [("{", "not valid JSON"), ("{}", "holds a JSON dict"), ("[]", "no usable sample")]
+    ("text", "message"), [("{", "not valid JSON"), ("{}", "is a JSON dict"), ("[]", "no usable sample")]
 )
 def test_a_file_that_is_not_a_list_of_samples_is_refused(tmp_path: Path, text: str, message: str) -> None:
     path = tmp_path / "train.json"

@@ -143,12 +143,12 @@ def test_the_command_says_what_it_wrote_skipped_and_left_out(
     assert list(tmp_path.iterdir()) == []
     assert main([*command, "--skip_bad_samples"]) == 0
     printed = capsys.readouterr()
-    assert "2 samples of" in printed.out and "1 were skipped" in printed.out
+    assert printed.out.startswith("Wrote 2 samples of ") and "skipped 1." in printed.out
     assert "some.jsonl[1].messages is missing" in printed.err
-    assert "having no column in a text table: mood, extra" in printed.err
+    assert "a text table has no column for them: mood, extra" in printed.err
     assert [one.target_text for one in read_samples(out)] == ["At 0:30.", "At 1:30."]
     assert main([*command, "--skip_bad_samples"]) == 2
-    assert "exists. Name another file" in capsys.readouterr().err
+    assert "exists already. Name another file" in capsys.readouterr().err
     assert main([*command[:2], str(tmp_path / "a.csv"), "--to", "native"]) == 2
     assert "native is written as .jsonl or .json" in capsys.readouterr().err
 

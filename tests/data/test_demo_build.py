@@ -21,8 +21,7 @@ from tracker_logging.demo.phrases import HELD_OUT, SENTENCES, SLOTS, TRAINED
 from tracker_logging.demo.recipe import DEMO_RECIPE, DemoRecipe
 from tracker_logging.demo.speakers import SPEAKERS, VOICES
 from tracker_logging.demo.world_codec import WorldCodec
-from tracker_logging.families.higgs_v2.collator import VoiceCloningCollator
-from tracker_logging.families.higgs_v2.processor import SpeechProcessor
+from tracker_logging.families.higgs_v2.processor import SpeechProcessor, VoiceCloningCollator
 
 MEBIBYTE = 2**20
 
@@ -35,7 +34,7 @@ def digests(directory: Path) -> dict[str, str]:
     }
 
 
-def test_the_voices_are_small_mono_whole_frames_and_all_there() -> None:
+def test_the_voice_clips_are_complete_small_mono_and_whole_frames() -> None:
     clips = sorted(VOICES.glob("*.flac"))
     assert len(clips) == len(SPEAKERS) * sum(len(slot) for slot in SLOTS)
     assert sum(path.stat().st_size for path in clips) < 3 * MEBIBYTE
@@ -44,7 +43,7 @@ def test_the_voices_are_small_mono_whole_frames_and_all_there() -> None:
         assert (header.samplerate, header.channels, header.frames % 960) == (24_000, 1, 0)
 
 
-def test_held_out_sentences_are_none_of_the_trained_yet_all_their_phrase_pairs_are() -> None:
+def test_held_out_sentences_are_not_trained_but_all_their_phrase_pairs_are() -> None:
     assert set(HELD_OUT).isdisjoint(TRAINED)
     assert set(HELD_OUT) | set(TRAINED) == set(SENTENCES)
     for first in range(4):
@@ -52,7 +51,7 @@ def test_held_out_sentences_are_none_of_the_trained_yet_all_their_phrase_pairs_a
             assert len({(sentence[first], sentence[second]) for sentence in TRAINED}) == 25
 
 
-def test_no_evaluated_sentence_is_trained_by_any_speaker(demo: DemoPaths) -> None:
+def test_no_evaluation_sentence_is_trained_for_any_speaker(demo: DemoPaths) -> None:
     trained = {text for one in read_samples(demo.train) for text in (one.reference_text, one.target_text)}
     evaluated = [text for one in read_samples(demo.eval) for text in (one.reference_text, one.target_text)]
     assert trained.isdisjoint(evaluated)
@@ -67,7 +66,7 @@ def test_reference_and_target_are_different_sentences_of_one_speaker(demo: DemoP
             assert path.stem.rsplit("_", 1)[0] == sample.speaker
 
 
-def test_the_first_twelve_evaluation_samples_hold_every_speaker_twice(demo: DemoPaths) -> None:
+def test_the_first_twelve_evaluation_samples_contain_every_speaker_twice(demo: DemoPaths) -> None:
     speakers = [sample.speaker for sample in read_samples(demo.eval)[:12]]
     assert sorted(speakers) == sorted([speaker.name for speaker in SPEAKERS] * 2)
 
@@ -97,7 +96,7 @@ def test_the_codes_of_a_composed_clip_are_almost_those_of_its_file(demo: DemoPat
     assert (composed == encoded).mean() > 0.85
 
 
-def test_texts_survive_the_tokenizer(demo: DemoPaths) -> None:
+def test_the_tokenizer_decodes_what_it_encoded(demo: DemoPaths) -> None:
     tokenizer = AutoTokenizer.from_pretrained(demo.model)
     for sample in read_samples(demo.eval):
         ids = tokenizer.encode(sample.target_text, add_special_tokens=False)
@@ -105,7 +104,7 @@ def test_texts_survive_the_tokenizer(demo: DemoPaths) -> None:
         assert tokenizer.decode(ids).replace(" .", ".") == sample.target_text
 
 
-def test_a_finished_build_is_used_again_and_leaves_nothing_beside_it(demo: DemoPaths, small_recipe: DemoRecipe) -> None:
+def test_a_finished_build_is_reused_and_leaves_no_other_files(demo: DemoPaths, small_recipe: DemoRecipe) -> None:
     before = demo.train.stat().st_mtime_ns
     build_demo(demo.directory, recipe=small_recipe)
     assert demo.train.stat().st_mtime_ns == before
@@ -113,9 +112,9 @@ def test_a_finished_build_is_used_again_and_leaves_nothing_beside_it(demo: DemoP
     assert beside == {demo.directory.name, f".{demo.directory.name}.lock"}
 
 
-def test_a_directory_with_other_files_is_left_alone(tmp_path: Path) -> None:
+def test_a_directory_with_other_files_is_refused_and_unchanged(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("mine")
-    with pytest.raises(DataError, match="holds other files than the demo"):
+    with pytest.raises(DataError, match="contains files other than the demo"):
         build_demo(tmp_path)
     assert (tmp_path / "notes.txt").read_text() == "mine"
 

@@ -44,13 +44,13 @@ def test_it_is_an_audio_codec_of_whole_frames(world_codec: WorldCodec) -> None:
     assert wave.dtype == np.float32
 
 
-def test_nothing_encodes_to_nothing_and_back(world_codec: WorldCodec) -> None:
+def test_an_empty_wave_encodes_to_no_frames_and_back(world_codec: WorldCodec) -> None:
     codes = world_codec.encode(np.zeros(0, dtype=np.float32))
     assert codes.shape == (4, 0)
     assert world_codec.decode(codes).shape == (0,)
 
 
-def test_silence_and_noise_pass_through_finite(world_codec: WorldCodec) -> None:
+def test_silence_and_noise_decode_to_finite_waves(world_codec: WorldCodec) -> None:
     noise = np.random.default_rng(0).normal(0, 0.1, 24_000).astype(np.float32)
     for wave in (np.zeros(24_000, dtype=np.float32), noise):
         assert np.isfinite(world_codec.decode(world_codec.encode(wave))).all()
@@ -62,7 +62,7 @@ def test_level_is_kept(world_codec: WorldCodec) -> None:
     assert 20 * np.log10(np.std(copy) / np.std(wave)) == pytest.approx(0, abs=3)
 
 
-def test_the_copy_is_nearest_to_its_own_words_and_speaker(world_codec: WorldCodec) -> None:
+def test_the_codec_copy_is_nearest_to_its_words_and_speaker(world_codec: WorldCodec) -> None:
     """Of all phrases of a slot by all speakers, the mel-cepstrum of the copy is nearest to the clip that was coded."""
     originals = {
         (speaker.name, choice): cepstra(phrase(speaker.name, 2, choice))
@@ -89,7 +89,7 @@ def test_saving_and_loading_gives_the_same_codec(world_codec: WorldCodec, demo: 
         np.testing.assert_array_equal(loaded.encode(wave), world_codec.encode(wave))
 
 
-def test_each_codebook_brings_the_quantiser_nearer() -> None:
+def test_each_codebook_reduces_the_quantisation_error() -> None:
     vectors = np.random.default_rng(0).normal(size=(600, 8))
     codebooks = fit_residual(vectors, codebooks=4, size=32, seed=0)
     codes = quantise(vectors, codebooks)

@@ -21,7 +21,7 @@ from tracker_logging.data.formats.record_file import RecordFile, RecordFormat
 from tracker_logging.data.formats.writing import READ
 from tracker_logging.data.sample import DataError, VoiceSample
 
-RECORDS: list[RecordFormat] = [one._one for one in FORMATS if isinstance(one, RecordFile)] + [METADATA_RECORD]
+RECORDS: list[RecordFormat] = [known._format for known in FORMATS if isinstance(known, RecordFile)] + [METADATA_RECORD]
 NAMES = sorted(
     READ
     | {"role", "content", "type", "url", "path", "raw_audio", "audio_url", "offset", "bytes", "array", "sampling_rate"}

@@ -129,7 +129,7 @@ def test_formats_are_not_mixed_in_one_file(tmp_path: Path) -> None:
     path = lines(tmp_path / "a.jsonl", chatml(), chatml(), PAIR, {"messages": turns()}, {"messages": []})
     good, again, pair, boson, empty = find_format(path).read(path)
     assert not isinstance(good, DataError) and not isinstance(again, DataError)
-    assert "a.jsonl[2] is pair manifest in a file of ChatML JSON; put the two into files of their own" in str(pair)
+    assert "a.jsonl[2] is pair manifest in a file of ChatML JSON; put the two formats into separate files" in str(pair)
     assert "is boson ChatMLSample in a file of ChatML JSON" in str(boson)
     assert "target_transcript is missing" in str(empty)
 
@@ -154,7 +154,7 @@ WRONG = {
     "broken": (b'[{"a": 1}, {"a" 1}]', "not valid JSON in sample 1"),
     "two lists": (b"[{}] [{}]", "text after the list"),
     "deep": (b"[" * 100_000, "nested too deeply"),
-    "empty": (b"", "not valid JSON"),
+    "empty": (b"", "neither valid JSON nor a table"),
 }
 
 
@@ -265,4 +265,4 @@ def test_data_without_any_reference_is_said_to_teach_no_copying(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     open_samples(lines(tmp_path / "a.jsonl", {"audio": "target.wav", "text": "At 10:30."}), training=True)
-    assert "learns to speak, not to copy a voice" in caplog.text
+    assert "learns to speak, not to clone a voice" in caplog.text

@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader
 from tracker_logging.data import formats
 from tracker_logging.data.dataset import VoiceCloningDataset
 from tracker_logging.data.facts import MOST_READ, dataset_facts
-from tracker_logging.data.formats import json_lines, json_list, open_samples
+from tracker_logging.data.formats import json_files, open_samples
 from tracker_logging.data.sample import DataError
 from tracker_logging.data.samples import Samples, evenly, spread
 from tracker_logging.families.higgs_v2.processor import SpeechProcessor
@@ -36,13 +36,13 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def parsed(monkeypatch: pytest.MonkeyPatch) -> Counter[int]:
     """How often each line was parsed from now on."""
     counts: Counter[int] = Counter()
-    parse = json_lines.JsonLines._parse
+    parse = json_files.JsonLines._parse
 
-    def counting(self: json_lines.JsonLines, line: bytes, index: int) -> object:
+    def counting(self: json_files.JsonLines, line: bytes, index: int) -> object:
         counts[index] += 1
         return parse(self, line, index)
 
-    monkeypatch.setattr(json_lines.JsonLines, "_parse", counting)
+    monkeypatch.setattr(json_files.JsonLines, "_parse", counting)
     return counts
 
 
@@ -89,12 +89,12 @@ def test_opening_few_lines_checks_each(tmp_path: Path) -> None:
 def test_items_of_a_list_are_found_again_in_the_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mark: str
 ) -> None:
-    monkeypatch.setattr(json_list, "_CHUNK", 64)
+    monkeypatch.setattr(json_files, "_CHUNK", 64)
     rows = [item(number, text="Grüße, 世界 🎙 " * (number % 7)) for number in range(200)]
     texts = [json.dumps(row, ensure_ascii=number % 3 == 0, indent=number % 2) for number, row in enumerate(rows)]
     path = tmp_path / "a.json"
     path.write_text(f"{mark} [\r\n\t" + " ,\n  ".join(texts) + " ]\n", encoding="utf-8")
-    found = json_list.JsonList(path)
+    found = json_files.JsonList(path)
     assert list(found) == rows
     assert found[-1] == rows[-1]
     assert pickle.loads(pickle.dumps(found))[17] == rows[17]
@@ -174,10 +174,10 @@ def test_skipping_says_what_and_ends_when_nothing_is_left(
     samples = open_samples(write(tmp_path / "a.jsonl", 8))
     dataset = VoiceCloningDataset(samples, processor, skip_bad=True)
     (tmp_path / "clip.wav").unlink()
-    with pytest.raises(DataError, match="Not one sample can be used"):
+    with pytest.raises(DataError, match="No sample can be used"):
         dataset[0]
     assert len(dataset.skipped) == 8
-    assert caplog.text.count("the next sample takes its place: ") == 5
+    assert caplog.text.count("the next one replaces it: ") == 5
     assert "a.jsonl[0]" in caplog.text
 
 
@@ -246,7 +246,7 @@ def test_bad_shards_and_members_are_named(tmp_path: Path) -> None:
     assert "First." in outcomes[0]
     for outcome, message in zip(
         outcomes[1:],
-        ["leads out of the shard", "has no recording", "is not valid JSON", "is not WAV, FLAC, Ogg or MP3"],
+        ["is not a plain relative name", "has no recording", "is not valid JSON", "is not WAV, FLAC, Ogg or MP3"],
         strict=True,
     ):
         assert message in outcome

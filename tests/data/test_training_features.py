@@ -11,8 +11,8 @@ from transformers import HiggsAudioV2Processor
 
 from tracker_logging.data.sample import DataError, VoiceSample
 from tracker_logging.families.base import IGNORE
+from tracker_logging.families.higgs_v2.layout import SpecialTokens
 from tracker_logging.families.higgs_v2.processor import SpeechProcessor
-from tracker_logging.families.higgs_v2.special_tokens import SpecialTokens
 
 K = 3
 BOS, EOS = 16, 17

@@ -1,4 +1,4 @@
-"""Healthy ChatML files of a few noisy clips, to be spoilt by tests."""
+"""Healthy ChatML files of a few noise clips, which tests then break."""
 
 from __future__ import annotations
 

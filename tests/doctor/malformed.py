@@ -1,4 +1,4 @@
-"""Malformed data files and samples of our own making: how each is made, and what it is called.
+"""Malformed data files and samples: how each is made, and the finding it must have.
 
 `MALFORMED[name]` is (make, finding, status): `make(folder)` writes it and returns the path to check.
 """

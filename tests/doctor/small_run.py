@@ -1,4 +1,4 @@
-"""A small real Higgs Audio v2 in a real Trainer, watched by everything and by the doctor; what the doctor found."""
+"""A small real Higgs Audio v2 in a real Trainer with all loggers and the doctor, and the findings."""
 
 from __future__ import annotations
 
@@ -12,14 +12,16 @@ from probes.small_model import batch, sample, small_model
 from torch import nn
 from transformers import Trainer, TrainingArguments
 
-from tracker_logging.callbacks.attention import SharedAttentionLoggerCallback
-from tracker_logging.callbacks.doctor import DoctorCallback
-from tracker_logging.callbacks.inputs import InputLoggerCallback
-from tracker_logging.callbacks.outputs import OutputLoggerCallback
-from tracker_logging.callbacks.session import LoggingSession
 from tracker_logging.doctor.finding import Finding
 from tracker_logging.events import Alert, Scalars
 from tracker_logging.families.higgs_v2.labels import normalise_loss_by_audio_labels
+from tracker_logging.integrations.hf_trainer import (
+    DoctorCallback,
+    InputLoggerCallback,
+    LoggingSession,
+    OutputLoggerCallback,
+    SharedAttentionLoggerCallback,
+)
 from tracker_logging.trackers.memory import MemoryTracker
 
 Batch = dict[str, torch.Tensor]
@@ -132,6 +134,6 @@ def diagnose(directory: Path, **options: Any) -> Diagnosis:
             tag: own for event in tracker.events if isinstance(event, Scalars) for tag, own in event.values.items()
         },
         alerts=[event.title for event in tracker.events if isinstance(event, Alert)],
-        errors=doctor.session.fence.errors,
+        errors=doctor.session.errors,
         error=error,
     )

@@ -1,4 +1,4 @@
-"""docs/check_data.md says what the table of checks says."""
+"""docs/check_data.md matches the table of checks."""
 
 import importlib.util
 from pathlib import Path
@@ -8,7 +8,7 @@ from tracker_logging.doctor.data_checks import checks
 DOCS = Path(__file__).parents[2] / "docs"
 
 
-def test_the_page_is_that_of_the_table() -> None:
+def test_the_document_matches_the_table_of_checks() -> None:
     spec = importlib.util.spec_from_file_location("make_data_checks", DOCS / "make_data_checks.py")
     assert spec is not None and spec.loader is not None
     maker = importlib.util.module_from_spec(spec)
@@ -19,8 +19,8 @@ def test_the_page_is_that_of_the_table() -> None:
         assert f"| `{check.name}` | {check.level} |" in page
 
 
-def test_names_are_their_own_and_every_theme_is_shown() -> None:
+def test_check_names_are_unique_and_every_theme_is_documented() -> None:
     names = [check.name for check in checks.ALL]
     assert len(names) == len(set(names))
     assert {check.theme for check in checks.ALL} == set(checks.THEMES)
-    assert all(check.means.endswith(".") and check.cure.endswith(".") for check in checks.ALL)
+    assert all(check.means.endswith(".") and check.fix.endswith(".") for check in checks.ALL)

@@ -1,4 +1,4 @@
-"""Each data check on a file that has it, and on its healthy twin."""
+"""Each data check on a file with its fault, and on the healthy twin."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ from data_examples import (
 )
 
 from tracker_logging.doctor.data_checks import checks
-from tracker_logging.doctor.data_checks.check import Report, check_files
 from tracker_logging.doctor.data_checks.pace import Positions
+from tracker_logging.doctor.data_checks.report import Report, check_files
 
 Spoil = Callable[[Items, Path], Any]
 
@@ -165,7 +165,7 @@ def names(report: Report) -> set[str]:
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_a_check_finds_what_is_spoilt_and_nothing_in_the_healthy_twin(tmp_path: Path, case: Case) -> None:
+def test_a_check_finds_its_fault_and_nothing_in_the_healthy_twin(tmp_path: Path, case: Case) -> None:
     items = healthy_items(tmp_path, case.count)
     healthy = check_files(write_items(tmp_path / "healthy.json", items), **case.options)
     assert (healthy.findings, healthy.exit_code) == ((), 0)
@@ -178,11 +178,11 @@ def test_a_check_finds_what_is_spoilt_and_nothing_in_the_healthy_twin(tmp_path: 
     if case.place:
         assert found[0].field == case.place
     assert found[0].seen
-    assert found[0].cure
+    assert found[0].fix
     assert "spoilt.json" in found[0].file
 
 
-def test_equal_content_under_two_names_is_one_sound(tmp_path: Path) -> None:
+def test_equal_audio_under_two_names_is_a_duplicate(tmp_path: Path) -> None:
     items = healthy_items(tmp_path, 4)
     shutil.copytree(tmp_path / "clips", tmp_path / "again")
     copies = json.loads(json.dumps(items).replace("clips/", "again/"))
@@ -190,7 +190,7 @@ def test_equal_content_under_two_names_is_one_sound(tmp_path: Path) -> None:
     assert sum(finding.name == "duplicate" for finding in report.findings) == 4
 
 
-def test_a_target_that_is_trained_on_is_a_leak_under_any_name(tmp_path: Path) -> None:
+def test_an_evaluation_target_in_the_training_data_is_a_leak_under_any_name(tmp_path: Path) -> None:
     train = write_items(tmp_path / "train.json", healthy_items(tmp_path, 4))
     clean = healthy_items(tmp_path, 4, first=4)
     apart = check_files(train, evaluation=write_items(tmp_path / "eval.json", clean))
@@ -207,7 +207,7 @@ def test_a_target_that_is_trained_on_is_a_leak_under_any_name(tmp_path: Path) ->
     assert found["leak_text"].sample == "eval.json[2]"
 
 
-def test_the_origin_s_split_on_a_colon_is_named_from_either_end(tmp_path: Path) -> None:
+def test_a_text_cut_at_a_colon_is_found_from_either_end(tmp_path: Path) -> None:
     items = healthy_items(tmp_path, 3)
     for one, left in zip(items, ("30 at the old mill: come.", "come.", "Note"), strict=True):
         set_target_text(one, "Note: 10:30 at the old mill: come.")
@@ -220,13 +220,13 @@ def test_the_origin_s_split_on_a_colon_is_named_from_either_end(tmp_path: Path) 
 
 
 @pytest.mark.parametrize("text", ["they SAW the river, beside a river", "They saw the river beside a river!"])
-def test_case_and_punctuation_make_no_difference_between_two_places(tmp_path: Path, text: str) -> None:
+def test_case_and_punctuation_do_not_make_texts_differ(tmp_path: Path, text: str) -> None:
     items = healthy_items(tmp_path, 4)
     items[0]["misc"]["target_transcript"] = text
     assert check_files(write_items(tmp_path / "train.json", items)).findings == ()
 
 
-def test_one_sample_of_each_speaker_is_healthy_unless_there_are_very_many(tmp_path: Path) -> None:
+def test_one_sample_per_speaker_is_healthy_in_a_small_file_only(tmp_path: Path) -> None:
     items = healthy_items(tmp_path, 4)
     each(items, lambda one, number: one.update(speaker=f"person {number}"))
     assert check_files(write_items(tmp_path / "few.json", items)).findings == ()
@@ -234,7 +234,7 @@ def test_one_sample_of_each_speaker_is_healthy_unless_there_are_very_many(tmp_pa
     assert "speaker_is_sample_id" in names(check_files(write_items(tmp_path / "many.json", many)))
 
 
-def test_two_turns_of_the_user_that_can_be_read_are_a_warning_only(tmp_path: Path) -> None:
+def test_two_readable_user_turns_are_only_a_warning(tmp_path: Path) -> None:
     items = healthy_items(tmp_path, 4)
     asked = message(items, 1)["content"]
     items[0]["messages"][1:2] = [{"role": "user", "content": asked[:2]}, {"role": "user", "content": asked[2:]}]
@@ -256,7 +256,7 @@ def test_a_short_clip_full_of_sound_is_not_silent(tmp_path: Path) -> None:
     assert "reference_short" in found and "audio_silent" not in found
 
 
-def test_a_clip_of_two_speakers_is_told_once(tmp_path: Path) -> None:
+def test_a_clip_of_two_speakers_is_reported_once(tmp_path: Path) -> None:
     items = healthy_items(tmp_path, 4)
     for one in (items[1], items[3]):
         one["messages"][1]["content"][1] = items[0]["messages"][1]["content"][1]
@@ -264,7 +264,7 @@ def test_a_clip_of_two_speakers_is_told_once(tmp_path: Path) -> None:
     assert [own.sample for own in found if own.name == "clip_of_two_speakers"] == ["train.json[1]"]
 
 
-def test_repeats_are_many_above_one_in_twenty(tmp_path: Path) -> None:
+def test_many_duplicates_opens_above_five_percent(tmp_path: Path) -> None:
     items = healthy_items(tmp_path, 19)
     one = check_files(write_items(tmp_path / "one.json", [*items, items[0]]))
     assert "many_duplicates" not in names(one)
@@ -272,7 +272,7 @@ def test_repeats_are_many_above_one_in_twenty(tmp_path: Path) -> None:
     assert [own.seen for own in two.findings if own.name == "many_duplicates"] == ["2 of 21 samples"]
 
 
-def test_a_pace_far_from_the_others_is_no_outlier_where_paces_differ_much(tmp_path: Path) -> None:
+def test_a_pace_is_an_outlier_only_by_both_ratio_and_spread(tmp_path: Path) -> None:
     """It must be far by its ratio to the usual pace and by the spread of the others, not by one of the two."""
     items = healthy_items(tmp_path, 16)
     for number, one in enumerate(items):

@@ -1,4 +1,4 @@
-"""Whatever is put before it, `check-data` names what is wrong and ends with a status, never with a traceback."""
+"""On malformed input `check-data` reports the fault and exits with a status, never with a traceback."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from data_examples import healthy_items, sentence, write_items
 from malformed import BROKEN, FLAWED, MALFORMED, SAMPLES
 
 from tracker_logging.cli import main
-from tracker_logging.doctor.data_checks.finding import Place
+from tracker_logging.doctor.data_checks.checks import Place
 from tracker_logging.doctor.data_checks.structure import structure_findings
 
 
@@ -27,7 +27,7 @@ def test_a_malformed_file_has_its_finding_and_no_traceback(
     found = json.loads(said.out)
     assert finding in found["counts"], found["counts"]
     assert said.err == ""
-    assert all(one["seen"] and one["cure"] for one in found["findings"])
+    assert all(one["seen"] and one["fix"] for one in found["findings"])
     if finding.startswith("file_"):
         assert found["counts"] == {finding: 1}
     if status == FLAWED and finding not in ("sample_refused", "audio_missing"):
@@ -39,7 +39,7 @@ def test_a_malformed_file_has_its_finding_and_no_traceback(
     assert "Traceback" not in said.out + said.err
 
 
-def test_there_are_sixty_and_more() -> None:
+def test_there_are_at_least_sixty_malformed_files() -> None:
     assert len(MALFORMED) >= 60
 
 
@@ -53,7 +53,7 @@ def test_the_healthy_samples_beside_a_malformed_one_are_used(
 
 
 @pytest.mark.parametrize("name", ["a deep sample", "a link to itself", "an escape sequence in the text"])
-def test_a_process_of_its_own_ends_well_too(tmp_path: Path, name: str) -> None:
+def test_the_command_in_its_own_process_exits_with_a_status(tmp_path: Path, name: str) -> None:
     make, finding, status = MALFORMED[name]
     command = [sys.executable, "-m", "tracker_logging.cli", "check-data", str(make(tmp_path))]
     ended = subprocess.run(command, capture_output=True, text=True, env=None)
@@ -62,7 +62,7 @@ def test_a_process_of_its_own_ends_well_too(tmp_path: Path, name: str) -> None:
     assert "\x1b" not in ended.stdout
 
 
-def test_half_a_character_in_a_text_can_be_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_lone_surrogate_in_a_text_can_be_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     items = healthy_items(tmp_path, 3)
     items[0]["misc"]["target_transcript"] = "They saw the river \ud800 today."
     assert main(["check-data", str(write_items(tmp_path / "train.json", items))]) == 1
@@ -71,7 +71,9 @@ def test_half_a_character_in_a_text_can_be_printed(tmp_path: Path, capsys: pytes
     capsys.readouterr().out.encode("utf-8")
 
 
-def test_a_number_that_is_none_does_not_end_the_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_non_finite_numbers_in_the_data_do_not_end_the_report(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     items = healthy_items(tmp_path, 3)
     items[0]["misc"]["duration"] = float("nan")
     items[0]["odd"] = [float("inf"), {"deep": None}]
@@ -79,7 +81,7 @@ def test_a_number_that_is_none_does_not_end_the_report(tmp_path: Path, capsys: p
     assert json.loads(capsys.readouterr().out)["counts"] == {"unknown_key": 1}
 
 
-def test_one_broken_line_among_json_lines_is_named_and_the_others_are_used(
+def test_one_broken_json_line_is_reported_and_the_others_are_used(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     lines = [json.dumps(one) for one in healthy_items(tmp_path, 3)]
@@ -87,11 +89,11 @@ def test_one_broken_line_among_json_lines_is_named_and_the_others_are_used(
     assert main(["check-data", str(tmp_path / "train.jsonl"), "--json"]) == FLAWED
     found = json.loads(capsys.readouterr().out)
     assert [(one["name"], one["sample"]) for one in found["findings"]] == [("sample_refused", "train.jsonl[1]")]
-    assert found["findings"][0]["cure"] == "Write the line again."
+    assert found["findings"][0]["fix"] == "Write the line again."
     assert found["summaries"][0]["usable"] == 3
 
 
-def test_a_byte_order_mark_is_no_fault(tmp_path: Path) -> None:
+def test_a_byte_order_mark_is_accepted(tmp_path: Path) -> None:
     (tmp_path / "train.json").write_bytes(b"\xef\xbb\xbf" + json.dumps(healthy_items(tmp_path, 3)).encode())
     assert main(["check-data", str(tmp_path / "train.json")]) == 0
 
@@ -114,13 +116,13 @@ def test_other_formats_are_checked_by_the_same_checks(tmp_path: Path, capsys: py
 
 
 @pytest.mark.parametrize(("clips", "seen"), [(["a.wav", "b.wav"], []), (["a.wav"], ["2 placeholders for 1 clips"])])
-def test_clips_in_a_list_of_their_own_are_counted_against_the_placeholders(clips: list[str], seen: list[str]) -> None:
+def test_clips_in_a_separate_list_are_compared_with_the_placeholders(clips: list[str], seen: list[str]) -> None:
     messages = [{"role": "user", "content": "<audio> Hello."}, {"role": "assistant", "content": "<audio>"}]
     found = structure_findings(Place("train.json"), {"messages": messages, "audios": clips})
     assert [(own.name, own.seen) for own in found] == [("placeholders_differ", one) for one in seen]
 
 
-def test_a_malformed_evaluation_file_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_malformed_evaluation_file_is_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     train = write_items(tmp_path / "train.json", healthy_items(tmp_path, 3))
     (tmp_path / "eval.json").write_text("{")
     assert main(["check-data", str(train), "--eval", str(tmp_path / "eval.json")]) == 2

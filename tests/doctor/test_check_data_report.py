@@ -1,4 +1,4 @@
-"""The command as a person uses it: exit status, table, JSON, listening sheet, and the look before training."""
+"""The command: exit status, text, JSON, listening sheet, and the check before training."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from tracker_logging.data.formats import read_samples
 from tracker_logging.demo.build import DemoPaths
 from tracker_logging.doctor.data_checks import before_training
 from tracker_logging.doctor.data_checks.before_training import MOST_SAMPLES, look_at_data
-from tracker_logging.doctor.data_checks.check import check_files
 from tracker_logging.doctor.data_checks.listening_sheet import sheet_rows
 from tracker_logging.doctor.data_checks.pace import Positions, read_positions
+from tracker_logging.doctor.data_checks.report import check_files
 from train_v2_ddp import main as train_main
 
 
@@ -42,10 +42,10 @@ def test_the_demo_is_healthy(demo: Path, capsys: pytest.CaptureFixture[str]) -> 
 
 def test_the_demo_is_healthy_when_it_is_decoded(demo: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check-data", str(DemoPaths(demo).eval), "--decode"]) == 0
-    assert "Nothing wrong was found." in capsys.readouterr().out
+    assert "No problem found." in capsys.readouterr().out
 
 
-def test_the_table_names_place_field_what_and_cure(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_text_report_has_place_field_evidence_and_fix(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     items = healthy_items(tmp_path, 4)
     items[2]["misc"]["target_transcript"] = "They saw the"
     assert main(["check-data", str(write_items(tmp_path / "train.json", items))]) == 1
@@ -54,12 +54,12 @@ def test_the_table_names_place_field_what_and_cure(tmp_path: Path, capsys: pytes
     line = next(line for line in said.out.splitlines() if "train.json[2]" in line)
     assert "target text" in line
     assert 'read: "They saw the"; the instruction: "They saw the window beside a river."' in line
-    assert "What to do: Write the whole text in both places." in said.out
+    assert "Fix: Write the whole text in both places." in said.out
     assert said.out.rstrip().endswith("Findings: 1 error.")
     assert said.err == ""  # no progress where nobody looks at it
 
 
-def test_the_summary_has_the_numbers_and_cuts_long_names(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_summary_shortens_long_names(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     items = healthy_items(tmp_path, 4)
     for one in items[:2]:
         one["speaker"] = "x" * 50
@@ -70,14 +70,16 @@ def test_the_summary_has_the_numbers_and_cuts_long_names(tmp_path: Path, capsys:
     assert "target, seconds        2.00 least, 2.00 (5 %), 2.02 median, 2.03 (95 %), 2.03 most" in said
 
 
-def test_progress_is_told_for_reading_and_for_decoding(tmp_path: Path) -> None:
+def test_progress_is_reported_for_reading_and_decoding(tmp_path: Path) -> None:
     told: list[tuple[int, int]] = []
     path = write_items(tmp_path / "train.json", healthy_items(tmp_path, 3))
     check_files(path, decode=True, progress=lambda done, total: told.append((done, total)))
     assert told == [(1, 3), (2, 3), (3, 3)] * 2
 
 
-def test_many_places_are_cut_in_the_table_and_whole_in_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_many_places_are_shortened_in_text_and_complete_in_json(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     items = healthy_items(tmp_path, 14)
     for one in items:
         one["misc"]["target_transcript"] = "They saw"
@@ -91,7 +93,7 @@ def test_many_places_are_cut_in_the_table_and_whole_in_json(tmp_path: Path, caps
     assert found["exit_code"] == 1
 
 
-def test_a_wrong_model_path_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_wrong_model_path_is_a_one_line_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = write_items(tmp_path / "train.json", healthy_items(tmp_path, 1))
     for content in (None, "{", "[]", '{"model_type": "llama"}'):
         if content is not None:
@@ -102,7 +104,7 @@ def test_a_wrong_model_path_is_one_line(tmp_path: Path, capsys: pytest.CaptureFi
         assert "config.json" in said
 
 
-def test_what_a_model_can_hold_is_read_from_its_config(tmp_path: Path) -> None:
+def test_the_capacity_of_a_model_is_read_from_its_config(tmp_path: Path) -> None:
     config = {"model_type": "higgs_audio_v2", "max_position_embeddings": 2048}
     for codebooks in ({"num_codebooks": 8}, {}):
         (tmp_path / "config.json").write_text(json.dumps(config | codebooks))
@@ -150,7 +152,7 @@ def test_the_listening_sheet_plays_the_outliers_and_escapes_their_texts(
     assert "clips to listen to" in said.err
 
 
-def test_the_sheet_has_each_odd_clip_once_and_five_at_either_end(tmp_path: Path) -> None:
+def test_the_listening_sheet_has_each_outlier_once_and_the_five_slowest_and_fastest(tmp_path: Path) -> None:
     items = healthy_items(tmp_path, 12)
     for one in items[:2]:
         one["messages"][1]["content"][1] = items[0]["messages"][1]["content"][1]
@@ -161,15 +163,13 @@ def test_the_sheet_has_each_odd_clip_once_and_five_at_either_end(tmp_path: Path)
     assert (why["rate_low"], why["slowest"], why["fastest"]) == (1, 5, 5)
 
 
-def test_the_sheet_cannot_be_written_where_there_is_no_folder(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_listening_sheet_in_a_missing_folder_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = write_items(tmp_path / "train.json", healthy_items(tmp_path, 1))
     assert main(["check-data", str(path), "--listen", str(tmp_path / "none" / "out.html")]) == 2
     assert "cannot be written" in capsys.readouterr().err
 
 
-def test_the_program_itself_returns_the_status(tmp_path: Path) -> None:
+def test_the_command_returns_its_exit_status(tmp_path: Path) -> None:
     path = write_items(tmp_path / "train.json", healthy_items(tmp_path, 2))
     command = [sys.executable, "-m", "tracker_logging.cli", "check-data"]
     clean = subprocess.run([*command, str(path)], capture_output=True, text=True)
@@ -179,7 +179,7 @@ def test_the_program_itself_returns_the_status(tmp_path: Path) -> None:
     assert "file_missing" in gone.stdout
 
 
-def test_nothing_is_decoded_without_being_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_is_decoded_without_the_flag(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*args: object, **kwargs: object) -> None:
         raise AssertionError("a clip was decoded")
 
@@ -187,14 +187,16 @@ def test_nothing_is_decoded_without_being_asked(tmp_path: Path, monkeypatch: pyt
     assert main(["check-data", str(write_items(tmp_path / "train.json", healthy_items(tmp_path, 4)))]) == 0
 
 
-def test_training_begins_with_counts_and_the_command(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_training_starts_with_counts_of_findings_and_the_command(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     items = healthy_items(tmp_path, 4)
     write_clip(clip_of(items[3], "target", tmp_path), seconds=0.5)
     path = write_items(tmp_path / "train.json", items)
     samples = read_samples(path)
     with caplog.at_level(logging.INFO):
         look_at_data(samples[:3], [], file=path)
-    assert "nothing wrong was seen in 3 training samples (headers only)" in caplog.text
+    assert "no problem found in 3 training samples (headers only)" in caplog.text
     caplog.clear()
     look_at_data(samples, samples[:1], file=path, model_path="a model")
     assert "error × 1 text_too_long, such as train.json[3]" in caplog.text
@@ -202,7 +204,7 @@ def test_training_begins_with_counts_and_the_command(tmp_path: Path, caplog: pyt
     assert f"tracker-logging check-data {path} --model_path 'a model'" in caplog.text
 
 
-def test_only_the_first_process_speaks_and_a_failure_of_ours_stops_nothing(
+def test_only_rank_0_logs_and_a_failing_check_does_not_stop_training(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = write_items(tmp_path / "train.json", healthy_items(tmp_path, 2))
@@ -217,14 +219,14 @@ def test_only_the_first_process_speaks_and_a_failure_of_ours_stops_nothing(
     assert caplog.text == ""
 
 
-def test_a_large_set_is_looked_at_in_part_and_says_so(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_large_data_set_is_sampled_and_the_log_says_so(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path = write_items(tmp_path / "train.json", healthy_items(tmp_path, 2))
     samples = read_samples(path) * 5_000
     look_at_data(samples, [], file=path)
     assert f"{MOST_SAMPLES:,} of 10,000 training samples" in caplog.text
 
 
-def test_the_training_script_looks_at_its_data_before_it_loads_a_model(
+def test_the_training_script_checks_its_data_before_it_loads_a_model(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
 ) -> None:
     items = healthy_items(tmp_path, 4)

@@ -1,4 +1,4 @@
-"""Texts that are not ASCII: the script of each is known, fits its language or does not, and takes its time to say."""
+"""Non-ASCII texts: their script, whether it fits the language, and their duration."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from data_examples import healthy_items, set_target_text, write_items
 
-from tracker_logging.doctor.data_checks.check import check_files
-from tracker_logging.doctor.data_checks.pace import spoken_length
+from tracker_logging.doctor.data_checks.pace import weighted_letters
+from tracker_logging.doctor.data_checks.report import check_files
 from tracker_logging.doctor.data_checks.texts import script_of
 
 
@@ -41,5 +41,5 @@ def test_the_script_is_that_of_most_letters() -> None:
 @pytest.mark.parametrize(
     ("text", "length"), [("ab 1.", 6), ("üb 1.", 6), ("你好", 6), ("かな", 4), ("カナ", 4), ("한글", 4), ("…", 0)]
 )
-def test_letters_are_weighed_by_the_time_that_they_take(text: str, length: float) -> None:
-    assert spoken_length(text) == length
+def test_letters_are_weighted_by_their_duration(text: str, length: float) -> None:
+    assert weighted_letters(text) == length

@@ -1,4 +1,4 @@
-"""A finding opens and closes as its rule says, whatever the order of good and bad looks."""
+"""A finding opens and closes as its rule declares, whatever the order of evaluations."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tracker_logging.doctor.doctor import FAILURES_UNTIL_OFF, Doctor
 from tracker_logging.doctor.history import KEPT, History, Series
-from tracker_logging.doctor.rule import Rule
+from tracker_logging.doctor.rule import Cause, Rule
 
 counts = st.integers(1, 4)
 looks = st.lists(st.booleans(), max_size=40)
@@ -22,11 +22,11 @@ def rule(name: str = "bad", tag: str = "a", *, opens_after: int = 1, closes_afte
         name=name,
         level="warning",
         certainty="likely",
-        looks_at=(tag,),
+        triggers=(tag,),
         opens_when="the value is 1",
         evidence=lambda history: f"{tag} is 1" if history[tag].last == 1.0 else None,
-        cause="a test",
-        cure="none",
+        causes=(Cause("a test"),),
+        fix="none",
         opens_after=opens_after,
         closes_after=closes_after,
     )
@@ -42,13 +42,13 @@ def longest_run(values: list[bool], of: bool) -> int:
 
 @settings(deadline=None)
 @given(looks, counts, counts)
-def test_a_finding_opens_and_closes_after_so_many_looks_in_a_row(
+def test_a_finding_opens_and_closes_after_its_number_of_evaluations_in_a_row(
     bad: list[bool], opens_after: int, closes_after: int
 ) -> None:
     doctor = Doctor([rule(opens_after=opens_after, closes_after=closes_after)])
     is_open = False
     for step, value in enumerate(bad):
-        doctor.hear(step, {"a": float(value)})
+        doctor.add(step, {"a": float(value)})
         changed = doctor.examine()
         so_far = bad[: step + 1]
         wanted_open = so_far[-opens_after:] == [True] * opens_after
@@ -72,20 +72,20 @@ def test_a_finding_opens_and_closes_after_so_many_looks_in_a_row(
 
 @settings(deadline=None)
 @given(looks, counts)
-def test_looking_again_without_a_new_value_changes_nothing(bad: list[bool], opens_after: int) -> None:
+def test_evaluating_again_without_a_new_value_changes_nothing(bad: list[bool], opens_after: int) -> None:
     doctors = [Doctor([rule(opens_after=opens_after)]) for _ in range(2)]
     for step, value in enumerate(bad):
         for times, doctor in enumerate(doctors, start=1):
-            doctor.hear(step, {"a": float(value)})
+            doctor.add(step, {"a": float(value)})
             for _ in range(3 * times):
-                doctor.hear(step, {"b": 1.0})
+                doctor.add(step, {"b": 1.0})
                 doctor.examine()
     assert doctors[0].findings == doctors[1].findings
 
 
 @settings(deadline=None)
 @given(st.permutations(range(8)), st.lists(st.floats(-5, 5), min_size=8, max_size=8))
-def test_a_series_is_in_the_order_of_steps_whatever_the_order_of_arrival(order: list[int], values: list[float]) -> None:
+def test_a_series_is_sorted_by_step_whatever_the_order_of_arrival(order: list[int], values: list[float]) -> None:
     series = Series()
     for step in order:
         series.add(step, values[step])
@@ -100,7 +100,7 @@ def test_a_series_keeps_its_first_value_and_the_newest_ones() -> None:
     assert (series.first, len(series.points), series.last) == (0.0, KEPT, KEPT + 9)
 
 
-def test_a_value_that_comes_again_for_its_step_replaces_the_old_one() -> None:
+def test_a_second_value_for_a_step_replaces_the_first() -> None:
     history = History(["a"])
     history.add(5, {"a": 1.0, "b": 1.0})
     history.add(5, {"a": 2.0})
@@ -108,14 +108,14 @@ def test_a_value_that_comes_again_for_its_step_replaces_the_old_one() -> None:
     assert not history["b"], "nobody watches it"
 
 
-def test_a_rule_that_raises_leaves_the_others_alone_and_is_off_in_the_end() -> None:
+def test_a_rule_that_keeps_raising_is_switched_off_and_the_others_go_on() -> None:
     broken = Rule(
-        name="broken", level="error", certainty="certain", looks_at=("a",), opens_when="never",
-        evidence=lambda history: str(1 / 0), cause="", cure="",
+        name="broken", level="error", certainty="certain", triggers=("a",), opens_when="never",
+        evidence=lambda history: str(1 / 0), causes=(), fix="",
     )  # fmt: skip
     doctor = Doctor([broken, rule()])
     for step in range(10):
-        doctor.hear(step, {"a": 1.0})
+        doctor.add(step, {"a": 1.0})
         doctor.examine()
     assert [(name, type(error)) for name, error in doctor.take_errors()] == [
         ("broken", ZeroDivisionError)
@@ -123,34 +123,34 @@ def test_a_rule_that_raises_leaves_the_others_alone_and_is_off_in_the_end() -> N
     assert [finding.name for finding in doctor.findings] == ["bad"]
 
 
-def test_there_is_news_until_the_rules_have_looked_at_it() -> None:
+def test_there_are_new_values_until_the_rules_are_evaluated() -> None:
     doctor = Doctor([rule()])
-    assert not doctor.has_news
-    doctor.hear(1, {"nobody watches it": 1.0})
-    assert not doctor.has_news
-    doctor.hear(1, {"a": 1.0})
-    assert doctor.has_news
+    assert not doctor.has_new_values
+    doctor.add(1, {"nobody watches it": 1.0})
+    assert not doctor.has_new_values
+    doctor.add(1, {"a": 1.0})
+    assert doctor.has_new_values
     doctor.examine()
-    assert not doctor.has_news
+    assert not doctor.has_new_values
 
 
-def test_a_finding_says_since_when_and_when_it_had_healed() -> None:
+def test_the_text_of_a_finding_has_its_first_and_its_last_step() -> None:
     own = rule("it_is_bad")
     assert (own.title, own.finding("a is 1", since=3).title) == ("It is bad", "It is bad")
-    rest = "\nLikely cause (likely): a test\nWhat to do: none"
+    rest = "\nCause (likely): a test\nFix: none"
     finding = own.finding("a is 1", since=3)
     assert finding.text == "Seen: a is 1. Since step 3." + rest
-    assert replace(finding, until=7).text == "Seen: a is 1. Since step 3. Healed at step 7." + rest
+    assert replace(finding, until=7).text == "Seen: a is 1. Since step 3. Resolved at step 7." + rest
     assert replace(finding, since=None).text == "Seen: a is 1." + rest
 
 
-def test_numbers_from_several_threads_are_all_heard() -> None:
+def test_values_from_several_threads_are_all_kept() -> None:
     doctor = Doctor([rule(f"bad_{tag}", tag, opens_after=200) for tag in "abcd"])
     seen = []
 
     def speak(tag: str) -> None:
         for step in range(200):
-            doctor.hear(step, {tag: 1.0})
+            doctor.add(step, {tag: 1.0})
             if random.random() < 0.1:
                 seen.append(step)
 

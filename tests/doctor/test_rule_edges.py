@@ -1,4 +1,4 @@
-"""Where a rule's evidence begins: just past the number that the rule names, and not before."""
+"""The thresholds of the rules: evidence just past the threshold and none just before it."""
 
 from __future__ import annotations
 
@@ -168,7 +168,7 @@ def evidence(name: str, trace: Trace) -> str | None:
 
 
 @pytest.mark.parametrize("edge", range(len(EDGES)), ids=lambda at: f"{EDGES[at][0]}-{at}")
-def test_evidence_begins_past_the_edge_and_not_before_it(edge: int) -> None:
+def test_evidence_starts_at_the_threshold(edge: int) -> None:
     name, always, past, before = EDGES[edge]
     assert evidence(name, {**always, **past}) is not None
     assert evidence(name, {**always, **before}) is None

@@ -1,4 +1,4 @@
-"""Every rule fires on the trace of its failure and is silent on that of the healthy twin."""
+"""Every rule opens on the trace of its failure and not on that of the healthy twin."""
 
 from __future__ import annotations
 
@@ -217,12 +217,12 @@ CASES: dict[str, tuple[Sequence[Trace], Sequence[Trace]]] = {
 }
 
 
-def test_every_rule_has_its_traces() -> None:
+def test_every_rule_has_example_traces() -> None:
     assert list(CASES) and set(CASES) == {own.name for own in RULES}
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_a_rule_fires_on_its_failure_with_numbers_and_a_tag(name: str) -> None:
+def test_a_rule_opens_on_its_failure_with_numbers_and_a_tag(name: str) -> None:
     for trace in CASES[name][0]:
         found = [finding for finding in examined(trace) if finding.name == name]
         assert len(found) == 1, trace
@@ -239,7 +239,7 @@ def test_a_rule_is_silent_on_the_healthy_twin(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_the_evidence_reads_no_other_tags_than_the_rule_says(name: str) -> None:
+def test_the_evidence_reads_only_the_declared_tags(name: str) -> None:
     """What a rule does not declare is not kept in a run's history, so that it would never be seen."""
 
     class Reading(History):
@@ -265,7 +265,7 @@ def test_the_evidence_reads_no_other_tags_than_the_rule_says(name: str) -> None:
             )
 
 
-def test_an_empty_history_is_no_evidence_of_anything() -> None:
+def test_an_empty_history_is_not_evidence() -> None:
     assert [own.name for own in RULES if own.evidence(History()) is not None] == []
 
 
@@ -275,7 +275,7 @@ def test_a_first_layer_that_is_not_finite_is_named() -> None:
     assert "layer 3" in finding.seen and "8 rows" in finding.seen
 
 
-def test_what_attention_says_stands_beside_an_ignored_reference() -> None:
+def test_an_ignored_reference_reports_the_attention_on_it() -> None:
     trace = IGNORED | {MEAN: LEARNED, "attention/mass/target_to_reference/mean": every(0.004)}
     (finding,) = examined(trace)
     assert "0.4 % of the target's attention" in finding.seen

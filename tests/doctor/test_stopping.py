@@ -1,4 +1,4 @@
-"""The only part that may stop a training: at the level asked for, at the same step on all ranks, with a status."""
+"""The doctor stops a training at the requested level, at the same step on all ranks, with an exit status."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import pytest
 from doctor.small_run import collate, watched
 
 from tracker_logging import strategic_callbacks
-from tracker_logging.callbacks.doctor import DoctorCallback, failed_by
 from tracker_logging.families import IGNORE
+from tracker_logging.integrations.hf_trainer import DoctorCallback, failed_by
 from train_v2_ddp import build_parser, check_arguments, main
 
 ROOT = Path(__file__).parents[2]
@@ -37,7 +37,7 @@ def test_training_stops_at_the_first_finding_of_the_level_asked_for(tmp_path: Pa
 
 
 @pytest.mark.parametrize(("fail_on", "steps"), [("never", 4), ("error", 4), ("warning", 1)])
-def test_a_milder_finding_stops_only_if_asked_for(fail_on: str, steps: int, tmp_path: Path) -> None:
+def test_a_warning_stops_training_only_at_that_level(fail_on: str, steps: int, tmp_path: Path) -> None:
     doctor, trainer = watched(tmp_path, collate=begin_codes_trained, fail_on=fail_on, max_steps=4)
     assert "begin_codes_trained" in {finding.name for finding in doctor.findings}
     assert trainer.state.global_step == steps
@@ -49,7 +49,7 @@ def test_a_healthy_training_is_not_stopped(tmp_path: Path) -> None:
     assert (trainer.state.global_step, failed_by([doctor])) == (4, None)
 
 
-def test_the_doctor_is_there_whenever_something_is_logged() -> None:
+def test_the_doctor_is_on_whenever_a_logger_is_on() -> None:
     for loggers, there in ((("inputs",), True), (("outputs", "attention"), True), ((), False)):
         callbacks = strategic_callbacks(report_to=[], loggers=loggers)
         assert any(isinstance(own, DoctorCallback) for own in callbacks) == there
@@ -79,7 +79,7 @@ def test_a_wrong_setting_is_refused_before_training(options: dict[str, str], sai
         (("--doctor_fail_on", "error"), "--doctor_fail_on needs --enable_strategic_logging"),
     ],
 )
-def test_a_wrong_command_line_says_what_to_change_and_not_the_address(argv: tuple[str, ...], said: str) -> None:
+def test_a_wrong_command_line_error_has_the_fix_and_not_the_address(argv: tuple[str, ...], said: str) -> None:
     with pytest.raises(ValueError, match=said) as refused:
         check_arguments(build_parser().parse_args(["--demo", *argv]))
     assert "secret" not in str(refused.value)

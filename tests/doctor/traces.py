@@ -1,4 +1,4 @@
-"""Traces of runs that go well or wrong, as {tag: [value at each look]}, and what the doctor says of them."""
+"""Traces of healthy and failing runs as {tag: [value at each evaluation]}, and their findings."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def examined(trace: Trace, *, rules: Sequence[Rule] = RULES) -> list[Finding]:
     doctor = Doctor(rules)
     for look in range(max(map(len, trace.values()))):
         values = {tag: own[look] for tag, own in trace.items() if look < len(own)}
-        doctor.hear(EVERY * look or 1, {tag: value for tag, value in values.items() if value is not None})
+        doctor.add(EVERY * look or 1, {tag: value for tag, value in values.items() if value is not None})
         doctor.examine()
     assert doctor.take_errors() == []
     return list(doctor.findings)

@@ -1,4 +1,4 @@
-"""Run by `torchrun` on two gloo processes: a training that the doctor stops. Each rank writes what it saw as JSON."""
+"""Run by `torchrun` on two gloo processes: the doctor stops the training. Each rank writes its result as JSON."""
 
 import json
 import os

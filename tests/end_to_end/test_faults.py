@@ -27,7 +27,7 @@ def broken(*args: object, **kwargs: object) -> None:
 
 def remove_the_run(patch: pytest.MonkeyPatch, output: Path) -> None:
     """The directory is removed when the third step is observed."""
-    from tracker_logging.callbacks.inputs import InputLoggerCallback
+    from tracker_logging.integrations.hf_trainer import InputLoggerCallback
 
     observe = InputLoggerCallback.observe
 
@@ -47,7 +47,7 @@ FAULTS: dict[str, Callable[[pytest.MonkeyPatch, Path], None]] = {
         "tracker_logging.trackers.tensorboard.TensorBoardTracker.emit", broken
     ),
     "a probe raises": lambda patch, _: patch.setattr("tracker_logging.probes.tokens.TokenProbe.audio", broken),
-    "a callback raises": lambda patch, _: patch.setattr("tracker_logging.callbacks.inputs.audit_batch", broken),
+    "a callback raises": lambda patch, _: patch.setattr("tracker_logging.observers.inputs.audit_batch", broken),
     "generation raises": lambda patch, _: patch.setattr(
         "tracker_logging.families.higgs_v2.adapter.HiggsV2Adapter.generate", broken
     ),

@@ -36,7 +36,7 @@ DYING_TRAINING = f"""
 import os, signal, sys, time
 from pathlib import Path
 import train_v2_ddp
-from tracker_logging.callbacks.zero_shot import ZeroShotVerificationLoggerCallback
+from tracker_logging.integrations.hf_trainer import ZeroShotVerificationLoggerCallback
 from transformers import TrainerCallback
 
 class Die(TrainerCallback):

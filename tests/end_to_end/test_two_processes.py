@@ -32,7 +32,9 @@ def test_two_processes_write_one_run(tmp_path: Path, demo: Path) -> None:
     assert len(list(tmp_path.rglob("run-*.wandb"))) == 1
     events = EventAccumulator(str(next(tmp_path.rglob("events.out.tfevents.*")).parent))
     events.Reload()
-    strides = [events.Scalars(f"tracker/stride/{strand}")[-1].value for strand in ("capture", "zero_shot", "voices")]
+    strides = [
+        events.Scalars(f"tracker/stride/{component}")[-1].value for component in ("capture", "zero_shot", "voices")
+    ]
     assert max(strides) > 1
     steps = [event.step for event in events.Scalars("outputs/nll/mean")]
     assert steps == [1, 2, 4]

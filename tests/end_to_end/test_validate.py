@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from tracker_logging import tags
-from tracker_logging.arguments import LOGGERS
 from tracker_logging.cli import main
+from tracker_logging.config import LOGGERS
 from tracker_logging.validation.material import Material, own_material
 from tracker_logging.validation.promises import holding, missing, owed
 from tracker_logging.validation.trial import run_trial

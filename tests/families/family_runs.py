@@ -1,4 +1,4 @@
-"""A real Trainer on a tiny model of each family, with everything on: what is shown of it, and what it leaves behind."""
+"""A real Trainer on a tiny model of each family with all loggers on: the tags of its run and the final state."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ from tracker_logging.voices.scorers.choose import ScorerChoice
 from tracker_logging.voices.settings import VoiceSettings
 
 K = 4
-SILENT = ScorerChoice(encoder="off", pitch="off", cepstrum="off", speech="off", quality=())  # measured elsewhere
-SETTINGS = VoiceSettings(max_clips=2, conditioning_clips=2, scorers=SILENT)
+NO_SCORERS = ScorerChoice(encoder="off", pitch="off", cepstrum="off", speech="off", quality=())  # tested elsewhere
+SETTINGS = VoiceSettings(max_clips=2, conditioning_clips=2, scorers=NO_SCORERS)
 NAMES = {"higgs": "Higgs Audio v2", "higgs_text": "… with text head", "csm": "CSM", "dia": "Dia", "text": "text"}
 
 
 @dataclass(frozen=True)
-class Speaking:
-    """What a training needs: model, rows, how to make a batch of them, and the processor for voices."""
+class TinyTraining:
+    """A model, rows to train on, their collator, and the processor for voices."""
 
     model: nn.Module
     rows: Sequence[Row]
@@ -54,27 +54,27 @@ class Speaking:
 
 
 def demo_samples(demo: Path) -> list[VoiceSample]:
-    """Some held-out samples, of two speakers."""
+    """Four held-out samples of two speakers."""
     samples = read_samples(DemoPaths(demo).eval)
-    other = next(own for own in samples if own.speaker != samples[0].speaker)
+    other = next(sample for sample in samples if sample.speaker != samples[0].speaker)
     return [samples[0], other, samples[1], samples[2]]
 
 
-def build(name: str, demo: Path, cache: Path) -> Speaking:
-    """A fresh family, ready to train."""
+def build(name: str, demo: Path, cache: Path) -> TinyTraining:
+    """A new tiny model of the family, ready to train."""
     torch.manual_seed(0)
     if name == "text":
         family = FAMILIES["qwen3"]
-        return Speaking(family.model(), family.rows(6), family.collate)
+        return TinyTraining(family.model(), family.rows(6), family.collate)
     paths = DemoPaths(demo)
     base = SpeechProcessor.from_pretrained(
         str(paths.model), str(paths.codec), cache_directory=cache, text_labels=name == "higgs_text"
     )
     model, processor = BUILDERS[name](base, cache)
     rows = [processor.features(sample) for sample in demo_samples(demo)]
-    if name == "dia":  # without an audio prompt its text can be aligned
+    if name == "dia":  # its text can be aligned only without an audio prompt
         rows = [*rows[:2], *(processor.features(sample, reference=None) for sample in demo_samples(demo)[2:])]
-    return Speaking(model, rows, processor.collator(), processor)
+    return TinyTraining(model, rows, processor.collator(), processor)
 
 
 def _higgs(base: SpeechProcessor, cache: Path) -> tuple[nn.Module, SpeechProcessor]:
@@ -133,41 +133,45 @@ BUILDERS: dict[str, Callable[[SpeechProcessor, Path], tuple[nn.Module, SpeechPro
 }
 
 
-def train(own: Speaking, directory: Path, *, callbacks: Iterable[Any] = ()) -> str:
+def train(tiny: TinyTraining, directory: Path, *, callbacks: Iterable[Any] = ()) -> str:
     """Three steps; SHA-256 of weights, optimizer state and torch's random state."""
-    own.model.accepts_loss_kwargs = False
+    tiny.model.accepts_loss_kwargs = False
     arguments = TrainingArguments(
         output_dir=str(directory), max_steps=3, per_device_train_batch_size=2, logging_steps=1, report_to="none",
         use_cpu=True, save_strategy="no", disable_tqdm=True, remove_unused_columns=False, seed=3, learning_rate=1e-3,
     )  # fmt: skip
     torch.manual_seed(1)
     trainer = Trainer(
-        model=own.model, args=arguments, train_dataset=list(own.rows), data_collator=own.collate, callbacks=[*callbacks]
+        model=tiny.model,
+        args=arguments,
+        train_dataset=list(tiny.rows),
+        data_collator=tiny.collate,
+        callbacks=[*callbacks],
     )
     trainer.train()
     digest = hashlib.sha256(torch.get_rng_state().numpy().tobytes())
-    for tensor in (*own.model.state_dict().values(), *_tensors(trainer.optimizer.state_dict())):
+    for tensor in (*tiny.model.state_dict().values(), *_tensors(trainer.optimizer.state_dict())):
         digest.update(np.ascontiguousarray(tensor.detach().float().numpy()).tobytes())
     return digest.hexdigest()
 
 
 def watched(name: str, demo: Path, directory: Path) -> tuple[str, Run]:
-    """The same with all four loggers at every step, and voices where the family speaks; what they wrote."""
-    own = build(name, demo, directory / "codes")
+    """The same with all four loggers at every step, and voices if the family has them; the state and the run."""
+    tiny = build(name, demo, directory / "codes")
     callbacks = strategic_callbacks(
-        processor=own.processor, report_to=["jsonl"], every=1, voice_settings=SETTINGS, budget_pct=1e9,
-        voice_samples=[] if own.processor is None else demo_samples(demo),
+        processor=tiny.processor, report_to=["jsonl"], every=1, voice_settings=SETTINGS, budget_pct=1e9,
+        voice_samples=[] if tiny.processor is None else demo_samples(demo),
     )  # fmt: skip
-    found = train(own, directory / name, callbacks=callbacks)
+    state = train(tiny, directory / name, callbacks=callbacks)
     callbacks[0].session.tracker.close()
-    return found, read_jsonl(directory / name / "runs" / "run")
+    return state, read_jsonl(directory / name / "runs" / "run")
 
 
 def _tensors(value: Any) -> Iterable[torch.Tensor]:
     if isinstance(value, Mapping):
         value = list(value.values())
     if isinstance(value, list):
-        for own in value:
-            yield from _tensors(own)
+        for item in value:
+            yield from _tensors(item)
     elif isinstance(value, torch.Tensor):
         yield value

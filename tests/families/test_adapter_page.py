@@ -1,4 +1,4 @@
-"""docs/adapters.md does what it says: its example runs, and is as short as promised."""
+"""The example of docs/adapters.md runs and is as short as promised."""
 
 import re
 from pathlib import Path
@@ -25,7 +25,7 @@ def example() -> dict[str, Any]:
     return names
 
 
-def test_the_example_runs_and_its_adapter_is_found_sound(example: dict[str, Any]) -> None:
+def test_the_example_runs_and_its_adapter_passes_the_suite(example: dict[str, Any]) -> None:
     assert check_adapter(example["adapter"], example["batch"], prompts=example["prompts"]) == []
 
 
@@ -42,9 +42,9 @@ def test_the_example_shows_predictions_attention_and_flow(example: dict[str, Any
     assert snapshot.flow is not None and ("attention_q", 1) in snapshot.flow.gradient_norm
 
 
-def test_the_example_speaks_by_itself(example: dict[str, Any]) -> None:
-    said = example["adapter"].generate(example["prompts"], families.SamplingSettings(temperature=1.0))
-    assert [own.codes.shape[0] for own in said] == [2, 2] and torch.tensor(said[0].codes).lt(16).all()
+def test_the_example_generates_audio(example: dict[str, Any]) -> None:
+    clips = example["adapter"].generate(example["prompts"], families.SamplingSettings(temperature=1.0))
+    assert [clip.codes.shape[0] for clip in clips] == [2, 2] and torch.tensor(clips[0].codes).lt(16).all()
 
 
 def test_adapters_are_as_short_as_promised() -> None:

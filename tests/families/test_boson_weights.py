@@ -21,7 +21,7 @@ from tracker_logging.families.boson.weights import (
 )
 
 
-def test_there_and_back_gives_identical_tensors_under_identical_names() -> None:
+def test_the_round_trip_gives_identical_tensors_under_identical_names() -> None:
     state = small_model(text_head=True).state_dict()
     original = original_weights(state)
     assert "audio_codebook_embeddings.weight" in original
@@ -32,7 +32,7 @@ def test_there_and_back_gives_identical_tensors_under_identical_names() -> None:
     assert all(torch.equal(back[name], own) for name, own in state.items())
 
 
-def test_a_folder_gives_the_same_model_again(tmp_path: Path) -> None:
+def test_a_saved_folder_gives_the_same_model(tmp_path: Path) -> None:
     model = small_model(text_head=True).eval()
     save_in_original_layout(model, tmp_path)
     again = open_original(tmp_path).eval()
@@ -42,7 +42,7 @@ def test_a_folder_gives_the_same_model_again(tmp_path: Path) -> None:
         assert torch.equal(again(**two_samples()).logits, model(**two_samples()).logits)
 
 
-def test_the_config_comes_back_also_with_stretched_positions() -> None:
+def test_the_config_round_trips_with_and_without_rope_scaling() -> None:
     native = small_model().config.to_dict()
     native["rope_parameters"] = {"rope_type": "llama3", "rope_theta": 5e5, "factor": 32.0, "low_freq_factor": 0.125,
                                  "high_freq_factor": 0.5, "original_max_position_embeddings": 1024}  # fmt: skip
@@ -51,7 +51,7 @@ def test_the_config_comes_back_also_with_stretched_positions() -> None:
     assert original_config(native)["audio_codebook_size"] == native["codebook_size"] - 2
 
 
-def test_a_lora_is_saved_merged_and_stays_as_it_is(tmp_path: Path) -> None:
+def test_a_lora_is_saved_merged_and_left_unchanged(tmp_path: Path) -> None:
     from peft import LoraConfig, get_peft_model
 
     model = get_peft_model(small_model(text_head=True), LoraConfig(r=2, target_modules=["q_proj", "up_proj"])).eval()
@@ -83,7 +83,7 @@ def test_shards_are_read_together(tmp_path: Path) -> None:
     assert all(torch.equal(read[name], own) for name, own in model.state_dict().items())
 
 
-def test_an_audio_tower_is_left_out_and_said(caplog: pytest.LogCaptureFixture) -> None:
+def test_an_audio_tower_is_left_out_with_a_warning(caplog: pytest.LogCaptureFixture) -> None:
     state = original_weights(small_model().state_dict()) | {"audio_tower.conv1.weight": torch.zeros(1)}
     with caplog.at_level(logging.WARNING):
         native = load_boson_weights(state)
@@ -96,7 +96,7 @@ def test_an_unknown_tensor_is_named() -> None:
         load_boson_weights({"rq_transformer.weight": torch.zeros(1)})
 
 
-def test_a_model_without_text_head_is_saved_without_one_and_that_is_said(
+def test_a_model_without_text_head_is_saved_without_one_with_a_warning(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     save_in_original_layout(small_model(), tmp_path / "out")

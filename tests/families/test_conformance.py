@@ -55,7 +55,7 @@ WRONG: dict[str, tuple[Callable[[BatchView], BatchView], str]] = {
 
 @pytest.mark.parametrize("name", ["higgs", "dia"])
 @pytest.mark.parametrize("fault", WRONG)
-def test_a_wrong_view_is_found_and_its_part_is_named(name: str, fault: str) -> None:
+def test_a_wrong_view_is_reported_with_its_part(name: str, fault: str) -> None:
     family, (distort, part) = FAMILIES[name], WRONG[fault]
     adapter: Any = adapter_for(family.model())
     right = adapter.view
@@ -63,7 +63,7 @@ def test_a_wrong_view_is_found_and_its_part_is_named(name: str, fault: str) -> N
     assert part in {problem.part for problem in check_adapter(adapter, family.collate(family.rows(3)))}
 
 
-def test_what_an_adapter_lacks_is_named() -> None:
+def test_missing_members_are_named() -> None:
     class Nearly:
         family, num_codebooks = "nearly", 0
 
@@ -71,7 +71,7 @@ def test_what_an_adapter_lacks_is_named() -> None:
     assert problem.part == "members" and "audio_heads" in problem.what and "family" not in problem.what
 
 
-def test_heads_components_and_voices_are_looked_at() -> None:
+def test_heads_components_and_voices_are_checked() -> None:
     family = FAMILIES["csm"]
     adapter: Any = adapter_for(family.model())
     rightly, heads = adapter.generate, adapter.audio_heads()

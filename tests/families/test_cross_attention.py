@@ -40,7 +40,7 @@ def test_alignment_and_masses_are_those_of_eager_weights(kernel: str) -> None:
     eager = sharp_dia("eager").eval()
     with torch.no_grad():
         output = eager(**inputs, output_attentions=True)
-    cross, own = torch.stack(output.cross_attentions), torch.stack(output.decoder_attentions)  # [L, B, H, S, keys]
+    cross, decoder = torch.stack(output.cross_attentions), torch.stack(output.decoder_attentions)  # [L, B, H, S, keys]
     assert cross.max() > 0.9, "attention must be sharp for the test to mean anything"
     distances, masses = [], []
     for sample in (0, 1):
@@ -56,11 +56,11 @@ def test_alignment_and_masses_are_those_of_eager_weights(kernel: str) -> None:
     assert torch.cat(masses, dim=-1).allclose(torch.ones(()), atol=1e-5)
     reference, target = GROUPS.index(Role.REFERENCE), GROUPS.index(Role.TARGET)
     roles = view.roles[2, view.in_layers]
-    expected = own[:, 2][:, :, roles == Role.TARGET][..., roles == Role.REFERENCE].sum(-1).mean(-1)
+    expected = decoder[:, 2][:, :, roles == Role.TARGET][..., roles == Role.REFERENCE].sum(-1).mean(-1)
     assert torch.allclose(torch.from_numpy(found.mass[:, :, target, reference]).float(), expected, atol=1e-5)
 
 
-def test_a_heatmap_holds_the_text_and_then_the_decoder() -> None:
+def test_a_heatmap_contains_the_text_and_then_the_decoder() -> None:
     model = sharp_dia("sdpa")
     inputs = dia_collate([dia_row(0, 6, 1)])
     found = watch(model, inputs, 1)
@@ -71,5 +71,5 @@ def test_a_heatmap_holds_the_text_and_then_the_decoder() -> None:
     expected = torch.cat([output.cross_attentions[0][0].mean(0), output.decoder_attentions[0][0].mean(0)], dim=1)
     assert torch.allclose(torch.from_numpy(one.values), expected, atol=1e-5)
     words = inputs["input_ids"].shape[1]
-    assert [own.role for own in one.key_bins] == [Role.TEXT] * words + [Role.TARGET] * len(one.bins)
+    assert [key_bin.role for key_bin in one.key_bins] == [Role.TEXT] * words + [Role.TARGET] * len(one.bins)
     assert (one.bins[0].start, one.key_bins[words]) == (words, one.bins[0])

@@ -1,4 +1,4 @@
-"""Which adapter is taken: through wrappers, from packages, for unknown classes."""
+"""Which adapter is used: through wrappers, from packages, for unknown classes."""
 
 import logging
 import sys
@@ -22,7 +22,7 @@ from tracker_logging.families.text.adapter import TextAdapter
 
 
 class ValueHeadModel(nn.Module):
-    """As trl wraps a model to add a value head."""
+    """The wrapper that trl uses to add a value head."""
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
@@ -31,7 +31,7 @@ class ValueHeadModel(nn.Module):
 
 
 class Engine(nn.Module):
-    """As DDP, DeepSpeed and others hold the model."""
+    """The wrapper of DDP, DeepSpeed and others."""
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
@@ -53,14 +53,14 @@ WRAPPERS = {
 
 
 @pytest.mark.parametrize("wrapper", WRAPPERS)
-def test_a_model_is_found_in_what_it_is_wrapped_in(wrapper: str) -> None:
+def test_a_model_is_found_inside_its_wrapper(wrapper: str) -> None:
     model = higgs(text_head=False)
     wrapped = WRAPPERS[wrapper](model)
     assert unwrap(wrapped) is model
     assert adapter_for(wrapped).core is model
 
 
-def test_fully_sharded_data_parallel_of_both_kinds_is_looked_through(tmp_path: Path) -> None:
+def test_a_model_is_found_inside_fsdp1_and_fsdp2(tmp_path: Path) -> None:
     from torch import distributed
     from torch.distributed.fsdp import FullyShardedDataParallel, fully_shard
 
@@ -86,14 +86,14 @@ def test_each_family_gets_its_adapter() -> None:
     }  # fmt: skip
 
 
-def test_that_a_model_is_shown_as_text_is_said(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_warning_tells_that_a_model_is_logged_as_text(caplog: pytest.LogCaptureFixture) -> None:
     adapter_for(qwen3())
     (message,) = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
     assert "Qwen3ForCausalLM" in message and "text model" in message and "docs/adapters.md" in message
 
 
 class SpeechThing(nn.Module):
-    """A model of a kind that nobody has told us of."""
+    """A model of an unknown kind."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -115,7 +115,7 @@ def trainer(directory: Path, **options: object) -> Trainer:
     )  # fmt: skip
 
 
-def test_an_unknown_class_is_refused_before_the_first_step_with_what_to_do(tmp_path: Path) -> None:
+def test_an_unknown_class_is_refused_before_the_first_step_with_advice(tmp_path: Path) -> None:
     refused = trainer(tmp_path)
     with pytest.raises(UnknownModelError, match=r"SpeechThing.*not guessed.*adapters\.md.*adapter=.*entry point"):
         refused.train()
@@ -168,7 +168,7 @@ def their_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[N
 
 
 @pytest.mark.usefixtures("their_package")
-def test_another_package_brings_an_adapter_and_the_log_says_so(caplog: pytest.LogCaptureFixture) -> None:
+def test_an_adapter_of_another_package_is_used_and_logged(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, logger="tracker_logging")
     found = adapter_for(with_lora(qwen3()))
     assert isinstance(found, import_module("their_package").TheirAdapter)
@@ -176,7 +176,7 @@ def test_another_package_brings_an_adapter_and_the_log_says_so(caplog: pytest.Lo
 
 
 @pytest.mark.usefixtures("their_package")
-def test_a_broken_entry_point_is_named_and_passed_over(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_broken_entry_point_is_named_and_skipped(caplog: pytest.LogCaptureFixture) -> None:
     assert isinstance(adapter_for(FAMILIES["llama"].model()), TextAdapter)
     assert "'llama' of their_package:missing (their-package 1.2) cannot be used (AttributeError" in caplog.text
     assert isinstance(adapter_for(csm()), CsmAdapter)

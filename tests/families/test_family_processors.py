@@ -1,4 +1,4 @@
-"""The rows that we make for CSM and Dia are those of the families' own processors in transformers, id for id.
+"""Our rows for CSM and Dia equal those of the processors of transformers, id for id.
 
 The rules that the released checkpoints add to these classes are held here by name: sesame/csm-1b's chat template
 (transformers, tests/families/csm/test_processing_csm.py) and the README of nari-labs/dia on speaker tags.
@@ -60,7 +60,9 @@ def wave(path: Path | None) -> Any:
 
 
 def sample(folder: Path, *, rate: int, lengths: tuple[int, int], name: str = "a") -> VoiceSample:
-    reference, target = (clip(folder / f"{name}{at}.wav", own, rate=rate, seed=at) for at, own in enumerate(lengths))
+    reference, target = (
+        clip(folder / f"{name}{at}.wav", length, rate=rate, seed=at) for at, length in enumerate(lengths)
+    )
     return VoiceSample(
         sample_id=name, reference_text=TEXTS[0], reference_audio=reference, target_text=f" {TEXTS[1]} ",
         target_audio=target,
@@ -91,22 +93,22 @@ def csm(folder: Path) -> tuple[CsmSpeechProcessor, Any]:
     return ours, CsmProcessor(extractor, tokenizer, chat_template=CSM_TEMPLATE)
 
 
-def conversation(one: VoiceSample, *, spoken: bool) -> list[dict[str, Any]]:
+def conversation(one: VoiceSample, *, with_target: bool) -> list[dict[str, Any]]:
     """The reference's turn, then the target's, both of speaker 0."""
-    turns = [(one.reference_text, True), (one.target_text.strip(), spoken)]
+    turns = [(one.reference_text, True), (one.target_text.strip(), with_target)]
     return [
         {"role": "0", "content": [{"type": "text", "text": text}, *([{"type": "audio"}] if audio else [])]}
         for text, audio in turns
     ]
 
 
-def test_a_row_of_csm_is_that_of_its_own_processor(tmp_path: Path) -> None:
+def test_a_row_of_csm_equals_that_of_csm_processor(tmp_path: Path) -> None:
     ours, theirs = csm(tmp_path)
     samples = [
         sample(tmp_path, rate=24_000, lengths=(24_001, 40_000)),
         sample(tmp_path, rate=24_000, lengths=(9_600, 11_519), name="b"),
     ]
-    text = theirs.apply_chat_template([conversation(one, spoken=True) for one in samples], tokenize=False)
+    text = theirs.apply_chat_template([conversation(one, with_target=True) for one in samples], tokenize=False)
     waves = [wave(path) for one in samples for path in (one.reference_audio, one.target_audio)]
     expected = theirs(text=text, audio=waves, output_labels=True)
     batch = ours.collator()([ours.features(one) for one in samples])
@@ -114,15 +116,15 @@ def test_a_row_of_csm_is_that_of_its_own_processor(tmp_path: Path) -> None:
     for name in ("attention_mask", "input_values", "input_values_cutoffs"):
         torch.testing.assert_close(batch[name], expected[name], check_dtype=False, rtol=0, atol=0)
     assert batch["input_ids"][there].tolist() == expected["input_ids"][there].tolist()
-    spared = batch["labels"] == -101
-    assert batch["labels"][~spared].tolist() == expected["labels"][~spared].tolist()
-    assert set(expected["labels"][spared].tolist()) == set(theirs.tokenizer.convert_tokens_to_ids(list(SPECIAL[2:])))
+    excluded = batch["labels"] == -101
+    assert batch["labels"][~excluded].tolist() == expected["labels"][~excluded].tolist()
+    assert set(expected["labels"][excluded].tolist()) == set(theirs.tokenizer.convert_tokens_to_ids(list(SPECIAL[2:])))
 
 
 def test_a_prompt_of_csm_ends_with_the_text_of_the_target(tmp_path: Path) -> None:
     ours, theirs = csm(tmp_path)
     one = sample(tmp_path, rate=24_000, lengths=(24_001, 40_000))
-    text = theirs.apply_chat_template(conversation(one, spoken=False), tokenize=False)
+    text = theirs.apply_chat_template(conversation(one, with_target=False), tokenize=False)
     assert text == f"{SPECIAL[0]}[0]{TEXTS[0]}{''.join(SPECIAL[1:])}{SPECIAL[0]}[0]{TEXTS[1]}{SPECIAL[1]}"
     expected = theirs(text=text, audio=[wave(one.reference_audio)])
     features = ours.prompt_features(one)
@@ -145,7 +147,7 @@ def dia(folder: Path) -> tuple[DiaSpeechProcessor, Any]:
     return ours, DiaProcessor(DiaFeatureExtractor(sampling_rate=44_100, hop_length=512), tokenizer, dac)
 
 
-def test_a_row_of_dia_is_that_of_its_own_processor(tmp_path: Path) -> None:
+def test_a_row_of_dia_equals_that_of_dia_processor(tmp_path: Path) -> None:
     ours, theirs = dia(tmp_path)
     samples = [
         sample(tmp_path, rate=44_100, lengths=(5_120, 20_000)),
@@ -160,7 +162,7 @@ def test_a_row_of_dia_is_that_of_its_own_processor(tmp_path: Path) -> None:
         torch.testing.assert_close(batch[name], value, check_dtype=False, rtol=0, atol=0)
 
 
-def test_an_audio_prompt_of_dia_is_that_of_its_own_processor(tmp_path: Path) -> None:
+def test_an_audio_prompt_of_dia_equals_that_of_dia_processor(tmp_path: Path) -> None:
     ours, theirs = dia(tmp_path)
     one = sample(tmp_path, rate=44_100, lengths=(6_000, 10_240))
     text = f"[S1] {TEXTS[0]} {TEXTS[1]}"  # one voice, one tag: "[S1]... [S1]... is not good"
@@ -169,10 +171,10 @@ def test_an_audio_prompt_of_dia_is_that_of_its_own_processor(tmp_path: Path) -> 
     assert features["input_ids"].tolist() == expected["input_ids"][0].tolist()
     assert features["input_ids"].tolist() == [1, *f" {TEXTS[0]} {TEXTS[1]}".encode()]
     given = theirs.get_audio_prompt_len(expected["decoder_attention_mask"])
-    laid, own = expected["decoder_input_ids"][0], features["audio_input_ids"]
+    theirs_delayed, ours_delayed = expected["decoder_input_ids"][0], features["audio_input_ids"]
     for channel, delay in enumerate(ours.pattern.delays):  # ours goes on with the end code
         stop = given + delay
-        assert own[:stop, channel].tolist() == laid[:stop, channel].tolist()
+        assert ours_delayed[:stop, channel].tolist() == theirs_delayed[:stop, channel].tolist()
     row = ours.features(one)
     trained = (row["labels"] != IGNORE).sum(dim=0)
     assert trained.tolist() == [10_240 // 512 + 1] * 9  # the target and its end, nothing of the reference

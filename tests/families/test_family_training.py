@@ -1,4 +1,4 @@
-"""Every family in a real Trainer: what is shown of it, and that its training does not notice."""
+"""Every family in a real Trainer: its tags are logged and its training is bit-identical."""
 
 import functools
 import importlib.util
@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 
 pytestmark = pytest.mark.slow
 
-Watch = Callable[[str], tuple[str, Run]]  # by family, the state that its training ends in and what was written
+Watch = Callable[[str], tuple[str, Run]]  # family -> its final state and its run
 COMMON = {
     "inputs/samples",
     "inputs/tensors",
@@ -33,7 +33,7 @@ AUDIO = {"inputs/segments", "inputs/audio/target", "chatml/label_coverage_pct/co
 AUDIO |= {"outputs/nll/codebook_3", "outputs/accuracy_map", "attention/mass_map", "dualffn/rms/audio/layer_1"}
 AUDIO |= {"outputs/teacher_forced/teacher_forced", "throughput/frames_per_s"}
 TEXT = {"outputs/nll/text", "outputs/texts", "chatml/label_coverage_pct/text"}
-OWN = {
+EXPECTED = {
     "higgs": AUDIO | {"dualffn/rms_map", "chatml/loss_ratio", "chatml/reference_labelled_pct", "attention/diagonality"},
     "higgs_text": AUDIO | TEXT | {"dualffn/rms_map", "chatml/loss_ratio", "gradients/norm/text_ffn"},
     "csm": (AUDIO - {"outputs/teacher_forced/teacher_forced"})
@@ -74,27 +74,25 @@ def maker() -> ModuleType:
 
 @pytest.fixture(scope="module")
 def watch(demo: Path, tmp_path_factory: pytest.TempPathFactory) -> Watch:
-    """Trains a family with everything on, once."""
+    """Trains a family once with all loggers on."""
     directory = tmp_path_factory.mktemp("families")
     return functools.cache(lambda name: watched(name, demo, directory))
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_family_shows_what_it_has_and_trains_as_without_us(
-    name: str, watch: Watch, demo: Path, tmp_path: Path
-) -> None:
-    found, run = watch(name)
-    assert found == train(build(name, demo, tmp_path), tmp_path), "weights, optimizer state or random state differ"
-    assert run.tags >= COMMON | OWN[name], sorted((COMMON | OWN[name]) - run.tags)
+def test_a_family_logs_its_tags_and_trains_bit_identically(name: str, watch: Watch, demo: Path, tmp_path: Path) -> None:
+    state, run = watch(name)
+    assert state == train(build(name, demo, tmp_path), tmp_path), "weights, optimizer state or random state differ"
+    assert run.tags >= COMMON | EXPECTED[name], sorted((COMMON | EXPECTED[name]) - run.tags)
     assert not [tag for tag in run.tags if tag.startswith(ABSENT[name])]
     assert all(math.isfinite(value) for value in run.scalars.values())
     assert all(run.texts.values()) and all(run.sounds.values()) and all(run.pictures.values())
     assert {value for (tag, _), value in run.scalars.items() if tag == "tracker/errors"} == {0.0}
 
 
-def test_voices_speak_and_the_table_of_the_documentation_is_what_is_shown(watch: Watch, maker: ModuleType) -> None:
+def test_voices_are_generated_and_the_documented_table_is_current(watch: Watch, maker: ModuleType) -> None:
     tags = {heading: watch(name)[1].tags for name, heading in NAMES.items()}
-    speaking = {heading for heading, own in tags.items() if {"voices/table", "conditioning/gap/mean"} <= own}
-    assert speaking == set(NAMES.values()) - {"text"}
+    with_voices = {heading for heading, written in tags.items() if {"voices/table", "conditioning/gap/mean"} <= written}
+    assert with_voices == set(NAMES.values()) - {"text"}
     page = maker.PAGE.read_text(encoding="utf-8")
     assert page == maker.filled(page, maker.table(tags)), "run: python docs/make_family_table.py"

@@ -76,7 +76,7 @@ def test_frames_cut_off_keep_what_all_codebooks_have() -> None:
     assert torch.equal(revert_delay(cut, eos=EOS), clean[:, : 8 - K])
 
 
-def test_the_view_names_every_position() -> None:
+def test_the_view_gives_every_position_a_role() -> None:
     view = adapter_for(tiny_model()).view(tiny_batch())
     roles = [(segment.sample, segment.role, segment.frames) for segment in view.segments]
     assert roles == [(0, Role.REFERENCE, 5), (0, Role.TARGET, 7), (1, Role.TARGET, 3)]
@@ -112,7 +112,7 @@ def test_a_sampled_clip_depends_on_its_own_seed_only() -> None:
     assert first.codes.shape[0] == K and first.codes.max(initial=0) < BOS
 
 
-def test_a_clip_that_does_not_end_says_so_and_is_as_long_as_allowed() -> None:
+def test_a_clip_that_does_not_end_has_the_maximal_length() -> None:
     model = tiny_model()
 
     def never_end(module: torch.nn.Module, args: object, logits: torch.Tensor) -> torch.Tensor:
@@ -120,9 +120,9 @@ def test_a_clip_that_does_not_end_says_so_and_is_as_long_as_allowed() -> None:
 
     model.audio_lm_head.register_forward_hook(never_end)
     prompt = Prompt(token_ids=torch.tensor([1, 5, AUDIO_BOS]), audio_codes=None, max_frames=6, seed=0)
-    spoken = adapter_for(model).generate([prompt], SamplingSettings())[0]
-    assert spoken.stop_reason == "max_length"
-    assert spoken.codes.shape == (K, 6)
+    clip = adapter_for(model).generate([prompt], SamplingSettings())[0]
+    assert clip.stop_reason == "max_length"
+    assert clip.codes.shape == (K, 6)
 
 
 def test_an_unknown_family_is_refused_with_its_name() -> None:

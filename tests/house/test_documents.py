@@ -50,12 +50,12 @@ def test_the_page_of_the_doctor_describes_the_rules_as_they_are() -> None:
     assert page == maker.filled(page), "run: python docs/make_doctor_page.py"
     for rule in RULES:
         assert f"`{rule.name}` · {rule.level}" in page
-        for words in (rule.opens_when, rule.cause, rule.cure):
+        for words in (rule.opens_when, *(cause.text for cause in rule.causes), rule.fix):
             assert words in page
 
 
 def test_every_flag_of_logging_and_voices_is_explained() -> None:
-    from tracker_logging.arguments import add_logging_arguments
+    from tracker_logging.integrations.arguments import add_logging_arguments
 
     parser = argparse.ArgumentParser(add_help=False)
     add_logging_arguments(parser)

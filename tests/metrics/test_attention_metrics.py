@@ -15,14 +15,14 @@ def diagonality_of(weights: torch.Tensor) -> float:
     return 1.0 - float(distance.mean())
 
 
-def test_reading_along_is_one_backwards_a_half_and_everywhere_three_quarters() -> None:
+def test_diagonality_is_one_in_step_a_half_backwards_and_three_quarters_when_even() -> None:
     straight = torch.eye(12).repeat_interleave(5, dim=0)
     assert diagonality_of(straight) == pytest.approx(1.0, abs=0.03)
     assert diagonality_of(straight.flip(0)) == pytest.approx(0.5, abs=0.03)
     assert diagonality_of(torch.full((60, 12), 1 / 12)) == pytest.approx(0.75, abs=0.01)
 
 
-def test_diagonality_does_not_depend_on_how_much_falls_on_the_text() -> None:
+def test_diagonality_does_not_depend_on_the_mass_on_the_text() -> None:
     straight = torch.eye(12).repeat_interleave(5, dim=0)
     assert diagonality_of(0.1 * straight) == pytest.approx(diagonality_of(straight), abs=1e-5)
 
@@ -42,7 +42,7 @@ def test_masses_between_groups_are_sums_over_their_queries() -> None:
             assert torch.allclose(sums[:, query, key], weights[:, rows][:, :, columns].sum((1, 2)), atol=1e-6)
 
 
-def test_the_alignment_head_must_look_at_the_text() -> None:
+def test_the_alignment_head_must_attend_to_the_text() -> None:
     diagonality = torch.tensor([[0.7, 0.95], [0.8, float("nan")]])
     mass = torch.tensor([[0.5, 0.001], [0.3, 0.4]])
     assert alignment_head(diagonality, mass, floor=0.02) == (1, 0)

@@ -1,71 +1,80 @@
 import numpy as np
 import pytest
 
-from tracker_logging.metrics.interval import Interval, grouped_interval, mean_interval, statistic_interval
+from tracker_logging.metrics.interval import Interval, mean_interval, share_interval, statistic_interval
+
+T4, T5 = 2.776445, 2.570582  # 97.5 % quantiles of Student's t
 
 
-def test_the_interval_of_a_mean_is_that_of_theory() -> None:
-    values = np.random.default_rng(1).normal(3.0, 2.0, size=400)
+def test_the_interval_of_independent_values_is_students_t_with_its_small_sample_factor() -> None:
+    values = [0.1, 0.4, 0.2, 0.5, 0.8]
     found = mean_interval(values)
-    assert found is not None and found.n == 400 and found.mean == pytest.approx(values.mean())
-    assert found.low == pytest.approx(values.mean() - 1.96 * 2.0 / 20, abs=0.03)
-    assert found.high == pytest.approx(values.mean() + 1.96 * 2.0 / 20, abs=0.03)
+    half = T4 * np.std(values, ddof=1) / np.sqrt(5) * np.sqrt(5 / 4)
+    assert found == Interval(
+        mean=pytest.approx(0.4), low=pytest.approx(0.4 - half), high=pytest.approx(0.4 + half), n=5
+    )
 
 
-def test_the_interval_holds_the_truth_about_95_times_in_100() -> None:
-    draws = np.random.default_rng(2).normal(size=(200, 40))
-    held = [found.low <= 0.0 <= found.high for row in draws if (found := mean_interval(row)) is not None]
-    assert 0.88 <= np.mean(held) <= 0.99
+def test_clips_of_one_speaker_are_one_group() -> None:
+    means = np.array([0.1, 0.4, 0.2, 0.5, 0.8, 0.3])
+    values = np.repeat(means, 4) + np.tile([-0.3, 0.3, -0.1, 0.1], 6)
+    found = mean_interval(values, np.repeat(np.arange(6), 4).tolist())
+    half = T5 * np.std(means, ddof=1) / np.sqrt(6) * np.sqrt(6 / 5)
+    assert (found.low, found.high, found.n) == (
+        pytest.approx(means.mean() - half),
+        pytest.approx(means.mean() + half),
+        24,
+    )
 
 
-def test_non_finite_values_are_left_out_and_nothing_has_no_mean() -> None:
-    assert mean_interval([1.0, np.nan, 3.0]).n == 2
-    assert mean_interval([np.nan]) is None
+def test_non_finite_values_are_left_out_and_their_groups_with_them() -> None:
+    values = [1.0, np.nan, 3.0, 2.0, 5.0, 4.0]
+    assert mean_interval(values) == mean_interval([1.0, 3.0, 2.0, 5.0, 4.0])
+    assert mean_interval([np.nan]) is None and share_interval([np.nan]) is None
 
 
-def test_one_value_has_no_interval() -> None:
-    found = mean_interval([2.0])
-    assert (found.mean, found.low, found.high, found.n) == (2.0, None, None, 1)
+@pytest.mark.parametrize("groups", [None, ["a", "b", "a", "b", "a", "b"]])
+def test_few_speakers_have_a_mean_and_no_interval_but_the_reason(groups: list[str] | None) -> None:
+    values = [1.0, 2.0, 3.0, 4.0] if groups is None else [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]
+    found = mean_interval(values, groups)
+    assert (found.low, found.high) == (None, None)
+    assert found.reason == f"{4 if groups is None else 2} speakers, an interval needs 5"
 
 
-def test_equal_values_give_equal_intervals_and_touch_no_global_random_state() -> None:
+def test_equal_values_have_no_interval() -> None:
+    found = mean_interval([0.5] * 8)
+    assert (found.mean, found.low, found.reason) == (0.5, None, "all speakers have the same value")
+
+
+def test_a_statistic_that_needs_every_speaker_has_no_interval() -> None:
+    found = statistic_interval(lambda rows: 1.0 if 0 in rows else np.nan, list("abcdef"))
+    assert (found.mean, found.low, found.reason) == (1.0, None, "not defined without one of the speakers")
+    assert statistic_interval(lambda rows: np.nan, list("abcdef")) is None
+
+
+def test_intervals_are_deterministic_and_touch_no_random_state() -> None:
     before = np.random.get_state()[1].copy()
-    assert mean_interval([1.0, 2.0, 4.0]) == mean_interval([1.0, 2.0, 4.0])
+    assert mean_interval([1.0, 2.0, 4.0, 8.0, 16.0]) == mean_interval([1.0, 2.0, 4.0, 8.0, 16.0])
     assert (np.random.get_state()[1] == before).all()
 
 
-def test_draws_without_a_value_are_left_out() -> None:
-    values = np.array([1.0, 2.0, 3.0])
-    found = statistic_interval(lambda rows: float(values[rows].mean()) if len(set(rows)) > 1 else np.nan, 3)
-    assert found is not None and 1.0 < found.low < found.high < 3.0
+def test_a_share_of_independent_clips_is_wilsons() -> None:
+    found = share_interval([1.0] * 10 + [0.0] * 10)
+    assert (found.low, found.high) == pytest.approx((0.2993, 0.7007), abs=1e-4)  # published example: 10 of 20
 
 
-def test_items_of_a_group_are_drawn_together() -> None:
-    values, groups = [0.0, 0.0, 0.0, 0.0, 1.0, 1.0], ["a", "a", "a", "a", "b", "b"]
-    found = grouped_interval(values, groups)
-    assert found == Interval(mean=pytest.approx(1 / 3), low=0.0, high=1.0, n=6)  # a draw may hold one group only
-    alone = mean_interval(values)
-    assert found.high - found.low > alone.high - alone.low
+def test_a_share_whose_clips_agree_within_speakers_has_fewer_effective_clips() -> None:
+    agreeing = share_interval([1.0] * 12 + [0.0] * 12, np.repeat(np.arange(8), 3).tolist())
+    independent = share_interval([1.0] * 12 + [0.0] * 12)
+    assert agreeing.high - agreeing.low > 1.4 * (independent.high - independent.low)
 
 
-def test_groups_of_one_item_each_give_the_ordinary_interval() -> None:
-    values = np.random.default_rng(3).normal(size=30)
-    assert grouped_interval(values, [str(at) for at in range(30)]) == mean_interval(values)
+def test_an_error_rate_above_one_has_a_t_interval() -> None:
+    rates = np.array([1.5, 2.0, 0.5, 1.0, 2.5])
+    found = statistic_interval(lambda rows: float(rates[rows].mean()), list("abcde"), trials=50)
+    assert found == mean_interval(rates)
 
 
-def test_one_group_has_a_mean_and_no_interval_and_what_is_not_finite_has_neither() -> None:
-    found = grouped_interval([1.0, 3.0], ["a", "a"])
-    assert (found.mean, found.low, found.high, found.n) == (2.0, None, None, 2)
-    assert grouped_interval([1.0, np.nan], ["a", "b"]) is None
-    assert grouped_interval([], []) is None
-
-
-def test_every_item_is_drawn() -> None:
-    found = mean_interval([-1.0] + [0.0] * 8 + [1.0])
-    assert found.low < 0.0 < found.high
-
-
-def test_the_ends_are_the_percentiles_of_a_thousand_draws() -> None:
-    values = iter([500.0, *map(float, range(1000))])
-    found = statistic_interval(lambda rows: next(values), 5)
-    assert found == Interval(mean=500.0, low=pytest.approx(24.975), high=pytest.approx(974.025), n=5)
+def test_values_and_groups_of_different_length_are_refused() -> None:
+    with pytest.raises(ValueError, match="3 values and 2 groups"):
+        mean_interval([1.0, 2.0, 3.0], ["a", "b"])

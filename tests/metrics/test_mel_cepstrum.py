@@ -1,4 +1,4 @@
-"""The mel-cepstrum of an envelope that was made of a known one."""
+"""The mel-cepstrum of an envelope with known coefficients."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ import pytest
 from tracker_logging.metrics.distance import ALPHA, ORDER, mel_cepstrum
 
 
-def test_the_coefficients_are_those_of_which_the_envelope_was_made() -> None:
+def test_the_cepstrum_recovers_the_coefficients_of_a_synthetic_envelope() -> None:
     """By definition half the log power is the sum of c_m · cos(m Ω), with Ω the all-pass warping of the frequency."""
     made = np.zeros((3, ORDER + 1))
     made[:, :10] = np.random.default_rng(0).normal(size=(3, 10)) / np.arange(1, 11)

@@ -39,7 +39,7 @@ def test_errors_along_a_path() -> None:
     assert pitch_error(glide(200, 100), glide(100, 200), STRAIGHT).log_correlation == pytest.approx(-1.0)
 
 
-def test_a_clip_at_half_the_frame_rate_is_read_at_the_same_places() -> None:
+def test_a_clip_at_half_the_frame_rate_is_compared_at_the_same_times() -> None:
     assert pitch_error(glide(100, 200, 50), glide(100, 200, 100), STRAIGHT).rmse_cents < 30
 
 

@@ -1,4 +1,4 @@
-"""Clips that go in circles, and those that do not."""
+"""The repetition of clips that loop and of clips that do not."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ from tracker_logging.metrics.repetition import STRETCH, repetition
 from tracker_logging.metrics.speech import sounding_stretches
 
 
-def test_codes_that_never_come_again_have_no_repetition() -> None:
+def test_codes_without_repeats_have_no_repetition() -> None:
     assert repetition(np.arange(40)[None]) == 0.0
 
 
@@ -17,7 +17,7 @@ def test_a_loop_and_a_held_sound_are_almost_all_repetition() -> None:
     assert repetition(np.full((4, 100), 7)) == pytest.approx(1 - 1 / 93)
 
 
-def test_a_phrase_said_twice_counts_once() -> None:
+def test_a_phrase_that_occurs_twice_counts_once() -> None:
     phrase = np.arange(30)
     twice = np.concatenate([phrase, 50 + np.arange(20), phrase])
     total = len(twice) - STRETCH + 1
@@ -35,7 +35,7 @@ def test_a_clip_of_one_stretch_or_less_has_no_value() -> None:
     assert repetition(np.zeros((4, 0), dtype=np.int64)) is None
 
 
-def test_frames_of_silence_are_told_from_frames_with_sound() -> None:
+def test_frames_of_silence_are_distinguished_from_frames_with_sound() -> None:
     rate = 16_000
     tone = np.sin(2 * np.pi * 440 * np.arange(rate) / rate).astype(np.float32)
     wave = np.concatenate([np.zeros(rate, dtype=np.float32), tone, np.zeros(rate, dtype=np.float32)])

@@ -6,7 +6,6 @@ from tracker_logging.metrics.similarity import (
     cosines,
     equal_error_rate,
     nearest_is_own,
-    normalised_similarity,
     own_margins,
     within_and_between,
 )
@@ -59,8 +58,3 @@ def test_within_and_between_take_each_pair_once() -> None:
     similarity = np.array([[1.0, 0.9, 0.2], [0.9, 1.0, 0.4], [0.2, 0.4, 1.0]])
     assert within_and_between(similarity, speakers=["a", "a", "b"]) == pytest.approx((0.9, 0.3))
     assert np.isnan(within_and_between(similarity, speakers=["a", "b", "c"])[0])
-
-
-def test_normalised_similarity_is_zero_for_a_stranger_and_one_for_a_repeat() -> None:
-    assert normalised_similarity(np.array([0.5, 0.8]), same=0.8, different=0.5) == pytest.approx([0, 1])
-    assert np.isnan(normalised_similarity(np.array([0.5]), same=0.5, different=0.5)).all()

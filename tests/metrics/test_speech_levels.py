@@ -14,7 +14,7 @@ def silence(seconds: float) -> np.ndarray:
     return np.zeros(int(seconds * RATE), dtype=np.float32)
 
 
-def test_a_tone_between_silences_is_measured_where_it_sounds() -> None:
+def test_the_level_of_a_tone_between_silences_is_that_of_the_tone() -> None:
     found = speech_levels(np.concatenate([silence(1.0), tone(2.0), silence(1.0)]), RATE)
     assert found.fault is None
     assert found.duration_s == 4.0
@@ -34,11 +34,11 @@ def test_a_tone_between_silences_is_measured_where_it_sounds() -> None:
         (np.sign(tone(1.0)), "clipped"),
     ],
 )
-def test_an_invalid_clip_is_named(wave: np.ndarray, fault: str) -> None:
+def test_an_invalid_clip_has_a_reason(wave: np.ndarray, fault: str) -> None:
     assert fault in str(speech_levels(wave, RATE).fault)
 
 
-def test_what_a_voice_activity_detector_found_counts() -> None:
+def test_speech_of_a_voice_activity_detector_replaces_sound() -> None:
     assert "too little speech" in str(speech_levels(tone(2.0), RATE, speech_s=0.0).fault)
 
 
@@ -49,7 +49,7 @@ def test_one_clipped_sample_in_a_hundred_is_reported_and_valid() -> None:
     assert found.clip_pct == pytest.approx(1.0) and found.fault is None
 
 
-def test_trimming_keeps_what_sounds() -> None:
+def test_trimming_keeps_the_frames_with_sound() -> None:
     trimmed = trim_silence(np.concatenate([silence(0.7), tone(1.0), silence(0.4)]), RATE)
     assert len(trimmed) / RATE == pytest.approx(1.0, abs=0.06)
     assert len(trim_silence(silence(1.0), RATE)) == RATE

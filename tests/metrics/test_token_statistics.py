@@ -21,7 +21,7 @@ def measure(logits: torch.Tensor, labels: torch.Tensor, next_labels: torch.Tenso
     return statistics(sums.numpy(), histogram.numpy())
 
 
-def test_every_number_is_what_a_loop_over_positions_gives() -> None:
+def test_every_statistic_equals_a_loop_over_positions() -> None:
     logits, labels, next_labels = logits_and_labels()
     found = measure(logits, labels, next_labels)
     for codebook in range(K):

@@ -17,7 +17,7 @@ from tracker_logging.metrics.words import character_errors, leaked_share, normal
     ],
 )
 def test_word_errors_of_known_transcripts(said: str, heard: str, errors: int) -> None:
-    count = word_errors(said=said, heard=heard)
+    count = word_errors(text=said, transcript=heard)
     assert count.errors == errors
     assert count.rate == pytest.approx(errors / len(said.split()))
 
@@ -26,31 +26,32 @@ def test_errors_agree_with_jiwer() -> None:
     jiwer = pytest.importorskip("jiwer")
     said = "seven small children walked home in the cold rain"
     heard = "seventeen small children children walked in a cold brain home"
-    assert word_errors(said=said, heard=heard).rate == pytest.approx(jiwer.wer(said, heard))
+    assert word_errors(text=said, transcript=heard).rate == pytest.approx(jiwer.wer(said, heard))
     plain = said.replace(" ", ""), heard.replace(" ", "")
-    assert character_errors(said=said, heard=heard).rate == pytest.approx(jiwer.cer(*plain))
+    assert character_errors(text=said, transcript=heard).rate == pytest.approx(jiwer.cer(*plain))
 
 
 def test_the_corpus_rate_weighs_by_length() -> None:
-    counts = [word_errors(said="a b c d e f g h", heard="a b c d e f g h"), word_errors(said="a b", heard="x y")]
+    perfect = word_errors(text="a b c d e f g h", transcript="a b c d e f g h")
+    counts = [perfect, word_errors(text="a b", transcript="x y")]
     assert total(counts).rate == pytest.approx(2 / 10)
 
 
 def test_languages_without_spaces_and_with_marks_are_counted() -> None:
-    assert character_errors(said="今天天气很好。", heard="今天天气真好").rate == pytest.approx(1 / 6)
+    assert character_errors(text="今天天气很好。", transcript="今天天气真好").rate == pytest.approx(1 / 6)
     assert normalise("नमस्ते, दुनिया!") == "नमस्ते दुनिया"
 
 
 def test_only_words_foreign_to_the_target_leak() -> None:
-    leaked = leaked_share(reference="the old man painted", target="the red boat", heard="old the red boat")
+    leaked = leaked_share(reference="the old man painted", target="the red boat", transcript="old the red boat")
     assert leaked == pytest.approx(1 / 3)
 
 
 def test_an_apostrophe_belongs_to_a_word_and_a_quotation_mark_does_not() -> None:
     assert normalise("Don't say 'no', say ’yes’!") == "don't say no say yes"
-    assert word_errors(said="it's the dogs' bowl", heard="its the dogs bowl").errors == 1
+    assert word_errors(text="it's the dogs' bowl", transcript="its the dogs bowl").errors == 1
 
 
 def test_without_words_to_compare_there_is_no_rate() -> None:
-    assert math.isnan(word_errors(said="…", heard="a word").rate)
-    assert math.isnan(leaked_share(reference="the boat", target="the red boat", heard="the boat"))
+    assert math.isnan(word_errors(text="…", transcript="a word").rate)
+    assert math.isnan(leaked_share(reference="the boat", target="the red boat", transcript="the boat"))

@@ -129,7 +129,7 @@ def test_a_heatmap_holds_the_weights_with_a_bin_per_position() -> None:
         assert torch.allclose(torch.from_numpy(one.values), weights[one.layer], atol=1e-5)
 
 
-def test_an_absent_reference_gives_no_value() -> None:
+def test_a_missing_reference_gives_no_value() -> None:
     mass = torch.from_numpy(watch(small_model(), batch(sample(0, 7, seed=1))).mass)
     reference = GROUPS.index(Role.REFERENCE)
     assert mass[:, :, reference].isnan().all() and mass[:, :, :, reference].isnan().all()
@@ -145,7 +145,7 @@ def qwen3() -> Qwen3ForCausalLM:
     return Qwen3ForCausalLM(config)
 
 
-def test_another_architecture_with_query_and_key_norm_needs_nothing_of_its_own() -> None:
+def test_another_architecture_with_query_and_key_norm_needs_no_code_of_its_own() -> None:
     model, roles = qwen3(), torch.tensor([Role.TEXT] * 6 + [Role.REFERENCE] * 9 + [Role.TEXT] * 5 + [Role.TARGET] * 11)
     modules = [layer.self_attn for layer in model.model.layers]
     probe = attention_probe(modules)
@@ -163,12 +163,12 @@ def test_another_architecture_with_query_and_key_norm_needs_nothing_of_its_own()
     assert torch.allclose(found.float(), masses(weights, roles[None], samples=1), atol=1e-5)
 
 
-def test_a_model_that_looks_no_attention_up_is_refused_before_anything_is_changed() -> None:
+def test_a_model_without_attention_interface_is_refused_before_anything_is_changed() -> None:
     with pytest.raises(CannotTapError, match="Linear"):
         tap([nn.Linear(2, 2)], lambda index, call: None)
 
 
-def test_another_model_in_the_process_is_not_watched() -> None:
+def test_another_model_in_the_process_is_not_observed() -> None:
     model, other = small_model(), small_model()
     seen: list[int] = []
     undo = tap([layer.self_attn for layer in model.model.layers], lambda index, call: seen.append(index))

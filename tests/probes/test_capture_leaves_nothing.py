@@ -1,4 +1,4 @@
-"""What is on the model before and after a logged step, also when a probe raises."""
+"""Nothing is left on the model after a logged step, also when a probe raises."""
 
 import copy
 import random

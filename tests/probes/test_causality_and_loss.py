@@ -1,4 +1,4 @@
-"""A causal model has no leak and the loss that its predictions have; one that is broken shows by how much."""
+"""Causality leak and loss ratio: 0 and 1 for a sound model, and how far a broken one is from them."""
 
 from pathlib import Path
 from typing import Any
@@ -11,11 +11,8 @@ from training import SAMPLES, train, values_of
 from transformers.models.higgs_audio_v2 import modeling_higgs_audio_v2
 
 from tracker_logging import tags
-from tracker_logging.callbacks.inputs import InputLoggerCallback
-from tracker_logging.callbacks.outputs import OutputLoggerCallback
-from tracker_logging.callbacks.session import LoggingSession
-from tracker_logging.callbacks.trainer_logs import TrainerLogsCallback
 from tracker_logging.families import adapter_for
+from tracker_logging.integrations.hf_trainer import InputLoggerCallback, LoggingSession, OutputLoggerCallback
 from tracker_logging.probes.causality import causality_leak
 from tracker_logging.trackers.memory import MemoryTracker
 
@@ -52,7 +49,6 @@ def watched(directory: Path, **arguments: Any) -> dict[str, list[tuple[int, floa
     callbacks = [
         InputLoggerCallback(session),
         OutputLoggerCallback(session),
-        TrainerLogsCallback(session, backends=frozenset()),
     ]
     train(directory, callbacks=callbacks, max_steps=4, **arguments)
     return values_of(tracker)

@@ -1,4 +1,4 @@
-"""`torch_compile=True`: nothing fails, nothing changes, and logged steps compile nothing anew."""
+"""`torch_compile=True`: no errors, no change in training, and no recompilation at logged steps."""
 
 from pathlib import Path
 

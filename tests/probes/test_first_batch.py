@@ -1,4 +1,4 @@
-"""What is measured in a batch before anything is learned from it, sound and malformed."""
+"""The audit of a batch, sound and malformed."""
 
 import pytest
 import torch
@@ -16,7 +16,7 @@ def audit(inputs: Batch, *, text_head: bool = False) -> BatchAudit:
     return audit_batch(adapter.view(inputs), adapter, special_ids=SPECIAL)
 
 
-def test_a_sound_batch_has_nothing_to_be_said_of() -> None:
+def test_a_sound_batch_has_no_violations() -> None:
     found = audit(batch(sample(5, 7, seed=1), sample(4, 3, seed=2)))
     assert found.violations == ()
     assert (found.delay_violations, found.crossing_spans, found.placeholder_mismatch, found.truncated) == (0, 0, 0, 0)
@@ -41,7 +41,7 @@ def test_labels_that_are_another_frames_code_are_a_share_of_all_labels() -> None
     assert share is not None and share > 80
 
 
-def test_the_prompts_text_is_what_stands_before_the_targets_own() -> None:
+def test_the_text_of_the_prompt_ends_where_the_target_text_begins() -> None:
     inputs = batch(sample(5, 7, seed=1), text_labels=True)
     assert audit(inputs, text_head=True).labels.prompt_pct == pytest.approx(
         100 * 9 / 11
@@ -83,24 +83,24 @@ def test_placeholders_that_do_not_match_are_counted_by_sample_even_where_the_bat
 
 
 @pytest.mark.parametrize("kept", [12, 17, 28, 33])
-def test_a_sample_that_was_cut_is_counted_wherever_it_was_cut(kept: int) -> None:
+def test_a_truncated_sample_is_counted_wherever_it_was_cut(kept: int) -> None:
     whole = sample(5, 7, seed=1)
     tokens = whole["input_ids"][:kept]
     frames = int(((tokens == AUDIO) | (tokens == DELAY)).sum())
     cut = {"input_ids": tokens, **{name: whole[name][:frames] for name in ("audio_input_ids", "audio_labels")}}
     found = audit(batch(cut, sample(4, 3, seed=2)))
     assert found.truncated == 1
-    assert any(violation.what == "the sample is cut off at its end" for violation in found.violations)
+    assert any(violation.what == "the sample is truncated" for violation in found.violations)
 
 
-def test_what_cannot_be_measured_is_absent() -> None:
+def test_label_shares_are_none_for_a_batch_without_labels() -> None:
     inputs = {name: value for name, value in two_samples().items() if name != "audio_labels"}
     shares = audit(inputs).labels
     assert (shares.coverage_pct, shares.eos_pct, shares.bos_pct, shares.mismatch_pct) == (None, None, None, None)
 
 
 def malformed() -> dict[str, Batch]:
-    """Batches that are wrong in a way that a collator can make them."""
+    """Malformed batches as a faulty collator makes them."""
     names = (
         "fewer frames", "more frames", "no frames", "other codebooks", "no mask", "other labels", "one audio more",
         "no attention", "only labels",

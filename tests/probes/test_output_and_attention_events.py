@@ -1,4 +1,4 @@
-"""What the two callbacks make of a snapshot of a real step."""
+"""The events of the output and attention callbacks for a snapshot of a real step."""
 
 import numpy as np
 import numpy.typing as npt
@@ -7,16 +7,16 @@ import torch
 from small_model import BOS, EOS, K, batch, sample, small_model, two_samples
 
 from tracker_logging import tags
-from tracker_logging.callbacks.attention import SharedAttentionLoggerCallback
-from tracker_logging.callbacks.base import Later, StrategicCallback
-from tracker_logging.callbacks.outputs import OutputLoggerCallback, pair_rows, teacher_forced_clips
-from tracker_logging.callbacks.session import LoggingSession
 from tracker_logging.events import Audio, Event, Heatmap, Image, Scalars, Table
 from tracker_logging.families import adapter_for
+from tracker_logging.families.processors import ProcessorParts
+from tracker_logging.guard import ErrorGuard
+from tracker_logging.observers.attention import AttentionObserver
+from tracker_logging.observers.outputs import OutputObserver, pair_rows, teacher_forced_clips
 from tracker_logging.probes.capture import StepCapture
 from tracker_logging.probes.probe_set import NEEDS
 from tracker_logging.probes.snapshot import SampleOutputs, StepSnapshot
-from tracker_logging.trackers.memory import MemoryTracker
+from tracker_logging.session.observer import Later, Observer, Training
 
 
 class CodesAsSound:
@@ -44,14 +44,23 @@ def snapshot_of(model: torch.nn.Module, inputs: dict[str, torch.Tensor]) -> Step
     return snapshot
 
 
-def events_of(
-    callback_class: type[StrategicCallback], model: torch.nn.Module, inputs: dict[str, torch.Tensor]
-) -> dict[str, Event]:
+def training_of(model: torch.nn.Module, *, codec: object = None) -> Training:
+    return Training(
+        model=model,
+        parts=ProcessorParts(tokenizer=None, codec=codec, voices=None, passed="test"),
+        rank=0,
+        world_size=1,
+        guard=ErrorGuard(strict=True),
+        emit=lambda event: None,
+        wake=lambda: None,
+    )
+
+
+def events_of(observer: Observer, model: torch.nn.Module, inputs: dict[str, torch.Tensor]) -> dict[str, Event]:
     """By tag; scalars by `""`."""
-    session = LoggingSession(tracker=MemoryTracker(), adapter=adapter_for(model))
-    session.codec = CodesAsSound()
+    observer.begin(training_of(model, codec=CodesAsSound()))
     made: list[Event] = []
-    for event in callback_class(session).observe(snapshot_of(model, inputs)):
+    for event in observer.observe(snapshot_of(model, inputs)):
         made.extend(event.make() if isinstance(event, Later) else [event])
     values: dict[str, float] = {}
     events: dict[str, Event] = {}
@@ -68,7 +77,7 @@ def events_of(
 
 
 def test_outputs_shows_numbers_pairs_texts_a_map_and_sound() -> None:
-    events = events_of(OutputLoggerCallback, small_model(text_head=True), two_samples(text_labels=True))
+    events = events_of(OutputObserver(), small_model(text_head=True), two_samples(text_labels=True))
     values = events[""].values
     assert {tags.NLL(codebook=at) for at in range(K)} | {tags.NLL_TEXT(), tags.NLL_SHIFT0()} <= values.keys()
     assert values[tags.PERPLEXITY(codebook=1)] == pytest.approx(np.exp(values[tags.NLL(codebook=1)]))
@@ -82,16 +91,17 @@ def test_outputs_shows_numbers_pairs_texts_a_map_and_sound() -> None:
     assert len(clips["target"].samples) == len(clips["teacher_forced"].samples) == 7
 
 
-def test_a_model_without_labels_says_nothing_about_predictions() -> None:
+def test_a_batch_without_labels_gives_no_predictions() -> None:
     inputs = two_samples()
     model = small_model().train()
     capture = StepCapture(adapter=adapter_for(model), needs=NEEDS)
     capture.attach(model)
     model(**{name: value for name, value in inputs.items() if name != "audio_labels"})
     snapshot = capture.snapshot(1)
-    session = LoggingSession(tracker=MemoryTracker(), adapter=adapter_for(model))
+    observer = OutputObserver()
+    observer.begin(training_of(model))
     assert snapshot.tokens is None
-    assert list(OutputLoggerCallback(session).observe(snapshot)) == []
+    assert list(observer.observe(snapshot)) == []
 
 
 def test_pairs_are_the_first_and_last_ten_of_each_codebook() -> None:
@@ -115,7 +125,7 @@ def test_the_target_sounds_like_its_codes_and_special_predictions_become_real_co
 
 
 def test_attention_shows_masses_maps_paths_and_flow() -> None:
-    events = events_of(SharedAttentionLoggerCallback, small_model(text_head=True), two_samples(text_labels=True))
+    events = events_of(AttentionObserver(), small_model(text_head=True), two_samples(text_labels=True))
     values = events[""].values
     row = [values[tags.MASS_MEAN(query="target", key=key)] for key in ("text", "reference", "target")]
     assert sum(row) == pytest.approx(1.0, abs=1e-4)
@@ -129,7 +139,7 @@ def test_attention_shows_masses_maps_paths_and_flow() -> None:
 
 
 def test_an_attention_heatmap_names_its_tokens_and_draws_the_roles() -> None:
-    events = events_of(SharedAttentionLoggerCallback, small_model(), batch(sample(5, 7, seed=1)))
+    events = events_of(AttentionObserver(), small_model(), batch(sample(5, 7, seed=1)))
     picture = events[tags.ATTENTION_HEATMAP(layer=1)].picture
     assert [name for _, name in picture.column_boundaries] == ["text", "reference", "text", "target", "text"]
     size = len(picture.values)
@@ -140,6 +150,6 @@ def test_an_attention_heatmap_names_its_tokens_and_draws_the_roles() -> None:
 
 
 def test_relations_without_a_reference_are_left_out() -> None:
-    events = events_of(SharedAttentionLoggerCallback, small_model(), batch(sample(0, 7, seed=1)))
+    events = events_of(AttentionObserver(), small_model(), batch(sample(0, 7, seed=1)))
     assert not any("reference" in name for name in events[""].values)
     assert not any("reference" in label for label in events[tags.MASS_MAP()].picture.column_labels)

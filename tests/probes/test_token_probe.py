@@ -73,7 +73,7 @@ def test_frame_zero_is_scored_from_the_audio_begin_token() -> None:
     assert snapshot.tokens.rows.tolist() == [0, 0, 1, 0]
 
 
-def test_predictions_of_the_sample_stand_beside_their_labels() -> None:
+def test_predictions_of_the_sample_are_aligned_with_their_labels() -> None:
     model = small_model()
     inputs = two_samples()
     snapshot, _ = watch(model, inputs)
@@ -84,7 +84,7 @@ def test_predictions_of_the_sample_stand_beside_their_labels() -> None:
     assert np.array_equal(snapshot.sample.labels, labels.numpy())
 
 
-def test_logits_of_another_shape_are_said_and_the_rest_is_shown() -> None:
+def test_logits_of_another_shape_are_an_error_and_the_rest_is_shown() -> None:
     model = small_model(text_head=True).train()
     adapter = adapter_for(model)
     adapter.codebook_vocabulary = V + 1
@@ -97,7 +97,7 @@ def test_logits_of_another_shape_are_said_and_the_rest_is_shown() -> None:
     assert snapshot.tokens is None and snapshot.text is not None and snapshot.activations is not None
 
 
-def test_inputs_are_summed_up_with_their_non_finite_values() -> None:
+def test_inputs_are_summarised_with_their_non_finite_values() -> None:
     model = small_model()
     snapshot, _ = watch(model, two_samples())
     summaries = {summary.name: summary for summary in snapshot.inputs}

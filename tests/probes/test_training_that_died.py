@@ -1,4 +1,4 @@
-"""A training that dies in the middle of a logged step leaves nothing that the next one would feel."""
+"""A training that dies in the middle of a logged step leaves nothing that affects the next one."""
 
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ def dies_in_the_second_step(model: nn.Module) -> Any:
     return model.model.layers[-1].register_forward_pre_hook(die)
 
 
-def test_the_attention_kernel_is_given_back_when_a_forward_raises(tmp_path: Path) -> None:
+def test_the_attention_kernel_is_restored_when_a_forward_raises(tmp_path: Path) -> None:
     model = small_model(text_head=True)
     dies_in_the_second_step(model)
     with pytest.raises(OutOfMemoryError):

@@ -56,7 +56,7 @@ def test_fsdp2_is_bit_identical_and_shows_the_numbers_of_unsharded_training(tmp_
 
 
 @pytest.mark.slow
-def test_a_probe_that_fails_on_one_rank_hangs_nobody_and_the_other_rank_still_counts(tmp_path: Path) -> None:
+def test_a_probe_that_fails_on_one_rank_hangs_no_rank_and_the_other_rank_still_counts(tmp_path: Path) -> None:
     found = run("failing", tmp_path)
     assert found["target_row"] == pytest.approx(1.0, abs=1e-4)
     both = [adapter_for(small_model()).view(batch(sample(4 + rank, 5, seed=rank))) for rank in (0, 1)]

@@ -1,4 +1,4 @@
-"""A real Trainer on the small model, with or without everything on, and a fingerprint of what it leaves."""
+"""A real Trainer on the small model, with or without logging, and a fingerprint of the result."""
 
 import hashlib
 import random
@@ -12,22 +12,25 @@ from small_model import AUDIO_BOS, batch, sample, small_model
 from torch import nn
 from transformers import Trainer, TrainingArguments
 
-from tracker_logging.callbacks.attention import SharedAttentionLoggerCallback
-from tracker_logging.callbacks.base import StepContext, StrategicCallback
-from tracker_logging.callbacks.inputs import InputLoggerCallback
-from tracker_logging.callbacks.outputs import OutputLoggerCallback
-from tracker_logging.callbacks.session import LoggingSession
 from tracker_logging.events import Event, Scalars
 from tracker_logging.families import Prompt, SamplingSettings
+from tracker_logging.integrations.hf_trainer import (
+    InputLoggerCallback,
+    LoggingSession,
+    OutputLoggerCallback,
+    SharedAttentionLoggerCallback,
+    StrategicCallback,
+)
+from tracker_logging.session.observer import Observer, StepContext
 from tracker_logging.trackers.memory import MemoryTracker
 
 SAMPLES = [sample(3 + at % 4, 4 + at % 5, seed=at) for at in range(24)]
 
 
-class Speaker(StrategicCallback):
-    """Sampled generation in the middle of training, and as many random numbers as one likes."""
+class GeneratingObserver(Observer):
+    """Sampled generation in the middle of training, and many random numbers."""
 
-    name = "speaker"
+    name = "generating"
 
     def after_step(self, context: StepContext) -> Iterable[Event]:
         prompt = Prompt(
@@ -36,9 +39,14 @@ class Speaker(StrategicCallback):
             max_frames=6,
             seed=3,
         )
-        self.session.adapter.generate([prompt], SamplingSettings(temperature=1.0))
+        self.training.adapter.generate([prompt], SamplingSettings(temperature=1.0))
         torch.rand(5), np.random.rand(5), random.random()
         return ()
+
+
+class GeneratingCallback(StrategicCallback):
+    def make_observer(self) -> Observer:
+        return GeneratingObserver()
 
 
 def collate(samples: list[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
@@ -51,7 +59,7 @@ def watched_callbacks(tracker: MemoryTracker, *, every: int = 2) -> list[Strateg
         InputLoggerCallback(session),
         OutputLoggerCallback(session),
         SharedAttentionLoggerCallback(session, gradient_conflict=True),
-        Speaker(session),
+        GeneratingCallback(session),
     ]
 
 
@@ -97,8 +105,11 @@ def values_of(tracker: MemoryTracker) -> dict[str, list[tuple[int, float]]]:
 
 
 def hook_count(model: nn.Module) -> int:
-    """Forward hooks on all modules."""
-    return sum(len(own._forward_hooks) + len(own._forward_pre_hooks) for own in model.modules())
+    """Forward hooks on all modules, without the one that waits for an evaluation outside training."""
+    hooks = [
+        hook for each in model.modules() for hook in (*each._forward_hooks.values(), *each._forward_pre_hooks.values())
+    ]
+    return sum(not type(hook).__module__.startswith("tracker_logging.session.gate") for hook in hooks)
 
 
 def fingerprint(trainer: Trainer) -> str:

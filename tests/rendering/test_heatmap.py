@@ -31,7 +31,7 @@ def test_lightness_rises_evenly_along_a_colour_table(table):
     assert steps.max() < 2.5 * steps.mean()
 
 
-def test_every_value_is_there_in_its_colour():
+def test_every_value_has_its_colour():
     values = np.linspace(0, 1, 200, dtype=np.float32).reshape(4, 50)
     colours = {tuple(pixel) for pixel in draw_heatmap(example(values)).reshape(-1, 3)}
     wanted = {tuple(pixel) for pixel in colourise(values, low=0, high=1, table=VIRIDIS).reshape(-1, 3)}
@@ -97,7 +97,7 @@ def test_ticks_are_round_and_within_the_scale():
     assert list(thinned(10, pitch=4, room=13)) == [0, 5]
 
 
-def test_without_the_wide_font_words_are_spelled_in_ascii(monkeypatch):
+def test_without_the_wide_font_text_is_ascii(monkeypatch):
     real = ink.ImageFont.truetype
 
     def missing(font, *args, **more):

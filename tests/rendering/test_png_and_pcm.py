@@ -33,21 +33,21 @@ def test_few_colours_make_a_palette_and_many_do_not(tmp_path):
 
 
 @pytest.mark.parametrize("pixels", [np.zeros((2, 2), np.uint8), np.zeros((2, 2, 3)), np.zeros((0, 2, 3), np.uint8)])
-def test_what_is_no_picture_is_refused(pixels):
+def test_invalid_pixels_are_refused(pixels):
     with pytest.raises(ValueError, match="encode_png"):
         encode_png(pixels)
 
 
 @settings(max_examples=50, deadline=None)
 @given(hnp.arrays(np.int16, st.integers(0, 300), elements=st.integers(-32767, 32767)))
-def test_sixteen_bit_samples_survive_the_way_through_float_and_wav(samples):
+def test_16_bit_samples_survive_the_conversion_to_float_and_wav(samples):
     clip = Clip(samples=samples.astype(np.float32) / 32767.0, sample_rate=16_000)
     read, rate = decode_wav(encode_wav(clip))
     assert rate == 16_000
     assert np.array_equal(read, samples)
 
 
-def test_sound_is_clipped_and_never_normalised():
+def test_audio_is_clipped_and_never_normalised():
     quiet = np.array([0.0, 0.001, -0.001], np.float32)
     assert np.array_equal(to_pcm16(quiet), [0, 33, -33])
     loud = np.array([2.0, -2.0, np.nan, np.inf, -np.inf], np.float32)

@@ -33,7 +33,7 @@ def small_disk(tmp_path):
 
 
 @pytest.mark.parametrize("backend", [TensorBoardTracker, JsonLinesTracker])
-def test_a_disk_that_is_full_for_a_while_costs_what_did_not_fit_and_nothing_else(small_disk, backend):
+def test_a_disk_that_is_full_for_a_while_loses_only_what_did_not_fit(small_disk, backend):
     clock = [0.0]
     tracker = GuardedTracker(lambda: backend(small_disk / "run"), name="disk", clock=lambda: clock[0])
     tracker.emit(Scalars(step=1, values={"a": 1.0}))
@@ -60,7 +60,7 @@ def test_a_read_only_disk_is_refused_before_training(small_disk):
         open_tracker(["tensorboard"], directory=small_disk / "run", run=RunInfo(name="a"))
 
 
-def test_an_id_of_a_voice_leads_nowhere_else(tmp_path, monkeypatch):
+def test_a_voice_id_cannot_lead_out_of_the_run(tmp_path, monkeypatch):
     monkeypatch.setenv("WANDB_MODE", "offline")
     directory = tmp_path / "deep" / "run"
     tracker = open_tracker(["tensorboard", "wandb", "jsonl"], directory=directory, run=RunInfo(name="a"))

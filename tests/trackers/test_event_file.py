@@ -13,8 +13,7 @@ from tensorboard.compat.proto import event_pb2, summary_pb2
 from tracker_examples import clip, comparison
 
 from tracker_logging.events import Audio, Scalars
-from tracker_logging.trackers.crc import use_native_crc32c
-from tracker_logging.trackers.event_file import EventFile, forget_from, records
+from tracker_logging.trackers.event_file import EventFile, records, remove_from, use_native_crc32c
 from tracker_logging.trackers.tensorboard import TensorBoardTracker
 
 
@@ -36,7 +35,7 @@ def test_what_was_appended_can_be_read_while_the_file_is_open(tmp_path):
     file.close()
 
 
-def test_a_torn_record_is_left_out_wherever_it_was_cut(tmp_path):
+def test_a_torn_record_is_ignored_wherever_it_was_cut(tmp_path):
     file = EventFile(tmp_path)
     file.append(record(1))
     (path,) = tmp_path.iterdir()
@@ -59,15 +58,16 @@ def test_the_checksum_is_the_native_one_and_gives_the_same_values():
     assert table_driven == 0xE3069283
 
 
-def test_a_missing_crc_package_is_said_once(monkeypatch, caplog):
+def test_a_missing_crc_package_is_logged_once(monkeypatch, caplog):
     monkeypatch.setitem(sys.modules, "crc32c", None)
-    monkeypatch.setattr("tracker_logging.trackers.crc._said", False)
+    use_native_crc32c.cache_clear()
     assert not use_native_crc32c()
     assert not use_native_crc32c()
     assert caplog.text.count("pip install crc32c") == 1
+    use_native_crc32c.cache_clear()
 
 
-def test_a_full_disk_costs_the_record_and_not_the_file(tmp_path):
+def test_a_full_disk_loses_the_record_and_not_the_file(tmp_path):
     file = EventFile(tmp_path)
     file.append(record(1))
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -85,7 +85,7 @@ def test_a_full_disk_costs_the_record_and_not_the_file(tmp_path):
     assert steps(tmp_path) == [1, 3, 4]
 
 
-def test_a_removed_directory_is_made_again_and_what_follows_is_there(tmp_path):
+def test_a_removed_directory_is_created_again_for_later_events(tmp_path):
     run = tmp_path / "run"
     tracker = TensorBoardTracker(run)
     tracker.emit(Scalars(step=1, values={"a": 1.0}))
@@ -110,20 +110,20 @@ def test_names_hold_no_host_and_sort_after_what_is_there(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir())[-2:] == [first.path.name, second.path.name]
 
 
-def test_forgetting_takes_out_later_steps_only_and_mends_a_torn_end(tmp_path):
+def test_removing_takes_out_later_steps_only_and_repairs_a_torn_end(tmp_path):
     file = EventFile(tmp_path)
     for step in (1, 2, 5, 3, 6):
         file.append(record(step))
     file.close()
     with file.path.open("ab") as raw:
         raw.write(b"\x99" * 7)
-    assert forget_from(tmp_path, step=5) == 2
+    assert remove_from(tmp_path, step=5) == 2
     assert steps(tmp_path) == [1, 2, 3]
     assert [path.name for path in tmp_path.iterdir()] == [file.path.name]
     assert len(list(records(file.path))) == 4
 
 
-def test_a_resumed_run_has_no_doubles_and_no_holes(tmp_path):
+def test_a_resumed_run_has_no_duplicates_and_no_holes(tmp_path):
     first = TensorBoardTracker(tmp_path)
     for step in range(1, 8):  # the checkpoint is at 5, the crash after 7
         first.emit(Scalars(step=step, values={"a": float(step)}))
@@ -174,7 +174,7 @@ def test_after_kill_9_everything_that_was_flushed_can_be_read(tmp_path, last_ste
     assert all(("voices/rms_03/generated", step) in recorded.sounds for step in range(1, last_step + 1))
 
 
-def test_a_clip_is_written_as_a_tensor_with_its_name_and_words(tmp_path):
+def test_a_clip_is_a_tensor_with_its_name_and_texts(tmp_path):
     tracker = TensorBoardTracker(tmp_path)
     tracker.emit(Audio(step=1, tag="inputs/audio", clips={"reference": clip(caption="as heard")}))
     tracker.emit(comparison(2))

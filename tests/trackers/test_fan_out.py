@@ -32,19 +32,30 @@ def test_each_tracker_gets_each_event_in_order():
     assert all(a is b for a, b in zip(inner[0].events, inner[1].events, strict=True))
 
 
-def test_one_that_raises_does_not_keep_the_event_from_the_others():
+def test_a_tracker_that_raises_does_not_keep_the_event_from_the_others(caplog):
     after = MemoryTracker()
     tracker = FanOutTracker([Raising(), after])
+    tracker.emit(Scalars(step=1, values={}))
+    tracker.flush()
+    tracker.close()
+    assert len(after.events) == 1
+    assert tracker.errors == 3
+    for verb in ("emit", "flush", "close"):
+        assert f"RuntimeError: {verb}" in caplog.text
+
+
+def test_a_strict_fan_out_raises():
+    tracker = FanOutTracker([NullTracker(), Raising()], strict=True)
     with pytest.raises(RuntimeError, match="emit"):
         tracker.emit(Scalars(step=1, values={}))
-    assert len(after.events) == 1
     with pytest.raises(RuntimeError, match="flush"):
         tracker.flush()
     with pytest.raises(RuntimeError, match="close"):
         tracker.close()
+    assert tracker.errors == 3
 
 
-def test_one_that_hangs_does_not_use_up_the_time_of_the_others():
+def test_a_tracker_that_hangs_does_not_use_up_the_time_of_the_others():
     flushed, release = threading.Event(), threading.Event()
 
     class Hanging(NullTracker):

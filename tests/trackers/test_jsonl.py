@@ -6,10 +6,11 @@ import pytest
 from read_back import read_jsonl, read_tensorboard, same_scalars
 from tracker_examples import comparison, one_of_each
 
+from tracker_logging.commands.replay import replay
 from tracker_logging.events import Heatmap, Image, Scalars
-from tracker_logging.trackers.jsonl import JsonLinesTracker, read_record, read_run
+from tracker_logging.runs.json_lines import recorded_events, recorded_run
+from tracker_logging.trackers.jsonl import JsonLinesTracker
 from tracker_logging.trackers.memory import MemoryTracker
-from tracker_logging.trackers.replay import replay
 from tracker_logging.trackers.tensorboard import TensorBoardTracker
 
 
@@ -22,7 +23,7 @@ def write(directory, steps=(1, 2)):
     return directory / "record"
 
 
-def test_events_come_back_in_order_and_once_written_again_are_the_same_lines(tmp_path):
+def test_events_are_read_in_order_and_written_again_give_the_same_lines(tmp_path):
     first = write(tmp_path / "a")
     again = JsonLinesTracker(tmp_path / "b", name="a", project="p", config={"rate": 0.1})
     count = replay(tmp_path / "a", again)
@@ -37,10 +38,10 @@ def heatmaps(events):
     return [event.picture for event in events if isinstance(event, Image) and isinstance(event.picture, Heatmap)]
 
 
-def test_the_labels_of_a_heatmap_come_back_as_they_were(tmp_path):
+def test_the_labels_of_a_heatmap_survive(tmp_path):
     write(tmp_path, steps=(1,))
     (drawn,) = heatmaps(one_of_each(1))
-    (read,) = heatmaps(read_record(tmp_path))
+    (read,) = heatmaps(recorded_events(tmp_path))
     for name in ("row_labels", "column_labels", "row_boundaries", "column_boundaries"):
         assert getattr(read, name) == getattr(drawn, name), name
 
@@ -66,7 +67,7 @@ def test_the_same_sound_is_stored_once(tmp_path):
     assert sum("generated" in name for name in names) == 3
 
 
-def test_a_lost_backend_is_filled_in_from_the_record(tmp_path):
+def test_a_lost_backend_is_restored_from_the_record(tmp_path):
     write(tmp_path / "run")
     tracker = TensorBoardTracker(tmp_path / "filled")
     replay(tmp_path / "run", tracker)
@@ -77,41 +78,41 @@ def test_a_lost_backend_is_filled_in_from_the_record(tmp_path):
     assert filled.sounds.items() <= recorded.sounds.items()
 
 
-def test_a_torn_last_line_is_left_out_and_a_resumed_record_has_no_doubles(tmp_path):
+def test_a_torn_last_line_is_ignored_and_a_resumed_record_has_no_duplicates(tmp_path):
     folder = write(tmp_path, steps=(1, 2, 3, 4))
     lines = folder / "events.jsonl"
     lines.write_bytes(lines.read_bytes()[:-20])
-    assert {event.step for event in read_record(tmp_path)} == {1, 2, 3, 4}
+    assert {event.step for event in recorded_events(tmp_path)} == {1, 2, 3, 4}
     again = JsonLinesTracker(tmp_path, purge_step=3)
     for step in (3, 4, 5):
         again.emit(Scalars(step=step, values={"a": 1.0}))
     again.close()
-    steps = [event.step for event in read_record(tmp_path)]
+    steps = [event.step for event in recorded_events(tmp_path)]
     assert steps == [1] * len(one_of_each()) + [2] * len(one_of_each()) + [3, 4, 5]
-    assert read_run(tmp_path)["name"] == "a"
+    assert recorded_run(tmp_path)["name"] == "a"
 
 
-def test_what_is_no_record_is_refused_with_the_place(tmp_path):
+def test_an_invalid_record_is_refused_with_the_line_number(tmp_path):
     with pytest.raises(FileNotFoundError, match="no record"):
-        list(read_record(tmp_path))
+        list(recorded_events(tmp_path))
     lines = write(tmp_path) / "events.jsonl"
     good = lines.read_text()
     for bad, message in [
-        ("{not json}\n", "line 1 is no JSON"),
+        ("{not json}\n", "line 1 is not JSON"),
         ('{"kind": "Hologram", "step": 1}\n', "Hologram"),
         ('{"kind": "Text", "step": 1}\n', "line 1: no field 'tag'"),
         ('{"kind": "Image", "step": 1, "tag": "t", "caption": "", "picture": "../../secret.png"}\n', "leads out"),
     ]:
         lines.write_text(bad + good)
         with pytest.raises(ValueError, match=message):
-            list(read_record(tmp_path))
+            list(recorded_events(tmp_path))
 
 
-def test_a_closed_record_ignores_what_comes(tmp_path):
+def test_a_closed_record_ignores_events(tmp_path):
     tracker = JsonLinesTracker(tmp_path)
     tracker.close()
     tracker.close()
     tracker.emit(Scalars(step=1, values={"a": 1.0}))
-    assert list(read_record(tmp_path)) == []
+    assert list(recorded_events(tmp_path)) == []
     empty = MemoryTracker()
     assert replay(tmp_path, empty) == 0

@@ -41,7 +41,7 @@ tracker.close()
 
 
 def run_until_killed(directory: Path, kill_at: int) -> int:
-    """Run the script; kill it when it has said `kill_at`. The exit status."""
+    """Run the script; kill it when it has printed `kill_at`. Returns the exit status."""
     tests = Path(__file__).parents[1]
     command = [sys.executable, "-c", _RUN, str(directory), str(tests), str(tests.parent)]
     environment = os.environ | {"WANDB_MODE": "offline", "OMP_NUM_THREADS": "1"}

@@ -58,7 +58,7 @@ class Page(html.parser.HTMLParser):
 
 @settings(max_examples=200, deadline=None)
 @given(ANYTHING)
-def test_clean_text_is_valid_short_and_one_way(text):
+def test_clean_text_is_valid_and_short_and_clean_is_idempotent(text):
     cleaned = clean(text)
     cleaned.encode("utf-8")
     assert not set(cleaned) & set("\x00\x1b\u202e\u2066\u200f\r\x9b")
@@ -67,7 +67,7 @@ def test_clean_text_is_valid_short_and_one_way(text):
 
 @settings(max_examples=100, deadline=None)
 @given(st.lists(st.lists(ANYTHING, min_size=2, max_size=2), min_size=1, max_size=4))
-def test_a_table_keeps_its_cells_whatever_is_in_them(rows):
+def test_a_table_keeps_its_cells_whatever_they_contain(rows):
     drawn = markdown.markdown(markdown_table(["a", "b"], rows), extensions=["markdown.extensions.tables"])
     page = Page(drawn)
     assert set(page.tags) <= {"table", "thead", "tbody", "tr", "th", "td"}
@@ -85,11 +85,11 @@ def test_a_text_never_becomes_markup(text):
     assert set(Page(html_text(text)).tags) == {"style", "pre"}
 
 
-def test_cells_are_written_for_people():
+def test_cells_are_readable():
     assert [shown(cell) for cell in (None, True, 3, 0.123456789, float("nan"))] == ["", "yes", "3", "0.123457", "nan"]
 
 
-def test_long_texts_cells_and_tables_are_cut_and_say_so():
+def test_long_texts_cells_and_tables_are_cut_with_a_note():
     line = "x" * 1_000_000
     began = time.process_time()
     assert clean(line).endswith(f"({1_000_000 - LONGEST} more characters)")
@@ -101,7 +101,7 @@ def test_long_texts_cells_and_tables_are_cut_and_say_so():
     assert html_table(["a"], [["x"]] * (MOST_ROWS + 1)).count("<tr>") == MOST_ROWS + 1
 
 
-def test_text_is_cleaned_to_the_letter() -> None:
+def test_clean_gives_exactly_this() -> None:
     assert clean("a\r\nb\rc\td") == "a\nb\nc\td"
     assert clean("nul\x00, half \ud800, \x1b]0;title\x07bell") == "nul�, half �, bell"
     assert clean("x" * 10, longest=10) == "x" * 10
@@ -109,13 +109,13 @@ def test_text_is_cleaned_to_the_letter() -> None:
     assert (shown(True), shown(False), shown(None), shown(0.1234567)) == ("yes", "no", "", "0.123457")
 
 
-def test_markdown_is_written_to_the_letter() -> None:
+def test_markdown_is_exactly_this() -> None:
     assert markdown_text("one\n  *two*") == "one  \n&#160;&#160;&#42;two&#42;"
     assert markdown_text("\tx") == "&#160;" * 4 + "x"
     assert markdown_table(("a", "b"), (("x\ny", "u\tv"),)) == "| a | b |\n| --- | --- |\n| x ⏎ y | u v |"
 
 
-def test_html_is_written_to_the_letter() -> None:
+def test_html_is_exactly_this() -> None:
     text = html_text("<b>\n")
     assert text.startswith("<style>") and text.endswith('</style><pre style="white-space:pre-wrap">&lt;b&gt;\n</pre>')
     table = html_table(("a", "b"), ((1, "<i>"), (None, "x")))

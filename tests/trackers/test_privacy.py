@@ -43,7 +43,7 @@ SCRUBBER = Scrubber(
         ("data/train.json", "data/train.json"),
     ],
 )
-def test_a_text_loses_paths_names_and_secrets_and_nothing_else(given_text, wanted):
+def test_paths_names_and_secrets_are_replaced_and_nothing_else(given_text, wanted):
     assert SCRUBBER.text(given_text) == wanted
 
 

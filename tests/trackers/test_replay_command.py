@@ -32,7 +32,9 @@ def test_a_record_is_replayed_beside_the_run(recorded: Path, capsys: pytest.Capt
     assert again.pictures == record.pictures
 
 
-def test_what_cannot_be_replayed_is_said(recorded: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_run_that_cannot_be_replayed_is_refused_with_the_reason(
+    recorded: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["replay", str(recorded.parent), "--to", "tensorboard"]) == 2
     assert "no record" in capsys.readouterr().err
     assert main(["replay", str(recorded), "--to", "tensorboard", "--output", str(recorded)]) == 2

@@ -38,7 +38,7 @@ print(json.dumps({"steps": steps, "same": same, "user": str(tracker._run.config.
 """
 
 
-def test_a_trackio_run_holds_every_value_once_and_sound_as_it_is(tmp_path):
+def test_a_trackio_run_holds_every_value_once_and_unchanged_audio(tmp_path):
     tests = Path(__file__).parents[1]
     command = [sys.executable, "-c", _SCRIPT, str(tmp_path), str(tests), str(tests.parent), *sys.path]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)

@@ -16,9 +16,10 @@ from read_back import read_wandb
 from tracker_examples import HOSTILE, comparison, one_of_each
 
 from tracker_logging.events import Alert, Image, Scalars, Table, Text
-from tracker_logging.trackers import wandb as ours
-from tracker_logging.trackers.wandb import WandbTracker, has_key, wandb_mode
+from tracker_logging.trackers import wandb_settings as ours
+from tracker_logging.trackers.wandb import WandbTracker
 from tracker_logging.trackers.wandb_record import STEP, history, latest_run_id, records, run_directories, written_steps
+from tracker_logging.trackers.wandb_settings import has_key, wandb_mode
 
 
 @pytest.fixture(autouse=True)
@@ -92,7 +93,7 @@ def test_nothing_of_the_machine_and_nothing_outside_the_run_directory_is_recorde
     assert not (run / "files" / "wandb-metadata.json").exists()
 
 
-def test_a_page_holds_the_text_and_no_markup_of_it(tmp_path):
+def test_a_page_holds_the_text_escaped(tmp_path):
     tracker = open_run(tmp_path)
     tracker.emit(Text(step=1, tag="t", text=HOSTILE))
     tracker.emit(Table(step=1, tag="u", columns=("a",), rows=((HOSTILE,),)))
@@ -115,7 +116,7 @@ def test_an_alert_is_an_alert_and_a_text(tmp_path):
     assert read_wandb(tmp_path).texts["alerts/silence", 1] == "Silence Clips are silent."
 
 
-def test_a_run_that_is_there_is_joined_and_not_finished(tmp_path):
+def test_an_active_run_is_joined_and_not_finished(tmp_path):
     theirs = wandb.init(project="theirs", dir=str(tmp_path), mode="offline", settings=wandb.Settings(console="off"))
     theirs.log({"train/loss": 1.0, STEP: 1})
     tracker = open_run(tmp_path)
@@ -147,7 +148,7 @@ def test_two_trainings_in_one_process_are_two_runs(tmp_path):
         assert [row["outputs/nll/mean"] for row in all_rows(directory)] == [value]
 
 
-def test_a_resumed_run_has_the_same_id_no_doubles_and_no_holes(tmp_path):
+def test_a_resumed_run_has_the_same_id_no_duplicates_and_no_holes(tmp_path):
     first = open_run(tmp_path)
     for step in range(1, 8):  # the checkpoint is at 5, the crash after 7
         first.emit(Scalars(step=step, values={"a": float(step)}))
@@ -168,7 +169,7 @@ def test_a_resumed_run_has_the_same_id_no_doubles_and_no_holes(tmp_path):
     assert sorted({step for tag, step in run.sounds}) == [5, 10]
 
 
-def test_a_log_that_is_torn_or_was_never_begun_is_read_as_far_as_it_goes(tmp_path):
+def test_a_torn_or_empty_log_is_read_as_far_as_possible(tmp_path):
     tracker = open_run(tmp_path)
     for step in range(1, 200):
         tracker.emit(Scalars(step=step, values={"a": float(step)}))
@@ -210,7 +211,7 @@ from pathlib import Path
 sys.path[:0] = sys.argv[2:]
 logging.basicConfig(level=logging.WARNING)
 from tracker_logging.events import Scalars
-from tracker_logging.trackers import wandb as ours
+from tracker_logging.trackers import wandb_settings as ours
 from tracker_logging.trackers.open import RunInfo, open_tracker
 ours.INIT_TIMEOUT_S = 2.0
 tracker = open_tracker(["wandb"], directory=Path(sys.argv[1]), run=RunInfo(name="a"))
@@ -243,7 +244,7 @@ class Broken(http.server.BaseHTTPRequestHandler):
 
 
 @pytest.mark.parametrize("kind", ["down", "answers 500", "hangs", "refuses the key"])
-def test_a_server_that_fails_costs_nothing_but_being_online(tmp_path, kind):
+def test_a_failing_server_makes_the_run_offline_and_loses_nothing(tmp_path, kind):
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Broken)
     server.daemon_threads, server.kind = True, kind
     if kind == "down":

@@ -1,4 +1,4 @@
-"""A real server on loopback that answers, refuses or hangs: findings arrive once, and nobody waits."""
+"""A real server on loopback that answers, refuses or hangs: findings arrive once, and training never waits."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tracker_logging.events import Scalars, Table
+from tracker_logging.events import Finding, Findings, Scalars
 from tracker_logging.trackers.open import RunInfo, open_tracker
 from tracker_logging.trackers.webhook import WAITING, WebhookTracker, check_address
 
@@ -70,53 +70,70 @@ def wait_for(condition: Callable[[], bool]) -> None:
         pause.wait(0.01)
 
 
-def row(
-    name: str = "silence", *, level: str = "warning", since: int = 100, until: int | None = None
-) -> tuple[Any, ...]:
-    return (name, level, since, until, "90 % (voices/silent_clips)", "a cause.", "likely", "a cure.")
+def finding(name: str = "silence", *, level: Any = "warning", since: int = 100, until: int | None = None) -> Finding:
+    return Finding(
+        name=name,
+        level=level,
+        seen="90 % (voices/silent_clips)",
+        cause="a cause.",
+        certainty="likely",
+        fix="a fix.",
+        since=since,
+        until=until,
+    )
 
 
-def table(*rows: tuple[Any, ...], step: int = 200) -> Table:
-    return Table(step=step, tag="doctor/findings", columns=COLUMNS, rows=rows)
+def report(*findings: Finding, step: int = 200) -> Findings:
+    return Findings(step=step, findings=findings)
 
 
-def test_a_finding_is_posted_once_when_it_opens_and_once_when_it_heals(server: Server) -> None:
+def test_a_finding_is_posted_once_when_it_opens_and_once_when_it_is_resolved(server: Server) -> None:
     tracker = WebhookTracker(f"{server.address}/{SECRET}", run="a")
     tracker.emit(Scalars(step=1, values={"doctor/open/warning": 1.0}))
-    tracker.emit(table(row()))
-    tracker.emit(table(row(), row("clipping"), step=300))
-    tracker.emit(table(row(until=400), row("clipping"), step=400))
-    tracker.emit(table(row(until=400), row("clipping"), row(since=500), step=500))
+    tracker.emit(report(finding()))
+    tracker.emit(report(finding(), finding("clipping"), step=300))
+    tracker.emit(report(finding(until=400), finding("clipping"), step=400))
+    tracker.emit(report(finding(until=400), finding("clipping"), finding(since=500), step=500))
     tracker.close()
     told = [(body["event"], body["name"], body["step"]) for body in server.posted]
     assert told == [
-        ("opened", "silence", 200), ("opened", "clipping", 300), ("healed", "silence", 400), ("opened", "silence", 500),
+        ("opened", "silence", 200), ("opened", "clipping", 300), ("resolved", "silence", 400),
+        ("opened", "silence", 500),
     ]  # fmt: skip
     assert tracker.errors == 0
     first = server.posted[0]
-    assert {name: first[name] for name in COLUMNS} == dict(zip(COLUMNS, row(), strict=True))
+    assert {name: first[name] for name in COLUMNS} == {
+        "name": "silence",
+        "level": "warning",
+        "since": 100,
+        "until": None,
+        "seen": "90 % (voices/silent_clips)",
+        "likely cause": "a cause.",
+        "certainty": "likely",
+        "what to do": "a fix.",
+    }
     assert first["run"] == "a"
     assert first["text"] == "[a] step 200, warning opened: Silence. 90 % (voices/silent_clips)."
 
 
-def test_what_is_only_good_to_know_is_not_posted(server: Server) -> None:
+def test_findings_of_level_info_are_not_posted(server: Server) -> None:
     tracker = WebhookTracker(server.address, run="a")
-    tracker.emit(table(row(level="info"), row("no_gradient", level="error")))
+    tracker.emit(report(finding(level="info"), finding("no_gradient", level="error")))
     tracker.close()
     assert [body["name"] for body in server.posted] == ["no_gradient"]
 
 
-def test_a_refusal_is_said_once_counted_and_does_not_show_the_address(
+def test_a_refusal_is_logged_once_without_the_address_and_counted(
     server: Server, caplog: pytest.LogCaptureFixture
 ) -> None:
     server.answer = 500
     tracker = WebhookTracker(f"{server.address}/{SECRET}", run="a")
     with caplog.at_level(logging.DEBUG):
-        tracker.emit(table(row()))
-        tracker.emit(table(row(), row("clipping")))
+        tracker.emit(report(finding()))
+        tracker.emit(report(finding(), finding("clipping")))
         wait_for(lambda: tracker.errors == 2)
         server.answer = 200
-        tracker.emit(table(row(), row("clipping"), row("repetition")))
+        tracker.emit(report(finding(), finding("clipping"), finding("repetition")))
         tracker.close()
     assert (len(server.posted), tracker.errors) == (3, 2)
     assert len(caplog.records) == 1
@@ -127,22 +144,22 @@ def test_a_refusal_is_said_once_counted_and_does_not_show_the_address(
 def test_a_redirect_is_not_followed(server: Server) -> None:
     server.answer = 302
     tracker = WebhookTracker(f"{server.address}/{SECRET}", run="a")
-    tracker.emit(table(row()))
+    tracker.emit(report(finding()))
     tracker.close()
     assert (server.paths, tracker.errors) == ([f"/{SECRET}"], 1)
 
 
-def test_a_server_that_hangs_holds_up_nobody(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_hangs_does_not_block_training(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tracker_logging.trackers.webhook.CLOSE_TIMEOUT_S", 0.2)
     server.answer = None
     tracker = WebhookTracker(server.address, run="a", timeout_s=DEADLINE_S)
-    tracker.emit(table(row("first")))
+    tracker.emit(report(finding("first")))
     wait_for(lambda: len(server.posted) == 1)
     done = threading.Event()
 
     def go_on() -> None:
         for number in range(WAITING + 5):
-            tracker.emit(table(row(f"finding_{number}")))
+            tracker.emit(report(finding(f"finding_{number}")))
         tracker.flush(timeout_s=60.0)
         tracker.close()
         done.set()
@@ -153,17 +170,17 @@ def test_a_server_that_hangs_holds_up_nobody(server: Server, monkeypatch: pytest
     assert len(server.posted) == 1
 
 
-def test_a_server_that_hangs_is_given_up_after_the_time_out(server: Server) -> None:
+def test_a_server_that_hangs_times_out(server: Server) -> None:
     server.answer = None
     tracker = WebhookTracker(server.address, run="a", timeout_s=0.1)
-    tracker.emit(table(row()))
+    tracker.emit(report(finding()))
     wait_for(lambda: tracker.errors == 1)
     tracker.close()
 
 
-def test_nobody_there_is_an_error_that_is_counted() -> None:
+def test_an_unreachable_server_is_a_counted_error() -> None:
     tracker = WebhookTracker("http://127.0.0.1:9/", run="a")
-    tracker.emit(table(row()))
+    tracker.emit(report(finding()))
     tracker.close()
     assert tracker.errors == 1
 
@@ -171,7 +188,7 @@ def test_nobody_there_is_an_error_that_is_counted() -> None:
 @pytest.mark.parametrize(
     "url", ["file:///etc/passwd", "ftp://host/x", "hooks.example.org/abc", "http:///nowhere", "", "javascript:1"]
 )
-def test_other_addresses_are_refused_without_being_repeated(url: str) -> None:
+def test_invalid_addresses_are_refused_without_repeating_them(url: str) -> None:
     with pytest.raises(ValueError, match="alert_webhook: not an http") as refused:
         check_address(url)
     assert not url or url not in str(refused.value)
@@ -183,7 +200,7 @@ def test_the_address_is_in_nothing_that_is_written(tmp_path: Any, server: Server
         ["tensorboard", "jsonl"], directory=tmp_path / "run", run=RunInfo(name="a"), alert_webhook=url
     )
     server.answer = 500
-    tracker.emit(table(row()))
+    tracker.emit(report(finding()))
     tracker.flush()
     wait_for(lambda: tracker.errors == 1)
     tracker.close()

@@ -17,14 +17,14 @@ from torch.distributed.tensor import DTensor
 from training import fingerprint_of
 from transformers import TrainerControl, TrainerState, TrainingArguments
 
-from tracker_logging.callbacks import zero_shot
-from tracker_logging.callbacks.session import LoggingSession
 from tracker_logging.data.formats import read_samples
 from tracker_logging.demo.build import DemoPaths
 from tracker_logging.demo.model import demo_model
 from tracker_logging.events import Scalars
 from tracker_logging.families import SamplingSettings, adapter_for
 from tracker_logging.families.higgs_v2.processor import SpeechProcessor
+from tracker_logging.integrations.hf_trainer import LoggingSession, ZeroShotVerificationLoggerCallback
+from tracker_logging.observers import zero_shot
 from tracker_logging.trackers.memory import MemoryTracker
 from tracker_logging.voices.exchange import SingleProcess
 from tracker_logging.voices.rounds import VoiceRounds
@@ -69,9 +69,9 @@ class Run:
         self.recorder, self.tracker = Recorder(), MemoryTracker()
         zero_shot.open_scorer = lambda *_: self.recorder
         session = LoggingSession(tracker=self.tracker, processor=self.processor, every=2, voice_steps=2, budget_pct=1e9)
-        made = zero_shot.ZeroShotVerificationLoggerCallback(session, samples=self.samples, settings=SETTINGS)
+        made = ZeroShotVerificationLoggerCallback(session, samples=self.samples, settings=SETTINGS)
         self.callbacks = [made] if voices else []
-        self.open = lambda: session.fence.open(f"{made.name} forwards")
+        self.open = lambda: session.current.guard.is_on("zero_shot forwards")
         self.weights: dict[int, dict[str, torch.Tensor]] = {}
         self.sharded: list[bool] = []
         self.fingerprint = self._train(output)

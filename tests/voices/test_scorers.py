@@ -119,7 +119,7 @@ def test_whisper_transcribes_the_words(demo_prompts: list[VoicePrompt]) -> None:
     transcriber = open_whisper(directory)
     sample = next(one.sample for one in demo_prompts if one.speaker == "rms")
     transcript = transcriber.transcribe(load_audio(sample.target_audio, RATE), RATE, language="en")
-    assert word_errors(said=sample.target_text, heard=transcript).rate <= 0.3
+    assert word_errors(text=sample.target_text, transcript=transcript).rate <= 0.3
 
 
 def test_a_directory_without_whisper_is_refused(tmp_path: Path) -> None:

@@ -15,8 +15,7 @@ from tracker_logging.demo.recipe import DEMO_RECIPE
 from tracker_logging.events import Scalars
 from tracker_logging.families import adapter_for
 from tracker_logging.families.base import SamplingSettings
-from tracker_logging.families.higgs_v2.collator import VoiceCloningCollator
-from tracker_logging.families.higgs_v2.processor import SpeechProcessor
+from tracker_logging.families.higgs_v2.processor import SpeechProcessor, VoiceCloningCollator
 from tracker_logging.voices.clips import ClipDecoder
 from tracker_logging.voices.conditioning import conditioning_losses, conditioning_rows, conditioning_scalars
 from tracker_logging.voices.generation import generate

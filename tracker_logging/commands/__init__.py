@@ -1,1 +1,1 @@
-"""One file per command of `tracker-logging`; see `tracker_logging/cli.py` for what such a file holds."""
+"""The commands of `tracker-logging`, one file each; `tracker_logging/cli.py` describes what such a file holds."""

@@ -1,7 +1,7 @@
-"""Say what is wrong with a data file before training on it.
+"""Check a data file for problems before training on it.
 
-Every sample is read as training would read it. Clips are looked at by their headers; with --decode their sound too.
-Exit status: 0 nothing above info, 1 findings, 2 the file cannot be used.
+Reads every sample as training does. Of audio files only the headers are read; --decode reads the samples as well.
+Exit status: 0 no finding above info, 1 findings, 2 the file cannot be used.
 
     tracker-logging check-data train.json --eval eval.json --model_path MODEL
     tracker-logging check-data train.json --decode --listen outliers.html
@@ -16,29 +16,28 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tracker_logging.commands.base import CommandError
+from tracker_logging.commands.base import CommandError, progress_bar
 
 if TYPE_CHECKING:
-    from tracker_logging.doctor.data_checks.check import Report
     from tracker_logging.doctor.data_checks.pace import Positions
+    from tracker_logging.doctor.data_checks.report import Report
 
-EVERY = 100  # samples between two movements of the progress bar
-BAR = 30  # characters
+EVERY = 100  # samples between two updates of the progress bar
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("file", type=Path, metavar="FILE", help="training data, in any format that training reads")
-    parser.add_argument("--eval", type=Path, metavar="FILE", help="evaluation data; also looks for leaks")
-    parser.add_argument("--model_path", type=Path, help="a model's directory: are sequences too long for it?")
-    parser.add_argument("--decode", action="store_true", help="also look for silence, clipping and unreadable samples")
-    parser.add_argument("--allow_download", action="store_true", help="fetch audio that the data names by http(s)")
-    parser.add_argument("--listen", type=Path, metavar="OUT.html", help="write a page with the clips that stand out")
-    parser.add_argument("--json", action="store_true", help="print everything as JSON")
+    parser.add_argument("file", type=Path, metavar="FILE", help="training data, in any format that training accepts")
+    parser.add_argument("--eval", type=Path, metavar="FILE", help="evaluation data; also checks the two for overlap")
+    parser.add_argument("--model_path", type=Path, help="directory of a model; also checks sequence lengths")
+    parser.add_argument("--decode", action="store_true", help="also check for silence, clipping and damaged audio")
+    parser.add_argument("--allow_download", action="store_true", help="download audio given as an http(s) URL")
+    parser.add_argument("--listen", type=Path, metavar="OUT.html", help="write a page with the clips that are outliers")
+    parser.add_argument("--json", action="store_true", help="print the report as JSON")
 
 
 def run(args: argparse.Namespace) -> int:
     from tracker_logging.data.audio_sources import AudioShelf
-    from tracker_logging.doctor.data_checks.check import check_files
+    from tracker_logging.doctor.data_checks.report import check_files
     from tracker_logging.doctor.data_checks.report_text import as_json, as_text
 
     positions = _positions(args.model_path) if args.model_path else None
@@ -48,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
         positions=positions,
         decode=args.decode,
         shelf=AudioShelf(allow_download=args.allow_download),
-        progress=_show_progress,
+        progress=progress_bar("samples", every=EVERY),
     )
     print(json.dumps(as_json(report), indent=1, allow_nan=False) if args.json else as_text(report))
     if args.listen:
@@ -76,11 +75,4 @@ def _write_sheet(report: Report, path: Path) -> None:
         count = write_sheet(report, path)
     except OSError as error:
         raise CommandError(f"--listen {path}: cannot be written ({error.strerror}).") from error
-    print(f"{path}: {count} clips to listen to.", file=sys.stderr)
-
-
-def _show_progress(done: int, total: int) -> None:
-    if sys.stderr.isatty() and (done % EVERY == 0 or done == total):
-        filled = BAR * done // total
-        bar = f"[{'#' * filled}{' ' * (BAR - filled)}] {done:,} of {total:,} samples"
-        print(f"\r{bar}" if done < total else f"\r{' ' * len(bar)}\r", end="", file=sys.stderr, flush=True)
+    print(f"{path}: a page with {count} clips.", file=sys.stderr)

@@ -1,7 +1,7 @@
-"""Put two or more runs side by side in one HTML file that works from disk.
+"""Compare two or more runs on one HTML page that opens from disk.
 
-A run is a TensorBoard directory, an offline W&B run or a JSON-lines record, in any mix. Voices are read from the
-`voices` folder of the run. Only voices with the same id are paired.
+A run is a directory with TensorBoard event files, a JSON-lines record, an offline W&B run or a `voices` folder, in any
+mix. Scores are compared voice by voice, over the voices that both runs have.
 
     tracker-logging compare outputs/runs/a outputs/runs/b -o compare.html
 """
@@ -11,17 +11,14 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tracker_logging.commands.base import CommandError
+from tracker_logging.commands.base import CommandError, progress_bar
 
 if TYPE_CHECKING:
     from tracker_logging.dashboards.compare import Report
-
-BAR = 30  # characters
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,26 +26,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="default: compare.html, or none with --json")
     parser.add_argument("--audio-format", choices=("mp3", "opus", "vorbis", "flac", "wav"), default="mp3")
     parser.add_argument(
-        "--max-mb", type=float, default=50.0, help="most the page may hold (default: 50); sound is left out"
+        "--max-mb",
+        type=float,
+        default=50.0,
+        help="largest size of the page (default: 50)",
     )
-    parser.add_argument("--json", action="store_true", help="print the numbers as JSON")
+    parser.add_argument("--json", action="store_true", help="print the comparison as JSON")
 
 
 def run(args: argparse.Namespace) -> int:
     from tracker_logging.dashboards.compare import compare
-    from tracker_logging.runs.run_record import NotARunError
+    from tracker_logging.runs import NotARunError
 
     if len(args.runs) < 2:
-        raise CommandError("name two runs or more.")
-    with tempfile.TemporaryDirectory() as scratch:
-        try:
-            report = compare(args.runs, scratch=Path(scratch))
-        except NotARunError as error:
-            raise CommandError(str(error)) from error
-        return _hand_over(report, args)
+        raise CommandError("name at least two runs.")
+    try:
+        report = compare(args.runs)
+    except NotARunError as error:
+        raise CommandError(str(error)) from error
+    return _write(report, args)
 
 
-def _hand_over(report: Report, args: argparse.Namespace) -> int:
+def _write(report: Report, args: argparse.Namespace) -> int:
     from tracker_logging.dashboards.compare import write_page
 
     if args.json:
@@ -57,17 +56,19 @@ def _hand_over(report: Report, args: argparse.Namespace) -> int:
     if output is None:
         return 0
     try:
-        sound = write_page(report, output, audio_format=args.audio_format, max_mb=args.max_mb, progress=_show_progress)
+        sound = write_page(
+            report, output, audio_format=args.audio_format, max_mb=args.max_mb, progress=progress_bar("clips")
+        )
     except OSError as error:
         raise CommandError(f"{output} cannot be written ({error.strerror}).") from error
-    said = [
+    lines = [
         f"{output}: {output.stat().st_size / 1e6:.1f} MB, {len(sound.clips)} clips.",
         *_left_out(sound.left_out, max_mb=args.max_mb),
-        *(f"{name} has no voices folder: its curves and settings are shown, nothing can be heard of it."
-          for name, record in report.runs.items() if record.voices is None),
-        *(f"Not readable, left out: {key}" for key in sound.unreadable),
+        *(f"{name} has no voices: the page shows its curves and settings only."
+          for name, record in report.runs.items() if not record.voices),
+        *(f"Left out, not readable: {key}" for key in sound.unreadable),
     ]  # fmt: skip
-    print("\n".join(said), file=sys.stderr if args.json else sys.stdout)
+    print("\n".join(lines), file=sys.stderr if args.json else sys.stdout)
     return 0
 
 
@@ -76,12 +77,4 @@ def _left_out(steps: Sequence[int], *, max_mb: float) -> list[str]:
         return []
     shown = ", ".join(map(str, steps[:10])) + (", …" if len(steps) > 10 else "")
     count = f"{len(steps)} step{'s' if len(steps) > 1 else ''}"
-    return [f"Sound of {count} left out to stay under {max_mb:g} MB (--max-mb): {shown}. Scores are all there."]
-
-
-def _show_progress(done: int, total: int) -> None:
-    if total and sys.stderr.isatty():
-        filled = BAR * done // total
-        print(f"\r[{'#' * filled}{' ' * (BAR - filled)}] {done} of {total} clips", end="", file=sys.stderr, flush=True)
-        if done == total:
-            print(file=sys.stderr)
+    return [f"Audio of {count} left out to stay under {max_mb:g} MB (--max-mb): {shown}. All scores are in the page."]

@@ -5,8 +5,9 @@
     tracker-logging convert shards/ train.jsonl --to native
 
 IN is a file or directory in any format that training reads (see docs/data.md). OUT is written as ChatML (`chatml`), as
-a conversation for transformers' own processor (`native`), or as one row per pair (`manifest`); its ending says whether
-as `.json`, `.jsonl`, `.csv` or `.tsv`. Audio that is no file of its own goes into a folder beside OUT.
+a conversation for the processor of transformers (`native`), or as one row per pair (`manifest`). Its ending selects
+`.json`, `.jsonl`, `.csv` or `.tsv`. Audio that is not a file (bytes, base64, tar members) is written to a folder beside
+OUT.
 """
 
 from __future__ import annotations
@@ -25,8 +26,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("input", type=Path, metavar="IN", help="a data file or directory")
     parser.add_argument("output", type=Path, metavar="OUT", help="the new file; must not exist")
     parser.add_argument("--to", choices=TARGETS, required=True)
-    parser.add_argument("--allow_download", action="store_true", help="fetch audio that the data names by http(s)")
-    parser.add_argument("--skip_bad_samples", action="store_true", help="leave out and name what cannot be read")
+    parser.add_argument("--allow_download", action="store_true", help="download audio given as an http(s) URL")
+    parser.add_argument("--skip_bad_samples", action="store_true", help="skip and list samples that cannot be read")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -50,8 +51,8 @@ def run(args: argparse.Namespace) -> int:
     if done.left_out:
         names = ", ".join(done.left_out)
         print(
-            f"left out, having no column in a text table: {names}. A .jsonl keeps them.",
+            f"left out, because a text table has no column for it: {names}. A .jsonl file keeps it.",
             file=sys.stderr,
         )
-    print(f"{done.written} samples of {args.input} are now in {args.output}; {len(done.skipped)} were skipped.")
+    print(f"Wrote {done.written} samples of {args.input} to {args.output}; skipped {len(done.skipped)}.")
     return 0

@@ -12,7 +12,7 @@ from tracker_logging.commands.base import CommandError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("run", type=Path, metavar="RUN", help="directory of the run, with its event files")
+    parser.add_argument("run", type=Path, metavar="RUN", help="directory of the run")
     parser.add_argument("--port", type=int, default=6006, help="default: 6006")
 
 
@@ -21,6 +21,6 @@ def run(args: argparse.Namespace) -> int:
 
     directory = args.run.resolve()
     if not any(directory.glob("*.tfevents.*")) and not (directory / "voices").is_dir():
-        raise CommandError(f"{args.run}: no event files and no voices there. Name the directory of a run.")
+        raise CommandError(f"{args.run}: no event files and no voices in it. Name the directory of a run.")
     print(how_to_open(directory, port=args.port))
     return 0

@@ -1,4 +1,4 @@
-"""Write a run's JSON-lines record to another backend.
+"""Write the JSON-lines record of a run to another backend.
 
 tracker-logging replay outputs/runs/a --to tensorboard
 tracker-logging replay outputs/runs/a --to wandb --output outputs/runs/a-again
@@ -10,6 +10,7 @@ import argparse
 from pathlib import Path
 
 from tracker_logging.commands.base import CommandError
+from tracker_logging.trackers.base import Tracker
 
 BACKENDS = ("tensorboard", "wandb", "trackio")
 
@@ -21,15 +22,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from tracker_logging.trackers.jsonl import read_run
+    from tracker_logging.runs.json_lines import recorded_run
     from tracker_logging.trackers.open import RunInfo, open_tracker
-    from tracker_logging.trackers.replay import replay
 
     output = args.output or args.run.with_name(f"{args.run.resolve().name}-replayed")
     if output.exists() and any(output.iterdir()):
-        raise CommandError(f"{output}: not empty, and a replay would write everything twice. Name another --output.")
+        raise CommandError(f"{output} is not empty; a replay could write values twice. Name another --output.")
     try:
-        recorded = read_run(args.run)
+        recorded = recorded_run(args.run)
         tracker = open_tracker([args.to], directory=output, run=RunInfo(name=output.name, config=recorded["config"]))
     except (OSError, ValueError) as error:
         raise CommandError(str(error)) from error
@@ -38,6 +38,21 @@ def run(args: argparse.Namespace) -> int:
     finally:
         tracker.close()
     if errors := getattr(tracker, "errors", 0):
-        raise CommandError(f"{errors} errors while writing to {args.to}; the messages above say which.")
-    print(f"{count} events of {args.run} are now in {output}.")
+        raise CommandError(f"{errors} errors while writing to {args.to}; see the messages above.")
+    print(f"Wrote {count} events of {args.run} to {output}.")
     return 0
+
+
+def replay(record: Path, tracker: Tracker) -> int:
+    """Emit every event of the JSON-lines record in `record` to `tracker`, in order, then flush; the number of events.
+
+    The tracker is not closed. Raises what `recorded_events` raises.
+    """
+    from tracker_logging.runs.json_lines import recorded_events
+
+    count = 0
+    for event in recorded_events(record):
+        tracker.emit(event)
+        count += 1
+    tracker.flush()
+    return count

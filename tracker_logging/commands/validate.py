@@ -1,7 +1,7 @@
-"""Prove on this machine that logging changes nothing in training and that every promised tag arrives.
+"""Check on this machine that logging does not change training and that every promised tag is written.
 
-Trains two steps without us, twice, then with each callback alone and with all together, and reads the files back. Exit
-status: 0 all is well, 1 something is not, 2 nothing could be tried. Without arguments the demo is trained.
+Trains two steps without logging, twice, then with each callback alone and with all of them, and reads the files back.
+Without arguments it trains the demo. Exit status: 0 passed, 1 failed, 2 the check could not run.
 
 tracker-logging validate
 tracker-logging validate --model_path MODEL --audio_tokenizer_path CODEC --train_data_file train.json
@@ -41,7 +41,7 @@ def run(args: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory() as scratch:
         try:
             material = _material(args, Path(scratch))
-            print(f"Two steps each, on {material.where}.\n", flush=True)
+            print(f"Training two steps each, on {material.where}.\n", flush=True)
             print(ROW.format("logging", "same training", "tags", "errors", "s"), flush=True)
             verdicts = []
             for verdict in validate(material, scratch=Path(scratch)):
@@ -59,8 +59,8 @@ def _material(args: argparse.Namespace, scratch: Path) -> Material:
     given = [name for name in OWN if getattr(args, name) is not None]
     if not given:
         return demo_material(scratch)
-    if absent := [f"--{name}" for name in OWN if name not in given]:
-        raise CommandError(f"{', '.join(absent)} missing. Give model, codec and data, or none of them for the demo.")
+    if missing := [f"--{name}" for name in OWN if name not in given]:
+        raise CommandError(f"{', '.join(missing)} missing. Name model, codec and data, or none to use the demo.")
     return own_material(args.model_path, args.audio_tokenizer_path, args.train_data_file, codes=scratch / "codes")
 
 
@@ -74,17 +74,17 @@ def _summary(verdicts: Sequence[Verdict]) -> str:
     twice = verdicts[0]
     if twice.differing:
         return (
-            f"NOT SHOWN: training does not repeat itself here even without us ({', '.join(twice.differing)} differ), "
-            "so no difference can be told from noise. Try one GPU or the CPU (CUDA_VISIBLE_DEVICES=)."
+            f"INCONCLUSIVE: training is not deterministic here even without logging ({', '.join(twice.differing)} "
+            "differ), so an effect of logging cannot be measured. Try one GPU or the CPU (CUDA_VISIBLE_DEVICES=)."
         )
-    said = []
+    failures = []
     for verdict in verdicts:
         if verdict.differing:
-            said.append(f"{verdict.name}: {', '.join(verdict.differing)} differ from training without us")
+            failures.append(f"{verdict.name}: {', '.join(verdict.differing)} differ from training without logging")
         if verdict.missing:
-            said.append(f"{verdict.name}: no {', '.join(verdict.missing)}")
+            failures.append(f"{verdict.name}: missing {', '.join(verdict.missing)}")
         if verdict.errors:
-            said.append(f"{verdict.name}: {verdict.errors} errors of ours; the messages above say which")
-    if said:
-        return "\n".join(["FAILED", *said])
-    return "PASSED: the same training to the bit, and every promised tag is there."
+            failures.append(f"{verdict.name}: {verdict.errors} errors in logging; see the messages above")
+    if failures:
+        return "\n".join(["FAILED", *failures])
+    return "PASSED: training is bit-identical, and every promised tag was written."

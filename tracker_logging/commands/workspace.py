@@ -1,6 +1,6 @@
-"""Make the W&B workspace of a project: voices, scores with their ceilings, conditioning, attention and the rest.
+"""Create or update the W&B workspace of a project: voices, scores with their ceilings, conditioning and attention.
 
-Running it again updates the same view. With --report A B a report of two runs is made too.
+--report A B also creates a report that compares two runs.
 
     tracker-logging workspace --project voice-cloning --run outputs/runs/a
     tracker-logging workspace --project voice-cloning --dry-run -o workspace.json      # needs no account
@@ -15,26 +15,27 @@ from pathlib import Path
 from typing import Any
 
 from tracker_logging.commands.base import CommandError
+from tracker_logging.runs.voices import VoiceFolders
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--project", required=True)
-    parser.add_argument("--entity", help="user or team; default: yours")
+    parser.add_argument("--entity", help="W&B user or team; default: your own")
     parser.add_argument(
-        "--run", type=Path, action="append", default=[], help="a run's directory, whose voices get a panel"
+        "--run", type=Path, action="append", default=[], help="directory of a run; each of its voices gets a panel"
     )
-    parser.add_argument("--report", nargs=2, metavar=("FIRST", "SECOND"), help="also a report of two runs, by name")
-    parser.add_argument("--dry-run", action="store_true", help="write and check the JSON, ask no server")
+    parser.add_argument("--report", nargs=2, metavar=("FIRST", "SECOND"), help="also create a report of two runs")
+    parser.add_argument("--dry-run", action="store_true", help="write and check the JSON without contacting the server")
     parser.add_argument("-o", "--output", type=Path, help="where --dry-run writes; default: workspace.json")
 
 
 def run(args: argparse.Namespace) -> int:
     if importlib.util.find_spec("wandb_workspaces") is None:
-        raise CommandError("needs the package wandb-workspaces. Cure: pip install wandb-workspaces")
+        raise CommandError("this command needs the package wandb-workspaces: pip install wandb-workspaces")
     from tracker_logging.dashboards import workspace as made
 
     if args.report and args.dry_run:
-        raise CommandError("wandb-workspaces makes reports with an account only. Leave --report or --dry-run out.")
+        raise CommandError("reports need a W&B account. Leave out --report or --dry-run.")
     entity = args.entity or ("entity" if args.dry_run else _own_entity())
     voice_ids = voice_ids_of(args.run)
     view = made.workspace(project=args.project, entity=entity, voice_ids=voice_ids)
@@ -46,19 +47,19 @@ def run(args: argparse.Namespace) -> int:
         report = made.report(project=args.project, entity=entity, first=first, second=second, voice_ids=voice_ids)
         print(report.save().url)
     if not voice_ids:
-        print("No --run was named, so no voice has a panel of its own.")
+        print("Without --run the workspace has no panels of single voices.")
     return 0
 
 
 def voice_ids_of(runs: list[Path]) -> list[str]:
-    """The ids of all voices of these runs. Raises `CommandError` where a run has none."""
-    found: set[str] = set()
+    """The ids of all voices of these runs. Raises `CommandError` for a run without voices."""
+    voice_ids: set[str] = set()
     for directory in runs:
-        ids = {path.parent.name for path in (directory / "voices").glob("*/voice.json")}
-        if not ids:
-            raise CommandError(f"{directory}: no voices there. Name the directory of a run, or leave --run out.")
-        found |= ids
-    return sorted(found)
+        voices, _ = VoiceFolders().read(directory)
+        if not voices:
+            raise CommandError(f"{directory}: no voices in it. Name the directory of a run, or leave out --run.")
+        voice_ids |= voices.keys()
+    return sorted(voice_ids)
 
 
 def _write(path: Path, view: Any, made: Any) -> int:
@@ -76,4 +77,4 @@ def _own_entity() -> str:
     try:
         return str(wandb.Api().default_entity)
     except wandb.errors.Error as error:
-        raise CommandError("no W&B account is logged in. Cure: wandb login, or --dry-run") from error
+        raise CommandError("not logged in to W&B. Run `wandb login`, or use --dry-run.") from error

@@ -1,8 +1,8 @@
-"""Audio files to mono float32, exactly as loud as they were recorded.
+"""Audio files as mono float32, at the recorded level.
 
 Guarantees
-- Any rate and channel count that libsndfile reads; channels are averaged, the rate is converted by soxr (high quality).
-- Never normalised, never trimmed: full scale is ±1 and a clip keeps its level.
+- Any sampling rate and channel count that libsndfile reads. Channels are averaged; soxr (high quality) resamples.
+- Never normalised, never trimmed: full scale is ±1.
 - A missing, unreadable, empty or non-finite file is a `DataError`.
 
     wave = load_audio(Path("slt.flac"), sample_rate=24_000)
@@ -19,7 +19,7 @@ from tracker_logging.data.sample import DataError, shown
 
 
 def check_audio(path: Path) -> float:
-    """Seconds of audio by the file's header, without decoding it. Raises `DataError` like `load_audio`."""
+    """Duration in seconds by the file's header, without decoding it. Raises `DataError` like `load_audio`."""
     import soundfile
 
     if not path.is_file():
@@ -46,7 +46,7 @@ def load_audio(path: Path, sample_rate: int) -> npt.NDArray[np.float32]:
         raise DataError(f"{shown(path)}: the audio cannot be decoded ({error}). Convert it again.") from error
     wave = channels.mean(axis=1, dtype=np.float32)
     if not np.isfinite(wave).all():
-        raise DataError(f"{shown(path)}: the audio holds non-finite samples. Convert it again, or drop the sample.")
+        raise DataError(f"{shown(path)}: the audio contains NaN or infinite values. Convert it again, or drop it.")
     if source_rate != sample_rate:
         import soxr
 

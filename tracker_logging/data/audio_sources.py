@@ -1,16 +1,16 @@
-"""Whatever a data file says about a clip, as a file: a path, a URL, base64, bytes or an array.
+"""Audio as data files give it (a path, a URL, base64, bytes or an array), resolved to a file.
 
 Guarantees
-- A path is used where it lies. Everything else is written once into a cache folder, under the hash of its content, so
-  that all later code sees files only; a half-written file is never seen.
-- A relative path may not lead out of the folders in which it is looked for; a link that leads to itself is named.
-- No address is opened unless `allow_download`; then http and https only, up to `max_bytes`, once.
+- A path is used as it is. Everything else is written once into a cache folder, under the hash of its content, so that
+  all later code sees files only. Files appear whole, by rename.
+- A relative path may not lead out of the folders in which it is looked for.
+- No URL is opened unless `allow_download`; then http and https only, up to `max_bytes`, once.
 
     shelf = AudioShelf(allow_download=True)
     shelf.file_of("clips/slt.flac", folders=[Path("data")])
     shelf.file_of({"bytes": b"RIFF…", "path": "slt.wav"}, folders=[])
 
-The messages of its `DataError`s begin with a verb: the caller puts the file and field before it.
+The messages of the `DataError`s begin with a verb: the caller puts file and field before it.
 """
 
 from __future__ import annotations
@@ -47,15 +47,16 @@ def default_cache() -> Path:
 
 @dataclass(frozen=True, slots=True)
 class AudioShelf:
-    """`directory`: where clips that are not files are written; None: `default_cache()`. Any thread or process."""
+    """Resolves audio to files. `directory`: where clips that are not files are written; None: `default_cache()`.
+    May be used by any thread and process."""
 
     directory: Path | None = None
     allow_download: bool = False
     max_bytes: int = 200_000_000
 
     def file_of(self, value: object, *, folders: Sequence[Path]) -> Path:
-        """The file that holds the clip `value` speaks of: a path, http(s) address, `data:` text or base64 of a file;
-        the bytes of a file; or an object with `bytes`, `array` and `sampling_rate`, `raw_audio`, `base64`,
+        """The file of the clip that `value` gives: a path, http(s) URL, `data:` URL or base64 of a file; the bytes of
+        a file; or an object with `bytes`, `array` and `sampling_rate`, `raw_audio`, `base64`,
         `audio_url`, `url`, `path` or `audio`. `folders`: where a relative path is looked for, in order.
         Raises `DataError`."""
         if isinstance(value, str):
@@ -64,7 +65,7 @@ class AudioShelf:
             return self._keep(value, suffix=_suffix(value))
         if isinstance(value, Mapping):
             return self._of_object(value, folders)
-        raise DataError(f"is a {type(value).__name__}, which is no audio; name an audio file")
+        raise DataError(f"is a {type(value).__name__}, not audio; name an audio file")
 
     def _of_object(self, value: Mapping[str, object], folders: Sequence[Path]) -> Path:
         if value.get("bytes"):
@@ -87,7 +88,7 @@ class AudioShelf:
         scheme, separator, _ = text.partition("://")
         if separator and scheme.isalnum():
             if not self.allow_download:
-                raise DataError(f"is an address ({text[:80]!r}); download it, or allow it with --allow_download")
+                raise DataError(f"is a URL ({text[:80]!r}); download the file, or set --allow_download")
             return self._of_address(text)
         if text.startswith("data:"):
             return self._of_base64(text.partition(",")[2])
@@ -119,7 +120,7 @@ class AudioShelf:
         try:
             wave = np.asarray(values, dtype=np.float32)
         except (ValueError, TypeError, OverflowError) as error:
-            raise DataError("is an array that holds more than numbers; write [n] or [channels, n]") from error
+            raise DataError("is an array with values that are not numbers; write [n] or [channels, n]") from error
         if wave.ndim not in (1, 2) or wave.size == 0 or not np.isfinite(wave).all():
             raise DataError(f"is an array of shape {list(wave.shape)}, empty, not finite or not [n] or [channels, n]")
         if wave.ndim == 2 and wave.shape[0] < wave.shape[1]:
@@ -150,13 +151,13 @@ class AudioShelf:
             Path(file.name).replace(place)
         except OSError as error:
             raise DataError(
-                f"cannot be kept in the audio cache ({error.strerror}); name another with XDG_CACHE_HOME"
+                f"cannot be written to the audio cache ({error.strerror}); choose another folder with XDG_CACHE_HOME"
             ) from error
         return place
 
 
 def _suffix(content: bytes) -> str:
-    """The ending of the file format that `content` begins like. Raises `DataError` for an unknown one."""
+    """The file name ending for `content`, by its first bytes. Raises `DataError` for an unknown format."""
     if not content:
         raise DataError("is empty; record the clip again, or drop the sample")
     for start, ending in _ENDINGS.items():

@@ -1,4 +1,4 @@
-"""What a codec is: a waveform to discrete codes and back.
+"""The protocol of audio codecs: a waveform to discrete codes and back.
 
 codec.decode(codec.encode(wave))     # [n] float32, the codec's copy of `wave`
 """
@@ -28,6 +28,6 @@ class AudioCodec(Protocol):
 
 
 class IdentifiedCodec(AudioCodec, Protocol):
-    """A codec that can say which one it is: equal `identity`, equal codes."""
+    """A codec with an `identity`: codecs of equal identity give equal codes."""
 
     identity: str

@@ -1,13 +1,13 @@
-"""Codec codes of audio files, computed once and kept on disk.
+"""A cache on disk for the codec codes of audio files.
 
 Guarantees
-- The key is the content: a hash of the file's bytes and of the codec's identity. A changed clip or another codec is
-  never answered from the cache; a copied or moved clip is.
-- Safe for several processes on one directory: a file appears whole, by rename.
+- The key is the content: a hash of the file's bytes and of the codec's identity. A changed clip or another codec
+  is encoded again; a copied or moved clip is not.
+- Several processes may use one directory: files appear whole, by rename.
 - A cached file that cannot be read is computed again.
 
     codes = CodeCache(Path("cache"), codec)
-    codes.prepare([sample.target_audio for sample in samples])   # before workers start
+    codes.prepare([sample.target_audio for sample in samples])   # before data loader workers start
     codes(Path("slt.flac"))                                      # [K, T] int64
 """
 
@@ -31,14 +31,14 @@ CodeSource: TypeAlias = Callable[[Path], Codes]
 
 
 class CodeCache:
-    """Calling it with a path gives the codes [K, T] int64. Any thread or process, one codec call at a time each."""
+    """Called with a path, returns the codes [K, T] int64. May be used by any thread and process."""
 
     def __init__(self, directory: Path, codec: IdentifiedCodec) -> None:
         self.directory = directory
         self.codec = codec
 
     def __call__(self, path: Path) -> Codes:
-        """Codes of the clip, from disk or computed now. Raises `DataError` if the clip cannot be read."""
+        """Codes of the clip [K, T] int64, from disk or computed now. Raises `DataError` if the clip cannot be read."""
         place = self._place(path)
         cached = _read(place)
         if cached is not None:
@@ -48,13 +48,13 @@ class CodeCache:
         return codes
 
     def put(self, path: Path, codes: Codes) -> None:
-        """Take `codes` [K, T] as those of the clip, computed elsewhere."""
+        """Store `codes` [K, T] of the clip, computed elsewhere."""
         self._write(self._place(path), codes)
 
     def prepare(self, paths: Iterable[Path]) -> int:
-        """Compute what is missing, so that later calls only read. Returns how many clips were encoded.
+        """Compute missing codes, so that later calls only read. Returns how many clips were encoded.
 
-        Under DDP each rank may take its own share of the paths: `codes.prepare(paths[rank::world_size])`.
+        Under DDP each rank may take a share of the paths: `codes.prepare(paths[rank::world_size])`.
         """
         encoded = 0
         for path in dict.fromkeys(paths):
@@ -67,7 +67,9 @@ class CodeCache:
         try:
             content = path.read_bytes()
         except OSError as error:
-            raise DataError(f"{shown(path)}: the audio file cannot be read ({error.strerror}).") from error
+            raise DataError(
+                f"{shown(path)}: the audio file cannot be read ({error.strerror}). Correct the path or its permissions."
+            ) from error
         key = hashlib.sha256(self.codec.identity.encode() + b"\0" + content).hexdigest()
         return self.directory / key[:2] / f"{key}.npy"
 

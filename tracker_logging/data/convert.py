@@ -1,13 +1,14 @@
-"""Any format that can be read to one of three that can be written, a sample at a time.
+"""Convert any readable format to one of three, one sample at a time.
 
     chatml      F1, as `.json` (a list) or `.jsonl`
     native      F3, the conversation of transformers' own processor, as `.json` or `.jsonl`
     manifest    F8, a row per pair, as `.jsonl`, `.json`, `.csv` or `.tsv`
 
 Guarantees
-- What is written reads back as the same samples, unknown keys included; a text table has no room for these.
-- Audio that is no file of its own goes into `OUT_audio/`; other audio stays where it is. Nothing is decoded.
-- Constant memory, also for a JSON list that is too large to be held. The new file appears whole or not at all.
+- The output reads back as the same samples, unknown keys included; only a text table has no columns for these.
+- Audio that is not a file (bytes, base64, tar members) is written to `OUT_audio/`; files stay where they are. Nothing
+  is decoded.
+- Constant memory, also for a large JSON list. The new file appears whole or not at all.
 
     convert(Path("train.json"), Path("train.jsonl"), to="chatml")
 """
@@ -25,9 +26,7 @@ from typing import Any
 
 from tracker_logging.data.audio_sources import AudioShelf
 from tracker_logging.data.formats import find_format
-from tracker_logging.data.formats.chatml import chatml_item
-from tracker_logging.data.formats.pair_manifest import COLUMNS, manifest_item
-from tracker_logging.data.formats.transformers_chat import transformers_item
+from tracker_logging.data.formats.writing import COLUMNS, chatml_item, manifest_item, transformers_item
 from tracker_logging.data.sample import DataError, VoiceSample, shown
 
 Put = Callable[[dict[str, Any]], None]
@@ -42,7 +41,7 @@ _TABLES = {".csv": ",", ".tsv": "\t"}
 
 @dataclass(frozen=True, slots=True)
 class Converted:
-    """How many samples were written, what is wrong with those that were not, and which keys a table left out."""
+    """The number of samples written, the errors of those skipped, and the keys for which a table has no column."""
 
     written: int
     skipped: tuple[DataError, ...]
@@ -55,9 +54,9 @@ def convert(path: Path, out: Path, *, to: str, skip_bad: bool = False, allow_dow
     is_table = to == "manifest" and out.suffix.lower() in _TABLES
     if not is_table and out.suffix.lower() not in (".json", ".jsonl"):
         endings = ".jsonl, .json, .csv or .tsv" if to == "manifest" else ".jsonl or .json"
-        raise DataError(f"{shown(out)}: {to} is written as {endings}. Name the file so.")
+        raise DataError(f"{shown(out)}: {to} is written as {endings}. Use one of these endings.")
     if out.exists():
-        raise DataError(f"{shown(out)}: exists. Name another file, or move this one away.")
+        raise DataError(f"{shown(out)}: exists already. Name another file, or move this one.")
     shelf = AudioShelf(directory=out.with_name(f"{out.stem}_audio").absolute(), allow_download=allow_download)
     skipped: list[DataError] = []
     left_out: dict[str, None] = {}
@@ -75,13 +74,13 @@ def convert(path: Path, out: Path, *, to: str, skip_bad: bool = False, allow_dow
             put(item)
             written += 1
         if written == 0:
-            raise DataError(f"{shown(path)}: no usable sample in it. Correct the data, or name another file.")
+            raise DataError(f"{shown(path)}: no usable sample. Correct the data, or name another file.")
     return Converted(written, tuple(skipped), tuple(left_out))
 
 
 @contextmanager
 def _writer(out: Path) -> Iterator[Put]:
-    """What writes one item; the file takes its name when all are written."""
+    """Yields a function that writes one item; the file gets its final name when all are written."""
     out.parent.mkdir(parents=True, exist_ok=True)
     try:
         with NamedTemporaryFile("w", dir=out.parent, suffix=".tmp", delete=False, encoding="utf-8", newline="") as file:
@@ -92,7 +91,7 @@ def _writer(out: Path) -> Iterator[Put]:
                 raise
         Path(file.name).replace(out)
     except OSError as error:
-        raise DataError(f"{shown(out)}: cannot be written ({error.strerror}).") from error
+        raise DataError(f"{shown(out)}: cannot be written ({error.strerror}). Name another file.") from error
     except UnicodeEncodeError as error:  # a file name that is not UTF-8
         raise DataError(f"{shown(out)}: cannot be written as UTF-8 ({error.reason}). Rename the audio file.") from error
 
@@ -120,13 +119,15 @@ def _json(item: dict[str, Any]) -> str:
     try:
         text = json.dumps(item, ensure_ascii=False)
     except (TypeError, ValueError) as error:
-        raise DataError(f"An unknown key cannot be written as JSON ({error}). Drop it, or make it text.") from error
+        raise DataError(
+            f"An unknown key cannot be written as JSON ({error}). Remove the key, or convert its value to text."
+        ) from error
     return text if _is_utf8(text) else json.dumps(item)
 
 
 def _is_utf8(text: str) -> bool:
     try:
         text.encode()
-    except UnicodeEncodeError:  # half a character in an unknown key
+    except UnicodeEncodeError:  # a lone surrogate in an unknown key
         return False
     return True

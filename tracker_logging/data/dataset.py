@@ -1,9 +1,9 @@
-"""Samples as a torch data set of features.
+"""A torch `Dataset` of training features.
 
 Guarantees
-- A sample is parsed, and its features are made, when it is asked for.
-- A sample that cannot be used ends training with a `DataError` that names it; with `skip_bad` the next one takes its
-  place, and it is counted and reported.
+- A sample is parsed, and its features are computed, on access.
+- A bad sample raises a `DataError` that names it; with `skip_bad` the next good one replaces it, and the bad one is
+  counted and logged.
 
     dataset = VoiceCloningDataset(open_samples(Path("train.jsonl")), processor)
 """
@@ -28,15 +28,15 @@ Features: TypeAlias = dict[str, torch.Tensor]
 
 
 class MakesFeatures(Protocol):
-    """The part of a processor that a data set needs."""
+    """The part of a processor that a dataset needs."""
 
     def features(self, sample: VoiceSample) -> Features:
         """The tensors of one training row. Raises `DataError`."""
 
 
 class VoiceCloningDataset(Dataset[Features]):
-    """Item i is `processor.features(samples[i])`; codes come from the processor's cache. `skipped` holds the numbers of
-    the samples that could not be used so far, in this process."""
+    """Item i is `processor.features(samples[i])`; codes come from the processor's cache. `skipped` holds the indices of
+    the bad samples met so far in this process."""
 
     def __init__(self, samples: Sequence[VoiceSample], processor: MakesFeatures, *, skip_bad: bool = False) -> None:
         self.samples = samples
@@ -56,7 +56,7 @@ class VoiceCloningDataset(Dataset[Features]):
                 if not self.skip_bad:
                     raise
                 self._skip(position, error)
-        raise DataError("Not one sample can be used; the first are named above. Correct the data.")
+        raise DataError("No sample can be used; the first errors are logged above. Correct the data.")
 
     def _features(self, position: int) -> Features:
         sample = self.samples[position]
@@ -72,6 +72,6 @@ class VoiceCloningDataset(Dataset[Features]):
             return
         self.skipped.add(position)
         if len(self.skipped) <= _REPORTED_IN_FULL:
-            logger.warning("Skipped, the next sample takes its place: %s", error)
+            logger.warning("Skipped a bad sample, the next one replaces it: %s", error)
         elif len(self.skipped) % 100 == 0:
-            logger.warning("%d samples were skipped so far.", len(self.skipped))
+            logger.warning("%d bad samples skipped so far.", len(self.skipped))

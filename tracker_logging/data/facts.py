@@ -1,4 +1,4 @@
-"""What a data set is, in a few plain values: shown beside a run, so that two runs can be told apart by their data.
+"""A few values that describe a dataset, logged with a run so that runs can be compared by their data.
 
 dataset_facts("train", samples)["train_speakers"]
 """
@@ -15,10 +15,10 @@ MOST_READ = 2_000
 
 
 def dataset_facts(name: str, samples: Sequence[VoiceSample]) -> dict[str, int | str]:
-    """Samples, speakers and languages that the data names, and a fingerprint of texts and file names (no paths).
+    """Numbers of samples, speakers and languages, and a fingerprint of texts and file names (without folders).
 
-    Of more than `MOST_READ` samples only so many are read, evenly spread: the fingerprint is then of these and of the
-    number of all, and speakers and languages, which were not all seen, are absent.
+    Of more than `MOST_READ` samples, that many are read, evenly spread. The fingerprint then covers these and the total
+    number; speakers and languages are left out, because they cannot be counted.
     """
     read = evenly(samples, MOST_READ)
     is_whole = len(samples) <= MOST_READ

@@ -1,9 +1,9 @@
-"""One voice-cloning example, whatever file format it came from.
+"""One voice-cloning example, independent of the file format.
 
 Guarantees
-- A `VoiceSample` is a frozen value; paths in it point to files that existed when it was read.
-- What a format holds beyond these fields is kept in `extra`.
-- Every complaint about data is a `DataError` that names the file, the field and the cure.
+- A `VoiceSample` is a frozen value; its paths point to files that existed when it was read.
+- Fields that no reader interprets are kept in `extra`.
+- Every error in data is a `DataError` that names the file, the field and the fix.
 
     samples = read_samples(Path("train.json"))
     samples[17].origin          # "train.json[17]"
@@ -17,16 +17,16 @@ from pathlib import Path
 
 
 class DataError(ValueError):
-    """Data that cannot be used. The message names the file, the field and what to do."""
+    """Data that cannot be used. The message names the file, the field and the fix."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VoiceSample:
-    """Reference text and audio (whose voice), target text and audio (what to say).
+    """Reference text and audio (the voice to clone), target text and audio (the speech to generate).
 
-    `reference_audio` is None without a voice prompt, `target_audio` is None where there is nothing to train on (a
-    prompt for generation only). `speaker` and `language` are None where the data does not name them. `system_text`
-    may be empty. `origin` says where the sample was read, for messages.
+    `reference_audio` is None without a voice prompt, `target_audio` is None for a prompt that is only
+    generated from. `speaker` and `language` are None where the data does not name them. `system_text` may be empty.
+    `origin` is the file and index of the sample, for messages.
     """
 
     sample_id: str
@@ -42,15 +42,15 @@ class VoiceSample:
     origin: str = ""
 
     def with_reference_of(self, other: VoiceSample | None) -> VoiceSample:
-        """The same target spoken in the voice of `other`'s reference, or without any reference."""
+        """The same target with the reference of `other`, or without a reference."""
         if other is None:
             return replace(self, reference_text="", reference_audio=None)
         return replace(self, reference_text=other.reference_text, reference_audio=other.reference_audio)
 
 
 def shown(path: Path) -> str:
-    """`path` as messages show it: relative to the working directory where it lies below it."""
+    """`path` for messages: relative to the working directory if it is below it."""
     try:
         return str(path.resolve().relative_to(Path.cwd()))
-    except (ValueError, OSError, RuntimeError):  # elsewhere, or a link that leads to itself
+    except (ValueError, OSError, RuntimeError):  # not below it, or a circular link
         return str(path)

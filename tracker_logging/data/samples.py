@@ -1,8 +1,8 @@
-"""A data set as a sequence of samples that are parsed when they are asked for.
+"""A dataset as a sequence of samples that are parsed on access.
 
 Guarantees
-- Holds the numbers of its samples and what its source holds, nothing of a sample: 2 MB for 100,000 lines of JSON.
-- Choosing and shuffling work on numbers; nothing is read for it.
+- Holds the indices of its samples and its source, no sample: 2 MB for 100,000 lines of JSON.
+- Selecting and shuffling work on indices; nothing is read for it.
 
     samples = open_samples(Path("train.jsonl"))
     train, evaluation = samples.take(range(500, len(samples))), samples.take(range(500))
@@ -20,7 +20,7 @@ from tracker_logging.data.sample import DataError, VoiceSample
 
 
 class Source(Protocol):
-    """Samples by number. Item i raises `DataError` where the sample cannot be used. May be pickled."""
+    """Samples by index. Item i raises `DataError` if the sample cannot be used. Can be pickled."""
 
     def __len__(self) -> int: ...
 
@@ -30,7 +30,7 @@ class Source(Protocol):
 class Samples(Sequence[VoiceSample]):
     """Item i is sample `indices[i]` of `source`, and raises `DataError` if it cannot be used.
 
-    With `skip_bad`, going through them leaves out those that cannot be used, so that fewer than `len` may come.
+    With `skip_bad`, iteration leaves out bad samples, so that it may yield fewer than `len`.
     """
 
     def __init__(self, source: Source, indices: npt.ArrayLike, *, skip_bad: bool = False) -> None:
@@ -39,7 +39,7 @@ class Samples(Sequence[VoiceSample]):
         self.skip_bad = skip_bad
 
     def take(self, positions: Sequence[int]) -> Samples:
-        """Those at `positions`, in that order."""
+        """The samples at `positions`, in that order."""
         return Samples(self.source, self.indices[np.asarray(positions, dtype=np.int64)], skip_bad=self.skip_bad)
 
     def __len__(self) -> int:
@@ -64,12 +64,14 @@ class Samples(Sequence[VoiceSample]):
 
 
 def evenly(samples: Sequence[VoiceSample], most: int) -> list[VoiceSample]:
-    """At most `most` of `samples`, evenly spread, in order. One that cannot be used is left out where `samples` skips
-    such, and raises `DataError` elsewhere."""
+    """At most `most` of `samples`, evenly spread, in order. A bad sample is left out if `samples` skips bad
+    ones, else it raises `DataError`."""
     positions = spread(len(samples), most)
-    return list(samples.take(positions) if isinstance(samples, Samples) else [samples[one] for one in positions])
+    return list(
+        samples.take(positions) if isinstance(samples, Samples) else [samples[position] for position in positions]
+    )
 
 
 def spread(count: int, most: int) -> list[int]:
-    """At most `most` numbers below `count`, evenly spread, the first and the last among them."""
+    """At most `most` indices below `count`, evenly spread, with the first and the last."""
     return sorted(set(np.linspace(0, count - 1, min(count, most)).round().astype(int).tolist())) if count else []

@@ -1,10 +1,10 @@
-"""Builds the demo in a directory: model, codec, composed clips, and ChatML files that the ordinary loader reads.
+"""Builds the demo in a directory: model, codec, composed clips, and ChatML files for the ordinary loader.
 
 Guarantees
-- Two builds are equal, byte for byte, on one machine. A finished build is used again; a half-finished one never.
+- Two builds on one machine are identical byte for byte. A finished build is reused; an unfinished one never is.
 - No sentence of `eval.json`, neither reference nor target, is in `train.json`, from any speaker.
-- The codes of a composed sentence are the codes of its phrases in a row; they lie ready in the code cache.
-  (Encoding the composed file gives the same codes but for a few frames at the seams.)
+- The codes of a composed sentence are the concatenated codes of its phrases; they are written to the code cache.
+  (Encoding the composed file gives the same codes except for a few frames at the joins.)
 
     paths = build_demo(Path("runs/demo-data"))
     paths.model, paths.codec, paths.train, paths.eval, paths.codes
@@ -28,7 +28,7 @@ from filelock import FileLock
 
 from tracker_logging.data.audio import load_audio
 from tracker_logging.data.codes import CodeCache, Codes
-from tracker_logging.data.formats.chatml import INSTRUCTION
+from tracker_logging.data.formats.conversation import INSTRUCTION
 from tracker_logging.data.sample import DataError, shown
 from tracker_logging.demo.model import demo_model
 from tracker_logging.demo.phrases import (
@@ -54,7 +54,7 @@ Phrase = tuple[str, int, int]  # speaker, slot, choice
 
 @dataclass(frozen=True, slots=True)
 class DemoPaths:
-    """Where the parts of a built demo lie."""
+    """The parts of a built demo."""
 
     directory: Path
 
@@ -82,24 +82,24 @@ class DemoPaths:
 
 
 def build_demo(directory: Path, *, recipe: DemoRecipe = DEMO_RECIPE) -> DemoPaths:
-    """The demo in `directory`, built now unless it lies there already. About 13 CPU-seconds and 260 MB.
+    """The demo in `directory`, built now unless it exists already. About 13 CPU-seconds and 260 MB.
 
-    Several processes may call it at once: one builds, the others wait for it. An older demo there is replaced; raises
-    `DataError` if `directory` holds anything else.
+    Several processes may call it at once: one builds, the others wait for it. An older demo there is replaced. Raises
+    `DataError` if `directory` contains anything else.
     """
     fingerprint = _fingerprint(recipe)
     directory.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(directory.parent / f".{directory.name}.lock"):
         if not _is_finished(directory, fingerprint):
             _refuse_foreign(directory)
-            beside = Path(tempfile.mkdtemp(prefix=f".{directory.name}-", dir=directory.parent))
+            unfinished = Path(tempfile.mkdtemp(prefix=f".{directory.name}-", dir=directory.parent))
             try:
-                _build(DemoPaths(beside), recipe)
-                (beside / _FINISHED).write_text(fingerprint)
+                _build(DemoPaths(unfinished), recipe)
+                (unfinished / _FINISHED).write_text(fingerprint)
                 shutil.rmtree(directory, ignore_errors=True)
-                beside.replace(directory)
+                unfinished.replace(directory)
             finally:
-                shutil.rmtree(beside, ignore_errors=True)
+                shutil.rmtree(unfinished, ignore_errors=True)
     return DemoPaths(directory)
 
 
@@ -110,7 +110,7 @@ def _is_finished(directory: Path, fingerprint: str) -> bool:
 
 def _refuse_foreign(directory: Path) -> None:
     if directory.is_dir() and any(directory.iterdir()) and not (directory / _FINISHED).is_file():
-        raise DataError(f"{shown(directory)}: holds other files than the demo. Name an empty or a new directory.")
+        raise DataError(f"{shown(directory)}: contains files other than the demo. Name an empty or a new directory.")
 
 
 def _build(paths: DemoPaths, recipe: DemoRecipe) -> None:
@@ -121,12 +121,12 @@ def _build(paths: DemoPaths, recipe: DemoRecipe) -> None:
     demo_model(_MODEL_SEED).save_pretrained(paths.model)
     demo_tokenizer().save_pretrained(paths.model)
     codes = {phrase: codec.quantised(features) for phrase, features in analysed.items()}
-    studio = _Studio(paths, waves, codes, CodeCache(paths.codes, codec))
+    composer = _Composer(paths, waves, codes, CodeCache(paths.codes, codec))
     choice = random.Random(recipe.seed)
     train = [pair for speaker in SPEAKERS for pair in _training_pairs(speaker.name, recipe, choice)]
     choice.shuffle(train)
-    studio.write(paths.train, train)
-    studio.write(paths.eval, _evaluation_pairs(recipe, choice))
+    composer.write(paths.train, train)
+    composer.write(paths.eval, _evaluation_pairs(recipe, choice))
 
 
 def _phrases() -> list[Phrase]:
@@ -139,7 +139,7 @@ def _phrases() -> list[Phrase]:
 
 
 def _fingerprint(recipe: DemoRecipe) -> str:
-    """Changes when the voices, the sentences or the recipe change."""
+    """A hash of the voices, the sentences and the recipe."""
     digest = hashlib.sha256(repr((recipe, SLOTS, SPEAKERS, SYSTEM_TEXT)).encode())
     for phrase in _phrases():
         digest.update((VOICES / clip_name(*phrase)).read_bytes())
@@ -148,7 +148,7 @@ def _fingerprint(recipe: DemoRecipe) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """One example: who speaks, the reference sentence and the target sentence."""
+    """One sample: the speaker, the reference sentence and the target sentence."""
 
     speaker: str
     reference: Sentence
@@ -156,21 +156,21 @@ class Pair:
 
 
 def _training_pairs(speaker: str, recipe: DemoRecipe, choice: random.Random) -> list[Pair]:
-    """As many pairs as the recipe's steps consume, of this speaker's share, each sentence about equally often."""
+    """This speaker's share of the pairs that the recipe's steps consume, each sentence about equally often."""
     sentences = choice.sample(TRAINED, recipe.sentences_per_speaker)
-    wanted = -(-recipe.max_steps * recipe.per_device_train_batch_size // len(SPEAKERS))
+    number = -(-recipe.max_steps * recipe.per_device_train_batch_size // len(SPEAKERS))
     pairs: list[Pair] = []
-    while len(pairs) < wanted:
+    while len(pairs) < number:
         references = choice.sample(sentences, len(sentences))
         pairs += [
             Pair(speaker, reference, target)
             for reference, target in zip(references, references[1:] + references[:1], strict=True)
         ]
-    return pairs[:wanted]
+    return pairs[:number]
 
 
 def _evaluation_pairs(recipe: DemoRecipe, choice: random.Random) -> list[Pair]:
-    """Held-out sentences, no sentence twice, speakers in turn: any first few samples hold several voices."""
+    """Held-out sentences, none twice, speakers in turn, so that the first few samples contain several voices."""
     sentences = choice.sample(HELD_OUT, 2 * recipe.eval_pairs_per_speaker * len(SPEAKERS))
     halves = zip(sentences[::2], sentences[1::2], strict=True)
     return [
@@ -180,8 +180,8 @@ def _evaluation_pairs(recipe: DemoRecipe, choice: random.Random) -> list[Pair]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Studio:
-    """Composes sentences of phrases, once each, and writes samples about them."""
+class _Composer:
+    """Composes sentences from phrases, each once, and writes samples of them."""
 
     paths: DemoPaths
     waves: dict[Phrase, npt.NDArray[np.float32]]
@@ -193,7 +193,7 @@ class _Studio:
         path.write_text(json.dumps(items, indent=1))
 
     def clip(self, speaker: str, sentence: Sentence) -> str:
-        """The sentence as a file below the demo's directory, its codes in the cache. Returns the relative path."""
+        """Write the sentence as a file and its codes to the cache. Returns the path below the demo's directory."""
         import soundfile
 
         name = f"clips/{speaker}_{''.join(map(str, sentence))}.flac"

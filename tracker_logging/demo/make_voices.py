@@ -1,11 +1,12 @@
-"""Makes the demo's voice clips with CMU Flite: run once by hand, its output is in the repository.
+"""Makes the demo's voice clips with CMU Flite. It is run once by hand; its output is in the repository.
 
     sudo apt-get install flite
     python -m tracker_logging.demo.make_voices
 
-Four voices are Flite's own (made of recordings of people: slt, rms, awb, and the diphone voice kal16). Two more are
-pseudo-speakers, made from slt and awb by moving pitch and formants with WORLD. Every clip is one phrase, 24 kHz mono,
-trimmed, and padded to whole codec frames, so that the codes of a sentence are the codes of its phrases in a row.
+Four voices are Flite's own (slt, rms and awb, made from recordings of people, and the diphone voice kal16). Two more
+are pseudo-speakers, made from slt and awb by shifting pitch and formants with WORLD. Every clip is one phrase, 24 kHz
+mono, trimmed, and padded to whole codec frames, so that the codes of a sentence are the concatenated codes of its
+phrases.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import numpy.typing as npt
 from tracker_logging.data.audio import load_audio
 from tracker_logging.demo.phrases import SLOTS, clip_name
 from tracker_logging.demo.speakers import SAMPLE_RATE, SPEAKERS, VOICES, Speaker
-from tracker_logging.demo.world import world
+from tracker_logging.metrics.world import world
 
 FRAME = 960  # samples in one codec frame of 40 ms
 SILENCE_DB = -42.0  # below the clip's peak
@@ -30,16 +31,16 @@ MARGIN = 240  # samples kept on both sides of the speech
 Wave = npt.NDArray[np.float32]
 
 
-def speak(voice: str, text: str) -> Wave:
-    """[n] float32 at `SAMPLE_RATE`, said by Flite."""
+def synthesise(voice: str, text: str) -> Wave:
+    """[n] float32 at `SAMPLE_RATE`, synthesised by Flite."""
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory) / "clip.wav"
         subprocess.run(["flite", "-voice", voice, "-t", text, "-o", str(path)], check=True, capture_output=True)
         return load_audio(path, SAMPLE_RATE)
 
 
-def disguise(wave: Wave, *, pitch: float, formants: float) -> Wave:
-    """The same speech by another throat: F0 times `pitch`, the spectral envelope stretched by `formants`."""
+def change_speaker(wave: Wave, *, pitch: float, formants: float) -> Wave:
+    """The same speech by a pseudo-speaker: F0 times `pitch`, the spectral envelope stretched by `formants`."""
     pyworld = world()
     signal = wave.astype(np.float64)
     f0, times = pyworld.harvest(signal, SAMPLE_RATE)
@@ -51,10 +52,10 @@ def disguise(wave: Wave, *, pitch: float, formants: float) -> Wave:
     def stretch(rows: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         return np.stack([np.interp(source, bins, row) for row in rows])
 
-    spoken: Any = pyworld.synthesize(
+    changed: Any = pyworld.synthesize(
         f0 * pitch, np.exp(stretch(np.log(envelope))), np.clip(stretch(aperiodicity), 0, 1), SAMPLE_RATE
     )
-    return spoken.astype(np.float32)  # type: ignore[no-any-return]
+    return changed.astype(np.float32)  # type: ignore[no-any-return]
 
 
 def trim_to_frames(wave: Wave) -> Wave:
@@ -67,9 +68,9 @@ def trim_to_frames(wave: Wave) -> Wave:
 
 def clip(speaker: Speaker, text: str) -> Wave:
     """One phrase by one speaker."""
-    wave = speak(speaker.flite_voice, text)
+    wave = synthesise(speaker.flite_voice, text)
     if speaker.is_pseudo:
-        wave = disguise(wave, pitch=speaker.pitch, formants=speaker.formants)
+        wave = change_speaker(wave, pitch=speaker.pitch, formants=speaker.formants)
     return trim_to_frames(wave)
 
 

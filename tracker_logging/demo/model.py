@@ -1,7 +1,7 @@
-"""The demo's model: the real `HiggsAudioV2ForConditionalGeneration`, small enough for two CPU cores.
+"""The demo's model: a `HiggsAudioV2ForConditionalGeneration` that is small enough for two CPU cores.
 
 Guarantees
-- 4.5 million parameters, random weights; the same `seed` gives the same weights, and no RNG of the caller is touched.
+- 4.5 million parameters, random weights; the same `seed` gives the same weights, and no RNG of the caller is changed.
 
     model = demo_model(seed=0)
 """
@@ -14,7 +14,7 @@ import torch
 
 from tracker_logging.demo.tokenizer import demo_tokenizer
 from tracker_logging.demo.world_codec import CODEBOOK_SIZE, CODEBOOKS
-from tracker_logging.families.higgs_v2.special_tokens import SpecialTokens
+from tracker_logging.families.higgs_v2.layout import SpecialTokens
 
 
 def demo_config() -> Any:
@@ -31,7 +31,7 @@ def demo_config() -> Any:
         num_attention_heads=4,
         num_key_value_heads=2,
         head_dim=64,
-        initializer_range=0.06,  # 1 / sqrt(hidden): with the class's 0.02 attention begins flat, and words come late
+        initializer_range=0.06,  # 1 / sqrt(hidden): with the class's 0.02 words are learnt much later
         rope_parameters={"rope_type": "default", "rope_theta": 10_000.0},
         num_codebooks=CODEBOOKS,
         codebook_size=CODEBOOK_SIZE + 2,  # with the begin and the end code

@@ -1,10 +1,10 @@
-"""What the demo's voices can say: one phrase per slot, and which sentences are never trained.
+"""The sentences of the demo: one phrase per slot, and which sentences are held out of training.
 
     a sentence = WHO + DID + WHAT + WHERE                "The old man painted a red boat near the river."
 
 Guarantees
-- 625 sentences, of which the 125 held-out ones are a Latin square: every phrase, and every pair of phrases, occurs in
-  training sentences too; the held-out combinations do not.
+- 625 sentences, 125 of them held out as a Latin square: every phrase and every pair of phrases occurs in training
+  sentences too; the held-out combinations do not.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ TRAINED: tuple[Sentence, ...] = tuple(sentence for sentence in SENTENCES if sum(
 
 
 def sentence_text(sentence: Sentence) -> str:
-    """The sentence as it is written."""
+    """The written sentence."""
     return " ".join(slot[choice] for slot, choice in zip(SLOTS, sentence, strict=True)) + "."
 
 

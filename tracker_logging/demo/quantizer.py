@@ -1,4 +1,4 @@
-"""Residual vector quantisation by k-means: each codebook codes what the ones before it left over.
+"""Residual vector quantisation by k-means: each codebook quantises the residual of the ones before it.
 
 Guarantees
 - The same data and seed give the same codebooks; every code is used by the data it was fitted on.
@@ -66,14 +66,14 @@ def _k_means(vectors: Vectors, size: int, generator: np.random.Generator) -> Vec
         np.add.at(sums, chosen, vectors)
         used = counts > 0
         centroids[used] = sums[used] / counts[used, None]
-        # An unused centroid moves to the vector that is served worst.
+        # Unused centroids move to the vectors with the largest error.
         worst = np.argsort(-((vectors - centroids[chosen]) ** 2).sum(axis=1))
         centroids[~used] = vectors[worst[: int((~used).sum())]]
     return centroids
 
 
 def _spread_out(vectors: Vectors, size: int, generator: np.random.Generator) -> Vectors:
-    """k-means++: each first centroid is drawn in proportion to its squared distance from those already drawn."""
+    """k-means++: each initial centroid is drawn with probability proportional to its squared distance to the others."""
     chosen = [int(generator.integers(len(vectors)))]
     distance = ((vectors - vectors[chosen[0]]) ** 2).sum(axis=1)
     for _ in range(size - 1):

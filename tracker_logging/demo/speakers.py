@@ -1,6 +1,7 @@
-"""Who speaks in the demo, and where the clips lie.
+"""The speakers of the demo and the directory of their clips.
 
-[speaker.name for speaker in SPEAKERS]      # ["slt", "rms", "awb", "kal16", "slt_low", "awb_high"]
+>>> [speaker.name for speaker in SPEAKERS]
+['slt', 'rms', 'awb', 'kal16', 'slt_low', 'awb_high']
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ VOICES = Path(__file__).parent / "voices"
 
 @dataclass(frozen=True, slots=True)
 class Speaker:
-    """A Flite voice as it is, or a pseudo-speaker made of it: F0 times `pitch`, formants times `formants`."""
+    """A Flite voice, or a pseudo-speaker made from it: F0 times `pitch`, formants times `formants`."""
 
     name: str
     flite_voice: str

@@ -1,7 +1,8 @@
-"""A small real tokenizer for the demo, made in code: one token per word, and the special tokens of Higgs Audio v2.
+"""The demo's tokenizer: one token per word, and the special tokens of Higgs Audio v2.
 
-tokenizer = demo_tokenizer()
-tokenizer.decode(tokenizer.encode("The old man painted a red boat."))
+>>> tokenizer = demo_tokenizer()
+>>> tokenizer.decode(tokenizer.encode("The old man painted a red boat."))
+'The old man painted a red boat.'
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
 """The demo's codec: WORLD features, PCA, residual k-means. 24 kHz, 25 frames a second, no downloaded weights.
 
 Guarantees
-- Implements `AudioCodec`; `identity` is a hash of all that decides the codes.
-- The same clips give the same codec; `save` and `load` give it back exactly.
-- Level is kept: the cepstrum holds the loudness, nothing is normalised.
+- Implements `AudioCodec`; `identity` is a hash of everything that determines the codes.
+- The same clips give the same codec; `load` restores exactly what `save` wrote.
+- Level is kept: the cepstrum contains the loudness, nothing is normalised.
+- Registered under the entry point group `tracker_logging.codecs`, so that `load_codec` opens a saved one.
 
     codec = WorldCodec.fit([analyse(wave), ...])
     codec.decode(codec.encode(wave))
@@ -35,14 +36,14 @@ FILE_NAME = "world_codec.npz"
 CODEBOOKS = 4
 CODEBOOK_SIZE = 256
 COMPONENTS = 64
-# How much an error in each WORLD feature matters beside the others, after scaling to unit variance.
+# Weights of the errors in the WORLD features, after scaling to unit variance.
 F0_WEIGHT, VOICING_WEIGHT, CEPSTRUM_WEIGHT, BAND_WEIGHT = 2.0, 2.0, 1.0, 0.5
 
 Array = npt.NDArray[np.float64]
 
 
 class WorldCodec:
-    """See `AudioCodec`. Encoding and decoding take turns over threads."""
+    """See `AudioCodec`. Calls from several threads are serialised."""
 
     sample_rate = SAMPLE_RATE
     frame_rate = SAMPLE_RATE / FRAME_SAMPLES
@@ -58,11 +59,11 @@ class WorldCodec:
         self.num_codebooks, self.codebook_size = codebooks.shape[:2]
         digest = hashlib.sha256(b"".join(np.ascontiguousarray(array).tobytes() for array in self._arrays.values()))
         self.identity = f"world-codec:{digest.hexdigest()[:16]}"
-        self._one_at_a_time = threading.Lock()
+        self._lock = threading.Lock()
 
     @classmethod
     def fit(cls, analysed: Sequence[Features], *, seed: int = 0) -> WorldCodec:
-        """From what `analyse` gives of clips, together at least 30 s: arrays of [T, FRAME_FEATURES] float64."""
+        """From the output of `analyse` for clips of at least 30 s in total: arrays of [T, FRAME_FEATURES] float64."""
         stacked = np.concatenate(analysed)
         mean, scale = stacked.mean(axis=0), stacked.std(axis=0) + 1e-6
         weight = _weights() / scale
@@ -75,22 +76,22 @@ class WorldCodec:
 
     def encode(self, wave: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:
         """[n] float32 at 24 kHz -> codes [K, ceil(n / 960)] int64."""
-        with self._one_at_a_time:
+        with self._lock:
             return self.quantised(analyse(wave))
 
     def quantised(self, analysed: Features) -> npt.NDArray[np.int64]:
-        """What `analyse` gives of a clip, [T, FRAME_FEATURES] float64 -> codes [K, T] int64."""
+        """The output of `analyse` for a clip, [T, FRAME_FEATURES] float64 -> codes [K, T] int64."""
         vectors = (analysed - self._arrays["mean"]) @ self._arrays["projection"]
         return quantise(vectors, self._arrays["codebooks"])
 
     def decode(self, codes: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
         """codes [K, T] int64 -> [T * 960] float32 at 24 kHz."""
-        with self._one_at_a_time:
+        with self._lock:
             vectors = dequantise(codes, self._arrays["codebooks"])
             return synthesise(vectors @ self._arrays["unprojection"] + self._arrays["mean"])
 
     def __reduce__(self) -> tuple[Callable[..., WorldCodec], tuple[dict[str, Array]]]:
-        """Its arrays: the lock stays behind when a codec goes to another process."""
+        """Pickled as its arrays, because a lock cannot be sent to another process."""
         return _of_arrays, (self._arrays,)
 
     def save(self, directory: Path) -> None:
@@ -100,9 +101,14 @@ class WorldCodec:
 
     @classmethod
     def load(cls, directory: Path) -> WorldCodec:
-        """From where `save` wrote it."""
+        """From a directory that `save` wrote to."""
         with np.load(directory / FILE_NAME) as arrays:
             return cls(**{name: arrays[name] for name in ("mean", "projection", "unprojection", "codebooks")})
+
+
+def open_saved(path: str) -> WorldCodec | None:
+    """The entry point for `load_codec`: the codec saved in this directory, or None without one."""
+    return WorldCodec.load(Path(path)) if (Path(path) / FILE_NAME).is_file() else None
 
 
 def _of_arrays(arrays: dict[str, Array]) -> WorldCodec:
@@ -111,11 +117,11 @@ def _of_arrays(arrays: dict[str, Array]) -> WorldCodec:
 
 def _weights() -> Array:
     """[FRAME_FEATURES]: the weight of each feature of a stacked frame."""
-    one = np.concatenate([[F0_WEIGHT, VOICING_WEIGHT], _cepstrum_weights()])
-    rest = FRAME_FEATURES // STACK - len(one)
-    return np.tile(np.concatenate([one, np.full(rest, BAND_WEIGHT)]), STACK)
+    weights = np.concatenate([[F0_WEIGHT, VOICING_WEIGHT], _cepstrum_weights()])
+    bands = FRAME_FEATURES // STACK - len(weights)
+    return np.tile(np.concatenate([weights, np.full(bands, BAND_WEIGHT)]), STACK)
 
 
 def _cepstrum_weights() -> Array:
-    """Falling with the order, so that the envelope's shape counts for more than its ripple."""
+    """Decreasing with the order, so that the envelope's shape counts more than its fine structure."""
     return CEPSTRUM_WEIGHT / np.sqrt(1 + np.arange(CEPSTRA) / 4)

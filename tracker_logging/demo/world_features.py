@@ -3,7 +3,7 @@
 Guarantees
 - [n] samples at 24 kHz <-> [T, 240] float64 with T = ceil(n / 960): per 5 ms log-F0, voicing, 25 mel-cepstral
   coefficients and 3 band aperiodicities.
-- Unvoiced frames carry an interpolated log-F0, so that voicing alone decides and no value jumps.
+- Unvoiced frames have an interpolated log-F0, so that F0 is continuous and voicing alone marks them.
 
     stacked = analyse(wave)         # [T, FRAME_FEATURES]
     wave = synthesise(stacked)      # [T * 960]
@@ -11,21 +11,24 @@ Guarantees
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
-from tracker_logging.demo.world import world
+from tracker_logging.data.sample import DataError
+from tracker_logging.metrics.world import world
 
 SAMPLE_RATE = 24_000  # Hz
 FRAME_SAMPLES = 960  # 40 ms
 STACK = 8  # WORLD frames of 5 ms in one codec frame
 FRAME_MS = 5.0
 CEPSTRA = 25
-BANDS = 3  # what WORLD codes aperiodicity into at 24 kHz
+BANDS = 3  # WORLD's aperiodicity bands at 24 kHz
 SUB_FEATURES = 2 + CEPSTRA + BANDS
 FRAME_FEATURES = STACK * SUB_FEATURES
 F0_FLOOR, F0_CEILING = 60.0, 500.0  # Hz
-DEFAULT_F0 = 120.0  # Hz, where nothing is voiced
+DEFAULT_F0 = 120.0  # Hz, for a clip without voiced frames
 
 Features = npt.NDArray[np.float64]
 Wave = npt.NDArray[np.float32]
@@ -36,7 +39,7 @@ def analyse(wave: Wave) -> Features:
     frames = -(-len(wave) // FRAME_SAMPLES)
     if frames == 0:
         return np.zeros((0, FRAME_FEATURES))
-    vocoder = world()
+    vocoder = _vocoder()
     signal = np.pad(wave.astype(np.float64), (0, frames * FRAME_SAMPLES - len(wave)))
     coarse, times = vocoder.dio(signal, SAMPLE_RATE, f0_floor=F0_FLOOR, f0_ceil=F0_CEILING, frame_period=FRAME_MS)
     f0 = vocoder.stonemask(signal, coarse, times, SAMPLE_RATE)
@@ -54,7 +57,7 @@ def synthesise(stacked: Features) -> Wave:
     frames = len(stacked)
     if frames == 0:
         return np.zeros(0, dtype=np.float32)
-    vocoder = world()
+    vocoder = _vocoder()
     rows = stacked.reshape(frames * STACK, SUB_FEATURES)
     f0 = np.where(rows[:, 1] > 0.5, np.exp(np.clip(rows[:, 0], np.log(F0_FLOOR), np.log(F0_CEILING))), 0.0)
     size = vocoder.get_cheaptrick_fft_size(SAMPLE_RATE)
@@ -63,6 +66,13 @@ def synthesise(stacked: Features) -> Wave:
     aperiodicity = vocoder.decode_aperiodicity(bands, SAMPLE_RATE, size)
     wave = vocoder.synthesize(f0, envelope, aperiodicity, SAMPLE_RATE, FRAME_MS)
     return _exactly(wave, frames * FRAME_SAMPLES)
+
+
+def _vocoder() -> Any:
+    try:
+        return world()
+    except ImportError as error:
+        raise DataError("The demo's codec needs pyworld. Install it: pip install 'tracker-logging[voice]'.") from error
 
 
 def _continuous_log_f0(f0: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

@@ -1,12 +1,15 @@
-"""The logged scalars as the rules see them: a series per tag, steps ascending.
+"""The logged scalars as the rules read them: one series per tag, steps ascending.
 
-- A series keeps its first value and its last `KEPT` ones. A value that comes again for its step replaces the old one.
-- A tag that was never logged has an empty series, so that a rule need not ask whether it is there.
+- A series keeps its first value and its last `KEPT` ones. A second value for a step replaces the first.
+- A tag that was never logged has an empty series, so a rule need not test for it.
 
-    history = History()
-    history.add(100, {"outputs/nll/mean": 4.31})
-    history["outputs/nll/mean"].last          # 4.31
-    history.family(tags.NLL)                  # {"0": Series, "1": Series, …}: one per codebook
+>>> history = History()
+>>> history.add(100, {"outputs/nll/codebook_0": 4.25})
+['outputs/nll/codebook_0']
+>>> history["outputs/nll/codebook_0"].last
+4.25
+>>> sorted(history.family(tags.NLL))        # one series per codebook
+['0']
 """
 
 from __future__ import annotations
@@ -16,16 +19,18 @@ import statistics
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import Any
 
+from tracker_logging import tags
 from tracker_logging.tags import Tag
 
 KEPT = 400
 SMOOTH = 3
-"""Values in the mean that is taken for the present one, where a single value is too noisy to judge by."""
+"""Values in the mean that stands for the present, where a single value is too noisy."""
 BLOCK = 4
-"""Values in each of the means to which the present is compared, where the best of many must not be a lucky one."""
+"""Values in each of the means that are compared over time, so that the best of many is not a lucky one."""
 
-# What the Trainer itself logs, under the names of its own reporters.
+# Logged by the Trainer itself, under the names of its own reporters.
 TRAIN_LOSS = "train/loss"
 TRAIN_GRADIENT_NORM = "train/grad_norm"
 LEARNING_RATE = "train/learning_rate"
@@ -34,13 +39,13 @@ EVAL_LOSS = "eval/loss"
 
 @dataclass(slots=True)
 class Series:
-    """The values of one tag. Everything is NaN or None where there is no value."""
+    """The values of one tag. Properties are NaN or -1 without a value."""
 
     first: float = math.nan
     points: list[tuple[int, float]] = field(default_factory=list)
 
     def add(self, step: int, value: float) -> None:
-        """Take a value; one that comes late is put where it belongs."""
+        """Add a value; a late one is sorted in."""
         if not self.points:
             self.first = value
         while self.points and self.points[-1][0] == step:
@@ -60,7 +65,7 @@ class Series:
 
     @property
     def step(self) -> int:
-        """The step of the newest value; -1 before the first."""
+        """The step of the newest value; -1 without one."""
         return self.points[-1][0] if self.points else -1
 
     @property
@@ -69,7 +74,7 @@ class Series:
         return _mean(value for _, value in self.points[-SMOOTH:])
 
     def blocks(self) -> list[tuple[int, float]]:
-        """(step of its newest value, mean) of every `BLOCK` values, side by side, the last of them the newest ones."""
+        """(step of its newest value, mean) of consecutive blocks of `BLOCK` values, the last of them the newest."""
         start = len(self.points) % BLOCK
         return [
             (self.points[end - 1][0], _mean(value for _, value in self.points[end - BLOCK : end]))
@@ -77,7 +82,7 @@ class Series:
         ]
 
     def block_noise(self) -> float:
-        """Standard deviation of the mean of a block by chance alone, from the jumps between neighbours."""
+        """Standard deviation of the mean of a block by chance alone, from the differences of neighbours."""
         values = [value for _, value in self.points]
         jumps = [abs(after - before) for before, after in pairwise(values)]
         return statistics.median(jumps) / 0.954 / math.sqrt(BLOCK) if jumps else math.nan
@@ -96,7 +101,7 @@ class History:
         self._is_watched: dict[str, bool] = {}
 
     def add(self, step: int, values: Mapping[str, float]) -> list[str]:
-        """Take the values of a step; gives back the names of those that are kept."""
+        """Add the values of a step; returns the names of those that are kept."""
         kept = [name for name in values if self._keeps(name)]
         for name in kept:
             self._series.setdefault(name, Series()).add(step, float(values[name]))
@@ -112,6 +117,21 @@ class History:
         end = len(tag.template) - tag.template.index("}") - 1
         return {name[start : len(name) - end]: self._series[name] for name in names}
 
+    def state(self) -> dict[str, Any]:
+        """All series as plain JSON values; NaN and infinity as text, which strict JSON has no number for."""
+        return {
+            name: {"first": _plain(series.first), "points": [[step, _plain(value)] for step, value in series.points]}
+            for name, series in self._series.items()
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Replace all series by those of `state`; tags that are no longer watched are dropped."""
+        self._series = {
+            name: Series(float(saved["first"]), [(int(step), float(value)) for step, value in saved["points"]][-KEPT:])
+            for name, saved in state.items()
+            if self._keeps(name)
+        }
+
     def _keeps(self, name: str) -> bool:
         if self._watched is None:
             return True
@@ -121,21 +141,25 @@ class History:
 
 
 def belongs(name: str, *, to: Tag | str) -> bool:
-    """Whether a name is that of a tag, or one of its family."""
+    """Whether `name` is the tag `to`, or a member of its family."""
     return name == to if isinstance(to, str) else bool(to.pattern.match(name))
 
 
-def has_learned(history: History, *, nll: str, share: float = 0.3) -> bool:
-    """Whether the model has visibly learned since training began: the nll, or the Trainer's loss, is down by `share`.
+def has_learned(history: History, *, share: float = 0.3) -> bool:
+    """Whether the nll, or the Trainer's loss, has fallen by `share` since training began.
 
-    A finding about what a model ought to have learned waits for this, so that none is raised in the first steps.
+    Findings about what a model should have learned wait for this, so that none opens in the first steps.
     """
-    return any(history[name].recent <= (1.0 - share) * history[name].first for name in (nll, TRAIN_LOSS))
+    return any(history[name].recent <= (1.0 - share) * history[name].first for name in (tags.NLL_MEAN(), TRAIN_LOSS))
+
+
+def _plain(value: float) -> float | str:
+    return value if math.isfinite(value) else str(value)
 
 
 def _mean(values: Iterable[float]) -> float:
-    found = list(values)
-    return sum(found) / len(found) if found else math.nan
+    numbers = list(values)
+    return sum(numbers) / len(numbers) if numbers else math.nan
 
 
 _EMPTY = Series()

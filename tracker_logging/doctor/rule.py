@@ -1,13 +1,18 @@
-"""What a rule of the doctor is: a value with one pure function, and the words that its finding will have.
+"""A rule of the doctor: a pure function over the logged numbers, and the text of the finding that it opens.
 
-- A rule looks when one of its `looks_at` has a value for a new step; without a new measurement nothing opens or closes.
-- A finding opens after `opens_after` looks with evidence in a row and closes after `closes_after` looks without. One
-  look opens it only where the evidence is certain by itself, such as a non-finite value or a wrong label.
+- A rule is evaluated when one of its `triggers` has a value for a new step; else nothing opens or closes.
+- A finding opens after `opens_after` evaluations with evidence in a row and closes after `closes_after` without. One
+  evaluation is enough only where the value cannot be noise, such as a non-finite number or a wrong label.
+- A rule whose cause is not proven by its evidence ranks at least two causes, each with the observation that tells it
+  from the others.
 
-    Rule(
-        name="learning_rate_zero", level="error", certainty="certain", looks_at=(LEARNING_RATE,),
-        opens_when="the learning rate is 0", evidence=zero_rate, cause="…", cure="…", opens_after=3,
-    )
+>>> rule = Rule(
+...     name="learning_rate_zero", level="error", certainty="likely", triggers=("train/learning_rate",),
+...     opens_when="the learning rate is 0", evidence=lambda history: None, fix="raise max_steps.",
+...     causes=(Cause("the schedule ended.", check="it was above 0"), Cause("it was set to 0.", check="always 0")),
+... )
+>>> rule.cause
+'(1) the schedule ended. Check: it was above 0. (2) it was set to 0. Check: always 0.'
 """
 
 from __future__ import annotations
@@ -20,22 +25,30 @@ from tracker_logging.doctor.history import History
 from tracker_logging.tags import Tag
 
 
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """`text`: one or more sentences. `check`: the observation that decides for this cause, empty for a proven one."""
+
+    text: str
+    check: str = ""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
-    """One thing that can go wrong in a training.
+    """One problem that a training can have.
 
-    `evidence` gives what is seen now, with its numbers and as part of a sentence, or None. It may read the tags of
-    `looks_at` and `also_reads`. `opens_when` says in the documentation what counts as evidence.
+    `evidence` returns the measured evidence with its numbers, as part of a sentence, or None. It may read the tags of
+    `triggers` and `also_reads`. `opens_when` describes the evidence in the documentation. `causes`: most likely first.
     """
 
     name: str
     level: Level
     certainty: Certainty
-    looks_at: tuple[Tag | str, ...]
+    triggers: tuple[Tag | str, ...]
     opens_when: str
     evidence: Callable[[History], str | None]
-    cause: str
-    cure: str
+    causes: tuple[Cause, ...]
+    fix: str
     also_reads: tuple[Tag | str, ...] = ()
     opens_after: int = 1
     closes_after: int = 2
@@ -47,8 +60,17 @@ class Rule:
 
     @property
     def reads(self) -> tuple[Tag | str, ...]:
-        """Every tag or family of tags that the evidence is made of."""
-        return (*self.looks_at, *self.also_reads)
+        """Every tag or family of tags that the evidence may read."""
+        return (*self.triggers, *self.also_reads)
+
+    @property
+    def cause(self) -> str:
+        """The cause; several of them numbered, each with its check."""
+        if len(self.causes) == 1:
+            return self.causes[0].text
+        return " ".join(
+            f"({rank}) {cause.text} Check: {cause.check}." for rank, cause in enumerate(self.causes, start=1)
+        )
 
     def finding(self, seen: str, *, since: int) -> Finding:
         """The finding that this rule opens."""
@@ -57,7 +79,7 @@ class Rule:
             level=self.level,
             seen=seen,
             cause=self.cause,
-            cure=self.cure,
+            fix=self.fix,
             certainty=self.certainty,
             since=since,
         )

@@ -1,4 +1,4 @@
-"""Model families: how each lays out text and audio, and how it speaks."""
+"""Model families: how each lays out text and audio, and how it generates audio."""
 
 from tracker_logging.data.codec import AudioCodec
 from tracker_logging.families.adapter import BaseAdapter

@@ -1,4 +1,4 @@
-"""What most adapters have in common. A new family writes `view`, `layers` and its heads; see docs/adapters.md.
+"""Defaults that most adapters share. A new family writes `view`, `layers` and its heads; see docs/adapters.md.
 
 class MyAdapter(BaseAdapter):
     family = "my_speech_model"
@@ -34,13 +34,13 @@ class BaseAdapter:
 
     family: str = ""
     loss_sums_codebooks: bool = False
-    trains_references: bool = False  # the model's class trains every clip, so labels cannot spare the reference
+    trains_references: bool = False  # the model's class trains every clip, so labels cannot exclude the reference
     num_codebooks: int = 0
     codebook_vocabulary: int = 0
     pattern: CodePattern | None = None
-    prefixes: ClassVar[Mapping[str, str]] = {}  # parts of parameter names that are a component of their own
-    ffn: str = "ffn"  # the component that the family's `mlp` is
-    may_be_empty: frozenset[str] = frozenset()  # arguments whose tensors are empty in a sound batch too
+    prefixes: ClassVar[Mapping[str, str]] = {}  # part of a parameter name -> component, beyond `naming.py`
+    ffn: str = "ffn"  # the component of the family's `mlp`
+    may_be_empty: frozenset[str] = frozenset()  # arguments whose tensors may be empty in a valid batch
 
     def __init__(self, core: Any) -> None:
         self.core = core
@@ -56,8 +56,8 @@ class BaseAdapter:
         return -1 if self.pattern is None else self.pattern.eos
 
     def view(self, inputs: Mapping[str, Any]) -> BatchView:
-        """See `ModelAdapter`; each family has its own."""
-        raise NotImplementedError(f"{type(self).__name__} must say how a batch is laid out: write `view`.")
+        """See `ModelAdapter`; each family implements it."""
+        raise NotImplementedError(f"{type(self).__name__} must describe the layout of a batch: implement `view`.")
 
     def first_sample(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
         """The first row of every tensor that has one row per sample."""
@@ -69,7 +69,7 @@ class BaseAdapter:
         }
 
     def layers(self) -> Sequence[LayerParts]:
-        """No layers: attention and FFN paths are not shown."""
+        """No layers: attention and FFN paths are not logged."""
         return ()
 
     def audio_heads(self) -> Sequence[AudioHead]:
@@ -81,7 +81,7 @@ class BaseAdapter:
         return None
 
     def component(self, parameter_name: str) -> tuple[str, int | None]:
-        """By the names that families share, see `naming.py`."""
+        """From the names that families share, see `naming.py`."""
         return component_of(parameter_name, prefixes=self.prefixes, ffn=self.ffn)
 
     @torch.no_grad()
@@ -90,5 +90,5 @@ class BaseAdapter:
         return mean_nll(self, inputs)
 
     def generate(self, prompts: Sequence[Prompt], settings: SamplingSettings) -> list[GeneratedCodes]:
-        """See `ModelAdapter`. Raises `NotImplementedError`: no voice speaks."""
+        """See `ModelAdapter`. Raises `NotImplementedError`: no voices are generated."""
         raise NotImplementedError(f"{type(self).__name__} does not generate audio.")

@@ -1,10 +1,12 @@
-"""What the rest of the library may ask of a model family, and the value objects in which it answers.
+"""What the rest of the library may ask of a model family: protocols, and the value objects that they exchange.
 
-A `ModelAdapter` is the only thing that knows how a family lays out text and audio. Everything else works on:
+- `ModelAdapter`: how a family lays out text and audio, where its modules are, how it generates.
+- `Processor`: a voice-cloning sample as the family's tensors. `AudioCodec`: a waveform as codes and back.
+- `BatchView`: one batch with the role of every position (text, reference, target, padding).
+- `LayerParts`, `AudioHead`: the modules that probes watch.
+- `Prompt`, `GeneratedCodes`: input and output of free-running generation.
 
-- `BatchView`: one batch with every position named (text, reference, target, padding).
-- `LayerParts`: the modules of one layer that probes watch.
-- `Prompt` and `GeneratedCodes`: what goes into and comes out of free-running generation.
+Nothing outside `families/` knows how a model lays out a batch.
 """
 
 from __future__ import annotations
@@ -19,6 +21,9 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
+from tracker_logging.data.codec import AudioCodec
+from tracker_logging.data.codes import CodeSource
+from tracker_logging.data.sample import VoiceSample
 from tracker_logging.families.delay_pattern import CodePattern
 
 IGNORE = -100
@@ -26,14 +31,16 @@ COMPONENTS = (
     "attention_q", "attention_k", "attention_v", "attention_o", "attention", "cross_attention", "text_ffn", "audio_ffn",
     "ffn", "norms", "embeddings", "heads", "encoder", "depth_decoder", "codec", "other",
 )  # fmt: skip
-"""What a parameter may belong to. `attention`: projections that cannot be told apart. `ffn`: one path for all."""
+"""What a parameter may belong to. `attention`: fused projections. `ffn`: one path for text and audio."""
 
 StopReason: TypeAlias = Literal["eos", "max_length"]
 Span: TypeAlias = tuple[int, int]
+Features: TypeAlias = dict[str, torch.Tensor]
+Reference: TypeAlias = VoiceSample | Literal["own"] | None
 
 
 class Role(IntEnum):
-    """What a position of the sequence is."""
+    """The role of a position in the sequence."""
 
     PADDING = 0
     TEXT = 1
@@ -45,8 +52,9 @@ class Role(IntEnum):
 class Segment:
     """One run of audio positions `[start, stop)` in sample `sample`; `frames` counts audio frames without the delay.
 
-    `lead`: positions before the first code of codebook 0: 1 for a clip with a begin code; 0 without one, and where the
-    clip goes on from the audio before it (a target after its audio prompt), which then predicts its first frame.
+    `lead`: positions before the first code of codebook 0. It is 1 for a clip with a begin code. It is 0 without a begin
+    code and for a clip that continues the audio before it (a target after its audio prompt), whose last position then
+    predicts the first frame.
     """
 
     sample: int
@@ -64,11 +72,11 @@ class BatchView:
     - `token_ids` [B, T] int64 (-1: no token), `attention_mask` [B, T] bool, `roles` [B, T] int64 of `Role`
     - `codes` [B, T, K] int64: input codes in the family's pattern at audio positions, -1 elsewhere
     - `audio_labels` [B, T, K] int64, *unshifted* (label at t is scored by the logits at t - 1), `IGNORE` elsewhere
-    - `text_labels` [B, T] int64, unshifted, or None if the family or this model trains no text
-    - `mismatched`: samples with more or fewer audio placeholders than frames; as many are placed as there are both
-    - `memory`: an encoder holds the first `memory` positions, and cross-attention reads them; 0: one stack for all
-    - `trailing`: positions at the end that are predicted but not given, so that no layer sees them
-    - `target_text`: by sample, where the target's own text stands; None for the whole: it is looked for between the
+    - `text_labels` [B, T] int64, unshifted, or None if the model does not train text
+    - `mismatched`: samples whose numbers of audio placeholders and frames differ; the shorter of the two is placed
+    - `memory`: the first `memory` positions belong to an encoder and are read by cross-attention; 0: one stack for all
+    - `trailing`: positions at the end that are predicted but are no input, so that no layer sees them
+    - `target_text`: per sample, the span of the target's own text. None for the whole field: it is located between the
       tokenizer's special tokens before the target
     """
 
@@ -92,8 +100,8 @@ class BatchView:
 
 @dataclass(frozen=True, slots=True)
 class LayerParts:
-    """The modules of layer `index`. A part that the family lacks is None: an FFN path of its own for text or audio, or
-    attention to an encoder's positions."""
+    """The modules of layer `index`. None where the family has no such part: a separate FFN path for text or for audio,
+    or attention to an encoder's positions."""
 
     index: int
     layer: nn.Module
@@ -107,7 +115,7 @@ class LayerParts:
 class AudioHead:
     """A module that predicts `codebooks`. Its output is N rows of `len(codebooks)` × `codebook_vocabulary` logits.
 
-    `rows(view)` [N] int64 gives the position b · T + t at which each row stands, in order; it scores the labels of
+    `rows(view)` [N] int64 gives the flat position b · T + t of each row, in order; the row at t scores the labels of
     t + 1. None: one row for every position of the batch.
     """
 
@@ -118,7 +126,7 @@ class AudioHead:
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """What the model is given to speak: token ids [T] int64 that end where the audio begins, and reference codes.
+    """Input of free-running generation: token ids [T] int64 that end where the audio begins, and reference codes.
 
     `audio_codes` [F, K] int64 in the family's pattern, with begin and end codes, or None without a reference.
     `max_frames` bounds the generated audio frames; `seed` makes sampling repeatable for this prompt alone.
@@ -132,7 +140,7 @@ class Prompt:
 
 @dataclass(frozen=True, slots=True)
 class GeneratedCodes:
-    """What the model said: `codes` [K, T] int64 without delay, begin or end codes (T may be 0), and why it stopped."""
+    """Generated `codes` [K, T] int64 without delay, begin or end codes (T may be 0), and why generation stopped."""
 
     codes: npt.NDArray[np.int64]
     stop_reason: StopReason
@@ -151,9 +159,9 @@ class SamplingSettings:
 class ModelAdapter(Protocol):
     """One model family. Built once from the unwrapped model; holds no state of a step. `BaseAdapter` has defaults.
 
-    A family whose loss is the sum over codebooks of their mean cross-entropies (plus the text's) says so with an
-    attribute `loss_sums_codebooks = True`: then the loss that it returns is checked against our own. One whose class
-    trains every clip, whatever the labels say, with `trains_references = True`: then that is no fault of the batch.
+    Two optional attributes: `loss_sums_codebooks = True` if the model's loss is the sum over codebooks of their mean
+    cross-entropies (plus the text's); the returned loss is then compared with ours. `trains_references = True` if the
+    class trains every clip whatever the labels are; trained references are then not reported as a fault of the batch.
     """
 
     family: str
@@ -164,7 +172,7 @@ class ModelAdapter(Protocol):
 
     @property
     def bos_code(self) -> int:
-        """The code that begins a clip, -1 where clips begin without one."""
+        """The code that begins a clip, -1 if the family has none."""
 
     @property
     def eos_code(self) -> int:
@@ -180,19 +188,44 @@ class ModelAdapter(Protocol):
         """All decoder layers, first to last."""
 
     def audio_heads(self) -> Sequence[AudioHead]:
-        """What predicts the codes; empty for a text-only model."""
+        """The modules that predict codes; empty for a text-only model."""
 
     def text_head(self) -> nn.Module | None:
         """The module whose output [..., vocabulary] is the text logits."""
 
     def component(self, parameter_name: str) -> tuple[str, int | None]:
-        """(component, layer) of a parameter.
-
-        One of `COMPONENTS`; of a PEFT adapter, `lora_` and the component that it is added to.
-        """
+        """(component, layer) of a parameter: one of `COMPONENTS`, prefixed with `lora_` for a PEFT adapter's."""
 
     def audio_nll(self, inputs: Mapping[str, Any]) -> torch.Tensor:
         """[B, K] float32: mean nll in nats at the labelled positions of each target; one forward, no gradient."""
 
     def generate(self, prompts: Sequence[Prompt], settings: SamplingSettings) -> list[GeneratedCodes]:
-        """Speak all prompts in one batch with a KV cache. The caller isolates RNG, mode and caches."""
+        """Generate all prompts in one batch with a KV cache. The caller isolates RNG, mode and caches."""
+
+
+@runtime_checkable
+class Processor(Protocol):
+    """A family's processor: voice-cloning samples as tensors of its model. Needed for voices and the conditioning gap.
+
+    `reference` of `features` and `prompt_features` is "own" for the sample's own reference, another sample to use that
+    one's, or None for no reference.
+    """
+
+    tokenizer: Any
+    codec: AudioCodec
+    codes: CodeSource  # codes [K, T] int64 of an audio file
+
+    def features(self, sample: VoiceSample, *, reference: Reference = "own") -> Features:
+        """One row for training or teacher-forced scoring."""
+
+    def prompt_features(self, sample: VoiceSample, *, reference: Reference = "own") -> Features:
+        """`input_ids` [T] of a `Prompt` and, with a reference, its `audio_input_ids` [F, K]."""
+
+    def collator(self) -> Callable[[Sequence[Features]], Features]:
+        """Makes a batch from rows of `features`."""
+
+
+def missing_members(adapter: Any) -> list[str]:
+    """Names of `ModelAdapter` that `adapter` lacks."""
+    required = {*ModelAdapter.__annotations__, *(name for name in vars(ModelAdapter) if not name.startswith("_"))}
+    return sorted(name for name in required if not hasattr(adapter, name))

@@ -1,7 +1,9 @@
-"""The arguments of a forward by name, however a trainer hands its batch over.
+"""The arguments of a forward by name, however a trainer passes its batch.
 
-named_arguments(model, (), {"input_ids": ids})      # {"input_ids": ids}
-named_arguments(model, (batch,), {})                # what the batch holds: a dataclass, mapping or plain object
+>>> named_arguments(nn.Identity(), (), {"input_ids": 1})
+{'input_ids': 1}
+>>> named_arguments(nn.Identity(), ({"input_ids": 1, "labels": 2},), {})
+{'input_ids': 1, 'labels': 2}
 """
 
 from __future__ import annotations
@@ -16,26 +18,26 @@ from torch import nn
 
 
 def named_arguments(core: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
-    """`args` and `kwargs` by the names that `core.forward` has for them.
+    """`args` and `kwargs` by the parameter names of `core.forward`.
 
-    A single argument that is a whole batch (it has `input_ids`) is taken apart: the arguments are what it holds.
+    A single argument that is a batch (a mapping, dataclass or object with `input_ids`) is replaced by its content.
     """
-    given = [*args, *kwargs.values()]
-    if len(given) == 1 and (held := _held(given[0])) is not None:
-        return held
+    values = [*args, *kwargs.values()]
+    if len(values) == 1 and (content := _content(values[0])) is not None:
+        return content
     if not args:
         return dict(kwargs)
     return dict(kwargs) | inspect.signature(core.forward).bind_partial(*args).arguments
 
 
-def _held(batch: Any) -> dict[str, Any] | None:
-    """What a batch holds by name, or None if it is no batch."""
+def _content(batch: Any) -> dict[str, Any] | None:
+    """The content of a batch by name, or None if it is no batch."""
     if isinstance(batch, torch.Tensor):
         return None
     if isinstance(batch, Mapping):
-        held = dict(batch)
+        content = dict(batch)
     elif is_dataclass(batch):
-        held = {field.name: getattr(batch, field.name) for field in fields(batch)}
+        content = {field.name: getattr(batch, field.name) for field in fields(batch)}
     else:
-        held = {name: value for name, value in getattr(batch, "__dict__", {}).items() if not name.startswith("_")}
-    return held if "input_ids" in held else None
+        content = {name: value for name, value in getattr(batch, "__dict__", {}).items() if not name.startswith("_")}
+    return content if "input_ids" in content else None

@@ -10,7 +10,11 @@ end codes to the end: the layout of `HiggsAudioV2Processor.build_delay_pattern` 
                     E  E  c2
                     E  E  E
 
-Other families differ in their delays, in the begin code and in what fills up: `CodePattern` says how.
+    >>> import torch
+    >>> CodePattern.staircase(codebooks=3, bos=8, eos=9).apply(torch.tensor([[1, 2], [3, 4], [5, 6]])).tolist()
+    [[8, 8, 8], [1, 8, 8], [2, 3, 8], [9, 4, 5], [9, 9, 6], [9, 9, 9]]
+
+`CodePattern` describes the delays, begin code and fill of other families.
 """
 
 from __future__ import annotations
@@ -25,8 +29,8 @@ class CodePattern:
     """How a family lays the codes of a clip out in frames, one column per codebook.
 
     Column k holds 1 + `delays[k]` begin codes (none at all where `bos` is None), its T codes, one end code, and `fill`
-    to the end. Codes below `codes` are sound. With all delays 0 a clip ends at the frame that holds `eos` in *every*
-    codebook, for there one `eos` may be sound too (CSM: code 0).
+    to the end. Codes below `codes` are audio. With all delays 0 a clip ends at the frame that holds `eos` in *every*
+    codebook, because a single `eos` may be audio too (CSM: code 0).
     """
 
     delays: tuple[int, ...]
@@ -48,27 +52,27 @@ class CodePattern:
     def apply(self, codes: torch.Tensor) -> torch.Tensor:
         """codes [K, T] int64 -> frames [T + overhang, K] int64."""
         codebooks, frames = codes.shape
-        laid = torch.full((frames + self.overhang, codebooks), self.fill, dtype=torch.int64)
+        delayed = torch.full((frames + self.overhang, codebooks), self.fill, dtype=torch.int64)
         for codebook, delay in enumerate(self.delays):
             start = 0 if self.bos is None else 1 + delay
             if self.bos is not None:
-                laid[:start, codebook] = self.bos
-            laid[start : start + frames, codebook] = codes[codebook]
-            laid[start + frames, codebook] = self.eos
-        return laid
+                delayed[:start, codebook] = self.bos
+            delayed[start : start + frames, codebook] = codes[codebook]
+            delayed[start + frames, codebook] = self.eos
+        return delayed
 
-    def revert(self, laid: torch.Tensor, *, lead: int | None = None, frames: int | None = None) -> torch.Tensor:
-        """Frames [F, K] -> codes [K, T] int64, up to the end code and to what all codebooks have.
+    def revert(self, delayed: torch.Tensor, *, lead: int | None = None, frames: int | None = None) -> torch.Tensor:
+        """Frames [F, K] -> codes [K, T] int64, up to the end code and the length that all codebooks have.
 
-        `lead`: frames before the first code of codebook 0; None: as many as `apply` puts there. `frames`: how many
-        the clip has, where that is known; then no end is looked for.
+        `lead`: frames before the first code of codebook 0; None: as many as `apply` writes. `frames`: the length of the
+        clip if it is known; end codes are then ignored.
         """
         first = int(self.bos is not None) if lead is None else lead
-        columns = [laid[min(first + delay, len(laid)) :, codebook] for codebook, delay in enumerate(self.delays)]
+        columns = [delayed[min(first + delay, len(delayed)) :, codebook] for codebook, delay in enumerate(self.delays)]
         if frames is not None:
             columns = [column[:frames] for column in columns]
         elif max(self.delays) == 0:
-            ends = (laid[first:] == self.eos).all(dim=1).nonzero()
+            ends = (delayed[first:] == self.eos).all(dim=1).nonzero()
             columns = [column[: int(ends[0])] if len(ends) else column for column in columns]
         else:
             columns = [_until(column, self.eos) for column in columns]
@@ -89,8 +93,8 @@ def apply_delay(codes: torch.Tensor, *, bos: int, eos: int) -> torch.Tensor:
 def revert_delay(delayed: torch.Tensor, *, eos: int) -> torch.Tensor:
     """Delayed frames [F, K] that begin with the all-begin frame -> codes [K, T] int64.
 
-    T is what all codebooks have reached before their first end code. Frames cut off at the end (a clip that did not
-    stop by itself) are as many as all codebooks have.
+    T is the number of codes that every codebook has before its first end code. A clip that was cut off (no end codes)
+    has as many frames as all codebooks have codes.
     """
     return CodePattern.staircase(codebooks=delayed.shape[1], bos=eos, eos=eos).revert(delayed, lead=1)
 

@@ -1,10 +1,10 @@
 """Which adapter fits a model, whatever it is wrapped in.
 
 Guarantees
-- First what an installed package registers for the model (entry points `tracker_logging.families`, see `plugins.py`),
-  then the families known here, then the text adapter for a class with the shape of a causal language model.
-- Nothing is guessed silently: the text adapter and a package's adapter are named in the log, and any other class is
-  refused, with what can be done.
+- Adapters that installed packages register for the model (`plugins.py`) come first, then the families in this folder,
+  then the text adapter for a class with the shape of a causal language model.
+- No layout is guessed silently: the text adapter and a package's adapter are named in the log. Any other class is
+  refused, and the error tells what can be done.
 
     adapter = adapter_for(model)          # model may be DDP, FSDP, compiled, a PeftModel or a trainer's wrapper
 """
@@ -12,20 +12,21 @@ Guarantees
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from importlib import import_module
 from typing import Any
 
 from torch import nn
 
-from tracker_logging.families.base import ModelAdapter
-from tracker_logging.families.plugins import adapter_of_packages, missing_members
+from tracker_logging.families.base import ModelAdapter, missing_members
+from tracker_logging.families.plugins import FAMILIES, call_plugin, origin, plugins
 from tracker_logging.families.text.adapter import TextAdapter
 
 logger = logging.getLogger("tracker_logging")
 
-HOW_TO = "docs/adapters.md says how to write an adapter in 100 lines"
+HOW_TO = "docs/adapters.md tells how to write an adapter in 100 lines"
 _WRAPPERS = ("_orig_mod", "module", "pretrained_model")
-# model_type -> (folder, class); imported when it is asked for, because transformers differ in what they know
+# model_type -> (folder, class); imported when needed, because versions of transformers differ in the models they have
 _ADAPTERS = {
     "csm": ("csm", "CsmAdapter"),
     "dia": ("dia", "DiaAdapter"),
@@ -42,24 +43,24 @@ class UnknownModelError(ValueError):
 def unwrap(model: Any) -> Any:
     """The model itself, out of `torch.compile`, DDP / FSDP1 / DeepSpeed wrappers, PEFT and trainers' own wrappers.
 
-    FSDP2 and accelerate change a model in place, which needs no unwrapping. A `PreTrainedModel` is never looked into;
-    another module is, as long as it holds one under a name that wrappers use (`module`, trl's `pretrained_model`), or
-    under `model` one of a family that computes no loss itself.
+    FSDP2 and accelerate change a model in place, which needs no unwrapping. A `PreTrainedModel` is not opened. Another
+    module is opened if it holds a module under a name that wrappers use (`module`, trl's `pretrained_model`), or under
+    `model` one of a family that computes no loss itself.
     """
     from transformers import PreTrainedModel  # seconds, which a process that only scores or reads need not spend
 
-    seen: set[int] = set()
-    while id(model) not in seen:
-        seen.add(id(model))
+    visited: set[int] = set()
+    while id(model) not in visited:
+        visited.add(id(model))
         if isinstance(model, PreTrainedModel):
             break
         if callable(getattr(model, "get_base_model", None)):
             model = model.get_base_model()
             continue
-        inner = [getattr(model, name, None) for name in _WRAPPERS]
-        if _family(own := getattr(model, "model", None)) in _WITHOUT_LOSS:
-            inner.append(own)
-        model = next((own for own in inner if isinstance(own, nn.Module)), model)
+        candidates = [getattr(model, name, None) for name in _WRAPPERS]
+        if _family(wrapped := getattr(model, "model", None)) in _WITHOUT_LOSS:
+            candidates.append(wrapped)
+        model = next((candidate for candidate in candidates if isinstance(candidate, nn.Module)), model)
     return model
 
 
@@ -75,27 +76,45 @@ def adapter_for(model: nn.Module, *, given: ModelAdapter | None = None) -> Model
         return given
     core = unwrap(model)
     family = _family(core)
-    name = f"{type(core).__name__} (model_type {family!r})"
-    found = adapter_of_packages(core, names=(family, *(base.__name__ for base in type(core).__mro__)))
-    if found is not None:
-        return found
+    registered = _registered_adapter(core, names=(family, *(base.__name__ for base in type(core).__mro__)))
+    if registered is not None:
+        return registered
     if family in _ADAPTERS:
-        folder, adapter = _ADAPTERS[family]
-        made: ModelAdapter = getattr(import_module(f"tracker_logging.families.{folder}.adapter"), adapter)(core)
-        return made
+        folder, class_name = _ADAPTERS[family]
+        adapter: ModelAdapter = getattr(import_module(f"tracker_logging.families.{folder}.adapter"), class_name)(core)
+        return adapter
+    name = f"{type(core).__name__} (model_type {family!r})"
     if TextAdapter.fits(core):
         logger.warning(
-            "%s has no adapter of its own and is shown as a text model: inputs, text predictions, attention and "
-            "gradients. Codebooks, audio and voices are not: if it speaks, %s.",
+            "%s has no adapter of its own and is logged as a text model: inputs, text predictions, attention and "
+            "gradients. Codebooks, audio and voices are not logged: if it generates audio, %s.",
             name, HOW_TO,
         )  # fmt: skip
         return TextAdapter(core)
     raise UnknownModelError(
         f"{name} is not a model family that tracker_logging knows ({', '.join(sorted(_ADAPTERS))}, or a text model "
         f"…ForCausalLM), and how it lays out text and audio is not guessed. {HOW_TO[0].upper()}{HOW_TO[1:]}; pass "
-        f"it as `strategic_callbacks(adapter=…)` or register it as an entry point of `tracker_logging.families`. With "
+        f"it as `strategic_callbacks(adapter=…)` or register it as an entry point of `{FAMILIES}`. With "
         f"`loggers=()` only the Trainer's own numbers are logged, for any model."
     )
+
+
+def _registered_adapter(core: Any, *, names: Sequence[str | None]) -> ModelAdapter | None:
+    """The first adapter that an installed package registers for one of `names`, in their order."""
+    for name in names:
+        for entry in plugins(FAMILIES, name=name) if name else ():
+            adapter: ModelAdapter | None = call_plugin(
+                entry, core, check=_reject, instead="The adapters of tracker_logging are tried."
+            )
+            if adapter is not None:
+                logger.info("The adapter for %s comes from %s.", entry.name, origin(entry))
+                return adapter
+    return None
+
+
+def _reject(adapter: Any) -> str | None:
+    missing = missing_members(adapter)
+    return f"it has no {', '.join(missing)}" if missing else None
 
 
 def _family(model: Any) -> str | None:

@@ -1,7 +1,11 @@
-"""Any codec of transformers (Mimi, DAC, EnCodec) behind the `AudioCodec` protocol.
+"""A codec class of transformers (Mimi, DAC, EnCodec, the codec of Higgs Audio v2) behind the `AudioCodec` protocol.
 
-codec = ModelCodec.copy_of(csm.codec_model)      # CSM carries its codec inside
-codec = ModelCodec(DacModel.from_pretrained("descript/dac_44khz"))
+Guarantees
+- Runs on the model's device, without gradient; calls from several threads are serialised.
+- `identity` contains a hash of all weights, so that cached codes are never those of another codec.
+
+    codec = ModelCodec.copy_of(csm.codec_model)      # CSM carries its codec inside
+    codec = ModelCodec(DacModel.from_pretrained("descript/dac_44khz"))
 """
 
 from __future__ import annotations
@@ -14,40 +18,79 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import nn
 
-from tracker_logging.families.higgs_v2.codec import HiggsCodec
+Wave = npt.NDArray[np.float32]
+Codes = npt.NDArray[np.int64]
 
 
-class ModelCodec(HiggsCodec):
-    """See `HiggsCodec`: the same calls, with the names that the other codecs' configs use.
+class ModelCodec:
+    """See `AudioCodec`. `model` is put into eval mode.
 
-    DAC is given whole frames, silence at the end, as its feature extractor and Dia's pad: cut samples would be lost.
+    DAC encodes whole frames only: the wave is padded with silence as its feature extractor and Dia's do, because the
+    samples of a partial frame would be lost.
     """
 
     def __init__(self, model: Any) -> None:
         config = model.config
         self.model = model.eval()
-        self.sample_rate = int(config.sampling_rate)
-        rate = getattr(config, "frame_rate", None)
-        self.frame_rate = float(rate if rate is not None else config.sampling_rate / config.hop_length)
-        self.num_codebooks = int(getattr(config, "n_codebooks", None) or config.num_quantizers)
+        self.sample_rate = int(_first(config, "sampling_rate", "sample_rate"))
+        hop_length = getattr(config, "hop_length", None)  # exact; `frame_rate` of DacConfig is rounded up
+        self.frame_rate = float(self.sample_rate / hop_length if hop_length else config.frame_rate)
+        self.num_codebooks = int(_first(config, "n_codebooks", "num_quantizers"))
         self.codebook_size = int(config.codebook_size)
+        self.identity = self._identity()
         self._whole_frames = int(config.hop_length) if config.model_type == "dac" else 1
-        self.identity = f"{config.model_type}:{_digest(model)}"
-        self._one_at_a_time = threading.Lock()
+        self._lock = threading.Lock()
 
     @classmethod
     def copy_of(cls, model: Any) -> ModelCodec:
-        """Of a codec inside a model that is trained, whose mode and place are to stay as they are."""
+        """A codec with its own copy of `model`, which is left as it is: for the codec inside a model in training."""
         return cls(copy.deepcopy(model))
 
-    def encode(self, wave: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:
-        return super().encode(np.pad(wave, (0, -len(wave) % self._whole_frames)))
+    def __getstate__(self) -> dict[str, Any]:
+        """With weights on the CPU: a codec that is sent to another process leaves the GPU to this one."""
+        weights = {name: weight.detach().cpu() for name, weight in self.model.state_dict().items()}
+        return {**vars(self), "model": (type(self.model), self.model.config, weights), "_lock": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        model_class, config, weights = state["model"]
+        model = model_class(config).eval()
+        model.load_state_dict(weights, assign=True)
+        vars(self).update({**state, "model": model, "_lock": threading.Lock()})
+
+    @torch.no_grad()
+    def encode(self, wave: Wave) -> Codes:
+        """[n] float32 at `sample_rate` -> codes [K, T] int64."""
+        padded = np.pad(wave, (0, -len(wave) % self._whole_frames))
+        values = torch.from_numpy(np.ascontiguousarray(padded))[None, None].to(self.model.device)
+        with self._lock:
+            codes = self.model.encode(values).audio_codes[0]
+        return codes.to(torch.int64).cpu().numpy()  # type: ignore[no-any-return]
+
+    @torch.no_grad()
+    def decode(self, codes: Codes) -> Wave:
+        """codes [K, T] int64 -> [n] float32 at `sample_rate`. No frames decode to no samples."""
+        if codes.shape[1] == 0:
+            return np.zeros(0, dtype=np.float32)
+        values = torch.from_numpy(np.ascontiguousarray(codes))[None].to(self.model.device)
+        with self._lock:
+            wave = self.model.decode(values).audio_values
+        return wave.reshape(-1).float().cpu().numpy()  # type: ignore[no-any-return]
+
+    def _identity(self) -> str:
+        return f"{self.model.config.model_type}:{weights_digest(self.model)}"
 
 
-def _digest(model: Any) -> str:
-    digest = hashlib.sha256()
+def weights_digest(model: nn.Module, *, seed: str = "") -> str:
+    """16 hexadecimal digits that depend on `seed` and on the names and values of all weights and buffers."""
+    digest = hashlib.sha256(seed.encode())
     for name, weight in sorted(model.state_dict().items()):
         digest.update(name.encode())
         digest.update(weight.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
     return digest.hexdigest()[:16]
+
+
+def _first(config: Any, *names: str) -> Any:
+    """The first of these config values that is set."""
+    return next(value for name in names if (value := getattr(config, name, None)) is not None)

@@ -21,12 +21,12 @@ _LISTS = {"layers", "h", "blocks"}
 def component_of(name: str, *, prefixes: Mapping[str, str] = {}, ffn: str = "ffn") -> tuple[str, int | None]:
     """(component, layer) of a parameter name as `named_parameters` gives it.
 
-    `prefixes`: what a family calls its own parts: a part of the name → its component. `ffn`: what its `mlp` is.
+    `prefixes` maps a part of a name that is specific to a family to a component. `ffn` is the component of its `mlp`.
     """
     parts = name.split(".")
     adapter = "lora_" if any(part.startswith("lora_") for part in parts) else ""
-    own = next((component for part, component in prefixes.items() if part in parts), None)
-    return adapter + (own or _component(parts, ffn)), _layer(parts)
+    specific = next((component for part, component in prefixes.items() if part in parts), None)
+    return adapter + (specific or _component(parts, ffn)), _layer(parts)
 
 
 def _component(parts: list[str], ffn: str) -> str:

@@ -1,63 +1,64 @@
-"""Adapters of other packages: entry points of the group `tracker_logging.families`.
-
-The name is the model's `config.model_type` or its class (or a base class), the value a class or function that is given
-the unwrapped model and answers a `ModelAdapter`:
+"""What other packages register with us by entry point: adapters and codecs.
 
     [project.entry-points."tracker_logging.families"]
     my_speech_model = "my_package.logging:MyAdapter"
 
+    [project.entry-points."tracker_logging.codecs"]
+    my_codec = "my_package.logging:open_my_codec"
+
+`docs/adapters.md` describes both groups.
+
 Guarantees
-- One that cannot be loaded, fails or answers no adapter is named in a warning and passed over.
-- A package's adapter comes before ours, and the log says so.
+- A plugin that cannot be loaded or fails is named in a warning with its package, and skipped.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
-from tracker_logging.families.base import ModelAdapter
-
 logger = logging.getLogger("tracker_logging")
 
-GROUP = "tracker_logging.families"
+FAMILIES = "tracker_logging.families"
+CODECS = "tracker_logging.codecs"
 
 
-def adapter_of_packages(core: Any, *, names: Sequence[str | None]) -> ModelAdapter | None:
-    """The first adapter that an installed package has for one of `names`, in their order; None without one."""
-    registered = entry_points(group=GROUP)
-    for name in names:
-        for entry in registered:
-            if entry.name == name and (found := _load(entry, core)) is not None:
-                logger.info("The adapter for %s comes from %s.", entry.name, _origin(entry))
-                return found
-    return None
+def plugins(group: str, *, name: str | None = None) -> Iterator[EntryPoint]:
+    """The entry points of a group, of this `name` if one is given."""
+    for entry in entry_points(group=group):
+        if name is None or entry.name == name:
+            yield entry
 
 
-def missing_members(adapter: Any) -> list[str]:
-    """Names of `ModelAdapter` that `adapter` lacks."""
-    wanted = {*ModelAdapter.__annotations__, *(name for name in vars(ModelAdapter) if not name.startswith("_"))}
-    return sorted(name for name in wanted if not hasattr(adapter, name))
+def call_plugin(
+    entry: EntryPoint,
+    *arguments: Any,
+    check: Callable[[Any], str | None],
+    instead: str,
+    raises: tuple[type[Exception], ...] = (),
+) -> Any:
+    """The entry point's result for `arguments`, or None if it failed or `check` returns a reason to reject it.
 
-
-def _load(entry: EntryPoint, core: Any) -> ModelAdapter | None:
+    `instead` tells in the warning what happens now. Exceptions of the types `raises` are not contained.
+    """
     try:
-        adapter: ModelAdapter = entry.load()(core)
-        missing = missing_members(adapter)
-        reason = f"it has no {', '.join(missing)}"
+        result = entry.load()(*arguments)
+        reason = check(result)
+    except raises:
+        raise
     except Exception as error:
-        missing, reason = ["it"], f"{type(error).__name__}: {error}"
-    if not missing:
-        return adapter
+        result, reason = None, f"{type(error).__name__}: {error}"
+    if reason is None:
+        return result
     logger.warning(
-        "The adapter '%s' of %s cannot be used (%s). It is passed over; what we know ourselves is tried instead.",
-        entry.name, _origin(entry), reason,
-    )  # fmt: skip
+        "The %s plugin '%s' of %s cannot be used (%s). %s", entry.group, entry.name, origin(entry), reason, instead
+    )
     return None
 
 
-def _origin(entry: EntryPoint) -> str:
+def origin(entry: EntryPoint) -> str:
+    """Where an entry point comes from: its value, with the package and version if known."""
     package = "" if entry.dist is None else f" ({entry.dist.name} {entry.dist.version})"
     return f"{entry.value}{package}"

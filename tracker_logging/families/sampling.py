@@ -1,7 +1,7 @@
-"""Sampling that needs no global random state: the Gumbel-max trick with one generator per prompt.
+"""Sampling without global random state: the Gumbel-max trick with one generator per prompt.
 
-argmax(log p + Gumbel noise) is a draw from p (Gumbel 1954; Maddison et al. 2014), so a greedy `generate` with this
-processor samples, each prompt repeatably by its own seed, whichever prompts share its batch.
+argmax(log p + Gumbel noise) is a draw from p (Gumbel 1954; Maddison et al. 2014). A greedy `generate` with this
+processor therefore samples, and each prompt is repeatable by its own seed whichever prompts share its batch.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from tracker_logging.families.delay_pattern import CodePattern
 class SeededSampler(TemperatureLogitsWarper):  # type: ignore[misc]  # untyped where transformers is
     """Temperature, top-k and top-p, then one draw per row, as a logits processor for greedy decoding.
 
-    Rows come as [prompts × rows_per_prompt, vocabulary]. A subclass of the temperature warper because
+    Rows are [prompts × rows_per_prompt, vocabulary]. A subclass of the temperature warper because
     HiggsAudioV2GenerationMixin accepts only processors of the sampling warpers' types.
     """
 
@@ -36,7 +36,7 @@ class SeededSampler(TemperatureLogitsWarper):  # type: ignore[misc]  # untyped w
         for keep in self._filters:
             scores = keep(input_ids, scores)
         rows = scores.shape[0] // len(self._generators)
-        uniform = torch.cat([torch.rand(rows, scores.shape[1], generator=own) for own in self._generators])
+        uniform = torch.cat([torch.rand(rows, scores.shape[1], generator=generator) for generator in self._generators])
         noise = -torch.log(-torch.log(uniform.clamp(1e-20, 1 - 1e-7)))
         return scores + noise.to(scores.device, scores.dtype)
 
@@ -68,15 +68,15 @@ def left_padded(prompts: Sequence[Prompt], *, pad: int | None) -> tuple[torch.Te
     return token_ids, mask
 
 
-def spoken(frames: torch.Tensor, prompt: Prompt, pattern: CodePattern, *, lead: int | None = None) -> GeneratedCodes:
-    """Generated frames [F, K] -> the clip, at most `max_frames` long; it ended if all codebooks did by then.
+def generated(frames: torch.Tensor, prompt: Prompt, pattern: CodePattern, *, lead: int | None = None) -> GeneratedCodes:
+    """Generated frames [F, K] -> the clip, cut to `max_frames`; it ended by itself if all codebooks did by then.
 
-    A code that is no sound (begin, fill) inside speech becomes the nearest real one, which keeps the clip's length.
+    A begin or fill code inside the audio is replaced by the nearest audio code, which keeps the clip's length.
     """
     codes = pattern.revert(frames, lead=lead)
-    together = max(pattern.delays) == 0
     ends = frames == pattern.eos
-    ended = bool(ends.all(dim=1).any() if together else ends.any(dim=0).all())
+    without_delay = max(pattern.delays) == 0
+    ended = bool(ends.all(dim=1).any() if without_delay else ends.any(dim=0).all())
     stopped = ended and codes.shape[1] <= prompt.max_frames
     codes = codes[:, : prompt.max_frames].clamp(min=0, max=pattern.codes - 1)
     return GeneratedCodes(codes=codes.numpy(), stop_reason="eos" if stopped else "max_length")

@@ -1,4 +1,8 @@
-"""Runs of audio positions, and which of them is the target. Pure functions for adapters of one-stream families."""
+"""Runs of audio positions and the roles that follow from them. Pure functions for adapters of one-stream families.
+
+>>> runs(torch.tensor([0, 1, 1, 0, 1]).bool())
+[(1, 3), (4, 5)]
+"""
 
 from __future__ import annotations
 
@@ -9,16 +13,27 @@ import torch
 from tracker_logging.families.base import IGNORE, Role, Segment, Span
 
 
+def padding_mask(mask: torch.Tensor | None, like: torch.Tensor) -> torch.Tensor:
+    """`mask` as bool [B, T] of the shape of `like`: False where padding is.
+
+    All True without a mask, and with one of another shape, which tells who attends to whom (4-D or packed).
+    """
+    if mask is None or mask.shape != like.shape:
+        return torch.ones_like(like, dtype=torch.bool)
+    return mask.detach().bool()
+
+
 def runs(row: torch.Tensor, *, ends: torch.Tensor | None = None) -> list[Span]:
-    """Start and stop of each run of True in a 1-D bool tensor on the CPU; a True of `ends` is the last of its run."""
+    """Start and stop of each run of True in a 1-D bool tensor on the CPU. A True of `ends` ends its run after it."""
     edges = torch.diff(row.int(), prepend=torch.zeros(1, dtype=torch.int), append=torch.zeros(1, dtype=torch.int))
     starts = (edges == 1).nonzero().squeeze(-1).tolist()
     stops = (edges == -1).nonzero().squeeze(-1).tolist()
-    found: list[Span] = []
+    cuts = [] if ends is None else [at + 1 for at in ends.nonzero().squeeze(-1).tolist()]
+    spans: list[Span] = []
     for start, stop in zip(starts, stops, strict=True):
-        inner = [] if ends is None else [at + 1 for at in ends.nonzero().squeeze(-1).tolist() if start <= at < stop - 1]
-        found += list(zip([start, *inner], [*inner, stop], strict=True))
-    return found
+        inner = [cut for cut in cuts if start < cut < stop]
+        spans += list(zip([start, *inner], [*inner, stop], strict=True))
+    return spans
 
 
 def audio_segments(
@@ -26,22 +41,22 @@ def audio_segments(
 ) -> tuple[Segment, ...]:
     """The segments of a batch from the audio spans of each sample.
 
-    A span is the target if it is trained ([B, T, K] labels) and the last trained one of its sample. `overhang`:
+    The last span of a sample with a label ([B, T, K] labels) is its target; all others are references. `overhang`:
     positions beyond the frames of a whole clip, `lead` of them before its first code.
     """
     labelled = None if audio_labels is None else (audio_labels != IGNORE).any(dim=-1).cpu()
     segments: list[Segment] = []
-    for sample, own in enumerate(spans):
-        trained = [span for span in own if labelled is not None and bool(labelled[sample, slice(*span)].any())]
+    for sample, sample_spans in enumerate(spans):
+        trained = [span for span in sample_spans if labelled is not None and bool(labelled[sample, slice(*span)].any())]
         target = trained[-1] if trained else None
-        for start, stop in own:
+        for start, stop in sample_spans:
             role = Role.TARGET if (start, stop) == target else Role.REFERENCE
             segments.append(Segment(sample, role, start, stop, max(0, stop - start - overhang), lead))
     return tuple(segments)
 
 
 def with_segments(attention_mask: torch.Tensor, segments: Sequence[Segment]) -> torch.Tensor:
-    """`roles` [B, T]: text where the mask is, the segments' roles on top, padding elsewhere."""
+    """`roles` [B, T]: the segments' roles at their positions, else text where the mask is True, else padding."""
     roles = torch.where(attention_mask, int(Role.TEXT), int(Role.PADDING))
     for segment in segments:
         roles[segment.sample, segment.start : segment.stop] = int(segment.role)

@@ -1,11 +1,14 @@
-"""What is said about attention: masses between groups, entropy, and how diagonal it is.
+"""Attention in numbers: masses between groups of positions, entropy, and diagonality.
 
 The attention weights P [H, S, S] are never built. A kernel that computes P·V gives every sum over keys that is linear
 in P when V holds indicators instead of values: with one column per bin of keys, P·V is the attention each query gives
 to each bin. Everything here starts from such sums.
 
-    pooled = pool(weights_to_bins, rows)                    # [H, bins, bins]
-    mass_sums(pooled, sizes=sizes, groups=groups)           # [H, G, G], to be divided by the rows of each group
+>>> pooled = torch.tensor([[[1.0, 0.0], [0.25, 0.75]]])     # one head, two bins of queries and of keys: [1, 2, 2]
+>>> sums = mass_sums(pooled, sizes=torch.tensor([3.0, 4.0]), groups=torch.eye(2))       # one bin per group
+>>> sums[0] / torch.tensor([[3.0], [4.0]])                  # mean attention of group g on group h: [2, 2]
+tensor([[1.0000, 0.0000],
+        [0.2500, 0.7500]])
 """
 
 from __future__ import annotations
@@ -33,7 +36,7 @@ def distance_from_diagonal(*, mass: torch.Tensor, moment: torch.Tensor, times: t
 
     `mass` [H, F] is the attention of target frame f on the target's text, `moment` [H, F] the same weighted with the
     position in the text (0 = its start, 1 = its end), `times` [F] the frame's position in the target (0 to 1).
-    Diagonality is 1 − its mean over frames: 1 = reads along, 0.75 = looks at all of the text at once, 0.5 = backwards.
+    Diagonality is 1 − its mean over frames: 1 = in step with the text, 0.75 = even over the text, 0.5 = backwards.
     """
     centre = (moment / mass.clamp(min=1e-6)).clamp(0.0, 1.0)
     return (centre - times).abs()

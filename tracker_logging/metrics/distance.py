@@ -1,16 +1,17 @@
 """Mel-cepstral distortion of a clip against a parallel recording, and the time alignment that it rests on.
 
 Guarantees
-- Only for two recordings of the *same text*; it measures envelope, hence recording and delivery as much as voice, and
-  must not be read as speaker similarity.
+- Only for two recordings of the *same text*. It measures the spectral envelope, hence recording and delivery as much as
+  voice; it is not a speaker similarity.
 - Level does not matter (c0 is left out): a gain change has distortion 0.
 
 Definition (Kubichek 1993, as computed by ESPnet and VERSA): 10 / ln 10 · √(2 Σ_{d=1..D} Δc_d²), mean over the path of
 dynamic time warping over the same coefficients. At 24 kHz: order 34, α = 0.46, by the frequency transformation of
 Tokuda et al. (1994).
 
-    found = align(mel_cepstrum(spoken_envelope), mel_cepstrum(recorded_envelope))
-    found.mcd_db, found.path
+>>> envelope = np.abs(np.random.default_rng(0).normal(size=(20, 513))) + 0.1
+>>> round(align(mel_cepstrum(envelope), mel_cepstrum(4 * envelope)).mcd_db, 6)        # the same at another level
+0.0
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ Array = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Alignment:
-    """`mcd_db`: mean distortion over the path; `path` [P, 2]: places as shares of each clip's length, ascending."""
+    """`mcd_db`: mean distortion over the path; `path` [P, 2]: positions as shares of each clip's length, ascending."""
 
     mcd_db: float
     path: Array

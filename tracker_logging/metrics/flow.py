@@ -1,7 +1,7 @@
-"""How strongly the parts of a model are pushed: gradient norms and update ratios.
+"""Gradient norms and update ratios of the components of a model.
 
-Sums of squares are what is computed per tensor and added over components, layers, shards and ranks; the root comes
-last. ‖ΔW‖ / ‖W‖ is estimated from blocks of neighbouring weights spread evenly over each tensor (all of a small one).
+Sums of squares are computed per tensor and added over components, layers, shards and ranks; the root is taken last.
+‖ΔW‖ / ‖W‖ is estimated from blocks of neighbouring weights, evenly spaced in each tensor (all weights of a small one).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """A mel spectrogram in decibels of full scale, in numpy only.
 
 Guarantees
-- 0 dB is a sine of full scale (±1) to within 2 dB; nothing is normalised to the clip, so that two clips compare.
+- 0 dB is a sine of full scale (±1) to within 2 dB; nothing is normalised to the clip, so that clips can be compared.
 - Frame `i` is centred on `i * HOP_S` seconds; the edges are padded with silence.
 - A window that holds a non-finite sample gives a column of NaN.
 

@@ -2,12 +2,13 @@
 
 Guarantees
 - F0 is [frames] float32 in Hz, NaN where unvoiced; intervals are in cents (100 cents = a semitone).
-- What needs voiced frames and finds none is NaN.
+- A value that needs voiced frames is NaN without them.
 
 Definitions: `f0_rmse`, `logf0_corr` and `vuv_err` as in VERSA and ESPnet, on the frames of a DTW path.
 
-    shift = pitch_shift(spoken, prompt)
-    shift.median_shift_cents        # +1200: an octave higher
+>>> prompt = np.array([100.0, 110.0, 120.0, np.nan], dtype=np.float32)
+>>> round(pitch_shift(2 * prompt, prompt).median_shift_cents)       # an octave higher
+1200
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import numpy.typing as npt
 
 Pitch = npt.NDArray[np.float32]
 CENTS = 1200.0
-_FEWEST_FRAMES = 3
+_MIN_FRAMES = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,31 +42,31 @@ class PitchError:
 
 
 def pitch_shift(generated: Pitch, prompt: Pitch) -> PitchShift:
-    """Compare two clips that say different things."""
-    one, other = _cents(generated), _cents(prompt)
-    if len(one) < _FEWEST_FRAMES or len(other) < _FEWEST_FRAMES:
+    """Compare two clips of different texts."""
+    ours, theirs = _cents(generated), _cents(prompt)
+    if len(ours) < _MIN_FRAMES or len(theirs) < _MIN_FRAMES:
         return PitchShift(median_shift_cents=float("nan"), std_ratio=float("nan"))
-    spread = float(other.std())
+    spread = float(theirs.std())
     return PitchShift(
-        median_shift_cents=float(np.median(one) - np.median(other)),
-        std_ratio=float(one.std()) / spread if spread > 0 else float("nan"),
+        median_shift_cents=float(np.median(ours) - np.median(theirs)),
+        std_ratio=float(ours.std()) / spread if spread > 0 else float("nan"),
     )
 
 
 def pitch_error(generated: Pitch, recorded: Pitch, path: npt.NDArray[np.float64]) -> PitchError:
-    """Compare two clips that say the same. `path` [P, 2]: aligned places in each as shares of its length, 0 to 1."""
-    one, other = _along(generated, path[:, 0]), _along(recorded, path[:, 1])
-    voiced, also = np.isfinite(one), np.isfinite(other)
-    both = voiced & also
-    nothing = float("nan")
-    if not both.sum() >= _FEWEST_FRAMES:
-        return PitchError(rmse_cents=nothing, log_correlation=nothing, vuv_err=float((voiced != also).mean()))
-    left, right = _cents(one[both]), _cents(other[both])
+    """Compare two clips of one text. `path` [P, 2]: aligned positions in each as shares of its length, 0 to 1."""
+    ours, theirs = _along(generated, path[:, 0]), _along(recorded, path[:, 1])
+    voiced, also_voiced = np.isfinite(ours), np.isfinite(theirs)
+    both = voiced & also_voiced
+    nan = float("nan")
+    if not both.sum() >= _MIN_FRAMES:
+        return PitchError(rmse_cents=nan, log_correlation=nan, vuv_err=float((voiced != also_voiced).mean()))
+    left, right = _cents(ours[both]), _cents(theirs[both])
     moving = left.std() > 0 and right.std() > 0
     return PitchError(
         rmse_cents=float(np.sqrt(np.mean((left - right) ** 2))),
-        log_correlation=float(np.corrcoef(left, right)[0, 1]) if moving else nothing,
-        vuv_err=float((voiced != also).mean()),
+        log_correlation=float(np.corrcoef(left, right)[0, 1]) if moving else nan,
+        vuv_err=float((voiced != also_voiced).mean()),
     )
 
 
@@ -75,6 +76,6 @@ def _cents(pitch: Pitch) -> npt.NDArray[np.float64]:
     return CENTS * np.log2(voiced.astype(np.float64))
 
 
-def _along(pitch: Pitch, places: npt.NDArray[np.float64]) -> Pitch:
-    frames = np.minimum((places * len(pitch)).astype(np.int64), len(pitch) - 1)
+def _along(pitch: Pitch, positions: npt.NDArray[np.float64]) -> Pitch:
+    frames = np.minimum((positions * len(pitch)).astype(np.int64), len(pitch) - 1)
     return pitch[frames]

@@ -1,12 +1,13 @@
-"""Is a clip caught in a loop? The share of stretches of its codes that were heard before in it.
+"""Does a clip loop? The share of its code sequences that occur earlier in it.
 
 The definition is seq-rep-n (Welleck et al. 2020, "Neural Text Generation with Unlikelihood Training"): 1 − unique
-n-grams / all n-grams. It is taken over the first codebook, whose codes carry the sound as a whole (later codebooks add
-detail that differs by chance, so that a sampled loop would not show), and over n = 8 frames (0.32 s at 25 Hz), longer
-than a sound is held in fluent speech: all recordings of the demo have 0. Silence repeats itself by nature, so the
-caller leaves it out (`speech.sounding_stretches`).
+n-grams / all n-grams. It is taken over the first codebook, which encodes the coarse sound (later codebooks add
+detail that differs by chance and would hide a sampled loop), and over n = 8 frames (0.32 s at 25 Hz), longer
+than a sound is held in fluent speech: all recordings of the demo have 0. Silence always repeats, so the caller removes
+it (`speech.sounding_stretches`).
 
-    repetition(codes[:, sounding])      # 0.0; above 0.5 the clip goes in circles
+>>> round(repetition(np.tile(np.arange(10), 3)[None]), 2)       # one sequence of ten codes, three times
+0.57
 """
 
 from __future__ import annotations

@@ -3,10 +3,10 @@
 Guarantees
 - Every function works on cosines that were computed before; nothing here knows an encoder.
 - `own` names each generated clip's own prompt; a prompt of the *same speaker* is neither own nor other.
-- What cannot be said (one speaker only, an invalid clip's NaN row) is NaN, never zero.
+- What is undefined (one speaker only, an invalid clip's NaN row) is NaN, never zero.
 
-Mean similarity alone misleads: voices blended towards the average score above real speech (METRICS.md), so
-`own_margins`, `nearest_is_own` and `within_and_between` always stand beside it.
+Mean similarity alone misleads: voices blended towards the average score above real speech. Read it together with
+`own_margins`, `nearest_is_own` and `within_and_between`.
 
     >>> similarity = cosines([[1.0, 0.1], [0.2, 1.0]], [[1.0, 0.0], [0.0, 1.0]])      # [G, P]
     >>> nearest_is_own(similarity, own=[0, 1], speakers=["a", "b"]).tolist()
@@ -26,8 +26,7 @@ Rows = Sequence[int] | npt.NDArray[np.int64]
 
 def cosines(left: npt.ArrayLike, right: npt.ArrayLike) -> Array:
     """[N, D] and [M, D] -> [N, M] cosines; NaN for a vector that is not finite or has no length."""
-    one, two = _unit(left), _unit(right)
-    return one @ two.T
+    return _unit(left) @ _unit(right).T
 
 
 def own_similarity(similarity: Array, *, own: Rows) -> Array:
@@ -55,12 +54,12 @@ def nearest_is_own(similarity: Array, *, own: Rows, speakers: Sequence[str]) -> 
 
 
 def chance_of_own(*, own: Rows, speakers: Sequence[str]) -> float:
-    """What `nearest_is_own` gives on average when a clip is near any prompt alike."""
+    """The mean of `nearest_is_own` for clips that are unrelated to their prompts."""
     return float(1.0 - _is_other(own, speakers).mean())
 
 
 def equal_error_rate(genuine: npt.ArrayLike, impostor: npt.ArrayLike) -> float:
-    """Share of errors where as many genuine pairs are refused as impostors accepted; 0 = told apart, 0.5 = chance.
+    """Error rate at the threshold where as many genuine pairs are rejected as impostors accepted; 0.5 = chance.
 
     Between two thresholds the rates are interpolated, so that small sets give a stable number.
     """
@@ -68,13 +67,13 @@ def equal_error_rate(genuine: npt.ArrayLike, impostor: npt.ArrayLike) -> float:
     if len(good) == 0 or len(bad) == 0:
         return float("nan")
     thresholds = np.concatenate([[-np.inf], np.unique(np.concatenate([good, bad])), [np.inf]])
-    refused = np.searchsorted(np.sort(good), thresholds, side="left") / len(good)
+    rejected = np.searchsorted(np.sort(good), thresholds, side="left") / len(good)
     accepted = 1.0 - np.searchsorted(np.sort(bad), thresholds, side="left") / len(bad)
-    gap = refused - accepted
+    gap = rejected - accepted
     after = int(np.argmax(gap >= 0))  # never the first: below all scores everything is accepted
     before = after - 1
     weight = -gap[before] / (gap[after] - gap[before])
-    return float(refused[before] + weight * (refused[after] - refused[before]))
+    return float(rejected[before] + weight * (rejected[after] - rejected[before]))
 
 
 def genuine_and_impostor(similarity: Array, *, own: Rows, speakers: Sequence[str]) -> tuple[Array, Array]:
@@ -91,13 +90,6 @@ def within_and_between(similarity: Array, *, speakers: Sequence[str]) -> tuple[f
     same = names[:, None] == names[None, :]
     upper = np.triu(np.ones_like(same), k=1) & np.isfinite(similarity)
     return _mean(similarity[same & upper]), _mean(similarity[~same & upper])
-
-
-def normalised_similarity(value: Array, *, same: float, different: float) -> Array:
-    """0 = as near as a stranger, 1 = as near as another real clip of the speaker."""
-    if not same > different:
-        return value * np.nan
-    return (value - different) / (same - different)
 
 
 def _is_other(own: Rows, speakers: Sequence[str]) -> npt.NDArray[np.bool_]:

@@ -1,11 +1,11 @@
 """Is there speech in a clip, how loud, how long, how clean? Nothing here changes the clip.
 
 Guarantees
-- Input is [n] float32, full scale ±1, at any sample rate; an empty or silent clip has numbers or NaN, never an error.
-- Validity comes first: an invalid clip (`fault` names why) is left out of every mean and is counted.
+- Input is [n] float32, full scale ±1, at any sample rate; an empty or silent clip gives numbers or NaN, never an error.
+- An invalid clip (`fault` has the reason) is to be left out of every mean and counted.
 
-    found = speech_levels(wave, 24_000)
-    found.fault        # None, or "too little speech (0.05 s)"
+>>> speech_levels(np.zeros(24_000, np.float32), 24_000).fault
+'too little speech (0.00 s)'
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _BELOW_PEAK_DB, _FLOOR_DBFS = 35.0, -60.0
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpeechLevels:
     """`level_dbfs`: RMS of the frames with sound; `peak_dbfs`; `clip_pct`: samples at full scale; `silence_pct`: frames
-    without sound; `duration_s`; `speech_s`: seconds with sound, or what a voice activity detector found."""
+    without sound; `duration_s`; `speech_s`: seconds with sound, or of speech by a voice activity detector."""
 
     duration_s: float
     speech_s: float
@@ -39,22 +39,22 @@ class SpeechLevels:
 
 
 def speech_levels(wave: Wave, sample_rate: int, *, speech_s: float | None = None) -> SpeechLevels:
-    """Measure one clip. `speech_s` is given where a voice activity detector is at hand; else sound counts as speech."""
+    """Measure one clip. `speech_s` is given by a voice activity detector; else sound counts as speech."""
     duration_s = len(wave) / sample_rate
     finite = bool(np.isfinite(wave).all())
     samples = wave if finite else np.zeros(0, dtype=np.float32)
     sounding, power = _sounding_frames(samples, sample_rate)
     sound_s = min(duration_s, float(sounding.sum()) * _HOP_S)
-    spoken_s = sound_s if speech_s is None else speech_s
+    measured_s = sound_s if speech_s is None else speech_s
     clip_pct = 100.0 * float((np.abs(samples) >= FULL_SCALE).mean()) if len(samples) else 0.0
     return SpeechLevels(
         duration_s=duration_s,
-        speech_s=spoken_s,
+        speech_s=measured_s,
         level_dbfs=_db(float(power[sounding].mean())) if sounding.any() else float("nan"),
         peak_dbfs=_db(float(np.square(samples).max(initial=0.0))),
         clip_pct=clip_pct,
         silence_pct=100.0 * float(1.0 - sounding.mean()) if len(sounding) else 100.0,
-        fault=_fault(finite=finite, speech_s=spoken_s, clip_pct=clip_pct),
+        fault=_fault(finite=finite, speech_s=measured_s, clip_pct=clip_pct),
     )
 
 
@@ -78,7 +78,7 @@ def trim_silence(wave: Wave, sample_rate: int) -> Wave:
 
 
 def at_level(wave: Wave, level_dbfs: float) -> Wave:
-    """The clip scaled, up or down, to an RMS of `level_dbfs`: for scorers that are not to hear level. Silence stays."""
+    """The clip scaled, up or down, to an RMS of `level_dbfs`: for scorers that must ignore level. Silence is kept."""
     rms = float(np.sqrt(np.mean(np.square(wave, dtype=np.float64)))) if len(wave) else 0.0
     return wave if rms == 0.0 else (wave * (10 ** (level_dbfs / 20) / rms)).astype(np.float32)
 

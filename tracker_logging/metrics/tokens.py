@@ -6,8 +6,10 @@ Guarantees
 - A row with a non-finite logit is counted in `non_finite` and left out of every mean.
 - A codebook without a labelled row has no value (NaN), never 0.
 
-    sums, histogram = score(logits.flatten(0, 1), labels, next_labels, codebooks=8)
-    statistics(sums.cpu().numpy(), histogram.cpu().numpy()).nll          # [8] nats
+>>> logits, labels = torch.zeros(6, 2 * 16), torch.zeros(6, 2, dtype=torch.int64)     # 6 positions, K = 2, V = 16
+>>> sums, histogram = score(logits, labels=labels, next_labels=labels)
+>>> statistics(sums.numpy(), histogram.numpy()).nll.round(4).tolist()                 # ln 16 nats
+[2.7726, 2.7726]
 """
 
 from __future__ import annotations
@@ -30,7 +32,7 @@ class TokenStatistics:
 
     - `nll`, `entropy`, `nll_shift0` in nats; `accuracy`, `top5`, `usage` as shares of 1; `rows`, `non_finite` counts
     - `usage` is exp(entropy of the histogram of predicted codes) / vocabulary size, Jelinek's perplexity of the codes
-    - `nll_shift0` is the loss against the label of the same position: far below `nll` means the model copies its input
+    - `nll_shift0` is the loss against the label of the same position: far below `nll`, the model copies its input
     """
 
     rows: FloatArray
@@ -57,7 +59,7 @@ class TokenStatistics:
 
 
 def shift_labels(labels: torch.Tensor, *, predicts_next: torch.Tensor) -> torch.Tensor:
-    """Labels [B, T, K] as the position before them sees them: at t the label of t + 1, `IGNORE` where it has none.
+    """Labels [B, T, K] aligned with the positions that predict them: at t the label of t + 1, else `IGNORE`.
 
     `predicts_next` [B, T] bool: whether the logits at t may be scored by the label at t + 1.
     """
@@ -69,10 +71,11 @@ def shift_labels(labels: torch.Tensor, *, predicts_next: torch.Tensor) -> torch.
 def score(
     logits: torch.Tensor, *, labels: torch.Tensor, next_labels: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Sums over the labelled rows, on the device of the logits and without waiting for it more than once.
+    """Sums over the labelled rows, on the device of the logits and with one synchronisation at most.
 
-    `logits` [N, K·V] of any float type, `next_labels` [N, K] int64 is what row n predicts, `labels` [N, K] int64 is
-    what stands at row n itself. Returns sums [K, len(COLUMNS)] float64 and counts of predicted codes [K, V] int64.
+    `logits` [N, K·V] of any float type, `next_labels` [N, K] int64 are the labels that the rows predict, `labels`
+    [N, K] int64 those of the rows themselves. Returns sums [K, len(COLUMNS)] float64 and counts of predicted codes
+    [K, V] int64.
     """
     codebooks = labels.shape[-1]
     vocabulary = logits.shape[-1] // codebooks

@@ -1,10 +1,10 @@
-"""Errors of a transcript against the text that was to be said.
+"""Word and character errors of a transcript against the target text.
 
 Guarantees
 - Both sides pass through the same normaliser, `NORMALISER`; no model and no language resource is needed.
 - Corpus rates are sums of errors over sums of words, as in Seed-TTS-eval, not means of rates.
 
-    >>> word_errors(said="the cat sat", heard="The cat, sat!").rate
+    >>> word_errors(text="the cat sat", transcript="The cat, sat!").rate
     0.0
 """
 
@@ -20,39 +20,39 @@ NORMALISER = "NFKC, lower case, letters, digits and apostrophes"
 
 @dataclass(frozen=True, slots=True)
 class ErrorCount:
-    """Substitutions, deletions and insertions (`errors`) against `length` words or characters that were to be said."""
+    """Substitutions, deletions and insertions (`errors`) against `length` words or characters of the text."""
 
     errors: int
     length: int
 
     @property
     def rate(self) -> float:
-        """Errors per word or character; over 1 when much was added. NaN for an empty text."""
+        """Errors per word or character; above 1 with many insertions. NaN for an empty text."""
         return self.errors / self.length if self.length else float("nan")
 
 
 def total(counts: Iterable[ErrorCount]) -> ErrorCount:
     """The count over a corpus."""
     items = list(counts)
-    return ErrorCount(sum(one.errors for one in items), sum(one.length for one in items))
+    return ErrorCount(sum(count.errors for count in items), sum(count.length for count in items))
 
 
-def word_errors(*, said: str, heard: str) -> ErrorCount:
+def word_errors(*, text: str, transcript: str) -> ErrorCount:
     """Word errors (WER)."""
-    words = normalise(said).split()
-    return ErrorCount(_edits(words, normalise(heard).split()), len(words))
+    words = normalise(text).split()
+    return ErrorCount(_edits(words, normalise(transcript).split()), len(words))
 
 
-def character_errors(*, said: str, heard: str) -> ErrorCount:
+def character_errors(*, text: str, transcript: str) -> ErrorCount:
     """Character errors (CER), spaces left out; the measure for languages that do not separate words."""
-    letters = normalise(said).replace(" ", "")
-    return ErrorCount(_edits(letters, normalise(heard).replace(" ", "")), len(letters))
+    letters = normalise(text).replace(" ", "")
+    return ErrorCount(_edits(letters, normalise(transcript).replace(" ", "")), len(letters))
 
 
-def leaked_share(*, reference: str, target: str, heard: str) -> float:
-    """Share of the reference text's words, those of the target left out, that are heard. NaN if there are none."""
+def leaked_share(*, reference: str, target: str, transcript: str) -> float:
+    """Share of the reference text's words, without the target's, that are in the transcript; NaN without such words."""
     foreign = set(normalise(reference).split()) - set(normalise(target).split())
-    return len(foreign & set(normalise(heard).split())) / len(foreign) if foreign else float("nan")
+    return len(foreign & set(normalise(transcript).split())) / len(foreign) if foreign else float("nan")
 
 
 def normalise(text: str) -> str:
@@ -63,11 +63,11 @@ def normalise(text: str) -> str:
     return " ".join(re.sub(r"(?<!\w)'|'(?!\w)", " ", kept).split())
 
 
-def _edits(said: Sequence[str], heard: Sequence[str]) -> int:
+def _edits(expected: Sequence[str], actual: Sequence[str]) -> int:
     """Levenshtein distance."""
-    row = list(range(len(heard) + 1))
-    for index, item in enumerate(said, start=1):
+    row = list(range(len(actual) + 1))
+    for index, item in enumerate(expected, start=1):
         diagonal, row[0] = row[0], index
-        for place, other in enumerate(heard, start=1):
+        for place, other in enumerate(actual, start=1):
             diagonal, row[place] = row[place], min(row[place] + 1, row[place - 1] + 1, diagonal + (item != other))
     return row[-1]

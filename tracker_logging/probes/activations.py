@@ -1,14 +1,14 @@
-"""RMS of what the text and the audio FFN path of each layer add to the residual stream.
+"""Activations by layer: RMS of the FFN outputs of the text and audio path, and the first non-finite layer output.
 
 probe = ActivationProbe(adapter.layers())
-probe.begin(view)
+probe.begin(view)                                                     # before each forward
 hooks.after(layer.audio_ffn, "activations", partial(probe.observe, layer.index, "audio"))
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import torch
 
@@ -19,7 +19,7 @@ PATHS: tuple[Path, Path] = ("text", "audio")
 
 
 class ActivationProbe:
-    """Adds up over forwards. `sums["rms"]` [L, 2, 2] float64: by layer and path, sum of squares and count."""
+    """Accumulates over forwards. `sums["rms"]` [L, 2, 2] float64: sum of squares and count, by layer and path."""
 
     def __init__(self, layers: Sequence[LayerParts]) -> None:
         self.sums = {"rms": torch.zeros(len(layers), len(PATHS), 2, dtype=torch.float64)}
@@ -27,9 +27,9 @@ class ActivationProbe:
         self._all: dict[Path, torch.Tensor] = {}
 
     def begin(self, view: BatchView) -> None:
-        """The batch of the forward that comes next.
+        """Set the batch of the next forward.
 
-        Codes go through the audio path; all else through the text path, of which padding and features are left out.
+        Codes take the audio path, all other positions the text path; padding and audio features are excluded from it.
         """
         roles = view.roles[:, view.in_layers]
         audio = (roles == Role.REFERENCE) | (roles == Role.TARGET)
@@ -39,11 +39,14 @@ class ActivationProbe:
         self.sums["rms"] = self.sums["rms"].to(view.roles.device)
 
     def end(self) -> None:
-        """Ignore what the layers do until the next `begin`."""
+        """Ignore the layers until the next `begin`."""
         self._keep, self._all = {}, {}
 
     def observe(self, layer: int, path: Path, output: torch.Tensor) -> None:
-        """`output` [N, hidden] of the path's positions in order, or [B, T, hidden] of all positions."""
+        """Add `output`: [N, hidden] of the path's positions in order, or [B, T, hidden] of all positions.
+
+        Raises `ValueError` for another shape.
+        """
         if path not in self._keep:
             return
         keep = self._keep[path]
@@ -51,8 +54,34 @@ class ActivationProbe:
             keep = keep[self._all[path]]
         if keep.shape != output.shape[:-1]:
             raise ValueError(
-                f"the {path} FFN of layer {layer} gave {tuple(output.shape)} for positions {tuple(keep.shape)}"
+                f"the {path} FFN of layer {layer} returned {tuple(output.shape)} for positions {tuple(keep.shape)}"
             )
         squares = output.float().square().sum(dim=-1).where(keep, 0.0).sum()
         self.sums["rms"][layer, PATHS.index(path), 0] += squares.double()
         self.sums["rms"][layer, PATHS.index(path), 1] += keep.sum() * output.shape[-1]
+
+
+class FiniteProbe:
+    """Accumulates over forwards. `sums["non_finite"]` [L] int64: positions (without padding) with a non-finite value
+    in the output of each layer."""
+
+    def __init__(self, layers: Sequence[LayerParts]) -> None:
+        self.sums = {"non_finite": torch.zeros(len(layers), dtype=torch.int64)}
+        self._keep: torch.Tensor | None = None
+
+    def begin(self, view: BatchView) -> None:
+        """Set the batch of the next forward."""
+        self._keep = view.attention_mask[:, view.in_layers]
+        self.sums["non_finite"] = self.sums["non_finite"].to(view.attention_mask.device)
+
+    def end(self) -> None:
+        """Ignore the layers until the next `begin`."""
+        self._keep = None
+
+    def observe(self, row: int, output: Any) -> None:
+        """Add the `output` of layer `row`: [B, T, hidden], or a tuple that begins with it."""
+        if self._keep is None:
+            return
+        hidden = output[0] if isinstance(output, tuple) else output
+        bad = ~hidden.isfinite().all(dim=-1)
+        self.sums["non_finite"][row] += (bad & self._keep if bad.shape == self._keep.shape else bad).sum()

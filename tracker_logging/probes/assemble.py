@@ -1,10 +1,9 @@
-"""From what the probes hold, and the sums over all ranks, to a snapshot of plain values."""
+"""Builds the snapshot of a step from the state of the probes and the sums over all ranks."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import fields, replace
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -23,11 +22,11 @@ from tracker_logging.probes.statistics import (
     flow_statistics,
     token_statistics,
 )
-from tracker_logging.probes.tensors import PendingSummaries
+from tracker_logging.probes.tensors import PendingSummaries, to_device
 from tracker_logging.probes.tokens import SamplePrediction
 
-NO_ENTROPY = "entropy of the attention: this kernel's mask cannot be read row by row"
-CLIPPED = "gradient norms before clipping: the map and the table show those after clipping"
+NO_ENTROPY = "entropy of the attention: the mask of this kernel cannot be read row by row"
+CLIPPED = "gradient norms before clipping: the map and the table show the norms after clipping"
 
 
 def assemble(
@@ -40,7 +39,7 @@ def assemble(
     missing: Sequence[str],
     shared_count: bool,
 ) -> StepSnapshot:
-    """`sums` are over all ranks, everything else is this rank's."""
+    """`sums` are over all ranks, the other arguments are of this rank."""
     layers = [parts.index for parts in probes.layers]
     also_missing: list[str] = []
     tokens, text = token_statistics(sums) if probes.tokens is not None else (None, None)
@@ -57,7 +56,7 @@ def assemble(
     cosine, count = sums.get("cosine", np.zeros(2))
     return StepSnapshot(
         step=step,
-        batch=on_cpu(view),
+        batch=to_device(view, torch.device("cpu")),
         inputs=inputs.read(),
         losses=tuple(float(loss) for loss in losses),
         tokens_seen=int(sums["seen"][0]),
@@ -76,15 +75,8 @@ def assemble(
     )
 
 
-def on_cpu(view: BatchView) -> BatchView:
-    """The same view with its tensors on the CPU."""
-    values = {field.name: getattr(view, field.name) for field in fields(view)}
-    moved: dict[str, Any] = {name: own.cpu() for name, own in values.items() if isinstance(own, torch.Tensor)}
-    return replace(view, **moved)
-
-
 def sample_outputs(sample: SamplePrediction) -> SampleOutputs | None:
-    """None where neither a target nor labelled text was seen."""
+    """None if there was neither a target nor labelled text."""
     if sample.codes is None and sample.text is None:
         return None
     return SampleOutputs(
@@ -107,14 +99,13 @@ def _attention(probes: ProbeSet, sums: Sums, layers: Sequence[int], view: BatchV
 def _maps(
     probe: AttentionProbe, cross: CrossAttentionProbe | None, layers: Sequence[int], view: BatchView
 ) -> tuple[AttentionMap, ...]:
-    """The pooled maps of the first sample, by layer; what a decoder sees of the text stands before what it sees of
-    itself."""
+    """The pooled maps of the first sample, by layer. Cross-attention to the text is left of self-attention."""
     token_ids = view.token_ids[0].cpu().numpy()
-    bins = tuple(replace(own, start=own.start + view.memory, stop=own.stop + view.memory) for own in probe.map_bins)
+    bins = tuple(replace(bin_, start=bin_.start + view.memory, stop=bin_.stop + view.memory) for bin_ in probe.map_bins)
     key_bins = bins if cross is None else (*cross.map_bins, *bins)
     maps = []
-    for row, own in sorted(probe.maps.items()):
-        values = own if cross is None or row not in cross.maps else torch.cat([cross.maps[row], own], dim=1)
+    for row, self_map in sorted(probe.maps.items()):
+        values = self_map if cross is None or row not in cross.maps else torch.cat([cross.maps[row], self_map], dim=1)
         if values.shape[1] == len(key_bins):
             maps.append(AttentionMap(layers[row], values.cpu().numpy(), bins, key_bins, token_ids))
     return tuple(maps)

@@ -1,14 +1,26 @@
-"""Attention of one step: masses between groups, entropy, alignment and heatmaps, from the model's own kernel.
+"""Attention of one step: mass between groups, entropy, alignment and heatmaps, measured with the model's own kernel.
 
 Guarantees
-- The kernel is called a second time with indicators as values and dropout 0: no S×S matrix, no mask is interpreted,
-  so grouped queries, padding, packing and any kernel that transformers knows are read as the model computes them.
-- Rows whose attention does not add up to 1 over the sample are an error, not a number.
-- Entropy needs single rows: they are computed in fp32 and must agree with the kernel's own masses, else it is absent.
+- The kernel is called a second time with indicators as values and dropout 0. No S×S matrix is built and no mask is
+  interpreted, so grouped queries, padding, packing and every kernel are measured as the model uses them.
+- Attention rows that do not sum to 1 over the sample raise an error; no number is shown.
+- Entropy needs whole rows. They are computed in fp32 and must agree with the masses of the kernel, else entropy is NaN.
 
-    probe = AttentionProbe([layer.self_attn for layer in layers], heads=32, head_dim=128)
-    hooks.during(model, "attention", lambda: tap(probe.modules, probe.observe))
-    probe.begin(plans)
+Two heads that attend evenly to three positions, of which the first two are text and the last is the target:
+
+>>> from tracker_logging.probes.attention_plan import plan_sample
+>>> even = torch.full((3, 3), 1 / 3)
+>>> kernel = lambda module, query, key, value, mask, **_: (torch.einsum("qk,bhkd->bqhd", even, value), None)
+>>> states = torch.zeros(1, 2, 3, 4)
+>>> call = AttentionCall(kernel, nn.Identity(), states, states, states, None, {})
+>>> roles, token_ids = torch.tensor([1, 1, 3]), torch.tensor([5, 6, 0])
+>>> plan = plan_sample(roles, token_ids, sample=0, bins=8, special_ids=())
+>>> probe = AttentionProbe([call.module], heads=2, head_dim=4, map_layers=[0])
+>>> probe.begin([plan])
+>>> probe.observe(0, call)
+>>> text, reference, target = range(3)                                  # the order of `GROUPS`
+>>> round(float(probe.sums["mass"][0, 0, target, text]), 3)             # the one target row: 2/3 of it is on the text
+0.667
 """
 
 from __future__ import annotations
@@ -28,7 +40,7 @@ MINIMUM_BINS = 32
 
 
 class AttentionProbe:
-    """Collects over layers and samples; `sums` has the same shapes on every rank whatever was observed."""
+    """Accumulates over layers and samples. `sums` has the same shapes on every rank, whatever was observed."""
 
     def __init__(self, modules: Sequence[nn.Module], *, heads: int, head_dim: int, map_layers: Sequence[int]) -> None:
         self.modules = list(modules)
@@ -54,11 +66,11 @@ class AttentionProbe:
 
     @property
     def plans(self) -> Sequence[SamplePlan]:
-        """The samples that are watched."""
+        """Plans of the samples that are observed."""
         return self._plans
 
     def begin(self, plans: Sequence[SamplePlan]) -> None:
-        """Watch these samples of the next forward; no others after it."""
+        """Observe these samples of the next forward."""
         self._plans = [plan for plan in plans if plan.bins]
         for plan in self._plans:
             self.sums = {name: value.to(plan.values.device) for name, value in self.sums.items()}
@@ -71,37 +83,37 @@ class AttentionProbe:
         self._plain_causal = {}
 
     def observe(self, layer: int, call: AttentionCall) -> None:
-        """Take one call of the kernel in."""
+        """Add one call of the kernel."""
         for plan in self._plans:
             output = substitute(call, plan, plain_causal=self._is_plain_causal(call.attention_mask, plan))
             weights = attention_rows(call, sample=plan.sample, rows=plan.entropy_rows)
-            with torch.autocast(output.device.type, enabled=False):  # the kernel has the model's precision, we fp32
+            with torch.autocast(output.device.type, enabled=False):  # the kernel ran in the model's precision
                 self._add(layer, plan, output)
                 if weights is not None and len(plan.entropy_rows):
                     self._add_entropy(layer, plan, output[..., :-1], weights)
 
     def _is_plain_causal(self, mask: Any, plan: SamplePlan) -> bool:
-        """Asked once per mask and sample: layers share their mask."""
+        """Computed once per mask and sample: layers share their mask."""
         if (key := (id(mask), plan.sample)) not in self._plain_causal:
             self._plain_causal[key] = is_plain_causal(mask, plan)
         return self._plain_causal[key]
 
     def check(self) -> None:
-        """Drop an entropy that disagrees with the kernel; raises `ValueError` if the kernel's rows do not add up to 1.
+        """Zero the entropy if it disagrees with the kernel. Synchronises with the device.
 
-        Waits for the device.
+        Raises `ValueError` if the rows of the kernel do not sum to 1.
         """
         if self._entropy_worst and not float(torch.stack(self._entropy_worst).max()) <= TOLERANCE:
             self.sums["entropy"].zero_()
             self.sums["entropy_rows"].zero_()
         if self._worst and not float(torch.stack(self._worst).max()) <= TOLERANCE:
             raise ValueError(
-                "attention rows do not add up to 1 over the sample (attention sinks, a kernel that ignores "
+                "attention rows do not sum to 1 over the sample (attention sinks, a kernel that ignores "
                 "`dropout`, or non-finite values): no attention is shown"
             )
 
     def _add(self, layer: int, plan: SamplePlan, output: torch.Tensor) -> None:
-        """`output` [H, S, N + 1] float32: attention of each position on each bin, then the moment over the text."""
+        """`output` [H, S, N + 1] float32: attention to each bin, then the moment over the target text."""
         to_bins, moment = output[..., :-1], output[..., -1]
         seen = to_bins[:, plan.positions]
         self._worst.append((seen.sum(dim=-1) - 1.0).abs().max())
@@ -121,22 +133,22 @@ class AttentionProbe:
             )
 
     def _add_entropy(self, layer: int, plan: SamplePlan, to_bins: torch.Tensor, weights: torch.Tensor) -> None:
-        theirs = to_bins[:, plan.entropy_rows] @ plan.groups.T
-        ours = weights @ (plan.values[:, :-1] @ plan.groups.T)
-        self._entropy_worst.append((theirs - ours).abs().max())
+        kernel_mass = to_bins[:, plan.entropy_rows] @ plan.groups.T
+        row_mass = weights @ (plan.values[:, :-1] @ plan.groups.T)
+        self._entropy_worst.append((kernel_mass - row_mass).abs().max())
         self.sums["entropy"][layer] += metric.entropy(weights).sum(dim=1).double()
         self.sums["entropy_rows"][layer] += len(plan.entropy_rows)
 
 
 def attention_probe(modules: Sequence[nn.Module]) -> AttentionProbe:
-    """The probe for these attention modules, whose config says how many heads they have.
+    """The probe for these attention modules. Maps are kept for the first, the middle and the last layer.
 
-    Raises `CannotTapError` where it does not. Maps are kept for the first, the middle and the last layer.
+    Raises `CannotTapError` if the modules have no config with the number of heads.
     """
     config = getattr(modules[0], "config", None) if modules else None
     heads = getattr(config, "num_attention_heads", None)
     if heads is None:
-        raise CannotTapError("the attention modules have no config that says how many heads there are")
+        raise CannotTapError("the attention modules have no config with the number of heads")
     head_dim = getattr(config, "head_dim", None) or getattr(config, "hidden_size", heads) // heads
     map_layers = sorted({0, len(modules) // 2, len(modules) - 1})
     return AttentionProbe(modules, heads=heads, head_dim=head_dim, map_layers=map_layers)
@@ -145,7 +157,7 @@ def attention_probe(modules: Sequence[nn.Module]) -> AttentionProbe:
 def add_alignment(
     sums: dict[str, torch.Tensor], layer: int, *, to_text: torch.Tensor, moment: torch.Tensor, times: torch.Tensor
 ) -> None:
-    """Add the target's rows to `distance`, `text_mass` and `target_rows`: `to_text` [H, F, N], `moment` [H, F]."""
+    """Add rows of the target to `distance`, `text_mass` and `target_rows`: `to_text` [H, F, N], `moment` [H, F]."""
     text_mass = to_text.sum(dim=-1)
     distance = metric.distance_from_diagonal(mass=text_mass, moment=moment, times=times)
     sums["distance"][layer] += distance.sum(dim=1).double()
@@ -156,14 +168,14 @@ def add_alignment(
 def substitute(call: AttentionCall, plan: SamplePlan, *, plain_causal: bool) -> torch.Tensor:
     """P·W of the kernel for the values W of the plan: [H, S, N + 1] float32, 0 at padding.
 
-    `plain_causal`: the mask does nothing but hide what comes later, between `plan.first` and `plan.last`, so the kernel
-    may take its causal path on that stretch, at half the price. Calls the kernel as often as W needs at the kernel's
-    own value width (a narrower one falls back to slow kernels).
+    `plain_causal`: between `plan.first` and `plan.last` the mask only hides later positions, so the kernel can take its
+    causal path on that stretch, at half the cost. W is split to the value width of the model's own call, since other
+    widths fall back to slow kernels. Raises `ValueError` if the kernel sees another number of positions.
     """
     batch, kv_heads, length, width = call.value.shape
     if plan.values.shape[0] != length:
         raise ValueError(f"attention sees {length} keys, the batch has {plan.values.shape[0]} positions")
-    # A block mask cannot be cut to one sample.
+    # A block mask cannot be sliced to one sample.
     samples = slice(None) if _is_block_mask(call.attention_mask) else slice(plan.sample, plan.sample + 1)
     at = slice(plan.first, plan.last) if plain_causal else slice(None)
     columns = plan.values.shape[1]
@@ -184,20 +196,20 @@ def substitute(call: AttentionCall, plan: SamplePlan, *, plain_causal: bool) -> 
         for part in values.split(width, dim=-1)
     ]
     joined = parts[0] if len(parts) == 1 else torch.cat(parts, dim=-1)  # [samples, S, H, columns]
-    own = joined[plan.sample if len(joined) > 1 else 0, :, :, :columns].transpose(0, 1).float()
-    return torch.nn.functional.pad(own, (0, 0, plan.first, length - plan.last)) if plain_causal else own
+    product = joined[plan.sample if len(joined) > 1 else 0, :, :, :columns].transpose(0, 1).float()
+    return torch.nn.functional.pad(product, (0, 0, plan.first, length - plan.last)) if plain_causal else product
 
 
 def is_plain_causal(mask: Any, plan: SamplePlan) -> bool:
-    """Whether a boolean mask [B, 1, S, S] only hides later positions, among those that are no padding."""
+    """Whether a boolean mask [B, 1, S, S] only hides later positions, among those that are not padding."""
     if not isinstance(mask, torch.Tensor) or mask.dtype != torch.bool or mask.dim() != 4 or mask.shape[1] != 1:
         return False
-    own = mask[plan.sample if mask.shape[0] > 1 else 0, 0, plan.first : plan.last, plan.first : plan.last]
-    return own.shape[0] == own.shape[1] and torch.equal(own, torch.ones_like(own).tril_())
+    block = mask[plan.sample if mask.shape[0] > 1 else 0, 0, plan.first : plan.last, plan.first : plan.last]
+    return block.shape[0] == block.shape[1] and torch.equal(block, torch.ones_like(block).tril_())
 
 
 def attention_rows(call: AttentionCall, *, sample: int, rows: torch.Tensor) -> torch.Tensor | None:
-    """Attention weights [H, E, S] float32 of some query rows, or None where the mask is of an unknown kind."""
+    """Attention weights [H, E, S] float32 of some query rows, or None if the mask is of an unknown kind."""
     visible = _visible(call, sample, rows)
     if visible is None:
         return None
@@ -218,16 +230,16 @@ def attention_rows(call: AttentionCall, *, sample: int, rows: torch.Tensor) -> t
 
 
 def _visible(call: AttentionCall, sample: int, rows: torch.Tensor) -> torch.Tensor | None:
-    """Which keys the rows may see, [1 or H, E, S]: bool, or float to be added to the logits."""
+    """Keys visible to the rows, [1 or H, E, S]: bool, or float to be added to the logits."""
     mask, length = call.attention_mask, call.key.shape[2]
     keys = torch.arange(length, device=rows.device)
     if _is_block_mask(mask):
         zero = torch.zeros((), dtype=torch.int64, device=rows.device)
-        seen: torch.Tensor = mask.mask_mod(zero + sample, zero, rows[:, None], keys[None, :])
-        return seen.expand(len(rows), length)[None]
+        block_visible: torch.Tensor = mask.mask_mod(zero + sample, zero, rows[:, None], keys[None, :])
+        return block_visible.expand(len(rows), length)[None]
     if mask is not None and mask.dim() == 4:
-        own: torch.Tensor = mask[sample if mask.shape[0] > 1 else 0]
-        return own[:, rows, :length]
+        of_sample: torch.Tensor = mask[sample if mask.shape[0] > 1 else 0]
+        return of_sample[:, rows, :length]
     if mask is not None and mask.dim() != 2:
         return None
     causal = call.arguments.get("is_causal")
@@ -243,8 +255,8 @@ def _is_block_mask(mask: Any) -> bool:
 
 
 def _cut(value: Any, batch: int, samples: slice, length: int, positions: slice) -> Any:
-    """Some samples and positions of what is [B, S] or more; anything else as it is."""
+    """A slice of samples and positions of a tensor [B, S, ...]; any other value unchanged."""
     if not isinstance(value, torch.Tensor) or value.dim() < 2:
         return value
-    own = value[samples] if value.shape[0] == batch else value
-    return own[:, positions] if own.dim() == 2 and own.shape[1] == length else own
+    sliced = value[samples] if value.shape[0] == batch else value
+    return sliced[:, positions] if sliced.dim() == 2 and sliced.shape[1] == length else sliced

@@ -1,27 +1,32 @@
-"""Which positions of a sample are put together before its attention is read.
+"""Groups the positions of a sample into bins before its attention is measured.
 
-A sample is cut where its role changes (text, reference, target) and around the target's own text, and long stretches
-are cut further, into bins of neighbouring positions. Each bin is one column of indicator values for the kernel and one
-row of the heatmap, so no bin mixes roles. Padding is in no bin.
+A sample is split where its role changes (text, reference, target) and around the text of the target; long stretches
+are split further into bins of neighbouring positions. Each bin is one column of indicator values for the kernel and
+one row of the heatmap, so no bin mixes roles. Padding is in no bin.
 
-    plan = plan_sample(view, sample=0, bins=63, special_ids=frozenset())
-    plan.values                                  # [S, bins + 1]: bin indicators, then the position in the target's text
+>>> roles = torch.tensor([1] * 4 + [3] * 6)                             # four positions of text, six of the target
+>>> token_ids = torch.tensor([90, 20, 21, 91, 0, 0, 0, 0, 0, 0])
+>>> plan = plan_sample(roles, token_ids, sample=0, bins=63, special_ids={90, 91})
+>>> plan.values.shape                                                   # 10 bins, then the position in the target text
+torch.Size([10, 11])
+>>> plan.values[:, -1].tolist()[:4]
+[0.0, 0.25, 0.75, 0.0]
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 from itertools import groupby, pairwise
-from typing import Any
 
 import torch
 
 from tracker_logging.families.base import BatchView, Role, Span
+from tracker_logging.probes.tensors import to_device
 
 GROUPS = (Role.TEXT, Role.REFERENCE, Role.TARGET)
 ENTROPY_ROWS = 32
-MINIMUM_TEXT = 2  # tokens: a shorter text has no direction
+MINIMUM_TEXT = 2  # tokens; a shorter text has no direction
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +40,13 @@ class Bin:
 
 @dataclass(frozen=True, slots=True)
 class SamplePlan:
-    """Index tensors of one sample, on the model's device.
+    """Index tensors of one sample, on the device of the model.
 
-    - `values` [S, N + 1] float32: indicators of the N bins, then the position 0…1 in the target's text
-    - `averaging` [N, S] float32: row n takes the mean over the positions of bin n
-    - `sizes` [N], `groups` [3, N], `text` [N] float32: positions per bin, its role, whether it is the target's text
-    - `target_rows` [F] int64 and `target_times` [F] float32 in 0…1: the target's positions, empty without its text
+    - `values` [S, N + 1] float32: indicators of the N bins, then the position in the target text (0 to 1)
+    - `averaging` [N, S] float32: row n averages over the positions of bin n
+    - `sizes` [N], `groups` [3, N], `text` [N] float32: positions per bin, its role, whether it is target text
+    - `target_rows` [F] int64 and `target_times` [F] float32 (0 to 1): positions of the target; empty if the text of the
+      target is unknown
     - `entropy_rows` [E] int64: evenly spaced positions of the target (of the text, where there is no audio)
     - `positions` [R] int64: all positions in a bin, between `first` and `last` (exclusive)
     """
@@ -69,68 +75,80 @@ def plan_sample(
     special_ids: Collection[int],
     text: Span | None = None,
 ) -> SamplePlan:
-    """The plan for one row of a batch: `roles` and `token_ids` [S]; all tensors are on the CPU.
+    """Plan one row of a batch: `roles` and `token_ids` [S]. All tensors are on the CPU.
 
-    `text`: where the target's own text stands; None: it is looked for before the target.
+    `text`: span of the target text; None: it is searched for before the target.
     """
     length = len(roles)
     target = first_run(roles, Role.TARGET)
     if text is None and target is not None:
         text = target_text(roles, token_ids, before=target[0], special_ids=special_ids)
-    cut = make_bins(roles, text=text, limit=bins)
-    values = torch.zeros(length, len(cut) + 1)
-    averaging = torch.zeros(len(cut), length)
-    for number, one in enumerate(cut):
-        values[one.start : one.stop, number] = 1.0
-        averaging[number, one.start : one.stop] = 1.0 / (one.stop - one.start)
-    in_text = torch.zeros(len(cut))
-    rows = torch.arange(0)
+    sample_bins = make_bins(roles, text=text, limit=bins)
+    values = torch.zeros(length, len(sample_bins) + 1)
+    averaging = torch.zeros(len(sample_bins), length)
+    for number, bin_ in enumerate(sample_bins):
+        values[bin_.start : bin_.stop, number] = 1.0
+        averaging[number, bin_.start : bin_.stop] = 1.0 / (bin_.stop - bin_.start)
+    in_text = torch.zeros(len(sample_bins))
+    target_rows = torch.arange(0)
     if text is not None:
         values[slice(*text), -1] = times(text[1] - text[0])
-        in_text = torch.tensor([float(text[0] <= one.start < text[1]) for one in cut])
-        rows = rows if target is None else torch.arange(*target)
+        in_text = torch.tensor([float(text[0] <= bin_.start < text[1]) for bin_ in sample_bins])
+        target_rows = target_rows if target is None else torch.arange(*target)
     positions = (roles != Role.PADDING).nonzero().squeeze(-1)
-    only_text = bool((roles[positions] == Role.TEXT).all())
-    asked = torch.arange(*target) if target is not None else positions if only_text else torch.arange(0)
-    step = max(1, len(asked) // ENTROPY_ROWS)
     return SamplePlan(
         sample=sample,
-        first=cut[0].start if cut else 0,
-        last=cut[-1].stop if cut else 0,
-        bins=cut,
+        first=sample_bins[0].start if sample_bins else 0,
+        last=sample_bins[-1].stop if sample_bins else 0,
+        bins=sample_bins,
         values=values,
         averaging=averaging,
-        sizes=torch.tensor([float(one.stop - one.start) for one in cut]),
-        groups=torch.tensor([[float(one.role == role) for one in cut] for role in GROUPS]),
+        sizes=torch.tensor([float(bin_.stop - bin_.start) for bin_ in sample_bins]),
+        groups=torch.tensor([[float(bin_.role == role) for bin_ in sample_bins] for role in GROUPS]),
         text=in_text,
-        target_rows=rows,
-        target_times=times(len(rows)),
-        entropy_rows=asked[step // 2 :: step],
+        target_rows=target_rows,
+        target_times=times(len(target_rows)),
+        entropy_rows=_entropy_rows(roles, positions, target),
         positions=positions,
     )
+
+
+def _entropy_rows(roles: torch.Tensor, positions: torch.Tensor, target: Span | None) -> torch.Tensor:
+    """[E] int64: at most about `ENTROPY_ROWS` evenly spaced rows of the target, or of a sample that is all text."""
+    if target is not None:
+        rows = torch.arange(*target)
+    else:
+        rows = positions if bool((roles[positions] == Role.TEXT).all()) else torch.arange(0)
+    step = max(1, len(rows) // ENTROPY_ROWS)
+    return rows[step // 2 :: step]
 
 
 def target_text(
     roles: torch.Tensor, token_ids: torch.Tensor, *, before: int, special_ids: Collection[int]
 ) -> tuple[int, int] | None:
-    """`[start, stop)` of the text that the target speaks, or None.
+    """`[start, stop)` of the text that the target reads aloud, or None.
 
-    It is the longest stretch without a special token among the text tokens between the target and the audio before it
-    (the sample's start, without any): the words stand between the chat template's own tokens.
+    This is the longest stretch without a special token among the text tokens between the target and the previous audio
+    (or the start of the sample): the words are between the tokens of the chat template.
     """
     start = before
     while start > 0 and int(roles[start - 1]) == Role.TEXT:
         start -= 1
-    positions = range(start, before)
     stretches = [
-        list(run) for plain, run in groupby(positions, key=lambda at: int(token_ids[at]) not in special_ids) if plain
+        list(run)
+        for is_plain, run in groupby(range(start, before), key=lambda at: int(token_ids[at]) not in special_ids)
+        if is_plain
     ]
     longest = max(stretches, key=len, default=[])
     return (longest[0], longest[-1] + 1) if len(longest) >= MINIMUM_TEXT else None
 
 
 def make_bins(roles: torch.Tensor, *, text: tuple[int, int] | None, limit: int) -> tuple[Bin, ...]:
-    """At most `limit` bins (more only where there are more stretches), each stretch by its share of the positions."""
+    """At most `limit` bins (more only if there are more stretches); each stretch gets bins by its share of positions.
+
+    >>> [(bin_.start, bin_.stop) for bin_ in make_bins(torch.tensor([1, 1, 3, 3, 3, 3]), text=None, limit=3)]
+    [(0, 2), (2, 6)]
+    """
     kinds = roles.tolist()
     if text is not None:
         kinds[slice(*text)] = [-int(Role.TEXT)] * (text[1] - text[0])
@@ -153,9 +171,9 @@ def make_bins(roles: torch.Tensor, *, text: tuple[int, int] | None, limit: int) 
 def plans_of(
     view: BatchView, *, samples: int, bins: int, special_ids: Collection[int], device: torch.device
 ) -> list[SamplePlan]:
-    """The plans of the first `samples` samples of a batch for the positions that its layers see, on `device`.
+    """Plans of the first `samples` samples of a batch for the positions that its layers see, on `device`.
 
-    Waits for the device once.
+    Synchronises with the device once.
     """
     roles, token_ids = view.roles[:, view.in_layers].cpu(), view.token_ids[:, view.in_layers].cpu()
     texts = view.target_text if view.target_text is not None and not view.memory else (None,) * len(roles)
@@ -164,24 +182,21 @@ def plans_of(
         plan = plan_sample(
             roles[sample], token_ids[sample], sample=sample, bins=bins, special_ids=special_ids, text=texts[sample]
         )
-        plans.append(moved(plan, device))
+        plans.append(to_device(plan, device))
     return plans
 
 
-def moved(plan: SamplePlan, device: torch.device) -> SamplePlan:
-    """The plan with its tensors on `device`."""
-    values = {field.name: getattr(plan, field.name) for field in fields(plan)}
-    there: dict[str, Any] = {name: own.to(device) for name, own in values.items() if isinstance(own, torch.Tensor)}
-    return replace(plan, **there)
-
-
 def times(count: int) -> torch.Tensor:
-    """Evenly spaced in 0…1, [count]."""
+    """[count] float32, evenly spaced between 0 and 1.
+
+    >>> times(4).tolist()
+    [0.125, 0.375, 0.625, 0.875]
+    """
     return (torch.arange(count) + 0.5) / max(1, count)
 
 
 def first_run(roles: torch.Tensor, role: Role) -> Span | None:
-    """`[start, stop)` of the first run of `role` in [S]."""
+    """`[start, stop)` of the first run of `role` in [S], or None."""
     at = (roles == role).nonzero().squeeze(-1).tolist()
     if not at:
         return None

@@ -1,34 +1,65 @@
-"""Does a batch have the structure that voice cloning needs? Counts and violations, from the batch alone.
+"""Structural audit of one batch: label coverage, delay pattern, placeholders, truncation, and the violations found.
 
-A target of T frames has T + 1 positions to be trained in each codebook: its codes and its first end code. Everything
-else (begin codes, the fill after the end, the reference, the prompt's text) must carry no label.
+A target of T frames has T + 1 positions to train in each codebook: its codes and its first end code. All other
+positions (begin codes, the fill after the end, the reference, the text of the prompt) must carry no label.
 
-- A batch that is wrong in any way is counted, never refused: what cannot be measured in it is None.
+- The audit reads the batch alone, never the model. A malformed batch is counted, not refused; a value that cannot be
+  measured in it is None.
+- Positions for which the batch gives no frame hold -1 in `view.codes` and are ignored.
 
     audit = audit_batch(adapter.view(inputs), adapter)
-    audit.violations        # () for a sound batch
+    for violation in audit.violations:              # () for a sound batch
+        print(violation.sample, violation.what, violation.fix)
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass, fields, replace
-from typing import Any
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
 
 import torch
 
-from tracker_logging.families import BatchView, ModelAdapter
-from tracker_logging.probes.audit_labels import LabelShares, label_shares
-from tracker_logging.probes.audit_spans import is_cut, is_delayed, two_clips
-from tracker_logging.probes.audit_violations import Violation, violations
+from tracker_logging.families import IGNORE, BatchView, ModelAdapter, Role, Segment
+from tracker_logging.families.delay_pattern import CodePattern
+from tracker_logging.probes.attention_plan import target_text
+from tracker_logging.probes.tensors import to_device
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """A structural fault of one sample of the batch and how to fix it."""
+
+    sample: int
+    what: str
+    fix: str
+
+
+@dataclass(frozen=True, slots=True)
+class LabelShares:
+    """Shares in percent; None where the batch has nothing to measure.
+
+    - `coverage_pct` [K]: labelled share of the codes and first end codes of all targets, by codebook
+    - `text_pct`: labelled text positions. `prompt_pct`: the same before the text of the target (all text of a sample
+      without a target)
+    - `eos_pct`: targets and codebooks whose first end code is labelled
+    - `bos_pct`: labelled begin codes of all audio. `reference_pct`: labelled positions of references
+    - `mismatch_pct`: labels that differ from the code at their position
+    """
+
+    coverage_pct: tuple[float, ...] | None
+    text_pct: float | None
+    prompt_pct: float | None
+    eos_pct: float | None
+    bos_pct: float | None
+    reference_pct: float | None
+    mismatch_pct: float | None
 
 
 @dataclass(frozen=True, slots=True)
 class BatchAudit:
-    """Shares are in percent; None where the batch has nothing to measure them on.
+    """Result of `audit_batch`. `lengths` [B] in positions without padding.
 
-    `labels`: who carries a label. `delay_violations` and `crossing_spans` count audio spans, `placeholder_mismatch` and
-    `truncated` count samples.
+    `delay_violations` and `crossing_spans` count audio spans, `placeholder_mismatch` and `truncated` count samples.
     """
 
     lengths: tuple[int, ...]
@@ -42,24 +73,209 @@ class BatchAudit:
 
 
 def audit_batch(view: BatchView, adapter: ModelAdapter, *, special_ids: Collection[int] = ()) -> BatchAudit:
-    """Audit one batch. Tensors may be on any device; one copy to the CPU is made.
+    """Audit one batch. Tensors may be on any device; they are copied to the CPU once.
 
-    `special_ids` are the tokenizer's special tokens: they bound the target's own text.
+    `special_ids` are the tokenizer's special tokens, which bound the text of the target.
     """
-    view = _on_cpu(view)
+    view = to_device(view, torch.device("cpu"))
     return BatchAudit(
         lengths=tuple(view.attention_mask.sum(dim=1).tolist()),
         padding_pct=100.0 * (1.0 - view.attention_mask.float().mean().item()),
-        labels=label_shares(view, adapter, special_ids=special_ids),
-        delay_violations=sum(not is_delayed(view, segment, adapter.pattern) for segment in view.segments),
-        crossing_spans=sum(two_clips(view, segment, adapter.pattern) for segment in view.segments),
+        labels=_label_shares(view, adapter, special_ids=special_ids),
+        delay_violations=sum(not _is_delayed(view, segment, adapter.pattern) for segment in view.segments),
+        crossing_spans=sum(_holds_two_clips(view, segment, adapter.pattern) for segment in view.segments),
         placeholder_mismatch=len(view.mismatched),
-        truncated=sum(is_cut(view, sample, adapter, special_ids) for sample in range(len(view.token_ids))),
-        violations=tuple(violations(view, adapter, special_ids=special_ids)),
+        truncated=sum(_is_truncated(view, sample, adapter, special_ids) for sample in range(len(view.token_ids))),
+        violations=tuple(_violations(view, adapter, special_ids=special_ids)),
     )
 
 
-def _on_cpu(view: BatchView) -> BatchView:
-    values = {field.name: getattr(view, field.name) for field in fields(view)}
-    moved: dict[str, Any] = {name: own.cpu() for name, own in values.items() if isinstance(own, torch.Tensor)}
-    return replace(view, **moved)
+# --- labels ---------------------------------------------------------------------------------------------------------
+
+
+def _label_shares(view: BatchView, adapter: ModelAdapter, *, special_ids: Collection[int]) -> LabelShares:
+    targets = [segment for segment in view.segments if segment.role == Role.TARGET]
+    references = [segment for segment in view.segments if segment.role == Role.REFERENCE]
+    expected, labelled_codes, labelled_ends = _label_counts(targets, view.audio_labels, adapter)
+    text_labels, labels = view.text_labels, view.audio_labels
+    text_only = adapter.num_codebooks == 0  # such a model has no voice prompt
+    text = view.roles == int(Role.TEXT)
+    prompt = _prompt_positions(view, special_ids=special_ids)
+    labelled = None if labels is None else labels != IGNORE
+    given = view.codes >= 0
+    expected_ends = len(targets) if labels is not None and adapter.pattern is not None else 0
+    trains_references = getattr(adapter, "trains_references", False)  # the class trains them, whatever the labels are
+    skip_references = labelled is None or not references or trains_references
+    return LabelShares(
+        coverage_pct=tuple((100.0 * labelled_codes / expected).tolist()) if expected > 0 else None,
+        text_pct=None if text_labels is None else _share((text_labels != IGNORE)[text]),
+        prompt_pct=None if text_labels is None or text_only else _share((text_labels != IGNORE)[prompt]),
+        eos_pct=100.0 * labelled_ends / (expected_ends * adapter.num_codebooks) if expected_ends else None,
+        bos_pct=None if labelled is None else _share(labelled[given & (view.codes == adapter.bos_code)]),
+        reference_pct=None if labelled is None or skip_references else _share(_any_codebook(references, labelled)),
+        mismatch_pct=None if labels is None else _share((labels != view.codes)[(labels != IGNORE) & given]),
+    )
+
+
+def _prompt_positions(view: BatchView, *, special_ids: Collection[int]) -> torch.Tensor:
+    """[B, T] bool: the text before the text of the target; all text of a sample without a target."""
+    prompt = view.roles == int(Role.TEXT)
+    for segment in view.segments:
+        if segment.role == Role.TARGET:
+            sample, start = segment.sample, segment.start
+            if view.target_text is not None:
+                text = view.target_text[sample]
+            else:
+                text = target_text(view.roles[sample], view.token_ids[sample], before=start, special_ids=special_ids)
+            prompt[sample, start if text is None else text[0] :] = False
+    return prompt
+
+
+def _label_counts(
+    targets: Sequence[Segment], labels: torch.Tensor | None, adapter: ModelAdapter
+) -> tuple[int, torch.Tensor, int]:
+    """Positions to train per codebook; labelled ones [K]; first end codes that are labelled. All 0 without labels."""
+    expected, labelled_codes, labelled_ends = 0, torch.zeros(adapter.num_codebooks), 0
+    for segment in targets if labels is not None else ():
+        assert labels is not None
+        expected += segment.frames + 1
+        of_segment = labels[segment.sample, segment.start : segment.stop]
+        for codebook, delay in enumerate(() if adapter.pattern is None else adapter.pattern.delays):
+            first = segment.lead + delay
+            to_train = of_segment[first : first + segment.frames + 1, codebook]
+            labelled_codes[codebook] += (to_train != IGNORE).sum()
+            labelled_ends += int(to_train[-1] == adapter.eos_code) if len(to_train) else 0
+    return expected, labelled_codes, labelled_ends
+
+
+def _any_codebook(segments: Sequence[Segment], labelled: torch.Tensor) -> torch.Tensor:
+    """[positions of the segments] bool: whether any codebook is labelled."""
+    return torch.cat([labelled[segment.sample, segment.start : segment.stop].any(dim=-1) for segment in segments])
+
+
+def _share(chosen: torch.Tensor) -> float | None:
+    """Share of True in percent; None for an empty tensor."""
+    return 100.0 * chosen.float().mean().item() if chosen.numel() else None
+
+
+# --- codes of one span, end of one sample -----------------------------------------------------------------------------
+
+
+def _is_delayed(view: BatchView, segment: Segment, pattern: CodePattern | None) -> bool:
+    """Whether each codebook begins with as many begin codes as its delay requires and has none after them.
+
+    True where the family has no begin code, and for a clip that continues the audio before it.
+    """
+    if pattern is None or pattern.bos is None or segment.lead == 0:
+        return True
+    begins = _codes(view, segment) == pattern.bos
+    leading = torch.cumprod(begins.int(), dim=0).sum(dim=0)
+    expected = (torch.tensor(pattern.delays) + segment.lead).clamp(max=len(begins))  # a truncated clip is shorter
+    return bool((leading == expected).all() and (begins.sum(dim=0) == leading).all())
+
+
+def _holds_two_clips(view: BatchView, segment: Segment, pattern: CodePattern | None) -> bool:
+    """Whether another clip begins inside the span: a frame of begin codes only, after a frame that is not."""
+    if pattern is None or pattern.bos is None:
+        return False
+    begins = (_codes(view, segment) == pattern.bos).all(dim=-1)
+    leading = int(torch.cumprod(begins.int(), dim=0).sum())
+    return bool(begins[leading:].any())
+
+
+def _is_truncated(view: BatchView, sample: int, adapter: ModelAdapter, special_ids: Collection[int]) -> bool:
+    """Whether a sample was cut: its last audio has no end code, or (without a target) it ends inside a text.
+
+    The second needs the tokenizer's special tokens.
+    """
+    positions = view.attention_mask[sample].nonzero().squeeze(-1)
+    if adapter.pattern is None or len(positions) == 0:
+        return False
+    last = int(positions[-1])
+    ends_in_audio = int(view.roles[sample, last]) in (Role.REFERENCE, Role.TARGET)
+    if sample in view.mismatched:
+        return ends_in_audio
+    segments = _segments_of(view, sample)
+    if segments and not _has_end(view, segments[-1], adapter.pattern):
+        return True
+    is_whole = ends_in_audio or any(segment.role == Role.TARGET for segment in segments) or not special_ids
+    return not is_whole and int(view.token_ids[sample, last]) not in special_ids
+
+
+def _has_end(view: BatchView, segment: Segment, pattern: CodePattern) -> bool:
+    """Whether every codebook of the span has an end code (all in one frame, where the family has no delay)."""
+    ends = _codes(view, segment) == pattern.eos
+    if len(ends) == 0:
+        return True
+    return bool(ends.any(dim=0).all() if max(pattern.delays) > 0 else ends.all(dim=1).any())
+
+
+def _codes(view: BatchView, segment: Segment) -> torch.Tensor:
+    """Codes [F, K] of a span in the family's pattern, without the positions for which the batch gives no frame."""
+    codes = view.codes[segment.sample, segment.start : segment.stop]
+    return codes[(codes >= 0).all(dim=-1)]
+
+
+def _segments_of(view: BatchView, sample: int) -> list[Segment]:
+    return [segment for segment in view.segments if segment.sample == sample]
+
+
+# --- violations -------------------------------------------------------------------------------------------------------
+
+
+def _violations(view: BatchView, adapter: ModelAdapter, *, special_ids: Collection[int]) -> Iterator[Violation]:
+    """Sample by sample; none for a text-only model."""
+    if adapter.num_codebooks == 0:
+        return
+    prompt = _prompt_positions(view, special_ids=special_ids)
+    for sample in range(len(view.token_ids)):
+        for what, fix in _sample_violations(view, sample, adapter, special_ids):
+            yield Violation(sample, what, fix)
+        if view.text_labels is not None and (view.text_labels[sample][prompt[sample]] != IGNORE).any():
+            yield Violation(sample, "the text of the prompt is trained", "set its labels to -100")
+        for segment in _segments_of(view, sample):
+            for what, fix in (*_code_violations(view, segment, adapter), *_label_violations(view, segment, adapter)):
+                yield Violation(sample, what.format(role=segment.role.name.lower()), fix)
+
+
+def _sample_violations(
+    view: BatchView, sample: int, adapter: ModelAdapter, special_ids: Collection[int]
+) -> Iterator[tuple[str, str]]:
+    segments = _segments_of(view, sample)
+    if sample in view.mismatched:
+        yield (
+            "the number of audio placeholder tokens differs from the number of audio frames",
+            "expand each clip to one placeholder per frame of its delay pattern, and truncate no sample",
+        )
+    if not any(segment.role == Role.TARGET for segment in segments):
+        yield "no audio of this sample is trained", "give the target audio labels (audio_labels)"
+    if not any(segment.role == Role.REFERENCE for segment in segments):
+        yield "no reference audio", "put the reference clip in an assistant turn before the target text"
+    if _is_truncated(view, sample, adapter, special_ids):
+        yield "the sample is truncated", "raise the maximum length, or drop such samples"
+
+
+def _code_violations(view: BatchView, segment: Segment, adapter: ModelAdapter) -> Iterator[tuple[str, str]]:
+    if segment.frames == 0:
+        yield "the {role} audio is empty", "check the clip and its codes"
+    if not _is_delayed(view, segment, adapter.pattern):
+        fix = "delay the codes once; each codebook starts with its own number of begin codes (Higgs Audio v2: k + 1)"
+        yield "the {role} codes are not in the delay pattern", fix
+    if _holds_two_clips(view, segment, adapter.pattern):
+        yield "another clip begins inside the {role}", "put text between two clips, and as many placeholders as frames"
+
+
+def _label_violations(view: BatchView, segment: Segment, adapter: ModelAdapter) -> Iterator[tuple[str, str]]:
+    if view.audio_labels is None:
+        return
+    codes = view.codes[segment.sample, segment.start : segment.stop]
+    labels = view.audio_labels[segment.sample, segment.start : segment.stop]
+    labelled = (labels != IGNORE) & (codes >= 0)
+    if segment.role == Role.REFERENCE and labelled.any() and not getattr(adapter, "trains_references", False):
+        yield "the reference audio is trained", "set its audio_labels to -100"
+    if (labels == adapter.bos_code).any():
+        yield "begin codes of the {role} are trained", "set their labels to -100"
+    if segment.role == Role.TARGET and not (labels == adapter.eos_code).any():
+        yield "no end code is trained, so generation will not stop", "label the first end code of each codebook"
+    if (labels[labelled] != codes[labelled]).any():
+        yield "labels of the {role} differ from its codes", "give unshifted labels; the model shifts them itself"

@@ -1,15 +1,16 @@
-"""One logged step, seen from the side: attach → one optimizer step → detach → snapshot.
+"""Captures one optimizer step: attach → forward, backward → before_update → after_update → snapshot.
 
     capture = StepCapture(adapter=adapter, needs=frozenset({"tokens", "attention"}))
-    capture.attach(model)              # on_step_begin, on every rank
-    capture.before_update(optimizer)   # on_pre_optimizer_step: everything is off the model from here on
-    capture.after_update(optimizer)    # on_optimizer_step
-    snapshot = capture.snapshot(step)  # on_step_end, on every rank: one collective
+    capture.attach(model)              # before the first forward of the step, on every rank
+    capture.batch(inputs)              # optional: the batch of each forward, where the loss takes its labels out
+    capture.before_update(optimizer)   # after the last backward: removes everything from the model
+    capture.after_update(optimizer)    # after the optimizer step
+    snapshot = capture.snapshot(step)  # on every rank: one collective
 
 Guarantees
-- No exception reaches the model: the part that fails is off for this step and in `errors`, the others go on.
-- Random state, mode, config and gradients of the model are left as they are.
-- `detach` leaves nothing on the model, whenever and however often it is called.
+- No exception reaches the model: the part that fails is off for this step and in `errors`, the others continue.
+- Random state, modes, config and gradients of the model are unchanged.
+- `detach` leaves nothing on the model and may be called at any time.
 - Every rank that calls `snapshot` takes part in one collective of the same size, whatever failed before.
 """
 
@@ -25,27 +26,32 @@ from tracker_logging.families.base import BatchView, ModelAdapter
 from tracker_logging.probes.assemble import assemble
 from tracker_logging.probes.causality import causality_leak
 from tracker_logging.probes.hooks import Hooks
+from tracker_logging.probes.labels import NO_LABELS, has_labels, labelled_view
 from tracker_logging.probes.probe_set import NEEDS, ProbeSet
 from tracker_logging.probes.reduce import sum_over_ranks
-from tracker_logging.probes.side_forward import can_part_gradients, gradient_cosine, run_quietly
+from tracker_logging.probes.side_forward import can_separate_gradients, gradient_cosine, run_quietly
 from tracker_logging.probes.snapshot import StepSnapshot
 from tracker_logging.probes.tensors import PendingSummaries, summarise
 
 COMPILED = (
     "the step itself under torch.compile: predictions, attention and FFN paths are those of one sample per rank "
-    "in an extra forward, and evaluation statistics are absent"
+    "in an extra forward, and there are no evaluation statistics"
 )
-SHARDED = "agreement of text and audio gradients: the parameters are sharded"
+SHARDED = "cosine of text and audio gradients: the parameters are sharded"
 
 
 class StepCapture:
-    """See the module. One instance serves all logged steps of a run; all calls come from the training thread.
+    """See the module. One instance serves all logged steps of a run; all calls are on the training thread.
 
-    `needs` is what the callbacks show, of `NEEDS`. `special_ids` are the tokenizer's special tokens: they bound the
-    target's text. `attention_samples` is how many samples of the first micro-batch are looked at on each rank.
-    `compiled` says that the Trainer runs the model through `torch.compile`. `before_forward` is told of the first
-    batch of a step, and of each that the model may refuse, before the model sees it. `shared_count` says that the
-    Trainer counts the labels of all ranks together. Causality is tested once, at the first logged step.
+    - `needs`: what to measure, of `NEEDS`
+    - `special_ids`: the tokenizer's special tokens, which bound the text of the target
+    - `attention_samples`: how many samples of the first micro-batch have their attention measured, on each rank
+    - `compiled`: the model runs through `torch.compile`
+    - `before_forward`: called with the first batch of a step, and with each that the model may reject, before the model
+      gets it
+    - `shared_count`: the labels of all ranks are counted together (`average_tokens_across_devices` of the Trainer)
+
+    Causality is tested once, at the first logged step. Raises `ValueError` for an unknown need.
     """
 
     def __init__(
@@ -78,11 +84,14 @@ class StepCapture:
         return self._hooks.errors
 
     def attach(self, model: nn.Module) -> None:
-        """Put the probes on `model`, as the Trainer hands it to callbacks, for the step that begins now."""
+        """Register the probes on `model` (not wrapped by DDP or `torch.compile`) for the step that begins now."""
         self.detach()
         self._hooks = Hooks(compiled=self._compiled)
         self._model = model
+        self._batch: Mapping[str, Any] | None = None
+        self._lacking: set[str] = set()
         self._view: BatchView | None = None
+        self._forward_view: BatchView | None = None
         self._inputs: PendingSummaries | None = None
         self._side_inputs: dict[str, Any] = {}
         self._cosine: torch.Tensor | None = None
@@ -97,17 +106,22 @@ class StepCapture:
             special_ids=self._special_ids,
             attention_samples=self._attention_samples,
         )
-        # The first hook of a forward and the last one; inner ones come between.
+        # These are the outermost hooks of a forward: the first before it and the last after it.
         self._hooks.before(model, "batch", self._forward_begins)
         if not self._compiled:
             self._hooks.run("attach", self._probes.attach, model)
         self._hooks.after(model, "loss", self._forward_ends)
 
+    def batch(self, inputs: Mapping[str, Any]) -> None:
+        """The batch of the next forward as the data loader gave it, with labels. A loop that has it should pass it;
+        without it, labels that the loss takes out of the batch are searched for in the callers (`labels.py`)."""
+        self._batch = inputs
+
     def before_update(self, optimizer: Any) -> None:
-        """After the backward pass: take the hooks off, look from the side if need be, read gradients and weights."""
+        """After the backward pass: remove the hooks, run extra forwards if needed, read gradients and weights."""
         self.detach()
         if self._compiled and self._side_inputs:
-            self._hooks.run("extra forward", self._look_from_the_side)
+            self._hooks.run("extra forward", self._run_extra_forward)
         if self._causality_due and self._side_inputs:
             self._causality_due = False
             self._leak = self._hooks.run("causality", causality_leak, self._model, self._adapter, self._side_inputs)
@@ -122,11 +136,11 @@ class StepCapture:
             self._hooks.run("gradients", self._probes.flow.after_update)
 
     def detach(self) -> None:
-        """Take everything off the model. Safe at any time."""
+        """Remove everything from the model. Safe at any time."""
         self._hooks.detach()
 
     def snapshot(self, step: int) -> StepSnapshot | None:
-        """What was seen, added up over ranks; None if this rank saw no batch. Every rank must call it."""
+        """The measurements, summed over ranks; None if this rank had no batch. Every rank must call it."""
         self.detach()
         if self._model is None:
             return None
@@ -145,12 +159,16 @@ class StepCapture:
         )  # fmt: skip
 
     def _forward_begins(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
-        """The batch is known: tell the probes which positions they will see."""
+        """Pass the batch to the probes."""
         self._probes.end()
-        if self._model is None or not self._model.training:
+        self._forward_view = None
+        # A forward without gradients is not that of the loss (a reference model's, or one that feeds metrics).
+        if self._model is None or not self._model.training or not self._hooks.with_gradients:
             return
-        inputs = self._probes.named(args, kwargs)
-        view = self._adapter.view(inputs)
+        inputs, view = labelled_view(self._adapter, self._probes.named(args, kwargs), batch=self._batch)
+        self._forward_view = view
+        if "tokens" in self._needs and not has_labels(self._adapter, view):
+            self._lacking.add(NO_LABELS)
         frames = sum(segment.frames for segment in view.segments)
         self._seen += torch.stack(
             [view.attention_mask.sum(), view.attention_mask.new_tensor(frames, dtype=torch.int64)]
@@ -158,7 +176,7 @@ class StepCapture:
         first = self._view is None
         if first:
             self._view, self._inputs = view, summarise(inputs)
-            # Frames that do not fit their placeholders would stop the GPU for good in a forward of ours.
+            # A batch whose frames do not fit its placeholders raises a device assert, so no extra forward is run on it.
             if (self._compiled or "conflict" in self._needs or self._causality_due) and not view.mismatched:
                 self._side_inputs = self._adapter.first_sample(inputs)
         if self._before_forward is not None and (first or view.mismatched):
@@ -169,8 +187,11 @@ class StepCapture:
                 self._probes.loss.begin(inputs)
 
     def _forward_ends(self, output: Any) -> None:
+        view, self._forward_view = self._forward_view, None
+        if view is not None and not self._compiled:
+            self._probes.forward_done(view)
         self._probes.end()
-        if self._model is None or not self._model.training:
+        if view is None:
             return
         loss = output.get("loss") if isinstance(output, Mapping) else getattr(output, "loss", None)
         if isinstance(loss, torch.Tensor):
@@ -181,36 +202,40 @@ class StepCapture:
             for tensor in [loss] if isinstance(loss, torch.Tensor) else _differentiable(output):
                 self._probes.flow.watch(tensor, self._hooks)
 
-    def _look_from_the_side(self) -> None:
+    def _run_extra_forward(self) -> None:
         self._probes.attach(self._adapter.core)
         try:
-            self._probes.begin(self._adapter.view(self._side_inputs), first=True)
+            view = self._adapter.view(self._side_inputs)
+            self._probes.begin(view, first=True)
             run_quietly(self._adapter, self._side_inputs)
+            self._probes.forward_done(view)
         finally:
             self._probes.end()
             self.detach()
 
     def _compare_gradients(self) -> None:
-        if can_part_gradients(self._adapter.core):
+        if can_separate_gradients(self._adapter.core):
             self._cosine = gradient_cosine(self._adapter, self._side_inputs)
 
     def _missing(self) -> list[str]:
-        missing = list(self._probes.missing)
+        missing = [*self._probes.missing, *sorted(self._lacking)]
+        if self._probes.skipped is not None:
+            missing += sorted(self._probes.skipped.missing)
         if self._compiled:
             missing.append(COMPILED)
-        if "conflict" in self._needs and not can_part_gradients(self._adapter.core):
+        if "conflict" in self._needs and not can_separate_gradients(self._adapter.core):
             missing.append(SHARDED)
         return missing
 
 
 def _differentiable(output: Any) -> list[torch.Tensor]:
-    """What a loss can be made of outside the model: the tensors of its output that carry gradients."""
+    """The tensors of a model output from which a loss may be computed outside the model."""
     values = output.values() if isinstance(output, Mapping) else output if isinstance(output, tuple) else (output,)
     return [value for value in values if isinstance(value, torch.Tensor) and value.requires_grad]
 
 
 def _of_this_rank(values: torch.Tensor) -> torch.Tensor:
-    """[ranks, N]: zero but for this rank's row, so that a sum over ranks holds what each rank has."""
+    """[ranks, N], zero except in the row of this rank: the sum over ranks then holds the values of every rank."""
     grouped = distributed.is_available() and distributed.is_initialized()
     ranks, rank = (distributed.get_world_size(), distributed.get_rank()) if grouped else (1, 0)
     rows = values.new_zeros(ranks, len(values))
@@ -219,7 +244,7 @@ def _of_this_rank(values: torch.Tensor) -> torch.Tensor:
 
 
 def _with_count(value: torch.Tensor | None) -> torch.Tensor:
-    """[value, 1], or zeros: what adds up to a mean over the ranks that have one."""
+    """[value, 1], or zeros without a value: from the sum follows the mean over the ranks that have one."""
     if value is None:
         return torch.zeros(2, dtype=torch.float64)
     return torch.stack([value.double(), torch.ones_like(value, dtype=torch.float64)])

@@ -1,10 +1,10 @@
-"""Where a decoder looks in the text of its encoder: alignment and heatmaps of cross-attention (Dia).
+"""Alignment and heatmaps of cross-attention: which text of the encoder a decoder attends to (Dia).
 
-The trick is that of `attention.py`: the kernel is called again with indicators as values. Queries are the decoder's
-positions and keys the encoder's, so there is no mass between groups to tell: all of it falls on the text.
+The method is that of `attention.py`: the kernel is called again with indicators as values. Queries are positions of the
+decoder and keys are positions of the encoder. All attention is on text, so there is no mass between groups.
 
     probe = cross_attention_probe([layer.cross_attention for layer in layers])
-    probe.begin(view, plans)            # the plans of the decoder's own attention
+    probe.begin(view, plans)            # the plans of the decoder's self-attention
     probe.observe(layer, call)
 """
 
@@ -19,14 +19,15 @@ from torch import nn
 
 from tracker_logging.families.base import BatchView, Role
 from tracker_logging.probes.attention import MINIMUM_BINS, TOLERANCE, add_alignment, substitute
-from tracker_logging.probes.attention_plan import Bin, SamplePlan, first_run, moved, plan_sample, times
+from tracker_logging.probes.attention_plan import Bin, SamplePlan, first_run, plan_sample, times
 from tracker_logging.probes.tap import AttentionCall, CannotTapError
+from tracker_logging.probes.tensors import to_device
 
 
 @dataclass(frozen=True, slots=True)
 class CrossPlan:
-    """One sample: `keys` over the encoder's positions, `queries` over the decoder's; the target's rows and times,
-    empty where the target's own text is not known."""
+    """One sample: `keys` are positions of the encoder, `queries` of the decoder. `rows` and `times` of the target are
+    empty if the text of the target is unknown."""
 
     keys: SamplePlan
     queries: SamplePlan
@@ -35,7 +36,7 @@ class CrossPlan:
 
 
 class CrossAttentionProbe:
-    """`sums` hold the alignment only, under the names of `AttentionProbe.sums`; `maps` [Q, N] by layer."""
+    """`sums` hold the alignment only, with the names of `AttentionProbe.sums`; `maps` [Q, N] by layer."""
 
     def __init__(self, modules: Sequence[nn.Module], *, heads: int, head_dim: int, map_layers: Sequence[int]) -> None:
         self.modules = list(modules)
@@ -50,26 +51,26 @@ class CrossAttentionProbe:
         self.sums = {name: torch.zeros(shape, dtype=torch.float64) for name, shape in shapes.items()}
 
     def begin(self, view: BatchView, plans: Sequence[SamplePlan]) -> None:
-        """Watch the samples of `plans` in the next forward. Waits for the device."""
-        self._plans = [own for plan in plans if (own := self._plan(view, plan)).keys.bins]
+        """Observe the samples of `plans` in the next forward. Synchronises with the device."""
+        self._plans = [cross for plan in plans if (cross := self._plan(view, plan)).keys.bins]
         self.sums = {name: value.to(view.roles.device) for name, value in self.sums.items()}
-        self.map_bins = next((own.keys.bins for own in self._plans if own.keys.sample == 0), ())
+        self.map_bins = next((plan.keys.bins for plan in self._plans if plan.keys.sample == 0), ())
 
     def end(self) -> None:
         """Ignore the forwards that follow."""
         self._plans = []
 
     def observe(self, layer: int, call: AttentionCall) -> None:
-        """Take one call of the kernel in."""
+        """Add one call of the kernel."""
         for plan in self._plans:
             output = substitute(call, plan.keys, plain_causal=False)  # [H, S, N + 1]
             with torch.autocast(output.device.type, enabled=False):
                 self._add(layer, plan, output[..., :-1], output[..., -1])
 
     def check(self) -> None:
-        """Raises `ValueError` if the kernel's rows do not add up to 1. Waits for the device."""
+        """Raises `ValueError` if the rows of the kernel do not sum to 1. Synchronises with the device."""
         if self._worst and not float(torch.stack(self._worst).max()) <= TOLERANCE:
-            raise ValueError("rows of cross-attention do not add up to 1 over the text: no attention is shown")
+            raise ValueError("rows of cross-attention do not sum to 1 over the text: no attention is shown")
 
     def _add(self, layer: int, plan: CrossPlan, to_bins: torch.Tensor, moment: torch.Tensor) -> None:
         seen = to_bins[:, plan.queries.positions]
@@ -94,15 +95,15 @@ class CrossAttentionProbe:
         )
         target = None if text is None else first_run(view.roles[sample, view.in_layers].cpu(), Role.TARGET)
         rows = torch.arange(0) if target is None else torch.arange(*target)
-        return CrossPlan(moved(keys, device), queries, rows.to(device), times(len(rows)).to(device))
+        return CrossPlan(to_device(keys, device), queries, rows.to(device), times(len(rows)).to(device))
 
 
 def cross_attention_probe(modules: Sequence[nn.Module], *, map_layers: Sequence[int]) -> CrossAttentionProbe:
-    """The probe for these modules. Raises `CannotTapError` where they do not say how many heads they have."""
+    """The probe for these modules. Raises `CannotTapError` if the number of heads is unknown."""
     module: Any = modules[0]
     config = getattr(module, "config", None)
     heads = getattr(module, "num_heads", None) or getattr(config, "cross_num_attention_heads", None)
     head_dim = getattr(module, "head_dim", None)
     if heads is None or head_dim is None:
-        raise CannotTapError("the cross-attention modules do not say how many heads there are")
+        raise CannotTapError("the cross-attention modules do not give the number of heads")
     return CrossAttentionProbe(modules, heads=heads, head_dim=head_dim, map_layers=map_layers)

@@ -1,10 +1,10 @@
 """Statistics of predictions over a whole evaluation set.
 
     capture = EvaluationCapture(adapter=adapter)
-    capture.attach(model)                # before the first evaluation batch, on every rank
-    snapshot = capture.snapshot(step)    # after the last one, on every rank: one collective
+    capture.attach(model)                           # before the first evaluation batch, on every rank
+    snapshot = capture.snapshot(step, name="eval")  # after the last one, on every rank: one collective
 
-Means are over all labelled positions that the model saw. Where the number of samples does not divide by the number of
+Means are over all labelled positions that the model got. If the number of samples is not divisible by the number of
 ranks, the Trainer repeats some samples to fill the last batch, and those count twice.
 """
 
@@ -16,60 +16,106 @@ from typing import Any
 
 from torch import nn
 
-from tracker_logging.families.base import ModelAdapter
+from tracker_logging.families.base import BatchView, ModelAdapter
 from tracker_logging.families.batches import named_arguments
 from tracker_logging.probes.hooks import Hooks
+from tracker_logging.probes.labels import NO_LABELS, has_labels, labelled_view
 from tracker_logging.probes.reduce import sum_over_ranks
+from tracker_logging.probes.side_forward import run_quietly
+from tracker_logging.probes.skipped_heads import SkippedHeads
 from tracker_logging.probes.snapshot import EvaluationSnapshot
 from tracker_logging.probes.statistics import token_statistics
 from tracker_logging.probes.tokens import TokenProbe
 
+PART = "evaluation"
+
 
 class EvaluationCapture:
-    """Serves one evaluation. Watches forwards in evaluation mode only; guarantees as `StepCapture`."""
+    """Captures one evaluation: the forwards in evaluation mode. Guarantees as `StepCapture`.
 
-    def __init__(self, *, adapter: ModelAdapter) -> None:
+    `compiled`: the model runs through `torch.compile`, where hooks inside it do not fire reliably and cause
+    recompilation. Each batch then runs through one more, eager forward, which about doubles the time of the evaluation.
+    """
+
+    def __init__(self, *, adapter: ModelAdapter, compiled: bool = False) -> None:
         self._adapter = adapter
-        self._hooks = Hooks()
+        self._compiled = compiled
+        self._hooks = Hooks(compiled=compiled)
+        self._inner_hooks = Hooks() if compiled else self._hooks
         self._probe = TokenProbe(adapter, keep_sample=False)
+        self._skipped = SkippedHeads(adapter, self._probe)
+        self._missing: set[str] = set()
+        self._view: BatchView | None = None
         self._model: nn.Module | None = None
 
     @property
     def errors(self) -> list[tuple[str, Exception]]:
-        """(part, exception) of what failed."""
-        return self._hooks.errors
+        """(part, exception) of each failure."""
+        return self._hooks.errors if not self._compiled else [*self._hooks.errors, *self._inner_hooks.errors]
 
     def attach(self, model: nn.Module) -> None:
-        """Watch `model` until `snapshot` or `detach`."""
+        """Observe `model` until `snapshot` or `detach`."""
         self.detach()
         self._model = model
-        self._hooks.before(model, "evaluation", self._forward_begins)
-        for head in self._hooks.run("evaluation", self._adapter.audio_heads) or ():
-            self._hooks.after(head.module, "evaluation", partial(self._probe.audio, head))
-        text_head = self._hooks.run("evaluation", self._adapter.text_head)
-        if text_head is not None:
-            self._hooks.after(text_head, "evaluation", self._probe.text)
-        self._hooks.after(model, "evaluation", lambda _: self._probe.end())
+        self._hooks.before(model, PART, self.forward_begins)
+        if not self._compiled:
+            self._hooks.run(PART, self._attach_heads)
+            self._hooks.after(model, PART, self._forward_ends)
 
     def detach(self) -> None:
-        """Take everything off the model. Safe at any time."""
+        """Remove everything from the model. Safe at any time."""
+        self._inner_hooks.detach()
         self._hooks.detach()
 
-    def snapshot(self, step: int) -> EvaluationSnapshot | None:
-        """Statistics over all batches and ranks; None if it was never attached. Every rank must call it."""
+    def snapshot(self, step: int, *, name: str = "eval") -> EvaluationSnapshot | None:
+        """Statistics of the evaluation set `name` over all batches and ranks, after `step` optimizer steps.
+
+        None if it was never attached. Every rank must call it.
+        """
         self.detach()
         if self._model is None:
             return None
         device = next(self._model.parameters()).device
-        keep = self._hooks.is_on("evaluation")
-        sums = {name: value if keep else value.new_zeros(value.shape) for name, value in self._probe.sums.items()}
+        keep = not self.errors
+        sums = {key: value if keep else value.new_zeros(value.shape) for key, value in self._probe.sums.items()}
         tokens, text = token_statistics(sum_over_ranks(sums, device=device))
-        return EvaluationSnapshot(step=step, tokens=tokens, text=text, missing=())
+        missing = tuple(sorted(self._missing | self._skipped.missing))
+        return EvaluationSnapshot(step=step, name=name, tokens=tokens, text=text, missing=missing)
 
-    def _forward_begins(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+    def _attach_heads(self) -> None:
+        hooks = self._inner_hooks
+        for head in self._adapter.audio_heads():
+            hooks.after(head.module, PART, partial(self._probe.audio, head))
+        text_head = self._adapter.text_head()
+        if text_head is not None:
+            hooks.after(text_head, PART, self._probe.text)
+        self._skipped.attach(hooks, PART)
+
+    def forward_begins(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+        """Called before each forward of the model."""
         self._probe.end()
+        self._skipped.end()
+        self._view = None
         if self._model is None or self._model.training:
             return
-        view = self._adapter.view(named_arguments(self._adapter.core, args, kwargs))
-        if view.audio_labels is not None or view.text_labels is not None:
-            self._probe.begin(view)
+        inputs, view = labelled_view(self._adapter, named_arguments(self._adapter.core, args, kwargs))
+        if not has_labels(self._adapter, view):
+            self._missing.add(NO_LABELS)
+        self._view = view
+        self._probe.begin(view)
+        if self._compiled:
+            self._run_eagerly(inputs)
+
+    def _run_eagerly(self, inputs: Mapping[str, Any]) -> None:
+        self._attach_heads()
+        try:
+            run_quietly(self._adapter, inputs)
+            self._forward_ends(None)
+        finally:
+            self._inner_hooks.detach()
+
+    def _forward_ends(self, _: Any) -> None:
+        view, self._view = self._view, None
+        if view is not None:
+            self._skipped.score(view)
+        self._probe.end()

@@ -1,11 +1,12 @@
 """Gradient norms and update ratios per parameter, from one step.
 
 Guarantees
-- Gradients are read when the whole backward pass is done and before clipping, from a callback of the autograd engine
-  (it runs after DDP's own). Where that never ran, they are read after clipping and `before_clipping` is False.
-- Updates are the weights after the optimizer minus those before, on a sample: true for any optimizer and precision.
-- A frozen parameter or one without gradient has a state, not a zero.
-- Sharded parameters (FSDP) contribute their shard, replicated ones their share, so that a sum over ranks is right.
+- Gradients are read after the whole backward pass and before clipping, in a callback of the autograd engine that runs
+  after DDP's. If the callback never ran, they are read after clipping and `before_clipping` is False.
+- Updates are the weights after the optimizer step minus those before, on a sample of the weights: valid for any
+  optimizer and precision.
+- A frozen parameter, or one without gradient, has a state and no number.
+- Sharded parameters (FSDP) contribute their shard and replicated ones their share, so that the sum over ranks is right.
 
     flow = FlowProbe(model, adapter)
     flow.watch(loss, hooks)       # in the forward
@@ -30,7 +31,7 @@ from tracker_logging.probes.hooks import Hooks
 
 @dataclass(frozen=True, slots=True)
 class Watched:
-    """One parameter: its component and layer as the adapter names them."""
+    """One parameter, with component and layer as the adapter names them."""
 
     name: str
     parameter: nn.Parameter
@@ -41,23 +42,23 @@ class Watched:
 class FlowProbe:
     """`sums` are [P] float64, one entry per parameter in the order of `parameters`, which is the same on all ranks.
 
-    `gradient`, `update` and `weight` are sums of squares; `has_gradient` is not 0 where a rank had one.
+    `gradient`, `update` and `weight` are sums of squares; `has_gradient` is positive if a rank had a gradient.
     """
 
     def __init__(self, model: nn.Module, adapter: ModelAdapter) -> None:
         self.parameters = [
             Watched(name, parameter, *named)
             for name, parameter in model.named_parameters()
-            if (named := adapter.component(name))[0] != "codec"  # run without gradients: it is not part of the training
+            if (named := adapter.component(name))[0] != "codec"  # the codec is never trained
         ]
         zeros = torch.zeros(len(self.parameters), dtype=torch.float64)
         self.sums = {name: zeros.clone() for name in ("gradient", "has_gradient", "update", "weight")}
         self.before_clipping = False
-        self._trained = [index for index, own in enumerate(self.parameters) if own.parameter.requires_grad]
+        self._trained = [index for index, watched in enumerate(self.parameters) if watched.parameter.requires_grad]
         self._weights: list[torch.Tensor] = []
 
     def watch(self, loss: torch.Tensor, hooks: Hooks) -> None:
-        """Read the gradients when the backward pass through `loss` has ended. The last micro-batch's reading stays."""
+        """Read the gradients at the end of the backward pass through `loss`; the last micro-batch of a step counts."""
         if not loss.requires_grad:
             return
         engine = torch.autograd.Variable._execution_engine  # type: ignore[attr-defined]
@@ -66,7 +67,7 @@ class FlowProbe:
             self._read_gradients()
             self.before_clipping = True
 
-        # Queued from a queued callback: the outer one runs where DDP queues its own, the inner one after DDP is done.
+        # Queued from a queued callback: the outer one runs beside DDP's, the inner one after DDP has finished.
         def last() -> None:
             engine.queue_callback(lambda: hooks.run("gradients", read))
 
@@ -76,7 +77,7 @@ class FlowProbe:
         loss.register_hook(hook)
 
     def before_update(self, optimizer: Any) -> None:
-        """Gradients that were not read yet are read now, after clipping; then the weights are sampled."""
+        """Read gradients that were not read yet (they are clipped by now), then sample the weights."""
         scaler = getattr(optimizer, "scaler", None)
         if not self.before_clipping:
             self._read_gradients()
@@ -85,7 +86,7 @@ class FlowProbe:
         self._weights = [sampled_weights(_local(self.parameters[index].parameter)) for index in self._trained]
 
     def after_update(self) -> None:
-        """How far the optimizer moved the sampled weights."""
+        """Compare the sampled weights with those before the optimizer step."""
         if not self._weights:
             return
         after = [sampled_weights(_local(self.parameters[index].parameter)) for index in self._trained]
@@ -96,14 +97,14 @@ class FlowProbe:
         self._weights = []
 
     def _read_gradients(self) -> None:
-        found = [index for index in self._trained if self.parameters[index].parameter.grad is not None]
-        squares = squared_norms([_local(self.parameters[index].parameter.grad) for index in found])
-        weights = torch.tensor([_weight(self.parameters[index].parameter) for index in found], dtype=torch.float64)
-        self.sums["gradient"] = self._placed(squares * weights.to(squares.device), found)
-        self.sums["has_gradient"] = self._placed(torch.ones_like(squares), found)
+        indices = [index for index in self._trained if self.parameters[index].parameter.grad is not None]
+        squares = squared_norms([_local(self.parameters[index].parameter.grad) for index in indices])
+        weights = torch.tensor([_weight(self.parameters[index].parameter) for index in indices], dtype=torch.float64)
+        self.sums["gradient"] = self._placed(squares * weights.to(squares.device), indices)
+        self.sums["has_gradient"] = self._placed(torch.ones_like(squares), indices)
 
     def _shares(self, sizes: Sequence[int]) -> torch.Tensor:
-        """What a sampled sum of squares stands for: all weights of the tensor, once over all ranks."""
+        """Factors from a sampled sum of squares to that of the whole tensor, counted once over all ranks."""
         shares = []
         for index, size, sample in zip(self._trained, sizes, self._weights, strict=True):
             whole = size / sample.numel() if sample.numel() else 0.0
@@ -118,12 +119,12 @@ class FlowProbe:
 
 def _local(tensor: Any) -> torch.Tensor:
     """This rank's part of a parameter or gradient."""
-    own = tensor.detach()
-    return own.to_local() if isinstance(own, DTensor) else own
+    detached = tensor.detach()
+    return detached.to_local() if isinstance(detached, DTensor) else detached
 
 
 def _weight(parameter: nn.Parameter) -> float:
-    """What this rank's part counts in a sum over ranks: 1 over the number of ranks that hold the same part."""
+    """Weight of this rank's part in a sum over ranks: 1 / number of ranks that hold the same part."""
     ranks = distributed.get_world_size() if distributed.is_available() and distributed.is_initialized() else 1
     if isinstance(parameter, DTensor):
         mesh = parameter.device_mesh

@@ -1,18 +1,18 @@
-"""A sharded model (FSDP2) made whole for a while, so that ranks may call it differently often.
+"""Gathers the parameters of a sharded model (FSDP2) temporarily, so that ranks may run different numbers of forwards.
 
-A forward of a sharded model gathers parameters, layer by layer, and waits for all ranks. Voices are of different
-lengths, and one rank's may fail: the others would wait for ever, or gather the next step's parameters into this one.
+A forward of a sharded model gathers parameters layer by layer and waits for all ranks. Voices differ in length and the
+generation of one rank may fail: the others would then wait forever, or mix up gathers of different steps.
 
 Guarantees
-- Every rank enters and leaves together; in between a forward waits for nobody, and no token gathers anything.
-- Afterwards parameters are sharded again, also after a forward that raised in the middle.
-- What one rank raised is raised by all, so that all decide alike what to do next.
-- A model that is not sharded is left as it is: no collective at all.
+- All ranks enter and leave together. In between, a forward runs no collective.
+- Afterwards the parameters are sharded again, also if a forward raised.
+- An exception on one rank is raised on all, so that all ranks continue alike.
+- For a model that is not sharded this does nothing and runs no collective.
 
     with gathered(model):
-        clip = adapter.generate(prompts, settings)      # each rank its own
+        clip = adapter.generate(prompts, settings)      # each rank its prompts
 
-It takes the memory of the whole model, in the precision in which it computes, on every rank.
+It needs memory for the whole model, in its compute precision, on every rank.
 """
 
 from __future__ import annotations
@@ -30,17 +30,17 @@ _MANAGED = "_is_fsdp_managed_module"
 
 @contextmanager
 def gathered(model: nn.Module) -> Iterator[None]:
-    """Every rank calls it, on the training thread, after the model has run at least once.
+    """Every rank must enter it, on the training thread, after the model has run at least once.
 
-    Raises `RuntimeError` at the end if another rank's body raised.
+    Raises `RuntimeError` at the end if the body raised on another rank.
     """
     sharded = [module for module in model.modules() if isinstance(module, FSDPModule)]
     if not sharded:
         yield
         return
     device = next(model.parameters()).device
-    # Whether a forward shards again (FSDP2's setter has no getter), and the mark by which transformers' `generate` goes
-    # on until all ranks are done, with a collective at each token.
+    # `post_forward_mesh_info`: whether a forward reshards (FSDP2 has a setter, but no getter). `_MANAGED` makes
+    # transformers' `generate` continue until all ranks are done, with a collective at each token.
     kept: list[tuple[Any, str, Any]] = [
         (group, "post_forward_mesh_info", None) for module in sharded for group in _groups(module)
     ]
@@ -62,14 +62,14 @@ def gathered(model: nn.Module) -> Iterator[None]:
         for (holder, name, _), value in zip(kept, before, strict=True):
             setattr(holder, name, value)
     if _any_failed(False, device=device):
-        raise RuntimeError("Another rank failed here; its log has the reason.")
+        raise RuntimeError("Another rank failed here; the reason is in its log.")
 
 
 def _shard(sharded: Sequence[FSDPModule]) -> None:
-    """Shard again, and forget the forwards that no backward pass followed (FSDP2's own `reset_iter_state` is of 2026).
+    """Reshard, and reset the state of forwards that no backward pass followed (`reset_iter_state` is new in 2026).
 
-    One that raised has left its modules "in forward", where nothing is sharded; the order of all of them, which differs
-    over ranks, is that in which the next backward pass would gather ahead.
+    A forward that raised leaves its modules in the forward state, in which nothing is resharded. The recorded order of
+    forwards differs between ranks, and the next backward pass would prefetch in that order.
     """
     for module in sharded:
         state: Any = module._get_fsdp_state()
@@ -84,10 +84,10 @@ def _shard(sharded: Sequence[FSDPModule]) -> None:
 
 
 def _groups(module: FSDPModule) -> list[Any]:
-    """The module's parameter groups: one or none before torch 2.11, any number since."""
+    """The parameter groups of the module: one or none before torch 2.11, any number since."""
     state: Any = module._get_fsdp_state()
-    several = getattr(state, "_fsdp_param_groups", None)
-    return [own for own in ([state._fsdp_param_group] if several is None else several) if own is not None]
+    groups = getattr(state, "_fsdp_param_groups", None)
+    return [group for group in ([state._fsdp_param_group] if groups is None else groups) if group is not None]
 
 
 def _any_failed(failed: bool, *, device: torch.device) -> bool:

@@ -1,11 +1,11 @@
-"""A look inside that training cannot notice: everything that an extra forward or `generate` could change is put back.
+"""Extra forwards without a trace in training: everything that a forward or `generate` could change is restored.
 
 - torch RNG of the CPU and of every visible device, Python's and NumPy's global RNG
-- each module's own training flag (not `model.train()`, which would also thaw what the user froze)
-- `config.use_cache`, which `generate` and gradient checkpointing write to
+- the training flag of each module (`model.train()` would also change modules that the user set to evaluation mode)
+- `config.use_cache`, which `generate` and gradient checkpointing write
 - no gradient is recorded
-- parameters that FSDP2 gathered for the body are sharded again: its root waits for a backward pass that never comes,
-  and what is read from it in the next step would be memory that is free by then
+- parameters that FSDP2 gathered are resharded: the FSDP root would otherwise keep them until a backward pass that never
+  comes, and the next step would read freed memory
 
     with isolated(model):
         clip = adapter.generate(prompts, settings)
@@ -26,7 +26,7 @@ from torch.distributed.fsdp import FSDPModule
 
 @contextmanager
 def isolated(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode without a trace, also when the body raises. Runs on the calling thread."""
+    """Run the body in evaluation mode and restore all state, also if it raises. Runs on the calling thread."""
     python_state, numpy_state = random.getstate(), np.random.get_state()
     modes = [(module, module.training) for module in model.modules()]
     config: Any = getattr(model, "config", None)

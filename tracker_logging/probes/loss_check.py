@@ -1,8 +1,8 @@
-"""Is the loss that the model returns the one that its predictions have? Adds both up over the micro-batches of a step.
+"""Compares the loss that the model returns with the loss computed from its predictions, over a whole step.
 
-Only for a family whose loss is the sum over codebooks of their mean cross-entropies, plus the text's with a text head.
-Where the Trainer counts the labels of the whole step (`num_items_in_batch`) and the model divides by that count, every
-micro-batch and rank holds its part of the step's loss; otherwise each holds a mean of its own.
+Valid for a family whose loss is the sum over codebooks of their mean cross-entropies, plus that of the text with a text
+head. If the Trainer counts the labels of the whole step (`num_items_in_batch`) and the model divides by that count,
+each micro-batch and rank returns its part of the loss of the step; otherwise each returns a mean over its own labels.
 
     check = LossCheck(tokens)
     check.begin(inputs)             # before the forward
@@ -27,8 +27,8 @@ _ROWS, _NLL, _NON_FINITE = (COLUMNS.index(name) for name in ("rows", "nll", "non
 
 
 class LossCheck:
-    """`sums["loss"]` [4] float64: loss returned, loss of our own means, micro-batches that returned a mean, and those
-    that returned a part of the step's loss. `tokens` has scored a forward by its end."""
+    """`sums["loss"]` [4] float64: loss returned, loss computed, micro-batches that returned a mean, micro-batches that
+    returned a part of the loss of the step. `tokens` must have scored a forward before `end`."""
 
     def __init__(self, tokens: TokenProbe) -> None:
         self._tokens = tokens
@@ -37,36 +37,36 @@ class LossCheck:
         self.sums = {"loss": torch.zeros(4, dtype=torch.float64)}
 
     def begin(self, inputs: Mapping[str, Any]) -> None:
-        """The forward that comes next is given `inputs`."""
+        """Before a forward with `inputs`."""
         self._before = {name: self._tokens.sums[name] for name in ("tokens", "text")}
         self._counted = inputs.get("num_items_in_batch") is not None
 
     def end(self, loss: torch.Tensor) -> None:
-        """It has returned `loss`, 0-d. Nothing is added for a forward that was not begun."""
+        """After the forward: it returned `loss`, 0-d. Ignored without a `begin`."""
         if not self._before:
             return
-        added = [self._tokens.sums[name].to(loss.device) - own.to(loss.device) for name, own in self._before.items()]
-        labelled = torch.stack([own[:, _ROWS].sum() for own in added]).sum() > 0
+        added = [self._tokens.sums[name].to(loss.device) - sums.to(loss.device) for name, sums in self._before.items()]
+        labelled = torch.stack([sums[:, _ROWS].sum() for sums in added]).sum() > 0
         mean = torch.tensor(float(not self._counted), dtype=torch.float64, device=loss.device)
         values = torch.stack(
             [loss.detach().double(), _sum_of_means(added[0]) + _sum_of_means(added[1]), mean, 1 - mean]
         )
-        # Without a label the model's mean is NaN.
+        # The mean of a micro-batch without labels is NaN.
         self.sums["loss"] = self.sums["loss"].to(loss.device) + values.where(labelled, 0.0)
         self._before = {}
 
 
 def _sum_of_means(sums: torch.Tensor) -> torch.Tensor:
-    """Over the codebooks with labels: the sum of their mean cross-entropies."""
+    """Sum of the mean cross-entropies of the codebooks that have labels."""
     rows, nll = sums[:, _ROWS], sums[:, _NLL]
     return (nll / rows.clamp(min=1)).sum()
 
 
 def loss_ratio(sums: Mapping[str, npt.NDArray[np.float64]], *, shared_count: bool) -> float | None:
-    """Loss returned / loss expected, from sums over all ranks; None where the two cannot be compared.
+    """Loss returned / loss computed, from sums over all ranks; None if they cannot be compared.
 
-    `shared_count`: the Trainer counts labels over all ranks (`average_tokens_across_devices`), not on each for itself;
-    then each rank holds a share of the step's loss, else the ranks are averaged.
+    `shared_count`: the Trainer counts the labels of all ranks together (`average_tokens_across_devices`), so that each
+    rank returns its share of the loss of the step; else the loss of the step is the mean over ranks.
     """
     if "loss" not in sums or any(sums[name][:, _NON_FINITE].any() for name in ("tokens", "text")):
         return None

@@ -1,6 +1,6 @@
-"""The probes of one step: which there are, on which modules they sit, and what they add up to.
+"""The probes of one step: creates them, registers them on the modules of the model, and collects their sums.
 
-What the family or the model lacks is in `missing`, in plain words, and its probe is not there; the others are.
+What the family or the model does not allow is in `missing`, with the reason, and has no probe.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from torch import nn
 
 from tracker_logging.families.base import BatchView, LayerParts, ModelAdapter
 from tracker_logging.families.batches import named_arguments
-from tracker_logging.probes.activations import PATHS, ActivationProbe
+from tracker_logging.probes.activations import PATHS, ActivationProbe, FiniteProbe
 from tracker_logging.probes.attention import AttentionProbe, attention_probe
 from tracker_logging.probes.attention_plan import plans_of
 from tracker_logging.probes.cross_attention import CrossAttentionProbe, cross_attention_probe
-from tracker_logging.probes.finite import FiniteProbe
 from tracker_logging.probes.flow import FlowProbe
 from tracker_logging.probes.hooks import Hooks, recomputing
 from tracker_logging.probes.loss_check import LossCheck
 from tracker_logging.probes.sdpa_tap import tap_attention
+from tracker_logging.probes.skipped_heads import SkippedHeads
 from tracker_logging.probes.tap import AttentionCall, CannotTapError
 from tracker_logging.probes.tokens import TokenProbe
 
@@ -30,9 +30,11 @@ NEEDS = frozenset(
     {"inputs", "causality", "tokens", "finite", "attention", "activations", "gradients", "updates", "conflict"}
 )
 
+SKIPPED = "predictions of a fused loss"
+
 
 class ProbeSet:
-    """The probes that `needs` asks for. Which there are depends on the model alone, so it is the same on every rank."""
+    """The probes for `needs`. Which probes exist depends on the model alone, so it is the same on every rank."""
 
     def __init__(
         self,
@@ -50,6 +52,7 @@ class ProbeSet:
         self._attention_samples = attention_samples
         self.missing: list[str] = []
         self.tokens = TokenProbe(adapter, keep_sample=True) if "tokens" in needs else None
+        self.skipped = SkippedHeads(adapter, self.tokens) if self.tokens is not None else None
         self.loss: LossCheck | None = None
         if self.tokens is not None and getattr(adapter, "loss_sums_codebooks", False):
             self.loss = LossCheck(self.tokens)
@@ -77,13 +80,15 @@ class ProbeSet:
                 self.missing.append(f"attention: {reason}")
 
     def attach(self, model: nn.Module) -> None:
-        """Hooks on the heads and the FFN paths, and the tap on the attention kernel while `model` runs its forward."""
+        """Hook heads, FFN paths and layers, and wrap the attention kernel during each forward of `model`."""
         if self.tokens is not None:
             for head in self._hooks.run("audio predictions", self._adapter.audio_heads) or ():
                 self._hooks.after(head.module, "audio predictions", partial(self.tokens.audio, head))
             text_head = self._hooks.run("text predictions", self._adapter.text_head)
             if text_head is not None:
                 self._hooks.after(text_head, "text predictions", self.tokens.text)
+        if self.skipped is not None:
+            self._hooks.run(SKIPPED, self.skipped.attach, self._hooks, SKIPPED)
         if self.activations is not None:
             for row, parts in enumerate(self.layers):
                 for path, ffn in zip(PATHS, (parts.text_ffn, parts.audio_ffn), strict=True):
@@ -96,7 +101,7 @@ class ProbeSet:
             self._hooks.during(model, "attention", self._tap_attention)
 
     def begin(self, view: BatchView, *, first: bool) -> None:
-        """The batch of the forward that comes next. Attention is read in the first micro-batch only."""
+        """Set the batch of the next forward. Attention is measured in the first micro-batch only."""
         if self.tokens is not None:
             self.tokens.begin(view)
         if self.activations is not None:
@@ -106,9 +111,14 @@ class ProbeSet:
         if self.attention is not None and first:
             self._hooks.run("attention", self._begin_attention, self.attention, view)
 
+    def forward_done(self, view: BatchView) -> None:
+        """After a forward on `view`: score the heads that it did not call."""
+        if self.skipped is not None and self.shows("audio predictions") and self.shows("text predictions"):
+            self._hooks.run(SKIPPED, self.skipped.score, view)
+
     def end(self) -> None:
-        """The forward is over."""
-        for probe in (self.tokens, self.activations, self.finite, self.attention, self.cross):
+        """Ignore the model until the next `begin`."""
+        for probe in (self.tokens, self.skipped, self.activations, self.finite, self.attention, self.cross):
             if probe is not None:
                 probe.end()
 
@@ -117,12 +127,13 @@ class ProbeSet:
         return named_arguments(self._adapter.core, args, kwargs)
 
     def sums(self) -> dict[str, torch.Tensor]:
-        """The sums of all probes, zero where a part failed here: other ranks still count. Waits for the device."""
+        """The sums of all probes, zero where a part failed on this rank. Synchronises with the device."""
         hooks = self._hooks
         parts: list[tuple[str, str, torch.Tensor]] = []
         if self.tokens is not None:
-            of = {"tokens": "audio predictions", "histogram": "audio predictions", "text": "text predictions"}
-            parts += [(of[name], name, value) for name, value in self.tokens.sums.items()]
+            part_of = {"tokens": "audio predictions", "histogram": "audio predictions", "text": "text predictions"}
+            complete = hooks.is_on(SKIPPED)
+            parts += [(part_of[name] if complete else SKIPPED, name, value) for name, value in self.tokens.sums.items()]
         if self.loss is not None:
             parts += [("audio predictions", name, value) for name, value in self.loss.sums.items()]
         if self.activations is not None:
@@ -134,14 +145,14 @@ class ProbeSet:
             parts += [("attention", name, value) for name, value in self.attention.sums.items()]
         if self.cross is not None:
             hooks.run("attention", self.cross.check)
-            # The alignment of these families is that of their cross-attention; it takes the place of the other's zeros.
+            # The alignment of these families is in their cross-attention; it replaces the zeros of self-attention.
             parts += [("attention", name, value) for name, value in self.cross.sums.items()]
         if self.flow is not None:
             parts += [("gradients", name, value) for name, value in self.flow.sums.items()]
         return {name: value if hooks.is_on(part) else torch.zeros_like(value) for part, name, value in parts}
 
     def shows(self, part: str) -> bool:
-        """Whether the part has not failed on this rank."""
+        """Whether the part works on this rank."""
         return self._hooks.is_on(part)
 
     def _tap_attention(self) -> Callable[[], None] | None:
@@ -158,11 +169,11 @@ class ProbeSet:
     def _attention_called(self, layer: int, call: AttentionCall) -> None:
         if self.attention is None or recomputing():
             return
-        own = len(self.attention.modules)
-        if layer < own:
+        layers = len(self.attention.modules)
+        if layer < layers:
             self._hooks.run("attention", self.attention.observe, layer, call)
         elif self.cross is not None:
-            self._hooks.run("attention", self.cross.observe, layer - own, call)
+            self._hooks.run("attention", self.cross.observe, layer - layers, call)
 
     def _begin_attention(self, attention: AttentionProbe, view: BatchView) -> None:
         plans = plans_of(

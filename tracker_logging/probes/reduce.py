@@ -1,11 +1,11 @@
-"""Adds sums up over ranks with one collective.
+"""Sums tensors over ranks with one collective.
 
     total = sum_over_ranks({"tokens": sums, "mass": mass})      # the same names and shapes on every rank
 
 Guarantees
-- One `all_reduce` of one float64 vector, or none in a single process. Every rank must call it, with the same shapes:
-  a rank whose probe failed passes zeros, and no rank waits for ever.
-- The answer is NumPy, on the CPU: the one place of a logged step that waits for the device's numbers.
+- One `all_reduce` of one float64 vector, or none in a single process. Every rank must call it with the same shapes; a
+  rank whose probe failed passes zeros.
+- The result is NumPy on the CPU: a logged step synchronises with the device here.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
-"""Reads query, key and mask of attention modules that call torch's `scaled_dot_product_attention` themselves.
+"""Observes attention modules that call torch's `scaled_dot_product_attention` directly.
 
-transformers before 4.48 has a class per kernel and no interface in which a kernel could be exchanged. While such a
-module runs, torch hands each of its functions to a `TorchFunctionMode` of ours, which looks at this one only.
+transformers before 4.48 has a class per kernel and no interface in which a kernel could be wrapped. While such a module
+runs, a `TorchFunctionMode` sees each call of a torch function and observes this one.
 
 Guarantees
-- The module's own call is made with its own arguments, and its result is handed back untouched.
-- The mode is on for the watched modules only, on their thread, and is taken off when a forward raises.
+- The module's call is made with its arguments, and its result is returned unchanged.
+- The mode is active for the observed modules only, on their thread, and is removed when a forward raises.
 
     undo = tap_attention([layer.self_attn for layer in model.layers], observe)
     ...forward...
@@ -28,9 +28,9 @@ from tracker_logging.probes.tap import AttentionCall, tap
 
 
 def tap_attention(modules: Sequence[nn.Module], observe: Callable[[int, AttentionCall], None]) -> Callable[[], None]:
-    """Call `observe(index in modules, call)` after each attention of `modules`. Returns what undoes it.
+    """Call `observe(index in modules, call)` after each attention of `modules`. Returns the function that undoes it.
 
-    In transformers' interface where there is one, at torch's function else. Raises `CannotTapError` for neither.
+    Wraps transformers' interface where the modules use it, else torch's function. Raises `CannotTapError` for neither.
     """
     if not modules or not all(calls_sdpa(module) for module in modules):
         return tap(modules, observe)
@@ -48,13 +48,13 @@ def tap_attention(modules: Sequence[nn.Module], observe: Callable[[int, Attentio
 
 
 def calls_sdpa(module: nn.Module) -> bool:
-    """Whether the module's own `forward` names torch's function."""
+    """Whether the code of the module's `forward` names torch's function."""
     code = getattr(type(module).forward, "__code__", None)
     return code is not None and scaled_dot_product_attention.__name__ in code.co_names
 
 
 class _Watch(TorchFunctionMode):
-    """Shows each call of torch's attention to `observe`."""
+    """Passes each call of torch's attention to `observe`."""
 
     def __init__(self, observe: Callable[[AttentionCall], None], module: nn.Module) -> None:
         super().__init__()
@@ -85,7 +85,7 @@ def _call(
     scale: float | None = None,
     enable_gqa: bool = False,
 ) -> AttentionCall:
-    """The call in the words of transformers' interface, with a function that can be called again in those words."""
+    """The call with the signature of transformers' interface, and a function with that signature to repeat it."""
 
     def again(
         _: nn.Module, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: Any, **arguments: Any

@@ -1,10 +1,10 @@
-"""One extra forward of one sample through the model itself, for what cannot be seen in the training step.
+"""One extra forward of one sample, for what cannot be measured in the training step.
 
-- Under `torch.compile` no hook inside the model fires reliably, and one that is there makes it compile again: the
-  un-compiled module is run once more with the probes on.
-- The agreement of text and audio gradients needs the two losses apart.
+- Under `torch.compile` hooks inside the model do not fire reliably and cause recompilation, so the uncompiled module
+  runs once more with the probes attached.
+- The cosine of text and audio gradients needs the gradients of two separate losses.
 
-Both run inside `isolated`, in evaluation mode, after the backward pass, when activations are free again.
+Both run inside `isolated`, in evaluation mode, after the backward pass, when the activations have been freed.
 
     inputs = adapter.first_sample(batch)
     cosine = gradient_cosine(adapter, inputs)        # None without text labels
@@ -34,16 +34,18 @@ def run_quietly(adapter: ModelAdapter, inputs: Mapping[str, Any]) -> None:
         adapter.core(**unlabelled(inputs), use_cache=False)
 
 
-def can_part_gradients(model: nn.Module) -> bool:
-    """Whether the gradients of two losses can be taken apart: not where parameters are sharded."""
-    return not any(isinstance(own, DTensor) or hasattr(own, "_fsdp_flattened") for own in model.parameters())
+def can_separate_gradients(model: nn.Module) -> bool:
+    """Whether gradients of two losses can be computed separately: not if parameters are sharded."""
+    return not any(
+        isinstance(parameter, DTensor) or hasattr(parameter, "_fsdp_flattened") for parameter in model.parameters()
+    )
 
 
 def gradient_cosine(adapter: ModelAdapter, inputs: Mapping[str, Any]) -> torch.Tensor | None:
-    """Cosine (0-d float32) between the gradients of the text and the audio loss in the last layers' shared attention.
+    """Cosine (0-d float32) of the gradients of text and audio loss in the shared attention of the last layers.
 
-    1: both pull the same way, 0: they do not touch each other, −1: they fight. None where the sample trains no text or
-    no audio, or the attention is frozen. Gradients that are being accumulated are not touched.
+    1: same direction, 0: orthogonal, -1: opposite. None if the sample trains no text or no audio, or the attention is
+    frozen. Accumulated gradients are not changed.
     """
     view = adapter.view(inputs)
     text_head, audio_heads = adapter.text_head(), adapter.audio_heads()
@@ -59,17 +61,17 @@ def gradient_cosine(adapter: ModelAdapter, inputs: Mapping[str, Any]) -> torch.T
     if not (text_labels != IGNORE).any() or not (view.audio_labels != IGNORE).any():
         return None
     with isolated(adapter.core), torch.enable_grad():
-        # With text labels the model runs its text head too; its own loss is not used.
+        # With text labels in the inputs the model runs its text head too; the loss that it returns is not used.
         modules = [text_head, *(head.module for head in audio_heads)]
         text_logits, *outputs = head_outputs(adapter.core, modules, inputs, use_cache=False)
         losses = (_loss(text_logits.flatten(0, 1), text_labels.flatten(0, 1)), _audio_loss(adapter, view, outputs))
         gradients = [torch.autograd.grad(loss, parameters, retain_graph=True, allow_unused=True) for loss in losses]
-    flat = [_flat(own, parameters) for own in gradients]
+    flat = [_flat(of_loss, parameters) for of_loss in gradients]
     return nn.functional.cosine_similarity(flat[0], flat[1], dim=0)
 
 
 def _audio_loss(adapter: ModelAdapter, view: BatchView, outputs: Sequence[torch.Tensor]) -> torch.Tensor:
-    """Over the audio heads: the sum of their mean cross-entropies."""
+    """Sum over the audio heads of their mean cross-entropies."""
     losses = []
     for head, output in zip(adapter.audio_heads(), outputs, strict=True):
         rows = scored_rows(head, output, view, vocabulary=adapter.codebook_vocabulary, bos_code=adapter.bos_code)
@@ -79,7 +81,7 @@ def _audio_loss(adapter: ModelAdapter, view: BatchView, outputs: Sequence[torch.
 
 
 def _loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """Sum of the cross-entropies of logits [N, k·V] against labels [N, k] that are shifted already."""
+    """Mean cross-entropy of logits [N, k·V] against shifted labels [N, k]."""
     split = logits.unflatten(-1, (labels.shape[-1], -1)).float()
     return nn.functional.cross_entropy(
         split.flatten(0, 1), labels.flatten(), ignore_index=IGNORE, reduction="sum"
@@ -95,5 +97,5 @@ def _flat(gradients: tuple[torch.Tensor | None, ...], parameters: list[nn.Parame
 
 
 def unlabelled(inputs: Mapping[str, Any]) -> dict[str, Any]:
-    """The inputs without labels: then the model computes no loss."""
+    """The inputs without labels, so that the model computes no loss."""
     return {name: value for name, value in inputs.items() if name not in _LABELS}

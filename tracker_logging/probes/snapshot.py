@@ -1,6 +1,6 @@
-"""What a capture leaves behind: frozen values on the CPU, reduced over ranks where that is said.
+"""Results of a capture: frozen values on the CPU. Each docstring tells what is summed over ranks.
 
-NaN in an array means "not measured": the group is absent, the parameter is frozen, the codebook has no label.
+NaN in an array means not measured: the group is not in the sample, or the codebook has no label.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ class SampleOutputs:
     """One target of this rank's first micro-batch, teacher-forced.
 
     `predicted`, `labels`, `given` [F, K] int64 in the delay pattern, aligned frame by frame: the most likely code given
-    the true past, the label (-100: not trained) and the code that the model is given. `text_predicted` and
-    `text_labels` [N] int64 are the labelled text positions. What the model or the batch lacks is None.
+    the true past, the label (-100: not trained) and the input code. `text_predicted` and `text_labels` [N] int64 at the
+    labelled text positions. What the model or the batch does not have is None.
     """
 
     segment: Segment | None
@@ -42,9 +42,11 @@ class SampleOutputs:
 
 @dataclass(frozen=True, slots=True)
 class AttentionMap:
-    """Attention of one sample of this rank, mean over heads: `values` [N, N] float32, mean of the queries in a bin on
-    all keys of a bin. `bins` name the positions; `token_ids` [T] are the sample's. With an encoder the queries are the
-    decoder's, the keys the encoder's text and then the decoder's: [Q, N], each of the two parts of a row adds up to 1.
+    """Attention of one sample of this rank, mean over heads.
+
+    `values` [N, N] float32: attention of the queries of a bin (mean) to the keys of a bin (sum). `bins` and `key_bins`
+    give the positions, `token_ids` [T] the tokens of the sample. With an encoder, `values` is [Q, N]: queries of the
+    decoder, keys of the encoder and then of the decoder; each of the two parts of a row sums to 1.
     """
 
     layer: int
@@ -56,11 +58,11 @@ class AttentionMap:
 
 @dataclass(frozen=True, slots=True)
 class AttentionStatistics:
-    """Over the watched samples of all ranks. L layers, H heads, groups in the order of `attention_plan.GROUPS`.
+    """Over the observed samples of all ranks. L layers, H heads, groups in the order of `attention_plan.GROUPS`.
 
     - `mass` [L, H, 3, 3]: query group, key group. `entropy` [L, H] nats, over sampled target rows
-    - `diagonality` and `text_mass` [L, H]: target -> the target's own text
-    - `alignment_head`: (layer, head) with the highest diagonality among heads that look at the text, or None
+    - `diagonality` and `text_mass` [L, H]: attention of the target to the target text
+    - `alignment_head`: (layer, head) with the highest diagonality among heads that attend to the text, or None
     - `layers` [L]: the adapter's layer indices
     """
 
@@ -75,7 +77,7 @@ class AttentionStatistics:
 
 @dataclass(frozen=True, slots=True)
 class ActivationStatistics:
-    """`rms` [L, 2]: by layer and path (text, audio), of the residual update, over all ranks and micro-batches."""
+    """`rms` [L, 2] of the FFN outputs, by layer and path (text, audio), over all ranks and micro-batches."""
 
     layers: tuple[int, ...]
     rms: FloatArray
@@ -83,10 +85,10 @@ class ActivationStatistics:
 
 @dataclass(frozen=True, slots=True)
 class FlowStatistics:
-    """By (component, layer), and by (component, None) for the whole component. Only what was measured is in a mapping.
+    """By (component, layer), and by (component, None) for the whole component. A mapping holds only what was measured.
 
     `gradient_norm` is the L2 norm, before clipping if `before_clipping`. `update_ratio` is ‖ΔW‖ / ‖W‖ of this step.
-    `trainable_pct`, by component: the weights that are not frozen; `reached_pct`: of these, the ones with a gradient.
+    `trainable_pct`, by component: weights that are not frozen; `reached_pct`: those of them that have a gradient.
     """
 
     gradient_norm: Mapping[LayerKey, float]
@@ -99,13 +101,16 @@ class FlowStatistics:
 
 @dataclass(frozen=True, slots=True)
 class StepSnapshot:
-    """One logged step. `batch`, `inputs`, `losses`, `sample` are this rank's; the statistics are over all ranks.
+    """One logged step. `batch`, `inputs`, `losses` and `sample` are of this rank; the statistics are over all ranks.
 
-    `batch` is the first micro-batch, on the CPU; `losses` are what the root forward returned, one per micro-batch.
-    `tokens_seen` (without padding) and `frames_seen` (audio frames without the delay) count micro-batches of
-    all ranks. `loss_ratio`: what the model returned / what our own cross-entropies give. `first_non_finite_layer`: the
-    adapter's index of the first layer with a non-finite output. `causality_leak`: see `causality.py`; at the first
-    logged step only. A part that was not asked for, failed or is lacking is None; `missing` names the lacking ones.
+    - `batch`: the first micro-batch, on the CPU. `losses`: returned by the model, one per micro-batch
+    - `tokens_seen` (without padding) and `frames_seen` (audio frames without the delay): all micro-batches and ranks
+    - `loss_ratio`: loss that the model returned / loss computed from its predictions
+    - `first_non_finite_layer`: the adapter's index of the first layer with a non-finite output
+    - `causality_leak`: see `causality.py`; at the first logged step only
+    - `missing`: what the model or the training does not allow to measure, with the reason
+
+    A part that was not needed, failed or is missing is None.
     """
 
     step: int
@@ -129,9 +134,10 @@ class StepSnapshot:
 
 @dataclass(frozen=True, slots=True)
 class EvaluationSnapshot:
-    """Statistics over the whole evaluation set and all ranks, after `step` optimizer steps."""
+    """Statistics over the whole evaluation set `name` and all ranks, after `step` optimizer steps."""
 
     step: int
     tokens: TokenStatistics | None
     text: TokenStatistics | None
     missing: tuple[str, ...]
+    name: str = "eval"

@@ -1,4 +1,4 @@
-"""From sums over all ranks to the values of a snapshot. Pure functions."""
+"""Computes the statistics of a snapshot from sums over all ranks. Pure functions."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from tracker_logging.probes.snapshot import (
 )
 
 Sums = Mapping[str, npt.NDArray[np.float64]]
-MINIMUM_TEXT_MASS = 0.02  # a head that gives the text less does not read it, however straight its centre moves
+MINIMUM_TEXT_MASS = 0.02  # diagonality of a head with less attention on the text means nothing
 _ROWS = COLUMNS.index("rows")
 _NON_FINITE = COLUMNS.index("non_finite")
 
 
 def token_statistics(sums: Sums) -> tuple[TokenStatistics | None, TokenStatistics | None]:
-    """(audio, text); None where nothing is labelled."""
+    """(audio, text); None without labels."""
     audio = statistics(sums["tokens"], sums["histogram"]) if _labelled(sums["tokens"]) else None
     text = statistics(sums["text"], np.zeros((1, 1))) if _labelled(sums["text"]) else None
     return audio, text
@@ -37,7 +37,7 @@ def token_statistics(sums: Sums) -> tuple[TokenStatistics | None, TokenStatistic
 def attention_statistics(
     sums: Sums, *, layers: Sequence[int], maps: Sequence[AttentionMap]
 ) -> AttentionStatistics | None:
-    """None where no sample was watched."""
+    """None if no sample was observed."""
     if not sums["pair_rows"].any():
         return None
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -60,7 +60,7 @@ def attention_statistics(
 
 
 def activation_statistics(sums: Sums, *, layers: Sequence[int]) -> ActivationStatistics | None:
-    """None where no path of any layer was seen."""
+    """None if no layer was observed."""
     squares, count = sums["rms"][..., 0], sums["rms"][..., 1]
     if not count.any():
         return None
@@ -69,25 +69,24 @@ def activation_statistics(sums: Sums, *, layers: Sequence[int]) -> ActivationSta
 
 
 def flow_statistics(sums: Sums, *, parameters: Sequence[Watched], before_clipping: bool) -> FlowStatistics:
-    """Sums over the parameters of each (component, layer) and of each component."""
+    """Aggregates the parameters of each (component, layer) and of each component."""
     members: dict[LayerKey, list[int]] = {}
-    for index, own in enumerate(parameters):
-        for key in {(own.component, own.layer), (own.component, None)}:
+    for index, watched in enumerate(parameters):
+        for key in {(watched.component, watched.layer), (watched.component, None)}:
             members.setdefault(key, []).append(index)
     norms: dict[LayerKey, float] = {}
     ratios: dict[LayerKey, float] = {}
     states: dict[LayerKey, ParameterState] = {}
     trainable: dict[str, float] = {}
     reached: dict[str, float] = {}
-    for key, own_parameters in members.items():
-        trained = [own for own in own_parameters if parameters[own].parameter.requires_grad]
-        seen = [own for own in trained if sums["has_gradient"][own] > 0]
+    for key, indices in members.items():
+        trained = [index for index in indices if parameters[index].parameter.requires_grad]
+        with_gradient = [index for index in trained if sums["has_gradient"][index] > 0]
         # An exact zero is a part that the loss does not reach, not a part that has converged.
-        norm = float(np.sqrt(sums["gradient"][seen].sum()))
+        norm = float(np.sqrt(sums["gradient"][with_gradient].sum()))
         states[key] = "frozen" if not trained else "without gradient" if norm == 0 else "trained"
         if states[key] == "trained":
             norms[key] = norm
-        if states[key] == "trained":
             ratio = update_ratio(
                 update_squares=float(sums["update"][trained].sum()), weight_squares=float(sums["weight"][trained].sum())
             )
@@ -95,10 +94,10 @@ def flow_statistics(sums: Sums, *, parameters: Sequence[Watched], before_clippin
                 ratios[key] = ratio
         component, layer = key
         if layer is None:
-            trainable[component] = _share_of_weights(trained, own_parameters, parameters)
+            trainable[component] = _share_of_weights(trained, indices, parameters)
             if trained:
-                moved = [own for own in seen if sums["gradient"][own] != 0]
-                reached[component] = _share_of_weights(moved, trained, parameters)
+                non_zero = [index for index in with_gradient if sums["gradient"][index] != 0]
+                reached[component] = _share_of_weights(non_zero, trained, parameters)
     return FlowStatistics(
         gradient_norm=norms,
         update_ratio=ratios,
@@ -110,9 +109,9 @@ def flow_statistics(sums: Sums, *, parameters: Sequence[Watched], before_clippin
 
 
 def _share_of_weights(some: Sequence[int], of: Sequence[int], parameters: Sequence[Watched]) -> float:
-    """The weights in `some` tensors as a share of those in `of`, in percent."""
-    counted, whole = (sum(parameters[own].parameter.numel() for own in tensors) for tensors in (some, of))
-    return 100.0 * counted / whole if whole else 0.0
+    """Weights in the tensors `some` as a share of those in the tensors `of`, in percent."""
+    part, whole = (sum(parameters[index].parameter.numel() for index in tensors) for tensors in (some, of))
+    return 100.0 * part / whole if whole else 0.0
 
 
 def _labelled(sums: npt.NDArray[np.float64]) -> bool:

@@ -1,23 +1,33 @@
-"""What every tensor of a batch holds, in a few numbers.
+"""Tensors of a batch: a summary of each in a few numbers, and moving a dataclass of tensors between devices.
 
-pending = summarise({"input_ids": ids})     # on the device, no waiting
-pending.read()                              # one transfer
+>>> pending = summarise({"input_ids": torch.tensor([[1, 5, 2]])})     # computed on the device, no synchronisation
+>>> summary, = pending.read()                                         # one transfer
+>>> summary.shape, summary.maximum, summary.first_values
+((1, 3), 5.0, '1 5 2')
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, fields, replace
+from typing import Any, TypeVar
 
 import torch
 
 FIRST_VALUES = 8
+Record = TypeVar("Record")
+
+
+def to_device(record: Record, device: torch.device) -> Record:
+    """A copy of a dataclass instance with the tensors among its fields on `device`."""
+    values = {field.name: getattr(record, field.name) for field in fields(record)}  # type: ignore[arg-type]
+    moved = {name: value.to(device) for name, value in values.items() if isinstance(value, torch.Tensor)}
+    return replace(record, **moved)  # type: ignore[type-var]
 
 
 @dataclass(frozen=True, slots=True)
 class TensorSummary:
-    """`minimum`, `maximum`, `mean` are of the finite values (None without any); `first_values` as text."""
+    """`minimum`, `maximum` and `mean` of the finite values (None without any); `first_values` is text."""
 
     name: str
     shape: tuple[int, ...]
@@ -31,7 +41,7 @@ class TensorSummary:
 
 @dataclass(frozen=True, slots=True)
 class PendingSummaries:
-    """Summaries that are still on the device: one row of numbers per tensor."""
+    """Summaries that are still on the device, one row of numbers per tensor."""
 
     names: tuple[str, ...]
     shapes: tuple[tuple[int, ...], ...]
@@ -39,7 +49,7 @@ class PendingSummaries:
     rows: tuple[torch.Tensor, ...]
 
     def read(self) -> tuple[TensorSummary, ...]:
-        """Wait for the device and transfer the numbers."""
+        """Synchronise with the device and transfer the numbers."""
         if not self.rows:
             return ()
         table = torch.stack(self.rows).cpu().tolist()
@@ -49,7 +59,7 @@ class PendingSummaries:
 
 
 def summarise(values: Mapping[str, Any]) -> PendingSummaries:
-    """Summarise the tensors among `values`; the rest is passed over."""
+    """Summarise the tensors among `values`; other values are ignored."""
     tensors = {name: value.detach() for name, value in values.items() if isinstance(value, torch.Tensor)}
     device = next(iter(tensors.values())).device if tensors else None
     return PendingSummaries(

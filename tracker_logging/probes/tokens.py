@@ -1,9 +1,9 @@
-"""Statistics of teacher-forced predictions, read at the heads of the model.
+"""Statistics of teacher-forced predictions, computed from the outputs of the model's heads.
 
 Guarantees
 - The label at t is scored by the logits at t − 1, within one clip: the last frame of a clip never predicts the first
   of the next, and frame 0 is predicted from the token before the clip (audio-begin).
-- All micro-batches and all batches between two `begin`s are added up.
+- Sums accumulate over all micro-batches and batches of the life of a probe.
 
     probe = TokenProbe(adapter)
     for head in adapter.audio_heads():
@@ -26,11 +26,11 @@ __all__ = ["SamplePrediction", "TokenProbe", "predicts_next"]
 
 @dataclass(frozen=True, slots=True)
 class SamplePrediction:
-    """What the model predicts for one sample, on the device of the model; `codes` [F, K] int64 in the delay pattern,
-    -1 where no head predicted (CSM's depth decoder sees some frames only).
+    """Predictions for one sample, on the device of the model. What the model or the batch does not have is None.
 
-    `labels` [F, K] int64 and `given` [F, K] int64 (the input codes) are aligned with it. Text the same way, [N] int64
-    at labelled positions, or None.
+    - `codes` [F, K] int64 in the delay pattern, -1 where no head predicted (CSM's depth decoder runs on some frames)
+    - `labels` and `given` (the input codes) [F, K] int64, aligned with `codes`
+    - `text` and `text_labels` [N] int64 at labelled positions
     """
 
     segment: Segment | None
@@ -42,7 +42,7 @@ class SamplePrediction:
 
 
 class TokenProbe:
-    """Adds up over forwards. `sums` (of one shape on all ranks): `tokens`, `text` [K, columns], `histogram` [K, V]."""
+    """Accumulates over forwards. `sums` (same shape on every rank): `tokens`, `text` [K, C], `histogram` [K, V]."""
 
     def __init__(self, adapter: ModelAdapter, *, keep_sample: bool) -> None:
         self._adapter = adapter
@@ -60,14 +60,15 @@ class TokenProbe:
         self._audio_labels: torch.Tensor | None = None
         self._given: torch.Tensor | None = None
         self._text: torch.Tensor | None = None
+        self._text_view: BatchView | None = None
         self._text_labels: torch.Tensor | None = None
 
     def begin(self, view: BatchView) -> None:
-        """The batch of the forward that comes next."""
+        """Set the batch of the next forward."""
         self._view = view
 
     def end(self) -> None:
-        """Ignore what the heads do until the next `begin`."""
+        """Ignore the heads until the next `begin`."""
         self._view = None
 
     @property
@@ -78,7 +79,7 @@ class TokenProbe:
         )
 
     def audio(self, head: AudioHead, output: torch.Tensor) -> None:
-        """Take the output of an audio head in. Raises `ValueError` if its shape is not what the adapter says."""
+        """Add the output of an audio head. Raises `ValueError` if its shape differs from the adapter's description."""
         view, vocabulary = self._view, self._adapter.codebook_vocabulary
         if view is None:
             return
@@ -92,36 +93,48 @@ class TokenProbe:
         self._add("tokens", sums, head.codebooks)
         self._add("histogram", histogram, head.codebooks)
 
-    def text(self, logits: torch.Tensor) -> None:
-        """Take the output [B, T, vocabulary] of the text head in. Raises `ValueError` if its shape is another."""
+    def text(self, logits: torch.Tensor, at: torch.Tensor | None = None) -> None:
+        """Add the output [B, T, vocabulary] of the text head, or [N, vocabulary] at the flat positions `at` [N].
+
+        Raises `ValueError` for another shape.
+        """
         view = self._view
         if view is None or view.text_labels is None:
             return
-        _check_shape("text", logits, (*view.token_ids.shape, logits.shape[-1]))
+        _check_shape("text", logits, (*(view.token_ids.shape if at is None else at.shape), logits.shape[-1]))
         labels = view.text_labels.unsqueeze(-1)
-        shifted = metric.shift_labels(labels, predicts_next=view.attention_mask)
-        if self._keep_sample and self._text is None:
-            at = (shifted[0, :, 0] != IGNORE).nonzero().squeeze(-1)
-            self._text, self._text_labels = logits[0, at].argmax(dim=-1), shifted[0, at, 0]
-        sums, _ = metric.score(logits.flatten(0, 1), labels=labels.flatten(0, 1), next_labels=shifted.flatten(0, 1))
+        shifted = metric.shift_labels(labels, predicts_next=view.attention_mask).flatten(0, 1)
+        positions = torch.arange(len(shifted), device=logits.device) if at is None else at
+        rows, labels, shifted = logits.reshape(len(positions), -1), labels.flatten(0, 1)[positions], shifted[positions]
+        if self._keep_sample and (self._text is None or self._text_view is view):
+            self._keep_text(view, rows, shifted[:, 0], positions)
+        sums, _ = metric.score(rows, labels=labels, next_labels=shifted)
         self._add("text", sums, range(1))
 
+    def _keep_text(self, view: BatchView, logits: torch.Tensor, labels: torch.Tensor, positions: torch.Tensor) -> None:
+        """Keep the most likely tokens at the labelled positions of the first sample."""
+        keep = ((positions < view.token_ids.shape[1]) & (labels != IGNORE)).nonzero().squeeze(-1)
+        predicted, labelled = logits[keep].argmax(dim=-1), labels[keep]
+        if self._text is not None and self._text_labels is not None:
+            predicted, labelled = torch.cat([self._text, predicted]), torch.cat([self._text_labels, labelled])
+        self._text_view, self._text, self._text_labels = view, predicted, labelled
+
     def _add(self, name: str, values: torch.Tensor, codebooks: range) -> None:
-        """To the rows of `codebooks`; what others hold of the old sums stays as it is."""
+        """Add to the rows of `codebooks`, in a new tensor: `LossCheck` keeps the previous one."""
         total = self.sums[name].to(values.device, copy=True)
         total[codebooks.start : codebooks.stop] += values
         self.sums[name] = total
 
     def _keep_audio(self, view: BatchView, head: AudioHead, logits: torch.Tensor, at: torch.Tensor | None) -> None:
-        """Most likely codes of the first target, frame by frame; its frame 0 comes from the position before it."""
+        """Keep the most likely codes of the first target. Its frame 0 is predicted at the position before it."""
         targets = [segment for segment in view.segments if segment.role == Role.TARGET and segment.start > 0]
         if not targets:
             return
         segment = targets[0]
-        own = slice(segment.start, segment.stop)
+        positions = slice(segment.start, segment.stop)
         if self._codes is None:
             self._kept, self._segment = view, segment
-            self._codes = torch.full_like(view.codes[segment.sample, own], -1)
+            self._codes = torch.full_like(view.codes[segment.sample, positions], -1)
         first, frames = segment.sample * view.token_ids.shape[1] + segment.start - 1, segment.stop - segment.start
         codebooks = slice(head.codebooks.start, head.codebooks.stop)
         rows = torch.arange(first, first + frames, device=logits.device)
@@ -130,10 +143,12 @@ class TokenProbe:
             rows = ((at >= first) & (at < first + frames)).nonzero().squeeze(-1)
             frame = at[rows] - first
         self._codes[frame, codebooks] = logits[rows].unflatten(-1, (len(head.codebooks), -1)).argmax(-1)
-        self._given = view.codes[segment.sample, own]
-        self._audio_labels = None if view.audio_labels is None else view.audio_labels[segment.sample, own]
+        self._given = view.codes[segment.sample, positions]
+        self._audio_labels = None if view.audio_labels is None else view.audio_labels[segment.sample, positions]
 
 
 def _check_shape(which: str, logits: torch.Tensor, expected: tuple[int, ...]) -> None:
     if tuple(logits.shape) != expected:
-        raise ValueError(f"{which} logits have shape {tuple(logits.shape)}, the config and the batch say {expected}")
+        raise ValueError(
+            f"{which} logits have shape {tuple(logits.shape)}; expected from the config and the batch: {expected}"
+        )

@@ -1,8 +1,8 @@
-"""Colour tables written down as data: dark is low, bright is high, equal steps of value look like equal steps of light.
+"""Colour tables: dark is low, bright is high, and equal steps of value are equal steps of lightness.
 
 Guarantees
-- Lightness rises evenly from one end to the other, so that a picture survives grey printing and colour blindness.
-- `LEVELS` colours only, so that a heatmap with its grey text fits into a palette of 256.
+- Lightness rises evenly from one end to the other, so that a picture is readable in grey and with colour blindness.
+- Only `LEVELS` colours, so that a heatmap with its grey text fits into a palette of 256.
 
 The anchors are ten points of the tables `viridis` and `inferno` (Smith and van der Walt, SciPy 2015, CC0).
 """
@@ -46,7 +46,7 @@ def colourise(
 
 
 def no_data(rows: int, columns: int) -> npt.NDArray[np.uint8]:
-    """The picture of "not measured" [rows, columns, 3] uint8: light grey with a thin diagonal hatch."""
+    """Pixels for "not measured" [rows, columns, 3] uint8: light grey with a thin diagonal hatch."""
     diagonal = (np.arange(rows)[:, None] + np.arange(columns)[None, :]) % 8 == 0
     grey = np.where(diagonal, 200, 232).astype(np.uint8)
     return np.repeat(grey[:, :, None], 3, axis=2)

@@ -1,10 +1,10 @@
-"""Draws a `Heatmap`: title, axes, labels, colour bar, named stretches; a pure function from values to pixels.
+"""Draws a `Heatmap`: title, axes, labels, colour bar, named regions; a pure function from values to pixels.
 
 Guarantees
 - No state, no plotting library; safe on any thread. 4 × 75 values take a few milliseconds.
 - NaN is drawn as a grey hatch, never as a colour; infinite values take the end of the scale.
-- The picture is at least 640 pixels wide; crowded labels are thinned, long ones cut.
-- A small matrix carries its numbers in its cells.
+- The picture is at least 640 pixels wide; crowded labels are thinned out, long ones cut.
+- A small matrix shows its numbers in its cells.
 
     pixels = draw_heatmap(Heatmap(values=mass, title="Attention mass", row_axis="layer", column_axis="relation"))
 """
@@ -32,7 +32,7 @@ _BAR_WIDTH = 16
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Layout:
-    """Where the plot lies, and how wide and high one cell is (pixels)."""
+    """Where the plot is and how large, in pixels."""
 
     left: int
     top: int
@@ -61,7 +61,7 @@ def draw_heatmap(heatmap: Heatmap) -> npt.NDArray[np.uint8]:
     sheet.frame(layout.left, layout.top, layout.width, layout.height)
     _row_labels(sheet, heatmap, layout, values.shape[0])
     _column_labels(sheet, heatmap, layout, values.shape[1])
-    _stretches(sheet, heatmap, layout, values.shape)
+    _regions(sheet, heatmap, layout, values.shape)
     _colour_bar(sheet, heatmap, layout, low, high)
     pixels = sheet.pixels()
     return _with_numbers(pixels, values, layout, low, high)
@@ -94,7 +94,7 @@ def _lay_out(heatmap: Heatmap, rows: int, columns: int) -> _Layout:
 
 
 def _span(count: int, limits: tuple[int, int]) -> int:
-    """Pixels for `count` cells: a whole number for each where that fits between the limits."""
+    """Pixels for `count` cells: a whole number per cell where that fits between the limits."""
     if count == 0:
         return limits[0]
     per_cell = max(_CELL[0], min(_CELL[1], -(-limits[0] // count)))
@@ -111,7 +111,7 @@ def _scale(heatmap: Heatmap, values: npt.NDArray[np.float32]) -> tuple[float, fl
 
 
 def _cells(values: npt.NDArray[np.float32], layout: _Layout, low: float, high: float) -> npt.NDArray[np.uint8]:
-    """The plot's pixels: each cell a flat rectangle; more cells than pixels are averaged in blocks first."""
+    """The plot's pixels: each cell is a rectangle; more cells than pixels are averaged in blocks first."""
     values = _pooled(_pooled(values, layout.height).T, layout.width).T
     rows = np.arange(layout.height) * values.shape[0] // layout.height
     columns = np.arange(layout.width) * values.shape[1] // layout.width
@@ -119,7 +119,7 @@ def _cells(values: npt.NDArray[np.float32], layout: _Layout, low: float, high: f
 
 
 def _pooled(values: npt.NDArray[np.float32], limit: int) -> npt.NDArray[np.float32]:
-    """Mean over blocks of rows so that at most `limit` rows are left; NaN counts for nothing."""
+    """Mean over blocks of rows so that at most `limit` rows are left; NaN is ignored."""
     block = -(-values.shape[0] // limit)
     if block <= 1:
         return values
@@ -133,7 +133,7 @@ def _pooled(values: npt.NDArray[np.float32], limit: int) -> npt.NDArray[np.float
 
 
 def _rule(cells: npt.NDArray[np.uint8], heatmap: Heatmap, shape: tuple[int, ...]) -> None:
-    """White lines between stretches, and thin gaps between cells that are large enough."""
+    """White lines between regions, and thin gaps between cells that are large enough."""
     height, width = cells.shape[:2]
     for row in range(1, shape[0]) if height / shape[0] >= 16 else ():
         cells[-(-row * height // shape[0])] = 255
@@ -177,8 +177,8 @@ def _column_labels(sheet: Sheet, heatmap: Heatmap, layout: _Layout, columns: int
     sheet.text(layout.left + layout.width / 2, layout.sheet_height - 8, axis, anchor="ms", size=_NORMAL)
 
 
-def _stretches(sheet: Sheet, heatmap: Heatmap, layout: _Layout, shape: tuple[int, ...]) -> None:
-    """The names of the stretches: of columns above the plot, of rows at its right, each with a bracket line."""
+def _regions(sheet: Sheet, heatmap: Heatmap, layout: _Layout, shape: tuple[int, ...]) -> None:
+    """The names of the regions: of columns above the plot, of rows at its right, each with a bracket line."""
     for start, stop, name in _named(heatmap.column_boundaries, shape[1]):
         x0 = layout.left + start * layout.width / shape[1]
         x1 = layout.left + stop * layout.width / shape[1]
@@ -194,7 +194,7 @@ def _stretches(sheet: Sheet, heatmap: Heatmap, layout: _Layout, shape: tuple[int
 
 
 def _named(boundaries: tuple[tuple[int, str], ...], count: int) -> list[tuple[int, int, str]]:
-    """(start, stop, name) of each stretch."""
+    """(start, stop, name) of each region."""
     ordered = sorted((min(max(start, 0), count), name) for start, name in boundaries)
     stops = [start for start, _ in ordered[1:]] + [count]
     return [(start, stop, name) for (start, name), stop in zip(ordered, stops, strict=False) if stop > start]
@@ -217,7 +217,7 @@ def _colour_bar(sheet: Sheet, heatmap: Heatmap, layout: _Layout, low: float, hig
 def _with_numbers(
     pixels: npt.NDArray[np.uint8], values: npt.NDArray[np.float32], layout: _Layout, low: float, high: float
 ) -> npt.NDArray[np.uint8]:
-    """Each cell's value in the middle of it, where cells are large; dark on bright and bright on dark."""
+    """Each cell's value in its middle, where cells are large enough; dark on bright and bright on dark."""
     cell_width, cell_height = layout.width / values.shape[1], layout.height / values.shape[0]
     if cell_width < 42 or cell_height < 16:
         return pixels

@@ -1,8 +1,8 @@
-"""Text and lines in grey, drawn so that a finished picture needs few colours.
+"""Text and lines in few shades of grey.
 
 Guarantees
-- Ink uses at most 48 greys, so that a picture with a colour table still fits into a PNG palette.
-- A character that the font lacks is spelled out ("→" becomes "->") rather than drawn as an empty box where it can be.
+- At most 48 greys, so that a picture with a colour table still fits into a PNG palette.
+- A character that the font lacks is replaced where possible ("→" becomes "->") rather than drawn as an empty box.
 - Text that does not fit is cut with "…", never drawn over its neighbour.
 """
 
@@ -17,7 +17,7 @@ from PIL import Image, ImageDraw, ImageFont
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 BLACK, DARK, MIDDLE, LIGHT = 24, 72, 136, 208
 _GREYS = 48
-_SPELLED = str.maketrans(
+_REPLACEMENTS = str.maketrans(
     {"→": "->", "←": "<-", "×": "x", "…": "...", "–": "-", "—": "-", "−": "-", "≥": ">=", "≤": "<=", "▁": "_", "Ġ": "_"}
 )
 
@@ -38,10 +38,10 @@ def _covers_only_ascii() -> bool:
 
 
 def printable(text: str) -> str:
-    """`text` on one line, without control characters and half characters, in what the font can draw."""
+    """`text` on one line, without control characters and lone surrogates, in characters that the font has."""
     visible = "".join(char if char.isprintable() and not "\ud800" <= char <= "\udfff" else " " for char in text)
     if _covers_only_ascii():
-        visible = visible.translate(_SPELLED).encode("ascii", "replace").decode("ascii")
+        visible = visible.translate(_REPLACEMENTS).encode("ascii", "replace").decode("ascii")
     return visible
 
 
@@ -64,7 +64,7 @@ def fit(text: str, *, size: int, width: int) -> str:
 
 
 class Sheet:
-    """A white page [height, width] to put grey text and lines on, then coloured blocks."""
+    """A white page [height, width] for grey text and lines, and coloured blocks over them."""
 
     def __init__(self, width: int, height: int) -> None:
         self._grey = Image.new("L", (width, height), 255)
@@ -76,7 +76,7 @@ class Sheet:
         self._pen.text((x, y), text, font=font(size), fill=grey, anchor=anchor)
 
     def upright(self, x: float, y: float, text: str, *, size: int = 12, anchor: str = "mm", grey: int = BLACK) -> None:
-        """Write text turned by 90° to read upwards; `anchor` is "mm" (middle) or "mt" (its end at the top, `y`)."""
+        """Write text rotated by 90° to read upwards; `anchor` is "mm" (middle) or "mt" (its end at the top, `y`)."""
         width, height = text_width(text, size), size + 4
         label = Image.new("L", (max(1, width), height), 255)
         ImageDraw.Draw(label).text((0, height / 2), text, font=font(size), fill=grey, anchor="lm")
@@ -93,7 +93,7 @@ class Sheet:
         self._pen.rectangle((x - 1, y - 1, x + width, y + height), outline=MIDDLE)
 
     def block(self, x: int, y: int, pixels: npt.NDArray[np.uint8]) -> None:
-        """Put coloured pixels [h, w, 3] with their top left corner at (x, y), over all ink."""
+        """Put coloured pixels [h, w, 3] with their top left corner at (x, y), over text and lines."""
         self._blocks.append((x, y, pixels))
 
     def pixels(self) -> npt.NDArray[np.uint8]:

@@ -1,10 +1,10 @@
-"""Draws the clips of one `VoiceComparison` under each other: mels on one time and colour scale, pitch over them.
+"""Draws the clips of one `VoiceComparison` below each other: mels on one time and colour scale, with pitch.
 
 Guarantees
-- The same second is at the same place in every row, and the same colour is the same level in every row (dB of full
-  scale, never normalised): a quiet or short clip looks quiet or short.
-- Pitch, where it was measured, is a light blue line on its own scale at the right (Hz, logarithmic).
-- What is drawn is what is stored and heard: the 16-bit samples.
+- All rows have the same time axis and the same colour scale (dB of full scale, never normalised): a quiet or short
+  clip looks quiet or short.
+- Measured pitch is a light blue line with its own scale at the right (Hz, logarithmic).
+- The 16-bit samples are drawn, which are also stored and played.
 - Only clips that exist are drawn. A pure function: no state, safe on any thread.
 
     pixels = draw_mel_strip(comparison)
@@ -66,8 +66,8 @@ def _heading(sheet: Sheet, comparison: VoiceComparison) -> None:
     who = " · ".join(part for part in (comparison.voice_id, comparison.speaker, comparison.language) if part)
     width = _LEFT + _WIDTH + _RIGHT - 20
     sheet.text(10, 8, fit(f"{who}   step {comparison.step}", size=15, width=width), size=15)
-    said = f"    heard: {comparison.transcript}" if comparison.transcript else ""
-    sheet.text(10, 32, fit(f"target: {comparison.target_text}{said}", size=12, width=width), grey=DARK)
+    transcript = f"    heard: {comparison.transcript}" if comparison.transcript else ""
+    sheet.text(10, 32, fit(f"target: {comparison.target_text}{transcript}", size=12, width=width), grey=DARK)
     known = [(name, comparison.scores[name]) for name in SHOWN_SCORES if name in comparison.scores]
     scores = "   ".join(f"{name} {value:.3g}" for name, value in known)
     stop = f"   stopped: {comparison.stop_reason}" if comparison.stop_reason else ""
@@ -76,9 +76,9 @@ def _heading(sheet: Sheet, comparison: VoiceComparison) -> None:
 
 
 def _mel_pixels(clip: Clip, *, seconds: float, high_hz: float) -> npt.NDArray[np.uint8]:
-    """One row of the strip [_ROW, _WIDTH, 3]: low frequencies at the bottom, hatch after the end of the clip."""
-    heard = to_pcm16(clip.samples).astype(np.float32) / 32767.0
-    mel = mel_db(heard, sample_rate=clip.sample_rate, high_hz=high_hz)[::-1]
+    """One row of the strip [_ROW, _WIDTH, 3]: low frequencies at the bottom, hatched after the end of the clip."""
+    samples = to_pcm16(clip.samples).astype(np.float32) / 32767.0
+    mel = mel_db(samples, sample_rate=clip.sample_rate, high_hz=high_hz)[::-1]
     at = (np.arange(_WIDTH) + 0.5) / _WIDTH * seconds
     columns = np.minimum(np.rint(at / HOP_S).astype(int), mel.shape[1] - 1)
     rows = np.arange(_ROW) * mel.shape[0] // _ROW
@@ -105,7 +105,7 @@ def _with_pitch(pixels: npt.NDArray[np.uint8], pitch_hz: FloatArray, *, share: f
 
 
 def _pitch_y(hz: float) -> float:
-    """Pixels below the top of a row at which a pitch is drawn."""
+    """Pixels from the top of a row to where a pitch is drawn."""
     share = math.log(min(max(hz, PITCH_LOW_HZ), PITCH_HIGH_HZ) / PITCH_LOW_HZ) / math.log(PITCH_HIGH_HZ / PITCH_LOW_HZ)
     return (1.0 - share) * (_ROW - 1)
 

@@ -1,8 +1,8 @@
-"""The one conversion of sound to files: float32 of full scale ±1 to 16-bit samples, never normalised.
+"""Audio for files: float32 of full scale ±1 as 16-bit samples, never normalised.
 
 Guarantees
 - Every backend stores the same 16-bit samples: they all come from `to_pcm16`.
-- ±1 is ±32767; what lies beyond is clipped; NaN becomes 0 (the callback counts non-finite samples beside the clip).
+- ±1 is ±32767; larger values are clipped; NaN becomes 0 (non-finite samples are counted and logged beside the clip).
 
     encode_wav(clip)[:4] == b"RIFF"
 """

@@ -1,4 +1,4 @@
-"""PNG bytes of pixels: with a palette where the picture has at most 256 colours, which our heatmaps do.
+"""PNG bytes of pixels, with a palette where there are at most 256 colours, as in our heatmaps.
 
     encode_png(draw_heatmap(heatmap))[:4] == b"\\x89PNG"
 
@@ -39,7 +39,7 @@ def decode_png(data: bytes) -> npt.NDArray[np.uint8]:
 def _indices(picture: Image.Image, palette: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     """For each pixel the row of `palette` [n, 3] that is its colour; through a table of all 24-bit colours."""
     place = np.array([1, 1 << 8, 1 << 16], dtype=np.uint32)
-    table = np.zeros(1 << 24, dtype=np.uint8)  # only the few pages that are used ever become memory
+    table = np.zeros(1 << 24, dtype=np.uint8)  # the kernel allocates only the few pages that are used
     table[palette @ place] = np.arange(len(palette))
     packed = np.asarray(picture.convert("RGBX")).view("<u4")[:, :, 0] & 0xFFFFFF
     indices: npt.NDArray[np.uint8] = table[packed]
@@ -47,7 +47,7 @@ def _indices(picture: Image.Image, palette: npt.NDArray[np.uint8]) -> npt.NDArra
 
 
 def _png(rows: npt.NDArray[np.uint8], width: int, *, kind: int, palette: bytes = b"") -> bytes:
-    """The file of unfiltered `rows` [height, bytes]. Written here because `zlib` lets other threads run, Pillow not."""
+    """The file of unfiltered `rows` [height, bytes]. `zlib` releases the interpreter lock, Pillow does not."""
     height = len(rows)
     header = struct.pack(">IIBBBBB", width, height, 8, kind, 0, 0, 0)
     unfiltered = np.concatenate([np.zeros((height, 1), np.uint8), rows], axis=1)

@@ -1,6 +1,7 @@
 """Where to put numbers along an axis, and how to write them.
 
-nice_ticks(0.0, 0.93, count=5) == [0.0, 0.2, 0.4, 0.6, 0.8]
+>>> [written(tick, [0.0, 0.2]) for tick in nice_ticks(0.0, 0.93, count=5)]
+['0', '0.2', '0.4', '0.6', '0.8']
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ def nice_ticks(low: float, high: float, *, count: int) -> list[float]:
 
 
 def written(value: float, ticks: Sequence[float]) -> str:
-    """`value` with the decimals that tell the ticks apart."""
+    """`value` with enough decimals to distinguish the ticks."""
     largest = max(abs(tick) for tick in ticks)
     gap = min((b - a for a, b in pairwise(ticks)), default=largest)
     if largest and (largest >= 1e5 or largest < 1e-3):
@@ -33,7 +34,7 @@ def written(value: float, ticks: Sequence[float]) -> str:
 
 
 def thinned(count: int, pitch: float, room: float) -> range:
-    """Indices of `count` labels `pitch` pixels apart so that each has `room` pixels; steps are round numbers."""
+    """Indices of those of `count` labels, `pitch` pixels apart, that have `room` pixels each; the step is round."""
     wanted = room / pitch if pitch > 0 else count
     magnitude = 1
     while True:

@@ -1,4 +1,4 @@
-"""The suite itself: one check for each part of an adapter, from its view of a batch to its voices."""
+"""The checks, one per part of an adapter, from its view of a batch to its voices."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from tracker_logging.families import (
     Prompt,
     Role,
 )
+from tracker_logging.families.base import missing_members
 from tracker_logging.families.heads import head_outputs, mean_nll, scored_rows
-from tracker_logging.families.plugins import missing_members
 from tracker_logging.metrics.tokens import shift_labels
 from tracker_logging.probes.isolation import isolated
-from tracker_logging.testing.running import Inputs, loss_of, spoken_prompts, watched_step
+from tracker_logging.testing.running import Inputs, generated_prompts, loss_of, watched_step
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """What is wrong, in which part: `members`, `view`, `segments`, `layers`, `components`, `heads`, `first_sample`,
+    """A problem and its part: `members`, `view`, `segments`, `layers`, `components`, `heads`, `first_sample`,
     `audio_nll`, `step` or `voices`."""
 
     part: str
@@ -33,16 +33,16 @@ class Problem:
 
 
 def assert_adapter(adapter: ModelAdapter, inputs: Inputs, *, prompts: Sequence[Prompt] = ()) -> None:
-    """Raises `AssertionError` with all that `check_adapter` finds."""
+    """Raises `AssertionError` with all problems that `check_adapter` finds."""
     problems = check_adapter(adapter, inputs, prompts=prompts)
     assert not problems, "\n".join(f"{problem.part}: {problem.what}" for problem in problems)
 
 
 def check_adapter(adapter: ModelAdapter, inputs: Inputs, *, prompts: Sequence[Prompt] = ()) -> list[Problem]:
-    """All problems; empty for a sound adapter.
+    """All problems; empty for a correct adapter.
 
     `inputs`: a training batch as keyword arguments of the model's forward, with labels, of two samples or more.
-    `prompts`: two or more for it to speak; empty for a family that does not speak (yet).
+    `prompts`: two or more to generate; empty for a family that does not generate audio (yet).
     """
     if missing := missing_members(adapter):
         return [Problem("members", f"lacks {', '.join(missing)}")]
@@ -55,7 +55,7 @@ def check_adapter(adapter: ModelAdapter, inputs: Inputs, *, prompts: Sequence[Pr
         "first_sample": lambda: _first_sample(adapter, inputs),
         "audio_nll": lambda: _audio_nll(adapter, inputs),
         "step": lambda: watched_step(adapter, inputs),
-        "voices": lambda: spoken_prompts(adapter, prompts),
+        "voices": lambda: generated_prompts(adapter, prompts),
     }
     problems: list[Problem] = []
     for part, check in parts.items():
@@ -72,9 +72,9 @@ def _view(adapter: ModelAdapter, inputs: Inputs) -> Iterator[str]:
     if not all(torch.equal(inputs[name], value) for name, value in before.items()):
         yield "changes the batch"
     shape = tuple(view.token_ids.shape)
-    wanted = {"token_ids": shape, "attention_mask": shape, "roles": shape, "codes": (*shape, adapter.num_codebooks)}
-    wanted |= {"audio_labels": wanted["codes"], "text_labels": shape}
-    for name, expected in wanted.items():
+    shapes = {"token_ids": shape, "attention_mask": shape, "roles": shape, "codes": (*shape, adapter.num_codebooks)}
+    shapes |= {"audio_labels": shapes["codes"], "text_labels": shape}
+    for name, expected in shapes.items():
         value = getattr(view, name)
         if value is None:
             continue
@@ -103,8 +103,8 @@ def _segments(adapter: ModelAdapter, inputs: Inputs) -> Iterator[str]:
     view = adapter.view(inputs)
     covered = torch.zeros_like(view.attention_mask)
     for segment in view.segments:
-        own = view.roles[segment.sample, segment.start : segment.stop]
-        if not (0 <= segment.start < segment.stop <= view.roles.shape[1]) or not (own == segment.role).all():
+        roles = view.roles[segment.sample, segment.start : segment.stop]
+        if not (0 <= segment.start < segment.stop <= view.roles.shape[1]) or not (roles == segment.role).all():
             yield f"{segment} does not have its role at its positions"
         if covered[segment.sample, segment.start : segment.stop].any():
             yield f"{segment} overlaps another"
@@ -120,15 +120,16 @@ def _segments(adapter: ModelAdapter, inputs: Inputs) -> Iterator[str]:
 
 
 def _layers(adapter: ModelAdapter) -> Iterator[str]:
-    inside = set(adapter.core.modules())
+    modules = set(adapter.core.modules())
     parts = list(adapter.layers())
-    if [own.index for own in parts] != sorted({own.index for own in parts}):
-        yield "indices must rise"
-    for own in parts:
+    indices = [layer.index for layer in parts]
+    if indices != sorted(set(indices)):
+        yield "indices must increase"
+    for layer in parts:
         for name in ("layer", "attention", "text_ffn", "audio_ffn", "cross_attention"):
-            module = getattr(own, name)
-            if module is not None and module not in inside:
-                yield f"{name} of layer {own.index} is no module of core"
+            module = getattr(layer, name)
+            if module is not None and module not in modules:
+                yield f"{name} of layer {layer.index} is no module of core"
 
 
 def _components(adapter: ModelAdapter) -> Iterator[str]:
@@ -138,9 +139,9 @@ def _components(adapter: ModelAdapter) -> Iterator[str]:
         seen.add((component, layer))
         if component.removeprefix("lora_") not in COMPONENTS or not (layer is None or isinstance(layer, int)):
             yield f"{name} is ({component!r}, {layer!r}): not a component of COMPONENTS and a layer"
-    for own in adapter.layers():
-        if not any(component.startswith("attention") and layer == own.index for component, layer in seen):
-            yield f"no parameter belongs to the attention of layer {own.index}"
+    for parts in adapter.layers():
+        if not any(component.startswith("attention") and layer == parts.index for component, layer in seen):
+            yield f"no parameter belongs to the attention of layer {parts.index}"
 
 
 def _heads(adapter: ModelAdapter, inputs: Inputs) -> Iterator[str]:
@@ -174,15 +175,15 @@ def _heads(adapter: ModelAdapter, inputs: Inputs) -> Iterator[str]:
 
 
 def _trained_as_labelled(gradient: torch.Tensor, labels: torch.Tensor) -> Iterator[str]:
-    """`gradient` [N, k, V] of the loss by the logits, `labels` [N, k] by which the view scores them."""
+    """`gradient` [N, k, V] of the loss by the logits, `labels` [N, k] that score them according to the view."""
     trained, labelled = gradient.abs().amax(dim=-1) > 0, labels != IGNORE
     if extra := int((trained & ~labelled).sum()):
         yield f"the loss trains {extra} predictions that the view does not label"
-    if absent := int((labelled & ~trained).sum()):
-        yield f"the view labels {absent} predictions that the loss does not train"
+    if untrained := int((labelled & ~trained).sum()):
+        yield f"the view labels {untrained} predictions that the loss does not train"
     both = trained & labelled
     if wrong := int((gradient.argmin(dim=-1) != labels)[both].sum()):
-        yield f"the loss trains another label than the view says at {wrong} of {int(both.sum())} predictions"
+        yield f"the loss trains another label than that of the view at {wrong} of {int(both.sum())} predictions"
 
 
 def _audio_rows(
@@ -200,11 +201,11 @@ def _text_rows(gradient: torch.Tensor, view: BatchView) -> tuple[torch.Tensor, t
 
 
 def _first_sample(adapter: ModelAdapter, inputs: Inputs) -> Iterator[str]:
-    whole, one = adapter.view(inputs), adapter.view(adapter.first_sample(inputs))
-    if len(one.token_ids) != 1:
-        yield f"gives {len(one.token_ids)} samples"
-    first = [(own.role, own.frames) for own in whole.segments if own.sample == 0]
-    if [(own.role, own.frames) for own in one.segments] != first:
+    batch, first = adapter.view(inputs), adapter.view(adapter.first_sample(inputs))
+    if len(first.token_ids) != 1:
+        yield f"gives {len(first.token_ids)} samples"
+    expected = [(segment.role, segment.frames) for segment in batch.segments if segment.sample == 0]
+    if [(segment.role, segment.frames) for segment in first.segments] != expected:
         yield "has other segments than the first sample of the batch"
 
 
@@ -212,11 +213,11 @@ def _audio_nll(adapter: ModelAdapter, inputs: Inputs) -> Iterator[str]:
     if adapter.num_codebooks == 0:
         return
     with isolated(adapter.core):
-        found, expected = adapter.audio_nll(inputs), mean_nll(adapter, inputs)
-    if tuple(found.shape) != tuple(expected.shape) or found.requires_grad:
-        yield f"must be {list(expected.shape)} without gradient, is {list(found.shape)}"
-    elif not torch.allclose(found.float(), expected.float(), rtol=1e-3, atol=1e-4, equal_nan=True):
-        yield f"is not the mean over labels of what the heads give: {found.tolist()} instead of {expected.tolist()}"
+        actual, expected = adapter.audio_nll(inputs), mean_nll(adapter, inputs)
+    if tuple(actual.shape) != tuple(expected.shape) or actual.requires_grad:
+        yield f"must be {list(expected.shape)} without gradient, is {list(actual.shape)}"
+    elif not torch.allclose(actual.float(), expected.float(), rtol=1e-3, atol=1e-4, equal_nan=True):
+        yield f"is not the mean over labels of the heads' nll: {actual.tolist()} instead of {expected.tolist()}"
 
 
 def _is_audio(view: BatchView) -> torch.Tensor:

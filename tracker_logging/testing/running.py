@@ -1,4 +1,4 @@
-"""The checks that run an adapter's model: a training step, watched and not, and free-running generation."""
+"""The checks that run an adapter's model: a training step with and without probes, and free-running generation."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ Inputs = Mapping[str, Any]
 
 
 def watched_step(adapter: ModelAdapter, inputs: Inputs) -> Iterator[str]:
-    """One training step with all probes on, beside the same without."""
+    """One training step with all probes on, compared with the same step without."""
     plain, watched = _gradients(adapter, inputs, None), _Watched(adapter)
     with_probes = _gradients(adapter, inputs, watched)
-    if not all(torch.equal(own, other) for own, other in zip(plain, with_probes, strict=True)):
+    if not all(torch.equal(*pair) for pair in zip(plain, with_probes, strict=True)):
         yield "the step has other gradients when it is watched"
     snapshot = watched.capture.snapshot(1)
     yield from (f"{part} failed ({type(error).__name__}: {error})" for part, error in watched.capture.errors)
@@ -52,35 +52,36 @@ def _gradients(adapter: ModelAdapter, inputs: Inputs, watched: _Watched | None) 
         else:
             with watched:
                 loss_of(core(**inputs)).backward()
-    found = [parameter.grad.clone() for parameter in core.parameters() if parameter.grad is not None]
+    gradients = [parameter.grad.clone() for parameter in core.parameters() if parameter.grad is not None]
     core.train(mode).zero_grad(set_to_none=True)
-    return found
+    return gradients
 
 
-def spoken_prompts(adapter: ModelAdapter, prompts: Sequence[Prompt]) -> Iterator[str]:
+def generated_prompts(adapter: ModelAdapter, prompts: Sequence[Prompt]) -> Iterator[str]:
+    """Generation of all prompts, and of the first one alone with the same seed."""
     if not prompts or adapter.pattern is None:
         return
     settings, before = SamplingSettings(temperature=1.0, top_p=0.95), torch.random.get_rng_state()
     with isolated(adapter.core):
-        said, again = adapter.generate(prompts, settings), adapter.generate(prompts[:1], settings)
+        clips, again = adapter.generate(prompts, settings), adapter.generate(prompts[:1], settings)
     if not torch.equal(before, torch.random.get_rng_state()):
         yield "generation draws from the global random generator"
-    if len(said) != len(prompts):
-        yield f"{len(said)} clips for {len(prompts)} prompts"
+    if len(clips) != len(prompts):
+        yield f"{len(clips)} clips for {len(prompts)} prompts"
         return
-    if said[0].codes.tolist() != again[0].codes.tolist():
-        yield "a clip depends on what is spoken beside it, not on its own prompt and seed alone"
-    for prompt, own in zip(prompts, said, strict=True):
-        codebooks, frames = own.codes.shape
+    if clips[0].codes.tolist() != again[0].codes.tolist():
+        yield "a clip depends on the other prompts of its batch, not on its own prompt and seed alone"
+    for prompt, clip in zip(prompts, clips, strict=True):
+        codebooks, frames = clip.codes.shape
         if codebooks != adapter.num_codebooks or frames > prompt.max_frames:
             yield f"a clip has {codebooks} codebooks and {frames} frames of {prompt.max_frames} allowed"
-        if own.codes.size and not 0 <= own.codes.min() <= own.codes.max() < adapter.pattern.codes:
-            yield "a clip holds a code that is no sound"
+        if clip.codes.size and not 0 <= clip.codes.min() <= clip.codes.max() < adapter.pattern.codes:
+            yield "a clip contains a code that is no audio"
 
 
 def loss_of(output: Any) -> torch.Tensor:
-    """The loss that a model returns; without one, the sum of its logits, so that a step can be taken."""
+    """The loss in a model's output. Raises `ValueError` for an output without one."""
     loss = output.get("loss") if isinstance(output, Mapping) else getattr(output, "loss", None)
     if isinstance(loss, torch.Tensor):
         return loss
-    raise ValueError("core returns no loss for this batch: give one with labels")
+    raise ValueError("core returns no loss for this batch; pass a batch with labels")

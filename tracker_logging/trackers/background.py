@@ -1,19 +1,18 @@
-"""One thread per backend: encoding, drawing and writing happen there, and training never waits for them.
+"""One thread per backend: encoding, drawing and writing happen there, and training does not wait for them.
 
     BackgroundTracker(GuardedTracker(open_backend, name="TensorBoard"), name="TensorBoard", queue_mb=256)
 
 Guarantees
 - Events arrive in the order in which they were emitted, each once. Arrays are copied unless they are immutable.
-- The queue holds at most `queue_mb` of droppable events. When it is full, media go before tables, tables before text
-  (of the least important kind the latest one goes); scalars and alerts are never dropped.
+- The queue holds at most `queue_mb` of droppable events. When it is full, media are dropped before tables, tables
+  before text (of the least important kind the latest event); scalars and alerts are never dropped.
 - `dropped` and `queue_bytes` can be read at any time, and are written as `tracker/dropped_events` and
   `tracker/queue_mb` (the largest backlog since the last flush) at every flush.
-- Writing takes its time: the thread rests before each picture or sound, `REST` times as long as the last one took of
-  the processor, so that training's own thread keeps the interpreter; not while someone waits for a flush or the queue
-  is half full.
+- The thread leaves the interpreter to training: before each image or sound it waits `REST` times the processor time of
+  the last one, unless a flush is waited for or the queue is half full.
 - `flush` and `close` give up at a deadline. The thread starts with the first event and ends with `close`.
 - A forked child (a data loader's worker) inherits a tracker that ignores everything.
-- What the thread has taken is flushed every `FLUSH_INTERVAL_S`, so that a killed process loses no more than that.
+- What the thread has written is flushed every `FLUSH_INTERVAL_S`: a killed process loses at most that much.
 """
 
 from __future__ import annotations
@@ -28,6 +27,7 @@ from functools import partial
 
 from tracker_logging import tags
 from tracker_logging.events import Event, Scalars
+from tracker_logging.guard import ErrorGuard, Retry
 from tracker_logging.trackers.base import Tracker
 from tracker_logging.trackers.freeze import Importance, freeze, importance, size_of
 
@@ -42,18 +42,18 @@ QUIET_S = 0.05
 
 
 class _Flush:
-    """A mark in the queue: everything before it is to be made readable, then `done` is set."""
+    """A mark in the queue: when everything before it is readable, `done` is set."""
 
     def __init__(self) -> None:
         self.done = threading.Event()
 
 
 class _Stop:
-    """What the thread is given instead of an event when the tracker closes and the queue is empty."""
+    """Given to the thread instead of an event when the tracker closes and the queue is empty."""
 
 
 class BackgroundTracker:
-    """Takes events on any thread and hands them to `tracker` on its own."""
+    """Takes events on any thread and passes them to `tracker` on its own thread."""
 
     def __init__(self, tracker: Tracker, *, name: str, queue_mb: float = QUEUE_MB) -> None:
         self.inner = tracker
@@ -66,7 +66,7 @@ class BackgroundTracker:
         self._bytes = self._droppable_bytes = self._peak = 0
         self._next = 0
         self._dropped: Counter[str] = Counter()
-        self._own_errors = 0
+        self._guard = ErrorGuard(retry=Retry())
         self._last_step = self._reported_step = -1
         self._taken = self._flushes_waiting = 0
         self._stuck_at: int | None = None
@@ -86,8 +86,8 @@ class BackgroundTracker:
 
     @property
     def errors(self) -> int:
-        """Exceptions counted by this tracker and the one inside."""
-        return self._own_errors + int(getattr(self.inner, "errors", 0))
+        """Exceptions contained by this tracker and the one inside."""
+        return self._guard.errors + int(getattr(self.inner, "errors", 0))
 
     def emit(self, event: Event) -> None:
         """Queue the event: a copy of its arrays and a lock, no I/O."""
@@ -105,7 +105,7 @@ class BackgroundTracker:
             self._append(event, size, rank)
 
     def flush(self, *, timeout_s: float | None = None) -> None:
-        """Return when all that was emitted before can be read back, or after `timeout_s` (default `DEADLINE_S`)."""
+        """Return when everything emitted before can be read back, or after `timeout_s` (default `DEADLINE_S`)."""
         if os.getpid() != self._process:
             return
         mark = _Flush()
@@ -117,10 +117,10 @@ class BackgroundTracker:
         deadline = 0.0 if self._is_stuck else DEADLINE_S if timeout_s is None else timeout_s
         if not mark.done.wait(deadline) and not self._is_stuck:
             self._stuck_at = self._taken
-            logger.warning("%s: not flushed within %.0f s. It goes on in the background.", self._name, deadline)
+            logger.warning("%s: not flushed within %.0f s. Writing continues in the background.", self._name, deadline)
 
     def close(self) -> None:
-        """Write what is queued, close the tracker on its thread and end the thread, all within `DEADLINE_S`."""
+        """Write what is queued, close the tracker on its thread and end the thread, within `DEADLINE_S`."""
         if os.getpid() != self._process:
             return
         with self._changed:
@@ -130,7 +130,7 @@ class BackgroundTracker:
             thread = self._thread
             self._changed.notify_all()
         if thread is None:
-            self._guard(self.inner.close)
+            self._contain(f"{self._name} close", self.inner.close)
         else:
             # A backend that is still opening is slow, not stuck: W&B may take half a minute on a busy machine.
             is_opening = self._taken <= 1
@@ -138,18 +138,18 @@ class BackgroundTracker:
             if thread.is_alive():
                 with self._changed:
                     left = len(self._queue)
-                logger.warning("%s: hangs and is left behind with %d events unwritten.", self._name, left)
+                logger.warning("%s: does not respond; %d events are not written.", self._name, left)
         if self._dropped:
             kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(self._dropped.items()))
             logger.warning("%s: dropped because the queue was full: %s. Raise --logging_queue_mb.", self._name, kinds)
 
     @property
     def _is_stuck(self) -> bool:
-        """True while the thread has taken nothing since a flush ran out of time: waiting again would be in vain."""
+        """Whether the thread has taken nothing since a flush timed out, so that waiting again would not help."""
         return self._stuck_at == self._taken
 
     def _make_room(self, size: int, rank: Importance) -> bool:
-        """Drop what is less important than the newcomer until it fits; False where the newcomer itself must go."""
+        """Drop less important events until the new one fits; False where the new one itself must be dropped."""
         if size > self._limit:
             return False
         while self._droppable_bytes + size > self._limit:
@@ -190,7 +190,7 @@ class BackgroundTracker:
             return item
 
     def _work(self) -> None:
-        flush_at, dirty, owed_s = time.monotonic() + FLUSH_INTERVAL_S, False, QUIET_S
+        flush_at, dirty, pause_s = time.monotonic() + FLUSH_INTERVAL_S, False, QUIET_S
         while True:
             item = self._take(max(0.0, flush_at - time.monotonic()) if dirty else FLUSH_INTERVAL_S)
             match item:
@@ -198,11 +198,11 @@ class BackgroundTracker:
                     pass
                 case _Stop():
                     self._report()
-                    self._guard(self.inner.close)
+                    self._contain(f"{self._name} close", self.inner.close)
                     return
                 case _Flush():
                     self._report()
-                    self._guard(self.inner.flush)
+                    self._contain(f"{self._name} flush", self.inner.flush)
                     with self._changed:
                         self._flushes_waiting -= 1
                     item.done.set()
@@ -210,22 +210,22 @@ class BackgroundTracker:
                 case event:
                     is_media = importance(event) is Importance.MEDIA
                     if is_media:
-                        self._rest(owed_s)
+                        self._pause(pause_s)
                     began = time.thread_time()
-                    self._guard(partial(self.inner.emit, event))
-                    owed_s = max(QUIET_S, REST * (time.thread_time() - began)) if is_media else owed_s
+                    self._contain(self._name, partial(self.inner.emit, event))
+                    pause_s = max(QUIET_S, REST * (time.thread_time() - began)) if is_media else pause_s
                     dirty = True
             if dirty and time.monotonic() >= flush_at:
-                self._guard(self.inner.flush)
+                self._contain(f"{self._name} flush", self.inner.flush)
                 dirty = False
             if not dirty:
                 flush_at = time.monotonic() + FLUSH_INTERVAL_S
 
-    def _rest(self, seconds: float) -> None:
+    def _pause(self, seconds: float) -> None:
         with self._changed:
-            self._changed.wait_for(self._is_in_a_hurry, timeout=seconds)
+            self._changed.wait_for(self._is_urgent, timeout=seconds)
 
-    def _is_in_a_hurry(self) -> bool:
+    def _is_urgent(self) -> bool:
         return self._closing or self._flushes_waiting > 0 or 2 * self._droppable_bytes > self._limit
 
     def _report(self) -> None:
@@ -236,13 +236,10 @@ class BackgroundTracker:
                 return
             self._reported_step, self._peak = step, self._bytes
         values = {tags.DROPPED(): float(dropped), tags.QUEUE(): peak / 1e6}
-        self._guard(partial(self.inner.emit, Scalars(step=step, values=values)))
+        self._contain(self._name, partial(self.inner.emit, Scalars(step=step, values=values)))
 
-    def _guard(self, call: Callable[[], None]) -> None:
-        """The thread must outlive whatever the tracker does; a `GuardedTracker` inside says what it was."""
-        try:
-            call()
-        except Exception as error:
-            self._own_errors += 1
-            if self._own_errors == 1:
-                logger.warning("%s: %s: %s. The event is lost (said once).", self._name, type(error).__name__, error)
+    def _contain(self, part: str, call: Callable[[], None]) -> None:
+        """The thread must outlive every error; a `GuardedTracker` inside has already contained the backend's own."""
+        if self._guard.is_on(part):
+            with self._guard.contain(part):
+                call()

@@ -13,6 +13,7 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -23,10 +24,14 @@ from tracker_logging.events import (
     Cell,
     Clip,
     Event,
+    Finding,
+    Findings,
     Heatmap,
     Histogram,
     Image,
     Scalars,
+    Summary,
+    SummaryValue,
     Table,
     Text,
     VoiceComparison,
@@ -81,6 +86,10 @@ def to_json(event: Event, save: Save) -> Json:
             return line | texts | {"clips": clips} | numbers
         case Alert():
             return line | {"level": event.level, "title": event.title, "text": event.text}
+        case Findings():
+            return line | {"findings": [asdict(finding) for finding in event.findings]}
+        case Summary():
+            return line | {"values": {tag: _numbers_or_none(asdict(value)) for tag, value in event.values.items()}}
 
 
 def from_json(line: Json, load: Load) -> Event:
@@ -114,6 +123,10 @@ def from_json(line: Json, load: Load) -> Event:
             return VoiceComparison(step=step, clips=clips, embeddings=embeddings, **numbers, **texts)
         case "Alert":
             return Alert(step=step, level=line["level"], title=line["title"], text=line["text"])
+        case "Findings":
+            return Findings(step=step, findings=tuple(Finding(**finding) for finding in line["findings"]))
+        case "Summary":
+            return Summary(step=step, values={tag: _read_summary(value) for tag, value in line["values"].items()})
         case kind:
             raise ValueError(f"unknown kind of event: {kind!r}")
 
@@ -157,6 +170,20 @@ def _number(value: float) -> float | str:
 
 def _numbers(values: Mapping[str, float]) -> Json:
     return {name: _number(value) for name, value in values.items()}
+
+
+def _numbers_or_none(values: Mapping[str, float | None]) -> Json:
+    return {name: _number(value) if isinstance(value, float) else value for name, value in values.items()}
+
+
+def _read_summary(line: Json) -> SummaryValue:
+    best = line["best"]
+    return SummaryValue(
+        last=float(line["last"]),
+        last_step=line["last_step"],
+        best=None if best is None else float(best),
+        best_step=line["best_step"],
+    )
 
 
 def _listed(values: Any) -> list[float | str]:

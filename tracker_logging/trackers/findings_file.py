@@ -1,22 +1,20 @@
-"""The doctor's report as two files in the run's directory: one to read, one for programs.
+"""Writes the doctor's report as two files in the run's directory: one to read, one for programs.
 
     runs/a/findings.md       what was seen, the likely cause, what to do; open findings first
     runs/a/findings.json     {"format": 1, "step": 500, "findings": [{"name": …, "level": …, "since": …}, …]}
 
 Guarantees
-- Each `doctor/findings` table replaces both files, whole or not at all. Without a finding they say so.
+- Each `Findings` event replaces both files atomically. Without a finding the files state that there is none.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-from tracker_logging import tags
-from tracker_logging.doctor.finding import title
-from tracker_logging.events import Event, Table
+from tracker_logging.events import Event, Findings
+from tracker_logging.trackers.parts import finding_row
 from tracker_logging.trackers.whole_file import write_whole_text
 
 FORMAT = 1
@@ -25,46 +23,52 @@ PAGE_NAME = "findings.md"
 
 
 class FindingsFileTracker:
-    """Writes `doctor/findings` tables into `directory`; every other event passes by. Raises `OSError`."""
+    """Writes `Findings` events into `directory` and ignores all other events. Raises `OSError`."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
 
     def emit(self, event: Event) -> None:
         """Replace both files."""
-        if isinstance(event, Table) and event.tag == tags.FINDINGS():
-            findings = [dict(zip(event.columns, row, strict=True)) for row in event.rows]
-            content = {"format": FORMAT, "step": event.step, "findings": findings}
+        if isinstance(event, Findings):
+            report = _open_first(event)
+            findings = [finding_row(finding) for finding in report.findings]
+            content = {"format": FORMAT, "step": report.step, "findings": findings}
             self.directory.mkdir(parents=True, exist_ok=True)
             write_whole_text(self.directory / JSON_NAME, json.dumps(content, indent=1, ensure_ascii=False))
-            write_whole_text(self.directory / PAGE_NAME, findings_page(event.step, findings))
+            write_whole_text(self.directory / PAGE_NAME, findings_page(report))
 
     def flush(self, *, timeout_s: float | None = None) -> None:
-        """Nothing is held back."""
+        """Return at once: nothing is buffered."""
 
     def close(self) -> None:
-        """Nothing is held open."""
+        """Return at once: no file stays open."""
 
 
-def findings_page(step: int, findings: Sequence[Mapping[str, Any]]) -> str:
-    """The report in Markdown, up to `step`."""
-    still_open = [finding for finding in findings if finding["until"] is None]
-    lines = ["# What the doctor found", ""]
-    if not findings:
-        lines += [f"Nothing, up to step {step}.", ""]
+def findings_page(report: Findings) -> str:
+    """The report in Markdown, up to its step."""
+    open_count = sum(finding.is_open for finding in report.findings)
+    lines = ["# Findings of the doctor", ""]
+    if not report.findings:
+        lines += [f"No finding up to step {report.step}.", ""]
     else:
-        count = len(findings)
-        lines += [f"{count} finding{'s' if count > 1 else ''} up to step {step}, {len(still_open)} still open.", ""]
-    for finding in findings:
-        until = "still open" if finding["until"] is None else f"healed at step {finding['until']}"
+        count = len(report.findings)
+        lines += [f"{count} finding{'s' if count > 1 else ''} up to step {report.step}, {open_count} still open.", ""]
+    for finding in report.findings:
+        until = "still open" if finding.is_open else f"resolved at step {finding.until}"
+        since = "before training" if finding.since is None else f"since step {finding.since}"
         lines += [
-            f"## {title(finding['name'])}",
+            f"## {finding.title}",
             "",
-            f"*{finding['level']}, since step {finding['since']}, {until}*",
+            f"*{finding.level}, {since}, {until}*",
             "",
-            f"- **Seen:** {finding['seen']}.",
-            f"- **Likely cause ({finding['certainty']}):** {finding['likely cause']}",
-            f"- **What to do:** {finding['what to do']}",
+            f"- **Measured:** {finding.seen}.",
+            f"- **Likely cause ({finding.certainty}):** {finding.cause}",
+            f"- **What to do:** {finding.fix}",
             "",
         ]
     return "\n".join(lines)
+
+
+def _open_first(report: Findings) -> Findings:
+    return replace(report, findings=tuple(sorted(report.findings, key=lambda finding: not finding.is_open)))

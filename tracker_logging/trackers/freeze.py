@@ -1,8 +1,8 @@
-"""Makes an event safe to hand to another thread, and says how large and how dispensable it is.
+"""Makes an event safe to pass to another thread, and tells how large and how important it is.
 
 Guarantees
-- `freeze` copies an array unless nobody can write to it, so that training may go on with its buffers.
-- Freezing twice costs one copy: a frozen array is recognised.
+- `freeze` copies an array unless nothing can write to it, so that training may reuse its buffers.
+- Freezing twice makes one copy: a frozen array is recognised.
 """
 
 from __future__ import annotations
@@ -19,10 +19,12 @@ from tracker_logging.events import (
     Audio,
     Clip,
     Event,
+    Findings,
     Heatmap,
     Histogram,
     Image,
     Scalars,
+    Summary,
     Table,
     Text,
     VoiceComparison,
@@ -33,7 +35,7 @@ _OBJECT_BYTES = 100
 
 
 class Importance(IntEnum):
-    """What goes first when a queue is full: the lowest. `KEPT` is never dropped."""
+    """When a queue is full the lowest is dropped first; `KEPT` is never dropped."""
 
     MEDIA = 0
     TABLE = 1
@@ -42,9 +44,9 @@ class Importance(IntEnum):
 
 
 def importance(event: Event) -> Importance:
-    """Media before tables, tables before text; scalars and alerts stay."""
+    """Media before tables, tables before text; scalars, alerts, findings and summaries stay."""
     match event:
-        case Scalars() | Alert():
+        case Scalars() | Alert() | Findings() | Summary():
             return Importance.KEPT
         case Text():
             return Importance.TEXT
@@ -55,9 +57,11 @@ def importance(event: Event) -> Importance:
 
 
 def freeze(event: Event) -> Event:
-    """The same event, with every array and mapping owned by nobody else. Runs on the caller's thread."""
+    """The same event with arrays and mappings that nothing else can change. Runs on the caller's thread."""
     match event:
         case Scalars():
+            return replace(event, values=dict(event.values))
+        case Summary():
             return replace(event, values=dict(event.values))
         case Histogram():
             return replace(event, counts=_frozen(event.counts), edges=_frozen(event.edges))
@@ -69,20 +73,22 @@ def freeze(event: Event) -> Event:
             return replace(event, clips=_frozen_clips(event.clips))
         case VoiceComparison():
             pitch = {name: _frozen(values) for name, values in event.pitch_hz.items()}
-            heard = {name: _frozen(vector) for name, vector in event.embeddings.items()}
+            embeddings = {name: _frozen(vector) for name, vector in event.embeddings.items()}
             numbers: Any = {"scores": dict(event.scores), "sampling": dict(event.sampling)}
-            numbers |= {"scorers": dict(event.scorers)}
-            numbers |= {"pitch_hz": pitch, "embeddings": heard}
+            numbers |= {"scorers": dict(event.scorers), "pitch_hz": pitch, "embeddings": embeddings}
             return replace(event, clips=_frozen_clips(event.clips), **numbers)
         case _:
             return event
 
 
 def size_of(event: Event) -> int:
-    """Bytes that the event holds in memory, to within the overhead of Python objects."""
+    """Approximate bytes that the event occupies in memory."""
     match event:
-        case Scalars():
+        case Scalars() | Summary():
             return _OBJECT_BYTES * (1 + len(event.values))
+        case Findings():
+            texts = (text for finding in event.findings for text in (finding.seen, finding.cause, finding.fix))
+            return _OBJECT_BYTES * (1 + len(event.findings)) + 4 * sum(map(len, texts))
         case Histogram():
             return _OBJECT_BYTES + event.counts.nbytes + event.edges.nbytes
         case Text() | Alert():
@@ -98,7 +104,7 @@ def size_of(event: Event) -> int:
         case Audio():
             return _OBJECT_BYTES + _clip_bytes(event.clips)
         case VoiceComparison():
-            arrays = sum(own.nbytes for own in (*event.pitch_hz.values(), *event.embeddings.values()))
+            arrays = sum(array.nbytes for array in (*event.pitch_hz.values(), *event.embeddings.values()))
             return 10 * _OBJECT_BYTES + _clip_bytes(event.clips) + arrays
         case _:
             return _OBJECT_BYTES

@@ -1,4 +1,4 @@
-"""Writes every event as one line of JSON, with sound and pictures as files beside it: a record that needs no tool.
+"""Writes every event as one line of JSON, with audio and images as files beside it: a record that needs no tool.
 
     runs/a/record/events.jsonl      one event per line, first line: the run
     runs/a/record/media/…           WAV, PNG and NPY files, named by what they show and a hash of their content
@@ -8,7 +8,7 @@ Guarantees
 - Paths in lines are relative, so that the record can be moved. The same sound or picture is stored once.
 - With `purge_step` lines of that step and later are taken out first, as are those of the earlier "GROUP/STEP" of
   `again` (the first part of their tags and their step) and a torn last line: a resumed run has no doubles.
-- `read_record` gives the events back; `trackers.replay` hands them to another backend.
+- `runs.json_lines` reads the record; `tracker-logging replay` writes it to another backend.
 """
 
 from __future__ import annotations
@@ -16,26 +16,29 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 import re
+import shutil
 import threading
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
+from typing import get_args
 
 from tracker_logging import tags
-from tracker_logging.events import Event, VoiceComparison
-from tracker_logging.trackers.event_json import Json, from_json, to_json
-from tracker_logging.trackers.whole_file import write_whole_text
+from tracker_logging.events import Event, Findings, VoiceComparison
+from tracker_logging.trackers.base import DEFAULT_PROJECT, RunInfo
+from tracker_logging.trackers.event_json import Json, to_json
+from tracker_logging.trackers.whole_file import AppendFile, write_whole, write_whole_text
 
 FOLDER = "record"
 LINES = "events.jsonl"
 MEDIA = "media"
 VERSION = 1
+_KINDS = get_args(Event)  # another kind, of a later version, is ignored
 logger = logging.getLogger(__name__)
 
 
 class JsonLinesTracker:
-    """The record of one run in `directory/record`. Safe from any thread. Raises OSError where it cannot write."""
+    """The record of one run in `directory/record`. Safe on any thread. Raises `OSError` where it cannot write."""
 
     def __init__(
         self,
@@ -49,95 +52,87 @@ class JsonLinesTracker:
     ) -> None:
         self._lock = threading.Lock()
         self._folder = directory / FOLDER
+        self._run = {"kind": "run", "version": VERSION, "name": name, "project": project, "config": dict(config or {})}
+        self._closed = False
         (self._folder / MEDIA).mkdir(parents=True, exist_ok=True)
         lines = self._folder / LINES
         if lines.exists():
-            _repair(lines, purge_step=purge_step, again=again)
-        is_new = not lines.exists()
-        self._descriptor = os.open(lines, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-        if is_new:
-            run = {"kind": "run", "version": VERSION, "name": name, "project": project, "config": dict(config or {})}
-            self._write(run)
+            _repair(lines, run=self._run, purge_step=purge_step, again=again)
+        self._file: AppendFile | None = None
+        self._open()
 
     def emit(self, event: Event) -> None:
         """Write the event's files, then its line."""
         with self._lock:
-            if self._descriptor >= 0:
+            if not self._closed and isinstance(event, _KINDS):
                 self._write(to_json(event, self._save))
 
     def flush(self, *, timeout_s: float | None = None) -> None:
-        """Return at once: what was emitted is in the files already."""
+        """Return at once: emitted events are in the files already."""
 
     def close(self) -> None:
-        """Put the lines on the disk and let go of the file."""
+        """Write the lines to the disk and close the file."""
         with self._lock:
-            if self._descriptor >= 0:
-                os.fsync(self._descriptor)
-                os.close(self._descriptor)
-                self._descriptor = -1
+            self._closed = True
+            if self._file is not None:
+                self._file.sync()
+                self._file.close()
+                self._file = None
+
+    def _open(self) -> AppendFile:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._file = AppendFile(self._folder / LINES)
+        self._end = self._file.size
+        if self._end == 0:
+            self._append(self._file, self._run)
+        return self._file
 
     def _write(self, line: Json) -> None:
-        data = (json.dumps(line, allow_nan=False, default=str) + "\n").encode("ascii")
-        end = os.fstat(self._descriptor).st_size
-        try:
-            written = 0
-            while written < len(data):
-                written += os.write(self._descriptor, data[written:])
-        except OSError:
-            os.ftruncate(self._descriptor, end)
-            raise
+        if self._file is not None and self._file.is_gone():
+            logger.warning(
+                "%s was removed during the run: its events are lost, and a new file is begun. Do not move or delete a "
+                "run that is being written.",
+                self._folder / LINES,
+            )
+            self._file.close()
+            self._file = None
+        file = self._file or self._open()
+        if file.size != self._end:
+            logger.warning(
+                "%s was changed by another program: events before step %s may be missing. Let only one training write "
+                "into a run's directory.",
+                self._folder / LINES,
+                line["step"],
+            )
+            file.cut(_end_of_lines(self._folder / LINES))
+            if file.size == 0:
+                self._append(file, self._run)
+        self._append(file, line)
+
+    def _append(self, file: AppendFile, line: Json) -> None:
+        file.append(json.dumps(line, allow_nan=False, default=str).encode("ascii") + b"\n")
+        self._end = file.size
 
     def _save(self, data: bytes, stem: str, suffix: str) -> str:
-        """Write a media file unless it is there; its path relative to the folder."""
+        """Write a media file unless it exists; returns its path relative to the folder."""
         shown = re.sub(r"[^\w-]+", "_", stem).strip("_")[:80]
         path = self._folder / MEDIA / f"{shown}_{hashlib.sha256(data).hexdigest()[:16]}.{suffix}"
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
-            part = path.with_name(f"{path.name}.part{os.getpid()}")
-            try:
-                part.write_bytes(data)
-                part.replace(path)
-            finally:
-                part.unlink(missing_ok=True)
+            write_whole(path, lambda part: part.write_bytes(data))
         return f"{MEDIA}/{path.name}"
 
 
-def read_record(directory: Path) -> Iterator[Event]:
-    """The events of the record in `directory` (a run's directory or its `record` folder), in order.
-
-    A torn last line is left out. Raises FileNotFoundError where there is no record, ValueError for a broken line
-    within, with its number.
-    """
-    folder = _folder(directory)
-    for number, line in _lines(folder / LINES):
-        if line["kind"] != "run":
-            try:
-                yield from_json(line, lambda path: _inside(folder, path).read_bytes())
-            except KeyError as missing:
-                raise ValueError(f"{LINES} line {number}: no field {missing}") from missing
-
-
-def read_run(directory: Path) -> Json:
-    """`name`, `project` and `config` of the run whose record is in `directory`."""
-    for _, line in _lines(_folder(directory) / LINES):
-        if line["kind"] == "run":
-            return line
-    raise ValueError(f"{LINES} has no line about the run")
-
-
-def _folder(directory: Path) -> Path:
-    folder = directory if (directory / LINES).exists() else directory / FOLDER
-    if not (folder / LINES).exists():
-        raise FileNotFoundError(f"no record ({FOLDER}/{LINES}) in {directory}")
-    return folder
-
-
-def _inside(folder: Path, path: str) -> Path:
-    """A media path of a line, which must not lead out of the record."""
-    resolved = (folder / path).resolve()
-    if not resolved.is_relative_to(folder.resolve()):
-        raise ValueError(f"{path!r} leads out of the record")
-    return resolved
+def open_backend(directory: Path, run: RunInfo) -> JsonLinesTracker:
+    """The record of the run in `directory`, continued where `run` is resumed."""
+    return JsonLinesTracker(
+        directory,
+        name=run.name or directory.name,
+        project=run.project or DEFAULT_PROJECT,
+        config=run.config,
+        purge_step=run.purge_step,
+        again=run.again,
+    )
 
 
 def _lines(path: Path) -> Iterator[tuple[int, Json]]:
@@ -151,20 +146,48 @@ def _lines(path: Path) -> Iterator[tuple[int, Json]]:
                 raise ValueError(f"{path.name} line {number} is no JSON: {error}") from error
 
 
-def _repair(path: Path, *, purge_step: int | None, again: Collection[str]) -> None:
-    """Take out a torn last line, and lines of `purge_step` and later or of `again`, in one move of the whole file."""
-    kept = [
-        line
-        for _, line in _lines(path)
-        if line["kind"] == "run"
-        or ((purge_step is None or int(line["step"]) < purge_step) and f"{_group(line)}/{line['step']}" not in again)
-    ]
+def _end_of_lines(path: Path) -> int:
+    """The size of the file in bytes without a torn last line."""
+    return path.read_bytes().rfind(b"\n") + 1
+
+
+def _repair(path: Path, *, run: Json, purge_step: int | None, again: Collection[str]) -> None:
+    """Remove damaged lines, and those of `purge_step` and later or of `again`, by replacing the file once."""
+    with path.open("rb") as file:
+        lines = [_parsed(line) for line in file if line.endswith(b"\n")]
+    if damaged := sum(line is None for line in lines):
+        copy = path.with_name(f"{path.name}.damaged")
+        shutil.copyfile(path, copy)
+        logger.warning(
+            "%s: %d lines are damaged. They are left out; the file as it was is %s.", path, damaged, copy.name
+        )
+    kept = [line for line in lines if line is not None and _is_kept(line, purge_step=purge_step, again=again)]
+    if not any(line["kind"] == "run" for line in kept):
+        kept.insert(0, run)
     write_whole_text(path, "".join(json.dumps(line, allow_nan=False) + "\n" for line in kept))
+
+
+def _parsed(line: bytes) -> Json | None:
+    """The run's or an event's line; None for anything else."""
+    try:
+        value = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    is_line = isinstance(value, dict) and (value.get("kind") == "run" or isinstance(value.get("step"), int))
+    return value if is_line and isinstance(value.get("kind"), str) else None
+
+
+def _is_kept(line: Json, *, purge_step: int | None, again: Collection[str]) -> bool:
+    if line["kind"] == "run":
+        return True
+    return (purge_step is None or line["step"] < purge_step) and f"{_group(line)}/{line['step']}" not in again
 
 
 def _group(line: Json) -> str:
     """The first part of the tags of an event's line."""
     if line["kind"] == VoiceComparison.__name__:
         return tags.VOICE.template.partition("/")[0]
+    if line["kind"] == Findings.__name__:
+        return tags.FINDINGS.template.partition("/")[0]
     tag: str = line.get("tag") or next(iter(line.get("values", ())), "")
     return tag.partition("/")[0]

@@ -1,4 +1,4 @@
-"""Keeps events in a list: for tests, notebooks and whoever wants to look at a run from within.
+"""Keeps events in a list, for tests and notebooks.
 
 tracker = MemoryTracker()
 tracker.emit(Scalars(step=1, values={"a": 1.0}))
@@ -13,7 +13,7 @@ from tracker_logging.events import Event
 
 
 class MemoryTracker:
-    """Every event in the order in which it came; safe from any thread. A closed one ignores what comes."""
+    """Every event in the order in which it was emitted. Safe on any thread. A closed one ignores events."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -22,7 +22,7 @@ class MemoryTracker:
 
     @property
     def events(self) -> list[Event]:
-        """A copy of what came so far."""
+        """A copy of the events so far."""
         with self._lock:
             return list(self._events)
 
@@ -36,6 +36,6 @@ class MemoryTracker:
         """Return at once: everything can be read already."""
 
     def close(self) -> None:
-        """Ignore what comes from now on; `events` stays readable."""
+        """Ignore later events; `events` stays readable."""
         with self._lock:
             self._closed = True

@@ -1,4 +1,4 @@
-"""The tracker that does nothing, for a run or a rank that logs nowhere. Nobody writes `if tracker is not None`."""
+"""The tracker that does nothing, for a run or a rank that logs nowhere: no caller needs `if tracker is not None`."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from tracker_logging.events import Event
 
 
 class NullTracker:
-    """Takes everything and keeps nothing."""
+    """Ignores every event."""
 
     def emit(self, event: Event) -> None:
-        """Forget the event."""
+        """Ignore the event."""
 
     def flush(self, *, timeout_s: float | None = None) -> None:
         """Return at once."""

@@ -1,6 +1,7 @@
-"""Takes composite events apart into the simple ones that every backend can write, so that all write the same.
+"""Splits composite events into the simple ones that every backend can write, so that all backends write the same.
 
-for part in parts(comparison): ...   # Audio (its clips with captions), Image (mels), Table (texts and scores)
+for part in parts(comparison): ...   # Audio (clips with captions), Image (mels), Table (texts and scores)
+for part in parts(findings): ...     # Table `doctor/findings`
 """
 
 from __future__ import annotations
@@ -12,18 +13,32 @@ from dataclasses import replace
 import numpy as np
 
 from tracker_logging import tags
-from tracker_logging.events import Alert, Audio, Cell, Event, Histogram, Image, Table, Text, VoiceComparison
+from tracker_logging.events import (
+    Alert,
+    Audio,
+    Cell,
+    Event,
+    Finding,
+    Findings,
+    Histogram,
+    Image,
+    Summary,
+    Table,
+    Text,
+    VoiceComparison,
+)
 from tracker_logging.rendering.mel_strip import draw_mel_strip
 
 MOST_BINS = 512
 FIXED_CLIPS = frozenset({"reference", "target", "codec"})
 SHOWN_CLIPS = FIXED_CLIPS | {"generated"}
+FINDING_COLUMNS = ("name", "level", "since", "until", "seen", "likely cause", "certainty", "what to do")
 
 
-def parts(event: Event) -> Iterator[Event]:
-    """The simple events that make up `event`: itself, unless it is a `VoiceComparison` or an `Alert`.
+def parts(event: Event, *, draw: bool = True) -> Iterator[Event]:
+    """The simple events of `event`: itself where it is simple, none for a `Summary` (each backend has its own place).
 
-    Drawing happens here (about 25 ms for a comparison): call it off the training thread.
+    Draws the mels of a comparison (about 25 ms) unless `draw` is False: call it off the training thread.
     """
     match event:
         case VoiceComparison():
@@ -31,16 +46,33 @@ def parts(event: Event) -> Iterator[Event]:
             event = replace(event, clips={name: clip for name, clip in event.clips.items() if name in SHOWN_CLIPS})
             if event.clips and event.stage != "scored":
                 yield _clips(event)
-            if event.clips and event.stage != "generated":
+            if draw and event.clips and event.stage != "generated":
                 yield Image(step=event.step, tag=tags.VOICE_MEL(voice=event.voice_id), picture=draw_mel_strip(event))
             if event.stage != "generated":
                 yield _text(event)
         case Alert():
             yield Text(step=event.step, tag=tags.ALERT(title=_slug(event.title)), text=f"{event.title}\n{event.text}")
+        case Findings():
+            yield findings_table(event)
+        case Summary():
+            return
         case Histogram():
             yield _coarse(event)
         case _:
             yield event
+
+
+def findings_table(report: Findings) -> Table:
+    """The report as a table, open findings first."""
+    in_order = sorted(report.findings, key=lambda finding: not finding.is_open)
+    rows = tuple(tuple(finding_row(finding).values()) for finding in in_order)
+    return Table(step=report.step, tag=tags.FINDINGS(), columns=FINDING_COLUMNS, rows=rows)
+
+
+def finding_row(finding: Finding) -> dict[str, Cell]:
+    """The fields of a finding under the names that tables, `findings.json` and the webhook use."""
+    cells = (finding.name, finding.level, finding.since, finding.until, finding.seen, finding.cause)
+    return dict(zip(FINDING_COLUMNS, (*cells, finding.certainty, finding.fix), strict=True))
 
 
 def clip_tag(tag: str, name: str) -> str:
@@ -57,14 +89,14 @@ def _clips(comparison: VoiceComparison) -> Audio:
 
 
 def _caption(comparison: VoiceComparison, name: str) -> str:
-    said = comparison.reference_text if name == "reference" else comparison.target_text
-    caption = f"{name}: “{said}”" if said else name
+    text = comparison.reference_text if name == "reference" else comparison.target_text
+    caption = f"{name}: “{text}”" if text else name
     if name != "generated":
         return caption
-    heard = [f"heard “{comparison.transcript}”"] if comparison.transcript is not None else []
-    stopped = [f"stopped: {comparison.stop_reason}"] if comparison.stop_reason else []
+    transcript = [f"heard “{comparison.transcript}”"] if comparison.transcript is not None else []
+    stop_reason = [f"stopped: {comparison.stop_reason}"] if comparison.stop_reason else []
     scores = [f"{score} {value:.4g}" for score, value in comparison.scores.items()]
-    return " · ".join([caption, *heard, *stopped, *scores])
+    return " · ".join([caption, *transcript, *stop_reason, *scores])
 
 
 def _text(comparison: VoiceComparison) -> Table:

@@ -1,10 +1,10 @@
-"""Makes text from a user's data harmless: for a terminal, a file, a Markdown page and an HTML page.
+"""Makes text from a user's data safe for a terminal, a file, a Markdown page and an HTML page.
 
 Guarantees
-- `clean` gives valid UTF-8 text with no ANSI codes, NUL or other control characters (tab and newline stay), no marks
-  that turn the writing direction, no half characters. What was there stays visible as "�" or is named.
+- `clean` gives valid UTF-8 text without ANSI codes, control characters (tab and newline stay), marks that change the
+  writing direction, or lone surrogates. ANSI codes are removed, the others replaced by "�".
 - A text is at most `LONGEST` characters, with a note of how many were cut.
-- `markdown_table` and `html_table` escape every cell: nothing in a cell can end it, begin a tag or run a script.
+- `markdown_table` and `html_table` escape every cell: nothing in it can end the cell, open a tag or run a script.
 
     >>> clean("red \\x1b[31mtext\\x1b[0m, bell \\x07")
     'red text, bell �'
@@ -24,20 +24,20 @@ MOST_ROWS = 500
 
 _ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\-_])")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u061c\u202a-\u202e\u2066-\u2069\ufeff]")
-_HALF = re.compile(r"[\ud800-\udfff]")
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
 _MARKDOWN = re.compile(r"[\\`*_{}\[\]#|~<>&$]|(?m:^[-+=:])|(?m:^\d+[.)](?=\s))|(?m:^[ \t]+)")
 
 
 def clean(text: str, *, longest: int = LONGEST) -> str:
-    """`text` without anything that a terminal, a file or a reader could trip over, at most `longest` characters."""
+    """`text` without anything that could break a terminal, a file or a reader, at most `longest` characters."""
     cut = len(text) - longest
     kept = text[:longest].replace("\r\n", "\n").replace("\r", "\n")
-    kept = _HALF.sub("�", _CONTROL.sub("�", _ANSI.sub("", kept)))
+    kept = _SURROGATE.sub("�", _CONTROL.sub("�", _ANSI.sub("", kept)))
     return f"{kept}… ({cut} more characters)" if cut > 0 else kept
 
 
 def shown(cell: Cell, *, longest: int = LONGEST_CELL) -> str:
-    """A cell as text: numbers with at most six digits, None as nothing, strings cleaned and cut."""
+    """A cell as text: numbers with at most six digits, None as empty text, strings cleaned and cut."""
     match cell:
         case None:
             return ""
@@ -69,7 +69,7 @@ def html_text(text: str) -> str:
 
 
 def html_table(columns: Sequence[str], rows: Sequence[Sequence[Cell]]) -> str:
-    """A small HTML page with the table; no script, no address of anything outside."""
+    """A small HTML page with the table; no script and no external resource."""
     head = "".join(f"<th>{html.escape(shown(column))}</th>" for column in columns)
     body = "".join(
         "<tr>" + "".join(f"<td>{html.escape(shown(cell))}</td>" for cell in row) + "</tr>" for row in rows[:MOST_ROWS]
@@ -84,7 +84,7 @@ def _cell(cell: Cell) -> str:
 
 
 def _escaped(text: str) -> str:
-    """What means something in Markdown or HTML as character references; a backslash is not enough inside tables."""
+    """Markdown and HTML syntax as character references; a backslash is not enough inside tables."""
     return _MARKDOWN.sub(
         lambda match: "".join(f"&#{ord(char)};" for char in match[0].replace("\t", " " * 4).replace(" ", "\xa0")), text
     )

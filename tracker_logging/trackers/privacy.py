@@ -30,6 +30,8 @@ from tracker_logging.events import (
     Cell,
     Clip,
     Event,
+    Finding,
+    Findings,
     Heatmap,
     Image,
     Table,
@@ -146,6 +148,8 @@ def with_texts(event: Event, change: Change) -> Event:
             return replace(event, clips=_clips(event.clips, change))
         case Alert():
             return replace(event, title=change(event.title), text=change(event.text))
+        case Findings():
+            return replace(event, findings=tuple(_finding(finding, change) for finding in event.findings))
         case VoiceComparison():
             return _comparison(event, change)
         case _:
@@ -168,6 +172,10 @@ def _comparison(event: VoiceComparison, change: Change) -> VoiceComparison:
         error=maybe(event.error),
         scorers={name: change(choice) for name, choice in event.scorers.items()},
     )
+
+
+def _finding(finding: Finding, change: Change) -> Finding:
+    return replace(finding, seen=change(finding.seen), cause=change(finding.cause), fix=change(finding.fix))
 
 
 def _heatmap(heatmap: Heatmap, change: Change) -> Heatmap:

@@ -1,4 +1,4 @@
-"""What a checkpoint must hold so that a resumed run goes on in the same runs of its backends.
+"""What a checkpoint must hold so that a resumed training continues in the same runs of its backends.
 
 checkpoint["trackers"] = state_of(tracker, step=500)
 run = resumed(RunInfo(name="a"), checkpoint["trackers"])    # purge_step 501, the same W&B run
@@ -10,23 +10,22 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from tracker_logging.trackers.base import Tracker
-from tracker_logging.trackers.open import RunInfo
+from tracker_logging.trackers.base import RunInfo, Tracker
 
 
 def state_of(tracker: Tracker, *, step: int) -> dict[str, Any]:
     """Plain values (JSON): the step up to which the run is complete, and the ids of runs that live elsewhere.
 
-    Flush the tracker first. A backend that has no id yet is left out.
+    Flush the tracker first. A backend without an id is left out.
     """
     ids = {type(part).__name__: part.run_id for part in _inside(tracker) if getattr(part, "run_id", None)}
     return {"step": step, "run_ids": ids}
 
 
 def resumed(run: RunInfo, state: Mapping[str, Any]) -> RunInfo:
-    """`run`, to be gone on with after the checkpoint that holds `state`.
+    """`run`, continued after the checkpoint that holds `state`.
 
-    `state["waiting"]`, where it is there: {callback's name: {"GROUP/STEP": work that will be done again}}.
+    `state["waiting"]`, if present: {callback's name: {"GROUP/STEP": work that will be done again}}.
     """
     return replace(
         run,

@@ -4,18 +4,19 @@
     tracker.emit(Scalars(step=1, values={"loss": 2.0}))
 
 Guarantees
-- One event file per process; what was emitted is readable at once, also after `kill -9` (see `event_file`).
+- One event file per process; an emitted event can be read at once, also after `kill -9` (see `event_file`).
 - Scalars stay plain scalars (also in Time Series). Images, audio, text and tables are tensor summaries, which keep
   their description in every loader. Audio is one tag per clip (`voices/a/generated`): with a list of clips, a later
   step with fewer of them makes TensorBoard answer HTTP 500.
-- TensorBoard shows the *first* description of a tag for all steps, so a description says only what is true of all of
-  them: what the tag means, and a voice's texts. A step's caption (scores, transcript) is the clip's label, and in the
+- TensorBoard shows the *first* description of a tag for all steps, so a description holds only what is true of all of
+  them: the tag's meaning, and a voice's texts. A step's caption (scores, transcript) is the clip's label, and in the
   table `voices/<id>/text`.
 - Audio is 16-bit, never normalised. Reference, target and codec clips are written when `new_fixed_clips` says so.
 - Text and cells are data: escaped and cut, so that nothing in them becomes markup.
+- Best values of a `Summary` are scalars `summary/best/TAG`: the HParams tab lists every scalar as a metric.
 - The speaker embeddings of a voice's clips go to the projector tab (see `projector`).
-- With `purge_step` what an interrupted run wrote at that step and later is taken out of our files, and readers are
-  told to forget it in the files of others (SessionLog.START): a resumed run has no doubles.
+- With `purge_step` the records of that step and later are removed from our files, and readers are told to ignore those
+  in the files of others (SessionLog.START): a resumed run has no duplicates.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ from tracker_logging.events import (
     Histogram,
     Image,
     Scalars,
+    Summary,
     Table,
     Text,
     VoiceComparison,
@@ -48,18 +50,20 @@ from tracker_logging.events import (
 from tracker_logging.rendering.heatmap import draw_heatmap
 from tracker_logging.rendering.pcm import encode_wav
 from tracker_logging.rendering.png import encode_png
-from tracker_logging.trackers.crc import use_native_crc32c
-from tracker_logging.trackers.event_file import EventFile, forget_from
+from tracker_logging.trackers.base import RunInfo
+from tracker_logging.trackers.event_file import EventFile, remove_from, use_native_crc32c
 from tracker_logging.trackers.parts import FIXED_CLIPS, clip_tag, parts
 from tracker_logging.trackers.plain_text import clean, markdown_table, markdown_text
 from tracker_logging.trackers.projector import ProjectorFiles
 from tracker_logging.trackers.tensorboard_run import layout_summary, settings_summary
 
+BEST_PREFIX = "summary/best/"
+
 
 class TensorBoardTracker:
-    """One run in `directory`. Safe from any thread; encodes and writes on the caller's.
+    """One run in `directory`. Safe on any thread; encodes and writes on the caller's.
 
-    `purge_step`: the first step that a resumed run computes again; `again`: earlier "GROUP/STEP" that it does too.
+    `purge_step`: the first step that a resumed run computes again; `again`: earlier "GROUP/STEP" that it repeats.
     `config`: settings for the HParams tab.
     Raises OSError where it cannot write.
     """
@@ -77,7 +81,7 @@ class TensorBoardTracker:
         self._lock = threading.Lock()
         self._closed = False
         if purge_step is not None:
-            forget_from(directory, step=purge_step, again=again)
+            remove_from(directory, step=purge_step, again=again)
         self._projector = ProjectorFiles(directory)
         self._file = EventFile(directory, on_begin=_begin_session)
         if purge_step is not None:
@@ -93,14 +97,14 @@ class TensorBoardTracker:
 
     def emit(self, event: Event) -> None:
         """Write the event: one record per tag."""
-        without, said = frozenset[str](), ""
+        without, texts = frozenset[str](), ""
         if isinstance(event, VoiceComparison):
             without = without if event.new_fixed_clips else FIXED_CLIPS
-            said = f"reference: “{event.reference_text}”\ntarget: “{event.target_text}”"
+            texts = f"reference: “{event.reference_text}”\ntarget: “{event.target_text}”"
         records = [
             event_pb2.Event(wall_time=time.time(), step=part.step, summary=summary_pb2.Summary(value=[value]))
-            for part in parts(event)
-            for value in _values(part, without=without, said=said)
+            for part in ((event,) if isinstance(event, Summary) else parts(event))
+            for value in _values(part, without=without, texts=texts)
         ]
         with self._lock:
             if not self._closed:
@@ -110,10 +114,10 @@ class TensorBoardTracker:
                     self._projector.add(event)
 
     def flush(self, *, timeout_s: float | None = None) -> None:
-        """Return at once: what was emitted is in the file already."""
+        """Return at once: emitted events are in the file already."""
 
     def close(self) -> None:
-        """Put everything on the disk and let go of the file."""
+        """Write everything to the disk and close the file."""
         with self._lock:
             if not self._closed:
                 self._closed = True
@@ -121,24 +125,39 @@ class TensorBoardTracker:
                 self._file.close()
 
 
+def open_backend(directory: Path, run: RunInfo) -> TensorBoardTracker:
+    """The run in `directory`, continued where `run` is resumed."""
+    return TensorBoardTracker(
+        directory,
+        purge_step=run.purge_step,
+        again=run.again,
+        name=run.name or directory.name,
+        config=run.config,
+    )
+
+
 def _session(status: Any, *, step: int) -> Any:
     return event_pb2.Event(wall_time=time.time(), step=step, session_log=event_pb2.SessionLog(status=status))
 
 
 def _begin_session(file: EventFile) -> None:
-    """The first START a reader sees marks a run as one that may be resumed; it purges nothing."""
+    """The first START that a reader sees purges nothing; it marks the run as one that may be resumed."""
     if not any(path != file.path for path in file.path.parent.glob("events.out.tfevents.*.tracker_logging.*")):
         file.append(_session(event_pb2.SessionLog.START, step=0))
 
 
-def _values(event: Event, *, without: frozenset[str], said: str) -> Iterator[Any]:
-    """The summary values of a simple event. Clips: those not named in `without`; `said` is true of all their steps."""
-    match event:
+def _values(event: Event, *, without: frozenset[str], texts: str) -> Iterator[Any]:
+    """The summary values of a simple event. Clips: those not named in `without`; `texts` is the same at all steps."""
+    match event:  # another kind, of a later version, is ignored
         case Scalars():
             for tag, number in event.values.items():
                 yield summary_pb2.Summary.Value(tag=tag, simple_value=float(number))
         case Histogram():
             yield _histogram(event)
+        case Summary():
+            for tag, value in event.values.items():
+                if value.best is not None:
+                    yield summary_pb2.Summary.Value(tag=f"{BEST_PREFIX}{tag}", simple_value=value.best)
         case Text():
             yield _tensor(event.tag, [markdown_text(event.text)], _text_metadata(event.tag))
         case Table():
@@ -149,15 +168,13 @@ def _values(event: Event, *, without: frozenset[str], said: str) -> Iterator[Any
         case Audio():
             for name, clip in event.clips.items():
                 if name not in without:
-                    described = markdown_text(f"{_meaning(event.tag)}\n{said}".strip())
+                    described = markdown_text(f"{_meaning(event.tag)}\n{texts}".strip())
                     metadata = audio_metadata.create_summary_metadata(
                         name, described, audio_metadata.Encoding.Value("WAV")
                     )
                     yield _tensor(
                         clip_tag(event.tag, name), [encode_wav(clip), clean(clip.caption)], metadata, shape=(1, 2)
                     )
-        case _:
-            raise TypeError(f"TensorBoard cannot write {type(event).__name__}")
 
 
 def _image(event: Image) -> Any:
@@ -177,7 +194,7 @@ def _histogram(event: Histogram) -> Any:
 
 
 def _tensor(tag: str, strings: Sequence[str | bytes], metadata: Any, *, shape: tuple[int, ...] | None = None) -> Any:
-    """Strings as a tensor of `shape` (default: one row). Built by hand: numpy would cut NUL bytes off their ends."""
+    """Strings as a tensor of `shape` (default: one row). Not built with numpy, which strips trailing NUL bytes."""
     tensor = tensor_pb2.TensorProto(
         dtype=types_pb2.DT_STRING,
         tensor_shape=_shape(shape or (len(strings),)),

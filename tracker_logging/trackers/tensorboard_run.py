@@ -1,7 +1,7 @@
-"""What TensorBoard is told once per run: its settings (HParams tab) and which curves belong together (Custom Scalars).
+"""What is written once per TensorBoard run: its settings (HParams tab) and the layout of the Custom Scalars tab.
 
 The layout is that of `sections.py`, made from the table of tags: a family of scalars is one chart with a line for each
-member (`outputs/nll/codebook_{codebook}`), a score stands beside what it can reach. No chart is listed by hand.
+member (`outputs/nll/codebook_{codebook}`), a score is shown beside its ceiling. No chart is listed by hand.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from tracker_logging.sections import charts
 
 
 def settings_summary(config: Mapping[str, object], *, name: str) -> Any:
-    """The summary that lists a run's settings in the HParams tab; nested names are joined by "."."""
+    """The summary of a run's settings for the HParams tab; nested names are joined by "."."""
     return hparams_summary.hparams_pb(_flat(config), trial_id=name, start_time_secs=time.time())
 
 

@@ -1,4 +1,4 @@
-"""The voices of a run as plain files: clips and a JSON sidecar per voice and step, for tools that need no tracker.
+"""The voices of a run as plain files: clips and a JSON sidecar per voice and step, for tools that know no tracker.
 
     voices/<voice_id>/voice.json             texts, speaker, language, the fixed clips
     voices/<voice_id>/reference.flac         also target.flac and codec.flac, each only where it exists, stored once
@@ -9,7 +9,7 @@ A clip is written as soon as it is generated, with `"scored": false` in its side
 `tracker-logging score RUN` adds scores that are missing.
 
 Guarantees
-- File names in the JSON are relative to the voice's own folder. A file is complete or not there.
+- File names in the JSON are relative to the voice's folder. A file is complete or missing.
 - Audio is 16-bit FLAC of the samples as they are; nothing is normalised.
 """
 
@@ -31,20 +31,21 @@ FOLDER = "voices"
 
 
 class VoiceFolderTracker:
-    """Writes `VoiceComparison` events below `directory / "voices"`; every other event passes by. Raises `OSError`."""
+    """Writes `VoiceComparison` events below `directory / "voices"` and ignores other events. Raises `OSError`."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory / FOLDER
 
     def emit(self, event: Event) -> None:
+        """Write the clips and the sidecar."""
         if isinstance(event, VoiceComparison):
             write_voice(self.directory / tags.safe_part(event.voice_id, "-"), event)
 
     def flush(self, *, timeout_s: float | None = None) -> None:
-        """Nothing is held back."""
+        """Return at once: files are complete when `emit` returns."""
 
     def close(self) -> None:
-        """Nothing is held open."""
+        """Do nothing: no file is held open."""
 
 
 def write_voice(folder: Path, event: VoiceComparison) -> None:

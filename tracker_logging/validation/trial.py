@@ -20,7 +20,7 @@ import torch
 
 from tracker_logging import tags
 from tracker_logging.data.dataset import VoiceCloningDataset
-from tracker_logging.families.higgs_v2.collator import VoiceCloningCollator
+from tracker_logging.families.higgs_v2.processor import VoiceCloningCollator
 from tracker_logging.validation.material import SEED, Material
 from tracker_logging.voices.scorers.choose import OFF, ScorerChoice
 
@@ -91,7 +91,7 @@ def _trainer(material: Material, *, directory: Path, loggers: Sequence[str] | No
 
 
 def _callbacks(material: Material, loggers: Sequence[str], *, runs: Path) -> list[Any]:
-    from tracker_logging.factory import strategic_callbacks
+    from tracker_logging.integrations.factory import strategic_callbacks
     from tracker_logging.voices.settings import VoiceSettings
 
     return strategic_callbacks(

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tracker_logging.arguments import LOGGERS
+from tracker_logging.config import LOGGERS
 from tracker_logging.validation.material import Material
 from tracker_logging.validation.promises import missing, owed
 from tracker_logging.validation.trial import Trial, run_trial

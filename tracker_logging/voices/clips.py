@@ -20,7 +20,7 @@ import numpy as np
 
 from tracker_logging.data.audio import load_audio
 from tracker_logging.events import Clip, FloatArray, VoiceComparison
-from tracker_logging.families.higgs_v2.processor import SpeechProcessor
+from tracker_logging.families.base import Processor
 from tracker_logging.metrics.repetition import repetition
 from tracker_logging.metrics.speech import sounding_stretches
 from tracker_logging.voices.generation import Generated
@@ -68,7 +68,7 @@ class GeneratedClip:
 class ClipDecoder:
     """Decodes the results of each round. One thread at a time. `prompts` in the order in which rows are shown."""
 
-    def __init__(self, prompts: Sequence[VoicePrompt], processor: SpeechProcessor) -> None:
+    def __init__(self, prompts: Sequence[VoicePrompt], processor: Processor) -> None:
         self._prompts = tuple(prompts)
         self._processor = processor
         self._voices: dict[str, RecordedVoice] = {}
@@ -106,7 +106,7 @@ class ClipDecoder:
         return self._processor.codec.decode(result.codes) if result.codes.shape[1] else np.zeros(0, dtype=np.float32)
 
 
-def recorded_voice(prompt: VoicePrompt, processor: SpeechProcessor) -> RecordedVoice:
+def recorded_voice(prompt: VoicePrompt, processor: Processor) -> RecordedVoice:
     """Load the recordings of a prompt and pass them through the codec. Does not raise: see `errors`."""
     sample, codec = prompt.sample, processor.codec
     waves: dict[str, FloatArray] = {}

@@ -27,9 +27,8 @@ import numpy.typing as npt
 import torch
 
 from tracker_logging import tags
-from tracker_logging.families.base import ModelAdapter
-from tracker_logging.families.higgs_v2.processor import Features, SpeechProcessor
-from tracker_logging.metrics.interval import grouped_interval
+from tracker_logging.families.base import Features, ModelAdapter, Processor
+from tracker_logging.metrics.interval import mean_interval
 from tracker_logging.voices.prompt import VoicePrompt
 
 Condition: TypeAlias = Literal["own", "other", "none", "text"]
@@ -46,7 +45,7 @@ class ConditioningRow:
     features: Features
 
 
-def conditioning_rows(prompts: Sequence[VoicePrompt], processor: SpeechProcessor) -> list[ConditioningRow]:
+def conditioning_rows(prompts: Sequence[VoicePrompt], processor: Processor) -> list[ConditioningRow]:
     """The rows of all prompts that have a target recording, prompt by prompt, with the conditions that exist for it."""
     speakers = other_speakers([prompt.speaker for prompt in prompts])
     texts = other_texts([(prompt.sample.language, prompt.sample.target_text) for prompt in prompts])
@@ -103,7 +102,7 @@ def conditioning_scalars(losses: Losses, speakers: Mapping[str, str]) -> dict[st
     for which, tag, condition in conditions:
         gaps = gap(losses, condition)
         groups = [speakers[voice] for voice, nll in losses.items() if condition in nll and "own" in nll]
-        interval = grouped_interval(gaps.mean(axis=1), groups) if len(gaps) else None
+        interval = mean_interval(gaps.mean(axis=1), groups) if len(gaps) else None
         if interval is None:
             continue
         values[tag()] = interval.mean

@@ -25,8 +25,7 @@ from tracker_logging import tags
 from tracker_logging.data.audio import check_audio
 from tracker_logging.data.sample import VoiceSample
 from tracker_logging.data.samples import evenly
-from tracker_logging.families.base import Prompt, SamplingSettings
-from tracker_logging.families.higgs_v2.processor import SpeechProcessor
+from tracker_logging.families.base import Processor, Prompt, SamplingSettings
 
 MOST_READ = 2_000
 _LONGER_THAN_TARGET = 1.5
@@ -64,9 +63,7 @@ def choose_samples(samples: Sequence[VoiceSample], *, count: int) -> list[VoiceS
     return _round_robin([_round_robin(list(speakers.values())) for speakers in groups.values()])[:count]
 
 
-def build_prompt(
-    sample: VoiceSample, processor: SpeechProcessor, settings: SamplingSettings, *, seed: int
-) -> VoicePrompt:
+def build_prompt(sample: VoiceSample, processor: Processor, settings: SamplingSettings, *, seed: int) -> VoicePrompt:
     """The prompt of a sample with a reference recording. Raises `DataError` if a recording cannot be read."""
     assert sample.reference_audio is not None
     reference = hashlib.sha256(sample.reference_audio.read_bytes()).hexdigest()

@@ -27,8 +27,7 @@ import torch
 from tracker_logging import tags
 from tracker_logging.data.sample import DataError, VoiceSample
 from tracker_logging.events import Event, Scalars
-from tracker_logging.families.base import ModelAdapter
-from tracker_logging.families.higgs_v2.processor import SpeechProcessor
+from tracker_logging.families.base import ModelAdapter, Processor
 from tracker_logging.voices.clips import ClipDecoder, GeneratedClip, clip_event
 from tracker_logging.voices.conditioning import (
     conditioning_losses,
@@ -62,7 +61,7 @@ class VoiceRounds:
     def __init__(
         self,
         samples: Sequence[VoiceSample],
-        processor: SpeechProcessor,
+        processor: Processor,
         settings: VoiceSettings,
         *,
         exchange: Exchange,
@@ -301,7 +300,7 @@ class _Scoring:
         self._emit(Scalars(step=step, values={tags.VOICE_ROUND_COST(part="scoring"): time.perf_counter() - start}))
 
 
-def _swapped(prompts: Sequence[VoicePrompt], processor: SpeechProcessor, settings: VoiceSettings) -> list[VoicePrompt]:
+def _swapped(prompts: Sequence[VoicePrompt], processor: Processor, settings: VoiceSettings) -> list[VoicePrompt]:
     """The same texts with another speaker's reference, under the voice ids of the texts."""
     swapped = []
     for prompt, partner in zip(prompts, other_speakers([prompt.speaker for prompt in prompts]), strict=True):

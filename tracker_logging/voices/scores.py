@@ -89,8 +89,8 @@ def recording_scores(voice: RecordedVoice, recordings: Recordings) -> dict[str, 
     }
     if target is not None and target.transcript is not None:
         text = voice.target_text
-        scores["wer_real"] = word_errors(said=text, heard=target.transcript).rate
-        scores["cer_real"] = character_errors(said=text, heard=target.transcript).rate
+        scores["wer_real"] = word_errors(text=text, transcript=target.transcript).rate
+        scores["cer_real"] = character_errors(text=text, transcript=target.transcript).rate
     return _finite(scores)
 
 
@@ -169,9 +169,9 @@ def _words(voice: RecordedVoice, clip: Measurement) -> dict[str, float]:
         return {}
     reference, target, words = voice.reference_text, voice.target_text, clip.transcript
     return {
-        "wer": word_errors(said=target, heard=words).rate,
-        "cer": character_errors(said=target, heard=words).rate,
-        "ref_leak": leaked_share(reference=reference, target=target, heard=words),
+        "wer": word_errors(text=target, transcript=words).rate,
+        "cer": character_errors(text=target, transcript=words).rate,
+        "ref_leak": leaked_share(reference=reference, target=target, transcript=words),
     }
 
 

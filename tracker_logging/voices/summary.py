@@ -1,4 +1,4 @@
-"""Numbers over the whole set of voices at one step, each with n and a 95 % bootstrap interval.
+"""Numbers over the whole set of voices at one step, each with n and a 95 % interval (`metrics.interval`).
 
 Guarantees
 - Invalid and failed clips are in no mean; they are counted.
@@ -56,7 +56,10 @@ def summarise(voices: Sequence[ScoredVoice]) -> Summary:
     for name in score_names(scores):
         score = known.get(name)
         rows = range(len(voices)) if score is not None and score.of_real_clips else valid
-        interval = mean_interval([scores[index][name] for index in rows if name in scores[index]])
+        having = [index for index in rows if name in scores[index]]
+        interval = mean_interval(
+            [scores[index][name] for index in having], [voices[index].voice.speaker for index in having]
+        )
         if interval is not None and (score is None or score.mean):
             scalars |= {tags.VOICE_SCORE(score=name): interval.mean, **_bounds(name, interval)}
     for tag, interval in _text_errors(voices).items():
@@ -109,11 +112,6 @@ class _Field:
         return sim.nearest_is_own(self.to_prompts, own=self.own, speakers=self.speakers)
 
     @property
-    def real_similarity(self) -> float:
-        """Mean cosine of the real targets with their prompts."""
-        return _finite_mean(np.diag(self.targets_to_prompts))
-
-    @property
     def real_margin(self) -> float:
         """The margin of the real targets."""
         own = range(len(self.speakers))
@@ -121,7 +119,7 @@ class _Field:
 
 
 def _field_numbers(field: _Field) -> dict[str, float]:
-    own, speakers, n = np.array(field.own), field.speakers, len(field.own)
+    own, speakers = np.array(field.own), field.speakers
     own_speakers = np.array([speakers[index] for index in own])
     several = len(set(speakers)) > 1
 
@@ -130,25 +128,21 @@ def _field_numbers(field: _Field) -> dict[str, float]:
         return sim.equal_error_rate(*pairs)
 
     def pairs_of(rows: Indices) -> tuple[float, float]:
-        # A clip drawn twice is no pair with itself.
-        rows = np.unique(rows)
         return sim.within_and_between(field.generated[np.ix_(rows, rows)], speakers=list(own_speakers[rows]))
 
     _, different = sim.within_and_between(field.between_prompts, speakers=speakers)
-    own_similarity = sim.own_similarity(field.to_prompts, own=field.own)
-    nearness = sim.normalised_similarity(own_similarity, same=field.real_similarity, different=different)
     margins, top1, real_margin = field.margins, field.top1, field.real_margin
     statistics: dict[tags.Tag, Callable[[Indices], float]] = {
         tags.SPK_TOP1: lambda rows: float(top1[rows].mean()),
         tags.SPK_EER: error_rate,
         tags.WITHIN_SPEAKER: lambda rows: pairs_of(rows)[0],
         tags.BETWEEN_SPEAKER: lambda rows: pairs_of(rows)[1],
-        tags.SIM_NORM: lambda rows: float(nearness[rows].mean()),
         tags.MARGIN_RETAINED: lambda rows: float(margins[rows].mean()) / real_margin if real_margin > 0 else np.nan,
     }
     numbers: dict[str, float] = {}
     for tag, statistic in statistics.items():
-        interval = statistic_interval(statistic, n)
+        trials = len(own) if tag in (tags.SPK_TOP1, tags.SPK_EER) else None
+        interval = statistic_interval(statistic, own_speakers.tolist(), trials=trials)
         if interval is not None:
             numbers |= {tag(): interval.mean, **_bounds(tag().removeprefix("voices/"), interval)}
     if several:
@@ -176,28 +170,29 @@ def _counts(voices: Sequence[ScoredVoice]) -> dict[str, float]:
 def _text_errors(voices: Sequence[ScoredVoice]) -> dict[tags.Tag, Interval]:
     """WER and CER of the valid generated clips and of the real targets; empty without a transcriber."""
 
-    def counts(count: Callable[..., ErrorCount], clips: Sequence[Measurement | None]) -> list[ErrorCount]:
-        return [
-            count(said=voice.voice.target_text, heard=clip.transcript)
+    def rate(count: Callable[..., ErrorCount], clips: Sequence[Measurement | None]) -> Interval | None:
+        counts = [
+            (voice.voice.speaker, count(text=voice.voice.target_text, transcript=clip.transcript))
             for voice, clip in zip(voices, clips, strict=True)
             if clip is not None and clip.transcript is not None
         ]
+        return _error_rate([errors for _, errors in counts], [speaker for speaker, _ in counts])
 
     generated, targets = [voice.clip for voice in voices], [voice.recordings.target for voice in voices]
     rates = {
-        tags.WER: _error_rate(counts(word_errors, generated)),
-        tags.CER: _error_rate(counts(character_errors, generated)),
-        tags.WER_REAL: _error_rate(counts(word_errors, targets)),
-        tags.CER_REAL: _error_rate(counts(character_errors, targets)),
+        tags.WER: rate(word_errors, generated),
+        tags.CER: rate(character_errors, generated),
+        tags.WER_REAL: rate(word_errors, targets),
+        tags.CER_REAL: rate(character_errors, targets),
     }
     return {tag: interval for tag, interval in rates.items() if interval is not None}
 
 
-def _error_rate(counts: Sequence[ErrorCount]) -> Interval | None:
+def _error_rate(counts: Sequence[ErrorCount], speakers: Sequence[str]) -> Interval | None:
     def rate(rows: Indices) -> float:
         return total(counts[row] for row in rows).rate
 
-    return statistic_interval(rate, len(counts)) if counts else None
+    return statistic_interval(rate, speakers, trials=total(counts).length) if counts else None
 
 
 def _language_means(voices: Sequence[ScoredVoice], scores: Sequence[Mapping[str, float]]) -> dict[str, float]:

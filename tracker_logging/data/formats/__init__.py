@@ -1,12 +1,12 @@
-"""The one door for training data: finds out which format a path is in, and reads it.
+"""Read training data: detect the format of a path, and open it as samples.
 
 Guarantees
-- A format is told by its content. The order in which formats are asked is that of `FORMATS`; see docs/data.md.
-- A missing or broken clip is found before a model is loaded: up to `CHECKED` samples every one is parsed and its clips'
-  headers are read; of more, that many, evenly spread. The others are met when they are asked for.
-- Without `skip_bad` the first bad sample stops the reading. With it, bad samples are left out, counted and reported.
+- A format is detected by content. Formats are tried in the order of `FORMATS`; see docs/data.md.
+- Samples are checked before a model is loaded: up to `CHECKED` samples, each is parsed and the headers of its clips are
+  read; of more samples, that many, evenly spread. The others are checked when they are asked for.
+- Without `skip_bad` the first bad sample raises. With it, bad samples are left out, counted and reported.
 
-    samples = open_samples(Path("train.jsonl"), skip_bad=True)      # parsed when asked for
+    samples = open_samples(Path("train.jsonl"), skip_bad=True)      # parsed on demand
     samples = read_samples(Path("prompts.json"))                    # a list, every clip checked
 """
 
@@ -20,18 +20,13 @@ import numpy as np
 
 from tracker_logging.data.audio import check_audio
 from tracker_logging.data.audio_sources import AudioShelf
-from tracker_logging.data.formats.audio_table import AUDIO_TABLE
 from tracker_logging.data.formats.base import Format, Reading
-from tracker_logging.data.formats.boson import BOSON
-from tracker_logging.data.formats.chatml import CHATML
+from tracker_logging.data.formats.chat_formats import BOSON, CHATML, MS_SWIFT, TEXT_ONLY, TRANSFORMERS
+from tracker_logging.data.formats.manifests import AUDIO_TABLE, PAIR_MANIFEST
 from tracker_logging.data.formats.metadata_folder import MetadataFolder
-from tracker_logging.data.formats.ms_swift import MS_SWIFT
-from tracker_logging.data.formats.pair_manifest import PAIR_MANIFEST
 from tracker_logging.data.formats.paired_files import PairedFiles
 from tracker_logging.data.formats.record_file import RecordFile
 from tracker_logging.data.formats.shards import Shards
-from tracker_logging.data.formats.text_only import TEXT_ONLY
-from tracker_logging.data.formats.transformers_chat import TRANSFORMERS
 from tracker_logging.data.sample import DataError, VoiceSample, shown
 from tracker_logging.data.samples import Samples, Source, spread
 
@@ -47,17 +42,17 @@ FORMATS: tuple[Format, ...] = (
     MetadataFolder(),
     Shards(),
     PairedFiles(),
-    *(RecordFile(one, among=_RECORDS) for one in _RECORDS),
+    *(RecordFile(record, among=_RECORDS) for record in _RECORDS),
 )
 
 
 def find_format(path: Path) -> Format:
-    """The format that `path` is in. Raises `DataError` if there is nothing at `path`, or nothing that can be read."""
+    """The format of `path`. Raises `DataError` if `path` does not exist or is in no known format."""
     if not path.exists():
         raise DataError(f"{shown(path)}: no such data file. Check --train_data_file / --eval_data_file.")
-    chosen = next((one for one in FORMATS if one.recognises(path)), None)
+    chosen = next((known for known in FORMATS if known.recognises(path)), None)
     if chosen is None:
-        names = ", ".join(one.name for one in FORMATS)
+        names = ", ".join(known.name for known in FORMATS)
         raise DataError(f"{shown(path)}: not in a format that can be read ({names}). Convert it to one of these.")
     return chosen
 
@@ -74,12 +69,12 @@ def read_samples(path: Path, *, skip_bad: bool = False, shelf: AudioShelf | None
 def open_samples(
     path: Path, *, skip_bad: bool = False, shelf: AudioShelf | None = None, training: bool = False
 ) -> Samples:
-    """The samples of `path`, parsed when they are asked for. Raises `DataError` like `read_samples`, and with
+    """The samples of `path`, parsed on demand. Raises `DataError` like `read_samples`, and with
     `training` for a sample that has no target audio."""
     source = find_format(path).open(path, shelf or AudioShelf())
-    looked_at = spread(len(source), CHECKED)
-    good, bad, errors = _checked(source, looked_at, skip_bad=skip_bad, training=training)
-    _report(path, good, errors, of=len(looked_at))
+    checked_indices = spread(len(source), CHECKED)
+    good, bad, errors = _checked(source, checked_indices, skip_bad=skip_bad, training=training)
+    _report(path, good, errors, of=len(checked_indices))
     indices = np.setdiff1d(np.arange(len(source)), np.array(bad, dtype=np.int64))
     return Samples(source, indices, skip_bad=skip_bad)
 
@@ -103,7 +98,7 @@ def check_sample(sample: VoiceSample, *, training: bool = False) -> None:
 def _checked(
     source: Source, indices: Iterable[int], *, skip_bad: bool, training: bool
 ) -> tuple[list[VoiceSample], list[int], list[DataError]]:
-    """(good samples, numbers of the bad ones, what is wrong with these)."""
+    """(good samples, indices of the bad ones, errors of these)."""
     good: list[VoiceSample] = []
     bad: list[int] = []
     errors: list[DataError] = []
@@ -122,7 +117,7 @@ def _checked(
 
 
 def _report(path: Path, good: list[VoiceSample], errors: list[DataError], *, of: int) -> None:
-    """Say what was skipped and what cannot be learned from the rest. Raises `DataError` if there is no rest."""
+    """Log what was skipped, and what the rest cannot teach. Raises `DataError` if nothing is left."""
     if errors:
         logger.warning("%s: skipped %d of %d samples, training on the rest.", shown(path), len(errors), of)
         for error in errors[:_REPORTED_IN_FULL]:
@@ -130,10 +125,10 @@ def _report(path: Path, good: list[VoiceSample], errors: list[DataError], *, of:
         if len(errors) > _REPORTED_IN_FULL:
             logger.warning("  … and %d more.", len(errors) - _REPORTED_IN_FULL)
     if not good:
-        raise DataError(f"{shown(path)}: no usable sample in it. Correct the data, or name another file.")
+        raise DataError(f"{shown(path)}: no usable sample. Correct the data, or name another file.")
     if all(sample.target_audio is None and sample.reference_audio is None for sample in good):
-        logger.warning("%s: text only. There is no audio to train on or to listen to.", shown(path))
+        logger.warning("%s: text only, without audio to train on or to listen to.", shown(path))
     elif all(sample.reference_audio is None for sample in good):
         logger.warning(
-            "%s: no sample has a reference recording. The model learns to speak, not to copy a voice.", shown(path)
+            "%s: no sample has a reference recording. The model learns to speak, not to clone a voice.", shown(path)
         )

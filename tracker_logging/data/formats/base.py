@@ -1,8 +1,8 @@
-"""What a format is: something that knows its own files and reads them as samples.
+"""The interface of a format: recognise a path, and open it as samples.
 
 Guarantees
-- `open` gives a source whose samples are parsed one by one, when they are asked for.
-- `read` goes through all of them once, with an error in the place of each that cannot be used.
+- `open` returns a source whose samples are parsed on access.
+- `read` yields all samples in order, and a `DataError` in place of each bad one.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ Reading: TypeAlias = Iterator[VoiceSample | DataError]
 
 
 class Format(ABC):
-    """A way of writing data down."""
+    """A file or directory format for training data."""
 
     name: str
 
     @abstractmethod
     def recognises(self, path: Path) -> bool:
-        """Whether `path`, a file or directory that exists, is to be read in this format. Does not raise."""
+        """Whether `path`, an existing file or directory, is in this format. Does not raise."""
 
     @abstractmethod
     def open(self, path: Path, shelf: AudioShelf) -> Source:
-        """The samples of `path`. Raises `DataError` for what is wrong with the whole."""
+        """The samples of `path`. Raises `DataError` if the file or directory as a whole cannot be read."""
 
     def read(self, path: Path, shelf: AudioShelf | None = None) -> Reading:
-        """The samples in order; an error in the place of each that cannot be used. Raises `DataError` like `open`."""
+        """The samples in order, a `DataError` in place of each bad one. Raises `DataError` like `open`."""
         source = self.open(path, shelf or AudioShelf())
         for index in range(len(source)):
             try:

@@ -1,10 +1,9 @@
-"""A file of records, whatever it is written in: a JSON list, JSON Lines, CSV, TSV or parquet, told by its content.
+"""Files of records: a JSON list, JSON Lines, CSV, TSV or parquet, detected by content.
 
 Guarantees
-- JSON Lines, JSON lists and parquet are read where they lie, a record when it is asked for; the rows of a text table
-  are held in memory. Tables and lists are read through once to be opened, and may have `MAX_READ_BYTES`; more can be
-  streamed, to be converted.
-- `peek` costs the same for any size.
+- JSON Lines, JSON lists and parquet stay on disk, a record is read on access; the rows of a text table are held in
+  memory. Opening a table or list reads all of it, up to `MAX_READ_BYTES`; a larger file can be streamed.
+- `peek` costs the same for any file size.
 
     records = open_records(Path("train.jsonl"))
     len(records), records[17]
@@ -18,8 +17,7 @@ import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from tracker_logging.data.formats.json_lines import JsonLines
-from tracker_logging.data.formats.json_list import JsonList, iterate_json_list
+from tracker_logging.data.formats.json_files import JsonLines, JsonList, iterate_json_list
 from tracker_logging.data.formats.tables import PARQUET_MARK, ParquetRows, is_table, iterate_table
 from tracker_logging.data.sample import DataError, shown
 from tracker_logging.data.text_files import UTF8_MARK, check_encoding, read_utf8
@@ -40,7 +38,7 @@ class Container(enum.Enum):
 
 
 def container_of(path: Path) -> Container | None:
-    """What `path` is written in; None for anything else. Raises `DataError` for UTF-16 and if it cannot be opened."""
+    """The container of `path`; None if unknown. Raises `DataError` for UTF-16 and if it cannot be opened."""
     check_encoding(path)
     with path.open("rb") as file:
         line = file.readline(_LOOK)
@@ -59,19 +57,19 @@ def container_of(path: Path) -> Container | None:
 
 
 def may_be_data(path: Path, *, read: int) -> bool:
-    """Whether a file of which `read` records could be read, all unknown, is to be refused as data, not as something
-    else: JSON, a table that breaks before its first row, or by its ending."""
+    """Whether a file of which `read` records could be read, none in a known format, should be reported as broken data
+    rather than as an unknown file: JSON, a table without a readable row, or a file with a data ending."""
     try:
-        found = container_of(path)
+        container = container_of(path)
     except DataError:
-        found = None
-    if found in (Container.TABLE, Container.PARQUET):
+        container = None
+    if container in (Container.TABLE, Container.PARQUET):
         return read == 0
-    return found is not None or path.suffix.lower() in _TEXT_ENDINGS
+    return container is not None or path.suffix.lower() in _TEXT_ENDINGS
 
 
 def _parsed(line: bytes) -> object:
-    """The JSON value in `line`, None if there is none; bytes that are not UTF-8 are looked over."""
+    """The JSON value in `line`, None if there is none; bytes that are not UTF-8 are replaced."""
     try:
         value: object = json.loads(line.removeprefix(UTF8_MARK).decode(errors="replace"))
     except (ValueError, RecursionError):
@@ -80,7 +78,7 @@ def _parsed(line: bytes) -> object:
 
 
 def open_records(path: Path) -> Sequence[object]:
-    """The records of `path`. Raises `DataError`, here for a file that cannot be read, later for a single record."""
+    """The records of `path`. Raises `DataError`, on opening for the file, on access for a single record."""
     container = container_of(path)
     if container is Container.JSON_LINES:
         return JsonLines(path)
@@ -88,21 +86,21 @@ def open_records(path: Path) -> Sequence[object]:
         return ParquetRows(path)
     if container is Container.JSON_OBJECT:
         kind = type(load_json(path)).__name__
-        raise DataError(f"{shown(path)}: holds a JSON {kind}, not a list of samples. Wrap it in [ ].")
+        raise DataError(f"{shown(path)}: is a JSON {kind}, not a list of samples. Put the samples in [ ].")
     _check_size(path)
     return JsonList(path) if container is Container.JSON_LIST else list(stream_records(path))
 
 
 def stream_records(path: Path) -> Iterator[object]:
-    """The records of `path` in order, at constant memory; a `DataError` in the place of each that cannot be read.
-    Raises `DataError`, also after some records, where those that follow cannot be found."""
+    """The records of `path` in order, in constant memory; a `DataError` in place of each that cannot be read.
+    Raises `DataError`, also after some records, if the records that follow cannot be located."""
     container = container_of(path)
     if container is Container.JSON_LIST:
         return iterate_json_list(path)
     if container is Container.TABLE:
         return iterate_table(path)
     if container is None:
-        raise DataError(f"{shown(path)}: not valid JSON and no table. Write the file again.")
+        raise DataError(f"{shown(path)}: neither valid JSON nor a table. Write the file again.")
     return _one_by_one(open_records(path))
 
 
@@ -115,24 +113,24 @@ def _one_by_one(records: Sequence[object]) -> Iterator[object]:
 
 
 def peek(path: Path, count: int) -> list[object]:
-    """Up to `count` records from the start, without complaint: those that can be read, in other files than JSON Lines
-    up to the first that cannot."""
-    found: list[object] = []
+    """Up to `count` records from the start; does not raise. Records that cannot be read are left out in JSON Lines, and
+    end the list in other files."""
+    records: list[object] = []
     try:
         container = container_of(path)
         if container is Container.JSON_LINES:
             with path.open("rb") as file:
                 values = map(_parsed, itertools.islice(file, count))
-                found.extend(value for value in values if value is not None)
+                records.extend(value for value in values if value is not None)
         elif container not in (None, Container.JSON_OBJECT):
-            found.extend(itertools.islice(stream_records(path), count))
+            records.extend(itertools.islice(stream_records(path), count))
     except (DataError, ValueError, RecursionError):
         pass
-    return found
+    return records
 
 
 def load_json(path: Path) -> object:
-    """The one JSON value of `path`. Raises `DataError`."""
+    """The JSON value of `path`. Raises `DataError`."""
     _check_size(path)
     check_encoding(path)
     try:
@@ -146,6 +144,6 @@ def load_json(path: Path) -> object:
 def _check_size(path: Path) -> None:
     if path.stat().st_size > MAX_READ_BYTES:
         raise DataError(
-            f"{shown(path)}: larger than {MAX_READ_BYTES / 1e9:g} GB, too large to be read through at every start. "
+            f"{shown(path)}: larger than {MAX_READ_BYTES / 1e9:g} GB, too large to be read completely at every start. "
             f"Convert it to JSON Lines: tracker-logging convert {shown(path)} {path.stem}.jsonl --to chatml."
         )

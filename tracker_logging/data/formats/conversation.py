@@ -1,14 +1,14 @@
-"""A conversation as a voice-cloning example: who speaks in whose voice, told by where the audio stands.
+"""A conversation as a voice-cloning sample: the roles of texts and clips follow from where the audio stands.
 
 The target is the audio of the last turn, if that is the assistant's. The reference is the other audio: in the user's
 turn (after its text), or in an earlier turn of the assistant (its text is the user's turn before it).
 
 Guarantees
 - Target text: `target_transcript` (in `misc` or beside it), else the text of the assistant's last turn, else the last
-  text of the user after the reference, without the known instruction. Never split on ":", so "at 10:30." stays whole.
+  user text after the reference, without the known instruction. Texts are never split at ":".
 - Reference text: `ref_transcript`, else as above; a reference without text is refused.
 - A scene between the scene tokens of the system text becomes the sample's scene.
-- More than one reference or target is refused, never silently dropped.
+- More than one reference or target is refused; no clip is dropped silently.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ Part: TypeAlias = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """`texts` and `clips` of a message, each with its place among the parts."""
+    """`texts` and `clips` of a message, each with its position among the parts."""
 
     role: str
     texts: list[tuple[int, str]] = field(default_factory=list)
@@ -41,13 +41,13 @@ class Turn:
 
 
 def seen_messages(values: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """The messages of a record as far as they are any; never complains."""
-    found: list[Any] = next((values[name] for name in MESSAGES if isinstance(values.get(name), list)), [])
-    return [message for message in found if isinstance(message, Mapping) and isinstance(message.get("role"), str)]
+    """The messages of a record that have a role; does not raise."""
+    messages: list[Any] = next((values[name] for name in MESSAGES if isinstance(values.get(name), list)), [])
+    return [message for message in messages if isinstance(message, Mapping) and isinstance(message.get("role"), str)]
 
 
 def seen_audio(values: Mapping[str, Any]) -> Iterator[tuple[str, Part]]:
-    """Role and part of every audio in a record; never complains."""
+    """Role and part of every audio in a record; does not raise."""
     for message in seen_messages(values):
         content = message.get("content")
         for part in content if isinstance(content, list) else [content]:
@@ -56,14 +56,14 @@ def seen_audio(values: Mapping[str, Any]) -> Iterator[tuple[str, Part]]:
 
 
 def conversation_sample(record: Record, messages: Sequence[Mapping[str, Any]] | None = None) -> VoiceSample:
-    """The sample that `record` is; `messages` in the place of its own, if given. Raises `DataError`."""
+    """The sample of `record`; `messages` replaces the messages in the record. Raises `DataError`."""
     misc = record.part("misc")
     turns = [_turn(record, message) for message in (messages if messages is not None else _messages(record))]
     spoken = [turn for turn in turns if turn.role in ("user", "assistant")]
     for turn in turns:
         if turn.clips and turn not in spoken:
             raise record.error(
-                f"messages ({turn.role})", "holds audio; give the reference as a user's text and an assistant's audio"
+                f"messages ({turn.role})", "has audio; give the reference as a user's text and an assistant's audio"
             )
     target = spoken.pop() if spoken and spoken[-1].role == "assistant" else None
     reference = _reference(record, spoken)
@@ -76,7 +76,7 @@ def conversation_sample(record: Record, messages: Sequence[Mapping[str, Any]] | 
     return record.sample(
         reference_text=reference_text or _reference_text(record, spoken, reference),
         reference_audio=None if reference is None else _clip(record, spoken[reference]),
-        target_text=target_text or (target.text() if target else None) or _asked_for(spoken, reference),
+        target_text=target_text or (target.text() if target else None) or _requested_text(spoken, reference),
         target_audio=_clip(record, target) if target else None,
         system_text=system,
         scene=scene or misc_scene,
@@ -89,7 +89,7 @@ def conversation_sample(record: Record, messages: Sequence[Mapping[str, Any]] | 
 def _messages(record: Record) -> list[Mapping[str, Any]]:
     name, messages = record.get(*MESSAGES)
     if not isinstance(messages, list) or not all(isinstance(message, Mapping) for message in messages):
-        raise record.error(name, "is missing or not a list of messages; write system, user and assistant there")
+        raise record.error(name, "is missing or not a list; write the system, user and assistant messages there")
     return messages
 
 
@@ -109,20 +109,20 @@ def _turn(record: Record, message: Mapping[str, Any]) -> Turn:
             if text := record.plain(part["text"], where):
                 turn.texts.append((index, text))
         else:
-            raise record.error(where, f"holds a part of type {str(part.get('type'))[:40]!r}; drop it")
+            raise record.error(where, f"has a part of type {str(part.get('type'))[:40]!r}; remove it")
     if len(turn.clips) > 1:
         raise record.error(where, f"names {len(turn.clips)} clips where one is expected; split the sample")
     return turn
 
 
 def _reference(record: Record, spoken: Sequence[Turn]) -> int | None:
-    """Which turn holds the reference."""
-    found = [index for index, turn in enumerate(spoken) if turn.clips]
-    if len(found) > 1:
+    """The index of the turn that has the reference."""
+    with_clips = [index for index, turn in enumerate(spoken) if turn.clips]
+    if len(with_clips) > 1:
         raise record.error(
-            "messages", f"names {len(found)} clips before the target where one is expected; split the sample"
+            "messages", f"names {len(with_clips)} clips before the target where one is expected; split the sample"
         )
-    return found[0] if found else None
+    return with_clips[0] if with_clips else None
 
 
 def _reference_text(record: Record, spoken: Sequence[Turn], reference: int | None) -> str | None:
@@ -142,8 +142,8 @@ def _reference_text(record: Record, spoken: Sequence[Turn], reference: int | Non
     return text
 
 
-def _asked_for(spoken: Sequence[Turn], reference: int | None) -> str | None:
-    """The last text that the user gives after the reference, without the instruction."""
+def _requested_text(spoken: Sequence[Turn], reference: int | None) -> str | None:
+    """The last user text after the reference, without the instruction."""
     texts = [
         text
         for index, turn in enumerate(spoken)
@@ -171,5 +171,5 @@ def _clip(record: Record, turn: Turn) -> Any:
     name = next((name for name in ("audio_url", "url", "path", "audio") if name in part), "audio")
     where = f"messages ({turn.role}).{name}"
     if part.get("offset"):
-        raise record.error(where, "has an `offset`, which is not applied here; cut the clip into its own file")
+        raise record.error(where, "has an `offset`, which is not applied; cut the clip into a file of its own")
     return record.audio({key: value for key, value in part.items() if key != "type"}, where)

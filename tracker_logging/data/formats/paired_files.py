@@ -1,7 +1,7 @@
-"""F6, a directory of recordings, each with its text beside it: `a1.wav` and `a1.txt`.
+"""F6, a directory of recordings, each with a text file: `a1.wav` and `a1.txt`.
 
-Folders in it are looked through, links to folders are not followed. There is no reference in this format: the model
-learns to speak, not to copy a voice.
+Subdirectories are searched, links to directories are not followed. This format has no reference: the model learns to
+speak, not to clone a voice.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class PairedFiles(Format):
 
 @dataclass(frozen=True, slots=True)
 class PairedSource:
-    """Sample i is recording i, in the order of paths."""
+    """Sample i is recording i, sorted by path."""
 
     directory: Path
     recordings: tuple[Path, ...]
@@ -44,10 +44,12 @@ class PairedSource:
         name = audio.relative_to(self.directory).as_posix()
         file = audio.with_suffix(".txt")
         if not file.is_file():
-            raise DataError(f"{shown(audio)}: no {file.name} with its text beside it. Write it, or drop the recording.")
+            raise DataError(
+                f"{shown(audio)}: no {file.name} with its text beside it. Write the text file, or remove the recording."
+            )
         text = read_utf8(file).strip()
         if not text:
-            raise DataError(f"{shown(file)}: empty. Write what the recording says, or drop the two.")
+            raise DataError(f"{shown(file)}: empty. Write the transcript into it, or remove both files.")
         return VoiceSample(
             sample_id=Path(name).with_suffix("").as_posix(),
             reference_text="",

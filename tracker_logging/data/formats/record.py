@@ -1,8 +1,7 @@
-"""One entry of a data file, and the words for what is wrong with it.
+"""One entry of a data file: typed access to its fields, with errors that name the file, entry, field and fix.
 
 Guarantees
-- Every complaint names the file, the entry, the field and the cure.
-- What no reader asked for is kept: `rest()`.
+- Fields that no reader asked for are kept: `rest()`.
 
     record = Record({"id": "a1", "speaker": "slt", "mood": "calm"}, place)
     record.text("speaker", "speaker_id")        # "slt"
@@ -31,7 +30,7 @@ EXTRA = "extra"
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where an entry stands: `path`[`index`], and how its audio is found."""
+    """The file and index of an entry, and how its audio is resolved."""
 
     path: Path
     index: int
@@ -51,7 +50,7 @@ class Place:
 
 
 class Record:
-    """`value`: an object of names to values; a list stands for its `messages`. Raises `DataError` for anything else."""
+    """`value`: an object; a list is taken as its `messages`. Raises `DataError` for anything else."""
 
     def __init__(self, value: object, place: Place, *, name: str = "") -> None:
         self.place = place
@@ -64,12 +63,12 @@ class Record:
         self._asked: set[str] = set()
 
     def error(self, field: str, problem: str) -> DataError:
-        """A complaint about `field`, to be raised."""
+        """A `DataError` about `field`, to be raised."""
         return self.place.error(f"{self._name}.{field}" if self._name else field, problem)
 
     def get(self, *names: str) -> tuple[str, object]:
-        """The first of `names` that has a value, and the value; the first name and None if none has. None and empty
-        text are no values."""
+        """The first of `names` that has a value, and the value; `(names[0], None)` if none has. None and empty text
+        count as no value."""
         for name in names:
             value = self._values.get(name)
             if name in self._values:
@@ -84,13 +83,13 @@ class Record:
         if value is None:
             return None
         if isinstance(value, bool) or not isinstance(value, str | int):
-            raise self.error(name, f"is a {type(value).__name__}, not text")
+            raise self.error(name, f"is a {type(value).__name__}, not text; write it as text")
         return self.plain(str(value), name)
 
     def plain(self, text: str, field: str) -> str:
-        """`text` stripped. Raises `DataError` for half a character (a lone surrogate), which no file can hold."""
+        """`text` stripped. Raises `DataError` for a lone surrogate, which cannot be written to any file."""
         if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
-            raise self.error(field, "holds half a character (a lone surrogate); write the text again")
+            raise self.error(field, "contains a lone surrogate (half a character); write the text again")
         return text.strip()
 
     def part(self, name: str) -> Record:
@@ -101,7 +100,7 @@ class Record:
         return Record(value or {}, self.place, name=name)
 
     def audio(self, value: object, field: str) -> Path:
-        """The file of the clip that `value` speaks of. Raises `DataError`."""
+        """The file of the clip that `value` gives. Raises `DataError`."""
         try:
             return self.place.shelf.file_of(value, folders=self.place.folders)
         except DataError as error:
@@ -120,7 +119,7 @@ class Record:
             raise self.error(field, str(error)) from error
 
     def rest(self) -> dict[str, object]:
-        """What was not asked for; the content of an object `extra` stands beside the others."""
+        """The fields that were not asked for; the content of an object `extra` is merged into them."""
         rest = {name: value for name, value in self._values.items() if name not in self._asked}
         more = rest.get(EXTRA)
         if isinstance(more, Mapping):
@@ -140,12 +139,12 @@ class Record:
         language: str | None = None,
         extra: Mapping[str, object] | None = None,
     ) -> VoiceSample:
-        """The sample of these and of the names that every format knows. Raises `DataError` without a text to speak and
-        for a reference without its text."""
+        """The sample of these values and of the fields that every format has. Raises `DataError` without a target text,
+        and for a reference without its text."""
         if reference_audio is not None and not reference_text:
             raise self.error(REFERENCE_TEXT[0], "is missing: the text of the reference audio; add it")
         if not target_text:
-            raise self.error(TARGET_TEXT[0], "is missing: the text to speak; add it")
+            raise self.error(TARGET_TEXT[0], "is missing: the text of the target; add it")
         known = {
             "sample_id": self.text(*SAMPLE_ID),
             "speaker": self.text(*SPEAKER),

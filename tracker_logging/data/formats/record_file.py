@@ -1,8 +1,8 @@
-"""Formats that are files of records: what one record means, apart from what the file is written in.
+"""Formats that are files of records: what a record means, independent of the container (JSON, CSV, parquet).
 
 Guarantees
-- The format of a file is the one that most of its first 16 records fit, and of two the one that is listed first.
-- A record that fits another format only is refused: formats are not mixed in one file.
+- The format of a file is the one that most of its first 16 records fit; of two, the one listed first.
+- A record that fits only another format is refused: formats cannot be mixed in one file.
 
     FORMAT = RecordFormat("pair manifest", fits, sample)
 """
@@ -28,8 +28,7 @@ Values: TypeAlias = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class RecordFormat:
-    """`fits`: whether a record is written like this, as far as can be seen without complaint. `sample` reads it, or
-    raises `DataError`."""
+    """`fits`: whether a record looks like this format; does not raise. `sample` parses it, or raises `DataError`."""
 
     name: str
     fits: Callable[[Values], bool]
@@ -39,13 +38,13 @@ class RecordFormat:
 def best_fit(records: Sequence[object], formats: Sequence[RecordFormat]) -> RecordFormat | None:
     """The format that most of `records` fit; None if they fit none."""
     values = [_values(record) for record in records]
-    counts = [sum(one.fits(value) for value in values) for one in formats]
+    counts = [sum(known.fits(value) for value in values) for known in formats]
     return formats[counts.index(max(counts))] if any(counts) else None
 
 
 @dataclass(frozen=True, slots=True)
 class RecordSource:
-    """The samples of `records`, which stand in `path`."""
+    """The samples of `records`, read from `path`."""
 
     path: Path
     records: Sequence[object]
@@ -61,27 +60,27 @@ class RecordSource:
         return self.parse(self.records[index], index)
 
     def parse(self, value: object, index: int) -> VoiceSample:
-        """The sample that `value` is. Raises `DataError`."""
+        """The sample of `value`. Raises `DataError`."""
         place = Place(self.path, index, self.folders, self.shelf)
         values = _values(value)
         if not self.format.fits(values):
-            other = next((one for one in self.among if one.fits(values)), None)
+            other = next((known for known in self.among if known.fits(values)), None)
             if other is not None:
                 raise place.error(
-                    "", f"is {other.name} in a file of {self.format.name}; put the two into files of their own"
+                    "", f"is {other.name} in a file of {self.format.name}; put the two formats into separate files"
                 )
         return self.format.sample(Record(value, place))
 
 
 class RecordFile(Format):
-    """Files of records in `one` format, of `among` all formats that such files can be in.
+    """Files of records in one `record_format`; `among`: all formats that such files can have.
 
-    The first of `among` also takes JSON that fits none, to say what is wrong with it.
+    The first of `among` also accepts JSON that fits none, so that the error names what is missing.
     """
 
-    def __init__(self, one: RecordFormat, among: Sequence[RecordFormat]) -> None:
-        self.name = one.name
-        self._one = one
+    def __init__(self, record_format: RecordFormat, among: Sequence[RecordFormat]) -> None:
+        self.name = record_format.name
+        self._format = record_format
         self._among = among
 
     def recognises(self, path: Path) -> bool:
@@ -90,14 +89,14 @@ class RecordFile(Format):
         records = peek(path, _LOOKED_AT)
         best = best_fit(records, self._among)
         if best is None:
-            return self._one is self._among[0] and may_be_data(path, read=len(records))
-        return best is self._one
+            return self._format is self._among[0] and may_be_data(path, read=len(records))
+        return best is self._format
 
     def open(self, path: Path, shelf: AudioShelf) -> RecordSource:
-        return RecordSource(path, open_records(path), self._one, self._among, search_folders(path), shelf)
+        return RecordSource(path, open_records(path), self._format, self._among, search_folders(path), shelf)
 
     def read(self, path: Path, shelf: AudioShelf | None = None) -> Reading:
-        source = RecordSource(path, (), self._one, self._among, search_folders(path), shelf or AudioShelf())
+        source = RecordSource(path, (), self._format, self._among, search_folders(path), shelf or AudioShelf())
         for index, value in enumerate(stream_records(path)):
             try:
                 yield value if isinstance(value, DataError) else source.parse(value, index)

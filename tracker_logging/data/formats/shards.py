@@ -1,9 +1,9 @@
-"""Shards: uncompressed tar files (WebDataset) with `KEY.wav` and `KEY.txt` or `KEY.json`, read where they lie.
+"""WebDataset shards: uncompressed tar files with `KEY.wav` and `KEY.txt` or `KEY.json`, read in place.
 
 Guarantees
-- Opening reads the headers of the members only; a sample is read when it is asked for.
-- `KEY.json` holds what a row of the audio table (F9) holds; `KEY.ref.wav` is its reference, with `ref_transcript`.
-- Nothing is unpacked by the names in the tar: a clip goes into the audio cache under the hash of its content.
+- Opening reads only the headers of the members; a sample is read on access.
+- `KEY.json` has the fields of a row of the audio table (F9); `KEY.ref.wav` is its reference, with `ref_transcript`.
+- Names in the tar are never used as paths: a clip is written to the audio cache under the hash of its content.
 
 The path to give is one tar file, or a directory of them.
 """
@@ -18,8 +18,8 @@ from pathlib import Path, PurePosixPath
 
 from tracker_logging.data.audio_sources import AudioShelf
 from tracker_logging.data.find_file import search_folders
-from tracker_logging.data.formats.audio_table import audio_table_sample
 from tracker_logging.data.formats.base import Format
+from tracker_logging.data.formats.manifests import audio_table_sample
 from tracker_logging.data.formats.paired_files import AUDIO_ENDINGS
 from tracker_logging.data.formats.record import Place, Record
 from tracker_logging.data.sample import DataError, VoiceSample, shown
@@ -41,7 +41,7 @@ class Shards(Format):
 
 @dataclass(frozen=True, slots=True)
 class ShardSource:
-    """Sample i is group i of `index`: the number of its file, its key and where its members lie."""
+    """Sample i is group i of `index`: the index of its file, its key, and the offsets of its members."""
 
     files: tuple[Path, ...]
     index: tuple[tuple[int, str, _Members], ...]
@@ -55,7 +55,7 @@ class ShardSource:
         file = self.files[number]
         place = Place(file, index, search_folders(file), self.shelf)
         if key.startswith("/") or ".." in PurePosixPath(key).parts:
-            raise place.error(key, "leads out of the shard; pack it under a plain name")
+            raise place.error(key, "is not a plain relative name; pack the member under another name")
         values: dict[str, object] = {"sample_id": key}
         for ending, start, size in sorted(members):
             content = _content(file, start, size)
@@ -81,7 +81,7 @@ def _groups(file: Path) -> list[tuple[str, _Members]]:
                 if member.isreg() and dot and key:
                     whole = f"{folder}/{key}" if folder else key
                     groups.setdefault(whole, []).append((ending.lower(), member.offset_data, member.size))
-                tar.members = []  # type: ignore[attr-defined]  # it would keep every header
+                tar.members = []  # type: ignore[attr-defined]  # else tarfile keeps every header
     except (tarfile.TarError, OSError, ValueError, EOFError) as error:
         raise DataError(
             f"{shown(file)}: not a whole, uncompressed tar file ({error}). Pack it again, without compression."
@@ -100,14 +100,14 @@ def _content(file: Path, start: int, size: int) -> bytes:
 
 def _described(place: Place, key: str, content: bytes) -> Mapping[str, object]:
     try:
-        found = json.loads(_decoded(place, key, content))
+        described = json.loads(_decoded(place, key, content))
     except (ValueError, RecursionError) as error:
         if isinstance(error, DataError):
             raise
         raise place.error(f"{key}.json", f"is not valid JSON ({error}); pack it again") from error
-    if not isinstance(found, dict):
-        raise place.error(f"{key}.json", f"is a JSON {type(found).__name__}, not an object; write it as {{ }}")
-    return found
+    if not isinstance(described, dict):
+        raise place.error(f"{key}.json", f"is a JSON {type(described).__name__}, not an object; write it as {{ }}")
+    return described
 
 
 def _decoded(place: Place, key: str, content: bytes) -> str:

@@ -1,9 +1,9 @@
-"""CSV, TSV and parquet: rows as objects of column to value.
+"""CSV, TSV and parquet: rows as mappings from column to value.
 
 Guarantees
-- The delimiter of a text table is a tab, comma, semicolon or bar, whichever divides the header.
+- The delimiter of a text table is the tab, comma, semicolon or pipe that divides the header.
 - A parquet file is read one row group at a time; a text table is held in memory.
-- `pyarrow` is needed for parquet only, and asked for by name.
+- `pyarrow` is needed for parquet only.
 
     rows = list(iterate_table(Path("pairs.tsv")))
     rows = ParquetRows(Path("train.parquet"))
@@ -27,7 +27,7 @@ PARQUET_MARK = b"PAR1"
 
 
 def is_table(first_line: str) -> bool:
-    """Whether this line can be the header of a text table: two names or more."""
+    """Whether this line can be the header of a text table: two columns or more."""
     return _delimiter(first_line) is not None
 
 
@@ -53,7 +53,7 @@ def iterate_table(path: Path) -> Iterator[Mapping[str, object]]:
 
 def _delimiter(header: str) -> str | None:
     try:
-        return next((one for one in DELIMITERS if len(_cells(header, one)) > 1), None)
+        return next((mark for mark in DELIMITERS if len(_cells(header, mark)) > 1), None)
     except csv.Error:
         return None
 
@@ -81,7 +81,7 @@ class ParquetRows(Sequence[Mapping[str, object]]):
     def __getitem__(self, index: slice) -> Sequence[Mapping[str, object]]: ...
     def __getitem__(self, index: int | slice) -> object:
         if isinstance(index, slice):
-            return [self[one] for one in range(*index.indices(len(self)))]
+            return [self[position] for position in range(*index.indices(len(self)))]
         group = int(np.searchsorted(self._firsts, index, side="right")) - 1
         held = self._group
         if held is None or held[0] != group:

@@ -1,21 +1,18 @@
-"""Are the clips sound? By their headers; decoded only where it is asked for.
+"""Are the clips valid audio? By their headers, or decoded on request.
 
 - Nothing is decoded by `audio_findings`; `sound_findings` decodes each clip once.
-- The same sound is found by its content, under whatever name.
-
-    list(audio_findings(record)), list(sound_findings(record, reader))
+- Equal audio is recognised by its content, whatever the file is called.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
 from tracker_logging.doctor.data_checks import checks
-from tracker_logging.doctor.data_checks.clips import Clip, ClipReader
-from tracker_logging.doctor.data_checks.finding import Check, DataFinding, Place
-from tracker_logging.doctor.data_checks.record import Record, resolved
+from tracker_logging.doctor.data_checks.checks import Check, DataFinding, Place
+from tracker_logging.doctor.data_checks.copies import same_sound
+from tracker_logging.doctor.data_checks.record import Clip, ClipReader, Record
 from tracker_logging.metrics.speech import SpeechLevels
 
 SHORTEST_S = 0.1
@@ -24,13 +21,12 @@ LONG_S = 60.0
 LOW_HZ = 16_000
 USUAL_HZ = frozenset({16_000, 22_050, 24_000, 32_000, 44_100, 48_000, 88_200, 96_000})
 DECLARED_OFF_S, DECLARED_OFF_SHARE = 0.5, 0.1  # both must be exceeded
-GLIMPSE = 4096  # bytes
 MISSING_BYTES = 1024  # less is padding or a forgotten chunk at the end
 SILENT_S, SILENT_PCT, QUIET_DBFS, CLIPPED_PCT = 0.1, 70.0, -45.0, 0.5
 
 
 def audio_findings(record: Record) -> Iterator[DataFinding]:
-    """What the headers of the sample's clips say."""
+    """Problems in the headers of the sample's clips."""
     for field, clip in record.clips():
         yield from _header(record.place, field, clip)
     target, reference = record.target, record.reference
@@ -54,7 +50,7 @@ def audio_findings(record: Record) -> Iterator[DataFinding]:
 
 
 def sound_findings(record: Record, reader: ClipReader) -> Iterator[DataFinding]:
-    """What the samples of the clips say; decodes them."""
+    """Problems in the decoded clips."""
     for field, clip in record.clips():
         if clip.problem is None:
             sound = reader.sound(clip)
@@ -66,7 +62,7 @@ def sound_findings(record: Record, reader: ClipReader) -> Iterator[DataFinding]:
 
 
 def dataset_findings(records: Sequence[Record], place: Place) -> Iterator[DataFinding]:
-    """What the clips of a file have in common or not, each clip counted once."""
+    """Sample rates and channels over a file, each clip counted once."""
     clips = {clip.path: clip for record in records for _, clip in record.clips() if clip.problem is None}
     rates = Counter(clip.sample_rate for clip in clips.values())
     if len(rates) > 1:
@@ -78,34 +74,6 @@ def dataset_findings(records: Sequence[Record], place: Place) -> Iterator[DataFi
     wide = sum(clip.channels > 1 for clip in clips.values())
     if wide:
         yield checks.CHANNELS_AVERAGED.at(place, seen=f"{wide} of {len(clips)} clips")
-
-
-def same_sound(one: Clip, other: Clip) -> bool:
-    """Whether two clips are one file, or two files of equal content."""
-    if resolved(one.path) == resolved(other.path):
-        return True
-    if (one.size, one.frames, one.sample_rate) != (other.size, other.frames, other.sample_rate):
-        return False
-    return glimpse_of(one) == glimpse_of(other) and content_of(one) == content_of(other)
-
-
-def content_of(clip: Clip) -> str:
-    """A hash of the file's bytes; the path where it cannot be read."""
-    try:
-        with clip.path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError:
-        return str(clip.path)
-
-
-def glimpse_of(clip: Clip) -> bytes:
-    """A few bytes from the middle of the file, where two recordings differ though their sizes are equal."""
-    try:
-        with clip.path.open("rb") as file:
-            file.seek(clip.size // 2)
-            return file.read(GLIMPSE)
-    except OSError:
-        return b""
 
 
 def _header(place: Place, field: str, clip: Clip) -> Iterator[DataFinding]:
@@ -123,22 +91,22 @@ def _header(place: Place, field: str, clip: Clip) -> Iterator[DataFinding]:
 
 
 def _levels(place: Place, field: str, clip: Clip, levels: SpeechLevels) -> Iterator[DataFinding]:
-    def found(check: Check, seen: str) -> DataFinding:
+    def finding(check: Check, seen: str) -> DataFinding:
         return check.at(place, seen=f"{clip.name}: {seen}", field=field, clip=clip.name)
 
     if levels.speech_s < min(SILENT_S, clip.seconds / 2):
-        yield found(checks.AUDIO_SILENT, f"{levels.speech_s:.2f} s with sound, peak {levels.peak_dbfs:.0f} dBFS")
+        yield finding(checks.AUDIO_SILENT, f"{levels.speech_s:.2f} s with sound, peak {levels.peak_dbfs:.0f} dBFS")
         return
     if levels.silence_pct > SILENT_PCT:
-        yield found(checks.AUDIO_MOSTLY_SILENT, f"{levels.silence_pct:.0f} % without sound")
+        yield finding(checks.AUDIO_MOSTLY_SILENT, f"{levels.silence_pct:.0f} % without sound")
     if levels.level_dbfs < QUIET_DBFS:
-        yield found(checks.AUDIO_QUIET, f"{levels.level_dbfs:.0f} dBFS")
+        yield finding(checks.AUDIO_QUIET, f"{levels.level_dbfs:.0f} dBFS")
     if levels.clip_pct > CLIPPED_PCT:
-        yield found(checks.AUDIO_CLIPPED, f"{levels.clip_pct:.1f} % of the samples at full scale")
+        yield finding(checks.AUDIO_CLIPPED, f"{levels.clip_pct:.1f} % of the samples at full scale")
 
 
 def _declared_seconds(record: Record) -> float | None:
-    """The target's duration in seconds, where the sample names one."""
+    """The target's duration in seconds, where the sample declares one."""
     extra = record.sample.extra
     misc = extra.get("misc")
     for where in (extra, misc):

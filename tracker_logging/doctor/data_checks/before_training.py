@@ -1,9 +1,7 @@
-"""The quick look at the data at the start of training: headers only, a few lines through logging, nothing refused.
+"""The quick data check at the start of training: headers only, a few log lines, nothing refused.
 
-- At most 2,000 samples of each file are looked at, evenly spaced, and it says so; leaks are sought among 10,000.
-- It never stops training: should a check itself fail, that is one warning.
-
-    look_at_data(train, evaluation, file=Path("train.json"), model_path="model")
+- At most 2,000 evenly spaced samples of each file are checked, and the log says so; leaks are searched among 10,000.
+- It never stops training: an exception of a check is one warning.
 """
 
 from __future__ import annotations
@@ -17,13 +15,12 @@ from pathlib import Path
 
 from tracker_logging.data.sample import VoiceSample, shown
 from tracker_logging.data.samples import evenly
-from tracker_logging.doctor.data_checks.check import dataset_findings, in_order, record_findings
-from tracker_logging.doctor.data_checks.clips import Clip, ClipReader
+from tracker_logging.doctor.data_checks.checks import DataFinding, Place
 from tracker_logging.doctor.data_checks.copies import Sounds, leak_findings
-from tracker_logging.doctor.data_checks.finding import DataFinding, Place
 from tracker_logging.doctor.data_checks.pace import Positions, read_positions
-from tracker_logging.doctor.data_checks.reading import Found, record_of
-from tracker_logging.doctor.data_checks.record import Record
+from tracker_logging.doctor.data_checks.reading import DataFile
+from tracker_logging.doctor.data_checks.record import Clip, ClipReader, Record, record_of
+from tracker_logging.doctor.data_checks.report import dataset_findings, in_order, record_findings
 from tracker_logging.doctor.data_checks.report_text import printable
 from tracker_logging.doctor.finding import LEVELS
 
@@ -41,31 +38,31 @@ def look_at_data(
     eval_file: Path | None = None,
     model_path: str | None = None,
 ) -> None:
-    """Log what is wrong with the data, in counts, and the command that shows it. Only the first process of a group."""
+    """Log the findings as counts, and the command that shows them. Only on the first process of a group."""
     if os.environ.get("RANK", "0") != "0":
         return
     try:
         findings = quick_findings(train, evaluation, file=file, eval_file=eval_file or file, model_path=model_path)
-    except Exception as error:  # the training of this data is not ours to stop
+    except Exception as error:  # a failing check must not stop training
         logger.warning("The data could not be checked (%s: %s). Training goes on.", type(error).__name__, error)
         return
-    looked = " and ".join(
+    checked = " and ".join(
         f"{_share(samples)} {name} samples"
         for name, samples in (("training", train), ("evaluation", evaluation))
         if samples
     )
-    grave = [finding for finding in findings if finding.level != "info"]
-    if not grave:
-        logger.info("Data: nothing wrong was seen in %s (headers only).", looked)
+    serious = [finding for finding in findings if finding.level != "info"]
+    if not serious:
+        logger.info("Data: no problem found in %s (headers only).", checked)
         return
-    counts = Counter((finding.level, finding.name) for finding in grave)
-    told = sorted(counts.items(), key=lambda one: -LEVELS.index(one[0][0]))
-    logger.warning("Data: findings in %s (headers only). Training goes on.", looked)
-    for (level, name), count in told:
-        example = next(finding for finding in grave if finding.name == name)
-        told_of = printable(f"{example.sample or example.file}: {example.seen}")
-        logger.warning("  %s × %d %s, such as %s", level, count, name, told_of)
-    logger.warning("  All of them, with cures: %s", command(file, eval_file=eval_file, model_path=model_path))
+    counts = Counter((finding.level, finding.name) for finding in serious)
+    worst_first = sorted(counts.items(), key=lambda item: -LEVELS.index(item[0][0]))
+    logger.warning("Data: findings in %s (headers only). Training goes on.", checked)
+    for (level, name), count in worst_first:
+        example = next(finding for finding in serious if finding.name == name)
+        place = printable(f"{example.sample or example.file}: {example.seen}")
+        logger.warning("  %s × %d %s, such as %s", level, count, name, place)
+    logger.warning("  All of them, with their fixes: %s", command(file, eval_file=eval_file, model_path=model_path))
 
 
 def quick_findings(
@@ -76,14 +73,14 @@ def quick_findings(
     eval_file: Path,
     model_path: str | None = None,
 ) -> tuple[DataFinding, ...]:
-    """What the checks that need no decoding and no hashing find in an even choice of the samples."""
+    """Findings of the checks that need no decoding and no hashing, in evenly spaced samples."""
     clips, sounds = ClipReader(), Sounds([])
     positions = _positions(model_path)
     findings: list[DataFinding] = []
     for samples, path in ((train, file), (evaluation, eval_file)):
         name = shown(path)
         records = [record_of(sample, file=name, clips=clips) for sample in evenly(samples, MOST_SAMPLES)]
-        findings += dataset_findings(Found(Place(name), records, read=len(records)), sounds)
+        findings += dataset_findings(DataFile(Place(name), records, read=len(records)), sounds)
         findings += [finding for record in records for finding in record_findings(record, positions)]
     trained, evaluated = _by_path(train, shown(file)), _by_path(evaluation, shown(eval_file))
     return in_order([*findings, *leak_findings(trained, evaluated, sounds)])
@@ -98,7 +95,7 @@ def command(file: Path, *, eval_file: Path | None, model_path: str | None) -> st
 
 
 def _by_path(samples: Sequence[VoiceSample], file: str) -> list[Record]:
-    """Records of an even choice, whose targets are known by their paths alone."""
+    """Records of evenly spaced samples whose targets are known by path only."""
     paths = [(sample, sample.target_audio) for sample in evenly(samples, MOST_FOR_LEAKS)]
     return [
         Record(file=file, sample=sample, reference=None, target=None if path is None else Clip(path=path))
@@ -109,7 +106,7 @@ def _by_path(samples: Sequence[VoiceSample], file: str) -> list[Record]:
 def _positions(model_path: str | None) -> Positions | None:
     try:
         return read_positions(Path(model_path)) if model_path else None
-    except (OSError, ValueError):  # a hub name, or a directory that loading the model will complain about
+    except (OSError, ValueError):  # a hub name, or a directory that loading the model will refuse
         return None
 
 

@@ -1,41 +1,38 @@
-"""What occurs twice: repeated samples, clips with two texts, and evaluation data that is trained on.
+"""Duplicates: repeated samples, clips with two texts, and evaluation data that is also in the training data.
 
-- Clips are compared by content: by size and length, then by a few bytes, then by a hash of those that could be equal.
-
-    sounds = Sounds([*train, *evaluation])
-    list(copy_findings(train, place, sounds)), list(leak_findings(train, evaluation, sounds))
+- Clips are compared by content: by size and length, then by a few bytes, then by a hash of those that may be equal.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 
 from tracker_logging.doctor.data_checks import checks
-from tracker_logging.doctor.data_checks.audio import content_of, glimpse_of
-from tracker_logging.doctor.data_checks.clips import Clip
-from tracker_logging.doctor.data_checks.finding import DataFinding, Place
-from tracker_logging.doctor.data_checks.record import Record, resolved
+from tracker_logging.doctor.data_checks.checks import DataFinding, Place
+from tracker_logging.doctor.data_checks.record import Clip, Record, resolved
 from tracker_logging.doctor.data_checks.speakers import are_ids
 from tracker_logging.doctor.data_checks.texts import quoted, words
 
 MANY = 0.05  # share of repeats
+MIDDLE_BYTES = 4096
 
 
 class Sounds:
-    """One name for equal sounds: the file, or the hash of its content where another file has its size and length."""
+    """Gives equal audio one name: the file, or the hash of its content where another file has its size and length."""
 
     def __init__(self, records: Sequence[Record]) -> None:
         clips = {clip.path: clip for record in records for _, clip in record.clips() if clip.problem is None}
         self._files = {path: resolved(path) for path in clips}
         self._hashes = {
-            self._files[clip.path]: content_of(clip)
+            self._files[clip.path]: _content_of(clip)
             for same_size in _groups(clips.values(), lambda clip: (clip.size, clip.frames, clip.sample_rate))
-            for same_middle in _groups(same_size, glimpse_of)
+            for same_middle in _groups(same_size, _middle_of)
             for clip in same_middle
         }
 
     def name(self, clip: Clip | None) -> str:
-        """Equal for equal sounds; empty without a clip."""
+        """Equal for equal audio; empty without a clip."""
         if clip is None:
             return ""
         file = self._files.get(clip.path, clip.path)
@@ -53,37 +50,65 @@ def copy_findings(records: Sequence[Record], place: Place, sounds: Sounds) -> It
         if earlier is not record:
             repeats += 1
             yield checks.DUPLICATE.at(record.place, seen=f"the same as {earlier.place.sample}")
-        for spoken in record.spoken():
-            said, owner = texts.setdefault(sounds.name(spoken.clip), (words(spoken.text), record))
-            if said != words(spoken.text):
-                seen = f"{spoken.clip.name}: {quoted(spoken.text)} here, another text in {owner.place.sample}"
-                field = f"{spoken.role} text"
-                yield checks.CLIP_WITH_TWO_TEXTS.at(record.place, seen=seen, field=field, clip=spoken.clip.name)
+        for utterance in record.utterances():
+            text, owner = texts.setdefault(sounds.name(utterance.clip), (words(utterance.text), record))
+            if text != words(utterance.text):
+                seen = f"{utterance.clip.name}: {quoted(utterance.text)} here, another text in {owner.place.sample}"
+                field = f"{utterance.role} text"
+                yield checks.CLIP_WITH_TWO_TEXTS.at(record.place, seen=seen, field=field, clip=utterance.clip.name)
     if repeats > MANY * len(records):
         yield checks.MANY_DUPLICATES.at(place, seen=f"{repeats} of {len(records)} samples")
 
 
 def leak_findings(train: Sequence[Record], evaluation: Sequence[Record], sounds: Sounds) -> Iterator[DataFinding]:
-    """Targets of `evaluation` that are trained on, and sentences that its speakers say in training."""
+    """Targets of `evaluation` that are in `train`, and sentences that its speakers have in `train` too."""
     trained = {sounds.name(record.target): record for record in train if record.target is not None}
     by_speaker = {} if are_ids(train) or are_ids(evaluation) else {_sentence(record): record for record in train}
     for record in evaluation:
         same = trained.get(sounds.name(record.target)) if record.target is not None else None
-        said = by_speaker.get(_sentence(record)) if record.sample.speaker else None
+        twin = by_speaker.get(_sentence(record)) if record.sample.speaker else None
         if same is not None and record.target is not None:
             seen = f"{record.target.name} is the target of {same.place.sample}"
             yield checks.LEAK_TARGET.at(record.place, seen=seen, field="target audio", clip=record.target.name)
-        elif said is not None:
-            seen = f"{record.sample.speaker!r} says {quoted(record.sample.target_text)} in {said.place.sample} too"
+        elif twin is not None:
+            seen = f"{record.sample.speaker!r} has {quoted(record.sample.target_text)} in {twin.place.sample} too"
             yield checks.LEAK_TEXT.at(record.place, seen=seen, field="target text")
+
+
+def same_sound(left: Clip, right: Clip) -> bool:
+    """Whether two clips are one file, or two files of equal content."""
+    if resolved(left.path) == resolved(right.path):
+        return True
+    if (left.size, left.frames, left.sample_rate) != (right.size, right.frames, right.sample_rate):
+        return False
+    return _middle_of(left) == _middle_of(right) and _content_of(left) == _content_of(right)
+
+
+def _content_of(clip: Clip) -> str:
+    """A hash of the file's bytes; the path where it cannot be read."""
+    try:
+        with clip.path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return str(clip.path)
+
+
+def _middle_of(clip: Clip) -> bytes:
+    """A few bytes from the middle of the file, where two recordings of equal size differ."""
+    try:
+        with clip.path.open("rb") as file:
+            file.seek(clip.size // 2)
+            return file.read(MIDDLE_BYTES)
+    except OSError:
+        return b""
 
 
 def _groups(clips: Iterable[Clip], key: Callable[[Clip], Hashable]) -> list[list[Clip]]:
     """Clips of equal `key`, in groups of two and more."""
-    found: dict[Hashable, list[Clip]] = {}
+    groups: dict[Hashable, list[Clip]] = {}
     for clip in clips:
-        found.setdefault(key(clip), []).append(clip)
-    return [group for group in found.values() if len(group) > 1]
+        groups.setdefault(key(clip), []).append(clip)
+    return [group for group in groups.values() if len(group) > 1]
 
 
 def _sentence(record: Record) -> tuple[str | None, str]:

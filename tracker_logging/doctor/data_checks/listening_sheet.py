@@ -1,9 +1,7 @@
-"""A page on which the odd clips can be heard: each with a player, its text and why it is there.
+"""A page for listening to outliers: each clip with a player, its text and the reason why it is listed.
 
-- One HTML file; it plays the clips from where they lie, by paths relative to the page, and loads nothing else.
-- Texts and names from the data cannot become markup, and no script runs on the page.
-
-    write_sheet(report, Path("outliers.html"))
+- One HTML file; it plays the clips in place, by paths relative to the page, and loads nothing else.
+- Texts and names from the data are escaped, and no script runs on the page.
 """
 
 from __future__ import annotations
@@ -16,9 +14,9 @@ from pathlib import Path
 from urllib.parse import quote
 
 from tracker_logging.doctor.data_checks import checks
-from tracker_logging.doctor.data_checks.check import Report
 from tracker_logging.doctor.data_checks.pace import letters_per_s
 from tracker_logging.doctor.data_checks.record import Record
+from tracker_logging.doctor.data_checks.report import Report
 from tracker_logging.doctor.data_checks.report_text import printable
 
 MOST = 300  # rows
@@ -79,7 +77,7 @@ def write_sheet(report: Report, path: Path) -> int:
     files = " and ".join(summary.file for summary in report.summaries)
     text = _PAGE.format(
         title=_escaped(f"Clips to listen to: {files}"),
-        intro=f"{intro}{left}. Does each say its text, whole and nothing else?",
+        intro=f"{intro}{left}. Does each contain its text, complete and nothing else?",
         rows="\n".join(_row(row, path.resolve().parent) for row in rows[:MOST]),
     )
     path.write_text(text, encoding="utf-8")
@@ -89,12 +87,12 @@ def write_sheet(report: Report, path: Path) -> int:
 def sheet_rows(report: Report) -> Iterator[Row]:
     """Clips with a finding above info, worst first as in the table of checks, then the slowest and the fastest."""
     by_place = {record.place.sample: record for record in report.records}
-    told: set[tuple[str, str]] = set()
+    listed: set[tuple[str, str]] = set()
     for finding in report.findings:
         if finding.clip is None or finding.level == "info" or finding.name in _NOT_PLAYABLE:
             continue
-        if (finding.name, finding.clip) not in told:
-            told.add((finding.name, finding.clip))
+        if (finding.name, finding.clip) not in listed:
+            listed.add((finding.name, finding.clip))
             record = by_place.get(finding.sample)
             text = _text(record, finding.field) if record is not None else ""
             yield Row(finding.name, finding.seen, finding.sample, text, Path(finding.clip))
@@ -104,13 +102,13 @@ def sheet_rows(report: Report) -> Iterator[Row]:
 def _extremes(report: Report) -> Iterator[Row]:
     paced: dict[Path, tuple[float, Record, str]] = {}
     for record in report.records:
-        for spoken in record.spoken():
-            rate = letters_per_s(spoken)
-            if spoken.role == "target" and rate is not None:
-                paced.setdefault(spoken.clip.path, (rate, record, spoken.text))
-    ordered = sorted(paced.items(), key=lambda one: one[1][0])
-    chosen = [("slowest", one) for one in ordered[:EXTREMES]]
-    chosen += [("fastest", one) for one in reversed(ordered[EXTREMES:][-EXTREMES:])]
+        for utterance in record.utterances():
+            rate = letters_per_s(utterance)
+            if utterance.role == "target" and rate is not None:
+                paced.setdefault(utterance.clip.path, (rate, record, utterance.text))
+    ordered = sorted(paced.items(), key=lambda item: item[1][0])
+    chosen = [("slowest", item) for item in ordered[:EXTREMES]]
+    chosen += [("fastest", item) for item in reversed(ordered[EXTREMES:][-EXTREMES:])]
     for why, (clip, (rate, record, text)) in chosen:
         yield Row(why, f"{rate:.1f} letters/s", record.place.sample, text, clip)
 

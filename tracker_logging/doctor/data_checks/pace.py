@@ -1,11 +1,12 @@
-"""Does the length of a clip fit its text, and both the model?
+"""Does the length of a clip fit its text, and does the sample fit the model?
 
-- Letters are weighed by script, as they take different time: Han 3, kana and Hangul 2, digits 4, others 1.
+- Letters are weighted by script, since they take different time: Han 3, kana and Hangul 2, digits 4, others 1.
 - Outliers: robust z-score of the logarithm of letters per second, 0.6745 · (x − median) / MAD (Iglewicz & Hoaglin
-  1993), within one script; absolute bounds hold for the few clips of a small file too.
-- The number of text tokens is an estimate and is called one; audio frames are exact.
+  1993), within one script; absolute bounds also hold in small files.
+- The number of text tokens is an estimate, and findings say so; audio frames are exact.
 
-    list(pace_findings(records)), list(position_findings(record, positions))
+>>> weighted_letters("At 10 o'clock"), weighted_letters("你好")
+(16.0, 6.0)
 """
 
 from __future__ import annotations
@@ -18,14 +19,14 @@ from pathlib import Path
 from statistics import median
 
 from tracker_logging.doctor.data_checks import checks
-from tracker_logging.doctor.data_checks.finding import Check, DataFinding
-from tracker_logging.doctor.data_checks.record import Record, Spoken
+from tracker_logging.doctor.data_checks.checks import Check, DataFinding
+from tracker_logging.doctor.data_checks.record import Record, Utterance
 from tracker_logging.doctor.data_checks.texts import quoted, script_of
 
-FASTEST_PER_S = 40.0  # about three times a hurried reader of English
-SLOWEST_PER_S, PAUSES_S = 2.5, 3.0  # a very slow reader, and what may be silent around the text
+FASTEST_PER_S = 40.0  # about three times a fast reader of English
+SLOWEST_PER_S, PAUSES_S = 2.5, 3.0  # a very slow reader, and silence around the text
 OUTLIER_Z, OUTLIER_RATIO = 5.0, 1.8
-FEWEST = 30  # clips of one script, below which nothing is called usual
+MIN_CLIPS = 30  # of one script, below which there are no outliers
 _WEIGHTS = {"CJK": 3.0, "HIRAGANA": 2.0, "KATAKANA": 2.0, "HANGUL": 2.0}
 _DIGIT = 4.0
 _NORMAL_MAD = 0.6745
@@ -38,7 +39,7 @@ _TEMPLATE_TOKENS = 40
 
 @dataclass(frozen=True, slots=True)
 class Positions:
-    """What a model can hold: positions in one sequence, codec frames per second and codebooks."""
+    """Capacity of a model: positions in one sequence, codec frames per second and codebooks."""
 
     most: int
     frames_per_s: float
@@ -46,10 +47,10 @@ class Positions:
 
 
 def read_positions(model_path: Path) -> Positions | None:
-    """From `config.json` of a model directory; None where it does not say enough. Raises OSError and ValueError."""
+    """From `config.json` of a model directory; None where it lacks a value. Raises OSError and ValueError."""
     config = json.loads((model_path / "config.json").read_text(encoding="utf-8"))
     if not isinstance(config, dict):
-        raise ValueError("config.json holds no object")
+        raise ValueError("config.json is not an object")
     most, rate = config.get("max_position_embeddings"), CODEC_FRAMES_PER_S.get(str(config.get("model_type")))
     codebooks = config.get("num_codebooks")
     if not isinstance(most, int) or rate is None:
@@ -57,8 +58,8 @@ def read_positions(model_path: Path) -> Positions | None:
     return Positions(most, rate, codebooks if isinstance(codebooks, int) else 0)
 
 
-def spoken_length(text: str) -> float:
-    """Weighed letters and digits of a text: about what a letter of English takes to say, each."""
+def weighted_letters(text: str) -> float:
+    """Letters and digits of a text in units of an English letter's duration."""
     if text.isascii():
         return sum(_DIGIT if letter.isdigit() else 1.0 for letter in text if letter.isalnum())
     return sum(
@@ -68,29 +69,29 @@ def spoken_length(text: str) -> float:
     )
 
 
-def letters_per_s(spoken: Spoken) -> float | None:
+def letters_per_s(utterance: Utterance) -> float | None:
     """None for a text without letters or a clip without length."""
-    length = spoken_length(spoken.text)
-    return length / spoken.clip.seconds if length and spoken.clip.seconds else None
+    length = weighted_letters(utterance.text)
+    return length / utterance.clip.seconds if length and utterance.clip.seconds else None
 
 
 def pace_findings(records: Sequence[Record]) -> Iterator[DataFinding]:
-    """Texts too long or too short for their clip, each pair once however many samples hold it."""
-    usual: dict[str, list[tuple[Record, Spoken, float]]] = {}
+    """Texts too long or too short for their clip; each pair once, however many samples use it."""
+    usual: dict[str, list[tuple[Record, Utterance, float]]] = {}
     seen: set[tuple[Path, str]] = set()
     for record in records:
-        for spoken in record.spoken():
-            rate = letters_per_s(spoken)
-            if rate is None or (spoken.clip.path, spoken.text) in seen:
+        for utterance in record.utterances():
+            rate = letters_per_s(utterance)
+            if rate is None or (utterance.clip.path, utterance.text) in seen:
                 continue
-            seen.add((spoken.clip.path, spoken.text))
-            check = _impossible(spoken)
+            seen.add((utterance.clip.path, utterance.text))
+            check = _impossible(utterance)
             if check is not None:
-                yield _finding(check, record, spoken, rate)
+                yield _finding(check, record, utterance, rate)
             else:
-                usual.setdefault(script_of(spoken.text) or "", []).append((record, spoken, rate))
+                usual.setdefault(script_of(utterance.text) or "", []).append((record, utterance, rate))
     for group in usual.values():
-        if len(group) >= FEWEST:
+        if len(group) >= MIN_CLIPS:
             yield from _outliers(group)
 
 
@@ -109,24 +110,26 @@ def position_findings(record: Record, positions: Positions) -> Iterator[DataFind
         yield checks.SEQUENCE_PERHAPS_TOO_LONG.at(record.place, seen=seen)
 
 
-def _impossible(spoken: Spoken) -> Check | None:
-    length, seconds = spoken_length(spoken.text), spoken.clip.seconds
+def _impossible(utterance: Utterance) -> Check | None:
+    length, seconds = weighted_letters(utterance.text), utterance.clip.seconds
     if length > FASTEST_PER_S * seconds:
         return checks.TEXT_TOO_LONG
     return checks.TEXT_TOO_SHORT if seconds > PAUSES_S + length / SLOWEST_PER_S else None
 
 
-def _outliers(group: Sequence[tuple[Record, Spoken, float]]) -> Iterator[DataFinding]:
+def _outliers(group: Sequence[tuple[Record, Utterance, float]]) -> Iterator[DataFinding]:
     logs = [math.log(rate) for _, _, rate in group]
     middle = median(logs)
     spread = median(abs(log - middle) for log in logs)
-    for (record, spoken, rate), log in zip(group, logs, strict=True):
+    for (record, utterance, rate), log in zip(group, logs, strict=True):
         far = abs(log - middle)
         if far > math.log(OUTLIER_RATIO) and _NORMAL_MAD * far > OUTLIER_Z * spread:
-            yield _finding(checks.PACE_OUTLIER, record, spoken, rate, usual=math.exp(middle))
+            yield _finding(checks.PACE_OUTLIER, record, utterance, rate, usual=math.exp(middle))
 
 
-def _finding(check: Check, record: Record, spoken: Spoken, rate: float, *, usual: float | None = None) -> DataFinding:
+def _finding(
+    check: Check, record: Record, utterance: Utterance, rate: float, *, usual: float | None = None
+) -> DataFinding:
     beside = "" if usual is None else f" (usual here: {usual:.1f})"
-    seen = f"{rate:.1f} letters/s{beside}: {quoted(spoken.text)} in {spoken.clip.seconds:.2f} s"
-    return check.at(record.place, seen=seen, field=f"{spoken.role} text", clip=spoken.clip.name)
+    seen = f"{rate:.1f} letters/s{beside}: {quoted(utterance.text)} in {utterance.clip.seconds:.2f} s"
+    return check.at(record.place, seen=seen, field=f"{utterance.role} text", clip=utterance.clip.name)

@@ -1,9 +1,7 @@
-"""A report for people (plain text) and for programs (JSON).
+"""A report as plain text for people and as JSON for programs.
 
-- The text names each check once, with what it means and what to do, and below it the places: file, sample, field, what.
-- The JSON has every finding, and no number that is not finite.
-
-    print(as_text(report)); json.dumps(as_json(report), allow_nan=False)
+- The text lists each check once with its meaning and fix, and below it the places: sample, field, evidence.
+- The JSON has every finding, and finite numbers only.
 """
 
 from __future__ import annotations
@@ -15,14 +13,13 @@ from itertools import groupby
 from typing import Any
 
 from tracker_logging.doctor.data_checks import checks
-from tracker_logging.doctor.data_checks.check import Report
-from tracker_logging.doctor.data_checks.finding import DataFinding
-from tracker_logging.doctor.data_checks.summary import Quantiles, Summary
+from tracker_logging.doctor.data_checks.checks import DataFinding
+from tracker_logging.doctor.data_checks.report import Quantiles, Report, Summary
 from tracker_logging.doctor.finding import LEVELS
 
-ROWS = 10  # places that are shown of one check
-NAMES = 8  # speakers and languages that are shown
-_WIDEST = 40  # characters of a column that are padded for
+ROWS = 10  # shown per check
+NAMES = 8  # speakers and languages shown
+_WIDEST = 40  # characters that a column is padded to
 
 _CHECKS = {check.name: check for check in checks.ALL}
 
@@ -47,7 +44,7 @@ def as_json(report: Report) -> dict[str, Any]:
 
 
 def printable(text: str) -> str:
-    """Text that no terminal takes for commands: everything unprintable but line ends is written as an escape."""
+    """Text without terminal control sequences: unprintable characters except line ends are escaped."""
     if text.replace("\n", "").isprintable():
         return text
     return "".join(
@@ -89,18 +86,18 @@ def _cut(name: str) -> str:
     return name if len(name) <= _WIDEST else name[: _WIDEST - 1] + "…"
 
 
-def _quantiles(found: Quantiles | None) -> str:
-    if found is None:
+def _quantiles(values: Quantiles | None) -> str:
+    if values is None:
         return ""
     return (
-        f"{found.smallest:.2f} least, {found.low:.2f} (5 %), {found.median:.2f} median, "
-        f"{found.high:.2f} (95 %), {found.largest:.2f} most"
+        f"{values.smallest:.2f} least, {values.low:.2f} (5 %), {values.median:.2f} median, "
+        f"{values.high:.2f} (95 %), {values.largest:.2f} most"
     )
 
 
 def _group(group: Sequence[DataFinding]) -> str:
     check = _CHECKS[group[0].name]
-    rows = [(one.sample or one.file, one.field, one.seen) for one in group[:ROWS]]
+    rows = [(finding.sample or finding.file, finding.field, finding.seen) for finding in group[:ROWS]]
     widths = [min(_WIDEST, max(len(row[column]) for row in rows)) for column in (0, 1)]
     lines = [f"{check.level.upper()} {check.name} × {len(group):,}", f"  {check.means}"]
     lines += [
@@ -109,19 +106,19 @@ def _group(group: Sequence[DataFinding]) -> str:
     ]
     if len(group) > ROWS:
         lines.append(f"    … and {len(group) - ROWS:,} more (all of them: --json)")
-    return "\n".join([*lines, *(f"  What to do: {cure}" for cure in _cures(group))])
+    return "\n".join([*lines, *(f"  Fix: {fix}" for fix in _fixes(group))])
 
 
-def _cures(group: Sequence[DataFinding]) -> Iterator[str]:
-    """The cures of the places that are shown, each once."""
-    yield from dict.fromkeys(finding.cure for finding in group[:ROWS])
+def _fixes(group: Sequence[DataFinding]) -> Iterator[str]:
+    """The fixes of the shown places, each once."""
+    yield from dict.fromkeys(finding.fix for finding in group[:ROWS])
 
 
 def _verdict(report: Report) -> str:
     counts = Counter(finding.level for finding in report.findings)
-    said = ", ".join(_count(counts[level], level) for level in reversed(LEVELS) if counts[level])
+    total = ", ".join(_count(counts[level], level) for level in reversed(LEVELS) if counts[level])
     if report.is_unusable:
-        return f"Unusable as it is: {said}."
+        return f"Unusable: {total}."
     if report.exit_code:
-        return f"Findings: {said}."
-    return f"Nothing wrong was found{f' ({said})' if said else ''}."
+        return f"Findings: {total}."
+    return f"No problem found{f' ({total})' if total else ''}."

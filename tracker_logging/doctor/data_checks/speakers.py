@@ -1,7 +1,4 @@
-"""Are speakers named, and by names that mean a person?
-
-list(speaker_findings(records, place))
-"""
+"""Are speakers named, and do the names identify persons?"""
 
 from __future__ import annotations
 
@@ -9,15 +6,15 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from tracker_logging.doctor.data_checks import checks
-from tracker_logging.doctor.data_checks.finding import DataFinding, Place
+from tracker_logging.doctor.data_checks.checks import DataFinding, Place
 from tracker_logging.doctor.data_checks.record import Record, resolved
 
-FEWEST = 3  # samples, below which nothing can be said of names
-MANY = 50  # samples, of which no two have one speaker: an evaluation of one clip per person is seldom as large
+MIN_SAMPLES = 3  # below, names are not judged
+MANY = 50  # samples without a repeated speaker: evaluation sets of one clip per person are rarely as large
 
 
 def speaker_findings(records: Sequence[Record], place: Place) -> Iterator[DataFinding]:
-    """What the names of speakers say, over a whole file."""
+    """Problems of the speaker names over a whole file."""
     named = [record for record in records if record.sample.speaker]
     names = {record.sample.speaker for record in named}
     total = len(records)
@@ -31,30 +28,29 @@ def speaker_findings(records: Sequence[Record], place: Place) -> Iterator[DataFi
         seen = f"{len(names)} names in {len(named)} samples, such as {example!r}"
         yield checks.SPEAKER_IS_SAMPLE_ID.at(place, seen=seen, field="speaker")
         return
-    if len(names) == 1 and total >= FEWEST:
+    if len(names) == 1 and total >= MIN_SAMPLES:
         yield checks.SPEAKER_SINGLE.at(place, seen=f"{next(iter(names))!r} in {len(named)} samples", field="speaker")
     yield from _shared_clips(named)
 
 
 def are_ids(records: Sequence[Record]) -> bool:
-    """Whether speakers are the ids or file names of their samples, or another in each of so many samples that a
-    person without a second sample cannot be the rule."""
+    """Whether speakers are the ids or file names of their samples, or different in each of `MANY` samples."""
     named = [record.sample for record in records if record.sample.speaker]
-    if len(named) < FEWEST or len({sample.speaker for sample in named}) < len(named):
+    if len(named) < MIN_SAMPLES or len({sample.speaker for sample in named}) < len(named):
         return False
     stems = [sample.target_audio.stem if sample.target_audio is not None else None for sample in named]
     pairs = zip(named, stems, strict=True)
-    return len(named) >= MANY or all(one.speaker in (one.sample_id, stem) for one, stem in pairs)
+    return len(named) >= MANY or all(sample.speaker in (sample.sample_id, stem) for sample, stem in pairs)
 
 
 def _shared_clips(named: Sequence[Record]) -> Iterator[DataFinding]:
     owner: dict[Path, Record] = {}
-    told: set[Path] = set()
+    reported: set[Path] = set()
     for record in named:
         for field, clip in record.clips():
             path = resolved(clip.path)
             first = owner.setdefault(path, record)
-            if first.sample.speaker != record.sample.speaker and path not in told:
-                told.add(path)
+            if first.sample.speaker != record.sample.speaker and path not in reported:
+                reported.add(path)
                 seen = f"{clip.name}: {record.sample.speaker!r} here, {first.sample.speaker!r} in {first.place.sample}"
                 yield checks.CLIP_OF_TWO_SPEAKERS.at(record.place, seen=seen, field=field, clip=clip.name)

@@ -1,9 +1,10 @@
-"""Is an item of a ChatML-like file a conversation? Looked at in the JSON itself, before a reader made a sample of it.
+"""Is an item of a ChatML-like file a valid conversation? Checks the JSON itself, before a reader converts it.
 
-- Any format with `messages` is looked at: cloning in one user message, or in user / assistant turns.
-- An item that is no object, or has no `messages`, is left to its reader.
+- Any format with `messages` is checked: cloning in one user message, or in user / assistant turns.
+- An item that is not an object, or has no `messages`, is left to its reader.
 
-    list(structure_findings(place, item))
+>>> [finding.name for finding in structure_findings(Place("train.json"), {"messages": "hello"})]
+['messages_malformed']
 """
 
 from __future__ import annotations
@@ -13,18 +14,18 @@ from itertools import pairwise
 from typing import Any
 
 from tracker_logging.doctor.data_checks import checks
-from tracker_logging.doctor.data_checks.finding import DataFinding, Place
+from tracker_logging.doctor.data_checks.checks import DataFinding, Place
 from tracker_logging.doctor.data_checks.record import Record
 
 ROLES = ("system", "scene", "user", "assistant")
 PART_TYPES = ("text", "audio", "audio_url", "input_audio")
 PLACEHOLDERS = ("<audio>", "<|AUDIO|>", "<|AUDIO_OUT|>", "<|audio|>")
-# Keys that pipelines are known to write and that mean nothing for training.
+# Keys that known pipelines write and that training ignores.
 KNOWN_KEYS = frozenset({"start_index", "id", "duration", "task_type", "sample_id", "reference_language"})
 
 
 def structure_findings(place: Place, item: object) -> Iterator[DataFinding]:
-    """What is wrong with the conversation of `item`; the first malformed thing ends it."""
+    """Problems of the conversation; malformed contents end the check."""
     if isinstance(item, list):  # a bare list of messages, as some pipelines write
         item = {"messages": item}
     if not isinstance(item, Mapping) or "messages" not in item:
@@ -32,7 +33,7 @@ def structure_findings(place: Place, item: object) -> Iterator[DataFinding]:
     messages = item["messages"]
     if not isinstance(messages, list) or not all(isinstance(message, Mapping) for message in messages):
         kind = type(messages).__name__
-        seen = f"a JSON {kind}" if not isinstance(messages, list) else "a list that holds something else than objects"
+        seen = f"a JSON {kind}" if not isinstance(messages, list) else "a list with items that are not objects"
         yield checks.MESSAGES_MALFORMED.at(place, seen=seen, field="messages")
         return
     malformed = list(_contents(place, messages))
@@ -42,7 +43,7 @@ def structure_findings(place: Place, item: object) -> Iterator[DataFinding]:
 
 
 def record_findings(record: Record) -> Iterator[DataFinding]:
-    """What the sample lacks, and keys that nobody reads."""
+    """Missing clips of one sample."""
     if record.target is None:
         yield checks.TARGET_MISSING.at(record.place, seen="no target audio", field="target audio")
     if record.reference is None:
@@ -108,7 +109,7 @@ def _roles(place: Place, roles: Sequence[str]) -> Iterator[DataFinding]:
     known = [role for role in roles if role in ROLES]
     missing = [role for role in ("user", "assistant") if role not in known]
     if missing:
-        seen = f"no message of role {' and '.join(missing)} (found: {order})"
+        seen = f"no message of role {' and '.join(missing)} (roles: {order})"
         yield checks.ROLE_MISSING.at(place, seen=seen, field="messages")
         return
     repeated = next((role for role, following in pairwise(known) if role == following), None)
@@ -123,17 +124,19 @@ def _roles(place: Place, roles: Sequence[str]) -> Iterator[DataFinding]:
 def _placeholders(
     place: Place, item: Mapping[str, Any], messages: Sequence[Mapping[str, Any]]
 ) -> Iterator[DataFinding]:
-    """Placeholders against clips, where texts hold placeholders or clips stand in a list of their own."""
-    found, clips = 0, 0
+    """The numbers of placeholders and clips, where texts have placeholders or clips are in a separate list."""
+    placeholders, clips = 0, 0
     for message in messages:
         content = message["content"]
         for part in [content] if isinstance(content, str | Mapping) else content:
             is_text = isinstance(part, str) or isinstance(part.get("text"), str)
             text = part if isinstance(part, str) else part.get("text", "")
-            found += sum(text.count(mark) for mark in PLACEHOLDERS) if is_text else 0
+            placeholders += sum(text.count(mark) for mark in PLACEHOLDERS) if is_text else 0
             clips += not is_text
     listed = item.get("audios")
     if isinstance(listed, list):
         clips += len(listed)
-    if found != clips and (found or isinstance(listed, list)):
-        yield checks.PLACEHOLDERS_DIFFER.at(place, seen=f"{found} placeholders for {clips} clips", field="messages")
+    if placeholders != clips and (placeholders or isinstance(listed, list)):
+        yield checks.PLACEHOLDERS_DIFFER.at(
+            place, seen=f"{placeholders} placeholders for {clips} clips", field="messages"
+        )

@@ -1,9 +1,10 @@
-"""Are the texts what the clips say? As far as that can be seen in the texts alone.
+"""Do the texts match the clips, as far as the texts alone show it?
 
-- Words are compared without case, punctuation and space: a normalised copy of a text is no finding.
-- Scripts by the names of Unicode characters; a language that is not in the table is not judged.
+- Words are compared without case, punctuation and space: a normalised copy of a text is not a finding.
+- Scripts by the names of Unicode characters; languages that are not in the table are not checked.
 
-    list(text_findings(record)), list(doubled_texts(place, item, sample))
+>>> words("The Café, again!"), script_of("река")
+('thecaféagain', 'CYRILLIC')
 """
 
 from __future__ import annotations
@@ -15,15 +16,15 @@ from functools import lru_cache
 from typing import Any
 
 from tracker_logging.data.chat_tokens import STRUCTURE
-from tracker_logging.data.formats.chatml import INSTRUCTION
+from tracker_logging.data.formats.conversation import INSTRUCTION
 from tracker_logging.data.sample import VoiceSample
 from tracker_logging.doctor.data_checks import checks
-from tracker_logging.doctor.data_checks.finding import Check, DataFinding, Place
+from tracker_logging.doctor.data_checks.checks import Check, DataFinding, Place
 from tracker_logging.doctor.data_checks.record import Record
 from tracker_logging.doctor.data_checks.structure import PLACEHOLDERS
 
-MOST = 0.8  # share of texts that end with a stop, above which the others are named
-FEW = 20  # texts, below which nothing is said about most of them
+MOST = 0.8  # share of texts with a final stop, above which the others are reported
+FEW = 20  # texts, below which there is no majority
 _QUOTED = 60  # characters of a text in a message
 
 _ENDS = frozenset(".!?…。！？։।؟♪。\"'”’»)]」』")
@@ -57,7 +58,7 @@ _SCRIPTS: dict[str, frozenset[str]] = {
 
 
 def text_findings(record: Record) -> Iterator[DataFinding]:
-    """What is wrong with the texts of one sample."""
+    """Problems of the texts of one sample."""
     sample, place = record.sample, record.place
     for field, text in _fields(record):
         token = next((token for token in STRUCTURE if token in text), None)
@@ -79,7 +80,7 @@ def text_findings(record: Record) -> Iterator[DataFinding]:
 
 
 def doubled_texts(place: Place, item: object, sample: VoiceSample) -> Iterator[DataFinding]:
-    """Texts of the ChatML `item` that are not the ones that `sample` took from it."""
+    """Texts of the ChatML `item` that differ from those that its reader used for `sample`."""
     if not isinstance(item, Mapping):
         return
     reference, target = _written(item)
@@ -97,18 +98,18 @@ def doubled_texts(place: Place, item: object, sample: VoiceSample) -> Iterator[D
 
 
 def dataset_findings(records: Sequence[Record]) -> Iterator[DataFinding]:
-    """Target texts without an end, where nearly all others have one."""
+    """Target texts without a final stop, where nearly all others have one."""
     texts = [record.sample.target_text.rstrip() for record in records]
     unfinished = [bool(text) and text[-1] not in _ENDS for text in texts]
     if len(texts) < FEW or sum(unfinished) > (1 - MOST) * len(texts):
         return
-    for record, text, found in zip(records, texts, unfinished, strict=True):
-        if found:
+    for record, text, is_unfinished in zip(records, texts, unfinished, strict=True):
+        if is_unfinished:
             yield checks.TEXT_UNFINISHED.at(record.place, seen=f"ends with {quoted(text[-20:])}", field="target text")
 
 
 def quoted(text: str) -> str:
-    """The text in quotes, cut to one line; what cannot be printed is written as an escape."""
+    """The text in quotes, cut to one line; unprintable characters are escaped."""
     line = "".join(
         letter if letter.isprintable() else letter.encode("unicode_escape", "surrogatepass").decode("ascii")
         for letter in (text if len(text) <= _QUOTED else text[: _QUOTED - 1] + "…")
@@ -150,18 +151,18 @@ def _language(language: str | None) -> str:
 
 
 def _difference(whole: str, read: str) -> Check | None:
-    """What is wrong when one place holds `whole` and the sample took `read`; None if the words are the same."""
-    one, other = words(whole), words(read)
-    if one == other or not one or not other:
+    """The check that fails when one place has `whole` and the reader used `read`; None if the words are equal."""
+    full, used = words(whole), words(read)
+    if full == used or not full or not used:
         return None
-    if len(other) < len(one) and any(words(piece) == other for piece in _pieces(whole)):
+    if len(used) < len(full) and any(words(piece) == used for piece in _pieces(whole)):
         return checks.TEXT_CUT_AT_COLON
-    short, long = sorted((one, other), key=len)
+    short, long = sorted((full, used), key=len)
     return checks.TEXT_CUT if long.startswith(short) or long.endswith(short) else checks.TEXTS_DIFFER
 
 
 def _pieces(text: str) -> Iterator[str]:
-    """What splitting on ":" can leave of a text: each part, each beginning, each end."""
+    """The parts, beginnings and ends of a text that is split on ":"."""
     parts = text.split(":")
     if len(parts) > 1:
         yield from parts
@@ -171,7 +172,7 @@ def _pieces(text: str) -> Iterator[str]:
 
 
 def _written(item: Mapping[str, Any]) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
-    """(field, text) of every place of a one-turn ChatML item that holds the reference text, and the target text."""
+    """(field, text) of every place of a one-turn ChatML item that has the reference text, and the target text."""
     misc, messages = item.get("misc"), item.get("messages")
     named = misc if isinstance(misc, Mapping) else {}
     reference = [("misc.ref_transcript", text) for text in [named.get("ref_transcript")] if isinstance(text, str)]
@@ -192,12 +193,12 @@ def _is_instruction(text: str) -> bool:
 
 
 def _of_role(role: str, messages: object) -> list[Mapping[str, Any]]:
-    found = messages if isinstance(messages, list) else []
-    return [message for message in found if isinstance(message, Mapping) and message.get("role") == role]
+    every = messages if isinstance(messages, list) else []
+    return [message for message in every if isinstance(message, Mapping) and message.get("role") == role]
 
 
 def _texts(content: object) -> list[str]:
-    """The texts of a content, stripped; anything malformed is left out."""
+    """The texts of a content, stripped; malformed parts are skipped."""
     if isinstance(content, str):
         content = [{"type": "text", "text": content}]
     parts = [part for part in content if isinstance(part, Mapping)] if isinstance(content, list) else []
@@ -206,5 +207,5 @@ def _texts(content: object) -> list[str]:
 
 
 def _holds_clip(text: str) -> bool:
-    """Whether a placeholder of a clip stands in the text, so that it is not a text alone."""
+    """Whether the text contains a clip's placeholder."""
     return any(mark in text for mark in PLACEHOLDERS)

@@ -1,14 +1,14 @@
-"""All rules of the doctor, by theme. `docs/doctor.md` describes each of them and is made from this table."""
+"""All rules of the doctor, by theme. `docs/doctor.md` is generated from this table."""
 
 from __future__ import annotations
 
 from tracker_logging.doctor.rule import Rule
-from tracker_logging.doctor.rules import conditioning, cost, flow, labels, tokens, voices
+from tracker_logging.doctor.rules import conditioning, cost, gradients, labels, predictions, voices
 
 THEMES: dict[str, tuple[Rule, ...]] = {
     "The batch and its labels": labels.RULES,
-    "What moves": flow.RULES,
-    "What is predicted": tokens.RULES,
+    "Gradients and updates": gradients.RULES,
+    "Predictions": predictions.RULES,
     "The reference": conditioning.RULES,
     "The voices": voices.RULES,
     "Time": cost.RULES,

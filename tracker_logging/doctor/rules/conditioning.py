@@ -1,22 +1,30 @@
-"""Is the voice prompt there, and is it used?
+"""Is there a voice prompt in the batch, and does the model use it?
 
-rule.evidence(history)      # "the gap between another's and the true reference is −0.01 to 0.02 nats (…)"
+>>> history = History()
+>>> _ = history.add(100, {"chatml/with_reference_pct": 0.0})
+>>> RULES[0].evidence(history)
+'0 % of the samples have a reference (chatml/with_reference_pct)'
 """
 
 from __future__ import annotations
 
 from tracker_logging import tags
 from tracker_logging.doctor.history import TRAIN_LOSS, History, has_learned
-from tracker_logging.doctor.rule import Rule
+from tracker_logging.doctor.rule import Cause, Rule
 
 PATIENCE = 20
-"""Looks after which the gap is judged even if the loss has not fallen much: a pretrained model starts low."""
+"""Evaluations after which the gap is judged even if the loss has not fallen much: a pretrained model starts low."""
 LITTLE_ATTENTION = 0.02
 
-_GAPS = {"gap": "another speaker's", "gap_null": "no"}
+_GAPS = {"gap": "another speaker's reference", "gap_null": "no reference"}
 _LOWS = tuple(tags.CONDITIONING_LOW(which=which) for which in _GAPS)
 _HIGHS = tuple(tags.CONDITIONING_HIGH(which=which) for which in _GAPS)
 _ATTENTION = tags.MASS_MEAN(query="target", key="reference")
+
+
+def _reference_missing(history: History) -> str | None:
+    share = history[tags.WITH_REFERENCE()].last
+    return f"{share:.3g} % of the samples have a reference ({tags.WITH_REFERENCE()})" if share < 50 else None
 
 
 def _reference_ignored(history: History) -> str | None:
@@ -25,12 +33,12 @@ def _reference_ignored(history: History) -> str | None:
         return None
     low, high = history[tags.CONDITIONING_LOW(which=which)], history[tags.CONDITIONING_HIGH(which=which)]
     was_used = sum(value > 0 for _, value in low.points) >= 2
-    is_time = was_used or len(low.points) > PATIENCE or has_learned(history, nll=tags.NLL_MEAN())
-    if low.last > 0 or not is_time:
+    can_be_judged = was_used or len(low.points) > PATIENCE or has_learned(history)
+    if low.last > 0 or not can_be_judged:
         return None
     seen = (
-        f"with {_GAPS[which]} reference in place of the true one the loss changes by {low.last:.2g} to {high.last:.2g} "
-        f"nats, which holds 0 or is below it (conditioning/{which}/low, high)"
+        f"with {_GAPS[which]} in place of the true one the nll changes by {low.last:.2g} to {high.last:.2g} nats (95 % "
+        f"interval), which is not above 0 (conditioning/{which}/low, high)"
     )
     attention = history[_ATTENTION].last
     if attention < LITTLE_ATTENTION:
@@ -38,22 +46,21 @@ def _reference_ignored(history: History) -> str | None:
     return seen
 
 
-def _reference_missing(history: History) -> str | None:
-    share = history[tags.WITH_REFERENCE()].last
-    return f"{share:.3g} % of the samples have a reference ({tags.WITH_REFERENCE()})" if share < 50 else None
-
-
 RULES = (
     Rule(
         name="reference_missing",
         level="error",
         certainty="certain",
-        looks_at=(tags.WITH_REFERENCE,),
+        triggers=(tags.WITH_REFERENCE,),
         opens_when="fewer than half of the samples of a batch have reference audio",
         evidence=_reference_missing,
-        cause="the reference is dropped on the way into the batch: a collator that encodes the target only, or data "
-        "without reference clips. The model cannot learn to clone.",
-        cure="put the reference clip into the sample's prompt and look for it in inputs/segments; run "
+        causes=(
+            Cause(
+                "The reference is lost on the way into the batch: a collator that encodes the target only, or data "
+                "without reference clips. The model cannot learn to clone."
+            ),
+        ),
+        fix="put the reference clip into the sample's prompt and look for it in inputs/segments; run "
         "`tracker-logging check-data` on the training file.",
         opens_after=2,
     ),
@@ -61,15 +68,28 @@ RULES = (
         name="reference_ignored",
         level="warning",
         certainty="likely",
-        looks_at=_LOWS,
+        triggers=_LOWS,
         also_reads=(*_HIGHS, _ATTENTION, tags.NLL_MEAN, TRAIN_LOSS),
-        opens_when="the interval of the conditioning gap holds 0, once the model has learned or had used the reference",
+        opens_when="the interval of the conditioning gap includes 0 or is below it, once the model has learned or had "
+        "used the reference",
         evidence=_reference_ignored,
-        cause="the reference tells nothing about the target: references paired with targets of another speaker "
-        "(shuffled, or a `speaker` that is only the sample's id), or targets that can be guessed without it. The loss "
-        "falls all the same; the voice will be an average.",
-        cure="listen to reference and target in inputs/audio: they must be the same speaker. Pair clips by speaker, "
-        "and never take the target itself as reference.",
+        causes=(
+            Cause(
+                "References are paired with targets of another speaker: shuffled, or `speaker` is only the sample's "
+                "id.",
+                check="in inputs/audio, reference and target are two voices",
+            ),
+            Cause(
+                "The codes are those of another codec, so that the reference is noise to the model.",
+                check="in inputs/audio, reference and target are noise, or accuracy stays near chance",
+            ),
+            Cause(
+                "Targets can be predicted without the reference: few speakers, or one voice for all.",
+                check="voices/between_speaker_real is high, or the data has fewer than about ten speakers",
+            ),
+        ),
+        fix="pair clips by speaker, encode them with the model's own codec, and never use the target as its own "
+        "reference. The loss falls all the same, but the generated voice is an average.",
         opens_after=3,
     ),
 )

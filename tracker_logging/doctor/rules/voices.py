@@ -1,13 +1,17 @@
-"""What the fixed prompts sound like when the model speaks freely.
+"""How the fixed prompts sound when the model generates freely.
 
-rule.evidence(history)      # "25 % of the clips stop by themselves (voices/stopped_pct)"
+>>> history = History()
+>>> for step in range(5):
+...     _ = history.add(step, {"voices/stopped_pct": 25.0})
+>>> RULES[0].evidence(history)
+'25 % of the clips end by themselves, the others at their limit (voices/stopped_pct)'
 """
 
 from __future__ import annotations
 
 from tracker_logging import tags
 from tracker_logging.doctor.history import TRAIN_LOSS, History, has_learned
-from tracker_logging.doctor.rule import Rule
+from tracker_logging.doctor.rule import Cause, Rule
 
 PATIENCE = 5
 """Rounds after which voices are judged even if the loss has not fallen much: a pretrained model starts low."""
@@ -19,15 +23,14 @@ _PROGRESS = (tags.NLL_MEAN, TRAIN_LOSS)
 
 
 def _can_be_judged(history: History, tag: str) -> bool:
-    """Whether something may be asked of the voices by now."""
-    return len(history[tag].points) >= PATIENCE or has_learned(history, nll=tags.NLL_MEAN())
+    return len(history[tag].points) >= PATIENCE or has_learned(history)
 
 
 def _run_on(history: History) -> str | None:
     share = history[tags.STOPPED()].last
     if not share < 50 or not _can_be_judged(history, tags.STOPPED()):
         return None
-    return f"{share:.3g} % of the clips stop by themselves, the others at their limit ({tags.STOPPED()})"
+    return f"{share:.3g} % of the clips end by themselves, the others at their limit ({tags.STOPPED()})"
 
 
 def _collapse(history: History) -> str | None:
@@ -37,8 +40,9 @@ def _collapse(history: History) -> str | None:
     if not is_alike or not _can_be_judged(history, tags.BETWEEN_SPEAKER()):
         return None
     return (
-        f"clips of different speakers are {between:.2f} alike, their prompts {real:.2f} ({tags.BETWEEN_SPEAKER()}); "
-        f"the nearest prompt is the own speaker's in {100 * nearest:.0f} %, by chance in {100 * chance:.0f} %"
+        f"generated clips of different speakers have a similarity of {between:.2f}, their prompts {real:.2f} "
+        f"({tags.BETWEEN_SPEAKER()}); the nearest prompt is the own speaker's in {100 * nearest:.0f} %, by chance in "
+        f"{100 * chance:.0f} %"
     )
 
 
@@ -54,7 +58,7 @@ def _silent(history: History) -> str | None:
     if not _can_be_judged(history, tags.SILENT_CLIPS()):
         return None
     if share >= 50:
-        return f"{share:.0f} % of the clips hold no speech ({tags.SILENT_CLIPS()})"
+        return f"{share:.0f} % of the clips contain no speech ({tags.SILENT_CLIPS()})"
     if is_fresh and silence.last > 60:
         return f"{silence.last:.0f} % of the clips' time is silent ({_SILENCE})"
     return None
@@ -76,7 +80,7 @@ def _repeated(history: History) -> str | None:
     share = history[_REPETITION].last
     if not share > 0.5 or not _can_be_judged(history, _REPETITION):
         return None
-    return f"{100 * share:.0f} % of the code sequences of the clips were heard before in the same clip ({_REPETITION})"
+    return f"{100 * share:.0f} % of the code sequences of the clips occur earlier in the same clip ({_REPETITION})"
 
 
 RULES = (
@@ -84,41 +88,63 @@ RULES = (
         name="clips_run_on",
         level="warning",
         certainty="likely",
-        looks_at=(tags.STOPPED,),
+        triggers=(tags.STOPPED,),
         also_reads=_PROGRESS,
-        opens_when="fewer than half of the clips stop by themselves, three rounds in a row",
+        opens_when="fewer than half of the clips end by themselves, three rounds in a row",
         evidence=_run_on,
-        cause="the end code is not learned: its labels are masked (chatml/eos_labelled_pct), or cut clips have none "
-        "(chatml/truncated). A model that has just begun may need more steps.",
-        cure="see to it that chatml/eos_labelled_pct is 100 and chatml/truncated is 0; if they are, train on.",
+        causes=(
+            Cause("The labels of the end codes are masked.", check="chatml/eos_labelled_pct is below 100"),
+            Cause("Clips are cut and have no end code.", check="chatml/truncated is above 0"),
+            Cause(
+                "The model has not learned the end yet.", check="both are right, and the share of clips that end rises"
+            ),
+        ),
+        fix="make chatml/eos_labelled_pct 100 and chatml/truncated 0; if they are, train on.",
         opens_after=3,
     ),
     Rule(
         name="voices_become_one",
         level="warning",
         certainty="likely",
-        looks_at=(tags.BETWEEN_SPEAKER,),
+        triggers=(tags.BETWEEN_SPEAKER,),
         also_reads=(tags.BETWEEN_SPEAKER_REAL, tags.SPK_TOP1, tags.SPK_TOP1_CHANCE, *_PROGRESS),
-        opens_when="clips of different speakers are half-way to being one voice, or 0.15 more alike than their prompts "
-        "while the nearest prompt is found by chance",
+        opens_when="generated clips of different speakers are half-way to one voice, or 0.15 more similar than their "
+        "prompts while the nearest prompt is found by chance",
         evidence=_collapse,
-        cause="the model speaks with an average voice: too few speakers in the data, one that outweighs the others, or "
-        "a reference that is ignored (conditioning/gap/mean). voices/sim_o may look good all the same.",
-        cure="balance the speakers, check that reference and target are the same speaker, and take an earlier "
-        "checkpoint by voices/sim_margin.",
+        causes=(
+            Cause("The reference is ignored.", check="conditioning/gap/low is not above 0"),
+            Cause(
+                "The data has too few speakers, or one that outweighs the others.",
+                check="`tracker-logging check-data` shows the clips per speaker",
+            ),
+            Cause(
+                "The model overfits to the training voices.", check="eval/loss rises, or an earlier round was better"
+            ),
+        ),
+        fix="balance the speakers, check that reference and target are the same speaker, and take an earlier "
+        "checkpoint by voices/sim_margin. voices/sim_o may look good all the same.",
         opens_after=2,
     ),
     Rule(
         name="silence",
         level="warning",
         certainty="likely",
-        looks_at=(tags.SILENT_CLIPS,),
+        triggers=(tags.SILENT_CLIPS,),
         also_reads=(tags.VALID_CLIPS, tags.INVALID_CLIPS, _SILENCE, *_PROGRESS),
-        opens_when="half of the clips hold no speech, or 60 % of their time is silent, two rounds in a row",
+        opens_when="half of the clips contain no speech, or 60 % of their time is silent, two rounds in a row",
         evidence=_silent,
-        cause="the model repeats the code of silence. With a falling loss that is most often a model that copies its "
-        "input (outputs/nll_shift0), or data with long silence around the speech.",
-        cure="compare outputs/nll_shift0/mean with outputs/nll/mean, trim silence from the clips, and listen to "
+        causes=(
+            Cause(
+                "The model copies its input and repeats the code of silence.",
+                check="outputs/nll_shift0/mean is below outputs/nll/mean",
+            ),
+            Cause(
+                "The training clips hold long silence around the speech.",
+                check="`tracker-logging check-data --decode` finds clips that are mostly silent",
+            ),
+            Cause("The model has hardly learned.", check="outputs/teacher_forced is not speech either"),
+        ),
+        fix="compare outputs/nll_shift0/mean with outputs/nll/mean, trim silence from the clips, and listen to "
         "outputs/teacher_forced.",
         opens_after=2,
     ),
@@ -126,25 +152,34 @@ RULES = (
         name="clipping",
         level="warning",
         certainty="likely",
-        looks_at=(tags.CLIPPED_CLIPS,),
+        triggers=(tags.CLIPPED_CLIPS,),
         also_reads=(tags.VALID_CLIPS, tags.INVALID_CLIPS, _CLIPPING, *_PROGRESS),
         opens_when="1 % of the samples are at full scale, or half of the clips are clipped, two rounds in a row",
         evidence=_clipped,
-        cause="the training clips are too loud or clipped themselves, or the codes are noise.",
-        cure="look at the peaks of the training data (`tracker-logging check-data`), and bring it to about -20 LUFS.",
+        causes=(
+            Cause(
+                "The training clips are too loud or clipped themselves.",
+                check="`tracker-logging check-data --decode` finds clipped clips",
+            ),
+            Cause("The generated codes are noise.", check="the clips are noise, not distorted speech"),
+        ),
+        fix="look at the peaks of the training data (`tracker-logging check-data`), and bring it to about -20 LUFS.",
         opens_after=2,
     ),
     Rule(
         name="repetition",
         level="warning",
         certainty="likely",
-        looks_at=(_REPETITION,),
+        triggers=(_REPETITION,),
         also_reads=_PROGRESS,
-        opens_when="more than half of the code sequences of a clip were heard before in it, two rounds in a row",
+        opens_when="more than half of the code sequences of a clip occur earlier in it, two rounds in a row",
         evidence=_repeated,
-        cause="the model is caught in a loop: greedy sampling, a model that has hardly learned, or training on clips "
-        "with long held sounds.",
-        cure="speak with --voice_temperature 0.7 to see whether it is the sampling; if not, train on.",
+        causes=(
+            Cause("Greedy sampling loops.", check="with --voice_temperature 0.7 it is gone"),
+            Cause("The model has hardly learned.", check="outputs/accuracy/mean is low and still rises"),
+            Cause("The training clips hold long sustained sounds.", check="the targets in inputs/audio do"),
+        ),
+        fix="generate with --voice_temperature 0.7; if clips still loop, train on.",
         opens_after=2,
     ),
 )

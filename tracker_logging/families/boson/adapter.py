@@ -1,8 +1,8 @@
 """`boson_multimodal` 0.1.1: `HiggsAudioModel` on the transformers 4.46 that it pins.
 
-Layout (read in 0.1.1): `<|AUDIO|>` and `<|AUDIO_OUT|>` stand once per audio and are expanded inside the model, see
-`boson_layout.py`. The audio head is asked at output codes alone, so a clip's first frame, which is all begin codes, is
-never predicted. Whisper features pass the text FFN. The model computes no loss: the trainer or a wrapper does.
+Layout (read in 0.1.1): there is one `<|AUDIO|>` or `<|AUDIO_OUT|>` per audio, which the model expands, see `layout.py`.
+The audio head runs at output codes only, so a clip's first frame, which is all begin codes, is never predicted. Whisper
+features use the text FFN. The model computes no loss: the trainer or a wrapper does.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from tracker_logging.families.boson.batch import boson_batch, collapse, split_cl
 from tracker_logging.families.boson.layout import PlaceholderTokens, audio_lengths, expand
 from tracker_logging.families.delay_pattern import CodePattern
 from tracker_logging.families.heads import mean_nll
-from tracker_logging.families.sampling import SeededSampler, spoken
+from tracker_logging.families.sampling import SeededSampler, generated
 from tracker_logging.families.spans import audio_segments, runs, with_segments
 
 
@@ -38,7 +38,7 @@ class BosonAdapter(BaseAdapter):
 
     family = "higgs_audio"
     ffn = "text_ffn"
-    # Upstream's collator writes an absent stream as a tensor without a value.
+    # The upstream collator passes an empty tensor for a stream that a batch does not have.
     may_be_empty = frozenset(
         {"audio_in_ids", "audio_in_ids_start", "audio_features", "audio_feature_attention_mask", "reward"}
     )
@@ -66,54 +66,54 @@ class BosonAdapter(BaseAdapter):
         )
 
     def view(self, inputs: Mapping[str, Any]) -> BatchView:
-        laid = expand(
+        expanded = expand(
             inputs,
             tokens=self.tokens,
             feature_lengths=self._feature_lengths(inputs),
             codes_in=self.core.config.encode_audio_in_tokens,
         )
-        codes = laid.token_ids.new_full((*laid.token_ids.shape, self.num_codebooks), -1)
-        _put(codes, laid.given, inputs.get("audio_in_ids"))
-        _put(codes, laid.out, inputs.get("audio_out_ids"))
+        codes = expanded.token_ids.new_full((*expanded.token_ids.shape, self.num_codebooks), -1)
+        _put(codes, expanded.reference, inputs.get("audio_in_ids"))
+        _put(codes, expanded.out, inputs.get("audio_out_ids"))
         audio_labels = None
         if inputs.get("label_audio_ids") is not None:
             audio_labels = torch.full_like(codes, IGNORE)
-            _put(audio_labels, laid.out, inputs["label_audio_ids"])
-        audio = laid.given | laid.out
-        spans = [runs(row, ends=ends) for row, ends in zip(audio.cpu(), laid.ends.cpu(), strict=True)]
+            _put(audio_labels, expanded.out, inputs["label_audio_ids"])
+        audio = expanded.reference | expanded.out
+        spans = [runs(row, ends=ends) for row, ends in zip(audio.cpu(), expanded.ends.cpu(), strict=True)]
         assert self.pattern is not None
         segments = audio_segments(spans, audio_labels, overhang=self.pattern.overhang, lead=1)
-        roles = with_segments(laid.attention_mask, segments)
+        roles = with_segments(expanded.attention_mask, segments)
         return BatchView(
-            token_ids=laid.token_ids,
-            attention_mask=laid.attention_mask,
-            roles=roles.masked_fill(laid.features, int(Role.REFERENCE)),
+            token_ids=expanded.token_ids,
+            attention_mask=expanded.attention_mask,
+            roles=roles.masked_fill(expanded.features, int(Role.REFERENCE)),
             codes=codes,
             audio_labels=audio_labels,
-            text_labels=laid.text_labels,
+            text_labels=expanded.text_labels,
             segments=segments,
-            mismatched=tuple(range(len(roles))) if laid.mismatched else (),
+            mismatched=tuple(range(len(roles))) if expanded.mismatched else (),
         )
 
     def first_sample(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
         """The first row, and the audios of its placeholders."""
         first = inputs["input_ids"][:1]
-        own: dict[str, Any] = {name: value for name, value in inputs.items() if name != "num_items_in_batch"}
+        sample: dict[str, Any] = {name: value for name, value in inputs.items() if name != "num_items_in_batch"}
         for name in ("input_ids", "attention_mask", "label_ids"):
-            if own.get(name) is not None:
-                own[name] = own[name][:1]
-        inside, outside = (int((first == token).sum()) for token in (self.tokens.audio_in, self.tokens.audio_out))
-        for name, count in (("audio_in_ids", inside), ("audio_out_ids", outside)):
+            if sample.get(name) is not None:
+                sample[name] = sample[name][:1]
+        num_in, num_out = (int((first == token).sum()) for token in (self.tokens.audio_in, self.tokens.audio_out))
+        for name, count in (("audio_in_ids", num_in), ("audio_out_ids", num_out)):
             lengths = audio_lengths(inputs, name)
             if lengths is not None:
                 frames = int(lengths[:count].sum())
-                own[name], own[f"{name}_start"] = inputs[name][:, :frames], inputs[f"{name}_start"][:count]
-                if name == "audio_out_ids" and own.get("label_audio_ids") is not None:
-                    own["label_audio_ids"] = own["label_audio_ids"][:, :frames]
+                sample[name], sample[f"{name}_start"] = inputs[name][:, :frames], inputs[f"{name}_start"][:count]
+                if name == "audio_out_ids" and sample.get("label_audio_ids") is not None:
+                    sample["label_audio_ids"] = sample["label_audio_ids"][:, :frames]
         for name in ("audio_features", "audio_feature_attention_mask"):
-            if own.get(name) is not None:
-                own[name] = own[name][:inside]
-        return own
+            if sample.get(name) is not None:
+                sample[name] = sample[name][:num_in]
+        return sample
 
     def layers(self) -> Sequence[LayerParts]:
         return [
@@ -136,32 +136,32 @@ class BosonAdapter(BaseAdapter):
 
     @torch.no_grad()
     def audio_nll(self, inputs: Mapping[str, Any]) -> torch.Tensor:
-        """See `ModelAdapter`; a batch of the native layout (our collator's) is laid out anew."""
+        """See `ModelAdapter`; a batch in the native layout (our collator's) is converted first."""
         if "audio_input_ids" in inputs:
             inputs = boson_batch(inputs, tokens=self.tokens, bos=self.bos_code)
         return mean_nll(self, inputs)
 
     @torch.no_grad()
     def generate(self, prompts: Sequence[Prompt], settings: SamplingSettings) -> list[GeneratedCodes]:
-        """One prompt after the other: the model's own `generate` takes no more at a time."""
-        return [self._speak(prompt, settings) for prompt in prompts]
+        """One prompt after the other: the model's own `generate` takes one at a time."""
+        return [self._generate_one(prompt, settings) for prompt in prompts]
 
-    def _speak(self, prompt: Prompt, settings: SamplingSettings) -> GeneratedCodes:
+    def _generate_one(self, prompt: Prompt, settings: SamplingSettings) -> GeneratedCodes:
         assert self.pattern is not None
         device = next(self.core.parameters()).device
         clips = [] if prompt.audio_codes is None else split_clips(prompt.audio_codes, bos=self.bos_code)
         lengths = [len(clip) for clip in clips]
         token_ids = collapse(prompt.token_ids, lengths, audio_out=self.tokens.audio_out)[None].to(device)
-        given = torch.cat(clips).T if clips else torch.zeros(self.num_codebooks, 0, dtype=torch.int64)
+        references = torch.cat(clips).T if clips else torch.zeros(self.num_codebooks, 0, dtype=torch.int64)
         starts = torch.tensor([0, *lengths[:-1]] if lengths else [], dtype=torch.int64).cumsum(dim=0)
         processors = LogitsProcessorList()
         if settings.temperature > 0:
             processors.append(SeededSampler(settings, [prompt.seed]))
         audio_eos = self.core.audio_eos_token_id
-        said = self.core.generate(
+        output = self.core.generate(
             input_ids=token_ids,
             attention_mask=torch.ones_like(token_ids),
-            audio_out_ids=given.to(device) if clips else None,
+            audio_out_ids=references.to(device) if clips else None,
             audio_out_ids_start=starts.to(device) if clips else None,
             generation_config=GenerationConfig(
                 do_sample=False,
@@ -173,10 +173,10 @@ class BosonAdapter(BaseAdapter):
             ),
             logits_processor=processors,
         )
-        frames = said.audio_sequences[-1].T.cpu().clone()
-        if int(said.sequences[0, -1]) == audio_eos:
-            frames[-1] = self.pattern.eos  # the model stops here, whatever the last codebooks chose
-        return spoken(frames, prompt, self.pattern)
+        frames = output.audio_sequences[-1].T.cpu().clone()
+        if int(output.sequences[0, -1]) == audio_eos:
+            frames[-1] = self.pattern.eos  # the model stops here, whatever the last codebooks are
+        return generated(frames, prompt, self.pattern)
 
     def _output_rows(self, view: BatchView) -> torch.Tensor:
         return (view.token_ids == self.tokens.audio_out).flatten().nonzero().squeeze(-1)
@@ -191,9 +191,9 @@ class BosonAdapter(BaseAdapter):
         return lengths
 
 
-def _put(where: torch.Tensor, positions: torch.Tensor, codes: torch.Tensor | None) -> None:
-    """Codes [K, N] to the `positions` [B, T] of `where` [B, T, K], in order, as far as they go."""
+def _put(target: torch.Tensor, positions: torch.Tensor, codes: torch.Tensor | None) -> None:
+    """Write codes [K, N] to the `positions` [B, T] of `target` [B, T, K], in order, up to the shorter of the two."""
     at = positions.nonzero()
     if codes is not None and codes.shape[-1]:
-        frames = codes.detach().T.to(where)[: len(at)]
-        where[at[: len(frames), 0], at[: len(frames), 1]] = frames
+        frames = codes.detach().T.to(target)[: len(at)]
+        target[at[: len(frames), 0], at[: len(frames), 1]] = frames

@@ -1,6 +1,6 @@
-"""A batch of the transformers-native layout as `boson_multimodal` takes it: one placeholder per audio, codes in a row.
+"""Converts a batch of the transformers-native layout to that of `boson_multimodal`: one placeholder per audio.
 
-Our collator and our prompts are native; with this they serve a `HiggsAudioModel` too.
+With it our collator and prompts, which are native, work for a `HiggsAudioModel` too.
 
     batch = boson_batch(native, tokens=tokens, bos=1024)
     model(**batch)
@@ -23,25 +23,25 @@ def boson_batch(
 ) -> dict[str, torch.Tensor]:
     """`input_ids` [B, S], `attention_mask`, `audio_out_ids` [K, N] with `audio_out_ids_start`, and labels.
 
-    `native`: what `HiggsAudioV2ForConditionalGeneration.forward` takes, padded on the right. Clips are told apart by
-    their first frame, which holds `bos` in every codebook. `references_in`: every clip but the last of a sample becomes
-    an `<|AUDIO|>` (`audio_in_ids`); else all are `<|AUDIO_OUT|>`, as boson's own voice cloning has it.
+    `native`: the arguments of `HiggsAudioV2ForConditionalGeneration.forward`, padded on the right. A frame of `bos` in
+    every codebook begins a clip. With `references_in` every clip but the last of a sample becomes an `<|AUDIO|>`
+    (`audio_in_ids`); else all are `<|AUDIO_OUT|>`, as in boson's own voice cloning.
     """
     masks = native.get("attention_mask")
     rows: list[dict[str, torch.Tensor]] = []
     streams: dict[str, list[torch.Tensor]] = {"audio_in_ids": [], "audio_out_ids": [], "label_audio_ids": []}
     for sample, token_ids in enumerate(native["input_ids"]):
-        own = slice(None) if masks is None else masks[sample].bool()
+        keep = slice(None) if masks is None else masks[sample].bool()
         clips, labels = _clips(native, sample, bos=bos)
-        is_in = [references_in and at < len(clips) - 1 for at in range(len(clips))]
-        texts = {"input_ids": token_ids[own]}
+        is_in = [references_in and clip < len(clips) - 1 for clip in range(len(clips))]
+        texts = {"input_ids": token_ids[keep]}
         if native.get("labels") is not None:
-            texts["label_ids"] = native["labels"][sample][own]
-        kinds = [tokens.audio_in if inside else tokens.audio_out for inside in is_in]
+            texts["label_ids"] = native["labels"][sample][keep]
+        kinds = [tokens.audio_in if as_input else tokens.audio_out for as_input in is_in]
         rows.append(_collapsed(texts, [len(clip) for clip in clips], kinds, audio_out=tokens.audio_out))
-        for clip, label, inside in zip(clips, labels, is_in, strict=True):
-            streams["audio_in_ids" if inside else "audio_out_ids"].append(clip)
-            if not inside and label is not None:
+        for clip, label, as_input in zip(clips, labels, is_in, strict=True):
+            streams["audio_in_ids" if as_input else "audio_out_ids"].append(clip)
+            if not as_input and label is not None:
                 streams["label_audio_ids"].append(label)
     batch = {name: pad_sequence([row[name] for row in rows], True, _PADDING[name] or tokens.pad) for name in rows[0]}
     ones = [torch.ones_like(row["input_ids"]) for row in rows]
@@ -80,12 +80,12 @@ def _clips(
 def _collapsed(
     texts: Mapping[str, torch.Tensor], lengths: list[int], kinds: list[int], *, audio_out: int
 ) -> dict[str, torch.Tensor]:
-    """Each run of audio, which begins with `audio_out`, becomes one placeholder of its kind without a label."""
+    """Replace each run of audio, which begins with `audio_out`, by one placeholder of its kind without a label."""
     token_ids = texts["input_ids"]
     starts = token_ids == audio_out
     keep = torch.ones_like(starts)
     at = 0
-    collapsed = {name: own.clone() for name, own in texts.items()}
+    collapsed = {name: tensor.clone() for name, tensor in texts.items()}
     for length, kind in zip(lengths, kinds, strict=True):
         at = at + int(starts[at:].nonzero()[0])
         keep[at + 1 : at + length] = False
@@ -93,11 +93,11 @@ def _collapsed(
         if "label_ids" in collapsed:
             collapsed["label_ids"][at] = IGNORE
         at += length
-    return {name: own[keep] for name, own in collapsed.items()}
+    return {name: tensor[keep] for name, tensor in collapsed.items()}
 
 
 def _joined(streams: Mapping[str, list[torch.Tensor]]) -> dict[str, torch.Tensor]:
-    """Clips [F, K] in a row, [K, N] each, and where each clip starts."""
+    """The clips [F, K] of each stream concatenated to [K, N], and the start of each clip."""
     joined: dict[str, torch.Tensor] = {}
     for name, clips in streams.items():
         if clips:

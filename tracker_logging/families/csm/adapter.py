@@ -1,9 +1,9 @@
 """CSM, the transformers-native class `CsmForConditionalGeneration`.
 
-Layout (read in transformers 5.23, `models/csm`): the codes of the i-th audio token are those that the model's own codec
-makes of `input_values`; a clip ends at `<|audio_eos|>`, a frame of end codes. The backbone predicts codebook 0, the
-depth decoder the others, at frames whose label is not -101. The class trains *every* audio frame of a labelled batch,
-also one whose label is -100: references cannot be spared, only the depth decoder can.
+Layout (read in transformers 5.23, `models/csm`): the model's own codec encodes `input_values` to the codes of the audio
+tokens; a clip ends at `<|audio_eos|>`, a frame of end codes. The backbone predicts codebook 0, the depth decoder the
+others, at frames whose label is not -101. The class trains *every* audio frame of a labelled batch, whatever its label:
+references can only be excluded from the depth decoder's loss.
 """
 
 from __future__ import annotations
@@ -25,10 +25,11 @@ from tracker_logging.families.base import (
     SamplingSettings,
 )
 from tracker_logging.families.delay_pattern import CodePattern
-from tracker_logging.families.sampling import Chooser, left_padded, spoken
-from tracker_logging.families.spans import audio_segments, runs, with_segments
+from tracker_logging.families.sampling import Chooser, generated, left_padded
+from tracker_logging.families.spans import audio_segments, padding_mask, runs, with_segments
 
-_BACKBONE_ONLY = -101
+BACKBONE_ONLY = -101
+"""Label of an audio position whose frame the depth decoder is not trained on."""
 
 
 class CsmAdapter(BaseAdapter):
@@ -53,8 +54,7 @@ class CsmAdapter(BaseAdapter):
 
     def view(self, inputs: Mapping[str, Any]) -> BatchView:
         config, token_ids = self.core.config, inputs["input_ids"].detach()
-        mask = inputs.get("attention_mask")
-        attention_mask = torch.ones_like(token_ids, dtype=torch.bool) if mask is None else mask.detach().bool()
+        attention_mask = padding_mask(inputs.get("attention_mask"), token_ids)
         ends = token_ids == config.audio_eos_token_id
         audio = ((token_ids == config.audio_token_id) | ends) & attention_mask
         codes = self._codes(inputs, audio)
@@ -62,7 +62,7 @@ class CsmAdapter(BaseAdapter):
         audio_labels = None
         if labels is not None:
             audio_labels = codes.masked_fill(~audio.unsqueeze(-1), IGNORE)
-            audio_labels[..., 1:] = audio_labels[..., 1:].masked_fill((labels == _BACKBONE_ONLY).unsqueeze(-1), IGNORE)
+            audio_labels[..., 1:] = audio_labels[..., 1:].masked_fill((labels == BACKBONE_ONLY).unsqueeze(-1), IGNORE)
         spans = [runs(row, ends=end) for row, end in zip(audio.cpu(), ends.cpu(), strict=True)]
         segments = audio_segments(spans, audio_labels, overhang=self.pattern.overhang, lead=0)
         return BatchView(
@@ -92,7 +92,7 @@ class CsmAdapter(BaseAdapter):
         """Frame by frame: the backbone gives codebook 0, then the depth decoder the others of the same frame."""
         core, choose = self.core, Chooser(settings, [prompt.seed for prompt in prompts])
         device = next(core.parameters()).device
-        token_ids, mask = (own.to(device) for own in left_padded(prompts, pad=core.config.pad_token_id))
+        token_ids, mask = (tensor.to(device) for tensor in left_padded(prompts, pad=core.config.pad_token_id))
         embedded = self._embedded(token_ids, mask, prompts)
         cache, frames = DynamicCache(config=core.config), []
         for _ in range(max(prompt.max_frames for prompt in prompts) + 1):
@@ -109,29 +109,29 @@ class CsmAdapter(BaseAdapter):
                 break
             embedded = core.backbone_model.embed_tokens(frames[-1].unsqueeze(1))
             mask = torch.cat([mask, torch.ones_like(mask[:, :1])], dim=1)
-        said = torch.stack(frames, dim=1).cpu()  # [B, F, K]
-        return [spoken(one, prompt, self.pattern, lead=0) for one, prompt in zip(said, prompts, strict=True)]
+        clips = torch.stack(frames, dim=1).cpu()  # [B, F, K]
+        return [generated(clip, prompt, self.pattern, lead=0) for clip, prompt in zip(clips, prompts, strict=True)]
 
     def _codes(self, inputs: Mapping[str, Any], audio: torch.Tensor) -> torch.Tensor:
-        """[B, T, K] codes as the class places them: with labels it expands them to the codes of its own codec."""
+        """[B, T, K] codes as the class places them: it expands labels to the codes of its own codec."""
         token_ids: torch.Tensor = inputs["input_ids"].detach()
-        nowhere = token_ids.new_full((*token_ids.shape, self.num_codebooks), -1)
+        no_codes = token_ids.new_full((*token_ids.shape, self.num_codebooks), -1)
         if inputs.get("input_values") is None:
-            return nowhere
+            return no_codes
         devices = [token_ids.device] if token_ids.is_cuda else []
         with torch.random.fork_rng(devices=devices), torch.no_grad():
             merged = self.core._merge_input_ids_with_input_values(
                 token_ids, inputs["input_values"], inputs["input_values_cutoffs"], token_ids
             )
-        return torch.where(audio.unsqueeze(-1), merged["labels"], nowhere)
+        return torch.where(audio.unsqueeze(-1), merged["labels"], no_codes)
 
     def _embedded(self, token_ids: torch.Tensor, mask: torch.Tensor, prompts: Sequence[Prompt]) -> torch.Tensor:
         config = self.core.config
         embedded: torch.Tensor = self.core.embed_text_tokens(token_ids)
         audio = (token_ids == config.audio_token_id) | (token_ids == config.audio_eos_token_id)
-        given = [prompt.audio_codes for prompt in prompts if prompt.audio_codes is not None]
-        if given:
-            frames = torch.cat(given).to(token_ids.device)
+        references = [prompt.audio_codes for prompt in prompts if prompt.audio_codes is not None]
+        if references:
+            frames = torch.cat(references).to(token_ids.device)
             embedded[audio & mask.bool()] = self.core.backbone_model.embed_tokens(frames[None])[0].to(embedded.dtype)
         return embedded
 
@@ -139,7 +139,7 @@ class CsmAdapter(BaseAdapter):
         """The next frame [B, K] from the backbone's last hidden state [B, hidden]."""
         core, cache = self.core, DynamicCache(config=self.core.config.depth_decoder_config)
         codes = [choose(core.lm_head(hidden))]
-        step = torch.stack([torch.zeros_like(codes[0]), codes[0]], dim=1)  # a place for the hidden state, codebook 0
+        step = torch.stack([torch.zeros_like(codes[0]), codes[0]], dim=1)  # placeholder of the hidden state, codebook 0
         first: torch.Tensor | None = hidden
         while len(codes) < self.num_codebooks:
             logits = core.depth_decoder(

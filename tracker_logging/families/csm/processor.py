@@ -1,7 +1,7 @@
-"""A voice-cloning example as the tensors that `CsmForConditionalGeneration` wants.
+"""A voice-cloning sample as the tensors that `CsmForConditionalGeneration` takes.
 
 A turn is `<begin> [0]text <end>`, its audio tokens and `<|audio_eos|>`; the reference is a turn before the target's.
-The class trains all audio of a row; here the depth decoder at least is spared the reference (label -101).
+The class trains all audio of a row; label -101 excludes the reference from the depth decoder's loss.
 
     processor = CsmSpeechProcessor(tokenizer, codec, codes, config=model.config)
     batch = processor.collator()([processor.features(sample)])
@@ -19,10 +19,9 @@ from torch.nn.utils.rnn import pad_sequence
 
 from tracker_logging.data.audio import load_audio
 from tracker_logging.data.sample import DataError, VoiceSample
-from tracker_logging.families.base import IGNORE
-from tracker_logging.families.higgs_v2.processor import Features, Reference, SpeechProcessor, with_reference
-
-_BACKBONE_ONLY = -101
+from tracker_logging.families.base import IGNORE, Features, Reference
+from tracker_logging.families.csm.adapter import BACKBONE_ONLY
+from tracker_logging.families.higgs_v2.processor import SpeechProcessor, with_reference
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -38,15 +37,15 @@ class CsmSpeechProcessor(SpeechProcessor):
             raise DataError(f"{sample.origin}, target audio: missing, so there is nothing to train on. Add it.")
         turns = [self._turn(sample.target_text, sample.target_audio)]
         clips = [sample.target_audio]
-        spared = 0
+        reference_length = 0
         if sample.reference_audio is not None:
             turns.insert(0, self._turn(sample.reference_text, sample.reference_audio))
             clips.insert(0, sample.reference_audio)
-            spared = len(turns[0])
+            reference_length = len(turns[0])
         ids = torch.cat(turns)
         audio = (ids == self.config.audio_token_id) | (ids == self.config.audio_eos_token_id)
         labels = torch.where(audio, ids, IGNORE)
-        labels[:spared][audio[:spared]] = _BACKBONE_ONLY
+        labels[:reference_length][audio[:reference_length]] = BACKBONE_ONLY
         waves = [torch.from_numpy(load_audio(path, self.codec.sample_rate)) for path in clips]
         ends = torch.tensor([len(wave) for wave in waves]).cumsum(0)
         return {"input_ids": ids, "labels": labels, "input_values": torch.cat(waves), "input_values_cutoffs": ends}
@@ -63,7 +62,7 @@ class CsmSpeechProcessor(SpeechProcessor):
         return {"input_ids": torch.cat([turn, text]), "audio_input_ids": torch.cat([codes.T, end])}
 
     def collator(self) -> Callable[[Sequence[Features]], Features]:
-        """Rows to a batch padded on the left, as the family's own processor pads."""
+        """Makes a batch padded on the left, as `CsmProcessor` pads."""
         return collate
 
     def _turn(self, text: str, audio: Path | None) -> torch.Tensor:
@@ -84,7 +83,7 @@ def collate(rows: Sequence[Features]) -> Features:
     def audio(name: str, fill: float) -> torch.Tensor:
         return pad_sequence([row[name] for row in rows], batch_first=True, padding_value=fill)
 
-    first = rows[0]["input_ids"][0]  # a token that is no audio: the class takes each audio token for a frame
+    first = rows[0]["input_ids"][0]  # no audio token: the class counts each audio token as a frame
     return {
         "input_ids": text([row["input_ids"] for row in rows], int(first)),
         "attention_mask": text([torch.ones_like(row["input_ids"]) for row in rows], 0),

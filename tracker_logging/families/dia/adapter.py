@@ -1,8 +1,8 @@
 """Dia, the transformers-native class `DiaForConditionalGeneration`: text in an encoder, audio in a decoder.
 
 Layout (read in transformers 5.23, `models/dia`): a row of the decoder holds one code per channel, channel c delayed by
-`delay_pattern[c]`; labels are shifted already, so the last one is of a row that the decoder is not given. The audio
-prompt is a prefix of the same rows: what carries no label before the first label is the reference.
+`delay_pattern[c]`; labels are shifted already, so the last one belongs to a row that is no input of the decoder. The
+audio prompt is a prefix of the same rows: the rows before the first label are the reference.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from tracker_logging.families.base import (
     Segment,
 )
 from tracker_logging.families.delay_pattern import CodePattern
-from tracker_logging.families.dia.generation import speak
-from tracker_logging.families.spans import runs, with_segments
+from tracker_logging.families.dia.generation import generate
+from tracker_logging.families.spans import padding_mask, runs, with_segments
 
 
 class DiaAdapter(BaseAdapter):
@@ -46,10 +46,10 @@ class DiaAdapter(BaseAdapter):
     def view(self, inputs: Mapping[str, Any]) -> BatchView:
         text_ids = inputs["input_ids"].detach()
         memory = text_ids.shape[1]
-        text_mask = _mask(inputs.get("attention_mask"), text_ids)
-        rows, there, labels = self._rows(inputs)
-        segments = self._segments(there.cpu(), None if labels is None else labels.cpu(), memory)
-        attention_mask = torch.cat([text_mask, there], dim=1)
+        text_mask = padding_mask(inputs.get("attention_mask"), text_ids)
+        rows, row_mask, labels = self._rows(inputs)
+        segments = self._segments(row_mask.cpu(), None if labels is None else labels.cpu(), memory)
+        attention_mask = torch.cat([text_mask, row_mask], dim=1)
         return BatchView(
             token_ids=pad(text_ids, (0, rows.shape[1]), value=-1),
             attention_mask=attention_mask,
@@ -64,13 +64,13 @@ class DiaAdapter(BaseAdapter):
         )
 
     def first_sample(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
-        """Labels, and rows in their flat form, hold one line per sample and channel."""
+        """Labels, and rows in their flat form, have one line per sample and channel."""
         flat = len(inputs["input_ids"]) * self.num_codebooks
-        own = super().first_sample(inputs)
+        first = super().first_sample(inputs)
         for name in ("labels", "decoder_input_ids"):
             if isinstance(value := inputs.get(name), torch.Tensor) and value.dim() == 2 and len(value) == flat:
-                own[name] = value[: self.num_codebooks]
-        return own
+                first[name] = value[: self.num_codebooks]
+        return first
 
     def layers(self) -> Sequence[LayerParts]:
         return [
@@ -90,11 +90,11 @@ class DiaAdapter(BaseAdapter):
 
     @torch.no_grad()
     def generate(self, prompts: Sequence[Prompt], settings: SamplingSettings) -> list[GeneratedCodes]:
-        """With the model's own classifier-free guidance, where its generation config has one."""
-        return speak(self.core, self.pattern, prompts, settings)
+        """With the model's own classifier-free guidance if its generation config has one."""
+        return generate(self.core, self.pattern, prompts, settings)
 
     def _rows(self, inputs: Mapping[str, Any]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
-        """Rows [B, R, K] with the last label's, which of them are there [B, R], and their labels [B, R, K] or None."""
+        """Rows [B, R, K] including the last label's, their mask [B, R] bool, and their labels [B, R, K] or None."""
         samples, channels = len(inputs["input_ids"]), self.num_codebooks
         rows = inputs.get("decoder_input_ids")
         if rows is None:
@@ -102,34 +102,35 @@ class DiaAdapter(BaseAdapter):
         rows = rows.detach().long()
         if rows.dim() == 2:
             rows = rows.reshape(samples, channels, -1).transpose(1, 2)
-        there = _mask(inputs.get("decoder_attention_mask"), rows[..., 0])
+        mask = padding_mask(inputs.get("decoder_attention_mask"), rows[..., 0])
         if inputs.get("labels") is not None:
             labels = inputs["labels"].detach().reshape(samples, channels, -1).transpose(1, 2)
             labels = pad(labels, (0, 0, 1, 0), value=IGNORE)
             last = labels[:, -1:]
             rows = torch.cat([rows, last.masked_fill(last == IGNORE, self.pattern.fill)], dim=1)
-            there = torch.cat([there, (last != IGNORE).any(dim=-1)], dim=1)
+            mask = torch.cat([mask, (last != IGNORE).any(dim=-1)], dim=1)
         else:
             labels = None
-        there = there & (rows != self.pattern.fill).any(dim=-1)
-        return rows.masked_fill(~there.unsqueeze(-1), -1), there, labels
+        mask = mask & (rows != self.pattern.fill).any(dim=-1)
+        return rows.masked_fill(~mask.unsqueeze(-1), -1), mask, labels
 
-    def _segments(self, there: torch.Tensor, labels: torch.Tensor | None, memory: int) -> tuple[Segment, ...]:
-        """An audio prompt without labels, if there is one, then the target; in positions after the text."""
-        found: list[Segment] = []
-        for sample, row in enumerate(there):
+    def _segments(self, mask: torch.Tensor, labels: torch.Tensor | None, memory: int) -> tuple[Segment, ...]:
+        """The audio prompt, if a sample has one, then the target, at positions after the text."""
+        segments: list[Segment] = []
+        for sample, row in enumerate(mask):
             for start, stop in runs(row)[-1:]:
                 frames = max(0, stop - start - self.pattern.overhang)
                 labelled = None if labels is None else (labels[sample] != IGNORE).any(dim=-1)
                 trained = [] if labelled is None else labelled.nonzero().squeeze(-1).tolist()
-                place, end = start + memory, stop + memory
+                begin, end = start + memory, stop + memory
                 if not trained or trained[0] <= start + 1:
-                    found.append(Segment(sample, Role.TARGET if trained else Role.REFERENCE, place, end, frames))
+                    segments.append(Segment(sample, Role.TARGET if trained else Role.REFERENCE, begin, end, frames))
                     continue
-                given = trained[0] - start - 1
-                found.append(Segment(sample, Role.REFERENCE, place, place + given + 1, given))
-                found.append(Segment(sample, Role.TARGET, place + given + 1, end, max(0, frames - given), lead=0))
-        return tuple(found)
+                prompt = trained[0] - start - 1  # frames of the audio prompt
+                split = begin + prompt + 1
+                segments.append(Segment(sample, Role.REFERENCE, begin, split, prompt))
+                segments.append(Segment(sample, Role.TARGET, split, end, max(0, frames - prompt), lead=0))
+        return tuple(segments)
 
 
 def pattern_of(config: Any) -> CodePattern:
@@ -144,21 +145,17 @@ def pattern_of(config: Any) -> CodePattern:
     )
 
 
-def _mask(mask: torch.Tensor | None, like: torch.Tensor) -> torch.Tensor:
-    return torch.ones_like(like, dtype=torch.bool) if mask is None else mask.detach().bool()
-
-
 def _decoder_rows(view: BatchView) -> torch.Tensor:
-    """Flat positions of what the decoder is given, sample by sample."""
+    """Flat positions of the decoder's input, sample by sample."""
     samples, length = view.token_ids.shape
-    own = torch.arange(view.memory, length - view.trailing, device=view.token_ids.device)
-    return (torch.arange(samples, device=own.device)[:, None] * length + own).flatten()
+    rows = torch.arange(view.memory, length - view.trailing, device=view.token_ids.device)
+    return (torch.arange(samples, device=rows.device)[:, None] * length + rows).flatten()
 
 
 def _target_text(text: torch.Tensor, segments: Sequence[Segment]) -> tuple[tuple[int, int] | None, ...]:
-    """All of a sample's text; None with an audio prompt, for then it begins with the prompt's words."""
+    """All of a sample's text; None with an audio prompt, whose words it begins with."""
     prompted = {segment.sample for segment in segments if segment.role == Role.REFERENCE}
-    spans = [runs(row) for row in text]
     return tuple(
-        (own[0][0], own[-1][1]) if own and sample not in prompted else None for sample, own in enumerate(spans)
+        (spans[0][0], spans[-1][1]) if spans and sample not in prompted else None
+        for sample, spans in enumerate(runs(row) for row in text)
     )

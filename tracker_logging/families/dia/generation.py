@@ -1,4 +1,4 @@
-"""Free-running generation of Dia, row by row, each prompt with a random generator of its own.
+"""Free-running generation of Dia, row by row, with one random generator per prompt.
 
 transformers' own `generate` of Dia takes no logits processor and draws from the global generator, so a clip would
 depend on its batch. The rules here are the same: channel c lags by its delay, only channel 0 ends a clip, an audio
@@ -15,7 +15,7 @@ from torch.nn.utils.rnn import pad_sequence
 from transformers import DynamicCache, EncoderDecoderCache
 from transformers.generation.logits_process import DiaClassifierFreeGuidanceLogitsProcessor
 
-from tracker_logging.families.base import GeneratedCodes, Prompt, SamplingSettings
+from tracker_logging.families.base import GeneratedCodes, Prompt, SamplingSettings, StopReason
 from tracker_logging.families.delay_pattern import CodePattern
 from tracker_logging.families.sampling import Chooser
 
@@ -23,7 +23,7 @@ _NOT_YET = 2**31
 _NEVER = -1e9  # finite: guidance takes differences of logits
 
 
-def speak(
+def generate(
     core: Any, pattern: CodePattern, prompts: Sequence[Prompt], settings: SamplingSettings
 ) -> list[GeneratedCodes]:
     """All prompts in one batch with a KV cache. The caller isolates mode and gradients."""
@@ -31,49 +31,49 @@ def speak(
     choose = Chooser(settings, [prompt.seed for prompt in prompts])
     clips, decode = _Clips(pattern, prompts, device), _Decoder(core, pattern, prompts, device)
     rows = [clips.row(at, None) for at in range(clips.begin)]
-    given = torch.stack(rows, dim=1)
+    new_rows = torch.stack(rows, dim=1)
     for at in range(clips.begin, clips.last):
-        rows.append(clips.row(at, choose(decode(given, clips.there(at)))))
-        given = rows[-1].unsqueeze(1)
+        rows.append(clips.row(at, choose(decode(new_rows, clips.mask(at)))))
+        new_rows = rows[-1].unsqueeze(1)
         if clips.done(at):
             break
-    return clips.spoken(torch.stack(rows, dim=1).cpu())
+    return clips.generated(torch.stack(rows, dim=1).cpu())
 
 
 class _Clips:
-    """Where each clip stands. Clips are padded on the left, so that all begin to speak in the same row."""
+    """The state of each clip. Clips are padded on the left, so that generation begins at the same row for all."""
 
     def __init__(self, pattern: CodePattern, prompts: Sequence[Prompt], device: torch.device) -> None:
-        nothing = torch.zeros(len(pattern.delays), 0, dtype=torch.int64)
-        codes = [nothing if one.audio_codes is None else pattern.revert(one.audio_codes) for one in prompts]
-        longest = max(own.shape[1] for own in codes)
+        no_codes = torch.zeros(len(pattern.delays), 0, dtype=torch.int64)
+        codes = [no_codes if prompt.audio_codes is None else pattern.revert(prompt.audio_codes) for prompt in prompts]
+        lengths = [clip.shape[1] for clip in codes]
         self._pattern, self._prompts = pattern, prompts
-        self._codes = pad_sequence([own.T for own in codes], batch_first=True).to(device)  # [B, N, K]
-        self._given = torch.tensor([own.shape[1] for own in codes], device=device)
-        self._limit = self._given + torch.tensor([one.max_frames for one in prompts], device=device)
-        self._pads = longest - self._given
-        self._end = torch.full_like(self._given, _NOT_YET)
-        self._by_itself = torch.zeros_like(self._given, dtype=torch.bool)
+        self._codes = pad_sequence([clip.T for clip in codes], batch_first=True).to(device)  # [B, N, K]
+        self._prompt_frames = torch.tensor(lengths, device=device)
+        self._limit = self._prompt_frames + torch.tensor([prompt.max_frames for prompt in prompts], device=device)
+        self._pads = max(lengths) - self._prompt_frames
+        self._end = torch.full_like(self._prompt_frames, _NOT_YET)
+        self._by_itself = torch.zeros_like(self._prompt_frames, dtype=torch.bool)
         self._delays = torch.tensor(pattern.delays, device=device)
-        self.begin = 1 + longest
+        self.begin = 1 + max(lengths)
         self.last = int((self._pads + self._limit).max()) + pattern.overhang
 
-    def there(self, at: int) -> torch.Tensor:
+    def mask(self, at: int) -> torch.Tensor:
         """[B, at] int64: 0 where a row before `at` is padding."""
         return (torch.arange(at, device=self._pads.device) >= self._pads[:, None]).long()
 
     def row(self, at: int, predicted: torch.Tensor | None) -> torch.Tensor:
-        """Row `at` of all clips [B, K]: what is given or follows from the pattern, else what the model predicts."""
+        """Row `at` of all clips [B, K]: prompt codes and codes that the pattern determines, else the predicted ones."""
         pattern, frame = self._pattern, at - self._pads[:, None] - 1 - self._delays
         row = torch.full_like(frame, pattern.fill) if predicted is None else predicted
         if predicted is not None:
-            says = predicted[:, 0] == pattern.eos
-            ends = (says | (frame[:, 0] >= self._limit)) & (frame[:, 0] >= self._given) & (self._end == _NOT_YET)
+            is_eos, is_late = predicted[:, 0] == pattern.eos, frame[:, 0] >= self._limit
+            ends = (is_eos | is_late) & (frame[:, 0] >= self._prompt_frames) & (self._end == _NOT_YET)
             self._end = torch.where(ends, frame[:, 0], self._end)
-            self._by_itself |= ends & says
+            self._by_itself |= ends & is_eos
         if self._codes.shape[1]:
             known = self._codes.gather(1, frame.clamp(0, self._codes.shape[1] - 1).unsqueeze(1)).squeeze(1)
-            row = torch.where(frame < self._given[:, None], known, row)
+            row = torch.where(frame < self._prompt_frames[:, None], known, row)
         row = row.masked_fill(frame < 0, pattern.bos or 0)
         row = row.masked_fill(frame == self._end[:, None], pattern.eos)
         return row.masked_fill(frame > self._end[:, None], pattern.fill)
@@ -82,42 +82,42 @@ class _Clips:
         """Whether every channel of every clip has ended by row `at`."""
         return bool((at - self._pads - 1 - max(self._pattern.delays) >= self._end).all())
 
-    def spoken(self, rows: torch.Tensor) -> list[GeneratedCodes]:
-        """What comes after the audio prompts; `rows` [B, R, K] on the CPU."""
-        said = []
-        for row, skip, given, by_itself, prompt in zip(
-            rows, self._pads.tolist(), self._given.tolist(), self._by_itself.tolist(), self._prompts, strict=True
-        ):
-            codes = self._pattern.revert(row[skip:])[:, given:][:, : prompt.max_frames]
-            said.append(GeneratedCodes(codes=codes.numpy(), stop_reason="eos" if by_itself else "max_length"))
-        return said
+    def generated(self, rows: torch.Tensor) -> list[GeneratedCodes]:
+        """The clips without their audio prompts; `rows` [B, R, K] on the CPU."""
+        pads, prompt_frames = self._pads.tolist(), self._prompt_frames.tolist()
+        clips = []
+        for clip, prompt in enumerate(self._prompts):
+            codes = self._pattern.revert(rows[clip, pads[clip] :])[:, prompt_frames[clip] :][:, : prompt.max_frames]
+            stop_reason: StopReason = "eos" if self._by_itself[clip] else "max_length"
+            clips.append(GeneratedCodes(codes=codes.numpy(), stop_reason=stop_reason))
+        return clips
 
 
 class _Decoder:
-    """The model with its encoder's output, cache and guidance. Calling it gives the next row's logits [B, K, V]."""
+    """The model with its encoder's output, cache and guidance. A call returns the next row's logits [B, K, V]."""
 
     def __init__(self, core: Any, pattern: CodePattern, prompts: Sequence[Prompt], device: torch.device) -> None:
         texts = [prompt.token_ids for prompt in prompts]
         text_ids = pad_sequence(texts, batch_first=True).to(device)
-        self._mask = pad_sequence([torch.ones_like(own) for own in texts], batch_first=True).to(device)
+        self._mask = pad_sequence([torch.ones_like(text) for text in texts], batch_first=True).to(device)
         scale = core.generation_config.guidance_scale
         self._guidance = None
         if scale is not None and scale > 1:
             top_k = core.generation_config.top_k or None
             self._guidance = DiaClassifierFreeGuidanceLogitsProcessor(scale, guidance_top_k=top_k)
-            text_ids = torch.cat([text_ids, torch.zeros_like(text_ids)])  # no text, as the family's own generation
+            text_ids = torch.cat([text_ids, torch.zeros_like(text_ids)])  # without text
             self._mask = self._mask.repeat(2, 1)
         self._core, self._codes, self._eos = core, pattern.codes, pattern.eos
         self._memory = core.model.encoder(input_ids=text_ids, attention_mask=self._mask).last_hidden_state
         self._cache = EncoderDecoderCache(DynamicCache(config=core.config), DynamicCache(config=core.config))
 
-    def __call__(self, rows: torch.Tensor, there: torch.Tensor) -> torch.Tensor:
+    def __call__(self, rows: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         times = 1 if self._guidance is None else 2
         logits = self._core(
             encoder_outputs=(self._memory,),
             attention_mask=self._mask,
             decoder_input_ids=rows.repeat(times, 1, 1),
-            decoder_attention_mask=there.repeat(times, 1),
+            decoder_attention_mask=mask.repeat(times, 1),
             past_key_values=self._cache,
             use_cache=True,
         ).logits[:, -1]

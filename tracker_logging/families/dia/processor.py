@@ -1,7 +1,7 @@
-"""A voice-cloning example as the tensors that `DiaForConditionalGeneration` wants.
+"""A voice-cloning sample as the tensors that `DiaForConditionalGeneration` takes.
 
-Text is `[S1] reference text target text` in the encoder: one tag for one voice, as the README of nari-labs/dia asks
-for (a tag twice in a row "is not good"). The reference's codes are the prefix of the decoder's rows and carry no label.
+Text is `[S1] reference text target text` in the encoder: one tag for one voice, as the README of nari-labs/dia requires
+(it calls a tag twice in a row "not good"). The reference's codes are the prefix of the decoder's rows, without labels.
 Labels are those of `DiaProcessor(output_labels=True)`: shifted, no begin and no fill.
 
     processor = DiaSpeechProcessor(tokenizer, codec, codes, config=model.config)
@@ -18,10 +18,10 @@ import torch
 from torch.nn.utils.rnn import pad_sequence
 
 from tracker_logging.data.sample import DataError, VoiceSample
-from tracker_logging.families.base import IGNORE
+from tracker_logging.families.base import IGNORE, Features, Reference
 from tracker_logging.families.delay_pattern import CodePattern
 from tracker_logging.families.dia.adapter import pattern_of
-from tracker_logging.families.higgs_v2.processor import Features, Reference, SpeechProcessor, with_reference
+from tracker_logging.families.higgs_v2.processor import SpeechProcessor, with_reference
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -32,7 +32,7 @@ class DiaSpeechProcessor(SpeechProcessor):
 
     @property
     def pattern(self) -> CodePattern:
-        """How the model's config lays out codes."""
+        """The code pattern of the model's config."""
         return pattern_of(self.config)
 
     def features(self, sample: VoiceSample, *, reference: Reference = "own") -> Features:
@@ -42,13 +42,13 @@ class DiaSpeechProcessor(SpeechProcessor):
             raise DataError(f"{sample.origin}, target audio: missing, so there is nothing to train on. Add it.")
         paths = [path for path in (sample.reference_audio, sample.target_audio) if path is not None]
         codes = [torch.from_numpy(self.codes(path)) for path in paths]
-        given = 0 if len(codes) == 1 else codes[0].shape[1]
+        reference_frames = 0 if len(codes) == 1 else codes[0].shape[1]
         pattern = self.pattern
-        laid = pattern.apply(torch.cat(codes, dim=1))
-        labels = laid[1:].masked_fill((laid[1:] == pattern.bos) | (laid[1:] == pattern.fill), IGNORE)
+        delayed = pattern.apply(torch.cat(codes, dim=1))
+        labels = delayed[1:].masked_fill((delayed[1:] == pattern.bos) | (delayed[1:] == pattern.fill), IGNORE)
         frame = torch.arange(len(labels))[:, None] - torch.tensor(pattern.delays)
-        labels = labels.masked_fill(frame < given, IGNORE)
-        return {"input_ids": self._words(sample), "decoder_input_ids": laid[:-1], "labels": labels}
+        labels = labels.masked_fill(frame < reference_frames, IGNORE)
+        return {"input_ids": self._words(sample), "decoder_input_ids": delayed[:-1], "labels": labels}
 
     def prompt_features(self, sample: VoiceSample, *, reference: Reference = "own") -> Features:
         """`input_ids` [T] and, with a reference, its frames `audio_input_ids` [F, K]."""
@@ -59,13 +59,13 @@ class DiaSpeechProcessor(SpeechProcessor):
         return features
 
     def collator(self) -> Callable[[Sequence[Features]], Features]:
-        """Rows to a batch: text padded on the right, audio on the left, as the family's own processor pads."""
+        """Makes a batch with text padded on the right and audio on the left, as `DiaProcessor` pads."""
         begin = int(self.pattern.bos or 0)
         return lambda rows: collate(rows, begin=begin)
 
     def _words(self, sample: VoiceSample) -> torch.Tensor:
         texts = [sample.target_text] if sample.reference_audio is None else [sample.reference_text, sample.target_text]
-        text = " ".join(["[S1]", *(one.strip() for one in texts)])
+        text = " ".join(["[S1]", *(part.strip() for part in texts)])
         return torch.tensor(self.tokenizer.encode(text, add_special_tokens=False))
 
 
@@ -79,8 +79,8 @@ def collate(rows: Sequence[Features], *, begin: int) -> Features:
     texts = [row["input_ids"] for row in rows]
     return {
         "input_ids": pad_sequence(texts, batch_first=True),
-        "attention_mask": pad_sequence([torch.ones_like(own) for own in texts], batch_first=True),
+        "attention_mask": pad_sequence([torch.ones_like(text) for text in texts], batch_first=True),
         "decoder_input_ids": audio(decoder, begin),
-        "decoder_attention_mask": audio([torch.ones_like(own[:, 0]) for own in decoder], 0),
+        "decoder_attention_mask": audio([torch.ones_like(rows[:, 0]) for rows in decoder], 0),
         "labels": audio([row["labels"] for row in rows], IGNORE).transpose(1, 2).flatten(0, 1).contiguous(),
     }

@@ -1,7 +1,7 @@
 """Higgs Audio v2, the transformers-native class `HiggsAudioV2ForConditionalGeneration`.
 
 Layout (read in transformers 5.23, `models/higgs_audio_v2`): audio positions are `<|AUDIO_OUT|>` or the delay token;
-the i-th audio position of a sample takes the i-th valid frame of `audio_input_ids`. Labels are unshifted.
+the i-th audio position of a sample holds the i-th valid frame of `audio_input_ids`. Labels are unshifted.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from tracker_logging.families.base import (
     SamplingSettings,
 )
 from tracker_logging.families.delay_pattern import CodePattern, delayed_length
-from tracker_logging.families.sampling import SeededSampler, left_padded, spoken
-from tracker_logging.families.spans import audio_segments, runs, with_segments
+from tracker_logging.families.sampling import SeededSampler, generated, left_padded
+from tracker_logging.families.spans import audio_segments, padding_mask, runs, with_segments
 
 
 class HiggsV2Adapter(BaseAdapter):
@@ -47,8 +47,7 @@ class HiggsV2Adapter(BaseAdapter):
 
     def view(self, inputs: Mapping[str, Any]) -> BatchView:
         token_ids = inputs["input_ids"].detach()
-        mask = inputs.get("attention_mask")
-        attention_mask = torch.ones_like(token_ids, dtype=torch.bool) if mask is None else mask.detach().bool()
+        attention_mask = padding_mask(inputs.get("attention_mask"), token_ids)
         audio = self._audio_positions(token_ids)
         frames, valid, labels = (
             inputs.get(name) for name in ("audio_input_ids", "audio_input_ids_mask", "audio_labels")
@@ -90,7 +89,7 @@ class HiggsV2Adapter(BaseAdapter):
         if view.audio_labels is None:
             raise ValueError("audio_nll needs `audio_labels` in the batch.")
         labels = view.audio_labels[:, 1:]
-        # Only the columns that predict a labelled position in some sample go through the audio head.
+        # Only columns that predict a labelled position in some sample go through the audio head.
         columns = (labels != IGNORE).any(dim=-1).any(dim=0).nonzero().squeeze(-1)
         unlabelled = {k: v for k, v in inputs.items() if k not in ("labels", "audio_labels")}
         logits = self.core(**unlabelled, logits_to_keep=columns, use_cache=False).logits
@@ -120,9 +119,11 @@ class HiggsV2Adapter(BaseAdapter):
             ),
             logits_processor=processors,
         )
-        given = 0 if "audio_input_ids" not in inputs else inputs["audio_input_ids"].shape[1]
-        said = [sequence[given:].cpu() for sequence in sequences]
-        return [spoken(one, prompt, self.pattern) for one, prompt in zip(said, prompts, strict=True)]
+        prompt_frames = 0 if "audio_input_ids" not in inputs else inputs["audio_input_ids"].shape[1]
+        return [
+            generated(sequence[prompt_frames:].cpu(), prompt, self.pattern)
+            for sequence, prompt in zip(sequences, prompts, strict=True)
+        ]
 
     def _audio_positions(self, token_ids: torch.Tensor) -> torch.Tensor:
         config = self.core.config
@@ -134,8 +135,8 @@ class HiggsV2Adapter(BaseAdapter):
     ) -> torch.Tensor:
         """frames [B, F, K] -> [B, T, K]: valid frames at the audio positions, `fill` elsewhere.
 
-        All in a row, as the model does it; where they are not as many as positions, sample by sample as far as they go.
-        Frames of another shape than the mask's or the model's are placed nowhere.
+        All frames in sequence, as the model does. If frames and positions differ in number, sample by sample up to the
+        shorter of the two. Frames whose shape does not fit the mask or the model are not placed.
         """
         placed = torch.full((*audio.shape, self.num_codebooks), fill, dtype=torch.int64, device=audio.device)
         if frames is None or frames.shape[-1] != self.num_codebooks or len(frames) != len(audio):
@@ -146,14 +147,14 @@ class HiggsV2Adapter(BaseAdapter):
         if int(valid.sum()) == int(audio.sum()):
             placed[audio] = frames.detach()[valid]
             return placed
-        for sample, own in enumerate(frames.detach()):
-            there = audio[sample].nonzero().squeeze(-1)
-            given = own[valid[sample]][: len(there)]
-            placed[sample, there[: len(given)]] = given
+        for sample, sample_frames in enumerate(frames.detach()):
+            positions = audio[sample].nonzero().squeeze(-1)
+            fitting = sample_frames[valid[sample]][: len(positions)]
+            placed[sample, positions[: len(fitting)]] = fitting
         return placed
 
     def _batch(self, prompts: Sequence[Prompt]) -> dict[str, torch.Tensor]:
-        """Left-padded text and right-padded audio, as the family's generation expects."""
+        """Left-padded text and right-padded audio, as the model's `generate` expects."""
         token_ids, attention_mask = left_padded(prompts, pad=self.core.config.pad_token_id)
         batch = {"input_ids": token_ids, "attention_mask": attention_mask}
         lengths = [0 if prompt.audio_codes is None else len(prompt.audio_codes) for prompt in prompts]
@@ -168,14 +169,14 @@ class HiggsV2Adapter(BaseAdapter):
 
 
 def _mismatched(audio: torch.Tensor, frames: torch.Tensor | None, mask: torch.Tensor | None) -> tuple[int, ...]:
-    """Samples with more or fewer audio positions [B, T] than valid frames of [B, F, K]."""
-    wanted = audio.sum(dim=1)
+    """Samples whose numbers of audio positions [B, T] and of valid frames of [B, F, K] differ."""
+    positions = audio.sum(dim=1)
     if frames is None:
-        given = torch.zeros_like(wanted)
+        counts = torch.zeros_like(positions)
     elif mask is None:
-        given = torch.full_like(wanted, frames.shape[1])
+        counts = torch.full_like(positions, frames.shape[1])
     else:
-        given = mask.bool().sum(dim=1)
-    if len(given) != len(wanted):
-        return tuple(range(len(wanted)))
-    return tuple((wanted != given).nonzero().squeeze(-1).tolist())
+        counts = mask.bool().sum(dim=1)
+    if len(counts) != len(positions):
+        return tuple(range(len(positions)))
+    return tuple((positions != counts).nonzero().squeeze(-1).tolist())

@@ -1,14 +1,16 @@
-"""A voice-cloning example as the tensors that `HiggsAudioV2ForConditionalGeneration` wants.
+"""A voice-cloning sample as the tensors that `HiggsAudioV2ForConditionalGeneration` takes, and batches of them.
 
 Guarantees
 - The delay pattern is applied; placeholders are `<|AUDIO_OUT|>` × (F − K + 1), then the delay token × (K − 1).
-- Labels are right (see `labels.py`): only the target is trained, each codebook's first end code included.
-- A prompt for generation ends with `<|audio_out_bos|>` and holds only the reference's codes.
-- A value object: holding no state of a run, it may be shared by data sets, callbacks and threads.
+- Only the target is trained, each codebook's first end code included (see `labels.py`).
+- A prompt for generation ends with `<|audio_out_bos|>` and has only the reference's codes.
+- Padding is masked and never trained.
+- A value object without state of a run: data sets, callbacks and threads may share it.
 
     processor = SpeechProcessor.from_pretrained(model_path, codec_path, cache_directory=Path("cache"))
     processor.features(sample)["audio_labels"]      # [F, K]
-    processor.prompt_features(sample)["input_ids"]  # [T], ends where the model begins to speak
+    processor.prompt_features(sample)["input_ids"]  # [T], ends where generation begins
+    batch = processor.collator()([dataset[0], dataset[1]])
 """
 
 from __future__ import annotations
@@ -17,29 +19,27 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 import torch
+from torch.nn.utils.rnn import pad_sequence
 
 from tracker_logging.data.codec import AudioCodec
 from tracker_logging.data.codes import CodeCache, CodeSource
 from tracker_logging.data.sample import DataError, VoiceSample
-from tracker_logging.families.base import IGNORE
+from tracker_logging.families.base import IGNORE, Features, Reference
 from tracker_logging.families.delay_pattern import apply_delay
 from tracker_logging.families.higgs_v2.labels import reference_labels, target_labels
-from tracker_logging.families.higgs_v2.layout import cloning_text
-from tracker_logging.families.higgs_v2.special_tokens import SpecialTokens
-
-Reference: TypeAlias = VoiceSample | Literal["own"] | None
-Features: TypeAlias = dict[str, torch.Tensor]
+from tracker_logging.families.higgs_v2.layout import SpecialTokens, cloning_text
+from tracker_logging.families.load_codec import load_codec
 
 
 @dataclass(frozen=True, eq=False)
 class SpeechProcessor:
-    """`tokenizer` (transformers, fast), `codec`, and `codes`, which gives the codes of a file (see `CodeCache`).
+    """`tokenizer` (transformers, fast), `codec`, and `codes`, which returns the codes of a file (see `CodeCache`).
 
-    `text_labels` adds `labels` for a model with a text head; leave it off without one, for the Trainer would then
-    divide the audio loss by the number of text labels.
+    `text_labels` adds `labels` for a model with a text head. Leave it off without one: the Trainer would divide the
+    audio loss by the number of text labels.
     """
 
     tokenizer: Any
@@ -53,8 +53,6 @@ class SpeechProcessor:
     ) -> SpeechProcessor:
         """Tokenizer and codec from directories or hub names. Raises `DataError` if they are not of Higgs Audio v2."""
         from transformers import AutoTokenizer
-
-        from tracker_logging.families.load_codec import load_codec
 
         try:
             tokenizer = AutoTokenizer.from_pretrained(model_path)
@@ -84,7 +82,7 @@ class SpeechProcessor:
         """One row for training or teacher-forced scoring, all int64: `input_ids` [T], `audio_input_ids` [F, K],
         `audio_labels` [F, K], and with `text_labels` also `labels` [T].
 
-        `reference` puts another sample's voice prompt, or none, in the place of the sample's own.
+        `reference` replaces the sample's own reference with another sample's, or with none.
         Text is trained only in the assistant's turn of the target: `<|audio_out_bos|>`, `<|audio_eos|>`, `<|eot_id|>`.
         Raises `DataError` for a clip that cannot be read and for a sample without target audio.
         """
@@ -92,14 +90,14 @@ class SpeechProcessor:
         if sample.target_audio is None:
             raise DataError(f"{sample.origin}, target audio: missing, so there is nothing to train on. Add it.")
         *before, end = cloning_text(sample)
-        ids, frames = self._spoken(sample, before)
+        ids, references = self._up_to_target(sample, before)
         target = self._frames(sample.target_audio)
         tail = self._text(end)
-        labels = [*(reference_labels(one) for one in frames), self._labels(target)]
+        target_codes = target_labels(target, bos=self.bos_code, eos=self.eos_code)
         features = {
             "input_ids": torch.cat([ids, self._placeholders(target), tail]),
-            "audio_input_ids": torch.cat([*frames, target]),
-            "audio_labels": torch.cat(labels),
+            "audio_input_ids": torch.cat([*references, target]),
+            "audio_labels": torch.cat([*(reference_labels(frames) for frames in references), target_codes]),
         }
         if self.text_labels:
             trained = torch.full_like(features["input_ids"], IGNORE)
@@ -109,20 +107,18 @@ class SpeechProcessor:
         return features
 
     def prompt_features(self, sample: VoiceSample, *, reference: Reference = "own") -> Features:
-        """What free-running generation is given, all int64: `input_ids` [T] ending with `<|audio_out_bos|>`, and
-        `audio_input_ids` [F, K], the reference's delayed frames; the latter is absent without a reference."""
+        """The input of free-running generation, all int64: `input_ids` [T] ending with `<|audio_out_bos|>` and, with a
+        reference, its delayed frames `audio_input_ids` [F, K]."""
         sample = with_reference(sample, reference)
-        ids, frames = self._spoken(sample, list(cloning_text(sample)[:-1]))
-        return {"input_ids": ids, **({"audio_input_ids": torch.cat(frames)} if frames else {})}
+        ids, references = self._up_to_target(sample, list(cloning_text(sample)[:-1]))
+        return {"input_ids": ids, **({"audio_input_ids": torch.cat(references)} if references else {})}
 
     def collator(self) -> Callable[[Sequence[Features]], Features]:
-        """What makes a batch of rows of `features`."""
-        from tracker_logging.families.higgs_v2.collator import VoiceCloningCollator
-
+        """Makes a batch from rows of `features`."""
         return VoiceCloningCollator.of(self)
 
-    def _spoken(self, sample: VoiceSample, texts: list[str]) -> tuple[torch.Tensor, list[torch.Tensor]]:
-        """Token ids up to where the target begins, and the frames of the reference if there is one."""
+    def _up_to_target(self, sample: VoiceSample, texts: list[str]) -> tuple[torch.Tensor, list[torch.Tensor]]:
+        """Token ids up to the beginning of the target, and the frames of the reference if there is one."""
         if sample.reference_audio is None:
             return self._text(texts[0]), []
         frames = self._frames(sample.reference_audio)
@@ -130,9 +126,6 @@ class SpeechProcessor:
 
     def _frames(self, path: Path) -> torch.Tensor:
         return apply_delay(torch.from_numpy(self.codes(path)), bos=self.bos_code, eos=self.eos_code)
-
-    def _labels(self, target: torch.Tensor) -> torch.Tensor:
-        return target_labels(target, bos=self.bos_code, eos=self.eos_code)
 
     def _placeholders(self, frames: torch.Tensor) -> torch.Tensor:
         length, codebooks = frames.shape
@@ -144,6 +137,41 @@ class SpeechProcessor:
         return torch.tensor(self.tokenizer.encode(text, add_special_tokens=False), dtype=torch.int64)
 
 
+@dataclass(frozen=True, slots=True)
+class VoiceCloningCollator:
+    """B rows of features -> `input_ids` [B, T], `attention_mask` [B, T], `audio_input_ids` [B, F, K],
+    `audio_input_ids_mask` [B, F] bool, `audio_labels` [B, F, K], and `labels` [B, T] if the rows have them.
+
+    Text is padded on the right with the pad token, audio on the right with end codes.
+    """
+
+    pad_token: int
+    eos_code: int
+
+    @classmethod
+    def of(cls, processor: SpeechProcessor) -> VoiceCloningCollator:
+        """The collator for a processor's features."""
+        return cls(pad_token=processor.tokens.pad, eos_code=processor.eos_code)
+
+    def __call__(self, rows: Sequence[Features]) -> Features:
+        batch = {
+            "input_ids": _pad([row["input_ids"] for row in rows], self.pad_token),
+            "attention_mask": _pad([torch.ones_like(row["input_ids"]) for row in rows], 0),
+            "audio_input_ids": _pad([row["audio_input_ids"] for row in rows], self.eos_code),
+            "audio_input_ids_mask": _pad(
+                [torch.ones(len(row["audio_input_ids"]), dtype=torch.bool) for row in rows], False
+            ),
+            "audio_labels": _pad([row["audio_labels"] for row in rows], IGNORE),
+        }
+        if "labels" in rows[0]:
+            batch["labels"] = _pad([row["labels"] for row in rows], IGNORE)
+        return batch
+
+
 def with_reference(sample: VoiceSample, reference: Reference) -> VoiceSample:
     """The sample with the reference that `features` is asked for."""
     return sample if isinstance(reference, str) else sample.with_reference_of(reference)
+
+
+def _pad(tensors: list[torch.Tensor], value: int) -> torch.Tensor:
+    return pad_sequence(tensors, batch_first=True, padding_value=value)

@@ -1,7 +1,7 @@
 """Any causal language model of text: `…ForCausalLM` with an output embedding and a list of layers, no codebooks.
 
-It shows inputs, text predictions, attention and gradients. A language model that speaks through codec tokens in its
-text vocabulary is shown as text too: which tokens are audio is not guessed.
+Logs inputs, text predictions, attention and gradients. A language model that generates codec tokens of its text
+vocabulary is logged as text too: which tokens are audio is not guessed.
 """
 
 from __future__ import annotations
@@ -9,12 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import torch
 from torch import nn
 
 from tracker_logging.families.adapter import BaseAdapter
 from tracker_logging.families.base import BatchView, LayerParts
-from tracker_logging.families.spans import with_segments
+from tracker_logging.families.spans import padding_mask, with_segments
 
 _CLASS_ENDINGS = ("ForCausalLM", "LMHeadModel")
 _LISTS = ("layers", "h", "blocks")
@@ -23,7 +22,7 @@ _FFN = ("mlp", "feed_forward", "ffn")
 
 
 class TextAdapter(BaseAdapter):
-    """See `ModelAdapter`. Layers without attention of their own (state space, convolution) are passed over."""
+    """See `ModelAdapter`. Layers without attention (state space, convolution) are skipped."""
 
     family = "text"
     ffn = "text_ffn"
@@ -31,16 +30,12 @@ class TextAdapter(BaseAdapter):
     @classmethod
     def fits(cls, core: Any) -> bool:
         """Whether the class is a causal language model by name (of itself or a base) and has a head and layers."""
-        named = any(base.__name__.endswith(_CLASS_ENDINGS) for base in type(core).__mro__)
-        return named and _head(core) is not None and _layers(core) is not None
+        is_causal = any(base.__name__.endswith(_CLASS_ENDINGS) for base in type(core).__mro__)
+        return is_causal and _head(core) is not None and _layers(core) is not None
 
     def view(self, inputs: Mapping[str, Any]) -> BatchView:
-        token_ids = inputs["input_ids"].detach()
-        mask, labels = inputs.get("attention_mask"), inputs.get("labels")
-        attention_mask = torch.ones_like(token_ids, dtype=torch.bool)
-        # A mask of another shape is 4-D or packed: it says who sees whom, not what is padding.
-        if mask is not None and mask.shape == token_ids.shape:
-            attention_mask = mask.detach().bool()
+        token_ids, labels = inputs["input_ids"].detach(), inputs.get("labels")
+        attention_mask = padding_mask(inputs.get("attention_mask"), token_ids)
         return BatchView(
             token_ids=token_ids,
             attention_mask=attention_mask,
@@ -73,13 +68,13 @@ def _layers(core: Any) -> nn.ModuleList | None:
     """The list of layers of the model under the head."""
     base = getattr(core, "base_model", core)
     base = getattr(core, "model", base) if base is core else base
-    for inner in (base, getattr(base, "decoder", None)):
+    for parent in (base, getattr(base, "decoder", None)):
         for name in _LISTS:
-            found = getattr(inner, name, None)
-            if isinstance(found, nn.ModuleList) and len(found):
-                return found
+            layers = getattr(parent, name, None)
+            if isinstance(layers, nn.ModuleList) and len(layers):
+                return layers
     return None
 
 
 def _first(module: nn.Module, names: Sequence[str]) -> nn.Module | None:
-    return next((own for name in names if isinstance(own := getattr(module, name, None), nn.Module)), None)
+    return next((part for name in names if isinstance(part := getattr(module, name, None), nn.Module)), None)

@@ -6,10 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from tracker_logging.data.sample import DataError
-from tracker_logging.demo.world import world
 from tracker_logging.events import FloatArray
 from tracker_logging.metrics.distance import Array, mel_cepstrum
+from tracker_logging.metrics.world import world
 
 _RATE = 24_000
 
@@ -20,7 +19,7 @@ class WorldPitchTracker:
     name = "world"
 
     def __init__(self) -> None:
-        self._world = _functions()
+        self._world = world()
 
     def track(self, wave: FloatArray, sample_rate: int) -> FloatArray:
         f0, _ = _pitch(self._world, wave.astype(np.float64), sample_rate)
@@ -33,7 +32,7 @@ class WorldCepstrum:
     name = "world"
 
     def __init__(self) -> None:
-        self._world = _functions()
+        self._world = world()
 
     def analyse(self, wave: FloatArray, sample_rate: int) -> Array:
         """[n] float32 -> [frames, 35] float64."""
@@ -43,13 +42,6 @@ class WorldCepstrum:
         samples = np.asarray(resampled, dtype=np.float64)
         f0, times = _pitch(self._world, samples, _RATE)
         return mel_cepstrum(self._world.cheaptrick(samples, f0, times, _RATE))
-
-
-def _functions() -> Any:
-    try:
-        return world()
-    except DataError as error:
-        raise ImportError("pyworld is not installed") from error
 
 
 def _pitch(functions: Any, samples: Array, sample_rate: int) -> tuple[Array, Array]:

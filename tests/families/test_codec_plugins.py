@@ -1,0 +1,87 @@
+"""`load_codec` opens the codecs that packages register; the demo's is one of them."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tracker_logging.data.sample import DataError
+from tracker_logging.demo.build import DemoPaths
+from tracker_logging.demo.world_codec import WorldCodec
+from tracker_logging.families.load_codec import load_codec
+
+PACKAGE = """
+from tracker_logging.data.sample import DataError
+
+class TheirCodec:
+    sample_rate, frame_rate, num_codebooks, codebook_size, identity = 8000, 10.0, 1, 4, "theirs"
+    def encode(self, wave): ...
+    def decode(self, codes): ...
+
+def open_codec(path):
+    return TheirCodec() if path.endswith(".their") else None
+
+def broken(path):
+    raise RuntimeError("defect")
+
+def wrong(path):
+    return object()
+
+def refuses(path):
+    raise DataError(f"{path}: a damaged codec")
+"""
+
+
+@pytest.fixture
+def register(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
+    """Registers one function of a third party's package, as pip would install it."""
+
+    def add(function: str) -> None:
+        (tmp_path / "their_codecs.py").write_text(PACKAGE)
+        info = tmp_path / "their_codecs-2.0.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text("Metadata-Version: 2.1\nName: their-codecs\nVersion: 2.0\n")
+        (info / "entry_points.txt").write_text(f"[tracker_logging.codecs]\ntheirs = their_codecs:{function}\n")
+        monkeypatch.syspath_prepend(str(tmp_path))
+
+    yield add
+    sys.modules.pop("their_codecs", None)
+
+
+def test_the_demos_codec_is_opened_through_its_entry_point(demo: Path) -> None:
+    path = DemoPaths(demo).codec
+    codec = load_codec(str(path))
+    assert isinstance(codec, WorldCodec) and codec.identity == WorldCodec.load(path).identity
+
+
+def test_a_codec_of_another_package_is_opened_and_logged(
+    register: Callable[[str], None], caplog: pytest.LogCaptureFixture
+) -> None:
+    register("open_codec")
+    caplog.set_level(logging.INFO, logger="tracker_logging")
+    assert load_codec("some.their").identity == "theirs"
+    assert "their_codecs:open_codec (their-codecs 2.0)" in caplog.text
+
+
+@pytest.mark.parametrize(("function", "reason"), [("broken", "RuntimeError: defect"), ("wrong", "no AudioCodec")])
+def test_a_broken_codec_plugin_is_named_and_skipped(
+    function: str, reason: str, register: Callable[[str], None], demo: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    register(function)
+    assert isinstance(load_codec(str(DemoPaths(demo).codec)), WorldCodec)
+    assert f"their_codecs:{function} (their-codecs 2.0) cannot be used" in caplog.text and reason in caplog.text
+
+
+def test_a_data_error_of_a_codec_plugin_reaches_the_user(register: Callable[[str], None]) -> None:
+    register("refuses")
+    with pytest.raises(DataError, match="a damaged codec"):
+        load_codec("anything")
+
+
+def test_a_path_without_a_codec_is_refused_with_the_option_to_check(tmp_path: Path) -> None:
+    with pytest.raises(DataError):
+        load_codec(str(tmp_path))

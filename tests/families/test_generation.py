@@ -1,0 +1,81 @@
+"""Our greedy generation compared with that of transformers, and the effect of a seed."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from tiny_families import AUDIO, AUDIO_END, CSM, DIA, FAMILIES, HOP, K, csm, dia, words
+
+from tracker_logging.families import Prompt, SamplingSettings, adapter_for
+from tracker_logging.probes.isolation import isolated
+
+GREEDY = SamplingSettings()
+
+
+def test_csm_generates_the_same_codes_as_transformers() -> None:
+    model = csm().eval()
+    wave = torch.randn(1, 1, 5 * HOP, generator=torch.Generator().manual_seed(1))
+    codes = model.codec_model.encode(wave).audio_codes[0]
+    ids = torch.tensor([1, *words(5, 1), 2, *[AUDIO] * 5, AUDIO_END, 1, *words(6, 2), 2])
+    theirs = model.generate(
+        input_ids=ids[None], attention_mask=torch.ones_like(ids)[None], input_values=wave,
+        input_values_cutoffs=torch.tensor([[5 * HOP]]), do_sample=False, max_new_tokens=8,
+        depth_decoder_do_sample=False,
+    )  # fmt: skip
+    prompt = Prompt(token_ids=ids, audio_codes=CSM.apply(codes), max_frames=8, seed=0)
+    short = Prompt(token_ids=ids[-8:], audio_codes=None, max_frames=8, seed=0)
+    with isolated(model):
+        ours = adapter_for(model).generate([short, prompt], GREEDY)[1]
+    frames = min(ours.codes.shape[1], theirs.shape[1])
+    assert frames == 8
+    assert ours.codes.T.tolist() == theirs[0, :frames].clamp(max=15).tolist()
+
+
+@pytest.mark.parametrize("guidance", [None, 3.0])
+def test_dia_generates_the_same_codes_as_transformers(guidance: float | None) -> None:
+    model = dia().eval()
+    model.generation_config.guidance_scale = guidance
+    model.generation_config.top_k = 15 if guidance else None
+    codes = torch.randint(0, 16, (K, 5), generator=torch.Generator().manual_seed(1))
+    delayed = DIA.apply(codes)
+    frame = torch.arange(1 + 5 + max(DIA.delays))[:, None] - 1 - torch.tensor(DIA.delays)
+    prefix = delayed[: len(frame)].masked_fill(frame >= 5, DIA.fill)  # as DiaProcessor(generation=True)
+    ids, new = torch.tensor(words(12, 1)), 16
+    theirs = model.generate(
+        input_ids=ids[None], attention_mask=torch.ones_like(ids)[None], decoder_input_ids=prefix[None],
+        decoder_attention_mask=torch.ones(1, len(prefix), dtype=torch.int64), do_sample=False, max_new_tokens=40,
+    )  # fmt: skip
+    ours = adapter_for(model).generate([Prompt(token_ids=ids, audio_codes=delayed, max_frames=new, seed=0)], GREEDY)[0]
+    expected = DIA.revert(theirs[0], frames=5 + new)[:, 5:]
+    frames = min(ours.codes.shape[1], expected.shape[1]) - max(DIA.delays)  # ours ends near its limit
+    assert frames > 8
+    assert ours.codes[:, :frames].tolist() == expected[:, :frames].tolist()
+
+
+@pytest.mark.parametrize("name", ["higgs", "csm", "dia"])
+def test_two_seeds_give_two_clips(name: str) -> None:
+    family = FAMILIES[name]
+    adapter = adapter_for(family.model())
+    with isolated(adapter.core):
+        first, second, _ = adapter.generate(family.prompts(), SamplingSettings(temperature=1.5))
+    assert first.codes.tolist() != second.codes.tolist()
+
+
+def test_dia_stops_when_channel_0_ends_a_clip() -> None:
+    model = dia()
+    adapter = adapter_for(model)
+
+    def ends_in_row(row: int) -> Callable[..., torch.Tensor]:
+        def hook(module: torch.nn.Module, args: tuple[torch.Tensor], logits: torch.Tensor) -> torch.Tensor:
+            seen["rows"] += logits.shape[1]
+            split = logits.unflatten(-1, (K, -1)).clone()
+            split[..., 0, DIA.eos] = 1e6 if seen["rows"] == row else -1e6
+            return split.flatten(-2)
+
+        return hook
+
+    seen = {"rows": 0}
+    model.logits_dense.register_forward_hook(ends_in_row(7))
+    prompt = Prompt(token_ids=torch.tensor(words(6, 3)), audio_codes=None, max_frames=20, seed=0)
+    (clip,) = adapter.generate([prompt], GREEDY)
+    assert clip.stop_reason == "eos" and clip.codes.shape == (K, 6)  # the begin row, six frames, then the end

@@ -1,0 +1,244 @@
+"""Every training is a session of its own: the right model, the right step, a run of its own."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from read_back import Run, read_jsonl
+from tiny_families import K, higgs, higgs_collate, higgs_row
+from torch import nn
+from transformers import EarlyStoppingCallback, Trainer, TrainingArguments
+
+from tracker_logging import strategic_callbacks
+
+ROWS = [higgs_row(5 + at % 3, 6 + at % 4, 10 * at) for at in range(12)]
+MEDIA = {"attention/mass_map", "outputs/accuracy_map"}
+
+
+def trainer(output: Path, *, callbacks: list, kind: type[Trainer] = Trainer, **options: Any) -> Trainer:
+    settings = {
+        "output_dir": str(output), "max_steps": 2, "per_device_train_batch_size": 2, "learning_rate": 1e-3,
+        "remove_unused_columns": False, "save_strategy": "no", "use_cpu": True, "logging_steps": 1,
+        "label_names": ["audio_labels"], "prediction_loss_only": True, "report_to": "none", "disable_tqdm": True,
+        "average_tokens_across_devices": False,
+    }  # fmt: skip
+    model = options.pop("model", None)
+    more = {name: options.pop(name) for name in ("model_init",) if name in options}
+    if model is None and not more:
+        model = higgs(text_head=False)
+    return kind(
+        model=model, args=TrainingArguments(**(settings | options)), train_dataset=ROWS,
+        eval_dataset=options.pop("eval_dataset", ROWS[:4]), data_collator=higgs_collate, callbacks=callbacks, **more,
+    )  # fmt: skip
+
+
+def callbacks_for(**options: Any) -> list:
+    return strategic_callbacks(**({"report_to": "jsonl", "every": 1, "budget_pct": 1e9} | options))
+
+
+def runs_in(output: Path) -> dict[str, Run]:
+    return {path.name: read_jsonl(path) for path in sorted((output / "runs").iterdir())}
+
+
+def first_nll(model: nn.Module, rows: list[dict[str, torch.Tensor]]) -> float:
+    """Mean cross-entropy of the labelled codes, from the model's logits; codebooks weigh the same here."""
+    batch = higgs_collate(rows)
+    labels = batch["audio_labels"]
+    with torch.no_grad():
+        loss = model.eval()(**batch).loss
+    model.train()
+    return float(loss) / labels.shape[-1]
+
+
+def test_a_second_training_of_one_trainer_is_a_run_of_its_own_with_everything_in_it(tmp_path: Path) -> None:
+    watched = trainer(tmp_path, callbacks=callbacks_for())
+    watched.train()
+    watched.train()
+    first, second = runs_in(tmp_path).values()
+    assert first.doubles == second.doubles == []
+    assert first.tags == second.tags >= MEDIA
+    assert {step for _, step in second.scalars} == {1, 2}
+
+
+def test_the_same_callbacks_in_a_second_trainer_measure_its_model(tmp_path: Path) -> None:
+    callbacks = callbacks_for()
+    nll = {}
+    for name, scale in (("small", 1.0), ("large", 40.0)):
+        model = higgs(text_head=False)
+        with torch.no_grad():
+            model.audio_lm_head.weight.mul_(scale)
+        nll[name] = first_nll(model, ROWS[:2])
+        trainer(tmp_path / name, callbacks=callbacks, model=model, max_steps=1, learning_rate=0.0).train()
+    assert nll["large"] > 1.5 * nll["small"]  # else measuring the wrong model would pass
+    for name in ("small", "large"):
+        (run,) = runs_in(tmp_path / name).values()
+        assert run.scalars["train/loss", 1] == pytest.approx(run.scalars["outputs/nll/mean", 1] * K, rel=0.05), name
+
+
+def test_every_trial_of_model_init_measures_its_own_model(tmp_path: Path) -> None:
+    made: list[nn.Module] = []
+
+    def make() -> nn.Module:
+        model = higgs(text_head=False)
+        with torch.no_grad():
+            model.audio_lm_head.weight.mul_(40.0 if len(made) == 2 else 1.0)  # the first one is made by `Trainer()`
+        made.append(model)
+        return model
+
+    watched = trainer(tmp_path, callbacks=callbacks_for(), model_init=make, learning_rate=0.0, max_steps=1)
+    watched.train()
+    watched.train()
+    values = [run.scalars["outputs/nll/mean", 1] for run in runs_in(tmp_path).values()]
+    losses = [run.scalars["train/loss", 1] for run in runs_in(tmp_path).values()]
+    assert len(values) == 2 and values[1] / values[0] == pytest.approx(losses[1] / losses[0], rel=0.1)
+    assert values[1] > 1.5 * values[0]
+
+
+def test_a_retry_with_a_smaller_batch_is_a_run_of_its_own(tmp_path: Path) -> None:
+    class RunsOutOfMemory(Trainer):
+        def training_step(self, model: nn.Module, inputs: dict, *args: Any, **kwargs: Any) -> torch.Tensor:
+            if len(inputs["input_ids"]) > 3 and self.state.global_step == 1:
+                raise RuntimeError("CUDA out of memory.")
+            return super().training_step(model, inputs, *args, **kwargs)
+
+    trainer(
+        tmp_path, callbacks=callbacks_for(), kind=RunsOutOfMemory, auto_find_batch_size=True,
+        per_device_train_batch_size=4, max_steps=3,
+    ).train()  # fmt: skip
+    first, second = runs_in(tmp_path).values()
+    assert first.doubles == second.doubles == []
+    assert {step for tag, step in first.scalars if tag == "outputs/nll/mean"} == {1}
+    assert {step for tag, step in second.scalars if tag == "outputs/nll/mean"} == {1, 2, 3}
+
+
+def test_a_trainer_that_reports_the_end_of_a_step_itself_is_logged_once_per_step(tmp_path: Path) -> None:
+    class EndsStepsEarly(Trainer):
+        def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
+            loss = super().training_step(*args, **kwargs)
+            self.control = self.callback_handler.on_step_end(self.args, self.state, self.control)
+            return loss
+
+    plain, early = tmp_path / "plain", tmp_path / "early"
+    trainer(plain, callbacks=callbacks_for(every=2), max_steps=4).train()
+    trainer(early, callbacks=callbacks_for(every=2), max_steps=4, kind=EndsStepsEarly).train()
+    (expected,), (run,) = runs_in(plain).values(), runs_in(early).values()
+    for tag in ("outputs/nll/mean", "gradients/norm/audio_ffn", "gradients/update_ratio/audio_ffn"):
+        steps = {step: value for (name, step), value in expected.scalars.items() if name == tag}
+        assert steps.keys() == {1, 2, 4}, tag
+        assert {step: value for (name, step), value in run.scalars.items() if name == tag} == steps, tag
+
+
+def test_a_fresh_start_never_writes_into_an_old_run(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    trainer(tmp_path, callbacks=callbacks_for(), max_steps=2).train()
+    trainer(tmp_path, callbacks=callbacks_for(), max_steps=1).train()
+    runs = runs_in(tmp_path)
+    assert list(runs) == ["run", "run-2"]
+    assert [run.doubles for run in runs.values()] == [[], []]
+    assert {step for _, step in runs["run-2"].scalars} == {1}
+    assert "run holds an earlier training. This one is logged to run-2" in caplog.text
+
+
+def test_a_resumed_training_continues_the_run_of_its_checkpoint(tmp_path: Path) -> None:
+    trainer(tmp_path, callbacks=callbacks_for(), max_steps=1).train()
+    trainer(tmp_path, callbacks=callbacks_for(), max_steps=2, save_strategy="steps", save_steps=1).train()
+    resumed = trainer(tmp_path, callbacks=callbacks_for(), max_steps=3)
+    resumed.train(resume_from_checkpoint=str(tmp_path / "checkpoint-2"))
+    runs = runs_in(tmp_path)
+    assert list(runs) == ["run", "run-2"]
+    assert runs["run-2"].doubles == []
+    assert {step for tag, step in runs["run-2"].scalars if tag == "outputs/nll/mean"} == {1, 2, 3}
+
+
+@pytest.mark.parametrize(
+    "content", ["", "[1]", '{"step": "x", "run_ids": {}}', '{"step": 1, "run_ids": {}, "waiting": [1]}']
+)
+def test_a_damaged_state_in_a_checkpoint_does_not_refuse_the_training(
+    tmp_path: Path, content: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    trainer(tmp_path, callbacks=callbacks_for(), max_steps=1, save_strategy="steps", save_steps=1).train()
+    (tmp_path / "checkpoint-1" / "tracker_logging.json").write_text(content)
+    resumed = trainer(tmp_path, callbacks=callbacks_for(), max_steps=2)
+    resumed.train(resume_from_checkpoint=str(tmp_path / "checkpoint-1"))
+    (run,) = runs_in(tmp_path).values()
+    assert run.doubles == []
+    assert {step for tag, step in run.scalars if tag == "outputs/nll/mean"} == {1, 2}
+    assert "checkpoint-1/tracker_logging.json cannot be read" in caplog.text
+
+
+def test_an_evaluation_before_and_after_training_is_in_the_same_run(tmp_path: Path) -> None:
+    watched = trainer(tmp_path, callbacks=callbacks_for(), max_steps=2)
+    losses = {0: watched.evaluate()["eval_loss"]}
+    watched.train()
+    losses[2] = watched.evaluate()["eval_loss"]
+    watched.predict(ROWS[4:6])
+    (run,) = runs_in(tmp_path).values()
+    for step, loss in losses.items():
+        assert run.scalars["eval/loss", step] == pytest.approx(loss)
+        assert run.scalars["eval_outputs/nll/mean", step] * K == pytest.approx(loss, rel=0.2)
+    assert ("eval_outputs/test/nll/mean", 2) in run.scalars
+
+
+@pytest.mark.parametrize(
+    ("options", "steps"),
+    [
+        ({"eval_strategy": "steps", "eval_steps": 2, "max_steps": 4}, {2, 4}),
+        ({"eval_strategy": "epoch", "max_steps": 12}, {6, 12}),
+        ({"eval_strategy": "steps", "eval_steps": 2, "max_steps": 2, "eval_on_start": True}, {0, 2}),
+    ],
+    ids=["steps", "epoch", "start"],
+)
+def test_wherever_the_trainer_evaluates_the_predictions_are_shown(
+    tmp_path: Path, options: dict[str, Any], steps: set[int]
+) -> None:
+    trainer(tmp_path, callbacks=callbacks_for(every=100), **options).train()
+    (run,) = runs_in(tmp_path).values()
+    for tag in ("eval/loss", "eval_outputs/nll/mean", "eval_outputs/accuracy/mean"):
+        assert {step for name, step in run.scalars if name == tag} == steps, tag
+
+
+def test_each_set_of_a_dictionary_is_shown_under_its_own_name(tmp_path: Path) -> None:
+    watched = trainer(tmp_path, callbacks=callbacks_for(), eval_strategy="steps", eval_steps=2)
+    watched.eval_dataset = {"seen": ROWS[:2], "unseen": ROWS[6:10]}
+    watched.train()
+    (run,) = runs_in(tmp_path).values()
+    values = [run.scalars[f"eval_outputs/{name}/nll/mean", 2] for name in ("seen", "unseen")]
+    losses = [run.scalars[f"eval/{name}_loss", 2] for name in ("seen", "unseen")]
+    assert values[0] != values[1]
+    assert values == pytest.approx([loss / K for loss in losses], rel=0.2)
+
+
+def test_the_last_voices_have_the_step_of_their_weights(tmp_path: Path) -> None:
+    """Early stopping loads the best weights before the training ends."""
+    from tracker_logging.integrations.hf_trainer import LoggingSession, StrategicCallback
+    from tracker_logging.session.observer import Observer, StepContext
+    from tracker_logging.trackers.memory import MemoryTracker
+
+    seen: list[tuple[int, float]] = []
+
+    class Weights(Observer):
+        name = "weights"
+
+        def after_step(self, context: StepContext) -> tuple[()]:
+            if context.voices_due:
+                seen.append((context.step, float(context.model.audio_lm_head.weight.sum())))
+            return ()
+
+    class WeightsCallback(StrategicCallback):
+        def make_observer(self) -> Observer:
+            return Weights()
+
+    sums: dict[int, float] = {}
+
+    class Remember(EarlyStoppingCallback):
+        def on_step_end(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
+            sums[state.global_step] = float(model.audio_lm_head.weight.sum())
+
+    session = LoggingSession(tracker=MemoryTracker(), every=100)
+    trainer(
+        tmp_path, callbacks=[WeightsCallback(session), Remember(1)], max_steps=8, learning_rate=5.0,
+        eval_strategy="steps", eval_steps=1, save_strategy="steps", save_steps=1, load_best_model_at_end=True,
+        metric_for_best_model="loss",
+    ).train()  # fmt: skip
+    assert len(seen) == 2 and seen[0][0] > seen[1][0]
+    assert dict(seen) == pytest.approx({step: sums[step] for step, _ in seen})

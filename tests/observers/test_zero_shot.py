@@ -1,0 +1,129 @@
+"""The zero-shot callback alone in a real Trainer, on the demo's voices."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import Trainer, TrainingArguments
+
+from tracker_logging.data.dataset import VoiceCloningDataset
+from tracker_logging.data.formats import read_samples
+from tracker_logging.data.sample import DataError, VoiceSample
+from tracker_logging.demo.build import DemoPaths
+from tracker_logging.demo.model import demo_model
+from tracker_logging.events import Scalars, VoiceComparison
+from tracker_logging.families.base import SamplingSettings
+from tracker_logging.families.higgs_v2.processor import SpeechProcessor, VoiceCloningCollator
+from tracker_logging.integrations.hf_trainer import LoggingSession, ZeroShotVerificationLoggerCallback
+from tracker_logging.trackers.memory import MemoryTracker
+from tracker_logging.voices.scorers.choose import ScorerChoice
+from tracker_logging.voices.settings import VoiceSettings
+
+SETTINGS = VoiceSettings(
+    max_clips=3,
+    conditioning_clips=3,
+    sampling=SamplingSettings(temperature=0.8, top_p=0.9),
+    cond_gain=True,
+    scorers=ScorerChoice(quality=()),
+)
+
+
+@pytest.fixture(scope="module")
+def processor(demo: Path) -> SpeechProcessor:
+    paths = DemoPaths(demo)
+    return SpeechProcessor.from_pretrained(str(paths.model), str(paths.codec), cache_directory=paths.codes)
+
+
+@pytest.fixture(scope="module")
+def samples(demo: Path) -> list[VoiceSample]:
+    return read_samples(DemoPaths(demo).eval)
+
+
+def train(output: Path, processor: SpeechProcessor, samples: list[VoiceSample], callbacks: list) -> torch.nn.Module:
+    model = demo_model(seed=0)
+    model.accepts_loss_kwargs = False
+    arguments = TrainingArguments(
+        output_dir=str(output), max_steps=4, per_device_train_batch_size=2, report_to="none", save_strategy="no",
+        remove_unused_columns=False, disable_tqdm=True, seed=1,
+    )  # fmt: skip
+    torch.manual_seed(5)
+    trainer = Trainer(
+        model=model,
+        args=arguments,
+        train_dataset=VoiceCloningDataset(samples, processor),
+        data_collator=VoiceCloningCollator.of(processor),
+        callbacks=callbacks,
+    )
+    trainer.train()
+    return model
+
+
+def watched(tracker: MemoryTracker, processor: SpeechProcessor, samples: list[VoiceSample]) -> list:
+    # A budget that no machine exceeds: the cadence is to stay what was asked for.
+    session = LoggingSession(tracker=tracker, processor=processor, every=2, voice_steps=2, budget_pct=1e6)
+    return [ZeroShotVerificationLoggerCallback(session, samples=samples, settings=SETTINGS)]
+
+
+@pytest.fixture(scope="module")
+def runs(
+    tmp_path_factory: pytest.TempPathFactory, processor: SpeechProcessor, samples: list[VoiceSample]
+) -> list[tuple[torch.nn.Module, torch.Tensor, MemoryTracker]]:
+    """The same training once without the callback and twice with it: model, final random state, events."""
+    found = []
+    for name in ("plain", "first", "second"):
+        tracker = MemoryTracker()
+        callbacks = [] if name == "plain" else watched(tracker, processor, samples)
+        model = train(tmp_path_factory.mktemp(name), processor, samples, callbacks)
+        found.append((model, torch.random.get_rng_state(), tracker))
+    return found
+
+
+def test_training_does_not_notice(runs: list) -> None:
+    (plain, plain_random, _), (seen, seen_random, _), _ = runs
+    assert torch.equal(plain_random, seen_random)
+    assert all(torch.equal(a, b) for a, b in zip(plain.parameters(), seen.parameters(), strict=True))
+
+
+def test_voices_speak_and_the_gap_is_measured_when_they_are_due(runs: list) -> None:
+    events = runs[1][2].events
+    scalars = [event for event in events if isinstance(event, Scalars)]
+    gaps = [event.step for event in scalars if "conditioning/gap/mean" in event.values]
+    spoken = [event.step for event in scalars if "voices/valid_clips" in event.values]
+    assert (gaps, spoken) == ([1, 2, 4], [2, 4])
+    comparisons = [event for event in events if isinstance(event, VoiceComparison)]
+    assert [event.step for event in comparisons] == [2] * 3 + [4] * 3
+    assert {event.voice_id for event in comparisons[:3]} == {event.voice_id for event in comparisons[3:]}
+    last = {name: value for event in scalars for name, value in event.values.items()}
+    assert last["voices/cost/generation_s"] > 0 and last["voices/cost/scoring_s"] > 0
+
+
+def test_two_runs_say_the_same(runs: list) -> None:
+    first, second = (
+        [(event.voice_id, dict(event.scores)) for event in tracker.events if isinstance(event, VoiceComparison)]
+        for _, _, tracker in runs[1:]
+    )
+    assert first == second and len(first) == 6
+
+
+def test_without_samples_nothing_is_spoken_and_it_is_said(
+    tmp_path: Path, processor: SpeechProcessor, samples: list[VoiceSample], caplog: pytest.LogCaptureFixture
+) -> None:
+    tracker = MemoryTracker()
+    session = LoggingSession(tracker=tracker, processor=processor, every=2)
+    train(tmp_path, processor, samples, [ZeroShotVerificationLoggerCallback(session, samples=[])])
+    assert "No voices are generated: no voice samples were given" in caplog.text
+    assert not [event for event in tracker.events if isinstance(event, VoiceComparison)]
+
+
+def test_samples_without_a_voice_prompt_are_refused_before_training(
+    tmp_path: Path, processor: SpeechProcessor, samples: list[VoiceSample]
+) -> None:
+    bare = [one.with_reference_of(None) for one in samples]
+    with pytest.raises(DataError, match="reference recording"):
+        train(tmp_path, processor, samples, watched(MemoryTracker(), processor, bare))
+
+
+@pytest.mark.parametrize("wrong", [{"max_clips": 0}, {"timeout_s": -1.0}, {"sampling": SamplingSettings(top_p=0.0)}])
+def test_settings_that_make_no_sense_are_refused(wrong: dict) -> None:
+    with pytest.raises(ValueError, match="Voices"):
+        VoiceSettings(**wrong)

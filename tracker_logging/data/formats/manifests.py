@@ -1,0 +1,63 @@
+"""Manifests: one row per clip or per pair, with named fields, in JSON Lines, a JSON list, CSV, TSV or parquet.
+
+F8, a manifest of pairs:
+
+    {"id": "a1", "ref_audio_path": "ref.wav", "ref_transcript": "The reference text.",
+     "target_audio_path": "target.wav", "target_transcript": "The target text.", "speaker": "slt"}
+
+Also read: `ref_audio`, `reference_audio`, `ref_text`, `reference_text`, `target_audio`, `target_text`.
+
+F9, a table of clips and texts; a reference may stand in the same row, named as in F8:
+
+    audio,transcription,speaker
+    clips/a1.wav,The target text.,slt
+
+`audio` (or `file_name`) is a path, or in parquet the bytes of a file: `{"bytes": …, "path": …}`. The text is
+`transcription`, `transcript`, `text` or `sentence`.
+"""
+
+from __future__ import annotations
+
+from tracker_logging.data.formats.record import REFERENCE_TEXT, TARGET_TEXT, Record
+from tracker_logging.data.formats.record_file import RecordFormat, Values
+from tracker_logging.data.sample import VoiceSample
+
+REFERENCE_AUDIO = ("ref_audio_path", "ref_audio", "reference_audio")
+TARGET_AUDIO = ("target_audio_path", "target_audio")
+AUDIO = ("audio", "file_name")
+TEXT = ("transcription", "transcript", "text", "sentence", *TARGET_TEXT)
+
+
+def _is_pair_manifest(values: Values) -> bool:
+    return any(name in values for name in TARGET_AUDIO)
+
+
+def _pair_sample(record: Record) -> VoiceSample:
+    return record.sample(
+        reference_text=record.text(*REFERENCE_TEXT),
+        reference_audio=record.named_audio(*REFERENCE_AUDIO),
+        target_text=record.text(*TARGET_TEXT),
+        target_audio=record.named_audio(*TARGET_AUDIO),
+    )
+
+
+def _is_audio_table(values: Values) -> bool:
+    return (
+        any(name in values for name in AUDIO)
+        and any(name in values for name in TEXT)
+        and not any(name in values for name in (*TARGET_AUDIO, "messages"))
+    )
+
+
+def audio_table_sample(record: Record) -> VoiceSample:
+    """The sample of a row. Raises `DataError`."""
+    return record.sample(
+        reference_text=record.text(*REFERENCE_TEXT),
+        reference_audio=record.named_audio(*REFERENCE_AUDIO),
+        target_text=record.text(*TEXT),
+        target_audio=record.named_audio(*AUDIO),
+    )
+
+
+PAIR_MANIFEST = RecordFormat("pair manifest", _is_pair_manifest, _pair_sample)
+AUDIO_TABLE = RecordFormat("audio table", _is_audio_table, audio_table_sample)

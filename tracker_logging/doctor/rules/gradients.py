@@ -1,0 +1,283 @@
+"""Gradients, updates and frozen weights: is anything trained, and by how much?
+
+>>> history = History()
+>>> _ = history.add(100, {"gradients/reached_pct/heads": 0.0, "gradients/reached_pct/audio_ffn": 0.0})
+>>> RULES[0].evidence(history)
+'no gradient in any of the 2 components that are to be trained (gradients/reached_pct is 0)'
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+from tracker_logging import tags
+from tracker_logging.doctor.history import LEARNING_RATE, TRAIN_GRADIENT_NORM, History, Series
+from tracker_logging.doctor.rule import Cause, Rule
+
+MAX_UPDATE = 0.05
+MAX_ADAPTER_UPDATE = 0.2
+"""An adapter starts with one factor at zero, so that its first updates are large relative to it."""
+MIN_UPDATE = 1e-7
+_ADAPTER = "lora_"
+
+
+def _now(family: Mapping[str, Series]) -> dict[str, float]:
+    """The members that were measured at the family's newest step."""
+    newest = max((series.step for series in family.values()), default=-1)
+    return {name: series.last for name, series in family.items() if series.step == newest}
+
+
+def _no_gradient(history: History) -> str | None:
+    reached = _now(history.family(tags.REACHED))
+    if reached and not any(reached.values()):
+        return (
+            f"no gradient in any of the {len(reached)} components that are to be trained (gradients/reached_pct is 0)"
+        )
+    if history[TRAIN_GRADIENT_NORM].last == 0.0:
+        return f"the gradient norm is 0 ({TRAIN_GRADIENT_NORM})"
+    return None
+
+
+def _no_update(history: History) -> str | None:
+    ratios = _now(history.family(tags.UPDATE_RATIO))
+    if not ratios or any(ratios.values()) or history[LEARNING_RATE].last == 0.0:
+        return None
+    return f"no trained weight changed: gradients/update_ratio is 0 in all {len(ratios)} components"
+
+
+def _part_without_gradient(history: History) -> str | None:
+    reached = _now(history.family(tags.REACHED))
+    without = [name for name, share in reached.items() if share == 0.0]
+    if not without or len(without) == len(reached):
+        return None
+    return f"{', '.join(without)}: to be trained, but without gradient (gradients/reached_pct is 0)"
+
+
+def _frozen(history: History) -> str | None:
+    trained = {name for name, share in _now(history.family(tags.TRAINABLE)).items() if share > 0}
+    if not history.family(tags.TRAINABLE) or not trained <= {"norms", "other"}:
+        return None
+    what = f"only {' and '.join(sorted(trained))} is trained" if trained else "nothing is trained"
+    return f"{what}: gradients/trainable_pct is 0 in all other components"
+
+
+def _audio_path_frozen(history: History) -> str | None:
+    shares = _now(history.family(tags.TRAINABLE))
+    frozen = [name for name in ("audio_ffn", "heads") if shares.get(name) == 0.0]
+    others = {name for name, share in shares.items() if share > 0} - {"norms", "other"}
+    if not frozen or not others or any(name.startswith(_ADAPTER) for name in others):
+        return None
+    return f"of {' and '.join(frozen)} 0 % is trained, while {', '.join(sorted(others))} are (gradients/trainable_pct)"
+
+
+def _rate_zero(history: History) -> str | None:
+    series = history[LEARNING_RATE]
+    return f"the learning rate is 0 at step {series.step} ({LEARNING_RATE})" if series.last == 0.0 else None
+
+
+def _gradient_not_finite(history: History) -> str | None:
+    norm = history[TRAIN_GRADIENT_NORM]
+    if not norm or math.isfinite(norm.last):
+        return None
+    return f"the gradient norm is {norm.last} at step {norm.step} ({TRAIN_GRADIENT_NORM})"
+
+
+def _update_too_large(history: History) -> str | None:
+    family = history.family(tags.UPDATE_RATIO)
+    if max((series.step for series in family.values()), default=0) <= 1:
+        return None  # Adam's first step has full length, whatever the gradient
+    large = {
+        name: ratio
+        for name, ratio in _now(family).items()
+        if ratio > (MAX_ADAPTER_UPDATE if name.startswith(_ADAPTER) else MAX_UPDATE)
+    }
+    if not large:
+        return None
+    changes = ", ".join(f"{name} by {100 * ratio:.2g} %" for name, ratio in large.items())
+    return f"one step changed {changes} of the weights' norm (gradients/update_ratio)"
+
+
+def _update_too_small(history: History) -> str | None:
+    rate = history[LEARNING_RATE]
+    if not rate.last > 0.1 * max((value for _, value in rate.points), default=math.nan):
+        return None
+    # Norms are left out: their weights are near 1, and change little relative to that.
+    ratios = {name: ratio for name, ratio in _now(history.family(tags.UPDATE_RATIO)).items() if "norms" not in name}
+    small = [name for name, ratio in ratios.items() if ratio < MIN_UPDATE]
+    if not small or not any(ratios.values()):
+        return None
+    return (
+        f"one step changed {', '.join(small)} by less than {MIN_UPDATE:g} of the weights' norm, at a learning rate "
+        f"of {rate.last:.2g} (gradients/update_ratio)"
+    )
+
+
+RULES = (
+    Rule(
+        name="no_gradient",
+        level="error",
+        certainty="likely",
+        triggers=(tags.REACHED, TRAIN_GRADIENT_NORM),
+        opens_when="no trained component has a gradient, or the Trainer's gradient norm is 0",
+        evidence=_no_gradient,
+        causes=(
+            Cause(
+                "`backward` is never called: `training_step` or `compute_loss` was overridden and returns a detached "
+                "loss. Nothing is trained, whatever the printed loss is.",
+                check="gradients/parameters shows every component without gradient from the first logged step on",
+            ),
+            Cause(
+                "The loss does not depend on the trained weights: it is computed from a copy, or under no_grad.",
+                check="`loss.requires_grad` is False in compute_loss",
+            ),
+        ),
+        fix="stop, and remove the override (or let it call `self.accelerator.backward(loss)` and return "
+        "`loss.detach()`).",
+        opens_after=2,
+    ),
+    Rule(
+        name="no_update",
+        level="error",
+        certainty="likely",
+        triggers=(tags.UPDATE_RATIO,),
+        also_reads=(LEARNING_RATE,),
+        opens_when="no weight changes in an optimizer step, though there are gradients and the learning rate is not 0",
+        evidence=_no_update,
+        causes=(
+            Cause(
+                "The optimizer holds other weights than the model: it was made before the model was replaced, wrapped "
+                "or given adapters.",
+                check="no id of `optimizer.param_groups` is an id of `model.parameters()`",
+            ),
+            Cause("The updates are rounded to zero in bf16 weights.", check="the weights' dtype is bfloat16"),
+            Cause("The fp16 scaler skips every step.", check="train/grad_norm is inf or NaN"),
+        ),
+        fix="make the optimizer from the model that is trained, and keep trained weights in fp32: load with "
+        "dtype=torch.float32 and use --bf16 for autocast.",
+        opens_after=3,
+    ),
+    Rule(
+        name="part_without_gradient",
+        level="warning",
+        certainty="likely",
+        triggers=(tags.REACHED,),
+        opens_when="a component that is not frozen has no gradient while others have",
+        evidence=_part_without_gradient,
+        causes=(
+            Cause("Its labels are missing, as for a text head without text labels.", check="the component is a head"),
+            Cause("Its output is detached or not used.", check="gradients/parameters shows it in some layers only"),
+        ),
+        fix="find the layers in gradients/parameters; freeze the component if it is not to be trained, or give it "
+        "labels.",
+        opens_after=2,
+    ),
+    Rule(
+        name="frozen_by_mistake",
+        level="error",
+        certainty="likely",
+        triggers=(tags.TRAINABLE,),
+        opens_when="only norms are trained, or nothing, and there are no adapters",
+        evidence=_frozen,
+        causes=(
+            Cause(
+                "A filter on parameter names froze more than intended: names differ between checkpoints of a model.",
+                check="the filter's names are not among `model.named_parameters()`",
+            ),
+            Cause("Adapters were added and then frozen.", check="gradients/parameters shows frozen lora_ components"),
+        ),
+        fix="list `[n for n, p in model.named_parameters() if p.requires_grad]` and correct the filter; "
+        "`--freeze_llm` freezes the text path only.",
+    ),
+    Rule(
+        name="audio_path_frozen",
+        level="warning",
+        certainty="possible",
+        triggers=(tags.TRAINABLE,),
+        opens_when="the audio FFN or the heads are frozen while other weights are trained without adapters",
+        evidence=_audio_path_frozen,
+        causes=(
+            Cause(
+                "A filter on parameter names took the audio path for the text path. Speech is made there, so the voice "
+                "can change only through the shared attention.",
+                check="the filter matches `mlp` where `audio_mlp` was meant",
+            ),
+            Cause("It was frozen on purpose.", check="you set it"),
+        ),
+        fix="train `audio_mlp` and `audio_lm_head` too, unless you froze them on purpose.",
+    ),
+    Rule(
+        name="learning_rate_zero",
+        level="error",
+        certainty="likely",
+        triggers=(LEARNING_RATE,),
+        opens_when="the learning rate is 0, three times in a row (a warm-up begins and a decay ends with one 0)",
+        evidence=_rate_zero,
+        causes=(
+            Cause(
+                "The schedule has ended before training. Nothing is learned from here on.",
+                check="train/learning_rate was above 0 before",
+            ),
+            Cause("The learning rate was set to 0.", check="train/learning_rate is 0 from the beginning"),
+        ),
+        fix="set --learning_rate, and make the schedule as long as the training (max_steps, epochs and resumed steps "
+        "must agree).",
+        opens_after=3,
+    ),
+    Rule(
+        name="gradient_not_finite",
+        level="error",
+        certainty="likely",
+        triggers=(TRAIN_GRADIENT_NORM,),
+        opens_when="the gradient norm is NaN or infinite, three times in a row (fp16 skips single ones)",
+        evidence=_gradient_not_finite,
+        causes=(
+            Cause("The backward pass overflows in fp16.", check="it is gone in bf16 or fp32"),
+            Cause("The learning rate is too high.", check="train/grad_norm rose before"),
+            Cause(
+                "A batch or the weights hold non-finite values.", check="inputs/non_finite, outputs/non_finite_logits"
+            ),
+        ),
+        fix="use bf16 autocast or fp32, halve the learning rate, and go back to the last good checkpoint: the weights "
+        "may be NaN already.",
+        opens_after=3,
+    ),
+    Rule(
+        name="update_too_large",
+        level="warning",
+        certainty="likely",
+        triggers=(tags.UPDATE_RATIO,),
+        opens_when="one optimizer step changes a component by more than 5 % of its norm (an adapter by more than 20 %)",
+        evidence=_update_too_large,
+        causes=(
+            Cause(
+                "The learning rate is too high for these weights. About 0.01 to 0.5 % is usual; at this pace the "
+                "pretrained weights are overwritten in a few dozen steps.",
+                check="learning rate x weight decay is far below the ratio",
+            ),
+            Cause(
+                "Weight decay shrinks the weights.",
+                check="learning rate x weight decay is about the ratio, and it is the same in all decayed components",
+            ),
+        ),
+        fix="divide the learning rate by ten and warm up for longer, or lower weight_decay (0.01 is usual).",
+        opens_after=2,
+    ),
+    Rule(
+        name="update_too_small",
+        level="warning",
+        certainty="likely",
+        triggers=(tags.UPDATE_RATIO,),
+        also_reads=(LEARNING_RATE,),
+        opens_when="a component changes by less than 1e-7 of its norm while the learning rate is above a tenth of its "
+        "peak",
+        evidence=_update_too_small,
+        causes=(
+            Cause("The learning rate is too low.", check="the trained weights are fp32"),
+            Cause("The updates are rounded to zero in bf16 or fp16 weights.", check="the trained weights are not fp32"),
+        ),
+        fix="raise the learning rate, or keep trained weights in fp32: load with dtype=torch.float32 and use --bf16 "
+        "for autocast.",
+        opens_after=3,
+    ),
+)

@@ -1,0 +1,89 @@
+"""Does cloning work? Fixed prompts are generated while the model trains, and compared with the real voice.
+
+- Every logged step: the conditioning gap. Does the true voice prompt lower the target's loss?
+- Every voice step: free-running generation of all prompts, shared out over ranks. Scoring runs in another process; its
+  events carry the step at which the clips were generated.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from tracker_logging.data.sample import VoiceSample
+from tracker_logging.events import Event
+from tracker_logging.probes.gathering import gathered
+from tracker_logging.session.observer import Observer, StepContext, Training
+from tracker_logging.voices.exchange import exchange_for
+from tracker_logging.voices.rounds import VoiceRounds
+from tracker_logging.voices.scoring_process import open_scorer
+from tracker_logging.voices.settings import VoiceSettings
+
+logger = logging.getLogger("tracker_logging")
+
+
+class ZeroShotObserver(Observer):
+    """The prompts are chosen from `samples`. Without samples or a processor no voice is generated."""
+
+    name = "zero_shot"
+
+    def __init__(self, *, samples: Sequence[VoiceSample], settings: VoiceSettings | None = None) -> None:
+        self._samples = samples
+        self._settings = settings or VoiceSettings()
+        self._rounds: VoiceRounds | None = None
+
+    def begin(self, training: Training) -> None:
+        """Choose the prompts and encode their recordings. Raises `DataError` for a recording that cannot be read."""
+        super().begin(training)
+        reason, processor = self._why_no_voices(training), training.parts.voices
+        if reason is not None or processor is None:
+            logger.warning("No voices are generated: %s. Everything else is logged.", reason)
+            return
+        self._rounds = VoiceRounds(
+            self._samples,
+            processor,
+            self._settings,
+            exchange=exchange_for(rank=training.rank, world_size=training.world_size),
+            scorer=open_scorer,
+            emit=training.emit,
+        )
+
+    def after_step(self, context: StepContext) -> Iterable[Event]:
+        if self._rounds is None:
+            return ()
+        self._report_errors(self._rounds)
+        device = next(context.model.parameters()).device
+        with gathered(context.model):
+            try:
+                self._rounds.measure_conditioning(self.training.adapter, device=device, step=context.step)
+            finally:  # rank 0 would wait for clips that never arrive
+                if context.voices_due:
+                    self._rounds.generate(self.training.adapter, step=context.step)
+        return ()
+
+    def state(self) -> Mapping[str, Any]:
+        """Rounds that are generated and not yet scored, by "GROUP/STEP"."""
+        return {} if self._rounds is None else self._rounds.unfinished
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Score the rounds that were not yet scored when the checkpoint was saved."""
+        if self._rounds is not None:
+            self._rounds.resume(state)
+
+    def finish(self) -> None:
+        if self._rounds is None:
+            return
+        self._rounds.close()
+        self._report_errors(self._rounds)
+
+    def _why_no_voices(self, training: Training) -> str | None:
+        if not self._samples:
+            return "no voice samples were given (voice_samples)"
+        if training.adapter.num_codebooks == 0:
+            return f"the model ({training.adapter.family}) has no codebooks; see docs/adapters.md"
+        return next(ability.missing for ability in training.parts.abilities if ability.name == "voices")
+
+    def _report_errors(self, rounds: VoiceRounds) -> None:
+        for error in rounds.take_errors():
+            self.training.guard.failed(self.name, error)

@@ -1,0 +1,193 @@
+"""Reads the JSON-lines record of a run: as entries, or as the very events that were logged.
+
+    for entry in entries(Path("outputs/runs/a/record")): ...
+    for event in recorded_events(Path("outputs/runs/a")): ...
+
+Guarantees
+- `entries` skips what cannot be read and names it in a `Problem`; `recorded_events` raises, so that nothing is replayed
+  in part without notice. Both leave out a line without its end: it was being written when the run stopped.
+- A media path that leads out of the record is refused.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from tracker_logging import events, tags
+from tracker_logging.events import Heatmap, VoiceComparison
+from tracker_logging.rendering.heatmap import draw_heatmap
+from tracker_logging.rendering.mel_strip import draw_mel_strip
+from tracker_logging.rendering.pcm import encode_wav
+from tracker_logging.runs.entries import Entry, Logged, Problem, Settings
+from tracker_logging.runs.model import AlertMessage, Clip, Histogram, Picture, Table
+from tracker_logging.trackers.event_json import Json, from_json
+from tracker_logging.trackers.jsonl import FOLDER, LINES
+from tracker_logging.trackers.parts import clip_tag, parts
+
+_EMPTY_WAV = encode_wav(events.Clip(samples=np.zeros(0, np.float32), sample_rate=1))
+
+
+def record_folder(directory: Path) -> Path | None:
+    """The folder of the record in `directory` (a run's directory or its `record` folder), or None."""
+    return next((path for path in (directory, directory / FOLDER) if (path / LINES).is_file()), None)
+
+
+def recorded_events(directory: Path) -> Iterator[events.Event]:
+    """The events of the record in `directory`, in order.
+
+    Raises FileNotFoundError without a record, ValueError for a line that cannot be read, with its number.
+    """
+    folder = _folder(directory)
+    for number, _, line in _lines(folder / LINES):
+        if isinstance(line, Problem):
+            raise ValueError(line.text)
+        if line["kind"] != "run":
+            try:
+                yield from_json(line, _loader(folder))
+            except KeyError as missing:
+                raise ValueError(f"{LINES} line {number}: no field {missing}") from missing
+
+
+def recorded_run(directory: Path) -> Json:
+    """`name`, `project` and `config` of the run whose record is in `directory`. Raises as `recorded_events` does."""
+    for _, _, line in _lines(_folder(directory) / LINES):
+        if isinstance(line, Problem):
+            raise ValueError(line.text)
+        if line["kind"] == "run":
+            return line
+    raise ValueError(f"{LINES} has no line about the run")
+
+
+def entries(folder: Path) -> Iterator[Entry]:
+    """The entries of the record in `folder`. Raises `OSError`."""
+    path = folder / LINES
+    for number, offset, line in _lines(path):
+        if isinstance(line, Problem):
+            yield Problem(f"{line.text}; the line is skipped.")
+            continue
+        try:
+            yield from list(_line_entries(line, folder, offset))
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            yield Problem(f"{LINES} line {number} is skipped: {type(error).__name__}: {error}")
+    if _is_torn(path):
+        yield Problem(f"{LINES}: the last line is incomplete and is left out.")
+
+
+def _line_entries(line: Json, folder: Path, offset: int) -> Iterator[Entry]:
+    if line["kind"] == "run":
+        yield Settings(line["config"])
+        return
+    # Sound is not read here: an empty clip stands for it in the event, and the entry names the file.
+    event = from_json(line, lambda path: _EMPTY_WAV) if "clips" in line else None
+    match event or line["kind"]:
+        case VoiceComparison() as comparison:
+            yield from _comparison_entries(comparison, line, folder, offset)
+        case events.Audio() as audio:
+            for name, clip in audio.clips.items():
+                yield Logged(audio.step, clip_tag(audio.tag, name), _clip(line, name, clip.caption or name, folder))
+        case "Image":
+            pixels = _pixels(folder, offset)
+            yield Logged(int(line["step"]), line["tag"], Picture(caption=line["caption"], pixels=pixels))
+        case _:
+            event = from_json(line, _loader(folder))
+            yield from _event_entries(event)
+
+
+def _event_entries(event: events.Event) -> Iterator[Entry]:
+    """The entries of an event without media."""
+    match event:
+        case events.Findings():
+            yield event
+        case events.Alert():
+            yield AlertMessage(step=event.step, title=event.title, text=event.text, level=event.level)
+    for part in parts(event):
+        match part:
+            case events.Scalars():
+                yield from (Logged(part.step, tag, value) for tag, value in part.values.items())
+            case events.Text():
+                yield Logged(part.step, part.tag, part.text)
+            case events.Table():
+                yield Logged(part.step, part.tag, Table(columns=part.columns, rows=part.rows))
+            case events.Histogram():
+                yield Logged(part.step, part.tag, Histogram(counts=part.counts, edges=part.edges))
+
+
+def _comparison_entries(event: VoiceComparison, line: Json, folder: Path, offset: int) -> Iterator[Entry]:
+    """What `parts` makes of a comparison, without reading its sound or drawing its mels now."""
+    for part in parts(event, draw=False):
+        match part:
+            case events.Audio():
+                for name, clip in part.clips.items():
+                    yield Logged(part.step, clip_tag(part.tag, name), _clip(line, name, clip.caption, folder))
+            case events.Table():
+                yield Logged(part.step, part.tag, Table(columns=part.columns, rows=part.rows))
+                if event.clips:
+                    voice = part.tag.split("/")[1]
+                    yield Logged(part.step, tags.VOICE_MEL(voice=voice), Picture(pixels=_pixels(folder, offset)))
+
+
+def _clip(line: Json, name: str, caption: str, folder: Path) -> Clip:
+    return Clip.of_file(_inside(folder, line["clips"][name]["file"]), caption=caption)
+
+
+def _pixels(folder: Path, offset: int) -> Callable[[], npt.NDArray[np.uint8]]:
+    """Draws the picture of the line at `offset` when it is asked for."""
+
+    def draw() -> npt.NDArray[np.uint8]:
+        with (folder / LINES).open("rb") as file:
+            file.seek(offset)
+            event = from_json(json.loads(file.readline()), _loader(folder))
+        if isinstance(event, VoiceComparison):
+            return draw_mel_strip(event)
+        assert isinstance(event, events.Image)
+        return draw_heatmap(event.picture) if isinstance(event.picture, Heatmap) else event.picture
+
+    return draw
+
+
+def _folder(directory: Path) -> Path:
+    folder = record_folder(directory)
+    if folder is None:
+        raise FileNotFoundError(f"no record ({FOLDER}/{LINES}) in {directory}")
+    return folder
+
+
+def _loader(folder: Path) -> Callable[[str], bytes]:
+    return lambda path: _inside(folder, path).read_bytes()
+
+
+def _inside(folder: Path, path: str) -> Path:
+    """A media path of a line, which must not lead out of the record."""
+    resolved = (folder / path).resolve()
+    if not resolved.is_relative_to(folder.resolve()):
+        raise ValueError(f"{path!r} leads out of the record")
+    return resolved
+
+
+def _lines(path: Path) -> Iterator[tuple[int, int, Json | Problem]]:
+    """Number, offset and content of every whole line."""
+    offset = 0
+    with path.open("rb") as file:
+        for number, data in enumerate(file, start=1):
+            if not data.endswith(b"\n"):
+                return
+            try:
+                line = json.loads(data)
+                yield number, offset, line if isinstance(line, dict) else Problem(f"{LINES} line {number} is no object")
+            except ValueError as error:
+                yield number, offset, Problem(f"{LINES} line {number} is not JSON: {error}")
+            offset += len(data)
+
+
+def _is_torn(path: Path) -> bool:
+    with path.open("rb") as file:
+        file.seek(0, 2)
+        if file.tell() == 0:
+            return False
+        file.seek(-1, 2)
+        return file.read(1) != b"\n"

@@ -1,0 +1,169 @@
+"""Reads TensorBoard event files: ours, and those that other writers left in the same directory.
+
+    for entry in entries(Path("outputs/runs/a")): ...
+
+Guarantees
+- A torn or corrupt file is read up to the damage, which becomes a `Problem`.
+- Pictures and sound are decoded when asked for: an entry holds the place in the file.
+"""
+
+from __future__ import annotations
+
+import html
+import struct
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tracker_logging.rendering.png import decode_png
+from tracker_logging.runs.entries import Entry, Logged, Problem, Resumed, Settings, Value
+from tracker_logging.runs.model import AlertMessage, Clip, Histogram, Picture, Table
+
+EVENT_FILES = "*.tfevents.*"
+ALERTS = "alerts/"
+_HEADER = 12  # length and its checksum
+_FOOTER = 4  # checksum of the data
+
+
+def entries(directory: Path) -> Iterator[Entry]:
+    """The entries of all event files of a directory, oldest file first. Raises `OSError`."""
+    for path in sorted(directory.glob(EVENT_FILES)):
+        yield from _file_entries(path)
+
+
+def tags_of(directory: Path) -> frozenset[str]:
+    """The tags in the event files of a directory."""
+    return frozenset(entry.tag for entry in entries(directory) if isinstance(entry, Logged))
+
+
+def _file_entries(path: Path) -> Iterator[Entry]:
+    from google.protobuf.message import DecodeError
+    from tensorboard.compat.proto import event_pb2
+
+    size = path.stat().st_size
+    offset = 0
+    with path.open("rb") as file:
+        while offset + _HEADER <= size:
+            (length,) = struct.unpack("<Q", file.read(_HEADER)[:8])
+            if offset + _HEADER + length + _FOOTER > size:
+                break
+            try:
+                event = event_pb2.Event.FromString(file.read(length))
+            except DecodeError:
+                break
+            file.seek(_FOOTER, 1)
+            yield from _event_entries(event, path, offset)
+            offset += _HEADER + length + _FOOTER
+    if offset < size:
+        yield Problem(f"{path.name}: damaged or still being written at byte {offset} of {size}; read up to there.")
+
+
+def _event_entries(event: Any, path: Path, offset: int) -> Iterator[Entry]:
+    from tensorboard.compat.proto import event_pb2
+
+    if event.session_log.status == event_pb2.SessionLog.START and event.step > 0:
+        yield Resumed(event.step)
+    for index, value in enumerate(event.summary.value):
+        yield from _value_entries(event.step, value, _Place(path, offset, index))
+
+
+class _Place:
+    """Where a summary value lies."""
+
+    def __init__(self, path: Path, offset: int, index: int) -> None:
+        self.path, self.offset, self.index = path, offset, index
+
+    def strings(self) -> list[bytes]:
+        """Read the value again; its strings. Raises `OSError`."""
+        value = self._value()
+        kind = value.WhichOneof("value")
+        if kind == "image":
+            return [b"", b"", value.image.encoded_image_string]
+        return [value.audio.encoded_audio_string] if kind == "audio" else list(value.tensor.string_val)
+
+    def _value(self) -> Any:
+        from tensorboard.compat.proto import event_pb2
+
+        with self.path.open("rb") as file:
+            file.seek(self.offset)
+            (length,) = struct.unpack("<Q", file.read(_HEADER)[:8])
+            return event_pb2.Event.FromString(file.read(length)).summary.value[self.index]
+
+
+def _value_entries(step: int, value: Any, place: _Place) -> Iterator[Entry]:
+    plugin = value.metadata.plugin_data
+    match value.WhichOneof("value"), plugin.plugin_name:
+        case "simple_value", _:
+            yield Logged(step, value.tag, value.simple_value)
+        case _, "scalars":
+            yield Logged(step, value.tag, float(_array(value.tensor)))
+        case _, "hparams" if value.tag == "_hparams_/session_start_info":
+            yield Settings(_settings(plugin.content))
+        case _, "text" if value.tensor.string_val:
+            text = value.tensor.string_val[0].decode("utf-8", "replace")
+            shown = table_of_markdown(text) or text_of_markdown(text)
+            yield Logged(step, value.tag, shown)
+            if value.tag.startswith(ALERTS) and isinstance(shown, str):
+                title, _, rest = shown.partition("\n")
+                yield AlertMessage(step=step, title=title, text=rest)
+        case ("audio", _) | (_, "audio"):
+            yield Logged(step, value.tag, _clip(value, place))
+        case ("image", _) | (_, "images"):
+            yield Logged(step, value.tag, Picture(pixels=lambda: decode_png(place.strings()[2])))
+        case _, "histograms":
+            yield from _histogram(step, value)
+
+
+def _clip(value: Any, place: _Place) -> Clip:
+    strings = value.tensor.string_val
+    caption = strings[1].decode("utf-8", "replace") if len(strings) > 1 else ""
+    return Clip(caption=caption, encoded=_first(place.strings))
+
+
+def _first(strings: Callable[[], list[bytes]]) -> Callable[[], bytes]:
+    return lambda: strings()[0]
+
+
+def _histogram(step: int, value: Any) -> Iterator[Logged]:
+    bins = _array(value.tensor)
+    if len(bins):
+        edges = np.append(bins[:, 0], bins[-1, 1])
+        histogram: Value = Histogram(counts=bins[:, 2].astype(np.float64), edges=edges.astype(np.float64))
+        yield Logged(step, value.tag, histogram)
+
+
+def _array(tensor: Any) -> Any:
+    from tensorboard.util.tensor_util import make_ndarray
+
+    return make_ndarray(tensor)
+
+
+def _settings(content: bytes) -> dict[str, Any]:
+    from tensorboard.plugins.hparams.metadata import parse_session_start_info_plugin_data
+
+    start = parse_session_start_info_plugin_data(content)
+    return {name: getattr(value, value.WhichOneof("kind")) for name, value in start.hparams.items()}
+
+
+def text_of_markdown(text: str) -> str:
+    """The plain text that `trackers/plain_text.markdown_text` escaped.
+
+    >>> text_of_markdown("a &#42;star&#42;  \\nnext line")
+    'a *star*\\nnext line'
+    """
+    return html.unescape(text.replace("  \n", "\n")).replace("\xa0", " ")
+
+
+def table_of_markdown(text: str) -> Table | None:
+    """The table that `trackers/plain_text.markdown_table` wrote, or None for other text. Empty cells are None.
+
+    >>> table_of_markdown("| voice | score |\\n| --- | --- |\\n| a&#124;b |  |")
+    Table(columns=('voice', 'score'), rows=(('a|b', None),))
+    """
+    lines = [line[2:-2].split(" | ") for line in text.split("\n") if line.startswith("| ") and line.endswith(" |")]
+    if len(lines) < 2 or set("".join(lines[1])) - {"-"}:
+        return None
+    columns, _, *rows = (tuple(text_of_markdown(cell.replace(" ⏎ ", "\n")) or None for cell in line) for line in lines)
+    return Table(columns=tuple(column or "" for column in columns), rows=tuple(rows))

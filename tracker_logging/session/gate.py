@@ -1,0 +1,75 @@
+"""Observes an evaluation outside training, which begins without an event.
+
+    gate = EvaluationGate(model)            # one forward pre-hook on the root
+    ...                                     # Trainer.evaluate()
+    gate.close()
+    session.evaluation_begins(gate.capture)
+
+The first forward in evaluation mode with labels attaches an `EvaluationCapture`; generation and other forwards pass.
+The hook pickles and copies as one that does nothing: a model can be saved or copied while it is on.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from torch import nn
+
+from tracker_logging.families import ModelAdapter, adapter_for
+from tracker_logging.families.batches import named_arguments
+from tracker_logging.probes.evaluation import EvaluationCapture
+
+logger = logging.getLogger("tracker_logging")
+
+
+class EvaluationGate:
+    """`capture` is None until a labelled forward in evaluation mode."""
+
+    def __init__(self, model: nn.Module, *, adapter: ModelAdapter | None = None) -> None:
+        self.capture: EvaluationCapture | None = None
+        self._model = model
+        self._adapter = adapter
+        self._handle = model.register_forward_pre_hook(_Hook(self), with_kwargs=True)
+
+    def close(self) -> None:
+        """Take the hook off. A capture stays attached until its snapshot."""
+        self._handle.remove()
+
+    def forward_begins(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+        """Attach the capture if this is a forward of an evaluation."""
+        if self._model.training or self.capture is not None:
+            return
+        try:
+            adapter = adapter_for(self._model, given=self._adapter)
+            view = adapter.view(named_arguments(adapter.core, args, dict(kwargs)))
+            if view.audio_labels is None and view.text_labels is None:
+                return
+            self.capture = EvaluationCapture(adapter=adapter)
+            self.capture.attach(self._model)
+            self.capture.forward_begins(args, kwargs)  # its own pre-hook is called from the next forward on
+        except Exception as error:
+            self.close()
+            logger.warning("An evaluation outside training is not shown (%s: %s).", type(error).__name__, error)
+
+
+class _Hook:
+    """The pre-hook. Copies and pickles of a model must not hold the gate."""
+
+    def __init__(self, gate: EvaluationGate) -> None:
+        self._gate = gate
+
+    def __call__(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        self._gate.forward_begins(args, kwargs)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _no_hook, ()
+
+
+def _pass(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    """Does nothing."""
+
+
+def _no_hook() -> Any:
+    return _pass

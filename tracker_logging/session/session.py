@@ -1,0 +1,416 @@
+"""One training being watched: when to measure, what to emit, and what happens when a part of it fails.
+
+A loop's integration makes a `Session` when a training begins and calls its verbs. Verbs are idempotent per step:
+whoever calls first does the work.
+
+    session = Session(model, tracker=tracker, config=LoggingConfig(every=100), loop=Loop(), processor=processor)
+    session.add(OutputObserver())
+    session.step_begins(1)                  # the number of the step that begins
+    session.before_optimizer(optimizer)     # after backward
+    session.after_optimizer(optimizer)
+    session.step_ends(1)
+    session.ends()
+
+Guarantees
+- All state belongs to one training: model, adapter, capture, worker, cadence and observers.
+- Every rank measures at the same steps and takes part in the same collectives; only rank 0 emits.
+- Between logged steps nothing is attached to the model. A caller may skip verbs while `step < idle_until`.
+- No exception reaches the training, except from `Session()` and `add`, which refuse it (or with `strict`).
+"""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+
+from tracker_logging import tags
+from tracker_logging.config import LoggingConfig
+from tracker_logging.events import Event, Scalars
+from tracker_logging.families import BatchView, ModelAdapter
+from tracker_logging.families.processors import processor_parts
+from tracker_logging.guard import ErrorGuard
+from tracker_logging.probes.capture import StepCapture
+from tracker_logging.probes.evaluation import EvaluationCapture
+from tracker_logging.probes.hooks import detach_all
+from tracker_logging.probes.isolation import isolated
+from tracker_logging.session.cadence import COMPONENTS, Cadence
+from tracker_logging.session.cost import CostMeter
+from tracker_logging.session.observer import Later, Observer, StepContext, Training
+from tracker_logging.session.pace import Pace
+from tracker_logging.trackers.base import Tracker
+from tracker_logging.trackers.null import NullTracker
+from tracker_logging.worker import WorkerThread
+
+logger = logging.getLogger("tracker_logging")
+
+FLUSH_TIMEOUT_S = 30.0
+WORKER_QUEUE = 32
+ALWAYS = 0  # as `idle_until`: no step may be skipped
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loop:
+    """What a session must know of the loop: this process' rank, and how many optimizer steps are done.
+
+    `compiled`: the forward runs through `torch.compile`. `counts_labels_of_all_ranks`: the loss is divided by the
+    number of labels of all ranks (`average_tokens_across_devices` of the Trainer).
+    """
+
+    rank: int = 0
+    world_size: int = 1
+    step: int = 0
+    compiled: bool = False
+    counts_labels_of_all_ranks: bool = True
+
+
+class Session:
+    """See the module. `tracker` is used on rank 0 only; None logs nothing.
+
+    All methods but `emit` and `defer` are for the training thread.
+
+    `processor`: see `families.processors`. Raises `TypeError` for one without any part that can be used.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        *,
+        tracker: Tracker | None,
+        config: LoggingConfig,
+        loop: Loop,
+        processor: Any = None,
+        adapter: ModelAdapter | None = None,
+    ) -> None:
+        detach_all()  # hooks that an earlier training left behind when it died
+        self.model = model
+        self.loop = loop
+        self.tracker: Tracker = NullTracker() if tracker is None or loop.rank != 0 else tracker
+        self.cadence = Cadence(every=config.every, voice_steps=config.voice_steps, budget_pct=config.budget_pct)
+        self.guard = ErrorGuard(strict=config.strict)
+        self.cost = CostMeter()
+        self.pace = Pace()
+        self.observers: list[Observer] = []
+        self.idle_until = self.cadence.due_after(loop.step)
+        self.is_training = False  # a session may begin with an evaluation
+        self._training = Training(
+            model=model,
+            parts=processor_parts(processor),
+            rank=loop.rank,
+            world_size=loop.world_size,
+            guard=self.guard,
+            emit=self.emit,
+            wake=self._wake,
+            given_adapter=adapter,
+        )
+        self._worker = WorkerThread(depth=WORKER_QUEUE)
+        self._capture: StepCapture | None = None
+        self._evaluation: EvaluationCapture | None = None
+        self._step = loop.step  # the step that is running, or the last one that ended
+        self.is_observing = self.is_attached = self._update_pending = self.has_ended = False
+        self._step_began = 0.0
+        self._voice_steps: set[int] = set()
+        self._reported_missing: set[str] = set()
+        if loop.rank == 0:
+            atexit.register(self._close)
+
+    def add(self, observer: Observer) -> None:
+        """Before the first step: let `observer` take part. Raises what refuses the training."""
+        if observer.looks_inside:
+            _ = self._training.adapter
+        observer.begin(self._training)
+        self.observers.append(observer)
+
+    @property
+    def stop_reason(self) -> str | None:
+        """Why an observer wants the training to stop; the same on all ranks."""
+        return next((observer.stop_reason for observer in self.observers if observer.stop_reason), None)
+
+    # --- one optimizer step ------------------------------------------------------------------------------------------
+
+    def step_begins(self, step: int) -> None:
+        """Before the first forward of the step that will be number `step`: attach the probes if it is to be logged."""
+        self.evaluation_is_over()
+        if step == self._step or not self.cadence.logged(step):
+            return
+        self._step, self.is_observing = step, True
+        self._step_began = time.perf_counter()
+        with self.cost.part("attach", component="capture"), self.guard.contain("capture"):
+            self._capture = self._capture or self._new_capture()
+            # Several ranks meet in the snapshot's collective, so none of them may be missing.
+            if self._capture is not None and (self.guard.is_on("capture") or self.loop.world_size > 1):
+                self._capture.attach(self.model)
+                self.is_attached = True
+
+    def before_optimizer(self, optimizer: Any) -> None:
+        """After the backward pass: read the gradients and take all hooks off."""
+        if self._capture is None or not self.is_attached:
+            return
+        self.is_attached = False
+        self._update_pending = True
+        with self.cost.part("gradients", component="capture"), self.guard.contain("capture"):
+            self._capture.before_update(optimizer)
+
+    def after_optimizer(self, optimizer: Any) -> None:
+        """After the update: measure its size."""
+        if self._capture is None or not self._update_pending:
+            return
+        self._update_pending = False
+        with self.cost.part("updates", component="capture"), self.guard.contain("capture"):
+            self._capture.after_update(optimizer)
+
+    def step_ends(self, step: int, *, last: bool = False) -> None:
+        """After `step` optimizer steps: emit what was captured, generate the voices if they are due.
+
+        A call with an earlier step than the one that is running is ignored: some Trainer subclasses report the end of
+        a step before its update. `last`: the training stops here, so the voices are due.
+        """
+        if step < self._step:
+            return
+        self._step = step
+        observed, self.is_observing, self.is_attached = self.is_observing, False, False
+        voices_due = step not in self._voice_steps and (last or self.cadence.voices(step))
+        self.idle_until = self.cadence.due_after(step)
+        if observed:
+            self._observe(step)
+        self._measure(step, conditioning_due=observed and self.cadence.conditioned(step), voices_due=voices_due)
+        if observed:
+            self._report_cost(step)
+        if voices_due and self.cadence.cycle_ends(step):
+            device = next(self.model.parameters()).device
+            self.cadence.thin(
+                self.cost.since_last_cycle(),
+                step=step, rank=self.loop.rank, world_size=self.loop.world_size, device=device,
+            )  # fmt: skip
+            self.idle_until = self.cadence.due_after(step)
+        for observer in self.observers:
+            with self.cost.part(observer.name, component="capture"), self.guard.contain(observer.name):
+                observer.step_ended(step, logged=observed, last=last)
+
+    def weights_loaded(self, *, step: int) -> None:
+        """The loop has loaded the weights of an earlier `step` (the best checkpoint): generate their voices."""
+        if step not in self._voice_steps:
+            self._measure(step, conditioning_due=False, voices_due=True)
+
+    # --- evaluation, saving, the loop's own numbers ------------------------------------------------------------------
+
+    def evaluation_begins(self, capture: EvaluationCapture | None = None) -> None:
+        """Observe the forwards in evaluation mode from here on. Nothing happens if they are observed already.
+
+        `capture`: one that has observed them since the evaluation began.
+        """
+        wanted = any("tokens" in observer.needs for observer in self.observers)
+        if self._evaluation is None and wanted:
+            with self.guard.contain("evaluation"):
+                if capture is None:
+                    capture = EvaluationCapture(adapter=self._training.adapter, compiled=self.loop.compiled)
+                    capture.attach(self.model)
+                self._evaluation = capture
+        self.idle_until = ALWAYS  # so that `step_begins` takes the hooks off
+
+    def evaluation_ends(self, step: int, *, name: str = "eval") -> None:
+        """The evaluation set `name` has been seen: emit its statistics. Every rank calls it."""
+        evaluation, self._evaluation = self._evaluation, None
+        snapshot = None
+        if evaluation is not None:
+            with self.cost.part("evaluation", component="evaluation"), self.guard.contain("evaluation"):
+                snapshot = evaluation.snapshot(step, name=name)
+            for part, error in evaluation.errors:
+                self.guard.failed(part, error)
+        if snapshot is not None:
+            self._report_missing(snapshot.missing)
+            self._emit_all(lambda observer: observer.observe_evaluation(snapshot))
+        self.flush()
+
+    def evaluation_is_over(self) -> None:
+        """Take the hooks of an evaluation off that did not come."""
+        if self._evaluation is not None:
+            self._evaluation.detach()
+            self._evaluation = None
+            self.idle_until = self.cadence.due_after(self._step)
+
+    def log(self, step: int, values: Mapping[str, float]) -> None:
+        """Numbers of the loop itself, such as its loss, by tag."""
+        with self.guard.contain("loop"):
+            self.emit(Scalars(step=step, values=values))
+
+    def flush(self) -> None:
+        """Make what was emitted readable, within a deadline."""
+        if self.loop.rank == 0:
+            with self.cost.part("flush", component="flush"), self.guard.contain("flush"):
+                self.tracker.flush(timeout_s=FLUSH_TIMEOUT_S)
+
+    def state(self) -> dict[str, Any]:
+        """For a checkpoint, on rank 0: what each observer needs in order to continue, by its name. Plain JSON."""
+        states = {}
+        for observer in self.observers:
+            with self.guard.contain(observer.name):
+                if state := observer.state():
+                    states[observer.name] = dict(state)
+        return states
+
+    def restore(self, observer: Observer, states: Mapping[str, Any]) -> None:
+        """Let `observer` continue from the `state` of a checkpoint. Rank 0 only."""
+        with self.guard.contain(observer.name):
+            observer.restore(states.get(observer.name, {}))
+
+    def ends(self) -> None:
+        """After the last step, once: finish background work and make everything readable.
+
+        The tracker stays open for an evaluation after training, until `close` or the end of the process.
+        """
+        if self.has_ended:
+            return
+        self.has_ended = True
+        self._detach()
+        for observer in self.observers:
+            with self.guard.contain(observer.name):
+                observer.finish()
+        self._worker.close(timeout_s=FLUSH_TIMEOUT_S)
+        self._report_worker_errors()
+        if self.loop.rank == 0 and self.guard.errors:
+            logger.warning("Logging had %d errors in this training; see the messages above.", self.guard.errors)
+        self.flush()
+        self._last_at_exit()
+
+    def close(self) -> None:
+        """Another training begins, or the process ends: end this one and close the tracker."""
+        atexit.unregister(self._close)
+        self._close()
+
+    # --- events ------------------------------------------------------------------------------------------------------
+
+    def emit(self, event: Event) -> None:
+        """Send an event from rank 0; ignored on other ranks. Any thread."""
+        if self.loop.rank == 0:
+            self.tracker.emit(event)
+            for observer in self.observers:
+                with self.guard.contain(observer.name):
+                    observer.hear(event)
+
+    def defer(self, later: Later) -> None:
+        """Make events on the worker thread. Raises `RuntimeError` when its queue is full."""
+
+        def job() -> None:
+            for event in later.make():
+                self.emit(event)
+
+        if not self._worker.submit(job):
+            raise RuntimeError("the worker thread is too far behind, so this clip is not logged. Log less often")
+
+    def _new_capture(self) -> StepCapture | None:
+        needs = frozenset().union(*(observer.needs for observer in self.observers))
+        if not needs:
+            return None
+        return StepCapture(
+            adapter=self._training.adapter,
+            needs=needs,
+            special_ids=self._training.special_ids,
+            compiled=self.loop.compiled,
+            before_forward=self._observe_batch,
+            shared_count=self.loop.counts_labels_of_all_ranks,
+        )
+
+    def _observe(self, step: int) -> None:
+        if self._capture is None:
+            return
+        seconds = time.perf_counter() - self._step_began
+        snapshot = None
+        with self.cost.part("snapshot", component="capture"), self.guard.contain("capture"):
+            snapshot = self._capture.snapshot(step)
+        for part, error in self._capture.errors:
+            self.guard.failed(part, error)
+        if snapshot is None:
+            return
+        self._report_missing(snapshot.missing)
+        codec = self._training.codec
+        frame_rate = None if codec is None else codec.frame_rate
+        self.emit(Scalars(step=step, values=self.pace.scalars(snapshot, seconds=seconds, frame_rate=frame_rate)))
+        self._emit_all(lambda observer: observer.observe(snapshot))
+
+    def _report_missing(self, reasons: Iterable[str]) -> None:
+        for reason in reasons:
+            if reason not in self._reported_missing:
+                logger.warning("Not shown: %s. Everything else is logged.", reason)
+                self._reported_missing.add(reason)
+
+    def _observe_batch(self, view: BatchView) -> None:
+        """Emit what is known of a batch before the model sees it: it may refuse the batch."""
+        self._emit_all(lambda observer: observer.observe_batch(self._step, view))
+        if view.mismatched:
+            # Higgs Audio v2 fills the placeholders of a whole batch in a row: with too few frames a GPU stops without
+            # naming the sample, and with a wrong distribution one sample is trained on the codes of another.
+            logger.error(
+                "Batch of step %d on rank %d: in samples %s the number of audio placeholder tokens differs from the "
+                "number of audio frames. The model stops here, or assigns frames to the wrong clip. Expand each clip "
+                "to one placeholder per frame of its delay pattern (frames + codebooks + 1), and do not cut samples "
+                "at a maximum length.",
+                self._step, self.loop.rank, ", ".join(map(str, view.mismatched)),
+            )  # fmt: skip
+            self.flush()
+
+    def _measure(self, step: int, *, conditioning_due: bool, voices_due: bool) -> None:
+        """Extra forwards of the observers, isolated from the training."""
+        if not (conditioning_due or voices_due):
+            return
+        if voices_due:
+            self._voice_steps.add(step)
+        context = StepContext(step=step, model=self.model, conditioning_due=conditioning_due, voices_due=voices_due)
+        component = "voices" if voices_due else "zero_shot"
+        for observer in self.observers:
+            part = f"{observer.name} forwards"  # apart from `observe`, which fails on rank 0 only
+            if self.guard.is_on(part):
+                with self.cost.part(component, component=component), self.guard.contain(part), isolated(self.model):
+                    for event in observer.after_step(context):
+                        self.emit(event)
+
+    def _emit_all(self, events_of: Callable[[Observer], Iterable[Event | Later]]) -> None:
+        if self.loop.rank != 0:
+            return
+        for observer in self.observers:
+            if self.guard.is_on(observer.name):
+                with self.cost.part(observer.name, component="capture"), self.guard.contain(observer.name):
+                    for event in events_of(observer):
+                        self.defer(event) if isinstance(event, Later) else self.emit(event)
+        self._report_worker_errors()
+
+    def _report_worker_errors(self) -> None:
+        for error in self._worker.take_errors():
+            self.guard.failed("worker", error)
+
+    def _report_cost(self, step: int) -> None:
+        values = self.cost.report(budget_pct=self.cadence.budget_pct)
+        values |= {tags.STRIDE(component=name): float(self.cadence.strides[name]) for name in COMPONENTS}
+        values[tags.ERRORS()] = float(self.guard.errors + getattr(self.tracker, "errors", 0))
+        self.emit(Scalars(step=step, values=values))
+        self._last_at_exit()
+
+    def _wake(self) -> None:
+        self.idle_until = ALWAYS
+
+    def _detach(self) -> None:
+        self.evaluation_is_over()
+        if self._capture is not None:
+            with self.guard.contain("capture"):
+                self._capture.detach()
+
+    def _last_at_exit(self) -> None:
+        """Run before W&B's exit handler, which ends its service: handlers run in the reverse order of registration."""
+        if self.loop.rank == 0:
+            atexit.unregister(self._close)
+            atexit.register(self._close)
+
+    def _close(self) -> None:
+        self._detach()
+        if self.is_training and not self.has_ended:
+            logger.warning(
+                "Training ended before its last step (see the error above); the last step that was begun is %d. What "
+                "was logged is kept. A training that resumes from a checkpoint continues this run.",
+                self._step,
+            )
+        self.tracker.close()

@@ -1,0 +1,68 @@
+"""Keeps the last and the best value of the numbers by which a run is judged.
+
+>>> keeper = SummaryKeeper()
+>>> for step, value in ((100, 0.61), (200, 0.74), (300, 0.70)):
+...     keeper.hear(Scalars(step=step, values={"voices/sim_o/mean": value}))
+>>> keeper.summary(step=300).values["voices/sim_o/mean"]
+SummaryValue(last=0.7, last_step=300, best=0.74, best_step=200)
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+
+from tracker_logging.events import Event, Scalars, Summary, SummaryValue
+from tracker_logging.tags import Better, direction
+
+_DISTANCES: Mapping[Better, Callable[[float], float]] = {
+    "higher": lambda value: -value,
+    "lower": lambda value: value,
+    "zero": abs,
+    "one": lambda value: abs(value - 1.0),
+}
+
+
+def best_point(points: Iterable[tuple[int, float]], better: Better) -> tuple[int, float] | None:
+    """The (step, value) that is best, the earliest of equal ones. None without a direction or a finite value.
+
+    >>> best_point([(1, 0.5), (2, float("nan")), (3, 0.2)], "lower")
+    (3, 0.2)
+    """
+    distance = _DISTANCES.get(better)
+    finite = [(step, value) for step, value in points if math.isfinite(value)]
+    if distance is None or not finite:
+        return None
+    return min(finite, key=lambda point: (distance(point[1]), point[0]))
+
+
+def summarize(points: Iterable[tuple[int, float]], better: Better) -> SummaryValue | None:
+    """Last and best of the points of one scalar in any order; None without a point."""
+    in_order = sorted(points)
+    if not in_order:
+        return None
+    last_step, last = in_order[-1]
+    best_step, best = best_point(in_order, better) or (None, None)
+    return SummaryValue(last=last, last_step=last_step, best=best, best_step=best_step)
+
+
+class SummaryKeeper:
+    """Takes `Scalars` events and gives the `Summary` of the tags that have a direction. For one thread.
+
+    A value of a step that was heard before replaces the earlier one, as after a resume.
+    """
+
+    def __init__(self) -> None:
+        self._points: dict[str, dict[int, float]] = {}
+
+    def hear(self, event: Event) -> None:
+        """Take the values of a `Scalars` event; other events are ignored."""
+        if isinstance(event, Scalars):
+            for tag, value in event.values.items():
+                if direction(tag):
+                    self._points.setdefault(tag, {})[event.step] = float(value)
+
+    def summary(self, *, step: int) -> Summary:
+        """The summary of everything heard so far, in the order in which the tags came."""
+        values = {tag: summarize(points.items(), direction(tag)) for tag, points in self._points.items()}
+        return Summary(step=step, values={tag: value for tag, value in values.items() if value is not None})
