@@ -99,21 +99,31 @@ def test_the_id_keeps_the_name_of_the_speaker_in_its_own_script_and_is_one_file_
     assert [path.name for path in (tmp_path / "voices").iterdir()] == [voice_id]
 
 
-@pytest.mark.parametrize("change", ["text", "reference", "temperature", "seed"])
-def test_the_id_changes_with_everything_that_changes_the_clip(
+@pytest.mark.parametrize("change", ["target text", "reference text", "reference"])
+def test_the_id_changes_with_the_texts_and_the_reference(
     change: str, demo_samples: list[VoiceSample], demo_processor: SpeechProcessor
 ) -> None:
-    sample, settings, seed = demo_samples[0], SamplingSettings(), 0
-    before = build_prompt(sample, demo_processor, settings, seed=seed)
-    if change == "text":
-        sample = replace(sample, target_text=sample.target_text + "!")
-    elif change == "reference":
-        sample = sample.with_reference_of(demo_samples[1])
-    elif change == "temperature":
-        settings = SamplingSettings(temperature=0.7)
-    else:
-        seed = 1
-    assert build_prompt(sample, demo_processor, settings, seed=seed).voice_id != before.voice_id
+    sample = demo_samples[0]
+    changed = {
+        "target text": replace(sample, target_text=sample.target_text + "!"),
+        "reference text": replace(sample, reference_text=sample.reference_text + "!"),
+        "reference": replace(sample, reference_audio=demo_samples[1].reference_audio),
+    }[change]
+    before, after = (build_prompt(one, demo_processor, SamplingSettings(), seed=0) for one in (sample, changed))
+    assert before.voice_id != after.voice_id and before.prompt.seed != after.prompt.seed
+
+
+def test_sampling_settings_are_a_property_of_the_clip_not_of_the_voice(
+    demo_samples: list[VoiceSample], demo_processor: SpeechProcessor
+) -> None:
+    sample, sampled = demo_samples[0], SamplingSettings(temperature=0.7, top_p=0.9, top_k=50)
+    greedy = build_prompt(sample, demo_processor, SamplingSettings(), seed=0)
+    warm = build_prompt(sample, demo_processor, sampled, seed=0)
+    reseeded = build_prompt(sample, demo_processor, sampled, seed=1)
+    assert greedy.voice_id == warm.voice_id == reseeded.voice_id
+    assert greedy.prompt.seed == warm.prompt.seed != reseeded.prompt.seed
+    assert (warm.sampling["temperature"], warm.sampling["top_k"], warm.sampling["seed"]) == (0.7, 50, 0)
+    assert reseeded.sampling["prompt_seed"] == reseeded.prompt.seed
 
 
 def test_a_clip_may_be_half_as_long_again_as_its_target(demo_samples: list[VoiceSample]) -> None:

@@ -3,8 +3,9 @@
 Guarantees
 - The choice is deterministic and spread over languages, then over speakers, in the order of the data.
 - A `voice_id` is one file name and one part of a tag, and holds the speaker's name in its own script.
-- `voice_id` and the seed of a prompt follow from the recordings' bytes, the texts, the sampling settings and the seed
-  alone: not from paths, the order of the data, the other prompts or the machine.
+- `voice_id` follows from the bytes of the reference recording and the texts alone: not from the sampling settings,
+  paths, the order of the data, the other prompts or the machine. Runs that differ in sampling have the same voices.
+- The seed of a prompt follows from the same and the seed of the run.
 
     samples = choose_samples(evaluation_samples, count=12)
     prompts = [build_prompt(sample, processor, SamplingSettings(), seed=0) for sample in samples]
@@ -70,8 +71,6 @@ def build_prompt(sample: VoiceSample, processor: Processor, settings: SamplingSe
     identity = {
         "reference": reference,
         "texts": [sample.system_text, sample.scene, sample.reference_text, sample.target_text],
-        "sampling": asdict(settings),
-        "seed": seed,
     }
     digest = hashlib.sha256(json.dumps(identity, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
     features = processor.prompt_features(sample)
@@ -79,7 +78,7 @@ def build_prompt(sample: VoiceSample, processor: Processor, settings: SamplingSe
         token_ids=features["input_ids"],
         audio_codes=features["audio_input_ids"],
         max_frames=math.ceil(longest_s(sample) * processor.codec.frame_rate),
-        seed=int(digest[-8:], 16),
+        seed=int(hashlib.sha256(f"{digest}/{seed}".encode()).hexdigest()[-8:], 16),
     )
     sampling = {name: value for name, value in asdict(settings).items() if value is not None}
     return VoicePrompt(
