@@ -163,11 +163,15 @@ VOICE_N = _tag("voices/{score}/n", "scalar", "count", "clips that have the score
 CONDITIONING_GAP = _tag("conditioning/gap/codebook_{codebook}", "scalar", "nats", "nll of the target with another speaker's reference − with the true one", "zero_shot", "two speakers")
 CONDITIONING_GAP_MEAN = _tag("conditioning/gap/mean", "scalar", "nats", "the same over all codebooks", "zero_shot", "two speakers")
 CONDITIONING_GAP_NULL = _tag("conditioning/gap_null/mean", "scalar", "nats", "nll of the target with no reference − with the true one", "zero_shot")
-CONDITIONING_LOW = _tag("conditioning/{which}/low", "scalar", "nats", "lower end of the 95 % interval, over speakers, of the gap or the null gap", "zero_shot", "prompts of five speakers")
+CONDITIONING_LOW = _tag("conditioning/{which}/low", "scalar", "nats", "lower end of the 95 % interval, over speakers, of the gap, the null gap or the text gap", "zero_shot", "prompts of five speakers")
 CONDITIONING_HIGH = _tag("conditioning/{which}/high", "scalar", "nats", "upper end of the same interval", "zero_shot", "prompts of five speakers")
-CONDITIONING_N = _tag("conditioning/{which}/n", "scalar", "count", "prompts in the gap or the null gap", "zero_shot")
+CONDITIONING_N = _tag("conditioning/{which}/n", "scalar", "count", "prompts in the gap, the null gap or the text gap", "zero_shot")
 CONDITIONING_WIN_RATE = _tag("conditioning/win_rate", "scalar", "share", "prompts whose true reference is better than another speaker's", "zero_shot", "two speakers")
 CONDITIONING_WINS = _tag("conditioning/win_rate/codebook_{codebook}", "scalar", "share", "the same by codebook", "zero_shot", "two speakers")
+TEXT_GAP = _tag("conditioning/text_gap/codebook_{codebook}", "scalar", "nats", "nll of the target with another sample's text − with its own; at zero the text is not used (texts shifted against the audio, or ignored)", "zero_shot", "two texts")
+TEXT_GAP_MEAN = _tag("conditioning/text_gap/mean", "scalar", "nats", "the same over all codebooks", "zero_shot", "two texts")
+TEXT_WIN_RATE = _tag("conditioning/text_win_rate", "scalar", "share", "prompts whose own text is better than another sample's", "zero_shot", "two texts")
+TEXT_WINS = _tag("conditioning/text_win_rate/codebook_{codebook}", "scalar", "share", "the same by codebook", "zero_shot", "two texts")
 VOICE = _tag("voices/{voice}", "voice", "", "one fixed prompt: reference, target, codec copy and generated clip with scores", "zero_shot")
 
 # --- doctor: what is wrong, in words ---------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ UNUSABLE = {
     "convert": ["nowhere.json", "out.jsonl", "--to", "chatml"],
     "open": ["nowhere"],
     "replay": ["nowhere", "--to", "tensorboard"],
+    "score": ["nowhere"],
     "validate": ["--model_path", "nowhere"],
     "workspace": ["--project", "p", "--run", "nowhere", "--dry-run"],
 }
