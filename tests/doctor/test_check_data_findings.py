@@ -74,6 +74,11 @@ def clipped(items: Items, folder: Path) -> None:
     soundfile.write(clip_of(items[0], "target", folder), np.clip(noise, -1, 1), RATE)
 
 
+def with_offset(items: Items, folder: Path) -> None:
+    noise = np.random.default_rng(0).uniform(-0.2, 0.2, 2 * RATE)
+    soundfile.write(clip_of(items[0], "target", folder), noise + 0.1, RATE)
+
+
 def not_finite(items: Items, folder: Path) -> None:
     wave = np.full(2 * RATE, 0.1, dtype=np.float32)
     wave[7] = np.nan
@@ -140,6 +145,7 @@ CASES = [
     Case("audio_silent", lambda i, f: target(i, f, level=0.0), "target audio", options={"decode": True}),
     Case("audio_mostly_silent", sparse, "target audio", options={"decode": True}),
     Case("audio_quiet", lambda i, f: target(i, f, level=0.003), "target audio", options={"decode": True}),
+    Case("audio_offset", with_offset, "target audio", options={"decode": True}),
     Case("audio_clipped", clipped, "target audio", options={"decode": True}),
     Case("text_too_long", lambda i, f: target(i, f, seconds=0.5), "target text"),
     Case("text_too_short", lambda i, f: target(i, f, seconds=20.0), "target text"),

@@ -201,6 +201,9 @@ AUDIO_MOSTLY_SILENT = Check("audio_mostly_silent", "warning", "sound",
 AUDIO_QUIET = Check("audio_quiet", "warning", "sound",
     "The frames with sound are below −45 dBFS; clips are not normalised, so the model learns quiet speech.",
     "Raise the level of such clips before training.")
+AUDIO_OFFSET = Check("audio_offset", "warning", "sound",
+    "The mean of the samples is over 2 % of full scale off zero: a DC offset costs headroom, and the model learns it.",
+    "Remove the offset with a high-pass filter at 20 Hz.")
 AUDIO_CLIPPED = Check("audio_clipped", "warning", "sound",
     "Over 0.5 % of the samples are at full scale: the model learns the distortion as part of the voice.",
     "Use a recording with less gain.")

@@ -20,7 +20,7 @@ from tracker_logging.data.formats.chatml import INSTRUCTION
 from tracker_logging.data.sample import VoiceSample
 from tracker_logging.doctor.data_checks import checks
 from tracker_logging.doctor.data_checks.checks import Check, DataFinding, Place
-from tracker_logging.doctor.data_checks.record import Record
+from tracker_logging.doctor.data_checks.record import Record, same_sound
 from tracker_logging.doctor.data_checks.structure import PLACEHOLDERS
 
 MOST = 0.8  # share of texts with a final stop, above which the others are reported
@@ -70,8 +70,9 @@ def text_findings(record: Record) -> Iterator[DataFinding]:
             yield checks.TEXT_WITHOUT_WORDS.at(place, seen=quoted(text), field=field)
     if sample.target_text.startswith(INSTRUCTION) or _ORDER.match(sample.target_text):
         yield checks.INSTRUCTION_IN_TEXT.at(place, seen=quoted(sample.target_text), field="target text")
-    both = record.reference is not None and record.target is not None and record.reference.path != record.target.path
-    if both and words(sample.reference_text) == words(sample.target_text) != "":
+    reference, target = record.reference, record.target
+    same_text = words(sample.reference_text) == words(sample.target_text) != ""
+    if same_text and reference is not None and target is not None and not same_sound(reference, target):
         yield checks.REFERENCE_TEXT_IS_TARGET.at(place, seen=quoted(sample.target_text), field="reference text")
     script, wanted = script_of(sample.target_text), _SCRIPTS.get(_language(sample.language))
     if script and wanted and script not in wanted:

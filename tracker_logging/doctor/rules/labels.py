@@ -2,7 +2,7 @@
 
 >>> history = History()
 >>> _ = history.add(1, {"chatml/eos_labelled_pct": 0.0})
->>> RULES[1].evidence(history)
+>>> _eos_masked(history)
 '0 % of the first end codes carry a label (chatml/eos_labelled_pct)'
 """
 
@@ -29,15 +29,65 @@ def _above_zero(tag: tags.Tag, text: str) -> Callable[[History], str | None]:
     return evidence
 
 
+_OTHER_FAULTS = (
+    tags.DELAY_VIOLATIONS,
+    tags.LABEL_MISMATCH,
+    tags.TRUNCATED,
+    tags.CROSSING_SPANS,
+    tags.PLACEHOLDER_MISMATCH,
+)
+"""Faults that move or remove labels: a label that is missing beside one of them proves nothing of its own."""
+
+
+def _is_explained(history: History, *, step: int) -> bool:
+    """Whether the batch of `step` has a fault that explains missing labels."""
+    return any(history[tag()].step == step and history[tag()].last > 0 for tag in _OTHER_FAULTS)
+
+
+def _samples_without_labels(history: History) -> str | None:
+    series = history[tags.WITH_LABELS()]
+    if not series.last < 100:
+        return None
+    empty = [str(step) for step, share in series.points if share == 0]
+    if not empty:
+        return f"{100 - series.last:.3g} % of the samples of the batch carry no label ({tags.WITH_LABELS()})"
+    shown = ", ".join(empty[:5]) + (f" and {len(empty) - 5} more" if len(empty) > 5 else "")
+    return (
+        f"at step {shown} no position of the batch carries a label, so nothing is learned from it, in {len(empty)} of "
+        f"{len(series.points)} logged batches ({tags.WITH_LABELS()})"
+    )
+
+
 def _eos_masked(history: History) -> str | None:
-    share = history[tags.EOS_LABELLED()].last
-    return f"{share:.3g} % of the first end codes carry a label ({tags.EOS_LABELLED()})" if share < 50 else None
+    series = history[tags.EOS_LABELLED()]
+    if not series.last < 50 or _is_explained(history, step=series.step):
+        return None
+    return f"{series.last:.3g} % of the first end codes carry a label ({tags.EOS_LABELLED()})"
+
+
+def _coverage(history: History) -> dict[str, float]:
+    """Label coverage by codebook at the newest step; empty where another fault of the batch explains it."""
+    family = history.family(tags.LABEL_COVERAGE)
+    step = max((series.step for series in family.values()), default=-1)
+    if _is_explained(history, step=step):
+        return {}
+    return {codebook: series.last for codebook, series in family.items() if series.step == step}
+
+
+def _partly_labelled(history: History) -> str | None:
+    coverage = _coverage(history)
+    if not coverage or max(coverage.values()) >= 50:
+        return None
+    return (
+        f"at most {max(coverage.values()):.3g} % of the target's frames carry a label, in all codebooks "
+        f"(chatml/label_coverage_pct)"
+    )
 
 
 def _unlabelled_codebook(history: History) -> str | None:
-    coverage = {codebook: series.last for codebook, series in history.family(tags.LABEL_COVERAGE).items()}
+    coverage = _coverage(history)
     low = {codebook: share for codebook, share in coverage.items() if share < 50}
-    if not low:
+    if not low or max(coverage.values()) < 50:
         return None
     shares = ", ".join(f"codebook {codebook}: {share:.3g} %" for codebook, share in low.items())
     return f"less than half of the target's frames carry a label in {shares} (chatml/label_coverage_pct)"
@@ -60,6 +110,44 @@ def _leak(history: History) -> str | None:
 
 RULES = (
     Rule(
+        name="samples_without_labels",
+        level="warning",
+        certainty="likely",
+        triggers=(tags.WITH_LABELS,),
+        opens_when="a sample of the batch, or the whole batch, carries no label",
+        evidence=_samples_without_labels,
+        causes=(
+            Cause(
+                "Samples are cut by a maximum length before their target begins.",
+                check="chatml/truncated is above 0, or inputs/length/max is the same number in many batches",
+            ),
+            Cause(
+                "Samples have no target audio, or only text.",
+                check="`tracker-logging check-data` finds target_missing, or inputs/segments shows no target",
+            ),
+            Cause("The collator masks all their labels.", check="inputs/segments shows audio that should be trained"),
+        ),
+        fix="leave such samples out, or raise the maximum length; in inputs/samples they are decoded.",
+        closes_after=10,
+    ),
+    Rule(
+        name="reference_is_target",
+        level="warning",
+        certainty="certain",
+        triggers=(tags.REFERENCE_IS_TARGET,),
+        opens_when="a sample's reference has the same codes as its target",
+        evidence=_above_zero(
+            tags.REFERENCE_IS_TARGET, "in {value} samples of the batch the reference has the codes of the target"
+        ),
+        causes=(
+            Cause(
+                "The target is its own reference. The model learns to copy it; the conditioning gap looks like "
+                "success, and cloning is not learned."
+            ),
+        ),
+        fix="take another clip of the speaker as the reference (`tracker-logging check-data` lists the samples).",
+    ),
+    Rule(
         name="delay_pattern_off",
         level="error",
         certainty="certain",
@@ -80,7 +168,9 @@ RULES = (
         level="error",
         certainty="certain",
         triggers=(tags.EOS_LABELLED,),
-        opens_when="fewer than half of the first end codes carry a label",
+        also_reads=_OTHER_FAULTS,
+        opens_when="fewer than half of the first end codes carry a label, in a batch whose codes, labels and lengths "
+        "are right",
         evidence=_eos_masked,
         causes=(
             Cause(
@@ -145,7 +235,8 @@ RULES = (
         level="error",
         certainty="certain",
         triggers=(tags.LABEL_COVERAGE,),
-        opens_when="less than half of the target's frames carry a label in some codebook",
+        also_reads=_OTHER_FAULTS,
+        opens_when="less than half of the target's frames carry a label in some codebook, but not in all",
         evidence=_unlabelled_codebook,
         causes=(
             Cause(
@@ -154,6 +245,21 @@ RULES = (
             ),
         ),
         fix="label all codebooks; only begin codes and the fill after the first end code are -100.",
+    ),
+    Rule(
+        name="targets_partly_labelled",
+        level="warning",
+        certainty="likely",
+        triggers=(tags.LABEL_COVERAGE,),
+        also_reads=_OTHER_FAULTS,
+        opens_when="less than half of the target's frames carry a label, in all codebooks, three times in a row",
+        evidence=_partly_labelled,
+        causes=(
+            Cause("A mask that was made for the text or for padding covers the audio.", check="it is your collator's"),
+            Cause("Only a part of each target is trained on purpose.", check="you set it"),
+        ),
+        fix="label every frame of the target; only begin codes and the fill after the first end code are -100.",
+        opens_after=3,
     ),
     Rule(
         name="labels_shifted",
