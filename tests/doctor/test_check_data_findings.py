@@ -125,6 +125,8 @@ CASES = [
     Case("text_without_words", lambda i, _: set_target_text(i[0], "…!"), "target text"),
     Case("text_encoding", lambda i, _: set_target_text(i[0], "They saw the cafÃ© beside it."), "target text"),
     Case("text_unfinished", lambda i, _: set_target_text(i[0], "They saw the river beside a kett"), "target text", 24),
+    Case("texts_repeated", lambda i, _: each(i[:6], lambda one, _: set_target_text(one, "They saw it all.")),
+         "target text", 24),
     Case("reference_text_is_target", lambda i, _: set_reference_text(i[0], sentence(0)), "reference text"),
     Case("language_script", lambda i, _: i[0].update(language="ru"), "language"),
     Case("audio_missing", lambda i, f: clip_of(i[0], "target", f).unlink()),
@@ -293,3 +295,17 @@ def test_a_pace_is_an_outlier_only_by_both_ratio_and_spread(tmp_path: Path) -> N
 def test_every_check_has_an_example() -> None:
     elsewhere = {"file_missing", "file_unknown", "file_unreadable", "no_usable_sample", "leak_target", "leak_text"}
     assert {case.name for case in CASES} | elsewhere == {check.name for check in checks.ALL}
+
+
+def test_a_sentence_of_many_speakers_is_not_repeated_texts(tmp_path: Path) -> None:
+    items = healthy_items(tmp_path, 24)
+    each(items[:4], lambda one, _: set_target_text(one, "They saw it all."))
+    assert "texts_repeated" not in names(check_files(write_items(tmp_path / "train.json", items)))
+    assert "texts_repeated" not in names(check_files(write_items(tmp_path / "same.json", [items[0]] * 24)))
+
+
+def test_a_target_that_is_a_copy_of_its_reference_is_not_blamed_on_the_texts(tmp_path: Path) -> None:
+    items = healthy_items(tmp_path, 4)
+    copy_target(items, tmp_path)
+    set_reference_text(items[0], sentence(0))
+    assert names(check_files(write_items(tmp_path / "train.json", items))) == {"target_is_reference"}

@@ -90,6 +90,18 @@ CASES: dict[str, tuple[Sequence[Trace], Sequence[Trace]]] = {
         [{"chatml/loss_ratio": [0.17]}, {"chatml/loss_ratio": [3.0]}],
         [{"chatml/loss_ratio": [1.0, 0.98, 1.05]}],
     ),
+    "loss_out_of_scale": (
+        [
+            {"train/loss": every(1200.0), MEAN: every(3.0)} | books("nll", every(3.0), every(3.0)),
+            {"train/loss": every(-6.0), MEAN: every(3.0)} | books("nll", every(3.0), every(3.0)),
+        ],
+        [
+            {"train/loss": every(6.0), MEAN: every(3.0)} | books("nll", every(3.0), every(3.0)),
+            {"train/loss": every(3.0), MEAN: every(3.0)} | books("nll", every(3.0), every(3.0)),
+            {"train/loss": every(10.0), MEAN: every(3.0), "outputs/nll/text": every(4.0)}
+            | books("nll", every(3.0), every(3.0)),
+        ],
+    ),
     "attention_not_causal": ([{"chatml/causality_leak": [0.3]}], [{"chatml/causality_leak": [0.0, 2e-6]}]),
     "placeholders_do_not_match": (
         [{"chatml/placeholder_mismatch": [1.0]}],

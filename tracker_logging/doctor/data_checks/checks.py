@@ -139,6 +139,9 @@ TEXT_ENCODING = Check("text_encoding", "warning", "texts",
 TEXT_UNFINISHED = Check("text_unfinished", "info", "texts",
     "Nearly all texts end with a full stop or similar, and this one does not: its end may be missing.",
     "Check whether the clip contains more than the text.")
+TEXTS_REPEATED = Check("texts_repeated", "warning", "texts",
+    "One text belongs to over 20 % of the samples, with different clips: it was probably copied to the wrong rows.",
+    "Listen to some of the clips and correct the texts, unless all speakers read the same sentence.")
 REFERENCE_TEXT_IS_TARGET = Check("reference_text_is_target", "warning", "texts",
     "Reference and target have the same text but different clips: one of the texts is probably a copy of the other.",
     "Listen to both clips and correct the wrong text.")

@@ -13,6 +13,7 @@ import re
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 from tracker_logging.data.chat_tokens import STRUCTURE
@@ -24,6 +25,7 @@ from tracker_logging.doctor.data_checks.record import Record, same_sound
 from tracker_logging.doctor.data_checks.structure import PLACEHOLDERS
 
 MOST = 0.8  # share of texts with a final stop, above which the others are reported
+REPEATED = 0.2  # share of the samples
 FEW = 20  # texts, below which there is no majority
 _QUOTED = 60  # characters of a text in a message
 
@@ -98,8 +100,17 @@ def doubled_texts(place: Place, item: object, sample: VoiceSample) -> Iterator[D
             break
 
 
-def dataset_findings(records: Sequence[Record]) -> Iterator[DataFinding]:
-    """Target texts without a final stop, where nearly all others have one."""
+def dataset_findings(records: Sequence[Record], place: Place) -> Iterator[DataFinding]:
+    """One text for many clips, and target texts without a final stop where nearly all others have one."""
+    clips: dict[str, set[Path]] = {}
+    for record in records:
+        if record.target is not None:
+            clips.setdefault(words(record.sample.target_text), set()).add(record.target.path)
+    text, most = max(clips.items(), key=lambda item: len(item[1]), default=("", set()))
+    if text and len(records) >= FEW and len(most) > REPEATED * len(records):
+        example = next(record for record in records if words(record.sample.target_text) == text)
+        seen = f"{len(most)} of {len(records)} clips: {quoted(example.sample.target_text)}"
+        yield checks.TEXTS_REPEATED.at(place, seen=seen, field="target text")
     texts = [record.sample.target_text.rstrip() for record in records]
     unfinished = [bool(text) and text[-1] not in _ENDS for text in texts]
     if len(texts) < FEW or sum(unfinished) > (1 - MOST) * len(texts):

@@ -11,12 +11,14 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from tracker_logging import tags
-from tracker_logging.doctor.history import History
+from tracker_logging.doctor.history import TRAIN_LOSS, History
 from tracker_logging.doctor.rule import Cause, Rule
 
 MAX_LEAK = 1e-3
 """Relative movement of earlier positions above which attention is not causal; a causal kernel gives 0."""
 LOSS_RATIO_BAND = (0.8, 1.25)
+LOSS_BAND = 3.0
+"""The Trainer's loss is a mean over its logging steps, so that it may be off by a small factor while the nll falls."""
 
 
 def _above_zero(tag: tags.Tag, text: str) -> Callable[[History], str | None]:
@@ -99,6 +101,21 @@ def _loss_ratio(history: History) -> str | None:
     if not (ratio < low or ratio > high):
         return None
     return f"the returned loss is {ratio:.3g} times the sum of the cross-entropies ({tags.LOSS_RATIO()})"
+
+
+def _loss_out_of_scale(history: History) -> str | None:
+    """The Trainer's loss against the nll of the predictions; families sum or average over codebooks, hence a band."""
+    loss, nll, codebooks = history[TRAIN_LOSS], history[tags.NLL_MEAN()], history.family(tags.NLL)
+    if not loss or not nll or not nll.recent > 0:
+        return None
+    text = history[tags.NLL_TEXT()]
+    least, most = nll.recent, nll.recent * max(1, len(codebooks)) + (text.recent if text else 0.0)
+    if least / LOSS_BAND <= loss.recent <= most * LOSS_BAND:
+        return None
+    return (
+        f"the training loss is {loss.recent:.3g} ({TRAIN_LOSS}); by the nll of the predictions it should be "
+        f"{least:.3g} to {most:.3g} ({tags.NLL_MEAN()})"
+    )
 
 
 def _leak(history: History) -> str | None:
@@ -304,6 +321,29 @@ RULES = (
         fix="call tracker_logging.families.higgs_v2.labels.normalise_loss_by_audio_labels(model) before the Trainer "
         "is made, or set model.accepts_loss_kwargs = False, or drop `labels` from the batch. If you scale the loss on "
         "purpose, ignore this.",
+    ),
+    Rule(
+        name="loss_out_of_scale",
+        level="warning",
+        certainty="likely",
+        triggers=(TRAIN_LOSS,),
+        also_reads=(tags.NLL, tags.NLL_MEAN, tags.NLL_TEXT),
+        opens_when="the training loss is less than a third or more than three times what the nll of the predictions "
+        "gives",
+        evidence=_loss_out_of_scale,
+        causes=(
+            Cause(
+                "A loss of your own is scaled, summed over positions or has the wrong sign.",
+                check="`compute_loss` or `compute_loss_func` is overridden, and chatml/loss_ratio is 1 or not logged",
+            ),
+            Cause(
+                "The loss is divided by a wrong number of labels, or not divided under gradient accumulation.",
+                check="the factor is the number of accumulation steps, or changes with the lengths of the samples",
+            ),
+        ),
+        fix="return the mean cross-entropy per codebook. A factor on the loss is a factor on the gradients before "
+        "clipping.",
+        opens_after=2,
     ),
     Rule(
         name="attention_not_causal",
