@@ -66,6 +66,8 @@ TEXT_LABEL_COVERAGE = _tag("chatml/label_coverage_pct/text", "scalar", "%", "sha
 LABEL_COVERAGE = _tag("chatml/label_coverage_pct/codebook_{codebook}", "scalar", "%", "share of target frames that carry a label, by codebook", "inputs")
 EOS_LABELLED = _tag("chatml/eos_labelled_pct", "scalar", "%", "share of target segments and codebooks whose first end code is trained", "inputs")
 REFERENCE_LABELLED = _tag("chatml/reference_labelled_pct", "scalar", "%", "share of reference positions that carry a label (should be 0)", "inputs", "a reference is in the batch")
+WITH_LABELS = _tag("chatml/with_labels_pct", "scalar", "%", "share of samples with at least one labelled audio position (text position, for a family without audio labels)", "inputs", "the batch has labels")
+REFERENCE_IS_TARGET = _tag("chatml/reference_is_target", "scalar", "count", "samples whose reference has the same codes as their target (should be 0)", "inputs", "a reference is in the batch")
 WITH_REFERENCE = _tag("chatml/with_reference_pct", "scalar", "%", "share of samples with target audio that have reference audio too", "inputs", "a target is in the batch")
 BOS_LABELLED = _tag("chatml/bos_labelled_pct", "scalar", "%", "share of begin codes that carry a label (should be 0)", "inputs", "audio is trained")
 LABEL_MISMATCH = _tag("chatml/label_mismatch_pct", "scalar", "%", "share of audio labels that are not the code at their own position (should be 0: the model shifts labels itself)", "inputs", "audio is trained")
@@ -126,6 +128,7 @@ UPDATE_MAP = _tag("gradients/update_map", "image", "", "component × layer: the 
 ROUNDED_TO_ZERO = _tag("gradients/rounded_to_zero_pct", "scalar", "%", "share of the bf16 or fp16 weights with a gradient whose update rounds to zero, from at most 16,384 weights of each tensor", "attention", "weights in bf16 or fp16 are trained")
 SKIPPED_STEP = _tag("gradients/skipped_step", "scalar", "", "1: the fp16 gradient scaler skipped this optimizer step", "attention", "a non-finite value")
 TRAINABLE = _tag("gradients/trainable_pct/{component}", "scalar", "%", "share of a component's weights that is not frozen", "attention")
+ROUNDED_TO_ZERO = _tag("gradients/rounded_to_zero_pct", "scalar", "%", "share of the sampled trained weights kept in bf16 or fp16 without a master copy that an optimizer step left unchanged although their gradient is not zero", "attention", "trained weights are bf16 or fp16")
 REACHED = _tag("gradients/reached_pct/{component}", "scalar", "%", "share of a component's trained weights that is in tensors whose gradient is not zero", "attention", "the component is not frozen")
 GRADIENT_COSINE = _tag("gradients/text_audio_cosine", "scalar", "cosine", "agreement of the gradients of text and audio loss in the last shared attention layers", "attention", "log_grad_conflict and text is trained")
 PARAMETER_STATES = _tag("gradients/parameters", "table", "", "component × layer: trained, frozen or without gradient; gradient norm and update ratio", "attention")
@@ -256,6 +259,7 @@ SCORES: tuple[Score, ...] = (
     Score("lufs", "LUFS", "", "integrated loudness"),
     Score("lufs_delta", "LU", "zero", "the same − the prompt's"),
     Score("peak_dbfs", "dB", "", "highest sample"),
+    Score("dc_offset", "", "zero", "mean of the samples, of full scale; removed before the speaker encoder"),
     Score("clip_pct", "%", "lower", "samples at full scale"),
 )
 

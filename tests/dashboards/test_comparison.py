@@ -48,7 +48,7 @@ def test_voices_of_the_same_id_are_paired_and_the_others_are_listed() -> None:
     assert (pair["paired"], pair["only_first"], pair["only_second"]) == (["v"], ["x"], ["y"])
     assert sim_o(pair)["difference"] == pytest.approx(0.2)
     assert sim_o(pair)["verdict"] == "none"
-    assert "one voice has no interval" in sim_o(pair)["sentence"]
+    assert "1 voice; no difference is claimed without an interval (1 speaker, it needs 5)" in sim_o(pair)["sentence"]
 
 
 def test_runs_are_compared_at_the_last_step_that_both_have_reached() -> None:
@@ -62,7 +62,7 @@ def test_runs_are_compared_at_the_last_step_that_both_have_reached() -> None:
 def test_a_steady_difference_is_shown_and_a_mixed_one_is_not() -> None:
     voices = [f"v{i}" for i in range(12)]
     before = {voice: [(1, 0.5 + 0.01 * i)] for i, voice in enumerate(voices)}
-    steady = {voice: [(1, 0.6 + 0.01 * i)] for i, voice in enumerate(voices)}
+    steady = {voice: [(1, 0.6 + 0.01 * i + 0.001 * (i % 3))] for i, voice in enumerate(voices)}
     mixed = {voice: [(1, 0.5 + 0.01 * i + (0.1 if i % 2 else -0.1))] for i, voice in enumerate(voices)}
     better, none = compare_runs(index(a=before, b=steady, c=mixed))["pairs"]
     assert sim_o(better)["verdict"] == "better"
