@@ -75,9 +75,9 @@ def test_a_report_or_a_run_without_voices_is_refused_plainly(
 ) -> None:
     pytest.importorskip("wandb_workspaces")
     assert main(["workspace", "--project", "p", "--dry-run", "--report", "a", "b"]) == 2
-    assert "with an account only" in capsys.readouterr().err
+    assert "reports need a W&B account" in capsys.readouterr().err
     assert main(["workspace", "--project", "p", "--dry-run", "--run", str(tmp_path)]) == 2
-    assert "no voices there" in capsys.readouterr().err
+    assert "no voices in it" in capsys.readouterr().err
 
 
 def test_open_prints_the_command_and_pins_what_the_run_has(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -43,7 +43,7 @@ def recorded_events(directory: Path) -> Iterator[events.Event]:
     Raises FileNotFoundError without a record, ValueError for a line that cannot be read, with its number.
     """
     folder = _folder(directory)
-    for number, _, line in _lines(folder / LINES):
+    for number, _, line, _ in _lines(folder / LINES):
         if isinstance(line, Problem):
             raise ValueError(line.text)
         if line["kind"] != "run":
@@ -55,7 +55,7 @@ def recorded_events(directory: Path) -> Iterator[events.Event]:
 
 def recorded_run(directory: Path) -> Json:
     """`name`, `project` and `config` of the run whose record is in `directory`. Raises as `recorded_events` does."""
-    for _, _, line in _lines(_folder(directory) / LINES):
+    for _, _, line, _ in _lines(_folder(directory) / LINES):
         if isinstance(line, Problem):
             raise ValueError(line.text)
         if line["kind"] == "run":
@@ -65,17 +65,31 @@ def recorded_run(directory: Path) -> Json:
 
 def entries(folder: Path) -> Iterator[Entry]:
     """The entries of the record in `folder`. Raises `OSError`."""
-    path = folder / LINES
-    for number, offset, line in _lines(path):
-        if isinstance(line, Problem):
-            yield Problem(f"{line.text}; the line is skipped.")
-            continue
-        try:
-            yield from list(_line_entries(line, folder, offset))
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            yield Problem(f"{LINES} line {number} is skipped: {type(error).__name__}: {error}")
-    if _is_torn(path):
+    reader = RecordReader(folder)
+    yield from reader.read()
+    if reader.offset < (folder / LINES).stat().st_size:
         yield Problem(f"{LINES}: the last line is incomplete and is left out.")
+
+
+class RecordReader:
+    """Reads a record, and what is appended to it later. `offset`: the end of the last complete line."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / LINES
+        self.offset = 0
+        self._number = 0
+
+    def read(self) -> Iterator[Entry]:
+        """The entries of the complete lines since the last call."""
+        for number, offset, line, end in _lines(self.path, start=self.offset, number=self._number):
+            self.offset, self._number = end, number
+            if isinstance(line, Problem):
+                yield Problem(f"{line.text}; the line is skipped.")
+                continue
+            try:
+                yield from list(_line_entries(line, self.path.parent, offset))
+            except (AttributeError, KeyError, TypeError, ValueError) as error:
+                yield Problem(f"{LINES} line {number} is skipped: {type(error).__name__}: {error}")
 
 
 def _line_entries(line: Json, folder: Path, offset: int) -> Iterator[Entry]:
@@ -169,25 +183,19 @@ def _inside(folder: Path, path: str) -> Path:
     return resolved
 
 
-def _lines(path: Path) -> Iterator[tuple[int, int, Json | Problem]]:
-    """Number, offset and content of every whole line."""
-    offset = 0
+def _lines(path: Path, *, start: int = 0, number: int = 0) -> Iterator[tuple[int, int, Json | Problem, int]]:
+    """Number, offset, content and end of every complete line from offset `start`, which is behind line `number`."""
     with path.open("rb") as file:
-        for number, data in enumerate(file, start=1):
+        file.seek(start)
+        offset = start
+        for at, data in enumerate(file, start=number + 1):
             if not data.endswith(b"\n"):
                 return
+            line: Json | Problem
             try:
-                line = json.loads(data)
-                yield number, offset, line if isinstance(line, dict) else Problem(f"{LINES} line {number} is no object")
+                content = json.loads(data)
+                line = content if isinstance(content, dict) else Problem(f"{LINES} line {at} is no object")
             except ValueError as error:
-                yield number, offset, Problem(f"{LINES} line {number} is not JSON: {error}")
+                line = Problem(f"{LINES} line {at} is not JSON: {error}")
+            yield at, offset, line, offset + len(data)
             offset += len(data)
-
-
-def _is_torn(path: Path) -> bool:
-    with path.open("rb") as file:
-        file.seek(0, 2)
-        if file.tell() == 0:
-            return False
-        file.seek(-1, 2)
-        return file.read(1) != b"\n"
