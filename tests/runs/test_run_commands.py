@@ -75,8 +75,8 @@ def document(capsys: pytest.CaptureFixture[str], *arguments: object, status: int
 
 def test_the_schema_of_version_1_does_not_change(capsys: pytest.CaptureFixture[str]) -> None:
     assert json.loads(printed(capsys, "schema")) == json.loads(SCHEMA.read_text()), (
-        "A field of the JSON output changed. Programs rely on version 1: raise VERSION in runs/as_json.py, commit the new "
-        "schema beside the old one, and say so in CHANGELOG.md."
+        "A field of the JSON output changed. Programs rely on version 1: raise VERSION in runs/as_json.py, commit the "
+        "new schema beside the old one, and record the change in CHANGELOG.md."
     )
     jsonschema.Draft202012Validator.check_schema(json_schema())
 

@@ -1,8 +1,7 @@
 """Runs as JSON for other programs: what the commands print with `--json`, and the JSON Schema that holds for it.
 
-Every document names its command and the version of the schema: `{"schema": 1, "command": "show", …}`. Within a version
-fields are neither removed nor changed in meaning; a change of a field is a new version. Numbers that are not finite are
-the strings "NaN", "Infinity" and "-Infinity".
+Every document names its command and the version of the schema: `{"schema": 1, "command": "show", …}`. Adding, removing
+or changing a field is a new version. Numbers that are not finite are the strings "NaN", "Infinity" and "-Infinity".
 """
 
 from __future__ import annotations

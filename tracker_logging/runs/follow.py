@@ -21,14 +21,15 @@ from tracker_logging.runs.tensorboard import EventFileReader
 class Follower:
     """Reads a run further at every `poll`, from the same files as `open_run`. Raises `NotARunError`.
 
-    Event files and JSON lines are read from where the last look ended. A W&B log is read anew each time, which takes
-    about a second, and a `voices` folder alone gives nothing.
+    Event files and JSON lines are read from where the last look ended. A record that a resumed run has rewritten is read
+    from its start again. A W&B log is read anew each time, which takes about a second. A `voices` folder alone has no
+    entries.
     """
 
     def __init__(self, path: Path | str) -> None:
         self._place = locate(path)
         self._event_files: dict[Path, tuple[int, EventFileReader]] = {}
-        self._record = RecordReader(self._place.files)
+        self._record: tuple[int, RecordReader] | None = None
         self._count = 0
 
     @property
@@ -43,9 +44,11 @@ class Follower:
                 for path in sorted(self._place.files.glob(tensorboard.EVENT_FILES)):
                     yield from self._reader(path).read()
             case "JSON lines":
-                if self._record.path.stat().st_size < self._record.offset:  # a resumed run has taken lines out
-                    self._record = RecordReader(self._place.files)
-                yield from self._record.read()
+                reader = RecordReader(self._place.files)
+                inode = reader.path.stat().st_ino
+                if self._record is None or self._record[0] != inode:
+                    self._record = (inode, reader)
+                yield from self._record[1].read()
             case "W&B":
                 entries = list(wandb.entries(wandb.same_run(self._place.files)))
                 yield from entries[self._count :]
