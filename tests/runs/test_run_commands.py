@@ -98,7 +98,7 @@ def test_show_gives_base_best_and_last_on_one_screen(
 ) -> None:
     monkeypatch.setenv("COLUMNS", "80")
     lines = printed(capsys, "show", place / "good").splitlines()
-    assert lines[0] == "good: last step 200, 1 voices, generated 3 times (read from TensorBoard)"
+    assert lines[0] == "good: last step 200, 1 voice, 3 generated clips (read from TensorBoard)"
     score = next(line.split() for line in lines if line.startswith("voices/sim_o/mean"))
     assert score == ["voices/sim_o/mean", "cosine", "0.3", "@", "0", "0.85", "@", "100", "0.6", "@", "200"]
     assert len(lines) <= 24 and max(map(len, lines)) <= 80

@@ -42,8 +42,8 @@ def run(args: argparse.Namespace) -> int:
 
 def _head(run: Run) -> Iterator[str]:
     steps = "no steps yet" if run.last_step is None else f"last step {run.last_step}"
-    clips = sum(len(voice.steps) for voice in run.voices.values())
-    voices = f"{len(run.voices)} voices, generated {clips} times" if run.voices else "no voices"
+    count, clips = len(run.voices), sum(len(voice.steps) for voice in run.voices.values())
+    voices = f"{count} voice{'s' if count != 1 else ''}, {clips} generated clips" if count else "no voices"
     yield f"{run.name}: {steps}, {voices} (read from {run.source})"
 
 

@@ -21,9 +21,8 @@ from tracker_logging.runs.tensorboard import EventFileReader
 class Follower:
     """Reads a run further at every `poll`, from the same files as `open_run`. Raises `NotARunError`.
 
-    Event files and JSON lines are read from where the last look ended. A record that a resumed run has rewritten is read
-    from its start again. A W&B log is read anew each time, which takes about a second. A `voices` folder alone has no
-    entries.
+    Event files and JSON lines are read on from where the last call ended; a record that a resumed run has rewritten is
+    read from its start again. A W&B log is read in full each time (about a second). A `voices` folder has no entries.
     """
 
     def __init__(self, path: Path | str) -> None:
