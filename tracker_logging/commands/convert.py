@@ -5,8 +5,8 @@
     tracker-logging convert shards/ train.jsonl --to native
 
 IN is a file or directory in any format that training reads (see docs/data.md). OUT is written as ChatML (`chatml`), as
-a conversation for transformers' own processor (`native`), or as one row per pair (`manifest`); its ending says whether
-as `.json`, `.jsonl`, `.csv` or `.tsv`. Audio that is no file of its own goes into a folder beside OUT.
+a conversation for transformers' own processor (`native`), or as one row per pair (`manifest`); its extension
+selects `.json`, `.jsonl`, `.csv` or `.tsv`. Audio that is not a separate file is written to a folder beside OUT.
 """
 
 from __future__ import annotations
