@@ -70,7 +70,7 @@ def open_run(path: Path | str) -> Run:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """Where a run is. `files`: the directory of the files to read. `run`: whose name and path the run has.
+    """Where a run is. `files`: the file or directory to read. `run`: whose name and path the run has.
 
     `directory`: where its `voices` folder and `findings.json` are, if it has any.
     """
@@ -84,12 +84,11 @@ class Place:
 def locate(path: Path | str) -> Place:
     """What `open_run(path)` reads. Raises `NotARunError`."""
     place = Path(path).expanduser().resolve()
-    place = place.parent if place.name == LINES and place.is_file() else place
-    record, wandb_run = json_lines.record_folder(place), wandb.run_folder(place)
+    record, wandb_run = json_lines.record_file(place), wandb.run_folder(place)
     if place.is_dir() and any(place.glob(tensorboard.EVENT_FILES)):
         return Place(source="TensorBoard", files=place, run=place, directory=place)
     if record is not None:
-        directory = record.parent if record.name == RECORD else record
+        directory = record.parent.parent if record.parent.name == RECORD else record.parent
         return Place(source="JSON lines", files=record, run=directory, directory=directory)
     if wandb_run is not None:
         directory = wandb_run.parent.parent
@@ -116,7 +115,7 @@ def _run(place: Place, contents: Contents) -> Run:
         pictures=contents.of(Picture),
         histograms=contents.of(Histogram),
         settings=dict(sorted(contents.settings.items())),
-        findings=_findings(contents, tables) if reported is None else reported,
+        findings=_findings(contents, tables, problems) if reported is None else reported,
         alerts=tuple(sorted(contents.alerts, key=lambda alert: alert.step)),
         voices=voices or voices_of_backend(tables, clips),
         problems=(*contents.problems, *problems),
@@ -137,7 +136,9 @@ def _findings_file(path: Path, problems: list[str]) -> tuple[Finding, ...] | Non
         return None
 
 
-def _findings(contents: Contents, tables: Mapping[str, Mapping[int, Table]]) -> tuple[Finding, ...]:
+def _findings(
+    contents: Contents, tables: Mapping[str, Mapping[int, Table]], problems: list[str]
+) -> tuple[Finding, ...]:
     """The last report that a backend holds: as an event (JSON lines), else as the table that it shows."""
     if contents.report is not None:
         return contents.report.findings
@@ -145,7 +146,11 @@ def _findings(contents: Contents, tables: Mapping[str, Mapping[int, Table]]) -> 
     if not reports:
         return ()
     last = reports[max(reports)]
-    return tuple(_finding(dict(zip(last.columns, row, strict=True))) for row in last.rows)
+    try:
+        return tuple(_finding(dict(zip(last.columns, row, strict=True))) for row in last.rows)
+    except (KeyError, TypeError, ValueError) as error:
+        problems.append(f"{tags.FINDINGS()} cannot be read: {type(error).__name__}: {error}")
+        return ()
 
 
 def _finding(row: Mapping[str, Any]) -> Finding:
@@ -178,7 +183,7 @@ def _runs_below(root: Path) -> Iterator[RunSummary]:
 def _sources(directory: Path, *, has_wandb: bool) -> tuple[Source, ...]:
     sources: dict[Source, bool] = {
         "TensorBoard": any(directory.glob(tensorboard.EVENT_FILES)),
-        "JSON lines": json_lines.record_folder(directory) is not None,
+        "JSON lines": json_lines.record_file(directory) is not None,
         "W&B": has_wandb,
         "voices folder": has_voices(directory),
     }

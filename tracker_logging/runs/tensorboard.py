@@ -77,7 +77,10 @@ def _event_entries(event: Any, path: Path, offset: int) -> Iterator[Entry]:
     if event.session_log.status == event_pb2.SessionLog.START and event.step > 0:
         yield Resumed(event.step)
     for index, value in enumerate(event.summary.value):
-        yield from _value_entries(event.step, value, _Place(path, offset, index))
+        try:
+            yield from list(_value_entries(event.step, value, _Place(path, offset, index)))
+        except (IndexError, TypeError, ValueError) as error:
+            yield Problem(f"{value.tag} at step {event.step} cannot be read ({type(error).__name__}).")
 
 
 class _Place:
