@@ -40,14 +40,14 @@ def test_a_layer_without_an_audio_ffn_has_no_audio_path(kind: str) -> None:
 def test_every_parameter_has_its_component() -> None:
     model = boson_model(skip_audio_tower=False)
     adapter = adapter_for(model)
-    found = {name: adapter.component(name) for name, _ in model.named_parameters()}
-    assert {component for component, _ in found.values()} == {
+    components = {name: adapter.component(name) for name, _ in model.named_parameters()}
+    assert {component for component, _ in components.values()} == {
         "attention_q", "attention_k", "attention_v", "attention_o", "text_ffn", "audio_ffn", "norms", "embeddings",
         "heads", "encoder",
     }  # fmt: skip
-    assert found["layers.1.audio_mlp.up_proj.weight"] == ("audio_ffn", 1)
-    assert found["audio_codebook_embeddings.weight"] == ("embeddings", None)
-    assert found["audio_decoder_proj.audio_lm_head.weight"] == ("heads", None)
+    assert components["layers.1.audio_mlp.up_proj.weight"] == ("audio_ffn", 1)
+    assert components["audio_codebook_embeddings.weight"] == ("embeddings", None)
+    assert components["audio_decoder_proj.audio_lm_head.weight"] == ("heads", None)
 
 
 @pytest.mark.parametrize("row", [REFERENCE, PLAIN], ids=["reference and target", "target"])

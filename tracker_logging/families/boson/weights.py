@@ -106,7 +106,7 @@ def native_config(original: Mapping[str, Any]) -> dict[str, Any]:
         **ids,
         **shared,
         **({} if dtype is None else {"dtype": dtype}),
-        "tie_word_embeddings": False,  # neither class ties its text head, whatever a config tells
+        "tie_word_embeddings": False,  # neither class ties its text head, although the released config has True
         "codebook_size": original["audio_codebook_size"] + _EXTRA_CODES,
         "rope_parameters": rope | {"rope_theta": text["rope_theta"]},
     }
