@@ -86,7 +86,7 @@ class AudioShelf:
 
     def _of_text(self, text: str, folders: Sequence[Path]) -> Path:
         scheme, separator, _ = text.partition("://")
-        if separator and scheme.isalnum():
+        if separator and scheme.isalnum() and scheme.lower() != "file":
             if not self.allow_download:
                 raise DataError(f"is a URL ({text[:80]!r}); download the file, or set --allow_download")
             return self._of_address(text)
@@ -115,7 +115,7 @@ class AudioShelf:
     def _of_array(self, values: object, rate: object) -> Path:
         import soundfile
 
-        if not isinstance(rate, int | float) or rate != rate or int(rate) not in _RATES_HZ:
+        if not isinstance(rate, int | float) or not _RATES_HZ[0] <= rate <= _RATES_HZ[-1]:  # also NaN
             raise DataError(f"is an array with `sampling_rate` {rate!r}; give the rate in Hz, a whole number")
         try:
             wave = np.asarray(values, dtype=np.float32)

@@ -22,9 +22,11 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from tracker_logging.data.audio import load_audio
+from tracker_logging.data.audio import MAX_FILE_BYTES, load_audio
 from tracker_logging.data.codec import IdentifiedCodec
 from tracker_logging.data.sample import DataError, shown
+
+_CHUNK = 1 << 20
 
 Codes: TypeAlias = npt.NDArray[np.int64]
 CodeSource: TypeAlias = Callable[[Path], Codes]
@@ -64,13 +66,18 @@ class CodeCache:
         return encoded
 
     def _place(self, path: Path) -> Path:
+        digest = hashlib.sha256(self.codec.identity.encode() + b"\0")
         try:
-            content = path.read_bytes()
+            if path.stat().st_size > MAX_FILE_BYTES:
+                raise DataError(f"{shown(path)}: larger than {MAX_FILE_BYTES / 1e9:g} GB. Cut it into utterances.")
+            with path.open("rb") as file:
+                while chunk := file.read(_CHUNK):
+                    digest.update(chunk)
         except OSError as error:
             raise DataError(
                 f"{shown(path)}: the audio file cannot be read ({error.strerror}). Correct the path or its permissions."
             ) from error
-        key = hashlib.sha256(self.codec.identity.encode() + b"\0" + content).hexdigest()
+        key = digest.hexdigest()
         return self.directory / key[:2] / f"{key}.npy"
 
     def _write(self, place: Path, codes: Codes) -> None:

@@ -28,7 +28,7 @@ from tracker_logging.data.formats.paired_files import PairedFiles
 from tracker_logging.data.formats.record_file import RecordFile
 from tracker_logging.data.formats.shards import Shards
 from tracker_logging.data.sample import DataError, VoiceSample, shown
-from tracker_logging.data.samples import Samples, Source, spread
+from tracker_logging.data.samples import Samples, Source, read_sample, spread
 
 __all__ = ["FORMATS", "Format", "Reading", "Source", "check_sample", "find_format", "open_samples", "read_samples"]
 
@@ -104,7 +104,7 @@ def _checked(
     errors: list[DataError] = []
     for index in indices:
         try:
-            sample = source[index]
+            sample = read_sample(source, index)
             check_sample(sample, training=training)
         except DataError as error:
             if not skip_bad:

@@ -18,14 +18,17 @@ F9, a table of clips and texts; a reference may stand in the same row, named as 
 
 from __future__ import annotations
 
-from tracker_logging.data.formats.record import REFERENCE_TEXT, TARGET_TEXT, Record
+from tracker_logging.data.formats.columns import (
+    AUDIO,
+    REFERENCE_AUDIO,
+    REFERENCE_TEXT,
+    TARGET_AUDIO,
+    TARGET_TEXT,
+    TEXT,
+)
+from tracker_logging.data.formats.record import Record
 from tracker_logging.data.formats.record_file import RecordFormat, Values
 from tracker_logging.data.sample import VoiceSample
-
-REFERENCE_AUDIO = ("ref_audio_path", "ref_audio", "reference_audio")
-TARGET_AUDIO = ("target_audio_path", "target_audio")
-AUDIO = ("audio", "file_name")
-TEXT = ("transcription", "transcript", "text", "sentence", *TARGET_TEXT)
 
 
 def _is_pair_manifest(values: Values) -> bool:

@@ -16,16 +16,19 @@ from pathlib import Path
 
 from tracker_logging.data.audio_sources import AudioShelf
 from tracker_logging.data.find_file import find_file, search_folders
-from tracker_logging.data.sample import DataError, VoiceSample, shown
+from tracker_logging.data.formats.columns import (
+    EXTRA,
+    LANGUAGE,
+    REFERENCE_TEXT,
+    SAMPLE_ID,
+    SCENE,
+    SPEAKER,
+    SYSTEM,
+    TARGET_TEXT,
+)
+from tracker_logging.data.sample import DataError, VoiceSample, printable, shown
 
-SAMPLE_ID = ("sample_id", "id")
-SPEAKER = ("speaker", "speaker_id")
-LANGUAGE = ("language", "lang")
-SCENE = ("scene",)
-SYSTEM = ("system", "system_text")
-REFERENCE_TEXT = ("ref_transcript", "ref_text", "reference_text")
-TARGET_TEXT = ("target_transcript", "target_text")
-EXTRA = "extra"
+MAX_DEPTH = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +49,7 @@ class Place:
         return f"{self.path.name}[{self.index}]"
 
     def error(self, field: str, problem: str) -> DataError:
-        return DataError(f"{shown(self.path)}[{self.index}]{f'.{field}' if field else ''} {problem}.")
+        return DataError(f"{shown(self.path)}[{self.index}]{f'.{printable(field)}' if field else ''} {problem}.")
 
 
 class Record:
@@ -59,6 +62,8 @@ class Record:
             value = {"messages": value}
         if not isinstance(value, Mapping):
             raise place.error(name, f"is a JSON {type(value).__name__}, not an object; write it as {{ }}")
+        if not name and _depth(value) > MAX_DEPTH:
+            raise place.error("", f"is nested more than {MAX_DEPTH} levels deep; drop the nested field")
         self._values = value
         self._asked: set[str] = set()
 
@@ -165,3 +170,17 @@ class Record:
             extra={**self.rest(), **(extra or {})},
             origin=self.place.origin,
         )
+
+
+def _depth(value: object) -> int:
+    """Levels of objects and lists, counted up to one more than `MAX_DEPTH`."""
+    depth, level = 0, [value]
+    while level and depth <= MAX_DEPTH:
+        depth += 1
+        level = [
+            inner
+            for outer in level
+            for inner in (outer.values() if isinstance(outer, Mapping) else outer)  # type: ignore[attr-defined]
+            if isinstance(inner, list | Mapping)
+        ]
+    return depth
