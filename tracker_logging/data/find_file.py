@@ -26,7 +26,9 @@ AUDIO_FOLDERS = ("wavs", "wav", "clips", "audio")
 
 _MISSING = (errno.ENOENT, errno.ENOTDIR)
 _MAX_LISTED = 200_000  # names of a folder that are compared with a missing one
+_MAX_COMPARED = 5_000
 _CLOSE = 0.75
+_LONGEST_NAME = 1_000
 
 
 def search_folders(data_file: Path) -> tuple[Path, ...]:
@@ -48,22 +50,33 @@ def find_file(name: str, folders: Sequence[Path]) -> Path:
     if any("\ud800" <= character <= "\udfff" for character in name):
         raise DataError(f"names {name!r}, which is not UTF-8; rename the file")
     problem = ""
-    for spelling in _spellings(name):
-        absolute = Path(spelling).is_absolute()
-        for candidate in [Path(spelling)] if absolute else [folder / spelling for folder in folders]:
-            candidate_problem = _problem(candidate)
-            if candidate_problem is None:
-                return _inside(candidate, name, folders, absolute=absolute)
-            problem = problem or candidate_problem
+    for candidate in _candidates(name, folders):
+        candidate_problem = _problem(candidate)
+        if candidate_problem is None:
+            return _inside(candidate, name, folders)
+        problem = problem or candidate_problem
     absolute = Path(name).is_absolute()
     if not problem:
         for folder in [Path("/")] if absolute else folders:
             match = _matching(folder, next(iter(_spellings(name.replace("\\", "/")))))
             if match is not None:
-                return _inside(match, name, folders, absolute=absolute)
+                return _inside(match, name, folders)
     where = "" if absolute else " beside the data file, in its parent, grandparent or the working directory"
     nearest = "" if problem else _nearest(name, folders)
     raise DataError(f"names {name[:200]!r}, which {problem or f'does not exist{where}'}{nearest}; correct the path")
+
+
+def is_file_name(name: str, folders: Sequence[Path]) -> bool:
+    """Whether `name` as it stands, or as another system writes it, is a file. Costs a few looks at the disk."""
+    return 0 < len(name) < _LONGEST_NAME and any(
+        _problem(candidate) is None for candidate in _candidates(name, folders)
+    )
+
+
+def _candidates(name: str, folders: Sequence[Path]) -> Iterator[Path]:
+    for spelling in _spellings(name):
+        path = Path(spelling)
+        yield from [path] if path.is_absolute() else [folder / path for folder in folders]
 
 
 def _spellings(name: str) -> Iterator[str]:
@@ -102,10 +115,10 @@ def _nearest(name: str, folders: Sequence[Path]) -> str:
     wanted = Path(name.replace("\\", "/"))
     for folder in [Path("/")] if wanted.is_absolute() else folders:
         for parent in dict.fromkeys((wanted.parent, Path())):
-            listed = [other for others in _names(folder / parent).values() for other in others]
-            close = difflib.get_close_matches(wanted.name, listed[:5_000], n=1, cutoff=_CLOSE)
+            names = _names(folder / parent)
+            close = difflib.get_close_matches(_folded(wanted.name), list(names)[:_MAX_COMPARED], n=1, cutoff=_CLOSE)
             if close:
-                return f" (the nearest file is {(parent / close[0]).as_posix()!r})"
+                return f" (the nearest file is {(parent / names[close[0]][0]).as_posix()!r})"
     return ""
 
 
@@ -128,10 +141,11 @@ def _folded(name: str) -> str:
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
 
 
-def _inside(path: Path, name: str, folders: Sequence[Path], *, absolute: bool) -> Path:
+def _inside(path: Path, name: str, folders: Sequence[Path]) -> Path:
     """`path`, unless a relative `name` leads out of `folders`. Raises `DataError`."""
     plain = Path(os.path.normpath(path))
-    if not absolute and ".." in path.parts and not any(plain.is_relative_to(folder) for folder in folders):
+    is_absolute = any(Path(spelling).is_absolute() for spelling in _spellings(name))
+    if not is_absolute and ".." in path.parts and not any(plain.is_relative_to(folder) for folder in folders):
         raise DataError(f"names {name!r}, which leads out of the data's folders; give its absolute path")
     return path
 

@@ -105,7 +105,7 @@ def wrong_encoding(where: str, error: UnicodeDecodeError, *, evidence: bytes | N
     found = f"byte 0x{content[error.start]:02x}: {error.reason}"
     if readings:
         listed = " or ".join(f"{name}, which reads it as {text!r}" for name, text in readings)
-        found += f"; probably {listed}"
+        found += f", probably {listed}"
     return DataError(
         f"{where}: not UTF-8 ({found}). Save it as UTF-8 in the program that wrote it, or convert it from its encoding "
         "and compare the text."

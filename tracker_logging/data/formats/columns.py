@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from tracker_logging.data.sample import DataError
+
 SAMPLE_ID = ("sample_id", "id", "utt_id", "utterance_id", "segment_id")
 SPEAKER = ("speaker", "speaker_id", "speaker_name", "spk", "spk_id", "client_id")
 LANGUAGE = ("language", "lang", "language_id", "lang_id", "locale")
@@ -53,6 +57,41 @@ TEXT = (
     "original_text",
     *TARGET_TEXT,
 )
+
+# The roles that `--columns` can give to a column, and the name under which a reader then finds it.
+ROLES = {
+    "audio": AUDIO[0],
+    "text": TEXT[0],
+    "speaker": SPEAKER[0],
+    "language": LANGUAGE[0],
+    "id": SAMPLE_ID[0],
+    "reference_audio": REFERENCE_AUDIO[0],
+    "reference_text": REFERENCE_TEXT[0],
+}
+
+
+def parse_columns(text: str) -> dict[str, str]:
+    """`audio=wav,text=sentence` as roles to column names; columns of a table without a header are numbers from 1.
+
+    >>> parse_columns("audio=wav_path,text=sentence")
+    {'audio': 'wav_path', 'text': 'sentence'}
+
+    Raises `DataError` for an unknown role, and without `audio` and `text`.
+    """
+    pairs = [part.partition("=") for part in text.split(",") if part.strip()]
+    columns = {role.strip(): name.strip() for role, _, name in pairs}
+    check_columns(columns)
+    return columns
+
+
+def check_columns(columns: Mapping[str, str]) -> None:
+    """Raises `DataError` for an unknown role, an empty name, and without `audio` and `text`."""
+    for role, name in columns.items():
+        if role not in ROLES or not name:
+            raise DataError(f"--columns {role}={name}: not a role with a column. The roles are {', '.join(ROLES)}.")
+    if not columns.keys() >= {"audio", "text"}:
+        raise DataError("--columns: audio and text are needed. Write it like --columns audio=file,text=sentence.")
+
 
 KNOWN = frozenset(
     {*SAMPLE_ID, *SPEAKER, *LANGUAGE, *SCENE, *SYSTEM, *REFERENCE_AUDIO, *REFERENCE_TEXT}

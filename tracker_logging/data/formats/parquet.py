@@ -69,19 +69,7 @@ class ParquetRows(Sequence[Mapping[str, object]]):
         except Exception as error:  # pyarrow raises many kinds for a broken or hostile page
             self._reading = None
             raise DataError(f"{shown(self.path)}[{index}] cannot be read ({error}). Write the file again.") from error
-        return self._values(row, index)
-
-    def _values(self, row: Any, index: int) -> dict[str, object]:
-        """The cells of a batch of one row as Python values."""
-        values: dict[str, object] = {}
-        for name, column in zip(row.schema.names, row.columns, strict=True):
-            try:
-                values[name] = column[0].as_py()
-            except Exception as error:  # a timestamp beyond the year 9999, text that is not UTF-8
-                raise DataError(
-                    f"{shown(self.path)}[{index}].{name} is out of range or not valid ({error}); correct the cell."
-                ) from error
-        return values
+        return cell_values(row, f"{shown(self.path)}[{index}]")
 
     def __getstate__(self) -> dict[str, object]:
         return {**self.__dict__, "_reading": None}
@@ -95,6 +83,17 @@ class ParquetRows(Sequence[Mapping[str, object]]):
             return ParquetFile(self.path, pre_buffer=False)
         except (OSError, ValueError) as error:  # pyarrow's errors are ValueErrors
             raise DataError(f"{shown(self.path)}: not a readable parquet file ({error}). Write it again.") from error
+
+
+def cell_values(row: Any, where: str) -> dict[str, object]:
+    """The cells of an Arrow batch of one row as Python values. Raises `DataError`."""
+    values: dict[str, object] = {}
+    for name, column in zip(row.schema.names, row.columns, strict=True):
+        try:
+            values[name] = column[0].as_py()
+        except Exception as error:  # a timestamp beyond the year 9999, text that is not UTF-8
+            raise DataError(f"{where}.{name} is out of range or not valid ({error}); correct the cell.") from error
+    return values
 
 
 class _Reading:

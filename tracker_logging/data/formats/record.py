@@ -116,6 +116,20 @@ class Record:
         name, value = self.get(*names)
         return None if value is None else self.audio(value, name)
 
+    def segment(self, clip: Path, *, start: str, duration: str) -> Path:
+        """The part of `clip` that the fields `start` and `duration` give in seconds. Raises `DataError`."""
+        seconds: list[float | None] = []
+        for name in (start, duration):
+            value = self.get(name)[1]
+            try:
+                seconds.append(None if value is None else float(value))  # type: ignore[arg-type]
+            except (TypeError, ValueError, OverflowError) as error:
+                raise self.error(name, "is not a number of seconds; correct it") from error
+        try:
+            return self.place.shelf.segment(clip, seconds[0] or 0.0, seconds[1])
+        except (DataError, OSError) as error:
+            raise self.error(start, str(error)) from error
+
     def file(self, name: str, field: str) -> Path:
         """Another file that the entry names. Raises `DataError`."""
         try:
@@ -142,6 +156,7 @@ class Record:
         scene: str | None = None,
         sample_id: str | None = None,
         language: str | None = None,
+        speaker: str | None = None,
         extra: Mapping[str, object] | None = None,
     ) -> VoiceSample:
         """The sample of these values and of the fields that every format has. Raises `DataError` without a target text,
@@ -163,7 +178,7 @@ class Record:
             reference_audio=reference_audio,
             target_text=target_text,
             target_audio=target_audio,
-            speaker=known["speaker"],
+            speaker=known["speaker"] or speaker,
             language=known["language"] or language,
             system_text=system_text or known["system"] or "",
             scene=known["scene"] or scene,

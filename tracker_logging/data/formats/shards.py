@@ -95,7 +95,7 @@ class ShardSource:
                 raise place.error(f"{key}.{ending}", problem)
             content = _content(file, start, size)
             if ending == "json":
-                values |= _described(place, key, content)
+                values = {**_described(place, key, content), **values}
             elif is_audio:
                 values["ref_audio" if ending.startswith("ref.") else "audio"] = content
             else:

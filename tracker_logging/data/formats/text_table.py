@@ -53,6 +53,7 @@ class Layout:
     delimiter: str
     names: tuple[str, ...]
     has_header: bool
+    first_line: str
 
 
 class TextTable(FileSlices):
@@ -133,8 +134,10 @@ def find_layout(lines: Sequence[str], columns: Collection[str] = ()) -> Layout |
     has_audio = any(cell.lower().endswith(_AUDIO_ENDINGS) for cell in first)
     if named and not has_audio:
         known = [cell if cell in columns or cell.casefold() not in KNOWN else cell.casefold() for cell in first]
-        return Layout(delimiter, tuple(known), has_header=True)
-    return Layout(delimiter, tuple(str(number) for number in range(1, width + 1)), has_header=False)
+        return Layout(delimiter, tuple(known), has_header=True, first_line=lines[0])
+    return Layout(
+        delimiter, tuple(str(number) for number in range(1, width + 1)), has_header=False, first_line=lines[0]
+    )
 
 
 def _head(path: Path) -> tuple[list[str], bool]:
@@ -295,8 +298,8 @@ class _QuotedRows:
 
 @dataclass(slots=True)
 class _Signs:
-    """What indicates CSV: doubled quotes or a carriage return within quotes, and lines in which every cell but numbers is
-    in quotes."""
+    """What indicates CSV: doubled quotes or a carriage return within quotes, and lines in which every cell but numbers
+    is in quotes."""
 
     lines: int = 0
     doubled: int = 0
