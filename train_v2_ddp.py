@@ -23,7 +23,7 @@ from tracker_logging.cli import Parser
 from tracker_logging.data.facts import dataset_facts
 from tracker_logging.data.sample import DataError, VoiceSample
 from tracker_logging.data.samples import Samples
-from tracker_logging.families.higgs_v2.checkpoint import check_model_directory
+from tracker_logging.families.higgs_v2.checkpoint import check_model_directory, open_model
 from tracker_logging.families.higgs_v2.labels import normalise_loss_by_audio_labels
 from tracker_logging.families.memory import MemoryEstimate, parameter_count
 from tracker_logging.integrations.arguments import (
@@ -146,7 +146,7 @@ class Material:
 
 def load_material(args: argparse.Namespace) -> Material:
     """Read and check the data, then load codec and model."""
-    from transformers import HiggsAudioV2ForConditionalGeneration, set_seed
+    from transformers import set_seed
 
     from tracker_logging.data.audio_sources import AudioShelf
     from tracker_logging.data.formats import open_samples
@@ -174,9 +174,7 @@ def load_material(args: argparse.Namespace) -> Material:
     )
     dtype = args.dtype or ("auto" if args.use_lora else "float32")  # transformers' own default is "auto"
     report_memory(args)
-    model = HiggsAudioV2ForConditionalGeneration.from_pretrained(
-        args.model_path, use_text_head=args.use_text_head, dtype=dtype
-    )
+    model = open_model(args.model_path, use_text_head=args.use_text_head, dtype=dtype)
     return Material(model=prepare_model(model, args), processor=processor, train=train, evaluation=evaluation)
 
 

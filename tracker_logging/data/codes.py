@@ -23,9 +23,11 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from tracker_logging.data.audio import load_audio
+from tracker_logging.data.audio import MAX_FILE_BYTES, load_audio
 from tracker_logging.data.codec import IdentifiedCodec
 from tracker_logging.data.sample import DataError, shown
+
+_CHUNK = 1 << 20
 
 Codes: TypeAlias = npt.NDArray[np.int64]
 CodeSource: TypeAlias = Callable[[Path], Codes]
@@ -83,10 +85,15 @@ class CodeCache:
         """Where the codes are. A file is hashed again only when its size or modification time changed."""
         try:
             status = path.stat()
+            if status.st_size > MAX_FILE_BYTES:
+                raise DataError(f"{shown(path)}: larger than {MAX_FILE_BYTES / 1e9:g} GB. Cut it into utterances.")
             version = (str(path), status.st_size, status.st_mtime_ns)
             if version not in self._keys:
-                content = self.codec.identity.encode() + b"\0" + path.read_bytes()
-                self._keys[version] = hashlib.sha256(content).hexdigest()
+                digest = hashlib.sha256(self.codec.identity.encode() + b"\0")
+                with path.open("rb") as file:
+                    while chunk := file.read(_CHUNK):
+                        digest.update(chunk)
+                self._keys[version] = digest.hexdigest()
         except OSError as error:
             raise DataError(
                 f"{shown(path)}: the audio file cannot be read ({error.strerror}). Correct the path or its permissions."
