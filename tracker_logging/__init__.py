@@ -43,6 +43,7 @@ if TYPE_CHECKING:
         ZeroShotVerificationLoggerCallback,
         strategic_callbacks,
     )
+    from tracker_logging.integrations.loop import LoopSession, watch
     from tracker_logging.session.observer import Later, Observer, StepContext, Training
     from tracker_logging.session.session import Loop, Session
     from tracker_logging.trackers.base import Tracker
@@ -75,6 +76,7 @@ _HOMES = {
         *("DoctorCallback", "InputLoggerCallback", "OutputLoggerCallback", "SharedAttentionLoggerCallback"),
         *("StrategicCallback", "ZeroShotVerificationLoggerCallback", "strategic_callbacks"),
     ),
+    "integrations.loop": ("LoopSession", "watch"),
     "session.observer": ("Later", "Observer", "StepContext", "Training"),
     "session.session": ("Loop", "Session"),
     "families": ("AudioCodec", "ModelAdapter", "UnknownModelError", "adapter_for"),
@@ -112,6 +114,7 @@ __all__ = [
     "LoggingConfig",
     "LoggingSession",
     "Loop",
+    "LoopSession",
     "MemoryTracker",
     "ModelAdapter",
     "Observer",
@@ -143,6 +146,7 @@ __all__ = [
     "adapter_for",
     "read_samples",
     "strategic_callbacks",
+    "watch",
 ]
 
 

@@ -36,5 +36,5 @@ def tag_of(name: str) -> str:
 def as_number(value: Any) -> float | None:
     """A logged value as a float, also of a NumPy scalar or a tensor with one element; None for anything else."""
     if isinstance(value, torch.Tensor) and value.numel() == 1:
-        return float(value)
+        return float(value.detach())
     return float(value) if isinstance(value, numbers.Real) else None

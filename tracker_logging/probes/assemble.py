@@ -28,6 +28,8 @@ from tracker_logging.probes.tokens import SamplePrediction
 NO_ENTROPY = "entropy of the attention: the mask of this kernel cannot be read row by row"
 CLIPPED = "gradient norms before clipping: the map and the table show the norms after clipping"
 
+NO_UPDATE = "gradients and updates of a step in which the optimizer did not step (a gradient scaler may skip it)"
+
 
 def assemble(
     step: int,
@@ -49,7 +51,9 @@ def assemble(
         also_missing.append(NO_ENTROPY)
     if probes.activations is not None:
         activations = activation_statistics(sums, layers=layers)
-    if probes.flow is not None and probes.shows("gradients"):
+    if probes.flow is not None and probes.shows("gradients") and not probes.flow.before_optimizer:
+        also_missing.append(NO_UPDATE)
+    elif probes.flow is not None and probes.shows("gradients"):
         flow = flow_statistics(sums, parameters=probes.flow.parameters, before_clipping=probes.flow.before_clipping)
         if not flow.before_clipping:
             also_missing.append(CLIPPED)

@@ -53,7 +53,7 @@ class FlowProbe:
         ]
         zeros = torch.zeros(len(self.parameters), dtype=torch.float64)
         self.sums = {name: zeros.clone() for name in ("gradient", "has_gradient", "update", "weight")}
-        self.before_clipping = False
+        self.before_clipping = self.before_optimizer = False
         self._trained = [index for index, watched in enumerate(self.parameters) if watched.parameter.requires_grad]
         self._weights: list[torch.Tensor] = []
 
@@ -78,6 +78,7 @@ class FlowProbe:
 
     def before_update(self, optimizer: Any) -> None:
         """Read gradients that were not read yet (they are clipped by now), then sample the weights."""
+        self.before_optimizer = True
         scaler = getattr(optimizer, "scaler", None)
         if not self.before_clipping:
             self._read_gradients()
