@@ -16,9 +16,13 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
+from torch import nn
+
 from tracker_logging.config import LOGGERS, LoggingConfig
 from tracker_logging.dashboards.open_run import where_to_look
 from tracker_logging.data.sample import VoiceSample
+from tracker_logging.families import ModelAdapter
+from tracker_logging.families.processors import processor_parts
 from tracker_logging.integrations.checkpoint_state import CheckpointState
 from tracker_logging.integrations.run_directory import claim_run_directory, resumed_run_directory
 from tracker_logging.observers.attention import AttentionObserver
@@ -27,6 +31,7 @@ from tracker_logging.observers.inputs import InputObserver
 from tracker_logging.observers.outputs import OutputObserver
 from tracker_logging.observers.zero_shot import ZeroShotObserver
 from tracker_logging.session.observer import Observer
+from tracker_logging.session.session import Loop, Session
 from tracker_logging.trackers.base import Tracker
 from tracker_logging.trackers.open import RunInfo, check_backends, open_tracker
 from tracker_logging.trackers.state import resumed
@@ -53,6 +58,49 @@ class OpenRun:
 
     directory: Path
     tracker: Tracker
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoggingSetup:
+    """How to log the trainings of a loop that does not choose observers one by one. Arguments as in `watch`.
+
+    Raises `ValueError` and `TypeError` for what cannot work.
+    """
+
+    config: LoggingConfig
+    processor: Any = None
+    voice_samples: Sequence[VoiceSample] = ()
+    voice_settings: VoiceSettings | None = None
+    adapter: ModelAdapter | None = None
+    run_config: Mapping[str, object] | None = None
+
+    def __post_init__(self) -> None:
+        check_config(self.config)
+        processor_parts(self.processor)
+
+    def begin(
+        self, model: nn.Module, *, loop: Loop, runs: Path, saved: CheckpointState | None = None
+    ) -> tuple[Session, Path | None]:
+        """A session for a training that begins, and on rank 0 the directory of its run. Every rank calls it.
+
+        Raises what refuses the training.
+        """
+        run = None
+        if loop.rank == 0:
+            run = open_run(self.config, runs=runs, run_config=self.run_config, saved=saved)
+        session = Session(
+            model,
+            tracker=None if run is None else run.tracker,
+            config=self.config,
+            loop=loop,
+            processor=self.processor,
+            adapter=self.adapter,
+        )
+        for observer in observers(self.config, voice_samples=self.voice_samples, voice_settings=self.voice_settings):
+            session.add(observer)
+            if saved is not None and loop.rank == 0:
+                session.restore(observer, saved.observers)
+        return session, None if run is None else run.directory
 
 
 def check_config(config: LoggingConfig) -> None:

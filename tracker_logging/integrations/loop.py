@@ -24,7 +24,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,11 +37,9 @@ from torch import distributed, nn
 from tracker_logging.config import LoggingConfig
 from tracker_logging.data.sample import VoiceSample
 from tracker_logging.families import ModelAdapter, adapter_for
-from tracker_logging.families.processors import processor_parts
 from tracker_logging.integrations.checkpoint_state import CheckpointState, checkpoint_content
-from tracker_logging.integrations.factory import check_config, observers, open_run, with_options
+from tracker_logging.integrations.factory import LoggingSetup, with_options
 from tracker_logging.integrations.logged_numbers import as_number, loop_scalars
-from tracker_logging.session.observer import Observer
 from tracker_logging.session.session import Loop, Session
 from tracker_logging.voices.settings import VoiceSettings
 
@@ -70,41 +68,23 @@ def watch(
     Raises `TypeError` for an unknown option and for what is no optimizer, `ValueError` for a wrong value, a missing
     backend and a model of no known family.
     """
-    settings = LoggingConfig.of(options)
-    check_config(settings)
-    processor_parts(processor)
     core = unwrapped(model)
-    if settings.loggers:
-        adapter = adapter_for(core, given=adapter)
-    return LoopSession(
-        core,
-        optimizer,
-        settings,
+    settings = LoggingConfig.of(options)
+    setup = LoggingSetup(
+        config=settings,
         processor=processor,
         voice_samples=voice_samples,
         voice_settings=voice_settings,
-        adapter=adapter,
-        config=config,
-        compiled=is_compiled(model),
+        adapter=adapter_for(core, given=adapter) if settings.loggers else adapter,
+        run_config=config,
     )
+    return LoopSession(core, optimizer, setup, compiled=is_compiled(model))
 
 
 class LoopSession:
     """What `watch` returns. The run is opened at the first step, evaluation or log, for the training thread only."""
 
-    def __init__(
-        self,
-        model: nn.Module,
-        optimizer: Any,
-        settings: LoggingConfig,
-        *,
-        processor: Any,
-        voice_samples: Sequence[VoiceSample],
-        voice_settings: VoiceSettings | None,
-        adapter: ModelAdapter | None,
-        config: Mapping[str, object] | None,
-        compiled: bool,
-    ) -> None:
+    def __init__(self, model: nn.Module, optimizer: Any, setup: LoggingSetup, *, compiled: bool) -> None:
         self.directory: Path | None = None
         """Of the run, on rank 0, once it is open."""
         self.global_step = 0
@@ -112,13 +92,7 @@ class LoopSession:
         self._model = model
         self._optimizer = optimizer
         self._torch_optimizer = torch_optimizer(optimizer)
-        self._settings = settings
-        self._processor = processor
-        self._make_observers: Callable[[], list[Observer]] = lambda: observers(
-            settings, voice_samples=voice_samples, voice_settings=voice_settings
-        )
-        self._adapter = adapter
-        self._config = config
+        self._setup = setup
         self._compiled = compiled
         self._session: Session | None = None
         self._saved: CheckpointState | None = None
@@ -270,24 +244,9 @@ class LoopSession:
             return self._session
         grouped = distributed.is_available() and distributed.is_initialized()
         rank, world_size = (distributed.get_rank(), distributed.get_world_size()) if grouped else (0, 1)
-        run = None
-        if rank == 0:
-            run = open_run(self._settings, runs=DEFAULT_RUNS, run_config=self._config, saved=self._saved)
-            self.directory = run.directory
-        session = Session(
-            self._model,
-            tracker=None if run is None else run.tracker,
-            config=self._settings,
-            loop=Loop(rank=rank, world_size=world_size, step=self.global_step, compiled=self._compiled),
-            processor=self._processor,
-            adapter=self._adapter,
-        )
-        for observer in self._make_observers():
-            session.add(observer)
-            if self._saved is not None and rank == 0:
-                session.restore(observer, self._saved.observers)
-        self._session = session
-        return session
+        loop = Loop(rank=rank, world_size=world_size, step=self.global_step, compiled=self._compiled)
+        self._session, self.directory = self._setup.begin(self._model, loop=loop, runs=DEFAULT_RUNS, saved=self._saved)
+        return self._session
 
     def _accumulates(self) -> bool:
         """Whether accelerate holds the optimizer back at this micro-batch."""
