@@ -33,16 +33,17 @@ if TYPE_CHECKING:
     from tracker_logging.families import AudioCodec, ModelAdapter, UnknownModelError, adapter_for
     from tracker_logging.families.adapter import BaseAdapter
     from tracker_logging.families.higgs_v2.processor import SpeechProcessor
-    from tracker_logging.integrations.factory import strategic_callbacks
+    from tracker_logging.integrations.hf_session import LoggingSession
     from tracker_logging.integrations.hf_trainer import (
         DoctorCallback,
         InputLoggerCallback,
-        LoggingSession,
         OutputLoggerCallback,
         SharedAttentionLoggerCallback,
         StrategicCallback,
         ZeroShotVerificationLoggerCallback,
+        strategic_callbacks,
     )
+    from tracker_logging.integrations.loop import LoopSession, watch
     from tracker_logging.session.observer import Later, Observer, StepContext, Training
     from tracker_logging.session.session import Loop, Session
     from tracker_logging.trackers.base import Tracker
@@ -70,11 +71,12 @@ _HOMES = {
         *("Image", "Scalars", "Table", "Text", "VoiceComparison"),
     ),
     "config": ("LoggingConfig",),
-    "integrations.factory": ("strategic_callbacks",),
+    "integrations.hf_session": ("LoggingSession",),
     "integrations.hf_trainer": (
-        *("DoctorCallback", "InputLoggerCallback", "LoggingSession", "OutputLoggerCallback"),
-        *("SharedAttentionLoggerCallback", "StrategicCallback", "ZeroShotVerificationLoggerCallback"),
+        *("DoctorCallback", "InputLoggerCallback", "OutputLoggerCallback", "SharedAttentionLoggerCallback"),
+        *("StrategicCallback", "ZeroShotVerificationLoggerCallback", "strategic_callbacks"),
     ),
+    "integrations.loop": ("LoopSession", "watch"),
     "session.observer": ("Later", "Observer", "StepContext", "Training"),
     "session.session": ("Loop", "Session"),
     "families": ("AudioCodec", "ModelAdapter", "UnknownModelError", "adapter_for"),
@@ -112,6 +114,7 @@ __all__ = [
     "LoggingConfig",
     "LoggingSession",
     "Loop",
+    "LoopSession",
     "MemoryTracker",
     "ModelAdapter",
     "Observer",
@@ -143,6 +146,7 @@ __all__ = [
     "adapter_for",
     "read_samples",
     "strategic_callbacks",
+    "watch",
 ]
 
 

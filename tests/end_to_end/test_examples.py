@@ -55,6 +55,15 @@ def test_callbacks_are_attached_to_an_ordinary_trainer(out: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(("name", "run_name"), [("own_loop.py", "own-loop"), ("lightning_module.py", "lightning")])
+def test_other_loops_than_the_trainer_are_observed(name: str, run_name: str, out: Path) -> None:
+    run(name, out)
+    written = read_tensorboard(out / "runs" / run_name)
+    for tag, step in (("outputs/nll/mean", 1), ("train/loss", 1), ("voices/valid_clips", 2)):
+        assert (tag, step) in written.scalars, tag
+
+
+@pytest.mark.slow
 def test_two_runs_are_put_side_by_side(out: Path) -> None:
     said = run("compare_two_runs.sh", out)
     page = (out / "compare.html").read_text(encoding="utf-8")

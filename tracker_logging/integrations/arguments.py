@@ -18,7 +18,7 @@ from transformers import TrainerCallback
 
 from tracker_logging.config import LoggingConfig, flag_of
 from tracker_logging.data.sample import VoiceSample
-from tracker_logging.integrations.factory import strategic_callbacks
+from tracker_logging.integrations.hf_trainer import strategic_callbacks
 from tracker_logging.trackers.open import check_backends
 from tracker_logging.trackers.webhook import check_address
 from tracker_logging.voices.arguments import add_voice_arguments, voice_samples, voice_settings

@@ -1,11 +1,15 @@
-"""`tracker_logging.json` in each checkpoint: what a resumed training needs in order to continue in the same runs.
+"""What a checkpoint holds so that a resumed training continues in the same runs.
 
 - `run`: the directory name of the run. `run_ids`: ids of runs that live elsewhere (W&B).
 - `step`: what the backends hold of later steps is purged or not sent again.
 - `waiting`: by observer, its own state, such as voice rounds that were generated and not yet scored; these are
   scored again, and what the backends hold of exactly these rounds is purged or not sent again.
 
-A missing file (logging was off) or one that cannot be read leaves the step, which the Trainer knows.
+The content is plain JSON. The Trainer's integration keeps it in `tracker_logging.json` in each checkpoint; other loops
+keep it in their own checkpoints.
+
+>>> CheckpointState.of({"step": 500}).trackers
+{'step': 500, 'run_ids': {}}
 """
 
 from __future__ import annotations
@@ -16,8 +20,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-
-from transformers import TrainerState, TrainingArguments
 
 from tracker_logging.trackers.base import Tracker
 from tracker_logging.trackers.state import state_of
@@ -36,43 +38,55 @@ class CheckpointState:
     observers: Mapping[str, Any] = field(default_factory=dict)
     run: str | None = None
 
+    @classmethod
+    def of(cls, content: Any) -> CheckpointState:
+        """From the content of a checkpoint; only `step` is required. Raises `ValueError` for anything else."""
+        if not isinstance(content, Mapping) or not isinstance(content.get("step"), int):
+            raise ValueError("step is missing")
+        content = {"run_ids": {}} | dict(content)
+        waiting = content.get("waiting", {})
+        if not isinstance(content["run_ids"], dict):
+            raise ValueError("run_ids is not a dictionary")
+        if not isinstance(waiting, dict) or not all(isinstance(each, dict) for each in waiting.values()):
+            raise ValueError("waiting holds something else than states of observers")
+        return cls(trackers=content, observers=waiting, run=content.get("run"))
 
-def write_state(
-    args: TrainingArguments, state: TrainerState, *, run: Path | None, tracker: Tracker, observers: Mapping[str, Any]
-) -> None:
-    """Write the file into the checkpoint of the current step, if the Trainer made one. Flush the tracker first.
+    @property
+    def step(self) -> int:
+        """Optimizer steps that were done at the checkpoint."""
+        return int(self.trackers["step"])
 
-    `run`: the directory of the run, of which the name is kept.
+
+def checkpoint_content(
+    *, step: int, run: Path | None, tracker: Tracker, observers: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The content for the checkpoint of `step`, on rank 0. Flush the tracker first.
+
+    `run`: the directory of the run, of which the name is kept. `observers`: their states by name.
     """
-    checkpoint = _checkpoint(args, state)
-    if not checkpoint.is_dir():
-        return
-    saved = state_of(tracker, step=state.global_step) | {"waiting": dict(observers)}
-    if run is not None:
-        saved["run"] = run.name
-    write_whole_text(checkpoint / FILE_NAME, json.dumps(saved))
+    content = state_of(tracker, step=step) | {"waiting": dict(observers)}
+    return content if run is None else content | {"run": run.name}
 
 
-def read_state(args: TrainingArguments, state: TrainerState) -> CheckpointState:
-    """The state of the checkpoint from which a training resumes at `state.global_step`."""
-    path = _checkpoint(args, state) / FILE_NAME
-    saved: dict[str, Any] = {"step": state.global_step, "run_ids": {}}
+def write_state(checkpoint: Path, content: Mapping[str, Any]) -> None:
+    """Write the file into the directory of a checkpoint, if there is one."""
+    if checkpoint.is_dir():
+        write_whole_text(checkpoint / FILE_NAME, json.dumps(content))
+
+
+def read_state(checkpoint: Path, *, step: int) -> CheckpointState:
+    """The state of the checkpoint from which a training resumes at `step`.
+
+    A missing file (logging was off) or one that cannot be read leaves the step.
+    """
+    path = checkpoint / FILE_NAME
     if path.is_file():
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-            if not (isinstance(content["step"], int) and isinstance(content["run_ids"], dict)):
-                raise ValueError("step or run_ids is missing")
-            if not all(isinstance(each, dict) for each in content.get("waiting", {}).values()):
-                raise ValueError("waiting holds something else than states of observers")
-            saved = content
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            return CheckpointState.of(json.loads(path.read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError, RecursionError) as error:
             logger.warning(
                 "%s/%s cannot be read (%s: %s). Logging continues in the same directory as of step %d; voices that "
                 "were not yet scored at the checkpoint have no scores, and W&B begins a new run.",
-                path.parent.name, FILE_NAME, type(error).__name__, error, state.global_step,
+                checkpoint.name, FILE_NAME, type(error).__name__, error, step,
             )  # fmt: skip
-    return CheckpointState(trackers=saved, observers=saved.get("waiting", {}), run=saved.get("run"))
-
-
-def _checkpoint(args: TrainingArguments, state: TrainerState) -> Path:
-    return Path(args.output_dir) / f"checkpoint-{state.global_step}"
+    return CheckpointState.of({"step": step})

@@ -1,38 +1,37 @@
-"""Puts callbacks and trackers together for a Hugging Face Trainer.
+"""What the integrations of all loops share: which observers a config asks for, and the run that it writes.
 
-    trainer = Trainer(..., callbacks=strategic_callbacks(processor=processor, report_to=["tensorboard"], every=100))
-
-Where things go: run `run_name` in `logging_dir` (default: the Trainer's `output_dir/runs`), or in the directory that
-`TENSORBOARD_LOGGING_DIR` names, which the Trainer's own reporter uses too.
+config = LoggingConfig.of(options)
+check_config(config)
+run = open_run(config, runs=Path("runs"))
+for observer in observers(config):
+    session.add(observer)
 """
 
 from __future__ import annotations
 
 import inspect
 import logging
-import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from transformers import TrainerCallback, TrainerState, TrainingArguments
+from torch import nn
 
 from tracker_logging.config import LOGGERS, LoggingConfig
 from tracker_logging.dashboards.open_run import where_to_look
 from tracker_logging.data.sample import VoiceSample
 from tracker_logging.families import ModelAdapter
-from tracker_logging.integrations.checkpoint_state import read_state
-from tracker_logging.integrations.hf_trainer import (
-    DoctorCallback,
-    InputLoggerCallback,
-    LoggingSession,
-    OutputLoggerCallback,
-    SharedAttentionLoggerCallback,
-    StrategicCallback,
-    ZeroShotVerificationLoggerCallback,
-)
+from tracker_logging.families.processors import processor_parts
+from tracker_logging.integrations.checkpoint_state import CheckpointState
 from tracker_logging.integrations.run_directory import claim_run_directory, resumed_run_directory
+from tracker_logging.observers.attention import AttentionObserver
+from tracker_logging.observers.doctor import DoctorObserver
+from tracker_logging.observers.inputs import InputObserver
+from tracker_logging.observers.outputs import OutputObserver
+from tracker_logging.observers.zero_shot import ZeroShotObserver
+from tracker_logging.session.observer import Observer
+from tracker_logging.session.session import Loop, Session
 from tracker_logging.trackers.base import Tracker
 from tracker_logging.trackers.open import RunInfo, check_backends, open_tracker
 from tracker_logging.trackers.state import resumed
@@ -41,91 +40,152 @@ from tracker_logging.voices.settings import VoiceSettings
 
 logger = logging.getLogger("tracker_logging")
 
+Function = TypeVar("Function", bound=Callable[..., Any])
+
 DEFAULT_RUN = "run"
+_OBSERVERS: Mapping[str, Callable[..., Observer]] = {
+    "inputs": InputObserver,
+    "outputs": OutputObserver,
+    "attention": AttentionObserver,
+    "zero_shot": ZeroShotObserver,
+    "doctor": DoctorObserver,
+}
 
 
-def strategic_callbacks(
-    *,
-    processor: Any = None,
-    voice_samples: Sequence[VoiceSample] = (),
-    voice_settings: VoiceSettings | None = None,
-    adapter: ModelAdapter | None = None,
-    config: Mapping[str, object] | None = None,
-    **options: Any,
-) -> list[TrainerCallback]:
-    """Callbacks for `Trainer(callbacks=…)` that share one capture and one tracker.
+@dataclass(frozen=True)
+class OpenRun:
+    """`directory`: where the run is written. `tracker`: one that does nothing without a backend."""
 
-    `options` are those of `LoggingConfig`: `report_to`, `every`, `loggers`, `logging_dir`, `run_name`, …. With
-    `loggers=()` only the Trainer's own numbers are written. `voice_samples`: the evaluation samples from which the
-    voice prompts are chosen; without them no voice is generated. `voice_settings`: how voices are generated and
-    scored. `config`: plain values to show beside the run. With `doctor_fail_on`, `failed_by(callbacks)` names the
-    finding that stopped the training.
-    Raises `TypeError` for an unknown option, `ValueError` for a wrong value and for a backend that is not installed.
+    directory: Path
+    tracker: Tracker
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoggingSetup:
+    """How to log the trainings of a loop that does not choose observers one by one. Arguments as in `watch`.
+
+    Raises `ValueError` and `TypeError` for what cannot work.
     """
-    settings = LoggingConfig.of(options)
-    check_backends(settings.report_to)
-    if settings.alert_webhook is not None:
-        check_address(settings.alert_webhook)
-    session = RunSession(run_config=config or {}, processor=processor, adapter=adapter, **options)
-    makers: dict[str, Callable[[], StrategicCallback]] = {
-        "inputs": lambda: InputLoggerCallback(session),
-        "outputs": lambda: OutputLoggerCallback(session),
-        "attention": lambda: SharedAttentionLoggerCallback(session, gradient_conflict=settings.log_grad_conflict),
-        "zero_shot": lambda: ZeroShotVerificationLoggerCallback(
-            session, samples=voice_samples, settings=voice_settings
-        ),
+
+    config: LoggingConfig
+    processor: Any = None
+    voice_samples: Sequence[VoiceSample] = ()
+    voice_settings: VoiceSettings | None = None
+    adapter: ModelAdapter | None = None
+    run_config: Mapping[str, object] | None = None
+
+    def __post_init__(self) -> None:
+        check_config(self.config)
+        processor_parts(self.processor)
+
+    def begin(
+        self, model: nn.Module, *, loop: Loop, runs: Path, saved: CheckpointState | None = None
+    ) -> tuple[Session, Path | None]:
+        """A session for a training that begins, and on rank 0 the directory of its run. Every rank calls it.
+
+        Raises what refuses the training.
+        """
+        run = None
+        if loop.rank == 0:
+            run = open_run(self.config, runs=runs, run_config=self.run_config, saved=saved)
+        session = Session(
+            model,
+            tracker=None if run is None else run.tracker,
+            config=self.config,
+            loop=loop,
+            processor=self.processor,
+            adapter=self.adapter,
+        )
+        for observer in observers(self.config, voice_samples=self.voice_samples, voice_settings=self.voice_settings):
+            session.add(observer)
+            if saved is not None and loop.rank == 0:
+                session.restore(observer, saved.observers)
+        return session, None if run is None else run.directory
+
+
+def check_config(config: LoggingConfig) -> None:
+    """Refuse what cannot work. Raises `ValueError` for a missing backend and for an address that is none."""
+    check_backends(config.report_to)
+    if config.alert_webhook is not None:
+        check_address(config.alert_webhook)
+
+
+def observer_arguments(
+    config: LoggingConfig, *, voice_samples: Sequence[VoiceSample] = (), voice_settings: VoiceSettings | None = None
+) -> dict[str, dict[str, Any]]:
+    """The observers that `config.loggers` asks for, by name, with their arguments, in the order in which they work.
+
+    The doctor comes last, since it judges the numbers of the others, and with any of them.
+
+    >>> list(observer_arguments(LoggingConfig(loggers="outputs,inputs")))
+    ['inputs', 'outputs', 'doctor']
+    """
+    arguments: dict[str, dict[str, Any]] = {
+        "inputs": {},
+        "outputs": {},
+        "attention": {"gradient_conflict": config.log_grad_conflict},
+        "zero_shot": {"samples": voice_samples, "settings": voice_settings},
     }
-    callbacks = [makers[name]() for name in LOGGERS if name in settings.loggers]
-    if not callbacks:
-        return [StrategicCallback(session)]
-    return [*callbacks, DoctorCallback(session, fail_on=settings.doctor_fail_on)]
+    chosen = {name: arguments[name] for name in LOGGERS if name in config.loggers}
+    return chosen | {"doctor": {"fail_on": config.doctor_fail_on}} if chosen else {}
 
 
-def _signature() -> inspect.Signature:
-    """The keyword arguments with the options written out, for `help()` and completion."""
-    own = inspect.signature(strategic_callbacks)
-    given = [each for each in own.parameters.values() if each.kind is not inspect.Parameter.VAR_KEYWORD]
+def observers(
+    config: LoggingConfig, *, voice_samples: Sequence[VoiceSample] = (), voice_settings: VoiceSettings | None = None
+) -> list[Observer]:
+    """New observers, for a training that begins."""
+    chosen = observer_arguments(config, voice_samples=voice_samples, voice_settings=voice_settings)
+    return [_OBSERVERS[name](**arguments) for name, arguments in chosen.items()]
+
+
+def open_run(
+    config: LoggingConfig,
+    *,
+    runs: Path,
+    shared: Path | None = None,
+    run_config: Mapping[str, object] | None = None,
+    saved: CheckpointState | None = None,
+) -> OpenRun:
+    """Open the backends of `config` in a directory of their own. For rank 0.
+
+    The run is `config.run_name` in `config.logging_dir`, or in `runs` by default. `shared`: the very directory, to
+    which another reporter writes too. `run_config`: plain values to show beside the run. `saved`: of the checkpoint
+    from which the training resumes; it continues in the run that the checkpoint names.
+    Raises `ValueError` where the directory cannot be written.
+    """
+    place = shared or (config.logging_dir or runs) / (config.run_name or DEFAULT_RUN)
+    if not config.report_to:
+        directory = place
+    elif saved is not None:
+        directory = resumed_run_directory(place.parent, place.name, saved_name=saved.run)
+    else:
+        directory = claim_run_directory(place.parent, place.name, is_shared=shared is not None)
+    run = RunInfo(
+        name=None if config.run_name is None else directory.name, project=config.project, config=dict(run_config or {})
+    )
+    logger.info("%s", where_to_look(directory.parent, run_name=directory.name, backends=config.report_to))
+    tracker = open_tracker(
+        config.report_to,
+        directory=directory,
+        run=run if saved is None else resumed(run, saved.trackers),
+        queue_mb=config.queue_mb,
+        log_paths=config.log_paths,
+        alert_webhook=config.alert_webhook,
+        strict=config.strict,
+    )
+    return OpenRun(directory=directory, tracker=tracker)
+
+
+def with_options(function: Function) -> Function:
+    """Decorates a function whose `**options` are those of `LoggingConfig`: its signature names each of them.
+
+    For `help()` and completion in editors.
+    """
+    signature = inspect.signature(function)
+    given = [each for each in signature.parameters.values() if each.kind is not inspect.Parameter.VAR_KEYWORD]
     options = [
         inspect.Parameter(each.name, inspect.Parameter.KEYWORD_ONLY, default=each.default, annotation=each.type)
         for each in fields(LoggingConfig)
     ]
-    return own.replace(parameters=[*given, *options])
-
-
-strategic_callbacks.__signature__ = _signature()  # type: ignore[attr-defined]
-
-
-class RunSession(LoggingSession):
-    """A `LoggingSession` that opens the backends of its `LoggingConfig` in a new run directory for each training."""
-
-    def __init__(self, *, run_config: Mapping[str, object], **arguments: Any) -> None:
-        super().__init__(tracker=None, **arguments)
-        self._run_config = dict(run_config)
-
-    def open_tracker(self, args: TrainingArguments, state: TrainerState) -> Tracker:
-        config = self.config
-        shared = os.environ.get("TENSORBOARD_LOGGING_DIR") if config.logging_dir is None else None
-        runs = config.logging_dir or Path(args.output_dir) / "runs"
-        place = Path(shared) if shared else runs / (config.run_name or DEFAULT_RUN)
-        saved = read_state(args, state) if state.global_step > 0 else None
-        if not config.report_to:
-            self.directory = place
-        elif saved is not None:
-            self.directory = resumed_run_directory(place.parent, place.name, saved_name=saved.run)
-        else:
-            self.directory = claim_run_directory(place.parent, place.name, is_shared=bool(shared))
-        run = RunInfo(
-            name=None if config.run_name is None else self.directory.name,
-            project=config.project,
-            config=self._run_config,
-        )
-        logger.info("%s", where_to_look(self.directory.parent, run_name=self.directory.name, backends=config.report_to))
-        return open_tracker(
-            config.report_to,
-            directory=self.directory,
-            run=run if saved is None else resumed(run, saved.trackers),
-            queue_mb=config.queue_mb,
-            log_paths=config.log_paths,
-            alert_webhook=config.alert_webhook,
-            strict=config.strict,
-        )
+    function.__signature__ = signature.replace(parameters=[*given, *options])  # type: ignore[attr-defined]
+    return function

@@ -1,5 +1,7 @@
 """The Hugging Face Trainer: its callbacks' events become the verbs of a session.
 
+    trainer = Trainer(..., callbacks=strategic_callbacks(processor=processor, report_to=["tensorboard"], every=100))
+
     session = LoggingSession(tracker=TensorBoardTracker(Path("runs/a")), processor=processor, every=100)
     trainer = Trainer(..., callbacks=[OutputLoggerCallback(session), InputLoggerCallback(session)])
 
@@ -16,12 +18,10 @@ Guarantees
 from __future__ import annotations
 
 import logging
-import numbers
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
@@ -31,145 +31,20 @@ from tracker_logging.doctor.finding import Finding
 from tracker_logging.doctor.rule import Rule
 from tracker_logging.doctor.rules import RULES
 from tracker_logging.families import ModelAdapter
-from tracker_logging.integrations.checkpoint_state import read_state, write_state
+from tracker_logging.integrations.checkpoint_state import checkpoint_content, write_state
+from tracker_logging.integrations.factory import check_config, observer_arguments, with_options
+from tracker_logging.integrations.hf_session import LoggingSession, RunSession, checkpoint_directory
+from tracker_logging.integrations.logged_numbers import as_number
 from tracker_logging.observers.attention import AttentionObserver
 from tracker_logging.observers.doctor import DoctorObserver
 from tracker_logging.observers.inputs import InputObserver
 from tracker_logging.observers.outputs import OutputObserver
 from tracker_logging.observers.zero_shot import ZeroShotObserver
-from tracker_logging.session.gate import EvaluationGate
 from tracker_logging.session.observer import Observer
-from tracker_logging.session.session import Loop, Session
-from tracker_logging.trackers.base import Tracker
+from tracker_logging.session.session import Session
 from tracker_logging.voices.settings import VoiceSettings
 
 logger = logging.getLogger("tracker_logging")
-
-OpenTracker = Callable[[TrainingArguments, TrainerState], Tracker]
-
-
-class LoggingSession:
-    """What the callbacks of one Trainer share: how to log, and the `Session` of the training that runs.
-
-    `tracker`: a tracker, or a function that opens one for each training (rank 0 only). `processor` gives `.tokenizer`
-    and `.codec`; without it nothing is decoded. Further keyword arguments are those of `LoggingConfig`.
-    Raises `ValueError` for a wrong option.
-    """
-
-    def __init__(
-        self,
-        *,
-        tracker: Tracker | OpenTracker | None,
-        processor: Any = None,
-        adapter: ModelAdapter | None = None,
-        **options: Any,
-    ) -> None:
-        self.config = LoggingConfig.of(options)
-        self.processor = processor
-        self.adapter = adapter
-        self.directory: Path | None = None  # of the run, on rank 0, where `open_tracker` chooses one
-        self.current: Session | None = None
-        self.last_member: StrategicCallback | None = None
-        self._tracker = tracker
-        self._trainer_state: TrainerState | None = None
-        self._members: dict[int, Observer | None] = {}
-        self._done: dict[str, object] = {}
-        self._gate: EvaluationGate | None = None
-
-    @property
-    def tracker(self) -> Tracker:
-        """The tracker of the training that runs, or of the last one. Raises `RuntimeError` before the first."""
-        return self._session().tracker
-
-    @property
-    def errors(self) -> int:
-        """Errors of logging in the training that runs, or in the last one."""
-        return self._session().guard.errors
-
-    def flush(self) -> None:
-        """Make what was emitted readable, within a deadline."""
-        self._session().flush()
-
-    def open_tracker(self, args: TrainingArguments, state: TrainerState) -> Tracker | None:
-        """The tracker of a training that begins (rank 0). Raises `ValueError`, which refuses the training."""
-        return (
-            self._tracker if self._tracker is None or isinstance(self._tracker, Tracker) else self._tracker(args, state)
-        )
-
-    def join(self, callback: StrategicCallback, args: TrainingArguments, state: TrainerState, model: Any) -> Session:
-        """The session of the training or evaluation that `state` describes, with the observer of `callback`.
-
-        The callback that calls first makes it. Raises what refuses the training.
-        """
-        session = self.current
-        if session is None or not self._is_of(session, state, model):
-            session = self._begin(args, state, model)
-        if id(callback) not in self._members:
-            observer = callback.make_observer()
-            self._members[id(callback)] = observer
-            self.last_member = callback
-            if observer is not None:
-                session.add(observer)
-                if state.global_step > 0 and session.loop.rank == 0:
-                    session.restore(observer, read_state(args, state).observers)
-        return session
-
-    def observer_of(self, callback: StrategicCallback) -> Observer | None:
-        """The observer of `callback` in the training that runs, or in the last one."""
-        return self._members.get(id(callback))
-
-    def is_first(self, event: str, key: object) -> bool:
-        """Whether this is the first call for an event, of which every callback is told."""
-        if self._done.get(event) == key:
-            return False
-        self._done[event] = key
-        return True
-
-    def await_evaluation(self, model: Any) -> None:
-        """Observe the next evaluation outside training, for which the Trainer has no event before its first batch."""
-        if self._gate is None and isinstance(model, nn.Module):
-            self._gate = EvaluationGate(model, adapter=self.adapter)
-
-    def take_evaluation(self) -> EvaluationGate | None:
-        """The gate of `await_evaluation`, which is closed by this."""
-        gate, self._gate = self._gate, None
-        if gate is not None:
-            gate.close()
-        return gate
-
-    def _begin(self, args: TrainingArguments, state: TrainerState, model: Any) -> Session:
-        if self.current is not None:
-            # A tracker that the user made serves the next training too.
-            self.current.ends() if isinstance(self._tracker, Tracker) else self.current.close()
-        self.current, self._trainer_state = None, state
-        self._members.clear()
-        self._done.clear()
-        self.current = Session(
-            model,
-            tracker=self.open_tracker(args, state) if args.process_index == 0 else None,
-            config=self.config,
-            loop=Loop(
-                rank=args.process_index,
-                world_size=args.world_size,
-                step=state.global_step,
-                compiled=bool(args.torch_compile),
-                counts_labels_of_all_ranks=args.average_tokens_across_devices,
-            ),
-            processor=self.processor,
-            adapter=self.adapter,
-        )
-        return self.current
-
-    def _is_of(self, session: Session, state: TrainerState, model: Any) -> bool:
-        """The Trainer makes a new state for each training. One that follows an evaluation continues its session."""
-        if state is not self._trainer_state and not session.is_training and session.model is model:
-            self._trainer_state = state
-        return state is self._trainer_state
-
-    def _session(self) -> Session:
-        if self.current is None:
-            raise RuntimeError("No training has begun with these callbacks.")
-        return self.current
 
 
 class StrategicCallback(TrainerCallback):  # type: ignore[misc]  # untyped where transformers is
@@ -347,7 +222,10 @@ class StrategicCallback(TrainerCallback):  # type: ignore[misc]  # untyped where
             session.flush()
             if session.loop.rank == 0:
                 with session.guard.contain("checkpoint"):
-                    write_state(args, state, run=self.session.directory, tracker=session.tracker, observers=observers)
+                    content = checkpoint_content(
+                        step=state.global_step, run=self.session.directory, tracker=session.tracker, observers=observers
+                    )
+                    write_state(checkpoint_directory(args, state), content)
         if self.session.last_member is self:
             session.pace.step_ended()
 
@@ -441,6 +319,41 @@ class DoctorCallback(StrategicCallback):
         return self.observer.findings if isinstance(self.observer, DoctorObserver) else ()
 
 
+CALLBACKS: Mapping[str, Callable[..., StrategicCallback]] = {
+    "inputs": InputLoggerCallback,
+    "outputs": OutputLoggerCallback,
+    "attention": SharedAttentionLoggerCallback,
+    "zero_shot": ZeroShotVerificationLoggerCallback,
+    "doctor": DoctorCallback,
+}
+
+
+@with_options
+def strategic_callbacks(
+    *,
+    processor: Any = None,
+    voice_samples: Sequence[VoiceSample] = (),
+    voice_settings: VoiceSettings | None = None,
+    adapter: ModelAdapter | None = None,
+    config: Mapping[str, object] | None = None,
+    **options: Any,
+) -> list[TrainerCallback]:
+    """Callbacks for `Trainer(callbacks=…)` that share one capture and one tracker.
+
+    `options` are those of `LoggingConfig`: `report_to`, `every`, `loggers`, `logging_dir`, `run_name`, …. With
+    `loggers=()` only the Trainer's own numbers are written. `voice_samples`: the evaluation samples from which the
+    voice prompts are chosen; without them no voice is generated. `voice_settings`: how voices are generated and
+    scored. `config`: plain values to show beside the run. With `doctor_fail_on`, `failed_by(callbacks)` names the
+    finding that stopped the training.
+    Raises `TypeError` for an unknown option, `ValueError` for a wrong value and for a backend that is not installed.
+    """
+    settings = LoggingConfig.of(options)
+    check_config(settings)
+    session = RunSession(run_config=config, processor=processor, adapter=adapter, **options)
+    chosen = observer_arguments(settings, voice_samples=voice_samples, voice_settings=voice_settings)
+    return [CALLBACKS[name](session, **arguments) for name, arguments in chosen.items()] or [StrategicCallback(session)]
+
+
 def failed_by(callbacks: Iterable[object]) -> str | None:
     """The finding for which a doctor among `callbacks` stopped training or failed it; None without one."""
     observers = (callback.observer for callback in callbacks if isinstance(callback, StrategicCallback))
@@ -463,10 +376,3 @@ def evaluation_name(metrics: Mapping[str, Any]) -> str:
     """
     prefix = next((key.removesuffix("_runtime") for key in metrics if key.endswith("_runtime")), "eval")
     return prefix.removeprefix("eval_") if prefix != "eval" else prefix
-
-
-def as_number(value: Any) -> float | None:
-    """A logged value as a float, also of a NumPy scalar or a tensor with one element; None for anything else."""
-    if isinstance(value, torch.Tensor) and value.numel() == 1:
-        return float(value)
-    return float(value) if isinstance(value, numbers.Real) else None

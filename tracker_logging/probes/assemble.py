@@ -29,6 +29,8 @@ NO_ENTROPY = "entropy of the attention: the mask of this kernel cannot be read r
 SKIPPED_STEP = "gradient norms and update ratios of a step that the fp16 gradient scaler skipped (non-finite gradients)"
 CLIPPED = "gradient norms before clipping: the map and the table show the norms after clipping"
 
+NO_UPDATE = "gradients and updates of a step in which the optimizer did not step (a gradient scaler may skip it)"
+
 
 def assemble(
     step: int,
@@ -50,7 +52,9 @@ def assemble(
         also_missing.append(NO_ENTROPY)
     if probes.activations is not None:
         activations = activation_statistics(sums, layers=layers)
-    if probes.flow is not None and probes.shows("gradients"):
+    if probes.flow is not None and probes.shows("gradients") and not probes.flow.before_optimizer:
+        also_missing.append(NO_UPDATE)
+    elif probes.flow is not None and probes.shows("gradients"):
         flow = flow_statistics(sums, parameters=probes.flow.parameters, before_clipping=probes.flow.before_clipping)
         if flow.skipped:
             also_missing.append(SKIPPED_STEP)

@@ -63,6 +63,7 @@ class FlowProbe:
         names = ("gradient", "has_gradient", "update", "weight", "low_precision", "unchanged")
         self.sums = {name: zeros.clone() for name in names} | {"skipped": torch.zeros(1, dtype=torch.float64)}
         self.before_clipping = False
+        self.before_optimizer = False  # whether the optimizer was about to step
         self._trained = [index for index, watched in enumerate(self.parameters) if watched.parameter.requires_grad]
         trained = [self.parameters[index].parameter for index in self._trained]
         self._zero = ZeroShards(trained) if any(map(is_zero, trained)) else None
@@ -102,6 +103,7 @@ class FlowProbe:
 
         `scaler`: the gradient scaler; None: that of an accelerate optimizer, if it has one.
         """
+        self.before_optimizer = True
         if self._zero is not None:
             clipping = self._zero.clip_factor(optimizer)
             self.before_clipping = clipping is not None

@@ -201,6 +201,13 @@ class Session:
             with self.cost.part(observer.name, component="capture"), self.guard.contain(observer.name):
                 observer.step_ended(step, logged=observed, last=last)
 
+    def step_fails(self) -> None:
+        """The step that is running raised an exception: take all hooks off. The loop may begin it again."""
+        self._detach()
+        if self.is_observing:
+            self._step -= 1
+        self.is_observing = self.is_attached = self._update_pending = False
+
     def weights_loaded(self, *, step: int) -> None:
         """The loop has loaded the weights of an earlier `step` (the best checkpoint): generate their voices."""
         if step not in self._voice_steps:
@@ -222,8 +229,11 @@ class Session:
                 self._evaluation = capture
         self.idle_until = ALWAYS  # so that `step_begins` takes the hooks off
 
-    def evaluation_ends(self, step: int, *, name: str = "eval") -> None:
-        """The evaluation set `name` has been seen: emit its statistics. Every rank calls it."""
+    def evaluation_ends(self, step: int, *, name: str = "eval") -> bool:
+        """The evaluation set `name` has been seen: emit its statistics. Every rank calls it.
+
+        False if it was to be observed and no forward with labels was seen.
+        """
         evaluation, self._evaluation = self._evaluation, None
         snapshot = None
         if evaluation is not None:
@@ -243,6 +253,7 @@ class Session:
                 "before its first batch; evaluate by eval_strategy, or outside training",
             )  # fmt: skip
         self.flush()
+        return evaluation is None or snapshot is None or snapshot.tokens is not None or snapshot.text is not None
 
     def evaluation_is_over(self) -> None:
         """Take the hooks of an evaluation off that did not come."""

@@ -91,7 +91,7 @@ def _trainer(material: Material, *, directory: Path, loggers: Sequence[str] | No
 
 
 def _callbacks(material: Material, loggers: Sequence[str], *, runs: Path) -> list[Any]:
-    from tracker_logging.integrations.factory import strategic_callbacks
+    from tracker_logging.integrations.hf_trainer import strategic_callbacks
     from tracker_logging.voices.settings import VoiceSettings
 
     return strategic_callbacks(

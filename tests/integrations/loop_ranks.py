@@ -1,0 +1,50 @@
+"""Run by `torchrun` on two gloo processes: a hand-written DDP loop with and without `watch`. `loop_ranks.py OUTPUT`."""
+
+import json
+import os
+import sys
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import torch
+from loops import ROWS, batches, fingerprint, model_and_optimizer, options
+from torch import distributed
+from torch.nn.parallel import DistributedDataParallel
+
+from tracker_logging import watch
+
+
+def train(directory: Path | None) -> str:
+    rank = distributed.get_rank()
+    inner, optimizer = model_and_optimizer()
+    model = DistributedDataParallel(inner, find_unused_parameters=True)
+    watched: Any = nullcontext()
+    if directory is not None:
+        watched = watch(model, optimizer, logging_dir=directory, **options())
+    with watched as session:
+        for step in range(3):
+            with session.step() if session else nullcontext():
+                model(**batches()[2 * step + rank]).loss.backward()
+                optimizer.step()
+                optimizer.zero_grad()
+        model.eval()
+        with session.evaluation() if session else nullcontext(), torch.no_grad():
+            model(**batches(ROWS[:4])[rank])
+    return fingerprint(inner, optimizer)
+
+
+def main(output: Path) -> None:
+    torch.set_num_threads(1)
+    distributed.init_process_group("gloo")
+    same = train(None) == train(output / "two")
+    identical = [same] * 2
+    distributed.all_gather_object(identical, same)
+    if distributed.get_rank() == 0:
+        (output / "found.json").write_text(json.dumps({"identical": identical}))
+    distributed.barrier()
+    os._exit(0)  # gloo's threads may abort while the interpreter ends
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

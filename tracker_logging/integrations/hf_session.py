@@ -1,0 +1,191 @@
+"""What the callbacks of one Trainer share: how to log, and the session of the training that runs.
+
+Each training of the Trainer, and each evaluation before one, is a `Session` of its own; the callback that is called
+first makes it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+from torch import nn
+from transformers import TrainerState, TrainingArguments
+
+from tracker_logging.config import LoggingConfig
+from tracker_logging.families import ModelAdapter
+from tracker_logging.integrations.checkpoint_state import CheckpointState, read_state
+from tracker_logging.integrations.factory import open_run
+from tracker_logging.session.gate import EvaluationGate
+from tracker_logging.session.observer import Observer
+from tracker_logging.session.session import Loop, Session
+from tracker_logging.trackers.base import Tracker
+
+OpenTracker = Callable[[TrainingArguments, TrainerState], Tracker]
+
+
+class Member(Protocol):
+    """A callback that takes part."""
+
+    def make_observer(self) -> Observer | None:
+        """A new observer, for a training that begins."""
+
+
+class LoggingSession:
+    """What the callbacks of one Trainer share: how to log, and the `Session` of the training that runs.
+
+    `tracker`: a tracker, or a function that opens one for each training (rank 0 only). `processor` gives `.tokenizer`
+    and `.codec`; without it nothing is decoded. Further keyword arguments are those of `LoggingConfig`.
+    Raises `ValueError` for a wrong option.
+    """
+
+    def __init__(
+        self,
+        *,
+        tracker: Tracker | OpenTracker | None,
+        processor: Any = None,
+        adapter: ModelAdapter | None = None,
+        **options: Any,
+    ) -> None:
+        self.config = LoggingConfig.of(options)
+        self.processor = processor
+        self.adapter = adapter
+        self.directory: Path | None = None  # of the run, on rank 0, where `open_tracker` chooses one
+        self.current: Session | None = None
+        self.last_member: Member | None = None
+        self._tracker = tracker
+        self._trainer_state: TrainerState | None = None
+        self._members: dict[int, Observer | None] = {}
+        self._done: dict[str, object] = {}
+        self._gate: EvaluationGate | None = None
+
+    @property
+    def tracker(self) -> Tracker:
+        """The tracker of the training that runs, or of the last one. Raises `RuntimeError` before the first."""
+        return self._session().tracker
+
+    @property
+    def errors(self) -> int:
+        """Errors of logging in the training that runs, or in the last one."""
+        return self._session().guard.errors
+
+    def flush(self) -> None:
+        """Make what was emitted readable, within a deadline."""
+        self._session().flush()
+
+    def open_tracker(self, args: TrainingArguments, state: TrainerState) -> Tracker | None:
+        """The tracker of a training that begins (rank 0). Raises `ValueError`, which refuses the training."""
+        return (
+            self._tracker if self._tracker is None or isinstance(self._tracker, Tracker) else self._tracker(args, state)
+        )
+
+    def join(self, callback: Member, args: TrainingArguments, state: TrainerState, model: Any) -> Session:
+        """The session of the training or evaluation that `state` describes, with the observer of `callback`.
+
+        The callback that calls first makes it. Raises what refuses the training.
+        """
+        session = self.current
+        if session is None or not self._is_of(session, state, model):
+            session = self._begin(args, state, model)
+        if id(callback) not in self._members:
+            observer = callback.make_observer()
+            self._members[id(callback)] = observer
+            self.last_member = callback
+            if observer is not None:
+                session.add(observer)
+                if state.global_step > 0 and session.loop.rank == 0:
+                    session.restore(observer, saved_state(args, state).observers)
+        return session
+
+    def observer_of(self, callback: Member) -> Observer | None:
+        """The observer of `callback` in the training that runs, or in the last one."""
+        return self._members.get(id(callback))
+
+    def is_first(self, event: str, key: object) -> bool:
+        """Whether this is the first call for an event, of which every callback is told."""
+        if self._done.get(event) == key:
+            return False
+        self._done[event] = key
+        return True
+
+    def await_evaluation(self, model: Any) -> None:
+        """Observe the next evaluation outside training, for which the Trainer has no event before its first batch."""
+        if self._gate is None and isinstance(model, nn.Module):
+            self._gate = EvaluationGate(model, adapter=self.adapter)
+
+    def take_evaluation(self) -> EvaluationGate | None:
+        """The gate of `await_evaluation`, which is closed by this."""
+        gate, self._gate = self._gate, None
+        if gate is not None:
+            gate.close()
+        return gate
+
+    def _begin(self, args: TrainingArguments, state: TrainerState, model: Any) -> Session:
+        if self.current is not None:
+            # A tracker that the user made serves the next training too.
+            self.current.ends() if isinstance(self._tracker, Tracker) else self.current.close()
+        self.current, self._trainer_state = None, state
+        self._members.clear()
+        self._done.clear()
+        self.current = Session(
+            model,
+            tracker=self.open_tracker(args, state) if args.process_index == 0 else None,
+            config=self.config,
+            loop=Loop(
+                rank=args.process_index,
+                world_size=args.world_size,
+                step=state.global_step,
+                compiled=bool(args.torch_compile),
+                counts_labels_of_all_ranks=args.average_tokens_across_devices,
+            ),
+            processor=self.processor,
+            adapter=self.adapter,
+        )
+        return self.current
+
+    def _is_of(self, session: Session, state: TrainerState, model: Any) -> bool:
+        """The Trainer makes a new state for each training. One that follows an evaluation continues its session."""
+        if state is not self._trainer_state and not session.is_training and session.model is model:
+            self._trainer_state = state
+        return state is self._trainer_state
+
+    def _session(self) -> Session:
+        if self.current is None:
+            raise RuntimeError("No training has begun with these callbacks.")
+        return self.current
+
+
+class RunSession(LoggingSession):
+    """A `LoggingSession` that opens the backends of its `LoggingConfig` in a new run directory for each training.
+
+    The run is written below the Trainer's `output_dir/runs`, or to the directory that `TENSORBOARD_LOGGING_DIR` names,
+    which the Trainer's own reporter uses too.
+    """
+
+    def __init__(self, *, run_config: Mapping[str, object] | None = None, **arguments: Any) -> None:
+        super().__init__(tracker=None, **arguments)
+        self._run_config = dict(run_config or {})
+
+    def open_tracker(self, args: TrainingArguments, state: TrainerState) -> Tracker:
+        shared = os.environ.get("TENSORBOARD_LOGGING_DIR") if self.config.logging_dir is None else None
+        run = open_run(
+            self.config,
+            runs=Path(args.output_dir) / "runs",
+            shared=Path(shared) if shared else None,
+            run_config=self._run_config,
+            saved=saved_state(args, state) if state.global_step > 0 else None,
+        )
+        self.directory = run.directory
+        return run.tracker
+
+
+def checkpoint_directory(args: TrainingArguments, state: TrainerState) -> Path:
+    """Where the Trainer saves the checkpoint of the current step."""
+    return Path(args.output_dir) / f"checkpoint-{state.global_step}"
+
+
+def saved_state(args: TrainingArguments, state: TrainerState) -> CheckpointState:
+    """The state of the checkpoint from which a training resumes at `state.global_step`."""
+    return read_state(checkpoint_directory(args, state), step=state.global_step)
