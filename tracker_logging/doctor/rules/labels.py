@@ -146,6 +146,7 @@ RULES = (
         ),
         fix="leave such samples out, or raise the maximum length; in inputs/samples they are decoded.",
         closes_after=10,
+        updates_seen=True,
     ),
     Rule(
         name="reference_is_target",
