@@ -67,8 +67,20 @@ CASES: dict[str, tuple[Sequence[Trace], Sequence[Trace]]] = {
             {"chatml/eos_labelled_pct": [0.0], "chatml/truncated": [4.0]},
         ],
     ),
-    "begin_codes_trained": ([{"chatml/bos_labelled_pct": [100.0]}], [{"chatml/bos_labelled_pct": [0.0]}]),
-    "reference_trained": ([{"chatml/reference_labelled_pct": [98.0]}], [{"chatml/reference_labelled_pct": [0.0]}]),
+    "begin_codes_trained": (
+        [{"chatml/bos_labelled_pct": [100.0]}],
+        [
+            {"chatml/bos_labelled_pct": [0.0]},
+            {"chatml/bos_labelled_pct": [40.0], "chatml/label_mismatch_pct": [90.0]},
+        ],
+    ),
+    "reference_trained": (
+        [{"chatml/reference_labelled_pct": [98.0]}],
+        [
+            {"chatml/reference_labelled_pct": [0.0]},
+            {"chatml/reference_labelled_pct": [40.0], "chatml/label_mismatch_pct": [90.0]},
+        ],
+    ),
     "prompt_text_trained": ([{"chatml/prompt_labelled_pct": [60.0]}], [{"chatml/prompt_labelled_pct": [0.0]}]),
     "codebook_without_labels": (
         [{"chatml/label_coverage_pct/codebook_0": [100.0], "chatml/label_coverage_pct/codebook_1": [0.0]}],
