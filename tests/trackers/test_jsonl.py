@@ -114,7 +114,7 @@ def test_who_computed_a_number_is_part_of_the_record(tmp_path):
     for source in ("loop", "ours"):
         tracker.emit(Scalars(step=1, values={"a": 1.0}, source=source))
     tracker.close()
-    assert [event.source for event in read_record(tmp_path)] == ["loop", "ours"]
+    assert [event.source for event in recorded_events(tmp_path)] == ["loop", "ours"]
 
 
 def test_a_closed_record_ignores_events(tmp_path):
@@ -134,19 +134,19 @@ def test_a_record_that_is_removed_or_cut_during_the_run_goes_on(tmp_path, caplog
     lines.unlink()
     tracker.emit(Scalars(step=2, values={"a": 2.0}))
     assert "was removed during the run" in caplog.text
-    assert [event.step for event in read_record(tmp_path)] == [2]
-    assert read_run(tmp_path)["name"] == "a"
+    assert [event.step for event in recorded_events(tmp_path)] == [2]
+    assert recorded_run(tmp_path)["name"] == "a"
     for step in (3, 4):
         tracker.emit(Scalars(step=step, values={"a": 1.0}))
     os.truncate(lines, lines.stat().st_size - 7)  # within the line of step 4
     tracker.emit(Scalars(step=5, values={"a": 5.0}))
     assert "was changed by another program" in caplog.text
-    assert [event.step for event in read_record(tmp_path)] == [2, 3, 5]
+    assert [event.step for event in recorded_events(tmp_path)] == [2, 3, 5]
     os.truncate(lines, 0)
     tracker.emit(Scalars(step=6, values={"a": 6.0}))
     tracker.close()
-    assert [event.step for event in read_record(tmp_path)] == [6]
-    assert read_run(tmp_path)["name"] == "a"
+    assert [event.step for event in recorded_events(tmp_path)] == [6]
+    assert recorded_run(tmp_path)["name"] == "a"
 
 
 @pytest.mark.parametrize("damage", ["{not json}", "[" * 100_000, "\x00\x00", '{"kind": "Text"}', "3"])
@@ -157,6 +157,6 @@ def test_a_damaged_line_does_not_keep_a_run_from_being_resumed(tmp_path, caplog,
     again = JsonLinesTracker(tmp_path, purge_step=2)
     again.emit(Scalars(step=2, values={"a": 1.0}))
     again.close()
-    assert [event.step for event in read_record(tmp_path)] == [1] * len(one_of_each()) + [2]
+    assert [event.step for event in recorded_events(tmp_path)] == [1] * len(one_of_each()) + [2]
     assert "1 lines are damaged" in caplog.text
     assert damage in (tmp_path / "record/events.jsonl.damaged").read_text()
