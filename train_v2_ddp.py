@@ -23,8 +23,9 @@ from tracker_logging.cli import Parser
 from tracker_logging.data.facts import dataset_facts
 from tracker_logging.data.sample import DataError, VoiceSample
 from tracker_logging.data.samples import Samples
-from tracker_logging.families.higgs_v2.checkpoint import check_model_directory
+from tracker_logging.families.higgs_v2.checkpoint import check_model_directory, open_model
 from tracker_logging.families.higgs_v2.labels import normalise_loss_by_audio_labels
+from tracker_logging.families.memory import MemoryEstimate, parameter_count
 from tracker_logging.integrations.arguments import (
     add_logging_arguments,
     backends,
@@ -35,6 +36,7 @@ from tracker_logging.integrations.leave import leave
 
 logger = logging.getLogger("train_v2_ddp")
 
+DTYPES = ("float32", "bfloat16", "float16")
 LORA_TARGETS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 TEXT_PARTS = ("embed_tokens.", ".self_attn.", ".mlp.", ".input_layernorm.", ".post_attention_layernorm.")
 
@@ -74,7 +76,10 @@ def build_parser() -> argparse.ArgumentParser:
     train.add_argument("--early_stopping_patience", type=int, metavar="N",
                        help="keep the best model; stop after N evaluations without a lower loss")  # fmt: skip
     train.add_argument("--seed", type=int, default=42)
-    train.add_argument("--bf16", action="store_true")
+    train.add_argument("--bf16", action="store_true", help="bf16 autocast; the weights stay in --dtype")
+    train.add_argument("--dtype", choices=DTYPES, help="of the weights; default: float32, with --use_lora the "
+                       "checkpoint's own for the frozen base and float32 for the adapters")  # fmt: skip
+    train.add_argument("--dataloader_num_workers", type=int, default=0)
     train.add_argument("--gradient_checkpointing", action="store_true")
     train.add_argument("--resume_from_checkpoint", type=Path, help="a checkpoint-N directory")
     train.add_argument("--use_lora", action="store_true")
@@ -141,7 +146,7 @@ class Material:
 
 def load_material(args: argparse.Namespace) -> Material:
     """Read and check the data, then load codec and model."""
-    from transformers import HiggsAudioV2ForConditionalGeneration, set_seed
+    from transformers import set_seed
 
     from tracker_logging.data.audio_sources import AudioShelf
     from tracker_logging.data.formats import open_samples
@@ -167,8 +172,66 @@ def load_material(args: argparse.Namespace) -> Material:
         cache_directory=args.code_cache or args.output_dir / "codes",
         text_labels=args.use_text_head,
     )
-    model = HiggsAudioV2ForConditionalGeneration.from_pretrained(args.model_path, use_text_head=args.use_text_head)
+    dtype = args.dtype or ("auto" if args.use_lora else "float32")  # transformers' own default is "auto"
+    report_memory(args)
+    model = open_model(args.model_path, use_text_head=args.use_text_head, dtype=dtype)
     return Material(model=prepare_model(model, args), processor=processor, train=train, evaluation=evaluation)
+
+
+def report_memory(args: argparse.Namespace) -> None:
+    """Log how much memory the training needs, and the ways to need less where it may not fit."""
+    import torch
+
+    parameters = parameter_count(Path(args.model_path))
+    if parameters is None or args.use_lora:
+        return
+    weight_bytes = 4 if args.dtype in (None, "float32") else 2
+    estimate = MemoryEstimate(parameters=parameters, trained=parameters, weight_bytes=weight_bytes)
+    logger.info(
+        "The model has %.2f B parameters: weights, gradients and AdamW take about %.1f GiB in each process, and "
+        "activations come on top.", parameters / 1e9, estimate.gib,
+    )  # fmt: skip
+    if torch.cuda.is_available() and estimate.gib > torch.cuda.mem_get_info()[1] / 2**30:
+        logger.warning(
+            "The GPU has %.1f GiB. Train adapters (--use_lora) or fewer parts (--freeze_llm), or start with FSDP or "
+            "DeepSpeed ZeRO by `accelerate launch`.", torch.cuda.mem_get_info()[1] / 2**30,
+        )  # fmt: skip
+
+
+def prepare_codes(material: Material, args: argparse.Namespace, *, world_size: int, rank: int) -> None:
+    """Encode the clips before training where all will be needed, each rank a share, with a progress bar.
+
+    Workers of a data loader then only read files: a codec on a GPU cannot be used in a forked process.
+    """
+    from accelerate import PartialState
+    from tqdm import tqdm
+
+    per_step = args.per_device_train_batch_size * args.gradient_accumulation_steps * world_size
+    if not args.dataloader_num_workers and 0 < args.max_steps * per_step < len(material.train):
+        return
+    share = [
+        (part, index) for part in (material.train, material.evaluation) for index in range(rank, len(part), world_size)
+    ]
+    paths = (
+        path
+        for part, index in tqdm(share, desc="Codes", unit="sample", disable=rank != 0)
+        for path in clips_of(part, index, skip_bad=args.skip_bad_samples)
+    )
+    prepared = material.processor.codes.prepare(paths, skip_bad=args.skip_bad_samples)
+    if prepared.encoded or prepared.bad:
+        logger.info("Encoded %d clips; %d clips cannot be read.", prepared.encoded, prepared.bad)
+    PartialState().wait_for_everyone()
+
+
+def clips_of(samples: Sequence[VoiceSample], index: int, *, skip_bad: bool) -> list[Path]:
+    """The audio files of a sample; none for a sample that cannot be read, with `skip_bad`."""
+    try:
+        sample = samples[index]
+    except DataError:
+        if not skip_bad:
+            raise
+        return []
+    return [path for path in (sample.reference_audio, sample.target_audio) if path is not None]
 
 
 def split_off(samples: Samples, *, share: float, seed: int) -> tuple[Samples, Samples]:
@@ -228,6 +291,7 @@ def training_arguments(args: argparse.Namespace, *, evaluate: bool) -> Any:
         label_names=["audio_labels"],
         prediction_loss_only=True,
         ddp_find_unused_parameters=False,
+        dataloader_num_workers=args.dataloader_num_workers,
         report_to="none",
     )
 
@@ -252,9 +316,12 @@ def train(args: argparse.Namespace) -> str | None:
     )
     if args.early_stopping_patience is not None:
         callbacks.append(EarlyStoppingCallback(args.early_stopping_patience))
+    arguments = training_arguments(args, evaluate=bool(material.evaluation))
+    prepare_codes(material, args, world_size=arguments.world_size, rank=arguments.process_index)
     trainer = Trainer(
         model=material.model,
-        args=training_arguments(args, evaluate=bool(material.evaluation)),
+        args=arguments,
+        processing_class=material.processor.tokenizer,  # saved with each checkpoint, which --model_path opens again
         train_dataset=dataset(material.train),
         eval_dataset=dataset(material.evaluation) if material.evaluation else None,
         data_collator=VoiceCloningCollator.of(material.processor),

@@ -1,7 +1,7 @@
 """Interleaved timing: A B C A B C …, and ratios of medians.
 
-On a CPU the process's CPU time is read, which other processes on the machine disturb far less than wall time does. On
-an accelerator it is wall time between two synchronisations.
+On a CPU this is the CPU time of the process, which other processes disturb far less than wall time. On an accelerator
+it is the wall time between two synchronisations.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from tracker_logging.probes.hooks import Hooks
 
 
 def interleaved(variants: Mapping[str, Callable[[], object]], *, repeats: int, device: str) -> dict[str, list[float]]:
-    """Seconds of each variant, `repeats` times, after one round that is not counted."""
+    """Seconds of each variant, `repeats` times, after one warm-up round."""
     seconds: dict[str, list[float]] = {name: [] for name in variants}
     for turn in range(repeats + 1):
         for name, run in variants.items():
@@ -47,10 +47,10 @@ def median(seconds: list[float]) -> float:
 
 
 @contextmanager
-def own_time() -> Iterator[dict[str, float]]:
-    """CPU seconds inside our own code by part, while the body runs: what the probes add, without the step's noise.
+def probe_time() -> Iterator[dict[str, float]]:
+    """CPU seconds inside the probes by part, while the body runs, without the noise of the step.
 
-    Time of a part inside a part is counted for the inner one only.
+    The time of a part that runs inside another part counts for the inner one only.
     """
     spent: defaultdict[str, float] = defaultdict(float)
     stack: list[list[float]] = []
@@ -68,13 +68,14 @@ def own_time() -> Iterator[dict[str, float]]:
 
     def wrapped(method: Callable[..., object], name: str) -> Callable[..., object]:
         def call(self: object, *args: object, **kwargs: object) -> object:
-            part = str(args[0]) if name == "run" else name
+            part = str(args[0]) if name.startswith("run") else name
             return counting(part, lambda: method(self, *args, **kwargs))
 
         return call
 
     places = [
         (Hooks, "run"),
+        (Hooks, "run_in_step"),
         *((StepCapture, name) for name in ("attach", "before_update", "after_update", "snapshot")),
     ]
     originals = [getattr(owner, name) for owner, name in places]

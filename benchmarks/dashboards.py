@@ -1,9 +1,9 @@
-"""How fast the dashboards are with many voices: 2 runs × 100 steps × 8 voices, beside TensorBoard's own audio tab.
+"""Measures the dashboards with many voices (2 runs × 100 steps × 8 voices) and TensorBoard's own audio tab.
 
     python benchmarks/dashboards.py [--steps 100] [--voices 8]
 
-Needs Chromium and Playwright (see tests/dashboards/conftest.py). Prints one line per measurement; a time to first paint
-is from opening the address until the first rows, or the first audio cards, are there, the median of `REPEATS` openings.
+Needs Chromium and Playwright (see tests/dashboards/conftest.py). Prints one line per measurement. Time to
+first paint is the time from opening the URL until the first rows, or audio cards, are there: median of `REPEATS` loads.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def measure_tab(browser: Any, logdir: Path) -> None:
         index = f"{address}/data/plugin/voices/index.json"
         print(f"index over HTTP, first time           {seconds(lambda: urllib.request.urlopen(index).read()):7.2f} s")
         alone = paint_s(browser, f"{address}/data/plugin_entry.html?name=voices", ".row[data-voice] .text")
-        print(f"Voices tab by itself, first paint     {alone:7.2f} s")
+        print(f"Voices tab alone, first paint         {alone:7.2f} s")
         frame = "iframe[src*='name=voices']"
         within = paint_s(browser, f"{address}/#voices", ".row[data-voice] .text", frame=frame)
         print(f"TensorBoard opened at the Voices tab  {within:7.2f} s")

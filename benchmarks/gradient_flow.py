@@ -1,4 +1,4 @@
-"""Our gradient norms and update ratios against `wandb.watch(log="gradients")`, as ratios to a plain step.
+"""Cost of our gradient norms and update ratios and of `wandb.watch(log="gradients")`, as ratios to a plain step.
 
 python benchmarks/gradient_flow.py [--device cuda]
 """
@@ -41,12 +41,12 @@ def main() -> None:
         run = wandb.init(mode="offline", dir=directory, settings=wandb.Settings(silent=True))
         run.watch(models[1], log="gradients", log_freq=1)
 
-        def theirs() -> None:
+        def wandb_watch() -> None:
             training_step(models[1], batch, optimizers[1])
             run.log({"x": 0})
 
         seconds = interleaved(
-            {"plain": lambda: training_step(models[0], batch, optimizers[0]), "ours": ours, "wandb.watch": theirs},
+            {"plain": lambda: training_step(models[0], batch, optimizers[0]), "ours": ours, "wandb.watch": wandb_watch},
             repeats=arguments.repeats,
             device=device,
         )

@@ -1,9 +1,9 @@
-"""Peak memory of a logged step over a plain one.
+"""Peak memory of a logged step relative to a plain step.
 
-    python benchmarks/memory.py                    # CPU: the process's high-water mark, Linux
-    python benchmarks/memory.py --device cuda      # the allocator's peak
+    python benchmarks/memory.py                    # CPU: high-water mark of the process (Linux)
+    python benchmarks/memory.py --device cuda      # peak of the allocator
 
-Each step starts from a reset mark; the larger of the repeats counts.
+The mark is reset before each step; the largest of the repeats counts.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def main() -> None:
         watched = logged(model, batch, optimizer, EVERYTHING)
         plain()
         peaks = [(peak_mib(plain, device=device), peak_mib(watched, device=device)) for _ in range(arguments.repeats)]
-        alone, with_us = (max(own) for own in zip(*peaks, strict=True))
+        alone, with_us = (max(column) for column in zip(*peaks, strict=True))
         print(f"| {length} | {alone:.0f} | {with_us:.0f} | {with_us / alone:.4f} |")
 
 

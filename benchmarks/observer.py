@@ -5,8 +5,8 @@
     python benchmarks/observer.py --size 3B-2-layers --lengths 2048 --repeats 1     # the 3B's own proportions
     python benchmarks/observer.py --device cuda          # the 3B shape in bf16, sdpa and flash
 
-`own` is CPU time inside our own code as a share of a plain step; `whole` is a logged step over a plain step, which
-also sees what we do to caches and memory but has the noise of whole steps.
+`probes` is the CPU time inside the probes as a share of a plain step. `whole` is the ratio of a logged step to a plain
+step: it includes effects on caches and memory, and has the noise of whole steps.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from clock import interleaved, median, own_time, timed
+from clock import interleaved, median, probe_time, timed
 from workload import SIZES, build_batch, build_model, training_step
 
 from tracker_logging.families import adapter_for
@@ -34,7 +34,7 @@ PARTS = {
 
 
 def logged(model: Any, batch: dict[str, torch.Tensor], optimizer: Any, needs: frozenset[str]) -> Callable[[], None]:
-    """A step with these parts on."""
+    """A training step with these parts captured."""
     capture = StepCapture(adapter=adapter_for(model), needs=needs, special_ids={1, 2, 3, 492})
 
     def run() -> None:
@@ -62,14 +62,14 @@ def steps(size: str, *, length: int, samples: int, device: str, attention: str, 
     base = median(seconds["plain"])
     whole = median(seconds["everything"]) / base
     print(f"\n### {size}, {attention}, {device}, B = {samples}, S = {length}: plain step {base:.2f} s\n")
-    print("| part | own, % of a plain step |\n|---|---|")
+    print("| part | probes, % of a plain step |\n|---|---|")
     for name, run in runs.items():
-        with own_time() as spent:
+        with probe_time() as spent:
             timed(run, device=device)
         print(f"| {name} | {100 * sum(spent.values()) / base:.2f} |")
         if name == "everything":
             parts = dict(spent)
-    print(f"| *by part* | {', '.join(f'{part} {100 * own / base:.2f}' for part, own in sorted(parts.items()))} |")
+    print(f"| *by part* | {', '.join(f'{part} {100 * part_s / base:.2f}' for part, part_s in sorted(parts.items()))} |")
     print(f"\nwhole: logged / plain = {whole:.3f}; mean step at N = 100: {1 + (whole - 1) / 100:.5f}, ", end="")
     print(f"at N = 10: {1 + (whole - 1) / 10:.4f} (computed from the ratio; medians of {repeats})")
     eager(model, batch, optimizer, base=base, repeats=max(1, repeats // 2), device=device)
@@ -78,7 +78,7 @@ def steps(size: str, *, length: int, samples: int, device: str, attention: str, 
 def eager(
     model: Any, batch: dict[str, torch.Tensor], optimizer: Any, *, base: float, repeats: int, device: str
 ) -> None:
-    """What the same masses cost if the model itself returns its weights."""
+    """Cost of the same masses if the model returns its attention weights."""
     before = model.config._attn_implementation
     model.set_attn_implementation("eager")
     run = lambda: training_step(model, batch, optimizer, output_attentions=True)  # noqa: E731

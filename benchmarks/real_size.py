@@ -1,11 +1,11 @@
-"""What logging costs at the size that people train: the 3B shape, random weights, bf16, a real Trainer on a GPU.
+"""Cost of logging at full size: the 3B shape with random weights in bf16, in a real Trainer on a GPU.
 
-    python benchmarks/real_size.py                          # skipped with a message where there is no GPU
-    python benchmarks/real_size.py --device cpu --size 57M --length 256 --kernels sdpa     # tries the script itself
+    python benchmarks/real_size.py                          # skipped with a message without a GPU
+    python benchmarks/real_size.py --device cpu --size 57M --length 256 --kernels sdpa     # to try the script
 
-For each kernel: ten steps of 2 × 2,048 positions with every callback on and as many with none, in turn; then what a
-logged step adds in time and memory, and how long a round of voices speaks. The optimizer is SGD, so that weights and
-gradients of 3B fit beside the activations on one card; the ratios are against the same step without us.
+For each kernel: ten steps of 2 × 2,048 positions with all callbacks and ten without, in turn. Reported are the time and
+memory that a logged step adds, and the time of one round of voices. The optimizer is SGD, so that weights, gradients
+and activations of a 3B model fit on one card; ratios are relative to the same step without logging.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ VOICES, VOICE_FRAMES = 8, 75  # three seconds at 25 frames per second
 
 
 class StepCost(TrainerCallback):
-    """Seconds and peak GiB of each step, callbacks included: it comes first, so a step ends where the next begins."""
+    """Seconds and peak GiB of each step with its callbacks. This one comes first: a step ends where the next begins."""
 
     def __init__(self, device: str) -> None:
         self._cuda = device == "cuda"
@@ -65,7 +65,7 @@ def train(model: Any, rows: Sequence[dict[str, torch.Tensor]], *, steps: int, wa
 
 
 def voice_round(model: Any) -> float:
-    """Seconds in which eight prompts of three seconds each speak at most three seconds, in one batch."""
+    """Seconds to generate at most three seconds for each of eight prompts of three seconds, in one batch."""
     generator = torch.Generator().manual_seed(2)
     codes = torch.randint(0, BOS, (CODEBOOKS, VOICE_FRAMES), generator=generator)
     reference = apply_delay(codes, bos=BOS, eos=EOS)
@@ -90,7 +90,7 @@ def report(kernel: str, arguments: argparse.Namespace) -> None:
     costs: dict[bool, list[StepCost]] = {True: [], False: []}
     for watched in (False, True, False, True):
         costs[watched].append(train(model, rows, steps=half, watched=watched, device=device))
-    # The first step of a run warms up.
+    # The first step of a run is a warm-up.
     plain, logged = (statistics.median(s for c in costs[on] for s in c.seconds()[1:]) for on in (False, True))
     print(f"\n### {arguments.size}, {kernel}, {device}, B = 2, S = {arguments.length}\n")
     print("| | |\n|---|---|")

@@ -24,6 +24,7 @@ from tracker_logging.families import adapter_for
 from tracker_logging.families.base import SamplingSettings
 from tracker_logging.families.higgs_v2.processor import SpeechProcessor, VoiceCloningCollator
 from tracker_logging.probes.isolation import isolated
+from tracker_logging.voices.clips import ClipDecoder
 from tracker_logging.voices.conditioning import conditioning_losses, conditioning_rows
 from tracker_logging.voices.generation import Generated, generate
 from tracker_logging.voices.prompt import build_prompt, choose_samples
@@ -55,13 +56,15 @@ def measure(paths: DemoPaths, args: argparse.Namespace) -> None:
     batch = collate([processor.features(sample) for sample in read_samples(paths.train)[:BATCH]])
     choice = ScorerChoice(transcriber=f"whisper={args.whisper}" if args.whisper else None)
     scorers: dict[str, Scorer] = {
-        "a thread": VoiceScorer(prompts, processor, choose_instruments(choice)),
-        "a process": ScoringProcess(prompts, processor, choice),
+        "a thread": VoiceScorer(choose_instruments(choice)),
+        "a process": ScoringProcess(choice),
     }
     # The codes of the real targets, so that all clips are valid and scored in full.
-    copies = [
+    results = [
         Generated(voice_id=p.voice_id, codes=processor.codes(p.sample.target_audio), stop_reason="eos") for p in prompts
     ]
+
+    clips = ClipDecoder(prompts, processor).decode(results)
 
     def step() -> float:
         start = time.perf_counter()
@@ -73,7 +76,7 @@ def measure(paths: DemoPaths, args: argparse.Namespace) -> None:
     for which in ("first round, with the recordings", "later round"):
         for where, scorer in scorers.items():
             busy, start = time.process_time(), time.perf_counter()
-            list(scorer.score(step=0, generated=copies))
+            list(scorer.score(step=0, clips=clips))
             busy, wall = time.process_time() - busy, time.perf_counter() - start
             print(f"scoring 12 clips in {where}, {which}: {wall:.1f} s, {busy:.1f} CPU-s of the training process")
     with isolated(model):
@@ -90,7 +93,7 @@ def measure(paths: DemoPaths, args: argparse.Namespace) -> None:
         for where, scorer in scorers.items():
             alone = statistics.median(step() for _ in range(STEPS))
             worker = WorkerThread(depth=1)
-            worker.submit(lambda scorer=scorer: list(scorer.score(step=0, generated=copies)))
+            worker.submit(lambda scorer=scorer: list(scorer.score(step=0, clips=clips)))
             ratios[where].append(statistics.median(step() for _ in range(STEPS)) / alone)
             worker.close(timeout_s=LIMIT_S)
     for where, values in ratios.items():

@@ -1,9 +1,9 @@
-"""Mean step time of a real Trainer with the callbacks on over none, and idle steps over none; voices off.
+"""Mean step time of a real Trainer with the callbacks relative to one without, and of its idle steps; without voices.
 
     python benchmarks/whole_run.py --every 10 --steps 40 --rounds 3
 
-Runs with and without alternate. CPU time of the whole process is read, so drawing and writing on the background
-thread count too. The noise of such runs is a few percent: the ratio of logged steps in `observer.py` is the finer tool.
+Runs with and without callbacks alternate. The CPU time of the whole process is measured, which includes drawing and
+writing on the background thread. Such runs have a noise of a few percent; `observer.py` is more precise.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ SIZES["5M"] = {
 
 
 class StepTimes(TrainerCallback):
-    """CPU seconds of each step, from one step's begin to the next one's."""
+    """CPU seconds of each step, from its begin to the begin of the next."""
 
     def __init__(self) -> None:
         self._marks: list[float] = []
@@ -37,12 +37,12 @@ class StepTimes(TrainerCallback):
         self._marks.append(time.process_time())
 
     def seconds(self) -> list[float]:
-        """Without the first, which warms up and is always logged."""
+        """Without the first step, which warms up and is always logged."""
         return [after - before for before, after in zip(self._marks, self._marks[1:], strict=False)][1:]
 
 
 def run(*, steps: int, every: int | None, directory: Path) -> list[float]:
-    """CPU seconds of the steps of one run; `every` None: without us."""
+    """CPU seconds of the steps of one run; `every` None: without callbacks."""
     model = build_model("5M", device="cpu", dtype=torch.float32, attention="sdpa")
     rows = build_batch(256, samples=8, device="cpu")
     data = [{name: value[at] for name, value in rows.items()} for at in range(8)] * steps
@@ -73,10 +73,10 @@ def main() -> None:
     for _ in range(arguments.rounds):
         with tempfile.TemporaryDirectory() as directory:
             without += run(steps=arguments.steps, every=None, directory=Path(directory))
-            own = run(steps=arguments.steps, every=arguments.every, directory=Path(directory))
-            with_us += own
+            step_s = run(steps=arguments.steps, every=arguments.every, directory=Path(directory))
+            with_us += step_s
             # The time of step n is at n - 2; drawing and writing go on during the step after a logged one.
-            idle += [s for at, s in enumerate(own) if (at + 2) % arguments.every > 1]
+            idle += [s for at, s in enumerate(step_s) if (at + 2) % arguments.every > 1]
     base = statistics.mean(without)
     print(f"step without us: {base:.3f} CPU-s (standard deviation {statistics.stdev(without):.3f})")
     print(f"N = {arguments.every}: mean step with / without = {statistics.mean(with_us) / base:.4f}")

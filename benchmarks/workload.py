@@ -1,4 +1,4 @@
-"""What is measured: a Higgs Audio v2 of a given size with random weights, batches of a given length, and one step.
+"""The workload of the benchmarks: a Higgs Audio v2 with random weights, batches of a given length, and one step.
 
 A sample of S positions is a system prompt, a reference clip with its text, and a target clip with its text, in the
 proportions of speech at 25 frames per second. The second sample of a batch is shorter and padded.
@@ -93,7 +93,7 @@ def training_step(
     end: Callable[[], object] = lambda: None,
     **arguments: Any,
 ) -> None:
-    """Forward, backward, clipping, optimizer: with the four moments at which the Trainer calls its callbacks."""
+    """Forward, backward, clipping and optimizer, with the four points at which the Trainer calls its callbacks."""
     begin()
     model(**batch, **arguments).loss.backward()
     torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)

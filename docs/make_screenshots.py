@@ -1,8 +1,8 @@
-"""Makes the pictures of docs/dashboards.md from two runs of the demo.
+"""Takes the screenshots of docs/dashboards.md from two runs of the demo.
 
     python docs/make_screenshots.py outputs/demo/runs recipe shuffled-references
 
-Needs Chromium, Playwright and the test requirements. Pictures are reduced to 256 colours, so that each stays small.
+Needs Chromium, Playwright and the test requirements. Pictures are reduced to 256 colours to keep them small.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ SETTLE_MS = 2500  # TensorBoard draws its charts with an animation
 
 
 def keep(page: Any, name: str) -> None:
-    """Save what is in sight as docs/images/NAME.png."""
+    """Save the visible part of the page as docs/images/NAME.png."""
     picture = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
     path = IMAGES / f"{name}.png"
     picture.quantize(256, dither=Image.Dither.NONE).save(path, optimize=True)

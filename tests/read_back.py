@@ -72,10 +72,10 @@ def read_wandb(directory: Path) -> Run:
 
 
 def read_jsonl(directory: Path) -> Run:
-    folder = json_lines.record_folder(directory)
-    if folder is None:
+    path = json_lines.record_file(directory)
+    if path is None:
         raise FileNotFoundError(f"no record in {directory}")
-    return _read(json_lines.entries(folder), cell=shown)
+    return _read(json_lines.entries(path), cell=shown)
 
 
 def _displayed(cell: Cell) -> str:

@@ -150,6 +150,11 @@ class VoiceComparison:
     stage: VoiceStage = "complete"
     scorers: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def shown_clips(self) -> dict[str, Clip]:
+        """The clips that backends show: all but `reference_codec`."""
+        return {name: clip for name, clip in self.clips.items() if name != "reference_codec"}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Alert:

@@ -55,6 +55,7 @@ class ErrorGuard:
     ) -> None:
         self.strict = strict
         self.errors = 0
+        self.reasons: dict[str, str] = {}  # the last failure of each part
         self._retry = retry
         self._clock = clock
         self._lock = threading.Lock()
@@ -90,6 +91,7 @@ class ErrorGuard:
         cause = (part, _VARIABLE.sub("…", reason))
         with self._lock:
             self.errors += 1
+            self.reasons[part] = reason
             state = self._parts[part]
             state.failures_in_a_row += 1
             if state.failures_in_a_row >= FAILURES_UNTIL_OFF and self._retry is not None:

@@ -29,6 +29,7 @@ SECTIONS = (
 )
 _BY_PREFIX = {
     "voices": "Scores",
+    "summary": "Scores",
     "conditioning": "Conditioning",
     "attention": "Attention",
     "dualffn": "Flow",

@@ -66,6 +66,8 @@ TEXT_LABEL_COVERAGE = _tag("chatml/label_coverage_pct/text", "scalar", "%", "sha
 LABEL_COVERAGE = _tag("chatml/label_coverage_pct/codebook_{codebook}", "scalar", "%", "share of target frames that carry a label, by codebook", "inputs")
 EOS_LABELLED = _tag("chatml/eos_labelled_pct", "scalar", "%", "share of target segments and codebooks whose first end code is trained", "inputs")
 REFERENCE_LABELLED = _tag("chatml/reference_labelled_pct", "scalar", "%", "share of reference positions that carry a label (should be 0)", "inputs", "a reference is in the batch")
+WITH_LABELS = _tag("chatml/with_labels_pct", "scalar", "%", "share of samples with at least one labelled audio position (text position, for a family without audio labels)", "inputs", "the batch has labels")
+REFERENCE_IS_TARGET = _tag("chatml/reference_is_target", "scalar", "count", "samples whose reference has the same codes as their target (should be 0)", "inputs", "a reference is in the batch")
 WITH_REFERENCE = _tag("chatml/with_reference_pct", "scalar", "%", "share of samples with target audio that have reference audio too", "inputs", "a target is in the batch")
 BOS_LABELLED = _tag("chatml/bos_labelled_pct", "scalar", "%", "share of begin codes that carry a label (should be 0)", "inputs", "audio is trained")
 LABEL_MISMATCH = _tag("chatml/label_mismatch_pct", "scalar", "%", "share of audio labels that are not the code at their own position (should be 0: the model shifts labels itself)", "inputs", "audio is trained")
@@ -112,7 +114,7 @@ EVAL_ACCURACY_MEAN = _tag("eval_outputs/accuracy/mean", "scalar", "share", "as o
 # --- attention: who listens to whom, and what moves --------------------------------------------------------------------
 MASS = _tag("attention/mass/{query}_to_{key}/layer_{layer}", "scalar", "share", "attention of the query group that falls on the key group, mean over heads", "attention", "both groups are in the sample")
 MASS_MEAN = _tag("attention/mass/{query}_to_{key}/mean", "scalar", "share", "the same, mean over layers", "attention", "both groups are in the sample")
-MASS_MAP = _tag("attention/mass_map", "image", "", "layer × relation: where each group looks", "attention")
+MASS_MAP = _tag("attention/mass_map", "image", "", "layer × relation: where each group looks", "attention", "both groups are in the sample")
 ATTENTION_ENTROPY = _tag("attention/entropy/layer_{layer}", "scalar", "nats", "mean entropy of the attention of sampled target rows, mean over heads", "attention")
 ALIGNMENT_HEADS = _tag("attention/alignment_heads", "image", "", "layer × head: diagonality of target → target text; the peak is the alignment head", "attention", "target text and audio are in the sample")
 DIAGONALITY = _tag("attention/diagonality", "scalar", "share", "1 − mean distance of the alignment head's centre of mass from the straight line", "attention", "target text and audio are in the sample")
@@ -123,7 +125,10 @@ GRADIENT_NORM = _tag("gradients/norm/{component}", "scalar", "", "L2 norm of the
 GRADIENT_MAP = _tag("gradients/norm_map", "image", "", "component × layer: gradient norm", "attention")
 UPDATE_RATIO = _tag("gradients/update_ratio/{component}", "scalar", "", "‖ΔW‖ / ‖W‖ of one optimizer step, from at most 16,384 weights of each tensor", "attention")
 UPDATE_MAP = _tag("gradients/update_map", "image", "", "component × layer: the same", "attention")
+ROUNDED_TO_ZERO = _tag("gradients/rounded_to_zero_pct", "scalar", "%", "share of the bf16 or fp16 weights with a gradient whose update rounds to zero, from at most 16,384 weights of each tensor", "attention", "weights in bf16 or fp16 are trained")
+SKIPPED_STEP = _tag("gradients/skipped_step", "scalar", "", "1: the fp16 gradient scaler skipped this optimizer step", "attention", "a non-finite value")
 TRAINABLE = _tag("gradients/trainable_pct/{component}", "scalar", "%", "share of a component's weights that is not frozen", "attention")
+ROUNDED_TO_ZERO = _tag("gradients/rounded_to_zero_pct", "scalar", "%", "share of the sampled trained weights kept in bf16 or fp16 without a master copy that an optimizer step left unchanged although their gradient is not zero", "attention", "trained weights are bf16 or fp16")
 REACHED = _tag("gradients/reached_pct/{component}", "scalar", "%", "share of a component's trained weights that is in tensors whose gradient is not zero", "attention", "the component is not frozen")
 GRADIENT_COSINE = _tag("gradients/text_audio_cosine", "scalar", "cosine", "agreement of the gradients of text and audio loss in the last shared attention layers", "attention", "log_grad_conflict and text is trained")
 PARAMETER_STATES = _tag("gradients/parameters", "table", "", "component × layer: trained, frozen or without gradient; gradient norm and update ratio", "attention")
@@ -161,11 +166,15 @@ VOICE_N = _tag("voices/{score}/n", "scalar", "count", "clips that have the score
 CONDITIONING_GAP = _tag("conditioning/gap/codebook_{codebook}", "scalar", "nats", "nll of the target with another speaker's reference − with the true one", "zero_shot", "two speakers")
 CONDITIONING_GAP_MEAN = _tag("conditioning/gap/mean", "scalar", "nats", "the same over all codebooks", "zero_shot", "two speakers")
 CONDITIONING_GAP_NULL = _tag("conditioning/gap_null/mean", "scalar", "nats", "nll of the target with no reference − with the true one", "zero_shot")
-CONDITIONING_LOW = _tag("conditioning/{which}/low", "scalar", "nats", "lower end of the 95 % interval, over speakers, of the gap or the null gap", "zero_shot", "prompts of five speakers")
+CONDITIONING_LOW = _tag("conditioning/{which}/low", "scalar", "nats", "lower end of the 95 % interval, over speakers, of the gap, the null gap or the text gap", "zero_shot", "prompts of five speakers")
 CONDITIONING_HIGH = _tag("conditioning/{which}/high", "scalar", "nats", "upper end of the same interval", "zero_shot", "prompts of five speakers")
-CONDITIONING_N = _tag("conditioning/{which}/n", "scalar", "count", "prompts in the gap or the null gap", "zero_shot")
+CONDITIONING_N = _tag("conditioning/{which}/n", "scalar", "count", "prompts in the gap, the null gap or the text gap", "zero_shot")
 CONDITIONING_WIN_RATE = _tag("conditioning/win_rate", "scalar", "share", "prompts whose true reference is better than another speaker's", "zero_shot", "two speakers")
 CONDITIONING_WINS = _tag("conditioning/win_rate/codebook_{codebook}", "scalar", "share", "the same by codebook", "zero_shot", "two speakers")
+TEXT_GAP = _tag("conditioning/text_gap/codebook_{codebook}", "scalar", "nats", "nll of the target with another sample's text − with its own; at zero the text is not used (texts shifted against the audio, or ignored)", "zero_shot", "two texts")
+TEXT_GAP_MEAN = _tag("conditioning/text_gap/mean", "scalar", "nats", "the same over all codebooks", "zero_shot", "two texts")
+TEXT_WIN_RATE = _tag("conditioning/text_win_rate", "scalar", "share", "prompts whose own text is better than another sample's", "zero_shot", "two texts")
+TEXT_WINS = _tag("conditioning/text_win_rate/codebook_{codebook}", "scalar", "share", "the same by codebook", "zero_shot", "two texts")
 VOICE = _tag("voices/{voice}", "voice", "", "one fixed prompt: reference, target, codec copy and generated clip with scores", "zero_shot")
 
 # --- doctor: what is wrong, in words ---------------------------------------------------------------------------------------
@@ -184,6 +193,8 @@ OVERHEAD_TOTAL = _tag("tracker/overhead_total_pct", "scalar", "%", "the same sin
 BUDGET = _tag("tracker/budget_pct", "scalar", "%", "the share that the overhead is kept under (--logging_budget_pct)", "tracker")
 STRIDE = _tag("tracker/stride/{component}", "scalar", "", "1 = as often as asked for, 2 = every second time, …: thinned to keep the budget", "tracker")
 ERRORS = _tag("tracker/errors", "scalar", "count", "exceptions of ours so far; none reached training", "tracker")
+MISSING = _tag("tracker/missing", "scalar", "count", "families of tags that were promised and did not arrive so far; the reasons are in tracker/missing_list", "tracker")
+MISSING_LIST = _tag("tracker/missing_list", "table", "", "what was promised and did not arrive: family, since step, reason", "tracker", "something is missing")
 DROPPED = _tag("tracker/dropped_events", "scalar", "count", "events dropped so far because this backend's queue was full (media first, scalars never)", "tracker")
 QUEUE = _tag("tracker/queue_mb", "scalar", "MB", "largest backlog of this backend since the last flush", "tracker")
 ALERT = _tag("alerts/{title}", "text", "", "something to read now: what was seen, what it means, what to do", "tracker", "there is an alert")
@@ -248,6 +259,7 @@ SCORES: tuple[Score, ...] = (
     Score("lufs", "LUFS", "", "integrated loudness"),
     Score("lufs_delta", "LU", "zero", "the same − the prompt's"),
     Score("peak_dbfs", "dB", "", "highest sample"),
+    Score("dc_offset", "", "zero", "mean of the samples, of full scale; removed before the speaker encoder"),
     Score("clip_pct", "%", "lower", "samples at full scale"),
 )
 

@@ -27,17 +27,27 @@ def prompt(*, reference: int = 5, seed: int = 1, max_frames: int = 6) -> Prompt:
     return Prompt(token_ids=torch.tensor(tokens), audio_codes=frames, max_frames=max_frames, seed=seed)
 
 
+@pytest.mark.parametrize("kind", ["dual_ffn", "dual_ffn_fast_forward"])
+def test_a_layer_without_an_audio_ffn_has_no_audio_path(kind: str) -> None:
+    model = boson_model(audio_adapter_type=kind, audio_dual_ffn_layers=[1])
+    adapter = adapter_for(model)
+    assert [layer.audio_ffn is None for layer in adapter.layers()] == [True, False]
+    inputs = named_arguments(model, (collated(REFERENCE, PLAIN),), {})
+    rms = measure(WithLoss(model), adapter, inputs)["rms"]
+    assert torch.isfinite(rms[1]).all() and torch.isnan(rms[0]).any()
+
+
 def test_every_parameter_has_its_component() -> None:
     model = boson_model(skip_audio_tower=False)
     adapter = adapter_for(model)
-    found = {name: adapter.component(name) for name, _ in model.named_parameters()}
-    assert {component for component, _ in found.values()} == {
+    components = {name: adapter.component(name) for name, _ in model.named_parameters()}
+    assert {component for component, _ in components.values()} == {
         "attention_q", "attention_k", "attention_v", "attention_o", "text_ffn", "audio_ffn", "norms", "embeddings",
         "heads", "encoder",
     }  # fmt: skip
-    assert found["layers.1.audio_mlp.up_proj.weight"] == ("audio_ffn", 1)
-    assert found["audio_codebook_embeddings.weight"] == ("embeddings", None)
-    assert found["audio_decoder_proj.audio_lm_head.weight"] == ("heads", None)
+    assert components["layers.1.audio_mlp.up_proj.weight"] == ("audio_ffn", 1)
+    assert components["audio_codebook_embeddings.weight"] == ("embeddings", None)
+    assert components["audio_decoder_proj.audio_lm_head.weight"] == ("heads", None)
 
 
 @pytest.mark.parametrize("row", [REFERENCE, PLAIN], ids=["reference and target", "target"])

@@ -1,4 +1,4 @@
-"""What the adapter says of a batch, from its inputs alone, is what the model itself lays out."""
+"""The adapter's view of a batch, from its inputs alone, equals the model's own expansion."""
 
 import dataclasses
 from typing import Any
@@ -128,16 +128,16 @@ def test_the_first_sample_alone_gives_the_same_numbers() -> None:
 @pytest.mark.parametrize("kind", ["dataclass", "object", "mapping", "keywords"])
 def test_a_batch_is_accepted_as_mapping_dataclass_and_object(kind: str) -> None:
     batch = collated(REFERENCE, PLAIN)
-    held = {field.name: getattr(batch, field.name) for field in dataclasses.fields(batch)}
+    content = {field.name: getattr(batch, field.name) for field in dataclasses.fields(batch)}
     model = boson_model()
     if kind == "keywords":
-        inputs = named_arguments(model, (), held)
+        inputs = named_arguments(model, (), content)
     else:
         names = [field.name for field in dataclasses.fields(Batch)]
-        handed = {"dataclass": batch, "object": type("Extended", (), {})(), "mapping": held}[kind]
+        passed = {"dataclass": batch, "object": type("Extended", (), {})(), "mapping": content}[kind]
         if kind == "object":
-            vars(handed).update({name: held[name] for name in names})
-        inputs = named_arguments(model, (handed,), {})
+            vars(passed).update({name: content[name] for name in names})
+        inputs = named_arguments(model, (passed,), {})
     view = adapter_for(model).view(inputs)
     assert len(view.segments) == 3
 

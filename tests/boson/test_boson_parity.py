@@ -19,7 +19,7 @@ CASES = ("two samples", "one sample")
 def cases() -> Any:
     file = os.environ.get("BOSON_PARITY")
     if not file:
-        pytest.skip("BOSON_PARITY is not set: `make test-boson` has the native class write what is compared here")
+        pytest.skip("BOSON_PARITY is not set: `make test-boson` writes the native class's numbers first")
     return torch.load(Path(file), weights_only=True)
 
 

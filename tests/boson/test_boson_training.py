@@ -42,9 +42,9 @@ class BosonTrainer(Trainer):
     """The loss is made here; `outputs.loss` of the model is None."""
 
     def compute_loss(self, model: Any, inputs: Any, return_outputs: bool = False, **_: Any) -> Any:
-        held = dict(vars(inputs))
-        outputs = model(**held)
-        loss = outputs["loss"] if isinstance(model, WithLoss) else loss_of(outputs, held)
+        batch = dict(vars(inputs))
+        outputs = model(**batch)
+        loss = outputs["loss"] if isinstance(model, WithLoss) else loss_of(outputs, batch)
         return (loss, outputs) if return_outputs else loss
 
     def prediction_step(self, model: Any, inputs: Any, *_: Any, **__: Any) -> Any:
@@ -105,6 +105,6 @@ def test_the_public_face_writes_a_run_that_tensorboard_reads(tmp_path: Path) -> 
     from tracker_logging import strategic_callbacks
 
     train(tmp_path, WithLoss(boson_model()), strategic_callbacks(report_to=["tensorboard"], every=2, budget_pct=1e9))
-    found = EventAccumulator(str(tmp_path / "runs" / "run"))
-    found.Reload()
-    assert [event.step for event in found.Scalars("outputs/nll/mean")] == [1, 2, 4]
+    events = EventAccumulator(str(tmp_path / "runs" / "run"))
+    events.Reload()
+    assert [event.step for event in events.Scalars("outputs/nll/mean")] == [1, 2, 4]

@@ -34,9 +34,9 @@ DEADLINE_S = 60
 def browser() -> Iterator[Any]:
     """Headless Chromium. Skips where there is none."""
     if importlib.util.find_spec("playwright") is None:
-        pytest.skip("no browser driver. Cure: pip install playwright")
+        pytest.skip("no browser driver; fix: pip install playwright")
     if BROWSER is None:
-        pytest.skip("no browser. Cure: apt-get install chromium, or name one in CHROMIUM")
+        pytest.skip("no browser; fix: apt-get install chromium, or name one in CHROMIUM")
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
@@ -88,10 +88,10 @@ def serving(logdir: Path, *options: str) -> Iterator[str]:
         port = free.getsockname()[1]
     address = f"http://127.0.0.1:{port}"
     command = [sys.executable, "-m", "tensorboard.main", "--logdir", str(logdir), "--host", "127.0.0.1", *options]
-    with tempfile.TemporaryFile("w+") as said:
-        process = subprocess.Popen([*command, "--port", str(port)], stderr=said)
+    with tempfile.TemporaryFile("w+") as errors:
+        process = subprocess.Popen([*command, "--port", str(port)], stderr=errors)
         try:
-            wait_for(lambda: _answers(address) or _ended(process, said))
+            wait_for(lambda: _answers(address) or _ended(process, errors))
             yield address
         finally:
             process.terminate()
@@ -106,10 +106,10 @@ def _answers(address: str) -> bool:
     return True
 
 
-def _ended(process: subprocess.Popen[bytes], said: IO[str]) -> bool:
+def _ended(process: subprocess.Popen[bytes], errors: IO[str]) -> bool:
     if process.poll() is not None:
-        said.seek(0)
-        raise RuntimeError(f"TensorBoard ended: {said.read()[-2000:]}")
+        errors.seek(0)
+        raise RuntimeError(f"TensorBoard ended: {errors.read()[-2000:]}")
     return False
 
 

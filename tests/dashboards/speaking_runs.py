@@ -31,7 +31,7 @@ def clip(samples: FloatArray) -> Clip:
 
 
 def write_run(directory: Path, *, steps: Sequence[int], voices: int = 2, skill: float = 1.0) -> None:
-    """One run of `voices` voices; at the last step a run of `skill` 1 says all words in its own voice."""
+    """One run of `voices` voices; at the last step a run of `skill` 1 speaks all words in its own voice."""
     tracker = VoiceFolderTracker(directory)
     for number in range(voices):
         for step in steps:
@@ -43,10 +43,10 @@ def comparison(number: int, *, step: int, progress: float) -> VoiceComparison:
     speaker = SPEAKERS[number % len(SPEAKERS)].name
     wanted = [(number + slot) % 5 for slot in range(4)]
     right = round(progress * 4)
-    said = [choice if slot < right else (choice + 1) % 5 for slot, choice in enumerate(wanted)]
+    spoken_words = [choice if slot < right else (choice + 1) % 5 for slot, choice in enumerate(wanted)]
     target = sentence(speaker, wanted)
     noise = np.random.default_rng(step + 1000 * number)
-    spoken = sentence(speaker, said)
+    spoken = sentence(speaker, spoken_words)
     spoken = spoken + (1 - progress) * 0.1 * noise.standard_normal(len(spoken)).astype(np.float32)
     return VoiceComparison(
         step=step,
@@ -61,7 +61,7 @@ def comparison(number: int, *, step: int, progress: float) -> VoiceComparison:
         target_text=sentence_text(tuple(wanted)),
         speaker=speaker,
         language="en",
-        transcript=" ".join(SLOTS[slot][choice] for slot, choice in enumerate(said)).lower(),
+        transcript=" ".join(SLOTS[slot][choice] for slot, choice in enumerate(spoken_words)).lower(),
         stop_reason="eos" if progress > 0.3 else "max_length",
         scores={
             "sim_o": 0.5 + 0.3 * progress + 0.01 * number,

@@ -97,7 +97,7 @@ def test_blind_comparison_works_from_disk(opened: Any) -> None:
     expect(opened.locator(".blind p")).to_contain_text("1 of 2 voices judged")
 
 
-def test_the_table_pairs_voices_and_says_what_is_not_shown(opened: Any) -> None:
+def test_the_table_pairs_voices_and_states_where_no_difference_is_shown(opened: Any) -> None:
     numbers = section(opened, "Numbers")
     row = numbers.locator("tr[data-verdict][data-score=sim_o]")
     expect(row.locator("td")).to_have_text(["0.655", "0.805", "+0.15", "+0.15 to +0.15", "2", "▲ better"])
@@ -139,14 +139,14 @@ def test_settings_that_differ_are_listed_as_text(opened: Any) -> None:
     assert opened.locator("img").count() == 0
 
 
-def test_what_does_not_fit_is_left_out_by_whole_steps_and_said(
+def test_audio_that_does_not_fit_is_left_out_by_whole_steps_and_reported(
     page: Any, runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     output = tmp_path / "small.html"
     arguments = ["compare", str(runs / "first"), str(runs / "second"), "-o", str(output), "--max-mb", "0.65"]
     assert main([*arguments, "--audio-format", "opus"]) == 0
-    said = capsys.readouterr().out
-    assert "Audio of 1 step left out to stay under 0.65 MB (--max-mb): 200." in said
+    output_text = capsys.readouterr().out
+    assert "Audio of 1 step left out to stay under 0.65 MB (--max-mb): 200." in output_text
     assert output.stat().st_size <= 650_000
     page.goto(output.as_uri())
     page.locator(".board[data-ready]").wait_for()
@@ -157,7 +157,7 @@ def test_what_does_not_fit_is_left_out_by_whole_steps_and_said(
 
 
 @pytest.mark.parametrize("audio_format", ["mp3", "opus", "vorbis", "flac", "wav"])
-def test_every_format_can_be_heard(page: Any, runs: Path, tmp_path: Path, audio_format: str) -> None:
+def test_every_audio_format_is_decoded(page: Any, runs: Path, tmp_path: Path, audio_format: str) -> None:
     output = tmp_path / "page.html"
     main(["compare", str(runs / "second"), str(runs / "first"), "-o", str(output), "--audio-format", audio_format])
     page.goto(output.as_uri())

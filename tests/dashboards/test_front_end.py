@@ -13,10 +13,10 @@ STATIC = Path(__file__).parents[2] / "dashboards" / "static"
 def test_the_pure_modules_pass_their_own_tests() -> None:
     node = shutil.which("node")
     if node is None:
-        pytest.skip("no Node. Cure: apt-get install nodejs (20 or newer)")
+        pytest.skip("no Node; fix: apt-get install nodejs (20 or newer)")
     command = [node, "--experimental-default-type=module", "--test", *map(str, sorted(TESTS.glob("*.test.mjs")))]
-    found = subprocess.run(command, capture_output=True, text=True)
-    assert found.returncode == 0, found.stdout
+    result = subprocess.run(command, capture_output=True, text=True)
+    assert result.returncode == 0, result.stdout
 
 
 def test_every_module_and_style_is_short() -> None:
@@ -27,5 +27,5 @@ def test_every_module_and_style_is_short() -> None:
 
 def test_no_module_makes_html_of_text() -> None:
     risky = ("innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "new Function")
-    found = [(path.name, word) for path in STATIC.glob("*.js") for word in risky if word in path.read_text()]
-    assert found == []
+    uses = [(path.name, word) for path in STATIC.glob("*.js") for word in risky if word in path.read_text()]
+    assert uses == []

@@ -70,22 +70,22 @@ def test_the_workspace_is_valid_without_an_account(tmp_path: Path, capsys: pytes
     assert panels["Tokens"][0]["config"]["panelDefId"] == "me/codebook-accuracy"
 
 
-def test_a_report_or_a_run_without_voices_is_refused_plainly(
+def test_a_report_without_an_account_and_a_run_without_voices_are_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     pytest.importorskip("wandb_workspaces")
     assert main(["workspace", "--project", "p", "--dry-run", "--report", "a", "b"]) == 2
-    assert "with an account only" in capsys.readouterr().err
+    assert "reports need a W&B account" in capsys.readouterr().err
     assert main(["workspace", "--project", "p", "--dry-run", "--run", str(tmp_path)]) == 2
-    assert "no voices there" in capsys.readouterr().err
+    assert "no voices in it" in capsys.readouterr().err
 
 
 def test_open_prints_the_command_and_pins_what_the_run_has(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_curves(TensorBoardTracker(tmp_path / "a run"), slope=1.0)
     assert main(["open", str(tmp_path / "a run")]) == 0
-    said = capsys.readouterr().out
-    assert f"tensorboard --logdir {tmp_path} --samples_per_plugin audio=1000,images=1000,text=500" in said
-    assert "outputs/nll/mean" in said and "conditioning/gap/mean" not in said
+    output = capsys.readouterr().out
+    assert f"tensorboard --logdir {tmp_path} --samples_per_plugin audio=1000,images=1000,text=500" in output
+    assert "outputs/nll/mean" in output and "conditioning/gap/mean" not in output
     assert main(["open", str(tmp_path)]) == 2
 
 
@@ -94,15 +94,15 @@ def test_the_command_is_one_that_the_shell_finds(
 ) -> None:
     write_curves(TensorBoardTracker(tmp_path / "run"), slope=1.0)
     programs = Path(sys.executable).parent
-    for found, here, said in (
+    for path, here, command in (
         (programs, tmp_path, "tensorboard --logdir"),
         (tmp_path, programs.parent, f"{programs.name}/tensorboard --logdir"),
         (tmp_path, tmp_path, f"{programs}/tensorboard --logdir"),
     ):
-        monkeypatch.setenv("PATH", str(found))
+        monkeypatch.setenv("PATH", str(path))
         monkeypatch.chdir(here)
         assert main(["open", str(tmp_path / "run")]) == 0
-        assert f"\n  {said}" in capsys.readouterr().out
+        assert f"\n  {command}" in capsys.readouterr().out
 
 
 def test_the_pinned_cards_are_shown(page: Any, tmp_path: Path) -> None:
@@ -121,8 +121,8 @@ def test_the_dashboards_know_no_model_and_no_trainer() -> None:
         "tracker_logging.dashboards.workspace, tracker_logging.cli;"
         "print([name for name in ('torch', 'transformers', 'wandb', 'tensorboard', 'librosa') if name in sys.modules])"
     )
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert found.stdout.strip() == "[]"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "[]"
 
 
 def test_the_tab_is_an_entry_point_and_its_assets_are_installed(tensorboard: str) -> None:

@@ -29,7 +29,7 @@ def written(directory: Path) -> dict[int, list[np.ndarray]]:
             if (step, number) == (100, 1):
                 embeddings["generated"] = np.full(8, np.nan, dtype=np.float32)
             shown = [embeddings[name] for name in ("reference", "target", "generated")]
-            sent.setdefault(step, []).extend(own for own in shown if np.isfinite(own).all())
+            sent.setdefault(step, []).extend(vector for vector in shown if np.isfinite(vector).all())
             tracker.emit(
                 VoiceComparison(
                     step=step,
@@ -59,10 +59,10 @@ def test_the_projector_shows_each_step_with_who_speaks_and_what(tmp_path: Path) 
         listing = f"{address}/data/plugins_listing"
         wait_for(lambda: json.loads(urllib.request.urlopen(listing).read())["projector"]["enabled"])
         listed = json.loads(ask("info", run="run"))["embeddings"]
-        assert [own["tensorName"] for own in listed] == ["voices step 200", "voices step 100"]
-        for own in listed:
-            step = int(own["tensorName"].split()[-1])
-            name = own["tensorName"]
+        assert [tensor["tensorName"] for tensor in listed] == ["voices step 200", "voices step 100"]
+        for tensor in listed:
+            step = int(tensor["tensorName"].split()[-1])
+            name = tensor["tensorName"]
             shown = np.frombuffer(ask("tensor", run="run", name=name), dtype=np.float32).reshape(-1, 8)
             np.testing.assert_allclose(shown, sent[step], rtol=1e-5)
             header, *rows = ask("metadata", run="run", name=name).decode().splitlines()

@@ -94,7 +94,7 @@ def test_up_and_down_move_between_voices(page: Any, tab: Any) -> None:
     expect(cell(tab, "voice-00", 3)).to_have_attribute("data-selected", "true")
 
 
-def test_one_slider_moves_all_and_says_where_a_run_has_no_such_step(tab: Any) -> None:
+def test_one_slider_moves_all_runs_and_marks_those_without_such_a_step(tab: Any) -> None:
     expect(tab.locator(".step-text")).to_have_text("300 (4 of 4)")
     expect(cell(tab, "voice-00", 4).locator(".notes")).to_contain_text("step 250, the nearest earlier")
     tab.get_by_role("button", name="Earlier step").click()
@@ -130,7 +130,7 @@ def test_voices_are_found_filtered_and_sorted(tab: Any) -> None:
     names = tab.locator(".row[data-voice]")
     order = lambda: names.evaluate_all("rows => rows.map(row => row.dataset.voice)")  # noqa: E731
     tab.get_by_label("Find text or speaker").fill("a young doctor")
-    expect(names).to_have_count(2)  # one says it, one has it in the reference
+    expect(names).to_have_count(2)  # one in the target text, one in the reference text
     tab.get_by_label("Find text or speaker").fill("")
     tab.get_by_label("Speaker", exact=True).select_option("rms")
     expect(names).to_have_count(1)
@@ -152,10 +152,10 @@ def test_a_link_brings_a_colleague_to_the_same_place(page: Any, tensorboard: str
     expect(tab.get_by_role("button", name="Copied")).to_be_visible()
     link = page.evaluate("navigator.clipboard.readText()")
     other = browser.new_context().new_page()
-    there = open_tab(other, link)
-    expect(there.locator(".step-text")).to_have_text("200 (2 of 3)")
-    expect(cell(there, "voice-01", 3)).to_have_attribute("data-selected", "true")
-    expect(there.locator(".header .column")).to_have_text(["Voice", *KINDS[:-1]])
+    opened = open_tab(other, link)
+    expect(opened.locator(".step-text")).to_have_text("200 (2 of 3)")
+    expect(cell(opened, "voice-01", 3)).to_have_attribute("data-selected", "true")
+    expect(opened.locator(".header .column")).to_have_text(["Voice", *KINDS[:-1]])
     other.context.close()
 
 

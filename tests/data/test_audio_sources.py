@@ -162,7 +162,6 @@ def test_a_fetch_ends_at_its_limit_and_does_not_leave_http(tmp_path: Path, site:
         (f"{address}/gone.wav", "cannot be downloaded.*404"),
         (f"{address}/leaves", "cannot be downloaded"),
         ("ftp://127.0.0.1/clip.wav", "neither http nor https"),
-        ("file:///clip.wav", "neither http nor https"),
     ]:
         with pytest.raises(DataError, match=message):
             shelf.file_of(wanted, folders=[])

@@ -58,8 +58,8 @@ def test_prepare_encodes_what_is_missing_and_leaves_no_unfinished_file(
     paths = [path for one in (sample, other, sample) for path in (one.reference_audio, one.target_audio) if path]
     codes = CodeCache(tmp_path / "codes", codec)
     codes.put(paths[0], np.zeros((3, 5), dtype=np.int64))
-    assert codes.prepare(paths) == 3
-    assert codes.prepare(paths) == 0
+    assert codes.prepare(paths).encoded == 3
+    assert codes.prepare(paths).encoded == 0
     assert not list((tmp_path / "codes").rglob("*.tmp"))
 
 

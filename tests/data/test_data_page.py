@@ -15,7 +15,7 @@ from tracker_logging.data.formats import find_format, read_samples
 
 PAGE = Path(__file__).parents[2] / "docs" / "data.md"
 BLOCK = re.compile(r"^```(?:json|text|python) (\S+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-WITHOUT_REFERENCE = {"F6", "F9", "F10"}
+WITHOUT_REFERENCE = {"F6", "F9", "F10", "F11", "F13", "F15", "F16", "F17", "F18"}
 NAMES = {
     "F1": "ChatML JSON",
     "F2": "boson ChatMLSample",
@@ -27,6 +27,14 @@ NAMES = {
     "F8": "pair manifest",
     "F9": "audio table",
     "F10": "text-only ChatML",
+    "F11": "table without header",
+    "F12": "table without header",
+    "F13": "audio table",
+    "F14": "audio table",
+    "F15": "Kaldi data directory",
+    "F16": "Lhotse cuts",
+    "F17": "directory with a data file",
+    "F18": "directory of audio and text files",
     "Tar": "tar shards",
 }
 
@@ -39,7 +47,7 @@ def sections() -> dict[str, str]:
 
 def build(directory: Path, text: str) -> list[Path]:
     """Write the blocks of a section, with a recording wherever one is named; returns the paths to give."""
-    for name in {"clips/reference.wav", "clips/target.wav", *re.findall(r"[\w/]+\.wav", text)}:
+    for name in {"clips/reference.wav", "clips/target.wav", *re.findall(r"[\w/]+\.(?:wav|mp3)", text)}:
         for folder in (directory, directory / "my_voices", directory / "dialogues"):
             clip = folder / name
             clip.parent.mkdir(parents=True, exist_ok=True)
@@ -47,7 +55,7 @@ def build(directory: Path, text: str) -> list[Path]:
     given = []
     for name, content in BLOCK.findall(text):
         file = directory / name
-        if file.suffix == ".wav":
+        if file.suffix in (".wav", ".mp3"):
             continue
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(content, encoding="utf-8")
@@ -76,12 +84,12 @@ def test_an_example_of_the_page_is_read(tmp_path: Path, monkeypatch: pytest.Monk
         assert find_format(path).name == NAMES[section], path
         for sample in read_samples(path):
             assert sample.target_text == "We meet at 10:30."
-            assert (sample.target_audio is None) == (section == "F10")
+            assert (sample.target_audio is None) == (section in ("F10", "F12"))
             if sample.reference_audio is not None:
                 assert sample.reference_text == "The old man painted a red boat."
         first = read_samples(path)[0]
         assert (first.reference_audio is None) == (section in WITHOUT_REFERENCE), path
     if section in ("F2", "F3", "F4"):
         assert first.scene == "A quiet room."
-    if section in ("F1", "F2", "F4", "F5", "F8"):
+    if section in ("F1", "F2", "F4", "F5", "F8", "F11", "F13", "F14", "F15", "F16"):
         assert first.speaker == "slt"

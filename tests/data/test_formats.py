@@ -147,8 +147,8 @@ def test_a_few_samples_without_reference_do_not_change_what_the_file_is(tmp_path
 
 WRONG = {
     "utf-16": (json.dumps([PAIR]).encode("utf-16"), "is UTF-16, not UTF-8.*iconv"),
-    "utf-16 without mark": (json.dumps([PAIR]).encode("utf-16-le"), "is UTF-16, not UTF-8"),
-    "latin-1": (json.dumps([{**PAIR, "speaker": "é"}], ensure_ascii=False).encode("latin-1"), "not UTF-8 .*Latin-1"),
+    "utf-16 without mark": (json.dumps([PAIR]).encode("utf-16-le"), "is UTF-16LE, not UTF-8.*iconv -f UTF-16LE"),
+    "latin-1": (json.dumps([{**PAIR, "speaker": "é"}], ensure_ascii=False).encode("latin-1"), "not UTF-8 .*cp1252"),
     "cut off": (json.dumps([PAIR, PAIR]).encode()[:-20], "ends within sample 1"),
     "cut off in a number": (b"[1, 2", "ends within sample 2"),
     "broken": (b'[{"a": 1}, {"a" 1}]', "not valid JSON in sample 1"),
@@ -204,7 +204,7 @@ def test_a_list_too_large_to_be_read_at_every_start_is_refused_with_the_command_
 def test_a_table_with_a_stray_cell_or_a_doubled_column_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     for text, message in [
-        ("audio,text\ntarget.wav,At ten, or later.\n", r"a\.csv\[0\]: 3 cells under 2 column names"),
+        ("audio,text\ntarget.wav,At ten, or later.\n", r"a\.csv\[0\] \(line 2\): 3 cells under 2 column names"),
         ("audio,text,text\ntarget.wav,a,b\n", "names a column twice"),
     ]:
         path.write_text(text)

@@ -74,6 +74,11 @@ def clipped(items: Items, folder: Path) -> None:
     soundfile.write(clip_of(items[0], "target", folder), np.clip(noise, -1, 1), RATE)
 
 
+def with_offset(items: Items, folder: Path) -> None:
+    noise = np.random.default_rng(0).uniform(-0.2, 0.2, 2 * RATE)
+    soundfile.write(clip_of(items[0], "target", folder), noise + 0.1, RATE)
+
+
 def not_finite(items: Items, folder: Path) -> None:
     wave = np.full(2 * RATE, 0.1, dtype=np.float32)
     wave[7] = np.nan
@@ -120,6 +125,8 @@ CASES = [
     Case("text_without_words", lambda i, _: set_target_text(i[0], "…!"), "target text"),
     Case("text_encoding", lambda i, _: set_target_text(i[0], "They saw the cafÃ© beside it."), "target text"),
     Case("text_unfinished", lambda i, _: set_target_text(i[0], "They saw the river beside a kett"), "target text", 24),
+    Case("texts_repeated", lambda i, _: each(i[:6], lambda one, _: set_target_text(one, "They saw it all.")),
+         "target text", 24),
     Case("reference_text_is_target", lambda i, _: set_reference_text(i[0], sentence(0)), "reference text"),
     Case("language_script", lambda i, _: i[0].update(language="ru"), "language"),
     Case("audio_missing", lambda i, f: clip_of(i[0], "target", f).unlink()),
@@ -140,6 +147,7 @@ CASES = [
     Case("audio_silent", lambda i, f: target(i, f, level=0.0), "target audio", options={"decode": True}),
     Case("audio_mostly_silent", sparse, "target audio", options={"decode": True}),
     Case("audio_quiet", lambda i, f: target(i, f, level=0.003), "target audio", options={"decode": True}),
+    Case("audio_offset", with_offset, "target audio", options={"decode": True}),
     Case("audio_clipped", clipped, "target audio", options={"decode": True}),
     Case("text_too_long", lambda i, f: target(i, f, seconds=0.5), "target text"),
     Case("text_too_short", lambda i, f: target(i, f, seconds=20.0), "target text"),
@@ -287,3 +295,17 @@ def test_a_pace_is_an_outlier_only_by_both_ratio_and_spread(tmp_path: Path) -> N
 def test_every_check_has_an_example() -> None:
     elsewhere = {"file_missing", "file_unknown", "file_unreadable", "no_usable_sample", "leak_target", "leak_text"}
     assert {case.name for case in CASES} | elsewhere == {check.name for check in checks.ALL}
+
+
+def test_a_sentence_of_many_speakers_is_not_repeated_texts(tmp_path: Path) -> None:
+    items = healthy_items(tmp_path, 24)
+    each(items[:4], lambda one, _: set_target_text(one, "They saw it all."))
+    assert "texts_repeated" not in names(check_files(write_items(tmp_path / "train.json", items)))
+    assert "texts_repeated" not in names(check_files(write_items(tmp_path / "same.json", [items[0]] * 24)))
+
+
+def test_a_target_that_is_a_copy_of_its_reference_is_not_blamed_on_the_texts(tmp_path: Path) -> None:
+    items = healthy_items(tmp_path, 4)
+    copy_target(items, tmp_path)
+    set_reference_text(items[0], sentence(0))
+    assert names(check_files(write_items(tmp_path / "train.json", items))) == {"target_is_reference"}

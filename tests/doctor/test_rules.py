@@ -48,20 +48,59 @@ GOING_ON = [*LEARNED, 0.75, 0.7, 0.7, 0.65, 0.6, 0.6, 0.55, 0.5]
 EVAL = {"train/loss": [20.0, 10.0, 8.0, 6.0, 4.0, 3.0, 2.0, 1.0]}
 APART = {"voices/between_speaker_real": every(0.63), "voices/spk_top1_chance": every(0.17), MEAN: LEARNED}
 
+LABELLED = {"chatml/with_labels_pct": [100.0] * 8}
+FLAT_NLL = [4.0 + 0.01 * (look % 3) for look in range(32)]
+UNCERTAIN = {"outputs/accuracy/mean": [0.1] * 32}
+
 CASES: dict[str, tuple[Sequence[Trace], Sequence[Trace]]] = {
     "delay_pattern_off": ([{"chatml/delay_violations": [4.0]}], [{"chatml/delay_violations": [0.0]}]),
-    "end_codes_masked": ([{"chatml/eos_labelled_pct": [0.0]}], [{"chatml/eos_labelled_pct": [100.0, 75.0]}]),
+    "samples_without_labels": (
+        [{"chatml/with_labels_pct": [100.0, 0.0, 100.0, 0.0]}, {"chatml/with_labels_pct": [50.0]}],
+        [{"chatml/with_labels_pct": [100.0, 100.0]}],
+    ),
+    "reference_is_target": ([{"chatml/reference_is_target": [2.0]}], [{"chatml/reference_is_target": [0.0]}]),
+    "end_codes_masked": (
+        [{"chatml/eos_labelled_pct": [0.0]}],
+        [
+            {"chatml/eos_labelled_pct": [100.0, 75.0]},
+            {"chatml/eos_labelled_pct": [12.5], "chatml/delay_violations": [4.0]},
+            {"chatml/eos_labelled_pct": [0.0], "chatml/label_mismatch_pct": [90.0]},
+            {"chatml/eos_labelled_pct": [0.0], "chatml/truncated": [4.0]},
+        ],
+    ),
     "begin_codes_trained": ([{"chatml/bos_labelled_pct": [100.0]}], [{"chatml/bos_labelled_pct": [0.0]}]),
     "reference_trained": ([{"chatml/reference_labelled_pct": [98.0]}], [{"chatml/reference_labelled_pct": [0.0]}]),
     "prompt_text_trained": ([{"chatml/prompt_labelled_pct": [60.0]}], [{"chatml/prompt_labelled_pct": [0.0]}]),
     "codebook_without_labels": (
         [{"chatml/label_coverage_pct/codebook_0": [100.0], "chatml/label_coverage_pct/codebook_1": [0.0]}],
-        [{"chatml/label_coverage_pct/codebook_0": [100.0], "chatml/label_coverage_pct/codebook_1": [99.0]}],
+        [
+            {"chatml/label_coverage_pct/codebook_0": [100.0], "chatml/label_coverage_pct/codebook_1": [99.0]},
+            {"chatml/label_coverage_pct/codebook_0": [30.0], "chatml/label_coverage_pct/codebook_1": [30.0]},
+        ],
+    ),
+    "targets_partly_labelled": (
+        [{"chatml/label_coverage_pct/codebook_0": every(30.0), "chatml/label_coverage_pct/codebook_1": every(31.0)}],
+        [
+            {"chatml/label_coverage_pct/codebook_0": every(100.0), "chatml/label_coverage_pct/codebook_1": every(0.0)},
+            {"chatml/label_coverage_pct/codebook_0": [30.0, 100.0, 30.0]},
+        ],
     ),
     "labels_shifted": ([{"chatml/label_mismatch_pct": [93.0]}], [{"chatml/label_mismatch_pct": [0.0]}]),
     "loss_wrongly_scaled": (
         [{"chatml/loss_ratio": [0.17]}, {"chatml/loss_ratio": [3.0]}],
         [{"chatml/loss_ratio": [1.0, 0.98, 1.05]}],
+    ),
+    "loss_out_of_scale": (
+        [
+            {"train/loss": every(1200.0), MEAN: every(3.0)} | books("nll", every(3.0), every(3.0)),
+            {"train/loss": every(-6.0), MEAN: every(3.0)} | books("nll", every(3.0), every(3.0)),
+        ],
+        [
+            {"train/loss": every(6.0), MEAN: every(3.0)} | books("nll", every(3.0), every(3.0)),
+            {"train/loss": every(3.0), MEAN: every(3.0)} | books("nll", every(3.0), every(3.0)),
+            {"train/loss": every(10.0), MEAN: every(3.0), "outputs/nll/text": every(4.0)}
+            | books("nll", every(3.0), every(3.0)),
+        ],
     ),
     "attention_not_causal": ([{"chatml/causality_leak": [0.3]}], [{"chatml/causality_leak": [0.0, 2e-6]}]),
     "placeholders_do_not_match": (
@@ -81,6 +120,10 @@ CASES: dict[str, tuple[Sequence[Trace], Sequence[Trace]]] = {
             parts("update_ratio", audio_ffn=[0.0, 1e-3, 0.0, 1e-3], heads=[0.0, 1e-3, 0.0, 1e-3]),
             parts("update_ratio", heads=every(0.0)) | {"train/learning_rate": every(0.0)},  # that has its own name
         ],
+    ),
+    "updates_rounded_to_zero": (
+        [{"gradients/rounded_to_zero_pct": [90.0, 95.0]}],
+        [{"gradients/rounded_to_zero_pct": [5.0, 8.0, 5.0]}],
     ),
     "part_without_gradient": (
         [parts("reached_pct", audio_ffn=[100.0, 100.0], heads=[0.0, 0.0])],
@@ -105,10 +148,14 @@ CASES: dict[str, tuple[Sequence[Trace], Sequence[Trace]]] = {
     ),
     "learning_rate_zero": (
         [{"train/learning_rate": [1e-4, 0.0, 0.0, 0.0]}],
-        [{"train/learning_rate": [0.0, *DECAY, 0.0]}, {"train/learning_rate": [1e-4, 0.0, 0.0, 1e-4]}],
+        [
+            {"train/learning_rate": [0.0, *DECAY, 0.0]},
+            {"train/learning_rate": [1e-4, 0.0, 0.0, 1e-4]},
+            {"train/learning_rate": every(0.0)} | parts("update_ratio", heads=every(1e-4)),
+        ],
     ),
     "gradient_not_finite": (
-        [{"train/grad_norm": [2.0, NAN, NAN, NAN]}, {"train/grad_norm": [math.inf] * 3}],
+        [{"train/grad_norm": [2.0, NAN, NAN, NAN]}, {"train/grad_norm": [math.inf] * 4}],
         [{"train/grad_norm": [math.inf, math.inf, 2.0, math.inf, 1.0]}],
     ),
     "update_too_large": (
@@ -116,9 +163,12 @@ CASES: dict[str, tuple[Sequence[Trace], Sequence[Trace]]] = {
         [parts("update_ratio", heads=[0.2, 0.007, 0.06, 0.005]), parts("update_ratio", lora_attention_q=every(0.1))],
     ),
     "update_too_small": (
-        [parts("update_ratio", heads=every(1e-9), norms=every(1e-5)) | {"train/learning_rate": every(1e-5)}],
         [
-            parts("update_ratio", heads=every(1e-6), norms=every(1e-9)) | {"train/learning_rate": every(1e-6)},
+            parts("update_ratio", heads=every(1e-9), norms=every(1e-5)) | {"train/learning_rate": every(1e-5)},
+            parts("update_ratio", heads=every(2e-6), audio_ffn=every(4e-6)) | {"train/learning_rate": every(1e-8)},
+        ],
+        [
+            parts("update_ratio", heads=every(1e-5), norms=every(1e-9)) | {"train/learning_rate": every(1e-6)},
             parts("update_ratio", heads=[1e-4, 1e-5, 1e-6, 1e-8, 1e-9, 1e-9, 1e-9])
             | {"train/learning_rate": [1e-4, 5e-5, 1e-6, 1e-7, 1e-8, 1e-8, 1e-8]},
         ],
@@ -136,6 +186,15 @@ CASES: dict[str, tuple[Sequence[Trace], Sequence[Trace]]] = {
             {"inputs/non_finite": [7.0]},
         ],
         [{"outputs/non_finite_logits": [0.0, 0.0], "inputs/non_finite": [0.0, 0.0]}],
+    ),
+    "does_not_learn": (
+        [{MEAN: FLAT_NLL} | UNCERTAIN],
+        [
+            {MEAN: FLAT_NLL, "outputs/accuracy/mean": [0.9] * 32},
+            {MEAN: [4.0 * 0.99**look for look in range(32)]} | UNCERTAIN,
+            {MEAN: FLAT_NLL[:20]} | UNCERTAIN,
+            {MEAN: [6.0, 4.0, *FLAT_NLL]} | UNCERTAIN,
+        ],
     ),
     "codebook_collapses": (
         [books("usage", USAGE, FALLEN) | books("nll", [2.0] * 16, [2.5] * 17)],
@@ -167,7 +226,23 @@ CASES: dict[str, tuple[Sequence[Trace], Sequence[Trace]]] = {
             {"train/loss": every(5.0), "eval/loss": [None, 5.0, 5.5, 5.6, 5.7, 5.8]},
         ],
     ),
-    "reference_missing": ([{"chatml/with_reference_pct": [0.0, 0.0]}], [{"chatml/with_reference_pct": [100.0, 25.0]}]),
+    "reference_missing": (
+        [
+            {"chatml/with_reference_pct": [0.0, 0.0], "conditioning/gap_null/mean": [0.0]},
+            {"chatml/with_reference_pct": [100.0, 0.0, 0.0]},
+        ],
+        [
+            {"chatml/with_reference_pct": [100.0, 25.0]},
+            {"chatml/with_reference_pct": every(0.0)},
+        ],
+    ),
+    "trained_without_reference": (
+        [{"chatml/with_reference_pct": [0.0, 0.0]}],
+        [
+            {"chatml/with_reference_pct": [0.0, 0.0], "conditioning/gap_null/mean": [0.0]},
+            {"chatml/with_reference_pct": [100.0, 100.0]},
+        ],
+    ),
     "reference_ignored": (
         [
             IGNORED | {MEAN: LEARNED},

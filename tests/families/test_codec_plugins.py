@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 
 import pytest
+import released
+from test_processor_parts import OriginalCodec
 
 from tracker_logging.data.sample import DataError
 from tracker_logging.demo.build import DemoPaths
 from tracker_logging.demo.world_codec import WorldCodec
+from tracker_logging.families.boson.codec import BosonCodec
 from tracker_logging.families.load_codec import load_codec
 
 PACKAGE = """
@@ -80,6 +85,32 @@ def test_a_data_error_of_a_codec_plugin_reaches_the_user(register: Callable[[str
     register("refuses")
     with pytest.raises(DataError, match="a damaged codec"):
         load_codec("anything")
+
+
+def test_the_released_codec_in_bosons_layout_is_refused_with_the_native_one(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(json.dumps(released.CODEC_CONFIG))
+    with pytest.raises(DataError, match=r"boson's layout.*boson_multimodal.*eustlb/higgs-audio-v2-tokenizer"):
+        load_codec(str(tmp_path))
+
+
+def test_the_released_codec_is_opened_with_bosons_code_if_it_is_installed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a substitute for the package, whose codec cannot be installed beside this torch."""
+    opened: list[tuple[str, str]] = []
+
+    def load_higgs_audio_tokenizer(name: str, device: str) -> OriginalCodec:
+        opened.append((name, device))
+        return OriginalCodec()
+
+    package = "boson_multimodal.audio_processing.higgs_audio_tokenizer"
+    for name in (package.split(".")[0], package.rpartition(".")[0], package):
+        monkeypatch.setitem(sys.modules, name, ModuleType(name))
+    monkeypatch.setattr(sys.modules[package], "load_higgs_audio_tokenizer", load_higgs_audio_tokenizer, raising=False)
+    (tmp_path / "config.json").write_text(json.dumps(released.CODEC_CONFIG))
+    codec = load_codec(str(tmp_path))
+    assert isinstance(codec, BosonCodec) and codec.num_codebooks == 2
+    assert [name for name, _ in opened] == [str(tmp_path)]
 
 
 def test_a_path_without_a_codec_is_refused_with_the_option_to_check(tmp_path: Path) -> None:

@@ -79,7 +79,7 @@ def test_heads_components_and_voices_are_checked() -> None:
     adapter.component = lambda name: ("brain", None)
     adapter.generate = lambda prompts, settings: rightly(prompts, SamplingSettings(temperature=1 + len(prompts)))
     adapter.audio_nll = lambda inputs: torch.zeros(3, 4)
-    found = {
+    parts_with_problems = {
         problem.part for problem in check_adapter(adapter, family.collate(family.rows(3)), prompts=family.prompts())
     }
-    assert {"heads", "components", "voices", "step"} <= found
+    assert {"heads", "components", "voices", "step"} <= parts_with_problems

@@ -36,7 +36,7 @@ def watch(model: nn.Module, inputs: dict[str, torch.Tensor], samples: int) -> At
 def test_alignment_and_masses_are_those_of_eager_weights(kernel: str) -> None:
     model = sharp_dia(kernel)
     inputs = dia_collate([dia_row(0, 7, 1), dia_row(0, 5, 2), dia_row(4, 6, 3)])  # the last with an audio prompt
-    found, view = watch(model, inputs, 3), adapter_for(model).view(inputs)
+    attention, view = watch(model, inputs, 3), adapter_for(model).view(inputs)
     eager = sharp_dia("eager").eval()
     with torch.no_grad():
         output = eager(**inputs, output_attentions=True)
@@ -51,25 +51,25 @@ def test_alignment_and_masses_are_those_of_eager_weights(kernel: str) -> None:
         distances.append((centre - (torch.arange(len(rows)) + 0.5) / len(rows)).abs())
         masses.append(on_text.sum(-1))
     expected = 1 - torch.cat(distances, dim=-1).mean(-1)
-    assert torch.allclose(torch.from_numpy(found.diagonality).float(), expected, atol=1e-4)
-    assert torch.allclose(torch.from_numpy(found.text_mass).float(), torch.ones_like(expected), atol=1e-5)
+    assert torch.allclose(torch.from_numpy(attention.diagonality).float(), expected, atol=1e-4)
+    assert torch.allclose(torch.from_numpy(attention.text_mass).float(), torch.ones_like(expected), atol=1e-5)
     assert torch.cat(masses, dim=-1).allclose(torch.ones(()), atol=1e-5)
     reference, target = GROUPS.index(Role.REFERENCE), GROUPS.index(Role.TARGET)
     roles = view.roles[2, view.in_layers]
     expected = decoder[:, 2][:, :, roles == Role.TARGET][..., roles == Role.REFERENCE].sum(-1).mean(-1)
-    assert torch.allclose(torch.from_numpy(found.mass[:, :, target, reference]).float(), expected, atol=1e-5)
+    assert torch.allclose(torch.from_numpy(attention.mass[:, :, target, reference]).float(), expected, atol=1e-5)
 
 
 def test_a_heatmap_contains_the_text_and_then_the_decoder() -> None:
     model = sharp_dia("sdpa")
     inputs = dia_collate([dia_row(0, 6, 1)])
-    found = watch(model, inputs, 1)
+    attention = watch(model, inputs, 1)
     eager = sharp_dia("eager").eval()
     with torch.no_grad():
         output = eager(**inputs, output_attentions=True)
-    one = found.maps[0]
+    heatmap = attention.maps[0]
     expected = torch.cat([output.cross_attentions[0][0].mean(0), output.decoder_attentions[0][0].mean(0)], dim=1)
-    assert torch.allclose(torch.from_numpy(one.values), expected, atol=1e-5)
+    assert torch.allclose(torch.from_numpy(heatmap.values), expected, atol=1e-5)
     words = inputs["input_ids"].shape[1]
-    assert [key_bin.role for key_bin in one.key_bins] == [Role.TEXT] * words + [Role.TARGET] * len(one.bins)
-    assert (one.bins[0].start, one.key_bins[words]) == (words, one.bins[0])
+    assert [key_bin.role for key_bin in heatmap.key_bins] == [Role.TEXT] * words + [Role.TARGET] * len(heatmap.bins)
+    assert (heatmap.bins[0].start, heatmap.key_bins[words]) == (words, heatmap.bins[0])

@@ -11,7 +11,7 @@ import torch
 from peft import LoraConfig, get_peft_model
 from tiny_families import FAMILIES, csm, dia, higgs, qwen3
 from torch import nn
-from transformers import Trainer, TrainingArguments
+from transformers import MusicgenDecoderConfig, MusicgenForCausalLM, Trainer, TrainingArguments
 
 from tracker_logging import strategic_callbacks
 from tracker_logging.families import UnknownModelError, adapter_for, unwrap
@@ -79,8 +79,8 @@ def test_a_model_is_found_inside_fsdp1_and_fsdp2(tmp_path: Path) -> None:
 
 
 def test_each_family_gets_its_adapter() -> None:
-    found = {name: type(adapter_for(family.model())) for name, family in FAMILIES.items()}
-    assert found == {
+    adapters = {name: type(adapter_for(family.model())) for name, family in FAMILIES.items()}
+    assert adapters == {
         "higgs": HiggsV2Adapter, "higgs with a text head": HiggsV2Adapter, "csm": CsmAdapter, "dia": DiaAdapter,
         "qwen3": TextAdapter, "llama": TextAdapter,
     }  # fmt: skip
@@ -90,6 +90,15 @@ def test_a_warning_tells_that_a_model_is_logged_as_text(caplog: pytest.LogCaptur
     adapter_for(qwen3())
     (message,) = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
     assert "Qwen3ForCausalLM" in message and "text model" in message and "docs/adapters.md" in message
+
+
+def test_a_causal_model_of_codebooks_is_not_logged_as_text() -> None:
+    decoder = MusicgenDecoderConfig(
+        vocab_size=32, hidden_size=16, num_hidden_layers=1, num_attention_heads=2, ffn_dim=16, num_codebooks=4,
+        pad_token_id=31, bos_token_id=31,
+    )  # fmt: skip
+    with pytest.raises(UnknownModelError, match=r"MusicgenForCausalLM.*without codebooks.*not guessed"):
+        adapter_for(MusicgenForCausalLM(decoder))
 
 
 class SpeechThing(nn.Module):
@@ -170,8 +179,8 @@ def their_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[N
 @pytest.mark.usefixtures("their_package")
 def test_an_adapter_of_another_package_is_used_and_logged(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, logger="tracker_logging")
-    found = adapter_for(with_lora(qwen3()))
-    assert isinstance(found, import_module("their_package").TheirAdapter)
+    adapter = adapter_for(with_lora(qwen3()))
+    assert isinstance(adapter, import_module("their_package").TheirAdapter)
     assert "their_package:TheirAdapter (their-package 1.2)" in caplog.text
 
 

@@ -1,6 +1,6 @@
 """Our rows for CSM and Dia equal those of the processors of transformers, id for id.
 
-The rules that the released checkpoints add to these classes are held here by name: sesame/csm-1b's chat template
+The rules that the released checkpoints add to these classes are tested here by name: sesame/csm-1b's chat template
 (transformers, tests/families/csm/test_processing_csm.py) and the README of nari-labs/dia on speaker tags.
 """
 
@@ -112,10 +112,10 @@ def test_a_row_of_csm_equals_that_of_csm_processor(tmp_path: Path) -> None:
     waves = [wave(path) for one in samples for path in (one.reference_audio, one.target_audio)]
     expected = theirs(text=text, audio=waves, output_labels=True)
     batch = ours.collator()([ours.features(one) for one in samples])
-    there = expected["attention_mask"].bool()
+    kept = expected["attention_mask"].bool()
     for name in ("attention_mask", "input_values", "input_values_cutoffs"):
         torch.testing.assert_close(batch[name], expected[name], check_dtype=False, rtol=0, atol=0)
-    assert batch["input_ids"][there].tolist() == expected["input_ids"][there].tolist()
+    assert batch["input_ids"][kept].tolist() == expected["input_ids"][kept].tolist()
     excluded = batch["labels"] == -101
     assert batch["labels"][~excluded].tolist() == expected["labels"][~excluded].tolist()
     assert set(expected["labels"][excluded].tolist()) == set(theirs.tokenizer.convert_tokens_to_ids(list(SPECIAL[2:])))
@@ -172,7 +172,7 @@ def test_an_audio_prompt_of_dia_equals_that_of_dia_processor(tmp_path: Path) -> 
     assert features["input_ids"].tolist() == [1, *f" {TEXTS[0]} {TEXTS[1]}".encode()]
     given = theirs.get_audio_prompt_len(expected["decoder_attention_mask"])
     theirs_delayed, ours_delayed = expected["decoder_input_ids"][0], features["audio_input_ids"]
-    for channel, delay in enumerate(ours.pattern.delays):  # ours goes on with the end code
+    for channel, delay in enumerate(ours.pattern.delays):  # ours continues with the end code
         stop = given + delay
         assert ours_delayed[:stop, channel].tolist() == theirs_delayed[:stop, channel].tolist()
     row = ours.features(one)

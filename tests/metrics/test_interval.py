@@ -38,7 +38,7 @@ def test_few_speakers_have_a_mean_and_no_interval_but_the_reason(groups: list[st
     values = [1.0, 2.0, 3.0, 4.0] if groups is None else [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]
     found = mean_interval(values, groups)
     assert (found.low, found.high) == (None, None)
-    assert found.reason == f"{4 if groups is None else 2} speakers, an interval needs 5"
+    assert found.reason == f"{4 if groups is None else 2} speakers, it needs 5"
 
 
 def test_equal_values_have_no_interval() -> None:

@@ -47,3 +47,14 @@ def test_voicing_errors_are_a_share_of_frames() -> None:
     half = glide(100, 200)
     half[:25] = NAN
     assert pitch_error(half, glide(100, 200), STRAIGHT).vuv_err == pytest.approx(0.25)
+
+
+def test_frames_outside_the_range_of_speech_are_tracking_errors() -> None:
+    clean = glide(100, 200)
+    hiss = clean.copy()
+    hiss[::4] = 1800.0
+    hiss[3::8] = 20.0
+    assert pitch_shift(hiss, clean).median_shift_cents == pytest.approx(0.0, abs=40.0)
+    assert pitch_shift(hiss, clean).std_ratio == pytest.approx(1.0, abs=0.05)
+    error = pitch_error(hiss, clean, STRAIGHT)
+    assert error.rmse_cents == pytest.approx(0.0, abs=1e-6) and error.vuv_err == pytest.approx(0.38, abs=0.03)

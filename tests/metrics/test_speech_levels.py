@@ -67,3 +67,15 @@ def test_loudness_of_a_full_scale_tone_is_that_of_the_standard() -> None:
     wave = (np.sin(2 * np.pi * 997 * np.arange(48_000 * 3) / 48_000)).astype(np.float32)
     assert integrated_loudness(wave, 48_000) == pytest.approx(-3.01, abs=0.05)
     assert np.isnan(integrated_loudness(silence(0.2), RATE))
+
+
+def test_a_dc_offset_is_reported_and_changes_no_level() -> None:
+    noise = np.random.default_rng(0).normal(0, 0.05, 24_000).astype(np.float32)
+    noise[:12_000] = 0.0
+    clean, offset = speech_levels(noise, 24_000), speech_levels(noise + np.float32(0.1), 24_000)
+    assert offset.dc_offset == pytest.approx(0.1, abs=1e-3) and clean.dc_offset == pytest.approx(0.0, abs=1e-3)
+    assert (offset.level_dbfs, offset.silence_pct) == (pytest.approx(clean.level_dbfs, abs=0.01), clean.silence_pct)
+    assert offset.peak_dbfs > clean.peak_dbfs, "the peak is that of the file"
+    centred = at_level(noise + np.float32(0.1), -30.0)
+    assert centred.mean() == pytest.approx(0.0, abs=1e-6)
+    assert 20 * np.log10(centred.std()) == pytest.approx(-30.0, abs=0.01)

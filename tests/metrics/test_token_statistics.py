@@ -1,3 +1,5 @@
+from itertools import permutations
+
 import numpy as np
 import pytest
 import torch
@@ -81,6 +83,21 @@ def test_a_codebook_without_labels_has_no_value() -> None:
     found = measure(logits, labels, next_labels)
     assert np.isnan([found.nll[2], found.accuracy[2], found.usage[2], found.nll_shift0[2]]).all()
     assert found.mean(found.nll) == pytest.approx((found.nll[:2] * found.rows[:2]).sum() / found.rows[:2].sum())
+
+
+def test_codes_that_tie_with_the_label_share_the_places_in_the_top_five() -> None:
+    """Against every order in which ties may be broken."""
+    logits = torch.tensor([[2.0, 2.0, 2.0, 1.0, 1.0, 1.0], [3.0, 1.0, 1.0, 1.0, 1.0, 1.0], [0.0] * 6])
+    labels = torch.tensor([[3], [1], [5]])
+    expected = []
+    for values, label in zip(logits.tolist(), labels.flatten().tolist(), strict=True):
+        orders = [sorted(range(6), key=lambda code: -values[code] * 10 + order.index(code) / 10)
+                  for order in permutations(range(6))]  # fmt: skip
+        expected.append(np.mean([label in order[:5] for order in orders]))
+    found = measure(logits, labels, labels)
+    assert found.top5[0] == pytest.approx(np.mean(expected))
+    untrained = measure(torch.zeros(4, 1026), torch.zeros(4, 1, dtype=torch.int64), torch.full((4, 1), 7))
+    assert untrained.top5[0] == pytest.approx(5 / 1026)
 
 
 def test_a_codebook_with_one_label_uses_one_code() -> None:

@@ -90,16 +90,22 @@ def test_voices_speak_and_the_gap_is_measured_when_they_are_due(runs: list) -> N
     gaps = [event.step for event in scalars if "conditioning/gap/mean" in event.values]
     spoken = [event.step for event in scalars if "voices/valid_clips" in event.values]
     assert (gaps, spoken) == ([1, 2, 4], [2, 4])
-    comparisons = [event for event in events if isinstance(event, VoiceComparison)]
-    assert [event.step for event in comparisons] == [2] * 3 + [4] * 3
-    assert {event.voice_id for event in comparisons[:3]} == {event.voice_id for event in comparisons[3:]}
+    for stage in ("generated", "scored"):
+        comparisons = [event for event in events if isinstance(event, VoiceComparison) and event.stage == stage]
+        assert [event.step for event in comparisons] == [2] * 3 + [4] * 3
+        assert {event.voice_id for event in comparisons[:3]} == {event.voice_id for event in comparisons[3:]}
     last = {name: value for event in scalars for name, value in event.values.items()}
     assert last["voices/cost/generation_s"] > 0 and last["voices/cost/scoring_s"] > 0
 
 
-def test_two_runs_say_the_same(runs: list) -> None:
+@pytest.mark.parametrize("stage", ["generated", "scored"])
+def test_two_runs_generate_the_same_clips_with_the_same_scores(runs: list, stage: str) -> None:
     first, second = (
-        [(event.voice_id, dict(event.scores)) for event in tracker.events if isinstance(event, VoiceComparison)]
+        [
+            (event.voice_id, event.step, dict(event.scores), event.clips["generated"].samples.tolist())
+            for event in tracker.events
+            if isinstance(event, VoiceComparison) and event.stage == stage
+        ]
         for _, _, tracker in runs[1:]
     )
     assert first == second and len(first) == 6

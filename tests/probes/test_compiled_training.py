@@ -1,12 +1,14 @@
 """`torch_compile=True`: no errors, no change in training, and no recompilation at logged steps."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from small_model import sample, small_model
 from torch._dynamo.utils import counters
+from trainer_captures import Captures, capture_training
 from training import train, values_of, watched_callbacks
 from transformers import TrainerCallback
 
@@ -35,6 +37,33 @@ def compiled_run(directory: Path, tracker: MemoryTracker | None) -> tuple[str, l
         model=small_model(text_head=True, dropout=0.1), max_steps=4, samples=equally_long,
     )  # fmt: skip
     return end, count.graphs
+
+
+@pytest.mark.slow
+def test_evaluation_statistics_of_a_compiled_model_are_those_of_the_eager_one(tmp_path: Path) -> None:
+    arguments: dict[str, Any] = {"eval_strategy": "steps", "eval_steps": 2, "max_steps": 2}
+    compiled: dict[str, Any] = {"torch_compile": True, "torch_compile_backend": "eager"}
+    graphs, snapshots, losses = [], [], []
+    for captures, options in (
+        (Captures(needs=frozenset({"inputs"}), compiled=True), compiled | {"prediction_loss_only": True}),
+        (Captures(compiled=True), compiled | {"prediction_loss_only": True}),
+        (Captures(), {"prediction_loss_only": True}),
+    ):
+        torch._dynamo.reset()
+        counters.clear()
+        if captures._needs == {"inputs"}:
+            captures.on_step_end = lambda *_, **__: None  # type: ignore[method-assign]
+        _, trainer = capture_training(tmp_path, captures=captures, model=small_model(), **arguments, **options)
+        graphs.append(counters["stats"]["unique_graphs"])
+        snapshots.append(captures.evaluations)
+        losses.append([entry["eval_loss"] for entry in trainer.state.log_history if "eval_loss" in entry])
+        assert captures.errors == []
+    assert graphs[0] > 0 and graphs[1] == graphs[0], "capturing the evaluation compiles nothing"
+    assert losses[0] == losses[1]
+    (actual,), (expected,) = snapshots[1:]
+    assert actual.name == "held out" and actual.missing == ()
+    assert actual.tokens.rows.tolist() == expected.tokens.rows.tolist()
+    np.testing.assert_allclose(actual.tokens.nll, expected.tokens.nll, rtol=1e-3)
 
 
 @pytest.mark.slow

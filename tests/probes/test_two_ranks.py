@@ -56,6 +56,25 @@ def test_fsdp2_is_bit_identical_and_shows_the_numbers_of_unsharded_training(tmp_
 
 
 @pytest.mark.slow
+def test_fsdp1_shows_the_numbers_of_unsharded_training_or_names_what_is_missing(tmp_path: Path) -> None:
+    found = run("fsdp1", tmp_path)
+    assert found["identical"] == [True, True]
+    for shards, copies in zip(found["sharded"], found["replicated"], strict=True):
+        for name, values in copies.items():
+            assert shards[name] == pytest.approx(values, rel=2e-3, abs=1e-6, nan_ok=True), name
+    assert found["flat"]["flow"] is False
+    assert found["flat"]["nll"] == pytest.approx(found["replicated"][0]["nll"], rel=1e-3)
+    assert any("use_orig_params" in reason for reason in found["flat"]["missing"])
+
+
+@pytest.mark.slow
+def test_extra_forwards_of_sharded_models_run_on_all_ranks_or_on_none(tmp_path: Path) -> None:
+    found = run("unready", tmp_path)
+    assert found["leaks"] == [None, None, None]
+    assert sum(found["rows"]) > 0
+
+
+@pytest.mark.slow
 def test_a_probe_that_fails_on_one_rank_hangs_no_rank_and_the_other_rank_still_counts(tmp_path: Path) -> None:
     found = run("failing", tmp_path)
     assert found["target_row"] == pytest.approx(1.0, abs=1e-4)

@@ -43,12 +43,12 @@ class Captures(TrainerCallback):
         self.steps.append(self.capture.snapshot(state.global_step))
         self.errors += self.capture.errors
         if control.should_evaluate:
-            self._evaluation = EvaluationCapture(adapter=self.adapter)
+            self._evaluation = EvaluationCapture(adapter=self.adapter, compiled=self._compiled)
             self._evaluation.attach(model)
 
     def on_evaluate(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         if self._evaluation is not None:
-            self.evaluations.append(self._evaluation.snapshot(state.global_step))
+            self.evaluations.append(self._evaluation.snapshot(state.global_step, name="held out"))
             self.errors += self._evaluation.errors
             self._evaluation = None
 
@@ -83,8 +83,7 @@ def capture_training(
         args=TrainingArguments(**(settings | arguments)),
         train_dataset=SAMPLES,
         eval_dataset=SAMPLES[:5],
-        callbacks=[captures],
-        **({"data_collator": collate_with_text if text else collate} | (options or {})),
+        **({"data_collator": collate_with_text if text else collate, "callbacks": [captures]} | (options or {})),
     )
     made.train()
     return captures, made

@@ -2,6 +2,8 @@
 
 - `ddp`: a real Trainer with and without everything on, under DistributedDataParallel
 - `fsdp`: steps under FSDP2 with and without a capture, beside the same steps under DDP
+- `fsdp1`: steps under FSDP1 beside the same steps under DDP
+- `unready`: steps under FSDP2 where rank 1 has no batch for the extra forwards
 - `failing`: steps under DDP with a probe that raises on rank 1 alone
 """
 
@@ -14,7 +16,7 @@ from typing import Any
 import torch
 from small_model import batch, sample, small_model
 from torch import distributed, nn
-from torch.distributed.fsdp import fully_shard
+from torch.distributed.fsdp import FullyShardedDataParallel, fully_shard
 from torch.nn.parallel import DistributedDataParallel
 from training import fingerprint_of, train, values_of, watched_callbacks
 
@@ -59,6 +61,37 @@ def fsdp(output: Path) -> dict[str, Any]:
         "replicated": [numbers(own) for own in copies],
         "missing": shards[0].missing,
     }
+
+
+def fsdp1(output: Path) -> dict[str, Any]:
+    def trained(*, use_orig_params: bool, captured: bool) -> tuple[list[StepSnapshot], str]:
+        model = small_model().train()
+        run = FullyShardedDataParallel(model, use_orig_params=use_orig_params, device_id=torch.device("cpu"))
+        return steps(run, run=run, capture=capture_of(run) if captured else None)
+
+    _, plain = trained(use_orig_params=True, captured=False)
+    shards, watched = trained(use_orig_params=True, captured=True)
+    flat, _ = trained(use_orig_params=False, captured=True)
+    whole = small_model().train()
+    copies, _ = steps(whole, run=DistributedDataParallel(whole, find_unused_parameters=True), capture=capture_of(whole))
+    return {
+        "identical": plain == watched,
+        "sharded": [numbers(own) for own in shards],
+        "replicated": [numbers(own) for own in copies],
+        "flat": {"flow": flat[0].flow is not None, "nll": flat[0].tokens.nll.tolist(), "missing": flat[0].missing},
+    }
+
+
+def unready(output: Path) -> dict[str, Any]:
+    model = small_model().train()
+    for layer in model.model.layers:
+        fully_shard(layer)
+    fully_shard(model)
+    capture = capture_of(model)
+    if distributed.get_rank() == 1:
+        capture._adapter.first_sample = lambda inputs: {}
+    snapshots, _ = steps(model, run=model, capture=capture)
+    return {"leaks": [own.causality_leak for own in snapshots], "rows": snapshots[0].tokens.rows.tolist()}
 
 
 def failing(output: Path) -> dict[str, Any]:
@@ -115,7 +148,7 @@ def numbers(snapshot: StepSnapshot) -> dict[str, list[float]]:
 def main(mode: str, output: Path) -> None:
     torch.set_num_threads(1)
     distributed.init_process_group("gloo")
-    found = {"ddp": ddp, "fsdp": fsdp, "failing": failing}[mode](output)
+    found = globals()[mode](output)
     same = [found.get("identical")] * 2
     distributed.all_gather_object(same, found.get("identical"))
     if distributed.get_rank() == 0:

@@ -14,7 +14,7 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tracker_examples import HOSTILE, RATE, comparison, finding, one_of_each
 
-from tracker_logging.events import Clip, Findings, Image, Scalars, VoiceComparison
+from tracker_logging.events import Clip, Findings, Image, Scalars, Table, VoiceComparison
 from tracker_logging.rendering.pcm import to_pcm16
 from tracker_logging.rendering.png import encode_png
 from tracker_logging.runs import NotARunError, Run, list_runs, open_run
@@ -317,6 +317,29 @@ def test_updated_is_when_the_run_was_written_last(tmp_path: Path) -> None:
     tracker.close()
     os.utime(tracker.path, (1_000_000, 1_000_000))
     assert list_runs(tmp_path)[0].updated == 1_000_000
+
+
+def test_a_copy_of_the_lines_alone_is_a_run_and_a_data_file_is_none(tmp_path: Path) -> None:
+    tracker = JsonLinesTracker(tmp_path / "run")
+    tracker.emit(Scalars(step=1, values={"loss": 1.0}))
+    tracker.close()
+    copy = Path(shutil.copy(tmp_path / "run/record/events.jsonl", tmp_path / "copied.jsonl"))
+    assert open_run(copy).scalars["loss"].points == ((1, 1.0),)
+    (tmp_path / "train.jsonl").write_text('{"text": "hello", "audio": "a.wav"}\n')
+    with pytest.raises(NotARunError):
+        open_run(tmp_path / "train.jsonl")
+
+
+def test_a_table_of_findings_in_another_form_is_a_problem_and_the_rest_is_read(tmp_path: Path) -> None:
+    tracker = TensorBoardTracker(tmp_path)
+    tracker.emit(Scalars(step=1, values={"loss": 1.0}))
+    tracker.emit(Table(step=1, tag="doctor/findings", columns=("name", "when"), rows=(("silence", 3),)))
+    tracker.emit(Table(step=1, tag="voices/a/text", columns=("what", "value"), rows=(("sim_o", 0.5), ("encoder", "x"))))
+    tracker.close()
+    run = open_run(tmp_path)
+    assert run.scalars["loss"].points == ((1, 1.0),) and run.findings == ()
+    assert run.problems == ("doctor/findings cannot be read: KeyError: 'since'",)
+    assert run.voices["a"].steps[1].scores == {"sim_o": 0.5}
 
 
 def test_a_hostile_voice_id_stays_inside_its_tag(tmp_path: Path) -> None:

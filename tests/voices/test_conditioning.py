@@ -1,7 +1,10 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
+from tracker_logging import tags
 from tracker_logging.demo.model import demo_model
 from tracker_logging.families import adapter_for
 from tracker_logging.families.higgs_v2.processor import SpeechProcessor, VoiceCloningCollator
@@ -11,6 +14,7 @@ from tracker_logging.voices.conditioning import (
     conditioning_scalars,
     gap,
     other_speakers,
+    other_texts,
 )
 from tracker_logging.voices.prompt import VoicePrompt
 
@@ -36,7 +40,7 @@ def test_losses_do_not_depend_on_the_batch_and_match_the_adapter(
 ) -> None:
     adapter, collate = adapter_for(demo_model(seed=0).eval()), VoiceCloningCollator.of(demo_processor)
     rows = conditioning_rows(demo_prompts[:2], demo_processor)
-    assert [row.condition for row in rows] == ["own", "other", "none"] * 2
+    assert [row.condition for row in rows] == ["own", "other", "none", "text"] * 2
     together = conditioning_losses(adapter, rows, collate, device=torch.device("cpu"), batch_size=6)
     alone = conditioning_losses(adapter, rows, collate, device=torch.device("cpu"), batch_size=1)
     for voice, losses in together.items():
@@ -49,6 +53,38 @@ def test_losses_do_not_depend_on_the_batch_and_match_the_adapter(
     swapped = demo_processor.features(demo_prompts[0].sample.with_reference_of(demo_prompts[1].sample))
     expected = adapter.audio_nll(collate([swapped]))[0].tolist()
     assert together[demo_prompts[0].voice_id]["other"] == pytest.approx(expected, rel=1e-4)
+    reworded = replace(demo_prompts[0].sample, target_text=demo_prompts[1].sample.target_text)
+    expected = adapter.audio_nll(collate([demo_processor.features(reworded)]))[0].tolist()
+    assert together[demo_prompts[0].voice_id]["text"] == pytest.approx(expected, rel=1e-4)
+    assert together[demo_prompts[0].voice_id]["text"] != pytest.approx(own_nll(together, demo_prompts[0]), rel=1e-6)
+
+
+def own_nll(losses: dict[str, dict[str, list[float]]], prompt: VoicePrompt) -> list[float]:
+    return losses[prompt.voice_id]["own"]
+
+
+def test_the_other_text_is_another_one_and_of_the_same_language_where_there_is_one() -> None:
+    texts = [("en", "one"), ("en", "two"), ("en", "one"), ("de", "eins"), ("de", "zwei"), ("fr", "un")]
+    partners = other_texts(texts)
+    assert all(texts[partner][1] != own for partner, (_, own) in zip(partners, texts, strict=True))
+    assert [texts[partner][0] for partner in partners[:5]] == ["en", "en", "en", "de", "de"]
+    assert other_texts([(None, "one"), (None, "one")]) == [None, None]
+
+
+def test_a_text_gap_above_zero_means_that_the_text_is_used() -> None:
+    losses = {f"v{i}": {"own": [1.0, 2.0], "text": [1.0 + 0.2 * i, 1.9]} for i in range(3)}
+    speakers = {voice: voice for voice in losses}
+    assert gap(losses, "text") == pytest.approx(np.array([[0.0, -0.1], [0.2, -0.1], [0.4, -0.1]]))
+    values = conditioning_scalars(losses, speakers)
+    assert values["conditioning/text_gap/mean"] == pytest.approx(0.05)
+    assert values["conditioning/text_gap/codebook_0"] == pytest.approx(0.2)
+    assert values["conditioning/text_gap/codebook_1"] == pytest.approx(-0.1)
+    assert values["conditioning/text_win_rate"] == pytest.approx(2 / 3)  # means of -0.05, 0.05 and 0.15
+    assert values["conditioning/text_win_rate/codebook_0"] == pytest.approx(2 / 3)
+    assert values["conditioning/text_gap/n"] == 3.0
+    assert values["conditioning/text_gap/low"] <= 0.05 <= values["conditioning/text_gap/high"]
+    assert "conditioning/gap/mean" not in values
+    assert all(tags.find(name) is not None for name in values)
 
 
 def test_a_gap_above_zero_means_that_the_true_reference_helps() -> None:

@@ -8,10 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tracker_logging import tags
 from tracker_logging.data.sample import VoiceSample
 from tracker_logging.data.samples import Samples
+from tracker_logging.events import VoiceComparison
 from tracker_logging.families.base import SamplingSettings
 from tracker_logging.families.higgs_v2.processor import SpeechProcessor
+from tracker_logging.trackers.parts import parts
+from tracker_logging.trackers.voice_folder import write_voice
 from tracker_logging.voices.prompt import MOST_READ, build_prompt, choose_samples, longest_s
 
 
@@ -64,21 +68,62 @@ def test_the_id_follows_from_content_not_from_place(
     assert first.prompt.seed == second.prompt.seed
 
 
-@pytest.mark.parametrize("change", ["text", "reference", "temperature", "seed"])
-def test_the_id_changes_with_everything_that_changes_the_clip(
+@pytest.mark.parametrize(
+    ("speaker", "readable"),
+    [
+        ("小明", "小明"),
+        ("Ünal/ß", "Ünal-ß"),
+        ("U\u0308nal", "Ünal"),  # decomposed, as macOS writes file names
+        ("अनिता", "अनिता"),  # vowel signs are marks, not letters
+        ("../../etc", "etc"),
+        ("a|b\n c_d", "a-b-c-d"),
+        ("slt", "slt"),
+        ("😀", "voice"),
+        ("長" * 50, "長" * 32),
+        ("𠀀" * 50, "𠀀" * 24),
+    ],
+)
+def test_the_id_keeps_the_name_of_the_speaker_in_its_own_script_and_is_one_file_name(
+    speaker: str, readable: str, demo_samples: list[VoiceSample], demo_processor: SpeechProcessor, tmp_path: Path
+) -> None:
+    sample = replace(demo_samples[0], speaker=speaker)
+    voice_id = build_prompt(sample, demo_processor, SamplingSettings(), seed=0).voice_id
+    digest, _, name = voice_id.partition("-")
+    plain = build_prompt(demo_samples[0], demo_processor, SamplingSettings(), seed=0).voice_id
+    assert (digest, name) == (plain.partition("-")[0], readable)
+    (tmp_path / voice_id).mkdir()
+    assert [path.name for path in tmp_path.iterdir()] == [voice_id]
+    event = VoiceComparison(step=1, voice_id=voice_id, clips={}, reference_text="", target_text="")
+    assert [part.tag for part in parts(event)] == [f"voices/{voice_id}/text"]
+    write_voice(tmp_path / "voices" / tags.safe_part(voice_id, "-"), event)
+    assert [path.name for path in (tmp_path / "voices").iterdir()] == [voice_id]
+
+
+@pytest.mark.parametrize("change", ["target text", "reference text", "reference"])
+def test_the_id_changes_with_the_texts_and_the_reference(
     change: str, demo_samples: list[VoiceSample], demo_processor: SpeechProcessor
 ) -> None:
-    sample, settings, seed = demo_samples[0], SamplingSettings(), 0
-    before = build_prompt(sample, demo_processor, settings, seed=seed)
-    if change == "text":
-        sample = replace(sample, target_text=sample.target_text + "!")
-    elif change == "reference":
-        sample = sample.with_reference_of(demo_samples[1])
-    elif change == "temperature":
-        settings = SamplingSettings(temperature=0.7)
-    else:
-        seed = 1
-    assert build_prompt(sample, demo_processor, settings, seed=seed).voice_id != before.voice_id
+    sample = demo_samples[0]
+    changed = {
+        "target text": replace(sample, target_text=sample.target_text + "!"),
+        "reference text": replace(sample, reference_text=sample.reference_text + "!"),
+        "reference": replace(sample, reference_audio=demo_samples[1].reference_audio),
+    }[change]
+    before, after = (build_prompt(one, demo_processor, SamplingSettings(), seed=0) for one in (sample, changed))
+    assert before.voice_id != after.voice_id and before.prompt.seed != after.prompt.seed
+
+
+def test_sampling_settings_are_a_property_of_the_clip_not_of_the_voice(
+    demo_samples: list[VoiceSample], demo_processor: SpeechProcessor
+) -> None:
+    sample, sampled = demo_samples[0], SamplingSettings(temperature=0.7, top_p=0.9, top_k=50)
+    greedy = build_prompt(sample, demo_processor, SamplingSettings(), seed=0)
+    warm = build_prompt(sample, demo_processor, sampled, seed=0)
+    reseeded = build_prompt(sample, demo_processor, sampled, seed=1)
+    assert greedy.voice_id == warm.voice_id == reseeded.voice_id
+    assert greedy.prompt.seed == warm.prompt.seed != reseeded.prompt.seed
+    assert (warm.sampling["temperature"], warm.sampling["top_k"], warm.sampling["seed"]) == (0.7, 50, 0)
+    assert reseeded.sampling["prompt_seed"] == reseeded.prompt.seed
 
 
 def test_a_clip_may_be_half_as_long_again_as_its_target(demo_samples: list[VoiceSample]) -> None:

@@ -143,6 +143,7 @@ def test_a_recording_that_cannot_be_decoded_or_measured_costs_only_its_own_score
     assert "target" not in rows[1].clips and "generated" in rows[1].clips
     assert all("sim_o" in row.scores and "sim_margin" in row.scores for row in rows[1:])
     assert "its reference cannot be measured (RuntimeError: this clip cannot be embedded)" in caplog.text
+    assert "its target cannot be decoded (" in caplog.text and "its target codec cannot be decoded (" in caplog.text
 
 
 def test_invalid_and_missing_clips_are_counted_shown_and_left_out_of_means(

@@ -27,3 +27,12 @@ def test_neither_level_nor_sample_rate_matters(demo_prompts: list[VoicePrompt], 
 
 def test_silence_has_no_embedding(encoder: GE2ESpeakerEncoder) -> None:
     assert np.isnan(encoder.embed(np.zeros(24_000, dtype=np.float32), 24_000)).all()
+
+
+def test_a_dc_offset_does_not_change_the_embedding(
+    demo_prompts: list[VoicePrompt], encoder: GE2ESpeakerEncoder
+) -> None:
+    wave = load_audio(demo_prompts[0].sample.reference_audio, 24_000)
+    clean, offset = encoder.embed(wave, 24_000), encoder.embed(wave + np.float32(0.1), 24_000)
+    assert cosines(clean, offset)[0, 0] > 0.98
+    assert np.isnan(encoder.embed(np.full(24_000, 0.1, dtype=np.float32), 24_000)).all()

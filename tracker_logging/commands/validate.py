@@ -1,4 +1,4 @@
-"""Check on this machine that logging does not change training and that every promised tag is written.
+"""Check that logging does not change training and writes every promised tag.
 
 Trains two steps without logging, twice, then with each callback alone and with all of them, and reads the files back.
 Without arguments it trains the demo. Exit status: 0 passed, 1 failed, 2 the check could not run.

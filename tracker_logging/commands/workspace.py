@@ -1,6 +1,7 @@
-"""Create or update the W&B workspace of a project: voices, scores with their ceilings, conditioning and attention.
+"""Create or update the W&B workspace of a project.
 
---report A B also creates a report that compares two runs.
+It shows voices, scores with their ceilings, conditioning and attention. --report A B also creates a report that
+compares two runs.
 
     tracker-logging workspace --project voice-cloning --run outputs/runs/a
     tracker-logging workspace --project voice-cloning --dry-run -o workspace.json      # needs no account

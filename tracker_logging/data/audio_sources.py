@@ -26,6 +26,7 @@ from tempfile import NamedTemporaryFile
 
 import numpy as np
 
+from tracker_logging.data.audio import MAX_FRAMES, MAX_SECONDS, open_audio
 from tracker_logging.data.download import download
 from tracker_logging.data.find_file import find_file
 from tracker_logging.data.sample import DataError
@@ -36,6 +37,7 @@ PATH_NAMES = ("audio_url", "url", "path", "audio")
 _ENDINGS = {b"RIFF": ".wav", b"RF64": ".wav", b"fLaC": ".flac", b"OggS": ".ogg", b"ID3": ".mp3"}
 _BASE64_STARTS = tuple(base64.b64encode(start.ljust(6, b"\0"))[:4].decode() for start in _ENDINGS)
 _SHORTEST_BASE64 = 64
+_SLACK_S = 0.02  # a segment that leaves out less is the whole file
 _RATES_HZ = range(1_000, 768_001)
 
 
@@ -67,6 +69,35 @@ class AudioShelf:
             return self._of_object(value, folders)
         raise DataError(f"is a {type(value).__name__}, not audio; name an audio file")
 
+    def segment(self, path: Path, start_s: float, duration_s: float | None) -> Path:
+        """The part of `path` from `start_s` on, `duration_s` long or up to the end, as a file; `path` itself if that is
+        all of it. Raises `DataError`."""
+        import soundfile
+
+        if not 0 <= start_s < MAX_SECONDS * 1_000 or not (duration_s is None or 0 < duration_s <= MAX_SECONDS):
+            raise DataError(f"is cut from {start_s!r} s for {duration_s!r} s; correct the times")
+        status = path.stat()
+        parts = (str(path.resolve()), status.st_mtime_ns, status.st_size, start_s, duration_s)
+        place = self._place(hashlib.sha256(repr(parts).encode("utf-8", "surrogatepass")).hexdigest(), suffix=".wav")
+        if place.is_file():
+            return place
+        with open_audio(path) as file:
+            rate = file.samplerate
+            first, last = round(start_s * rate), file.frames
+            if duration_s is not None:
+                last = min(last, first + round(duration_s * rate))
+            if first == 0 and last >= file.frames - _SLACK_S * rate:
+                return path
+            if first >= last:
+                raise DataError(f"is cut from {start_s:g} s, but the recording has {file.frames / rate:g} s")
+            if last - first > MAX_FRAMES:
+                raise DataError(f"is cut to {(last - first) / rate:g} s, which is too long; correct the times")
+            file.seek(first)
+            wave = file.read(last - first, dtype="float32", always_2d=True)
+        content = io.BytesIO()
+        soundfile.write(content, wave, rate, format="WAV", subtype="FLOAT")
+        return self._write(place, content.getvalue())
+
     def _of_object(self, value: Mapping[str, object], folders: Sequence[Path]) -> Path:
         if value.get("bytes"):
             return self.file_of(value["bytes"], folders=folders)
@@ -86,7 +117,7 @@ class AudioShelf:
 
     def _of_text(self, text: str, folders: Sequence[Path]) -> Path:
         scheme, separator, _ = text.partition("://")
-        if separator and scheme.isalnum():
+        if separator and scheme.isalnum() and scheme.lower() != "file":
             if not self.allow_download:
                 raise DataError(f"is a URL ({text[:80]!r}); download the file, or set --allow_download")
             return self._of_address(text)
@@ -115,7 +146,7 @@ class AudioShelf:
     def _of_array(self, values: object, rate: object) -> Path:
         import soundfile
 
-        if not isinstance(rate, int | float) or rate != rate or int(rate) not in _RATES_HZ:
+        if not isinstance(rate, int | float) or not _RATES_HZ[0] <= rate <= _RATES_HZ[-1]:  # also NaN
             raise DataError(f"is an array with `sampling_rate` {rate!r}; give the rate in Hz, a whole number")
         try:
             wave = np.asarray(values, dtype=np.float32)

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import TypeAlias
@@ -22,12 +23,22 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from tracker_logging.data.audio import load_audio
+from tracker_logging.data.audio import MAX_FILE_BYTES, load_audio
 from tracker_logging.data.codec import IdentifiedCodec
 from tracker_logging.data.sample import DataError, shown
 
+_CHUNK = 1 << 20
+
 Codes: TypeAlias = npt.NDArray[np.int64]
 CodeSource: TypeAlias = Callable[[Path], Codes]
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """Clips that were encoded now, and clips that cannot be read."""
+
+    encoded: int
+    bad: int
 
 
 class CodeCache:
@@ -36,6 +47,7 @@ class CodeCache:
     def __init__(self, directory: Path, codec: IdentifiedCodec) -> None:
         self.directory = directory
         self.codec = codec
+        self._keys: dict[tuple[str, int, int], str] = {}  # by path, size and modification time
 
     def __call__(self, path: Path) -> Codes:
         """Codes of the clip [K, T] int64, from disk or computed now. Raises `DataError` if the clip cannot be read."""
@@ -51,26 +63,42 @@ class CodeCache:
         """Store `codes` [K, T] of the clip, computed elsewhere."""
         self._write(self._place(path), codes)
 
-    def prepare(self, paths: Iterable[Path]) -> int:
-        """Compute missing codes, so that later calls only read. Returns how many clips were encoded.
+    def prepare(self, paths: Iterable[Path], *, skip_bad: bool = False) -> Prepared:
+        """Compute missing codes, so that later calls only read, also in forked workers of a data loader.
 
-        Under DDP each rank may take a share of the paths: `codes.prepare(paths[rank::world_size])`.
+        Under DDP each rank may take a share of the paths: `codes.prepare(paths[rank::world_size])`. Raises `DataError`
+        for a clip that cannot be read, unless `skip_bad`.
         """
-        encoded = 0
-        for path in dict.fromkeys(paths):
-            if _read(self._place(path)) is None:
-                self(path)
-                encoded += 1
-        return encoded
+        encoded, bad = 0, 0
+        for path in paths:
+            try:
+                if _read(self._place(path)) is None:
+                    self(path)
+                    encoded += 1
+            except DataError:
+                if not skip_bad:
+                    raise
+                bad += 1
+        return Prepared(encoded=encoded, bad=bad)
 
     def _place(self, path: Path) -> Path:
+        """Where the codes are. A file is hashed again only when its size or modification time changed."""
         try:
-            content = path.read_bytes()
+            status = path.stat()
+            if status.st_size > MAX_FILE_BYTES:
+                raise DataError(f"{shown(path)}: larger than {MAX_FILE_BYTES / 1e9:g} GB. Cut it into utterances.")
+            version = (str(path), status.st_size, status.st_mtime_ns)
+            if version not in self._keys:
+                digest = hashlib.sha256(self.codec.identity.encode() + b"\0")
+                with path.open("rb") as file:
+                    while chunk := file.read(_CHUNK):
+                        digest.update(chunk)
+                self._keys[version] = digest.hexdigest()
         except OSError as error:
             raise DataError(
                 f"{shown(path)}: the audio file cannot be read ({error.strerror}). Correct the path or its permissions."
             ) from error
-        key = hashlib.sha256(self.codec.identity.encode() + b"\0" + content).hexdigest()
+        key = self._keys[version]
         return self.directory / key[:2] / f"{key}.npy"
 
     def _write(self, place: Path, codes: Codes) -> None:

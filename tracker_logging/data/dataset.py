@@ -22,6 +22,7 @@ from tracker_logging.data.sample import DataError, VoiceSample
 logger = logging.getLogger(__name__)
 
 _REPORTED_IN_FULL = 5
+_MOST_IN_A_ROW = 1_000
 
 
 Features: TypeAlias = dict[str, torch.Tensor]
@@ -48,15 +49,18 @@ class VoiceCloningDataset(Dataset[Features]):
         return len(self.samples)
 
     def __getitem__(self, index: int) -> Features:
-        for step in range(len(self) if self.skip_bad else 1):
+        if not self.skip_bad:
+            return self._features(index)
+        for step in range(min(len(self), _MOST_IN_A_ROW)):
             position = (index + step) % len(self)
             try:
                 return self._features(position)
-            except DataError as error:
-                if not self.skip_bad:
-                    raise
+            except Exception as error:  # what a codec or tokenizer raises for one sample must not end the training
                 self._skip(position, error)
-        raise DataError("No sample can be used; the first errors are logged above. Correct the data.")
+        raise DataError(
+            f"No sample can be used of {min(len(self), _MOST_IN_A_ROW)} in a row; the first errors are logged above. "
+            "Correct the data."
+        )
 
     def _features(self, position: int) -> Features:
         sample = self.samples[position]
@@ -67,11 +71,12 @@ class VoiceCloningDataset(Dataset[Features]):
                 raise
             raise DataError(f"{sample.origin}: {error}") from error
 
-    def _skip(self, position: int, error: DataError) -> None:
+    def _skip(self, position: int, error: Exception) -> None:
         if position in self.skipped:
             return
         self.skipped.add(position)
         if len(self.skipped) <= _REPORTED_IN_FULL:
-            logger.warning("Skipped a bad sample, the next one replaces it: %s", error)
+            reason = error if isinstance(error, DataError) else f"sample {position}: {type(error).__name__}: {error}"
+            logger.warning("Skipped a bad sample, the next one replaces it: %s", reason)
         elif len(self.skipped) % 100 == 0:
             logger.warning("%d bad samples skipped so far.", len(self.skipped))

@@ -1,4 +1,4 @@
-"""Download one file from an http or https URL into memory.
+"""Download one file from an http or https URL into memory, in bounded time.
 
 content = download("https://example.org/slt.flac", max_bytes=200_000_000)
 """
@@ -6,29 +6,69 @@ content = download("https://example.org/slt.flac", max_bytes=200_000_000)
 from __future__ import annotations
 
 import http.client
+import threading
+import time
 import urllib.error
 import urllib.request
 
 from tracker_logging.data.sample import DataError
 
-_TIMEOUT_S = 30.0
+GRACE_S = 15.0
+MIN_BYTES_PER_S = 20_000
+
+_TIMEOUT_S = 15.0  # of one socket operation
+_CHUNK = 1 << 16
 
 
 def download(address: str, *, max_bytes: int) -> bytes:
     """The content of `address`. A redirect to another scheme (ftp, file) is not followed.
 
-    Raises `DataError` (message begins with a verb) for another scheme, a failure, and more than `max_bytes`.
+    Raises `DataError` (message begins with a verb) for another scheme, a failure, more than `max_bytes`, and a server
+    that after `GRACE_S` seconds has sent less than `MIN_BYTES_PER_S` on average, headers included.
     """
     if not address.lower().startswith(("http://", "https://")):
         raise DataError(f"is a URL that is neither http nor https ({address[:80]!r}); download the file yourself")
-    try:
-        with _opener().open(address, timeout=_TIMEOUT_S) as answer:
-            content: bytes = answer.read(max_bytes + 1)
-    except (urllib.error.URLError, http.client.HTTPException, OSError, ValueError) as error:
-        raise DataError(f"cannot be downloaded from {address[:80]!r} ({error}); download the file yourself") from error
-    if len(content) > max_bytes:
+    transfer = _Transfer(address, max_bytes)
+    # A socket timeout ends only a silent server; the waiting for one that drips has to be done from outside.
+    thread = threading.Thread(target=transfer.run, name="tracker_logging download", daemon=True)
+    begin = time.monotonic()
+    thread.start()
+    while thread.is_alive():
+        thread.join(timeout=0.1)
+        elapsed = time.monotonic() - begin
+        if thread.is_alive() and elapsed > GRACE_S + transfer.received / MIN_BYTES_PER_S:
+            transfer.stopped = True
+            raise DataError(
+                f"is too slow at {address[:80]!r} ({transfer.received} bytes in {elapsed:.0f} s); "
+                "download the file yourself"
+            )
+    if transfer.error is not None:
+        raise DataError(
+            f"cannot be downloaded from {address[:80]!r} ({transfer.error}); download the file yourself"
+        ) from transfer.error
+    if transfer.received > max_bytes:
         raise DataError(f"is larger than {max_bytes / 1e6:g} MB at {address[:80]!r}; download the file yourself")
-    return content
+    return bytes(transfer.content)
+
+
+class _Transfer:
+    """One request, to be run in a thread. `received` grows while it runs; `stopped` ends it at the next chunk."""
+
+    def __init__(self, address: str, max_bytes: int) -> None:
+        self.address, self.max_bytes = address, max_bytes
+        self.content = bytearray()
+        self.received = 0
+        self.stopped = False
+        self.error: Exception | None = None
+
+    def run(self) -> None:
+        try:
+            with _opener().open(self.address, timeout=_TIMEOUT_S) as answer:
+                while not self.stopped and self.received <= self.max_bytes and (chunk := answer.read1(_CHUNK)):
+                    self.content += chunk
+                    self.received = len(self.content)
+        except (urllib.error.URLError, http.client.HTTPException, OSError, ValueError) as error:
+            self.error = error
 
 
 def _opener() -> urllib.request.OpenerDirector:

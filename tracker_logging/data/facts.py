@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 
+from tracker_logging.data.references import REFERENCE_FROM
 from tracker_logging.data.sample import VoiceSample
 from tracker_logging.data.samples import evenly
 
@@ -29,5 +30,7 @@ def dataset_facts(name: str, samples: Sequence[VoiceSample]) -> dict[str, int | 
     facts: dict[str, int | str] = {f"{name}_samples": len(samples)}
     if is_whole:
         facts[f"{name}_speakers"] = len({sample.speaker for sample in read if sample.speaker})
+        if paired := sum(REFERENCE_FROM in sample.extra for sample in read):
+            facts[f"{name}_paired_references"] = paired
         facts[f"{name}_languages"] = len({sample.language for sample in read if sample.language})
     return facts | {f"{name}_fingerprint": digest.hexdigest()[:12]}

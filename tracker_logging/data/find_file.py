@@ -1,48 +1,153 @@
-"""Resolve the file names in a data file.
+"""Resolve the file names in a data file, as they were written on another machine.
 
-find_file("clips/slt.flac", [Path("data"), Path("data").parent])
+A name is tried as it stands. Then it is tried as other systems write it: `\\` as a separator (Windows), composed and
+decomposed Unicode (macOS), another case of letters if only one file differs in nothing else, `file://`, `~`, and for a
+name without an ending the usual audio endings.
+
+    find_file("clips/slt.flac", [Path("data"), Path("data").parent])
 """
 
 from __future__ import annotations
 
+import difflib
 import errno
 import os
 import stat
-from collections.abc import Sequence
+import unicodedata
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from pathlib import Path
+from urllib.parse import unquote
 
 from tracker_logging.data.sample import DataError
 
+AUDIO_ENDINGS = (".wav", ".flac", ".ogg", ".mp3", ".opus")
+AUDIO_FOLDERS = ("wavs", "wav", "clips", "audio")
+
 _MISSING = (errno.ENOENT, errno.ENOTDIR)
+_MAX_LISTED = 200_000  # names of a folder that are compared with a missing one
+_MAX_COMPARED = 5_000
+_CLOSE = 0.75
+_LONGEST_NAME = 1_000
 
 
 def search_folders(data_file: Path) -> tuple[Path, ...]:
-    """The folders in which relative paths of `data_file` are looked for, in order: its folder, the parent and
-    grandparent of that, and the working directory."""
+    """The folders in which relative paths of `data_file` are looked for, in order: its folder, the folders `wavs`,
+    `wav`, `clips` and `audio` in that, its parent and grandparent, and the working directory."""
     here = Path(os.path.realpath(data_file)).parent
-    return tuple(dict.fromkeys((here, here.parent, here.parent.parent, Path.cwd())))
+    inner = [here / name for name in AUDIO_FOLDERS if (here / name).is_dir()]
+    return tuple(dict.fromkeys((here, *inner, here.parent, here.parent.parent, Path.cwd())))
 
 
 def find_file(name: str, folders: Sequence[Path]) -> Path:
-    """The first `folder / name` that is a file; an absolute `name` is used as it is.
+    """The file that `name` means: the first `folder / name` that is a file; an absolute `name` is used as it is.
 
-    Raises `DataError` (message begins with a verb) if there is none, if it cannot be read, and if a relative name
-    leads out of all `folders` by `..`.
+    Raises `DataError` (message begins with a verb) if there is none, naming the nearest existing file; if it cannot be
+    read; if its name is not UTF-8; and if a relative name leads out of all `folders` by `..`.
     """
-    if not name or "\0" in name:
+    if not name.strip() or "\0" in name:
         raise DataError("is empty; name an audio file")
-    absolute = Path(name).is_absolute()
-    leads_up = not absolute and ".." in Path(name).parts
+    if any("\ud800" <= character <= "\udfff" for character in name):
+        raise DataError(f"names {name!r}, which is not UTF-8; rename the file")
     problem = ""
-    for candidate in [Path(name)] if absolute else (folder / name for folder in folders):
+    for candidate in _candidates(name, folders):
         candidate_problem = _problem(candidate)
         if candidate_problem is None:
-            if leads_up and not _inside(candidate, folders):
-                raise DataError(f"names {name!r}, which leads out of the data's folders; give its absolute path")
-            return candidate
+            return _inside(candidate, name, folders)
         problem = problem or candidate_problem
+    absolute = Path(name).is_absolute()
+    if not problem:
+        for folder in [Path("/")] if absolute else folders:
+            match = _matching(folder, next(iter(_spellings(name.replace("\\", "/")))))
+            if match is not None:
+                return _inside(match, name, folders)
     where = "" if absolute else " beside the data file, in its parent, grandparent or the working directory"
-    raise DataError(f"names {name[:200]!r}, which {problem or f'does not exist{where}'}; correct the path")
+    nearest = "" if problem else _nearest(name, folders)
+    raise DataError(f"names {name[:200]!r}, which {problem or f'does not exist{where}'}{nearest}; correct the path")
+
+
+def is_file_name(name: str, folders: Sequence[Path]) -> bool:
+    """Whether `name` as it stands, or as another system writes it, is a file. Costs a few looks at the disk."""
+    return 0 < len(name) < _LONGEST_NAME and any(
+        _problem(candidate) is None for candidate in _candidates(name, folders)
+    )
+
+
+def _candidates(name: str, folders: Sequence[Path]) -> Iterator[Path]:
+    for spelling in _spellings(name):
+        path = Path(spelling)
+        yield from [path] if path.is_absolute() else [folder / path for folder in folders]
+
+
+def _spellings(name: str) -> Iterator[str]:
+    """`name` and what else it may mean, without looking at the disk beyond `~`."""
+    if name.lower().startswith("file://"):
+        path = unquote(name[len("file://") :])
+        name = path[path.find("/") :] if "/" in path else path  # file://host/path
+        if len(name) > 2 and name[0] == "/" and name[2] == ":":  # file:///C:/clips
+            name = name[1:]
+    if name.startswith("~"):
+        name = str(Path(name).expanduser())
+    yield name
+    if "\\" in name:
+        yield name.replace("\\", "/")
+    if name != name.strip():
+        yield name.strip()
+    if not name.lower().endswith(AUDIO_ENDINGS):
+        yield from (name + ending for ending in AUDIO_ENDINGS)
+
+
+def _matching(folder: Path, name: str) -> Path | None:
+    """The one file below `folder` whose path is `name` but for case and Unicode normal form; None if there is none, or
+    more than one."""
+    places = [folder]
+    for part in [part for part in name.split("/") if part not in ("", ".")]:
+        if part == "..":
+            places = [place.parent for place in places]
+            continue
+        exact = [place / part for place in places if (place / part).exists()]
+        places = exact or [place / other for place in places for other in _names(place).get(_folded(part), ())]
+    return places[0] if len(places) == 1 and _problem(places[0]) is None else None
+
+
+def _nearest(name: str, folders: Sequence[Path]) -> str:
+    """The most similar existing file, for the message."""
+    wanted = Path(name.replace("\\", "/"))
+    for folder in [Path("/")] if wanted.is_absolute() else folders:
+        for parent in dict.fromkeys((wanted.parent, Path())):
+            names = _names(folder / parent)
+            close = difflib.get_close_matches(_folded(wanted.name), list(names)[:_MAX_COMPARED], n=1, cutoff=_CLOSE)
+            if close:
+                return f" (the nearest file is {(parent / names[close[0]][0]).as_posix()!r})"
+    return ""
+
+
+@lru_cache(maxsize=64)
+def _names(folder: Path) -> dict[str, tuple[str, ...]]:
+    """The names in `folder` by their folded form; none for a folder that is missing or too large."""
+    names: dict[str, tuple[str, ...]] = {}
+    try:
+        with os.scandir(folder) as entries:
+            for count, entry in enumerate(entries):
+                if count > _MAX_LISTED:
+                    return {}
+                names[_folded(entry.name)] = (*names.get(_folded(entry.name), ()), entry.name)
+    except OSError:
+        return {}
+    return names
+
+
+def _folded(name: str) -> str:
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
+
+
+def _inside(path: Path, name: str, folders: Sequence[Path]) -> Path:
+    """`path`, unless a relative `name` leads out of `folders`. Raises `DataError`."""
+    plain = Path(os.path.normpath(path))
+    is_absolute = any(Path(spelling).is_absolute() for spelling in _spellings(name))
+    if not is_absolute and ".." in path.parts and not any(plain.is_relative_to(folder) for folder in folders):
+        raise DataError(f"names {name!r}, which leads out of the data's folders; give its absolute path")
+    return path
 
 
 def _problem(path: Path) -> str | None:
@@ -58,8 +163,3 @@ def _problem(path: Path) -> str | None:
     if stat.S_ISDIR(mode):
         return "is a directory"
     return None if stat.S_ISREG(mode) else "is not a regular file"
-
-
-def _inside(path: Path, folders: Sequence[Path]) -> bool:
-    plain = Path(os.path.normpath(path))
-    return any(plain.is_relative_to(folder) for folder in folders)

@@ -49,8 +49,18 @@ class VoiceSample:
 
 
 def shown(path: Path) -> str:
-    """`path` for messages: relative to the working directory if it is below it."""
+    """`path` for messages: relative to the working directory if it is below it, control characters escaped."""
     try:
-        return str(path.resolve().relative_to(Path.cwd()))
+        return printable(str(path.resolve().relative_to(Path.cwd())))
     except (ValueError, OSError, RuntimeError):  # not below it, or a circular link
-        return str(path)
+        return printable(str(path))
+
+
+def printable(text: str) -> str:
+    """`text` with what no terminal or UTF-8 file should get (control characters, lone surrogates) as escapes."""
+    if text.isprintable():
+        return text
+    return "".join(
+        character if character.isprintable() or character == " " else character.encode("unicode_escape").decode()
+        for character in text
+    )

@@ -27,6 +27,18 @@ class Source(Protocol):
     def __getitem__(self, index: int, /) -> VoiceSample: ...
 
 
+def read_sample(source: Source, index: int) -> VoiceSample:
+    """Sample `index` of `source`. Raises `DataError` for whatever a reader raises: one bad sample of many must not end
+    a training that skips bad ones."""
+    try:
+        return source[index]
+    except DataError:
+        raise
+    except Exception as error:  # a reader that fails on data that nobody thought of
+        reason = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+        raise DataError(f"sample {index} cannot be read ({reason}). Correct or drop the sample.") from error
+
+
 class Samples(Sequence[VoiceSample]):
     """Item i is sample `indices[i]` of `source`, and raises `DataError` if it cannot be used.
 
@@ -52,7 +64,7 @@ class Samples(Sequence[VoiceSample]):
     def __getitem__(self, index: int | slice) -> VoiceSample | Samples:
         if isinstance(index, slice):
             return self.take(range(*index.indices(len(self))))
-        return self.source[int(self.indices[index])]
+        return read_sample(self.source, int(self.indices[index]))
 
     def __iter__(self) -> Iterator[VoiceSample]:
         for index in range(len(self)):

@@ -93,9 +93,9 @@ def adapter_for(model: nn.Module, *, given: ModelAdapter | None = None) -> Model
         return TextAdapter(core)
     raise UnknownModelError(
         f"{name} is not a model family that tracker_logging knows ({', '.join(sorted(_ADAPTERS))}, or a text model "
-        f"…ForCausalLM), and how it lays out text and audio is not guessed. {HOW_TO[0].upper()}{HOW_TO[1:]}; pass "
-        f"it as `strategic_callbacks(adapter=…)` or register it as an entry point of `{FAMILIES}`. With "
-        f"`loggers=()` only the Trainer's own numbers are logged, for any model."
+        f"…ForCausalLM without codebooks), and how it lays out text and audio is not guessed. "
+        f"{HOW_TO[0].upper()}{HOW_TO[1:]}; pass it as `strategic_callbacks(adapter=…)` or register it as entry point "
+        f"of `{FAMILIES}`. With `loggers=()` only the Trainer's own numbers are logged, for any model."
     )
 
 

@@ -3,7 +3,7 @@
 Packages register codecs under the entry point group `tracker_logging.codecs`: a callable that is given the path as a
 string and returns an `IdentifiedCodec`, or None if the path does not hold a codec of its kind. The first that returns
 a codec is used. A `DataError` that it raises reaches the user; any other failure is logged and the plugin is skipped.
-Without a match the path is opened as the codec of Higgs Audio v2.
+Without a match the path is opened as the codec of Higgs Audio v2, in the transformers-native layout or in boson's.
 
     codec = load_codec("checkpoints/higgs-audio-v2-tokenizer")
 """
@@ -11,10 +11,12 @@ Without a match the path is opened as the codec of Higgs Audio v2.
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 from typing import Any
 
 from tracker_logging.data.codec import AudioCodec, IdentifiedCodec
 from tracker_logging.data.sample import DataError
+from tracker_logging.families.boson.codec import is_original_codec, open_original_codec
 from tracker_logging.families.higgs_v2.codec import HiggsCodec
 from tracker_logging.families.plugins import CODECS, call_plugin, origin, plugins
 
@@ -22,7 +24,7 @@ logger = logging.getLogger("tracker_logging")
 
 
 def load_codec(path: str) -> IdentifiedCodec:
-    """A registered codec's, else `HiggsAudioV2TokenizerModel` from a directory or hub name.
+    """A registered codec, else that of Higgs Audio v2 from a directory or hub name.
 
     Raises `DataError` if the path cannot be loaded.
     """
@@ -33,6 +35,8 @@ def load_codec(path: str) -> IdentifiedCodec:
         if codec is not None:
             logger.info("The codec at %s is opened by '%s', %s.", path, entry.name, origin(entry))
             return codec
+    if is_original_codec(Path(path)):
+        return open_original_codec(Path(path))
     return HiggsCodec.from_pretrained(path)
 
 

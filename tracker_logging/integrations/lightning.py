@@ -29,7 +29,7 @@ from tracker_logging.families import ModelAdapter, UnknownModelError, adapter_fo
 from tracker_logging.integrations.checkpoint_state import CheckpointState, checkpoint_content
 from tracker_logging.integrations.factory import LoggingSetup, with_options
 from tracker_logging.integrations.logged_numbers import loop_scalars
-from tracker_logging.integrations.loop import Scaled, is_compiled, unwrapped
+from tracker_logging.integrations.loop import is_compiled, unwrapped
 from tracker_logging.session.session import Loop, Session
 from tracker_logging.voices.settings import VoiceSettings
 
@@ -107,7 +107,7 @@ class LightningCallback(Callback):  # type: ignore[misc]  # untyped where lightn
     def on_before_optimizer_step(self, trainer: Any, pl_module: Any, optimizer: Any) -> None:
         session = self._session
         if session is not None and session.is_attached:
-            session.before_optimizer(Scaled(getattr(trainer.precision_plugin, "scaler", None)))
+            session.before_optimizer(optimizer, scaler=getattr(trainer.precision_plugin, "scaler", None))
 
     def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         session, step = self._session, trainer.global_step

@@ -9,7 +9,7 @@ Guarantees
   factor √(G / (G − 1)): flat and skewed scores of few speakers would be covered in less than 93 % without it.
 - Shares (top-1, error rates): Wilson's score interval, as modified by Brown, Cai & DasGupta (2001), with the effective
   sample size of the jackknife variance (Korn & Graubard 1998). The interval of a perfect 12 of 12 is [0.76, 1].
-- Fewer than `MIN_GROUPS` groups have a mean and no interval; `Interval.reason` says why `low` and `high` are missing.
+- Fewer than `MIN_GROUPS` groups have a mean and no interval; `Interval.reason` is why `low` and `high` are missing.
 - Deterministic: nothing is resampled, and no random state is used.
 
 Simulated coverage is 93 to 97 % for means. For shares it is that on average; counts jump, so that it is 91 to 99 % at
@@ -18,7 +18,7 @@ single shares (`tests/metrics/test_interval_coverage.py`).
 >>> mean_interval([0.4, 0.5, 0.6, 0.5, 0.5]).n
 5
 >>> mean_interval([0.4, 0.6]).reason
-'2 speakers, an interval needs 5'
+'2 speakers, it needs 5'
 """
 
 from __future__ import annotations
@@ -92,7 +92,8 @@ def statistic_interval(
     for index, group in enumerate(groups):
         members.setdefault(group, []).append(index)
     if len(members) < MIN_GROUPS:
-        return _without(whole, n, f"{len(members)} speakers, an interval needs {MIN_GROUPS}")
+        several = "" if len(members) == 1 else "s"
+        return _without(whole, n, f"{len(members)} speaker{several}, it needs {MIN_GROUPS}")
     without_one = np.array([statistic(np.delete(np.arange(n), rows)) for rows in members.values()])
     if not np.isfinite(without_one).all():
         return _without(whole, n, "not defined without one of the speakers")

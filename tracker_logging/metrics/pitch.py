@@ -2,6 +2,7 @@
 
 Guarantees
 - F0 is [frames] float32 in Hz, NaN where unvoiced; intervals are in cents (100 cents = a semitone).
+- Frames outside `SPEECH_HZ` are tracking errors (an octave too high, a hiss) and count as unvoiced.
 - A value that needs voiced frames is NaN without them.
 
 Definitions: `f0_rmse`, `logf0_corr` and `vuv_err` as in VERSA and ESPnet, on the frames of a DTW path.
@@ -20,6 +21,8 @@ import numpy.typing as npt
 
 Pitch = npt.NDArray[np.float32]
 CENTS = 1200.0
+SPEECH_HZ = (50.0, 600.0)
+"""F0 of speech, from low creak to a child's exclamation (Titze 1994; singing goes higher)."""
 _MIN_FRAMES = 3
 
 
@@ -72,10 +75,18 @@ def pitch_error(generated: Pitch, recorded: Pitch, path: npt.NDArray[np.float64]
 
 def _cents(pitch: Pitch) -> npt.NDArray[np.float64]:
     """Voiced frames in cents above 1 Hz."""
-    voiced = pitch[np.isfinite(pitch) & (pitch > 0)]
-    return CENTS * np.log2(voiced.astype(np.float64))
+    speech = _speech(pitch)
+    return CENTS * np.log2(speech[np.isfinite(speech)].astype(np.float64))
+
+
+def _speech(pitch: Pitch) -> Pitch:
+    """The frames with a plausible F0; the others are NaN."""
+    low, high = SPEECH_HZ
+    with np.errstate(invalid="ignore"):
+        plausible: Pitch = np.where((pitch >= low) & (pitch <= high), pitch, np.float32(np.nan))
+    return plausible
 
 
 def _along(pitch: Pitch, positions: npt.NDArray[np.float64]) -> Pitch:
     frames = np.minimum((positions * len(pitch)).astype(np.int64), len(pitch) - 1)
-    return pitch[frames]
+    return _speech(pitch)[frames]

@@ -1,6 +1,8 @@
 """Is there speech in a clip, how loud, how long, how clean? Nothing here changes the clip.
 
 Guarantees
+- Level and silence are those of the clip without its DC offset, which is reported; peak and clipping are of the clip
+  as it is.
 - Input is [n] float32, full scale ±1, at any sample rate; an empty or silent clip gives numbers or NaN, never an error.
 - An invalid clip (`fault` has the reason) is to be left out of every mean and counted.
 
@@ -27,7 +29,8 @@ _BELOW_PEAK_DB, _FLOOR_DBFS = 35.0, -60.0
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpeechLevels:
     """`level_dbfs`: RMS of the frames with sound; `peak_dbfs`; `clip_pct`: samples at full scale; `silence_pct`: frames
-    without sound; `duration_s`; `speech_s`: seconds with sound, or of speech by a voice activity detector."""
+    without sound; `dc_offset`: mean of the samples, of full scale; `duration_s`; `speech_s`: seconds with sound, or of
+    speech by a voice activity detector."""
 
     duration_s: float
     speech_s: float
@@ -35,6 +38,7 @@ class SpeechLevels:
     peak_dbfs: float
     clip_pct: float
     silence_pct: float
+    dc_offset: float
     fault: str | None
 
 
@@ -43,7 +47,8 @@ def speech_levels(wave: Wave, sample_rate: int, *, speech_s: float | None = None
     duration_s = len(wave) / sample_rate
     finite = bool(np.isfinite(wave).all())
     samples = wave if finite else np.zeros(0, dtype=np.float32)
-    sounding, power = _sounding_frames(samples, sample_rate)
+    offset = float(samples.mean(dtype=np.float64)) if len(samples) else 0.0
+    sounding, power = _sounding_frames(samples - np.float32(offset), sample_rate)
     sound_s = min(duration_s, float(sounding.sum()) * _HOP_S)
     measured_s = sound_s if speech_s is None else speech_s
     clip_pct = 100.0 * float((np.abs(samples) >= FULL_SCALE).mean()) if len(samples) else 0.0
@@ -54,6 +59,7 @@ def speech_levels(wave: Wave, sample_rate: int, *, speech_s: float | None = None
         peak_dbfs=_db(float(np.square(samples).max(initial=0.0))),
         clip_pct=clip_pct,
         silence_pct=100.0 * float(1.0 - sounding.mean()) if len(sounding) else 100.0,
+        dc_offset=offset,
         fault=_fault(finite=finite, speech_s=measured_s, clip_pct=clip_pct),
     )
 
@@ -78,9 +84,13 @@ def trim_silence(wave: Wave, sample_rate: int) -> Wave:
 
 
 def at_level(wave: Wave, level_dbfs: float) -> Wave:
-    """The clip scaled, up or down, to an RMS of `level_dbfs`: for scorers that must ignore level. Silence is kept."""
-    rms = float(np.sqrt(np.mean(np.square(wave, dtype=np.float64)))) if len(wave) else 0.0
-    return wave if rms == 0.0 else (wave * (10 ** (level_dbfs / 20) / rms)).astype(np.float32)
+    """The clip without its DC offset, scaled up or down to an RMS of `level_dbfs`: for scorers that must ignore both.
+
+    Silence is kept.
+    """
+    centred = wave - wave.mean(dtype=np.float64) if len(wave) else wave
+    rms = float(np.sqrt(np.mean(np.square(centred, dtype=np.float64)))) if len(wave) else 0.0
+    return wave if rms < 1e-9 else (centred * (10 ** (level_dbfs / 20) / rms)).astype(np.float32)
 
 
 def integrated_loudness(wave: Wave, sample_rate: int) -> float:

@@ -32,6 +32,7 @@ class TokenStatistics:
 
     - `nll`, `entropy`, `nll_shift0` in nats; `accuracy`, `top5`, `usage` as shares of 1; `rows`, `non_finite` counts
     - `usage` is exp(entropy of the histogram of predicted codes) / vocabulary size, Jelinek's perplexity of the codes
+    - `top5`: codes that tie with the label share the places that are left, so that an untrained head has 5 / V
     - `nll_shift0` is the loss against the label of the same position: far below `nll`, the model copies its input
     """
 
@@ -98,7 +99,8 @@ def _score_chunk(
     target = next_labels.clamp(min=0).unsqueeze(-1)
     target_logit = logits.gather(-1, target)
     predicted = logits.argmax(dim=-1)
-    top5 = (logits > target_logit).sum(dim=-1) < 5
+    higher, tied = (logits > target_logit).sum(dim=-1), (logits == target_logit).sum(dim=-1)
+    top5 = ((5 - higher).clamp(min=0) / tied).clamp(max=1.0)
     log_p = logits.log_softmax(dim=-1)
     nll = -log_p.gather(-1, target).squeeze(-1)
     nll_shift0 = -log_p.gather(-1, labels.clamp(min=0).unsqueeze(-1)).squeeze(-1)
@@ -107,7 +109,7 @@ def _score_chunk(
         counted.double(),
         nll.double().where(counted, 0.0),
         ((predicted == next_labels) & counted).double(),
-        (top5 & counted).double(),
+        top5.double().where(counted, 0.0),
         entropy.double().where(counted, 0.0),
         (labelled & ~finite).double(),
         copied.double(),

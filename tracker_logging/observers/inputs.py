@@ -83,6 +83,8 @@ class InputObserver(Observer):
             tags.LABEL_MISMATCH(): labels.mismatch_pct,
             tags.CAUSALITY_LEAK(): snapshot.causality_leak,
             tags.WITH_REFERENCE(): with_reference_pct(snapshot.batch),
+            tags.WITH_LABELS(): labels.samples_pct,
+            tags.REFERENCE_IS_TARGET(): audit.reference_is_target,
         }
         values |= {tag: value for tag, value in optional.items() if value is not None}
         for codebook, share in enumerate(labels.coverage_pct or ()):

@@ -14,7 +14,9 @@ from typing import Any
 from tracker_logging.data.sample import VoiceSample
 from tracker_logging.events import Event
 from tracker_logging.probes.gathering import gathered
+from tracker_logging.session.ledger import promised
 from tracker_logging.session.observer import Observer, StepContext, Training
+from tracker_logging.tags import Tag
 from tracker_logging.voices.exchange import exchange_for
 from tracker_logging.voices.rounds import VoiceRounds
 from tracker_logging.voices.scoring_process import open_scorer
@@ -61,6 +63,14 @@ class ZeroShotObserver(Observer):
                 if context.voices_due:
                     self._rounds.generate(self.training.adapter, step=context.step)
         return ()
+
+    def promises(self, context: StepContext) -> Iterable[Tag]:
+        if self._rounds is None:
+            return ()
+        speakers = {prompt.speaker for prompt in self._rounds.prompts}
+        facts = {"two speakers"} if len(speakers) > 1 else set[str]()
+        prefixes = ["conditioning/"] + (["voices/"] if context.voices_due else [])
+        return [tag for prefix in prefixes for tag in promised(owners={self.name}, facts=facts, prefix=prefix)]
 
     def state(self) -> Mapping[str, Any]:
         """Rounds that are generated and not yet scored, by "GROUP/STEP"."""

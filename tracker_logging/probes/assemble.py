@@ -26,6 +26,7 @@ from tracker_logging.probes.tensors import PendingSummaries, to_device
 from tracker_logging.probes.tokens import SamplePrediction
 
 NO_ENTROPY = "entropy of the attention: the mask of this kernel cannot be read row by row"
+SKIPPED_STEP = "gradient norms and update ratios of a step that the fp16 gradient scaler skipped (non-finite gradients)"
 CLIPPED = "gradient norms before clipping: the map and the table show the norms after clipping"
 
 NO_UPDATE = "gradients and updates of a step in which the optimizer did not step (a gradient scaler may skip it)"
@@ -52,10 +53,12 @@ def assemble(
     if probes.activations is not None:
         activations = activation_statistics(sums, layers=layers)
     if probes.flow is not None and probes.shows("gradients") and not probes.flow.before_optimizer:
-        also_missing.append(NO_UPDATE)
+        also_missing.append(NO_UPDATE)  # the gradients may still be scaled
     elif probes.flow is not None and probes.shows("gradients"):
         flow = flow_statistics(sums, parameters=probes.flow.parameters, before_clipping=probes.flow.before_clipping)
-        if not flow.before_clipping:
+        if flow.skipped:
+            also_missing.append(SKIPPED_STEP)
+        elif not flow.before_clipping:
             also_missing.append(CLIPPED)
     cosine, count = sums.get("cosine", np.zeros(2))
     return StepSnapshot(

@@ -44,6 +44,7 @@ class LabelShares:
     - `eos_pct`: targets and codebooks whose first end code is labelled
     - `bos_pct`: labelled begin codes of all audio. `reference_pct`: labelled positions of references
     - `mismatch_pct`: labels that differ from the code at their position
+    - `samples_pct`: samples with a labelled audio position (text position, where the batch has no audio labels)
     """
 
     coverage_pct: tuple[float, ...] | None
@@ -53,13 +54,15 @@ class LabelShares:
     bos_pct: float | None
     reference_pct: float | None
     mismatch_pct: float | None
+    samples_pct: float | None
 
 
 @dataclass(frozen=True, slots=True)
 class BatchAudit:
     """Result of `audit_batch`. `lengths` [B] in positions without padding.
 
-    `delay_violations` and `crossing_spans` count audio spans, `placeholder_mismatch` and `truncated` count samples.
+    `delay_violations` and `crossing_spans` count audio spans; `placeholder_mismatch`, `truncated` and
+    `reference_is_target` (None without a reference) count samples.
     """
 
     lengths: tuple[int, ...]
@@ -69,6 +72,7 @@ class BatchAudit:
     crossing_spans: int
     placeholder_mismatch: int
     truncated: int
+    reference_is_target: int | None
     violations: tuple[Violation, ...]
 
 
@@ -86,6 +90,7 @@ def audit_batch(view: BatchView, adapter: ModelAdapter, *, special_ids: Collecti
         crossing_spans=sum(_holds_two_clips(view, segment, adapter.pattern) for segment in view.segments),
         placeholder_mismatch=len(view.mismatched),
         truncated=sum(_is_truncated(view, sample, adapter, special_ids) for sample in range(len(view.token_ids))),
+        reference_is_target=_copied_references(view),
         violations=tuple(_violations(view, adapter, special_ids=special_ids)),
     )
 
@@ -114,6 +119,7 @@ def _label_shares(view: BatchView, adapter: ModelAdapter, *, special_ids: Collec
         bos_pct=None if labelled is None else _share(labelled[given & (view.codes == adapter.bos_code)]),
         reference_pct=None if labelled is None or skip_references else _share(_any_codebook(references, labelled)),
         mismatch_pct=None if labels is None else _share((labels != view.codes)[(labels != IGNORE) & given]),
+        samples_pct=None if labels is None and text_labels is None else _labelled_samples(labels, text_labels),
     )
 
 
@@ -146,6 +152,11 @@ def _label_counts(
             labelled_codes[codebook] += (to_train != IGNORE).sum()
             labelled_ends += int(to_train[-1] == adapter.eos_code) if len(to_train) else 0
     return expected, labelled_codes, labelled_ends
+
+
+def _labelled_samples(labels: torch.Tensor | None, text_labels: torch.Tensor | None) -> float | None:
+    chosen = labels if labels is not None else text_labels
+    return None if chosen is None else _share((chosen != IGNORE).flatten(1).any(dim=1))
 
 
 def _any_codebook(segments: Sequence[Segment], labelled: torch.Tensor) -> torch.Tensor:
@@ -214,6 +225,17 @@ def _codes(view: BatchView, segment: Segment) -> torch.Tensor:
     """Codes [F, K] of a span in the family's pattern, without the positions for which the batch gives no frame."""
     codes = view.codes[segment.sample, segment.start : segment.stop]
     return codes[(codes >= 0).all(dim=-1)]
+
+
+def _copied_references(view: BatchView) -> int | None:
+    """Samples in which a reference has the codes of a target; None without a reference beside a target."""
+    copied: dict[int, bool] = {}
+    for reference in (segment for segment in view.segments if segment.role == Role.REFERENCE):
+        for target in _segments_of(view, reference.sample):
+            if target.role == Role.TARGET and reference.frames and target.frames:
+                same = torch.equal(_codes(view, reference), _codes(view, target))
+                copied[reference.sample] = copied.get(reference.sample, False) or same
+    return sum(copied.values()) if copied else None
 
 
 def _segments_of(view: BatchView, sample: int) -> list[Segment]:

@@ -27,17 +27,22 @@ from tracker_logging.probes.assemble import assemble
 from tracker_logging.probes.causality import causality_leak
 from tracker_logging.probes.hooks import Hooks
 from tracker_logging.probes.labels import NO_LABELS, has_labels, labelled_view
+from tracker_logging.probes.parallelism import DATA_PARALLEL, Parallelism, parallelism_of
 from tracker_logging.probes.probe_set import NEEDS, ProbeSet
-from tracker_logging.probes.reduce import sum_over_ranks
-from tracker_logging.probes.side_forward import can_separate_gradients, gradient_cosine, run_quietly
+from tracker_logging.probes.reduce import all_ranks, sum_over_ranks
+from tracker_logging.probes.side_forward import gradient_cosine, run_quietly
 from tracker_logging.probes.snapshot import StepSnapshot
 from tracker_logging.probes.tensors import PendingSummaries, summarise
 
 COMPILED = (
     "the step itself under torch.compile: predictions, attention and FFN paths are those of one sample per rank "
-    "in an extra forward, and there are no evaluation statistics"
+    "in an extra forward"
 )
-SHARDED = "cosine of text and audio gradients: the parameters are sharded"
+NO_LOSS = "loss ratio: the model returned no loss to compare with its predictions (the loss is computed outside of it)"
+NO_FORWARD = (
+    "everything but gradients: no forward of the model with gradients was seen in this step. The training calls parts "
+    "of the model, or another module; pass the module whose forward gets the batch"
+)
 
 
 class StepCapture:
@@ -74,9 +79,20 @@ class StepCapture:
         self._compiled = compiled
         self._before_forward = before_forward
         self._shared_count = shared_count
-        self._causality_due = "causality" in needs
+        self._causality_tested = False
         self._hooks = Hooks()
+        self._parallelism = Parallelism("unknown")
         self._model: nn.Module | None = None
+        self.missing: tuple[str, ...] = ()
+
+    @property
+    def hook_seconds(self) -> float:
+        """Time that hooks added to the forward and backward of this step: of the host, or of a CUDA device if more.
+
+        It contains `before_forward`, but not the methods of this class, which the caller can time. Read it after
+        `snapshot`; it synchronises with the device.
+        """
+        return self._hooks.seconds
 
     @property
     def errors(self) -> list[tuple[str, Exception]]:
@@ -86,10 +102,16 @@ class StepCapture:
     def attach(self, model: nn.Module) -> None:
         """Register the probes on `model` (not wrapped by DDP or `torch.compile`) for the step that begins now."""
         self.detach()
-        self._hooks = Hooks(compiled=self._compiled)
+        device = next(model.parameters()).device
+        self._hooks = Hooks(compiled=self._compiled, device=device)
+        self._parallelism = parallelism_of(model)
+        self._active = self._needs - self._parallelism.not_shown.keys()
+        if self._causality_tested:
+            self._active -= {"causality"}
         self._model = model
+        self.missing = ()
         self._batch: Mapping[str, Any] | None = None
-        self._lacking: set[str] = set()
+        self._reasons: set[str] = set()
         self._view: BatchView | None = None
         self._forward_view: BatchView | None = None
         self._inputs: PendingSummaries | None = None
@@ -97,11 +119,11 @@ class StepCapture:
         self._cosine: torch.Tensor | None = None
         self._leak: torch.Tensor | None = None
         self._losses: list[torch.Tensor] = []
-        self._seen = torch.zeros(2, dtype=torch.int64, device=next(model.parameters()).device)  # tokens, audio frames
+        self._seen = torch.zeros(2, dtype=torch.int64, device=device)  # tokens, audio frames
         self._probes = ProbeSet(
             model,
             adapter=self._adapter,
-            needs=self._needs,
+            needs=self._active,
             hooks=self._hooks,
             special_ids=self._special_ids,
             attention_samples=self._attention_samples,
@@ -111,36 +133,45 @@ class StepCapture:
         if not self._compiled:
             self._hooks.run("attach", self._probes.attach, model)
         self._hooks.after(model, "loss", self._forward_ends)
+        if self._probes.flow is not None:
+            self._hooks.run("gradients", self._probes.flow.attach, self._hooks)
 
     def batch(self, inputs: Mapping[str, Any]) -> None:
         """The batch of the next forward as the data loader gave it, with labels. A loop that has it should pass it;
         without it, labels that the loss takes out of the batch are searched for in the callers (`labels.py`)."""
         self._batch = inputs
 
-    def before_update(self, optimizer: Any) -> None:
-        """After the backward pass: remove the hooks, run extra forwards if needed, read gradients and weights."""
+    def before_update(self, optimizer: Any, *, scaler: Any = None) -> None:
+        """After the backward pass: remove the hooks, run extra forwards if needed, read gradients and weights.
+
+        `scaler`: gradient scaler of an fp16 loop; not needed with an optimizer that accelerate prepared.
+        """
         self.detach()
-        if self._compiled and self._side_inputs:
-            self._hooks.run("extra forward", self._run_extra_forward)
-        if self._causality_due and self._side_inputs:
-            self._causality_due = False
-            self._leak = self._hooks.run("causality", causality_leak, self._model, self._adapter, self._side_inputs)
-        if "conflict" in self._needs and self._side_inputs:
-            self._hooks.run("gradient conflict", self._compare_gradients)
+        if self._may_run_forwards():
+            if self._compiled:
+                self._hooks.run("extra forward", self._run_extra_forward)
+            if "causality" in self._active:
+                self._causality_tested = True
+                self._leak = self._hooks.run("causality", causality_leak, self._model, self._adapter, self._side_inputs)
+            if "conflict" in self._active:
+                self._cosine = self._hooks.run("gradient conflict", gradient_cosine, self._adapter, self._side_inputs)
         if self._probes.flow is not None:
-            self._hooks.run("gradients", self._probes.flow.before_update, optimizer)
+            self._hooks.run("gradients", self._probes.flow.before_update, optimizer, scaler)
 
     def after_update(self, optimizer: Any) -> None:
         """After the optimizer: compare the weights."""
         if self._probes.flow is not None:
-            self._hooks.run("gradients", self._probes.flow.after_update)
+            self._hooks.run("gradients", self._probes.flow.after_update, optimizer)
 
     def detach(self) -> None:
         """Remove everything from the model. Safe at any time."""
         self._hooks.detach()
 
     def snapshot(self, step: int) -> StepSnapshot | None:
-        """The measurements, summed over ranks; None if this rank had no batch. Every rank must call it."""
+        """The measurements, summed over ranks; None if this rank had no batch. Every rank must call it.
+
+        `missing` tells afterwards what could not be measured, with the reason, also where the result is None.
+        """
         self.detach()
         if self._model is None:
             return None
@@ -151,10 +182,11 @@ class StepCapture:
         if "causality" in self._needs:
             sums["causality"] = _of_this_rank(_with_count(self._leak))
         reduced = sum_over_ranks(sums, device=next(model.parameters()).device)
+        self.missing = tuple(self._missing())
         if self._view is None or self._inputs is None:
             return None
         return self._hooks.run(
-            "snapshot", assemble, step, self._view, self._inputs, self._losses, self._probes, reduced, self._missing(),
+            "snapshot", assemble, step, self._view, self._inputs, self._losses, self._probes, reduced, self.missing,
             self._shared_count,
         )  # fmt: skip
 
@@ -162,13 +194,14 @@ class StepCapture:
         """Pass the batch to the probes."""
         self._probes.end()
         self._forward_view = None
-        # A forward without gradients is not that of the loss (a reference model's, or one that feeds metrics).
-        if self._model is None or not self._model.training or not self._hooks.with_gradients:
+        if self._hooks.on_replica:
+            self._reasons.add(DATA_PARALLEL)
+        if not self._trains():
             return
         inputs, view = labelled_view(self._adapter, self._probes.named(args, kwargs), batch=self._batch)
         self._forward_view = view
-        if "tokens" in self._needs and not has_labels(self._adapter, view):
-            self._lacking.add(NO_LABELS)
+        if "tokens" in self._active and not has_labels(self._adapter, view):
+            self._reasons.add(NO_LABELS)
         frames = sum(segment.frames for segment in view.segments)
         self._seen += torch.stack(
             [view.attention_mask.sum(), view.attention_mask.new_tensor(frames, dtype=torch.int64)]
@@ -177,7 +210,7 @@ class StepCapture:
         if first:
             self._view, self._inputs = view, summarise(inputs)
             # A batch whose frames do not fit its placeholders raises a device assert, so no extra forward is run on it.
-            if (self._compiled or "conflict" in self._needs or self._causality_due) and not view.mismatched:
+            if (self._compiled or self._active & {"causality", "conflict"}) and not view.mismatched:
                 self._side_inputs = self._adapter.first_sample(inputs)
         if self._before_forward is not None and (first or view.mismatched):
             self._before_forward(view)
@@ -191,16 +224,25 @@ class StepCapture:
         if view is not None and not self._compiled:
             self._probes.forward_done(view)
         self._probes.end()
-        if view is None:
+        if not self._trains():
             return
         loss = output.get("loss") if isinstance(output, Mapping) else getattr(output, "loss", None)
         if isinstance(loss, torch.Tensor):
             self._losses.append(loss.detach())
             if self._probes.loss is not None and not self._compiled:
                 self._hooks.run("loss check", self._probes.loss.end, loss)
+        elif self._probes.loss is not None:
+            self._reasons.add(NO_LOSS)
         if self._probes.flow is not None:
-            for tensor in [loss] if isinstance(loss, torch.Tensor) else _differentiable(output):
+            for tensor in _differentiable(output):
                 self._probes.flow.watch(tensor, self._hooks)
+
+    def _trains(self) -> bool:
+        """Whether the forward that runs now is one of the step: not of a copy, in training mode and with gradients (one
+        without them computes metrics, or the reference of a preference loss)."""
+        hooks = self._hooks
+        training = self._model is not None and self._model.training
+        return training and hooks.with_gradients and not hooks.on_replica
 
     def _run_extra_forward(self) -> None:
         self._probes.attach(self._adapter.core)
@@ -213,24 +255,37 @@ class StepCapture:
             self._probes.end()
             self.detach()
 
-    def _compare_gradients(self) -> None:
-        if can_separate_gradients(self._adapter.core):
-            self._cosine = gradient_cosine(self._adapter, self._side_inputs)
+    def _may_run_forwards(self) -> bool:
+        """Whether this step needs extra forwards and this rank may run them.
+
+        With sharded parameters a forward waits for all ranks, so either all ranks run it or none. A rank without batch,
+        or with a malformed one, is not ready.
+        """
+        due = self._parallelism.extra_forwards and (self._compiled or bool(self._active & {"causality", "conflict"}))
+        ready = due and bool(self._side_inputs)
+        return all_ranks(ready, device=self._seen.device) if due and self._parallelism.gathers else ready
 
     def _missing(self) -> list[str]:
-        missing = [*self._probes.missing, *sorted(self._lacking)]
+        missing = [reason for need, reason in self._parallelism.not_shown.items() if need in self._needs]
+        missing += [*self._probes.missing, *sorted(self._reasons)]
+        if self._view is None and not self._reasons and self._hooks.is_on("batch"):
+            missing.append(NO_FORWARD)
         if self._probes.skipped is not None:
             missing += sorted(self._probes.skipped.missing)
         if self._compiled:
-            missing.append(COMPILED)
-        if "conflict" in self._needs and not can_separate_gradients(self._adapter.core):
-            missing.append(SHARDED)
-        return missing
+            name = self._parallelism.name
+            missing.append(
+                COMPILED if self._parallelism.extra_forwards else f"all of the layers: torch.compile with {name}"
+            )
+        return list(dict.fromkeys(missing))
 
 
 def _differentiable(output: Any) -> list[torch.Tensor]:
     """The tensors of a model output from which a loss may be computed outside the model."""
-    values = output.values() if isinstance(output, Mapping) else output if isinstance(output, tuple) else (output,)
+    if isinstance(output, torch.Tensor | tuple):
+        values = output if isinstance(output, tuple) else (output,)
+    else:
+        values = tuple((output if isinstance(output, Mapping) else getattr(output, "__dict__", {})).values())
     return [value for value in values if isinstance(value, torch.Tensor) and value.requires_grad]
 
 

@@ -23,7 +23,7 @@ from torch import nn
 
 from tracker_logging.families.base import ModelAdapter
 from tracker_logging.probes.isolation import isolated
-from tracker_logging.probes.side_forward import unlabelled
+from tracker_logging.probes.side_forward import forward_inputs
 
 
 def causality_leak(model: nn.Module, adapter: ModelAdapter, inputs: Mapping[str, Any]) -> torch.Tensor | None:
@@ -38,7 +38,7 @@ def causality_leak(model: nn.Module, adapter: ModelAdapter, inputs: Mapping[str,
     positions = mask.nonzero().squeeze(-1)
     if not layers or len(positions) < 2:
         return None
-    forward = _Forward(model, first=layers[0].layer, last=layers[-1].layer, inputs=unlabelled(inputs))
+    forward = _Forward(model, first=layers[0].layer, last=layers[-1].layer, inputs=forward_inputs(inputs))
     with isolated(model):
         states = [forward(perturb) for perturb in (None, None, int(positions[-1]))]
     if any(state is None or state.shape[1] != len(mask) for state in states):
@@ -67,7 +67,7 @@ class _Forward:
             hook = _perturbing(perturb)
             handles.append(self._first.register_forward_pre_hook(hook, with_kwargs=True))
         try:
-            self._model(**self._inputs, use_cache=False)
+            self._model(**self._inputs)
         finally:
             for handle in handles:
                 handle.remove()

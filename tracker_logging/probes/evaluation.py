@@ -20,6 +20,7 @@ from tracker_logging.families.base import BatchView, ModelAdapter
 from tracker_logging.families.batches import named_arguments
 from tracker_logging.probes.hooks import Hooks
 from tracker_logging.probes.labels import NO_LABELS, has_labels, labelled_view
+from tracker_logging.probes.parallelism import parallelism_of
 from tracker_logging.probes.reduce import sum_over_ranks
 from tracker_logging.probes.side_forward import run_quietly
 from tracker_logging.probes.skipped_heads import SkippedHeads
@@ -34,19 +35,26 @@ class EvaluationCapture:
     """Captures one evaluation: the forwards in evaluation mode. Guarantees as `StepCapture`.
 
     `compiled`: the model runs through `torch.compile`, where hooks inside it do not fire reliably and cause
-    recompilation. Each batch then runs through one more, eager forward, which about doubles the time of the evaluation.
+    recompilation. Each batch then runs through one more, eager forward, which about doubles the time of the evaluation
+    (`hook_seconds`). With sharded parameters it is reported missing: a rank that fails would leave the others waiting.
     """
 
     def __init__(self, *, adapter: ModelAdapter, compiled: bool = False) -> None:
         self._adapter = adapter
         self._compiled = compiled
-        self._hooks = Hooks(compiled=compiled)
+        self._hooks = Hooks(compiled=compiled, device=next(adapter.core.parameters()).device)
         self._inner_hooks = Hooks() if compiled else self._hooks
         self._probe = TokenProbe(adapter, keep_sample=False)
         self._skipped = SkippedHeads(adapter, self._probe)
         self._missing: set[str] = set()
         self._view: BatchView | None = None
+        self._in_extra_forward = False
         self._model: nn.Module | None = None
+
+    @property
+    def hook_seconds(self) -> float:
+        """Time that hooks added to the forwards, see `StepCapture.hook_seconds`."""
+        return self._hooks.seconds
 
     @property
     def errors(self) -> list[tuple[str, Exception]]:
@@ -57,6 +65,13 @@ class EvaluationCapture:
         """Observe `model` until `snapshot` or `detach`."""
         self.detach()
         self._model = model
+        parallelism = parallelism_of(model)
+        if self._compiled and parallelism.gathers:
+            self._missing.add(f"evaluation statistics: torch.compile with {parallelism.name}")
+            return
+        if "tokens" in parallelism.not_shown:
+            self._missing.add(parallelism.not_shown["tokens"])
+            return
         self._hooks.before(model, PART, self.forward_begins)
         if not self._compiled:
             self._hooks.run(PART, self._attach_heads)
@@ -93,6 +108,8 @@ class EvaluationCapture:
 
     def forward_begins(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
         """Called before each forward of the model."""
+        if self._in_extra_forward:
+            return
         self._probe.end()
         self._skipped.end()
         self._view = None
@@ -107,11 +124,13 @@ class EvaluationCapture:
             self._run_eagerly(inputs)
 
     def _run_eagerly(self, inputs: Mapping[str, Any]) -> None:
+        self._in_extra_forward = True
         self._attach_heads()
         try:
             run_quietly(self._adapter, inputs)
             self._forward_ends(None)
         finally:
+            self._in_extra_forward = False
             self._inner_hooks.detach()
 
     def _forward_ends(self, _: Any) -> None:

@@ -5,11 +5,12 @@ inputs, and no event of the Trainer passes the batch. The labels are taken from,
 
 1. the arguments of the forward;
 2. the batch that the training loop passed to `StepCapture.batch`;
-3. a mapping in a local variable of a caller of the forward that holds the same `input_ids` (in the Trainer: `inputs` of
-   the epoch loop, which keeps the labels that `compute_loss` removed from its copy).
+3. a dictionary in a local variable of a caller of the forward that holds the same `input_ids` (in the Trainer: `inputs`
+   of the epoch loop, which keeps the labels that `compute_loss` removed from its copy).
 
 The third is read only, costs nothing between logged steps and needs no wrapper around Trainer, data loader or
-accelerator. It is used only if the first two give no labels.
+accelerator. It is used only if the first two give no labels. If there are no labels at all, the last clip of each
+sample is taken as its target, so that a target is not listed as a reference because its labels are missing.
 
 >>> ids = torch.tensor([[1, 2, 3]])
 >>> def compute_loss(inputs):
@@ -21,12 +22,14 @@ accelerator. It is used only if the first two give no labels.
 from __future__ import annotations
 
 import sys
+from collections import UserDict
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
 
-from tracker_logging.families.base import BatchView, ModelAdapter
+from tracker_logging.families.base import BatchView, ModelAdapter, Role
 
 NO_LABELS = (
     "predictions: the model was called without labels, and no batch with labels was found. Keep the labels in the "
@@ -46,7 +49,9 @@ def labelled_view(
     if has_labels(adapter, view) and (view.text_labels is not None or adapter.text_head() is None):
         return dict(inputs), view
     completed = complete(inputs, batch=batch)
-    return completed, view if completed.keys() == inputs.keys() else adapter.view(completed)
+    if completed.keys() != inputs.keys():
+        view = adapter.view(completed)
+    return completed, view if view.audio_labels is not None else _last_clip_as_target(view)
 
 
 def complete(inputs: Mapping[str, Any], *, batch: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -65,8 +70,22 @@ def has_labels(adapter: ModelAdapter, view: BatchView) -> bool:
     return (view.audio_labels if adapter.num_codebooks else view.text_labels) is not None
 
 
+def _last_clip_as_target(view: BatchView) -> BatchView:
+    """The view with the last audio segment of each sample as the target: without labels a family cannot tell."""
+    last = {segment.sample: segment for segment in view.segments}
+    if all(segment.role == Role.TARGET for segment in last.values()):
+        return view
+    roles = view.roles.clone()
+    for sample, segment in last.items():
+        roles[sample, segment.start : segment.stop] = int(Role.TARGET)
+    segments = tuple(
+        replace(segment, role=Role.TARGET) if segment is last[segment.sample] else segment for segment in view.segments
+    )
+    return replace(view, roles=roles, segments=segments)
+
+
 def _mappings_of_callers() -> Iterator[Mapping[str, Any]]:
-    """Mappings with string keys in local variables of the calling functions, from the inside out."""
+    """Dictionaries with `input_ids` in local variables of the calling functions, from the inside out."""
     frame = sys._getframe(1)
     for _ in range(CALLERS):
         caller = frame.f_back
@@ -76,7 +95,7 @@ def _mappings_of_callers() -> Iterator[Mapping[str, Any]]:
         if frame.f_code.co_name == "<module>" or frame.f_globals.get("__name__", "").startswith("torch."):
             continue
         for value in tuple(frame.f_locals.values()):
-            if isinstance(value, Mapping) and "input_ids" in value:
+            if isinstance(value, dict | UserDict) and "input_ids" in value:  # UserDict: transformers' BatchEncoding
                 yield value
 
 

@@ -171,9 +171,9 @@ class ProbeSet:
             return
         layers = len(self.attention.modules)
         if layer < layers:
-            self._hooks.run("attention", self.attention.observe, layer, call)
+            self._hooks.run_in_step("attention", self.attention.observe, layer, call)
         elif self.cross is not None:
-            self._hooks.run("attention", self.cross.observe, layer - layers, call)
+            self._hooks.run_in_step("attention", self.cross.observe, layer - layers, call)
 
     def _begin_attention(self, attention: AttentionProbe, view: BatchView) -> None:
         plans = plans_of(

@@ -18,6 +18,15 @@ import torch
 from torch import distributed
 
 
+def all_ranks(ready: bool, *, device: torch.device) -> bool:
+    """Whether `ready` is True on every rank. Every rank must call it; a single process runs no collective."""
+    if not (distributed.is_available() and distributed.is_initialized() and distributed.get_world_size() > 1):
+        return ready
+    flag = torch.tensor(float(ready), device=device)
+    distributed.all_reduce(flag, op=distributed.ReduceOp.MIN)
+    return bool(flag.item())
+
+
 def sum_over_ranks(sums: Mapping[str, torch.Tensor], *, device: torch.device) -> dict[str, npt.NDArray[np.float64]]:
     """The sums of all ranks, by name, in the shapes given."""
     if not sums:

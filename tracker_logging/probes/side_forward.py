@@ -17,7 +17,6 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.distributed.tensor import DTensor
 
 from tracker_logging.families.base import IGNORE, BatchView, ModelAdapter
 from tracker_logging.families.heads import head_outputs, scored_rows
@@ -26,19 +25,13 @@ from tracker_logging.probes.isolation import isolated
 
 LAST_LAYERS = 2
 _LABELS = ("labels", "audio_labels")
+_OF_THE_LOSS = ("num_items_in_batch", "fused_lm_head", "skip_logits", "return_token_accuracy")  # Trainer, TRL, Liger
 
 
 def run_quietly(adapter: ModelAdapter, inputs: Mapping[str, Any]) -> None:
     """A forward without loss and without gradients; hooks on the model fire."""
     with isolated(adapter.core):
-        adapter.core(**unlabelled(inputs), use_cache=False)
-
-
-def can_separate_gradients(model: nn.Module) -> bool:
-    """Whether gradients of two losses can be computed separately: not if parameters are sharded."""
-    return not any(
-        isinstance(parameter, DTensor) or hasattr(parameter, "_fsdp_flattened") for parameter in model.parameters()
-    )
+        adapter.core(**forward_inputs(inputs))
 
 
 def gradient_cosine(adapter: ModelAdapter, inputs: Mapping[str, Any]) -> torch.Tensor | None:
@@ -63,7 +56,7 @@ def gradient_cosine(adapter: ModelAdapter, inputs: Mapping[str, Any]) -> torch.T
     with isolated(adapter.core), torch.enable_grad():
         # With text labels in the inputs the model runs its text head too; the loss that it returns is not used.
         modules = [text_head, *(head.module for head in audio_heads)]
-        text_logits, *outputs = head_outputs(adapter.core, modules, inputs, use_cache=False)
+        text_logits, *outputs = head_outputs(adapter.core, modules, forward_inputs(inputs, labels=True))
         losses = (_loss(text_logits.flatten(0, 1), text_labels.flatten(0, 1)), _audio_loss(adapter, view, outputs))
         gradients = [torch.autograd.grad(loss, parameters, retain_graph=True, allow_unused=True) for loss in losses]
     flat = [_flat(of_loss, parameters) for of_loss in gradients]
@@ -96,6 +89,8 @@ def _flat(gradients: tuple[torch.Tensor | None, ...], parameters: list[nn.Parame
     return torch.cat([part.flatten().float() for part in parts])
 
 
-def unlabelled(inputs: Mapping[str, Any]) -> dict[str, Any]:
-    """The inputs without labels, so that the model computes no loss."""
-    return {name: value for name, value in inputs.items() if name not in _LABELS}
+def forward_inputs(inputs: Mapping[str, Any], *, labels: bool = False) -> dict[str, Any]:
+    """Arguments for an extra forward: without cache and without switches of fused losses, which would skip the heads;
+    without `labels` the model computes no loss."""
+    dropped = _OF_THE_LOSS if labels else (*_OF_THE_LOSS, *_LABELS)
+    return {name: value for name, value in inputs.items() if name not in dropped} | {"use_cache": False}

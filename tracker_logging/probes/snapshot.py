@@ -89,6 +89,9 @@ class FlowStatistics:
 
     `gradient_norm` is the L2 norm, before clipping if `before_clipping`. `update_ratio` is ‖ΔW‖ / ‖W‖ of this step.
     `trainable_pct`, by component: weights that are not frozen; `reached_pct`: those of them that have a gradient.
+    `rounded_to_zero_pct`: share of the bf16 and fp16 weights with a gradient that the optimizer did not change, since
+    the update is below half a unit in the last place; None without such weights. `skipped`: the gradient scaler skipped
+    the step (non-finite fp16 gradients); norms and ratios are empty then.
     """
 
     gradient_norm: Mapping[LayerKey, float]
@@ -97,6 +100,8 @@ class FlowStatistics:
     trainable_pct: Mapping[str, float]
     reached_pct: Mapping[str, float]
     before_clipping: bool
+    rounded_to_zero_pct: float | None = None
+    skipped: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -98,13 +98,17 @@ def flow_statistics(sums: Sums, *, parameters: Sequence[Watched], before_clippin
             if trained:
                 non_zero = [index for index in with_gradient if sums["gradient"][index] != 0]
                 reached[component] = _share_of_weights(non_zero, trained, parameters)
+    skipped = bool(sums["skipped"].any())
+    counted = sums["low_precision"].sum()
     return FlowStatistics(
-        gradient_norm=norms,
-        update_ratio=ratios,
+        gradient_norm={} if skipped else norms,
+        update_ratio={} if skipped else ratios,
         states=states,
         trainable_pct=trainable,
         reached_pct=reached,
         before_clipping=before_clipping,
+        rounded_to_zero_pct=float(100.0 * sums["unchanged"].sum() / counted) if counted else None,
+        skipped=skipped,
     )
 
 

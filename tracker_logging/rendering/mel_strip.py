@@ -37,7 +37,7 @@ _PITCH_TICKS = (50, 100, 200, 400)
 
 def draw_mel_strip(comparison: VoiceComparison) -> npt.NDArray[np.uint8]:
     """Pixels [height, 1000, 3] uint8 of one comparison; a note in place of the rows where it has no clip."""
-    clips = dict(comparison.clips)
+    clips = comparison.shown_clips
     height = _TOP + max(1, len(clips)) * (_ROW + _GAP) - _GAP + _BOTTOM
     sheet = Sheet(_LEFT + _WIDTH + _RIGHT, height)
     _heading(sheet, comparison)

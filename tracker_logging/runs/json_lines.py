@@ -1,6 +1,6 @@
 """Reads the JSON-lines record of a run: as entries, or as the very events that were logged.
 
-    for entry in entries(Path("outputs/runs/a/record")): ...
+    for entry in entries(Path("outputs/runs/a/record/events.jsonl")): ...
     for event in recorded_events(Path("outputs/runs/a")): ...
 
 Guarantees
@@ -32,9 +32,11 @@ from tracker_logging.trackers.parts import clip_tag, parts
 _EMPTY_WAV = encode_wav(events.Clip(samples=np.zeros(0, np.float32), sample_rate=1))
 
 
-def record_folder(directory: Path) -> Path | None:
-    """The folder of the record in `directory` (a run's directory or its `record` folder), or None."""
-    return next((path for path in (directory, directory / FOLDER) if (path / LINES).is_file()), None)
+def record_file(place: Path) -> Path | None:
+    """The lines of the record in `place` (a run's directory, its `record` folder, or the file itself), or None."""
+    if place.is_file():
+        return place if place.suffix == ".jsonl" and _is_record(place) else None
+    return next((path for path in (place / LINES, place / FOLDER / LINES) if path.is_file()), None)
 
 
 def recorded_events(directory: Path) -> Iterator[events.Event]:
@@ -42,20 +44,20 @@ def recorded_events(directory: Path) -> Iterator[events.Event]:
 
     Raises FileNotFoundError without a record, ValueError for a line that cannot be read, with its number.
     """
-    folder = _folder(directory)
-    for number, _, line in _lines(folder / LINES):
+    path = _file(directory)
+    for number, _, line, _ in _lines(path):
         if isinstance(line, Problem):
             raise ValueError(line.text)
         if line["kind"] != "run":
             try:
-                yield from_json(line, _loader(folder))
+                yield from_json(line, _loader(path.parent))
             except KeyError as missing:
-                raise ValueError(f"{LINES} line {number}: no field {missing}") from missing
+                raise ValueError(f"{path.name} line {number}: no field {missing}") from missing
 
 
 def recorded_run(directory: Path) -> Json:
     """`name`, `project` and `config` of the run whose record is in `directory`. Raises as `recorded_events` does."""
-    for _, _, line in _lines(_folder(directory) / LINES):
+    for _, _, line, _ in _lines(_file(directory)):
         if isinstance(line, Problem):
             raise ValueError(line.text)
         if line["kind"] == "run":
@@ -63,35 +65,50 @@ def recorded_run(directory: Path) -> Json:
     raise ValueError(f"{LINES} has no line about the run")
 
 
-def entries(folder: Path) -> Iterator[Entry]:
-    """The entries of the record in `folder`. Raises `OSError`."""
-    path = folder / LINES
-    for number, offset, line in _lines(path):
-        if isinstance(line, Problem):
-            yield Problem(f"{line.text}; the line is skipped.")
-            continue
-        try:
-            yield from list(_line_entries(line, folder, offset))
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            yield Problem(f"{LINES} line {number} is skipped: {type(error).__name__}: {error}")
-    if _is_torn(path):
-        yield Problem(f"{LINES}: the last line is incomplete and is left out.")
+def entries(path: Path) -> Iterator[Entry]:
+    """The entries of the record at `path`. Raises `OSError`."""
+    reader = RecordReader(path)
+    yield from reader.read()
+    if reader.offset < path.stat().st_size:
+        yield Problem(f"{path.name}: the last line is incomplete and is left out.")
 
 
-def _line_entries(line: Json, folder: Path, offset: int) -> Iterator[Entry]:
+class RecordReader:
+    """Reads a record, and what is appended to it later. `offset`: the end of the last complete line."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.offset = 0
+        self._number = 0
+
+    def read(self) -> Iterator[Entry]:
+        """The entries of the complete lines since the last call."""
+        for number, offset, line, end in _lines(self.path, start=self.offset, number=self._number):
+            self.offset, self._number = end, number
+            if isinstance(line, Problem):
+                yield Problem(f"{line.text}; the line is skipped.")
+                continue
+            try:
+                yield from list(_line_entries(line, self.path, offset))
+            except (AttributeError, KeyError, TypeError, ValueError) as error:
+                yield Problem(f"{self.path.name} line {number} is skipped: {type(error).__name__}: {error}")
+
+
+def _line_entries(line: Json, path: Path, offset: int) -> Iterator[Entry]:
     if line["kind"] == "run":
-        yield Settings(line["config"])
+        yield Settings(dict(line["config"]))
         return
+    folder = path.parent
     # Sound is not read here: an empty clip stands for it in the event, and the entry names the file.
     event = from_json(line, lambda path: _EMPTY_WAV) if "clips" in line else None
     match event or line["kind"]:
         case VoiceComparison() as comparison:
-            yield from _comparison_entries(comparison, line, folder, offset)
+            yield from _comparison_entries(comparison, line, path, offset)
         case events.Audio() as audio:
             for name, clip in audio.clips.items():
                 yield Logged(audio.step, clip_tag(audio.tag, name), _clip(line, name, clip.caption or name, folder))
         case "Image":
-            pixels = _pixels(folder, offset)
+            pixels = _pixels(path, offset)
             yield Logged(int(line["step"]), line["tag"], Picture(caption=line["caption"], pixels=pixels))
         case _:
             event = from_json(line, _loader(folder))
@@ -117,31 +134,31 @@ def _event_entries(event: events.Event) -> Iterator[Entry]:
                 yield Logged(part.step, part.tag, Histogram(counts=part.counts, edges=part.edges))
 
 
-def _comparison_entries(event: VoiceComparison, line: Json, folder: Path, offset: int) -> Iterator[Entry]:
+def _comparison_entries(event: VoiceComparison, line: Json, path: Path, offset: int) -> Iterator[Entry]:
     """What `parts` makes of a comparison, without reading its sound or drawing its mels now."""
     for part in parts(event, draw=False):
         match part:
             case events.Audio():
                 for name, clip in part.clips.items():
-                    yield Logged(part.step, clip_tag(part.tag, name), _clip(line, name, clip.caption, folder))
+                    yield Logged(part.step, clip_tag(part.tag, name), _clip(line, name, clip.caption, path.parent))
             case events.Table():
                 yield Logged(part.step, part.tag, Table(columns=part.columns, rows=part.rows))
                 if event.clips:
                     voice = part.tag.split("/")[1]
-                    yield Logged(part.step, tags.VOICE_MEL(voice=voice), Picture(pixels=_pixels(folder, offset)))
+                    yield Logged(part.step, tags.VOICE_MEL(voice=voice), Picture(pixels=_pixels(path, offset)))
 
 
 def _clip(line: Json, name: str, caption: str, folder: Path) -> Clip:
     return Clip.of_file(_inside(folder, line["clips"][name]["file"]), caption=caption)
 
 
-def _pixels(folder: Path, offset: int) -> Callable[[], npt.NDArray[np.uint8]]:
+def _pixels(path: Path, offset: int) -> Callable[[], npt.NDArray[np.uint8]]:
     """Draws the picture of the line at `offset` when it is asked for."""
 
     def draw() -> npt.NDArray[np.uint8]:
-        with (folder / LINES).open("rb") as file:
+        with path.open("rb") as file:
             file.seek(offset)
-            event = from_json(json.loads(file.readline()), _loader(folder))
+            event = from_json(json.loads(file.readline()), _loader(path.parent))
         if isinstance(event, VoiceComparison):
             return draw_mel_strip(event)
         assert isinstance(event, events.Image)
@@ -150,11 +167,18 @@ def _pixels(folder: Path, offset: int) -> Callable[[], npt.NDArray[np.uint8]]:
     return draw
 
 
-def _folder(directory: Path) -> Path:
-    folder = record_folder(directory)
-    if folder is None:
+def _file(directory: Path) -> Path:
+    path = record_file(directory)
+    if path is None:
         raise FileNotFoundError(f"no record ({FOLDER}/{LINES}) in {directory}")
-    return folder
+    return path
+
+
+def _is_record(path: Path) -> bool:
+    """Whether the first line is one of a record, and not of a data file."""
+    for _, _, line, _ in _lines(path):
+        return isinstance(line, dict) and "kind" in line
+    return False
 
 
 def _loader(folder: Path) -> Callable[[str], bytes]:
@@ -169,25 +193,19 @@ def _inside(folder: Path, path: str) -> Path:
     return resolved
 
 
-def _lines(path: Path) -> Iterator[tuple[int, int, Json | Problem]]:
-    """Number, offset and content of every whole line."""
-    offset = 0
+def _lines(path: Path, *, start: int = 0, number: int = 0) -> Iterator[tuple[int, int, Json | Problem, int]]:
+    """Number, offset, content and end of every complete line from offset `start`, which is behind line `number`."""
     with path.open("rb") as file:
-        for number, data in enumerate(file, start=1):
+        file.seek(start)
+        offset = start
+        for at, data in enumerate(file, start=number + 1):
             if not data.endswith(b"\n"):
                 return
+            line: Json | Problem
             try:
-                line = json.loads(data)
-                yield number, offset, line if isinstance(line, dict) else Problem(f"{LINES} line {number} is no object")
+                content = json.loads(data)
+                line = content if isinstance(content, dict) else Problem(f"{path.name} line {at} is no object")
             except ValueError as error:
-                yield number, offset, Problem(f"{LINES} line {number} is not JSON: {error}")
+                line = Problem(f"{path.name} line {at} is not JSON: {error}")
+            yield at, offset, line, offset + len(data)
             offset += len(data)
-
-
-def _is_torn(path: Path) -> bool:
-    with path.open("rb") as file:
-        file.seek(0, 2)
-        if file.tell() == 0:
-            return False
-        file.seek(-1, 2)
-        return file.read(1) != b"\n"

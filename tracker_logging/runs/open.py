@@ -52,36 +52,62 @@ def open_run(path: Path | str) -> Run:
     log; findings and voices come from `findings.json` and `voices/` beside them where these are. Reads scalars, texts
     and tables at once, media when they are asked for. Raises `NotARunError`.
     """
+    place = locate(path)
+    match place.source:
+        case "TensorBoard":
+            contents = collect(tensorboard.entries(place.files))
+        case "JSON lines":
+            contents = collect(json_lines.entries(place.files))
+        case "W&B":
+            try:
+                contents = collect(wandb.entries(wandb.same_run(place.files)))
+            except OSError as error:
+                raise NotARunError(f"{path}: the W&B log cannot be read ({error}).") from error
+        case _:
+            contents = Contents()
+    return _run(place, contents)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where a run is. `files`: the file or directory to read. `run`: whose name and path the run has.
+
+    `directory`: where its `voices` folder and `findings.json` are, if it has any.
+    """
+
+    source: Source
+    files: Path
+    run: Path
+    directory: Path
+
+
+def locate(path: Path | str) -> Place:
+    """What `open_run(path)` reads. Raises `NotARunError`."""
     place = Path(path).expanduser().resolve()
-    place = place.parent if place.name == LINES and place.is_file() else place
-    record, wandb_run = json_lines.record_folder(place), wandb.run_folder(place)
+    record, wandb_run = json_lines.record_file(place), wandb.run_folder(place)
     if place.is_dir() and any(place.glob(tensorboard.EVENT_FILES)):
-        return _run(place, "TensorBoard", collect(tensorboard.entries(place)), place)
+        return Place(source="TensorBoard", files=place, run=place, directory=place)
     if record is not None:
-        directory = record.parent if record.name == RECORD else record
-        return _run(directory, "JSON lines", collect(json_lines.entries(record)), directory)
+        directory = record.parent.parent if record.parent.name == RECORD else record.parent
+        return Place(source="JSON lines", files=record, run=directory, directory=directory)
     if wandb_run is not None:
-        try:
-            contents = collect(wandb.entries(wandb.same_run(wandb_run)))
-        except OSError as error:
-            raise NotARunError(f"{wandb_run.name}: the W&B log cannot be read ({error}).") from error
         directory = wandb_run.parent.parent
         is_whole = place == directory or (wandb_run.parent.name == "wandb" and _has_files_of_ours(directory))
-        return _run(directory if is_whole else wandb_run, "W&B", contents, directory)
+        run = directory if is_whole else wandb_run
+        return Place(source="W&B", files=wandb_run, run=run, directory=directory)
     if place.is_dir() and has_voices(place):
-        return _run(place, "voices folder", Contents(), place)
+        return Place(source="voices folder", files=place, run=place, directory=place)
     raise NotARunError(_nothing_there(Path(path), place))
 
 
-def _run(named: Path, source: Source, contents: Contents, directory: Path) -> Run:
-    """`named`: whose name the run has. `directory`: where its `voices` folder and `findings.json` are, if any."""
+def _run(place: Place, contents: Contents) -> Run:
     clips, tables = contents.of(Clip), contents.of(Table)
-    voices, problems = VoiceFolders().read(directory) if has_voices(directory) else ({}, [])
-    reported = _findings_file(directory / JSON_NAME, problems)
+    voices, problems = VoiceFolders().read(place.directory) if has_voices(place.directory) else ({}, [])
+    reported = _findings_file(place.directory / JSON_NAME, problems)
     return Run(
-        name=named.name,
-        path=named,
-        source=source,
+        name=place.run.name,
+        path=place.run,
+        source=place.source,
         scalars={tag: Series(tuple(points.items())) for tag, points in contents.of(float).items()},
         texts=contents.of(str),
         tables=tables,
@@ -89,7 +115,7 @@ def _run(named: Path, source: Source, contents: Contents, directory: Path) -> Ru
         pictures=contents.of(Picture),
         histograms=contents.of(Histogram),
         settings=dict(sorted(contents.settings.items())),
-        findings=_findings(contents, tables) if reported is None else reported,
+        findings=_findings(contents, tables, problems) if reported is None else reported,
         alerts=tuple(sorted(contents.alerts, key=lambda alert: alert.step)),
         voices=voices or voices_of_backend(tables, clips),
         problems=(*contents.problems, *problems),
@@ -110,7 +136,9 @@ def _findings_file(path: Path, problems: list[str]) -> tuple[Finding, ...] | Non
         return None
 
 
-def _findings(contents: Contents, tables: Mapping[str, Mapping[int, Table]]) -> tuple[Finding, ...]:
+def _findings(
+    contents: Contents, tables: Mapping[str, Mapping[int, Table]], problems: list[str]
+) -> tuple[Finding, ...]:
     """The last report that a backend holds: as an event (JSON lines), else as the table that it shows."""
     if contents.report is not None:
         return contents.report.findings
@@ -118,7 +146,11 @@ def _findings(contents: Contents, tables: Mapping[str, Mapping[int, Table]]) -> 
     if not reports:
         return ()
     last = reports[max(reports)]
-    return tuple(_finding(dict(zip(last.columns, row, strict=True))) for row in last.rows)
+    try:
+        return tuple(_finding(dict(zip(last.columns, row, strict=True))) for row in last.rows)
+    except (KeyError, TypeError, ValueError) as error:
+        problems.append(f"{tags.FINDINGS()} cannot be read: {type(error).__name__}: {error}")
+        return ()
 
 
 def _finding(row: Mapping[str, Any]) -> Finding:
@@ -151,7 +183,7 @@ def _runs_below(root: Path) -> Iterator[RunSummary]:
 def _sources(directory: Path, *, has_wandb: bool) -> tuple[Source, ...]:
     sources: dict[Source, bool] = {
         "TensorBoard": any(directory.glob(tensorboard.EVENT_FILES)),
-        "JSON lines": json_lines.record_folder(directory) is not None,
+        "JSON lines": json_lines.record_file(directory) is not None,
         "W&B": has_wandb,
         "voices folder": has_voices(directory),
     }

@@ -30,7 +30,12 @@ _FOOTER = 4  # checksum of the data
 def entries(directory: Path) -> Iterator[Entry]:
     """The entries of all event files of a directory, oldest file first. Raises `OSError`."""
     for path in sorted(directory.glob(EVENT_FILES)):
-        yield from _file_entries(path)
+        reader = EventFileReader(path)
+        yield from reader.read()
+        size = path.stat().st_size
+        if reader.offset < size:
+            where = f"byte {reader.offset} of {size}"
+            yield Problem(f"{path.name}: damaged or still being written at {where}; read up to there.")
 
 
 def tags_of(directory: Path) -> frozenset[str]:
@@ -38,26 +43,32 @@ def tags_of(directory: Path) -> frozenset[str]:
     return frozenset(entry.tag for entry in entries(directory) if isinstance(entry, Logged))
 
 
-def _file_entries(path: Path) -> Iterator[Entry]:
-    from google.protobuf.message import DecodeError
-    from tensorboard.compat.proto import event_pb2
+class EventFileReader:
+    """Reads one event file, and what is appended to it later. `offset`: the end of the last complete record."""
 
-    size = path.stat().st_size
-    offset = 0
-    with path.open("rb") as file:
-        while offset + _HEADER <= size:
-            (length,) = struct.unpack("<Q", file.read(_HEADER)[:8])
-            if offset + _HEADER + length + _FOOTER > size:
-                break
-            try:
-                event = event_pb2.Event.FromString(file.read(length))
-            except DecodeError:
-                break
-            file.seek(_FOOTER, 1)
-            yield from _event_entries(event, path, offset)
-            offset += _HEADER + length + _FOOTER
-    if offset < size:
-        yield Problem(f"{path.name}: damaged or still being written at byte {offset} of {size}; read up to there.")
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.offset = 0
+
+    def read(self) -> Iterator[Entry]:
+        """The entries of the complete records since the last call."""
+        from google.protobuf.message import DecodeError
+        from tensorboard.compat.proto import event_pb2
+
+        size = self.path.stat().st_size
+        with self.path.open("rb") as file:
+            file.seek(self.offset)
+            while self.offset + _HEADER <= size:
+                (length,) = struct.unpack("<Q", file.read(_HEADER)[:8])
+                if self.offset + _HEADER + length + _FOOTER > size:
+                    return
+                try:
+                    event = event_pb2.Event.FromString(file.read(length))
+                except DecodeError:
+                    return
+                file.seek(_FOOTER, 1)
+                yield from _event_entries(event, self.path, self.offset)
+                self.offset += _HEADER + length + _FOOTER
 
 
 def _event_entries(event: Any, path: Path, offset: int) -> Iterator[Entry]:
@@ -66,7 +77,10 @@ def _event_entries(event: Any, path: Path, offset: int) -> Iterator[Entry]:
     if event.session_log.status == event_pb2.SessionLog.START and event.step > 0:
         yield Resumed(event.step)
     for index, value in enumerate(event.summary.value):
-        yield from _value_entries(event.step, value, _Place(path, offset, index))
+        try:
+            yield from list(_value_entries(event.step, value, _Place(path, offset, index)))
+        except (IndexError, TypeError, ValueError) as error:
+            yield Problem(f"{value.tag} at step {event.step} cannot be read ({type(error).__name__}).")
 
 
 class _Place:

@@ -121,7 +121,7 @@ def voices_of_backend(
 
 
 def _step_of_facts(step: int, facts: Mapping[str, Any], clip: Clip | None) -> VoiceStep:
-    scores = {name: float(value) for name, value in facts.items() if name not in _FACTS and value is not None}
+    scores = {name: _number(value) for name, value in facts.items() if name not in _FACTS}
     return VoiceStep(
         step=step,
         scores={name: value for name, value in scores.items() if math.isfinite(value)},
@@ -156,6 +156,14 @@ def _parse(path: Path) -> Json:
         raise ValueError(f"not of format {FORMAT}")
     content.pop("pitch_hz", None)
     return content
+
+
+def _number(value: object) -> float:
+    """The number in a cell; NaN for anything else."""
+    try:
+        return float(str(value))
+    except ValueError:
+        return math.nan
 
 
 def _text(value: object) -> str | None:

@@ -28,6 +28,7 @@ from tracker_logging.families import BatchView, ModelAdapter, adapter_for
 from tracker_logging.families.processors import ProcessorParts
 from tracker_logging.guard import ErrorGuard
 from tracker_logging.probes.snapshot import EvaluationSnapshot, StepSnapshot
+from tracker_logging.tags import Tag
 
 
 @dataclass(frozen=True)
@@ -130,6 +131,10 @@ class Observer:
 
         All ranks; the events of rank 0 count.
         """
+        return ()
+
+    def promises(self, context: StepContext) -> Iterable[Tag]:
+        """The families of tags that `after_step` will emit for this step, also later and from another thread."""
         return ()
 
     def hear(self, event: Event) -> None:

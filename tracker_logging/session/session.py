@@ -31,7 +31,7 @@ from torch import nn
 
 from tracker_logging import tags
 from tracker_logging.config import LoggingConfig
-from tracker_logging.events import Event, Scalars
+from tracker_logging.events import Event, Scalars, Table
 from tracker_logging.families import BatchView, ModelAdapter
 from tracker_logging.families.processors import processor_parts
 from tracker_logging.guard import ErrorGuard
@@ -41,6 +41,13 @@ from tracker_logging.probes.hooks import detach_all
 from tracker_logging.probes.isolation import isolated
 from tracker_logging.session.cadence import COMPONENTS, Cadence
 from tracker_logging.session.cost import CostMeter
+from tracker_logging.session.ledger import (
+    Ledger,
+    MissingFamily,
+    evaluation_families,
+    promised,
+    step_families,
+)
 from tracker_logging.session.observer import Later, Observer, StepContext, Training
 from tracker_logging.session.pace import Pace
 from tracker_logging.trackers.base import Tracker
@@ -51,6 +58,7 @@ logger = logging.getLogger("tracker_logging")
 
 FLUSH_TIMEOUT_S = 30.0
 WORKER_QUEUE = 32
+MISSING_COLUMNS = ("family", "since step", "reason")
 ALWAYS = 0  # as `idle_until`: no step may be skipped
 
 
@@ -115,6 +123,7 @@ class Session:
         self.is_observing = self.is_attached = self._update_pending = self.has_ended = False
         self._step_began = 0.0
         self._voice_steps: set[int] = set()
+        self.ledger = Ledger()
         self._reported_missing: set[str] = set()
         if loop.rank == 0:
             atexit.register(self._close)
@@ -147,14 +156,17 @@ class Session:
                 self._capture.attach(self.model)
                 self.is_attached = True
 
-    def before_optimizer(self, optimizer: Any) -> None:
-        """After the backward pass: read the gradients and take all hooks off."""
+    def before_optimizer(self, optimizer: Any, *, scaler: Any = None) -> None:
+        """After the backward pass: read the gradients and take all hooks off.
+
+        `scaler`: the gradient scaler of an fp16 loop; not needed with an optimizer that accelerate prepared.
+        """
         if self._capture is None or not self.is_attached:
             return
         self.is_attached = False
         self._update_pending = True
         with self.cost.part("gradients", component="capture"), self.guard.contain("capture"):
-            self._capture.before_update(optimizer)
+            self._capture.before_update(optimizer, scaler=scaler)
 
     def after_optimizer(self, optimizer: Any) -> None:
         """After the update: measure its size."""
@@ -234,7 +246,15 @@ class Session:
                 self.guard.failed(part, error)
         if snapshot is not None:
             self._report_missing(snapshot.missing)
+            self.ledger.promise(step, evaluation_families(snapshot, owners=self._owners))
             self._emit_all(lambda observer: observer.observe_evaluation(snapshot))
+        elif "outputs" in self._owners:
+            families = promised(owners={"outputs"}, facts={"evaluation"}, prefix="eval_outputs/")
+            self.ledger.miss(
+                step, families,
+                "the evaluation was started inside a step by other code than the loop's schedule, without an event "
+                "before its first batch; evaluate by eval_strategy, or outside training",
+            )  # fmt: skip
         self.flush()
         return evaluation is None or snapshot is None or snapshot.tokens is not None or snapshot.text is not None
 
@@ -284,6 +304,7 @@ class Session:
                 observer.finish()
         self._worker.close(timeout_s=FLUSH_TIMEOUT_S)
         self._report_worker_errors()
+        self._settle(before=None)
         if self.loop.rank == 0 and self.guard.errors:
             logger.warning("Logging had %d errors in this training; see the messages above.", self.guard.errors)
         self.flush()
@@ -299,6 +320,7 @@ class Session:
     def emit(self, event: Event) -> None:
         """Send an event from rank 0; ignored on other ranks. Any thread."""
         if self.loop.rank == 0:
+            self.ledger.arrived(event)
             self.tracker.emit(event)
             for observer in self.observers:
                 with self.guard.contain(observer.name):
@@ -337,8 +359,19 @@ class Session:
         for part, error in self._capture.errors:
             self.guard.failed(part, error)
         if snapshot is None:
+            self.ledger.miss(
+                step,
+                promised(owners=self._owners - {"tracker", "doctor", "zero_shot"}, facts=()),
+                "no forward of the model was observed in this step, or it failed",
+            )
             return
         self._report_missing(snapshot.missing)
+        self.ledger.promise(
+            step,
+            step_families(
+                snapshot, self._training.adapter, owners=self._owners, has_codec=self._training.codec is not None
+            ),
+        )
         codec = self._training.codec
         frame_rate = None if codec is None else codec.frame_rate
         self.emit(Scalars(step=step, values=self.pace.scalars(snapshot, seconds=seconds, frame_rate=frame_rate)))
@@ -349,6 +382,7 @@ class Session:
             if reason not in self._reported_missing:
                 logger.warning("Not shown: %s. Everything else is logged.", reason)
                 self._reported_missing.add(reason)
+                self.ledger.explain("capture", reason)
 
     def _observe_batch(self, view: BatchView) -> None:
         """Emit what is known of a batch before the model sees it: it may refuse the batch."""
@@ -374,6 +408,8 @@ class Session:
         context = StepContext(step=step, model=self.model, conditioning_due=conditioning_due, voices_due=voices_due)
         component = "voices" if voices_due else "zero_shot"
         for observer in self.observers:
+            with self.guard.contain(observer.name):
+                self.ledger.promise(step, observer.promises(context))
             part = f"{observer.name} forwards"  # apart from `observe`, which fails on rank 0 only
             if self.guard.is_on(part):
                 with self.cost.part(component, component=component), self.guard.contain(part), isolated(self.model):
@@ -397,9 +433,33 @@ class Session:
     def _report_cost(self, step: int) -> None:
         values = self.cost.report(budget_pct=self.cadence.budget_pct)
         values |= {tags.STRIDE(component=name): float(self.cadence.strides[name]) for name in COMPONENTS}
+        self._settle(before=step)
+        values[tags.MISSING()] = float(len(self.ledger.missing))
         values[tags.ERRORS()] = float(self.guard.errors + getattr(self.tracker, "errors", 0))
         self.emit(Scalars(step=step, values=values))
         self._last_at_exit()
+
+    @property
+    def _owners(self) -> frozenset[str]:
+        """Owners of tags, as `tags` names them, that take part in logged steps."""
+        return frozenset(observer.name for observer in self.observers) | {"tracker"}
+
+    def _settle(self, *, before: int | None) -> None:
+        """Report what was promised for steps `before` and did not arrive."""
+        if self.loop.rank != 0:
+            return
+        for part, reason in self.guard.reasons.items():
+            self.ledger.explain(part, f"it failed ({reason})")
+        rounds_before = None if before is None else before - 2 * self.cadence.voice_steps
+        by_reason: dict[str, list[MissingFamily]] = {}
+        for family in self.ledger.settle(before=before, rounds_before=rounds_before):
+            by_reason.setdefault(family.reason, []).append(family)
+        for reason, families in by_reason.items():
+            names = ", ".join(family.template for family in families)
+            logger.warning("Missing since step %d: %s. Reason: %s.", families[0].since, names, reason)
+        if by_reason or (before is None and self.ledger.missing):
+            rows = tuple((family.template, family.since, family.reason) for family in self.ledger.missing)
+            self.emit(Table(step=self._step, tag=tags.MISSING_LIST(), columns=MISSING_COLUMNS, rows=rows))
 
     def _wake(self) -> None:
         self.idle_until = ALWAYS

@@ -31,7 +31,6 @@ from tracker_logging.rendering.mel_strip import draw_mel_strip
 
 MOST_BINS = 512
 FIXED_CLIPS = frozenset({"reference", "target", "codec"})
-SHOWN_CLIPS = FIXED_CLIPS | {"generated"}
 FINDING_COLUMNS = ("name", "level", "since", "until", "seen", "likely cause", "certainty", "what to do")
 
 
@@ -42,8 +41,7 @@ def parts(event: Event, *, draw: bool = True) -> Iterator[Event]:
     """
     match event:
         case VoiceComparison():
-            event = replace(event, voice_id=tags.safe_part(event.voice_id, "_"))
-            event = replace(event, clips={name: clip for name, clip in event.clips.items() if name in SHOWN_CLIPS})
+            event = replace(event, voice_id=tags.safe_part(event.voice_id, "_"), clips=event.shown_clips)
             if event.clips and event.stage != "scored":
                 yield _clips(event)
             if draw and event.clips and event.stage != "generated":

@@ -71,7 +71,7 @@ def write_voice(folder: Path, event: VoiceComparison) -> None:
             "transcript": event.transcript,
             "error": event.error,
             "scored": event.stage != "generated",
-            "scorers": dict(event.scorers),
+            "scorers": dict(event.scorers) or earlier.get("scorers", {}),
             "scores": earlier.get("scores", {}) | scores,
             "pitch_hz": {name: _pitch(values) for name, values in event.pitch_hz.items()},
             "clip": clip,

@@ -81,7 +81,7 @@ def _load(model_path: str) -> Any:
 
     set_seed(SEED)  # weights that a checkpoint lacks are drawn
     try:
-        model = HiggsAudioV2ForConditionalGeneration.from_pretrained(model_path)
+        model = HiggsAudioV2ForConditionalGeneration.from_pretrained(model_path, dtype="float32")
     except (OSError, ValueError) as error:
         raise DataError(f"{model_path}: no model can be loaded from there ({error}). Check --model_path.") from error
     normalise_loss_by_audio_labels(model)

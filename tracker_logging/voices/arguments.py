@@ -33,6 +33,7 @@ def add_voice_arguments(parser: argparse.ArgumentParser) -> None:
     add("--voice_batch_size", type=int, default=_DEFAULTS.batch_size, help="halved when memory runs out")
     add("--voice_temperature", type=float, default=_DEFAULTS.sampling.temperature, help="0: greedy")
     add("--voice_top_p", type=float, default=_DEFAULTS.sampling.top_p)
+    add("--voice_top_k", type=int, metavar="K", help="sample from the K most likely codes; default: from all")
     add("--voice_seed", type=int, default=_DEFAULTS.seed)
     add(
         "--voice_timeout_s",
@@ -53,7 +54,7 @@ def voice_settings(args: argparse.Namespace) -> VoiceSettings:
     return VoiceSettings(
         max_clips=args.voice_max_clips,
         batch_size=args.voice_batch_size,
-        sampling=SamplingSettings(temperature=args.voice_temperature, top_p=args.voice_top_p),
+        sampling=SamplingSettings(temperature=args.voice_temperature, top_p=args.voice_top_p, top_k=args.voice_top_k),
         seed=args.voice_seed,
         timeout_s=args.voice_timeout_s,
         cond_gain=args.voice_cond_gain,

@@ -1,7 +1,7 @@
 """Codes to waveforms: the recordings around each prompt and the clips that were generated, ready to log and to score.
 
 Guarantees
-- The recordings of a prompt are decoded once per run; a recording that cannot be decoded is left out, with the reason.
+- The recordings of a prompt are decoded once per run; a recording that cannot be decoded is left out, with a warning.
 - A clip that was generated has an event at once (`clip_event`, stage "generated"); scoring only needs these waveforms,
   neither the codec nor the model.
 
@@ -12,6 +12,7 @@ Guarantees
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,8 @@ from tracker_logging.metrics.repetition import repetition
 from tracker_logging.metrics.speech import sounding_stretches
 from tracker_logging.voices.generation import Generated
 from tracker_logging.voices.prompt import VoicePrompt
+
+logger = logging.getLogger("tracker_logging")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -84,6 +87,11 @@ class ClipDecoder:
     def _clip(self, prompt: VoicePrompt, result: Generated | None, swapped: Generated | None) -> GeneratedClip:
         if prompt.voice_id not in self._voices:
             self._voices[prompt.voice_id] = recorded_voice(prompt, self._processor)
+            for name, error in self._voices[prompt.voice_id].errors.items():
+                logger.warning(
+                    "Voice %s: its %s cannot be decoded (%s). Scores that need it are left out; all others are logged.",
+                    prompt.voice_id, name.replace("_", " "), error,
+                )  # fmt: skip
         voice = self._voices[prompt.voice_id]
         if result is None or result.codes is None:
             error = "not generated" if result is None else result.error or "not generated"
@@ -107,7 +115,7 @@ class ClipDecoder:
 
 
 def recorded_voice(prompt: VoicePrompt, processor: Processor) -> RecordedVoice:
-    """Load the recordings of a prompt and pass them through the codec. Does not raise: see `errors`."""
+    """Load the recordings of a prompt and pass them through the codec. An error is kept in `errors`, not raised."""
     sample, codec = prompt.sample, processor.codec
     waves: dict[str, FloatArray] = {}
     errors: dict[str, str] = {}

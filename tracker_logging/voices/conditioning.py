@@ -1,22 +1,25 @@
-"""Does the model use the voice prompt? Compare the target's nll with the true reference, with another speaker's, and
-with none. No generation is needed.
+"""Does the model use the voice prompt and the text? Compare the target's nll with the true reference and text, with
+another speaker's reference, with no reference, and with another sample's text. No generation is needed.
 
 Guarantees
-- The other reference is fixed for the run: a derangement over different speakers where the prompts allow it.
-- Prompts without a target recording are left out; with one speaker only there is no "other" condition.
+- The other reference and the other text are fixed for the run: derangements over different speakers and over different
+  texts, where the prompts allow it. The other text is of the same language where there is one.
+- Prompts without a target recording are left out; with one speaker only there is no "other" condition, with one text
+  only no "text" condition.
 - All conditions are scored by the same forward as training, with the labels of training.
 - Intervals are 95 % bootstrap over speakers: prompts of one speaker are not independent.
 
     rows = conditioning_rows(prompts, processor)
     losses = conditioning_losses(adapter, rows, collate, device=device, batch_size=16)
     gap(losses, "other").mean(axis=0)       # [K] nats: above zero = the reference helps
+    gap(losses, "text").mean(axis=0)        # [K] nats: above zero = the text is used
     conditioning_scalars(losses, speakers)["conditioning/gap/mean"]
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -28,8 +31,7 @@ from tracker_logging.families.base import Features, ModelAdapter, Processor
 from tracker_logging.metrics.interval import mean_interval
 from tracker_logging.voices.prompt import VoicePrompt
 
-Condition: TypeAlias = Literal["own", "other", "none"]
-CONDITIONS: tuple[Condition, ...] = ("own", "other", "none")
+Condition: TypeAlias = Literal["own", "other", "none", "text"]
 Losses: TypeAlias = Mapping[str, Mapping[str, Sequence[float]]]
 Collate: TypeAlias = Callable[[Sequence[Features]], Features]
 
@@ -44,19 +46,21 @@ class ConditioningRow:
 
 
 def conditioning_rows(prompts: Sequence[VoicePrompt], processor: Processor) -> list[ConditioningRow]:
-    """The rows of all prompts that have a target recording, prompt by prompt."""
-    partners = other_speakers([prompt.speaker for prompt in prompts])
+    """The rows of all prompts that have a target recording, prompt by prompt, with the conditions that exist for it."""
+    speakers = other_speakers([prompt.speaker for prompt in prompts])
+    texts = other_texts([(prompt.sample.language, prompt.sample.target_text) for prompt in prompts])
     rows: list[ConditioningRow] = []
-    for prompt, partner in zip(prompts, partners, strict=True):
+    for prompt, speaker, text in zip(prompts, speakers, texts, strict=True):
         sample = prompt.sample
         if sample.target_audio is None:
             continue
-        references = {"own": sample, "other": None if partner is None else prompts[partner].sample, "none": None}
-        for condition in CONDITIONS:
-            if condition == "other" and partner is None:
-                continue
-            features = processor.features(sample, reference=references[condition])
-            rows.append(ConditioningRow(prompt.voice_id, condition, features))
+        features: dict[Condition, Features] = {"own": processor.features(sample)}
+        if speaker is not None:
+            features["other"] = processor.features(sample, reference=prompts[speaker].sample)
+        features["none"] = processor.features(sample, reference=None)
+        if text is not None:
+            features["text"] = processor.features(replace(sample, target_text=prompts[text].sample.target_text))
+        rows += [ConditioningRow(prompt.voice_id, condition, row) for condition, row in features.items()]
     return rows
 
 
@@ -82,7 +86,7 @@ def conditioning_losses(
 
 
 def gap(losses: Losses, against: Condition) -> npt.NDArray[np.float64]:
-    """[prompts, K] nats: nll under `against` − nll under the true reference; above zero = the reference helps."""
+    """[prompts, K] nats: nll under `against` − nll under the true reference and text; above zero = they help."""
     both = [nll for nll in losses.values() if against in nll and "own" in nll]
     return np.array([np.subtract(nll[against], nll["own"]) for nll in both], dtype=np.float64)
 
@@ -93,6 +97,7 @@ def conditioning_scalars(losses: Losses, speakers: Mapping[str, str]) -> dict[st
     conditions: tuple[tuple[str, tags.Tag, Condition], ...] = (
         ("gap", tags.CONDITIONING_GAP_MEAN, "other"),
         ("gap_null", tags.CONDITIONING_GAP_NULL, "none"),
+        ("text_gap", tags.TEXT_GAP_MEAN, "text"),
     )
     for which, tag, condition in conditions:
         gaps = gap(losses, condition)
@@ -105,12 +110,17 @@ def conditioning_scalars(losses: Losses, speakers: Mapping[str, str]) -> dict[st
         for end, bound in ((tags.CONDITIONING_LOW, interval.low), (tags.CONDITIONING_HIGH, interval.high)):
             if bound is not None:
                 values[end(which=which)] = bound
-    others = gap(losses, "other")
-    if len(others):
-        values[tags.CONDITIONING_WIN_RATE()] = float((others.mean(axis=1) > 0).mean())
-        for codebook, column in enumerate(others.T):
-            values[tags.CONDITIONING_GAP(codebook=codebook)] = float(np.mean(column))
-            values[tags.CONDITIONING_WINS(codebook=codebook)] = float((column > 0).mean())
+    by_codebook: tuple[tuple[Condition, tags.Tag, tags.Tag, tags.Tag], ...] = (
+        ("other", tags.CONDITIONING_GAP, tags.CONDITIONING_WIN_RATE, tags.CONDITIONING_WINS),
+        ("text", tags.TEXT_GAP, tags.TEXT_WIN_RATE, tags.TEXT_WINS),
+    )
+    for condition, gap_tag, win_rate, wins in by_codebook:
+        gaps = gap(losses, condition)
+        if len(gaps):
+            values[win_rate()] = float((gaps.mean(axis=1) > 0).mean())
+            for codebook, column in enumerate(gaps.T):
+                values[gap_tag(codebook=codebook)] = float(np.mean(column))
+                values[wins(codebook=codebook)] = float((column > 0).mean())
     return values
 
 
@@ -126,4 +136,16 @@ def other_speakers(speakers: Sequence[str]) -> list[int | None]:
     for place, index in enumerate(order):
         candidates = (order[(place + turn + more) % len(order)] for more in range(len(order)))
         partners[index] = next((other for other in candidates if speakers[other] != speakers[index]), None)
+    return partners
+
+
+def other_texts(texts: Sequence[tuple[str | None, str]]) -> list[int | None]:
+    """For each prompt, given as (language, text), the index of one with another text, if possible of its language."""
+    partners = other_speakers([text for _, text in texts])
+    for language in {language for language, _ in texts}:
+        members = [index for index, (other, _) in enumerate(texts) if other == language]
+        within = other_speakers([texts[index][1] for index in members])
+        for index, partner in zip(members, within, strict=True):
+            if partner is not None:
+                partners[index] = members[partner]
     return partners

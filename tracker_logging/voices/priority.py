@@ -1,9 +1,9 @@
 """The scheduling priority of scoring, chosen for each voice by what training leaves of the processor.
 
 The measure is the share of one core that the last voice got (CPU time / wall time). A low share means that the machine
-is busy and scoring starves: the next voice gets a higher priority, up to `LEVELS[-1]`. A high share means that there is
-an idle core, so a lower priority costs nothing and protects training. When training has ended and waits for the scores
-(`hurry`), voices have the priority of training itself.
+is busy and scoring starves: the next voice gets a higher priority, at most that of `LEVELS[-1]`. A high share means
+that a core is idle, so a lower priority costs nothing and protects training. When training has ended and waits for the
+scores (`hurry`), voices have the priority of training itself.
 
 On Linux the nice value belongs to a thread, and a thread that only ever raises it needs no privilege: each voice runs
 on a thread of its own. On other systems the priority stays as it is.
@@ -23,7 +23,7 @@ from collections.abc import Callable
 
 LEVELS = (19, 10, 5)
 """Nice values above that of training: about 1.5, 11 and 33 % of the weight of one training thread (Linux scheduler)."""
-STARVING, IDLE = 0.5, 0.9
+STARVING, IDLE = 0.2, 0.9  # shares of one core
 
 
 class ScoringPriority:

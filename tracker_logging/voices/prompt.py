@@ -2,8 +2,10 @@
 
 Guarantees
 - The choice is deterministic and spread over languages, then over speakers, in the order of the data.
-- `voice_id` and the seed of a prompt follow from the recordings' bytes, the texts, the sampling settings and the seed
-  alone: not from paths, the order of the data, the other prompts or the machine.
+- A `voice_id` is one file name and one part of a tag, and holds the speaker's name in its own script.
+- `voice_id` follows from the bytes of the reference recording and the texts alone: not from the sampling settings,
+  paths, the order of the data, the other prompts or the machine. Runs that differ in sampling have the same voices.
+- The seed of a prompt follows from the same and the seed of the run.
 
     samples = choose_samples(evaluation_samples, count=12)
     prompts = [build_prompt(sample, processor, SamplingSettings(), seed=0) for sample in samples]
@@ -15,11 +17,12 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from unicodedata import normalize
 
+from tracker_logging import tags
 from tracker_logging.data.audio import check_audio
 from tracker_logging.data.sample import VoiceSample
 from tracker_logging.data.samples import evenly
@@ -29,6 +32,7 @@ MOST_READ = 2_000
 _LONGER_THAN_TARGET = 1.5
 _EXTRA_S = 1.0
 _DIGEST_LENGTH = 10
+_MOST_LETTERS, _MOST_BYTES = 32, 96
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -67,8 +71,6 @@ def build_prompt(sample: VoiceSample, processor: Processor, settings: SamplingSe
     identity = {
         "reference": reference,
         "texts": [sample.system_text, sample.scene, sample.reference_text, sample.target_text],
-        "sampling": asdict(settings),
-        "seed": seed,
     }
     digest = hashlib.sha256(json.dumps(identity, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
     features = processor.prompt_features(sample)
@@ -76,7 +78,7 @@ def build_prompt(sample: VoiceSample, processor: Processor, settings: SamplingSe
         token_ids=features["input_ids"],
         audio_codes=features["audio_input_ids"],
         max_frames=math.ceil(longest_s(sample) * processor.codec.frame_rate),
-        seed=int(digest[-8:], 16),
+        seed=int(hashlib.sha256(f"{digest}/{seed}".encode()).hexdigest()[-8:], 16),
     )
     sampling = {name: value for name, value in asdict(settings).items() if value is not None}
     return VoicePrompt(
@@ -102,7 +104,10 @@ def longest_s(sample: VoiceSample) -> float:
 
 
 def _readable(sample: VoiceSample) -> str:
-    return re.sub(r"[^A-Za-z0-9]+", "-", sample.speaker or sample.sample_id).strip("-")[:32] or "voice"
+    """The speaker's name as part of a file name: letters and digits of any script in NFC, at most 96 bytes of UTF-8."""
+    name = normalize("NFC", sample.speaker or sample.sample_id)
+    short = tags.safe_part(name.replace("_", "-"), "-").strip("-")[:_MOST_LETTERS]
+    return short.encode()[:_MOST_BYTES].decode(errors="ignore").strip("-") or "voice"
 
 
 def _round_robin(groups: Sequence[Sequence[VoiceSample]]) -> list[VoiceSample]:

@@ -251,12 +251,13 @@ class _Scoring:
                 self._waiting.pop(step, None)
                 done()
 
-        if self._waiting and not self._is_late:
+        earlier = next(iter(self._waiting), None)
+        if earlier is not None and not self._is_late:
             self._is_late = True
             logger.warning(
                 "Scoring of voices is late: step %d is not scored yet, and step %d is generated. Clips are logged at "
                 "once, scores follow. To score less, raise --voice_steps or choose fewer scorers.",
-                next(iter(self._waiting)), step,
+                earlier, step,
             )  # fmt: skip
         self._waiting[step] = None
         if not self._worker.submit(job):

@@ -116,6 +116,7 @@ def _levels(clip: Measurement, recordings: Recordings) -> dict[str, float]:
         "level_dbfs": levels.level_dbfs,
         "peak_dbfs": levels.peak_dbfs,
         "clip_pct": levels.clip_pct,
+        "dc_offset": levels.dc_offset,
     }
     if clip.lufs is not None:
         scores["lufs"] = clip.lufs

@@ -34,8 +34,11 @@ class VoiceSettings:
         for name, least in (("max_clips", 1), ("batch_size", 1), ("conditioning_clips", 0), ("timeout_s", 0.0)):
             if getattr(self, name) < least:
                 raise ValueError(f"Voices: {name} is {getattr(self, name)}; give {least} or more.")
-        if self.sampling.temperature < 0 or not 0 < self.sampling.top_p <= 1:
+        sampling = self.sampling
+        if sampling.temperature < 0 or not 0 < sampling.top_p <= 1:
             raise ValueError(
-                f"Voices: temperature {self.sampling.temperature} and top_p {self.sampling.top_p} are not valid. "
+                f"Voices: temperature {sampling.temperature} and top_p {sampling.top_p} are not valid. "
                 "Give a temperature of 0 (greedy) or more and a top_p above 0 and up to 1."
             )
+        if sampling.top_k is not None and sampling.top_k < 1:
+            raise ValueError(f"Voices: top_k is {sampling.top_k}. Give 1 or more, or none to sample from all codes.")

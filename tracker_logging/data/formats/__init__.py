@@ -13,22 +13,29 @@ Guarantees
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
 
 from tracker_logging.data.audio import check_audio
 from tracker_logging.data.audio_sources import AudioShelf
+from tracker_logging.data.formats.arrow_folder import ArrowFolder
 from tracker_logging.data.formats.base import Format, Reading
 from tracker_logging.data.formats.chat_formats import BOSON, CHATML, MS_SWIFT, TEXT_ONLY, TRANSFORMERS
+from tracker_logging.data.formats.columns import check_columns
+from tracker_logging.data.formats.folders import DataFolder
+from tracker_logging.data.formats.kaldi import KaldiFolder
+from tracker_logging.data.formats.lhotse import LHOTSE, CompressedLines
 from tracker_logging.data.formats.manifests import AUDIO_TABLE, PAIR_MANIFEST
 from tracker_logging.data.formats.metadata_folder import MetadataFolder
 from tracker_logging.data.formats.paired_files import PairedFiles
 from tracker_logging.data.formats.record_file import RecordFile
+from tracker_logging.data.formats.renamed import ColumnsFormat, HeaderlessTable, UnknownTable
 from tracker_logging.data.formats.shards import Shards
+from tracker_logging.data.references import Pairing, with_references
 from tracker_logging.data.sample import DataError, VoiceSample, shown
-from tracker_logging.data.samples import Samples, Source, spread
+from tracker_logging.data.samples import Samples, Source, read_sample, spread
 
 __all__ = ["FORMATS", "Format", "Reading", "Source", "check_sample", "find_format", "open_samples", "read_samples"]
 
@@ -36,20 +43,30 @@ logger = logging.getLogger(__name__)
 
 CHECKED = 2_000
 _REPORTED_IN_FULL = 5
-_RECORDS = (CHATML, BOSON, TRANSFORMERS, MS_SWIFT, PAIR_MANIFEST, AUDIO_TABLE, TEXT_ONLY)
+_RECORDS = (CHATML, BOSON, TRANSFORMERS, MS_SWIFT, LHOTSE, PAIR_MANIFEST, AUDIO_TABLE, TEXT_ONLY)
 
 FORMATS: tuple[Format, ...] = (
     MetadataFolder(),
+    KaldiFolder(),
+    ArrowFolder(_RECORDS),
     Shards(),
+    DataFolder(lambda path: find_format(path)),
     PairedFiles(),
+    CompressedLines(_RECORDS),
+    HeaderlessTable(),
     *(RecordFile(record, among=_RECORDS) for record in _RECORDS),
+    UnknownTable(),
 )
 
 
-def find_format(path: Path) -> Format:
-    """The format of `path`. Raises `DataError` if `path` does not exist or is in no known format."""
+def find_format(path: Path, columns: Mapping[str, str] | None = None) -> Format:
+    """The format of `path`; with `columns` (role to column name, see `columns.ROLES`) that of a table. Raises
+    `DataError` if `path` does not exist or is in no known format."""
     if not path.exists():
         raise DataError(f"{shown(path)}: no such data file. Check --train_data_file / --eval_data_file.")
+    if columns:
+        check_columns(columns)
+        return ColumnsFormat(columns)
     chosen = next((known for known in FORMATS if known.recognises(path)), None)
     if chosen is None:
         names = ", ".join(known.name for known in FORMATS)
@@ -57,26 +74,51 @@ def find_format(path: Path) -> Format:
     return chosen
 
 
-def read_samples(path: Path, *, skip_bad: bool = False, shelf: AudioShelf | None = None) -> list[VoiceSample]:
-    """All samples of `path`, in order, each checked. Raises `DataError` for a missing path, unknown format or no usable
-    sample, and without `skip_bad` for the first bad one."""
-    source = find_format(path).open(path, shelf or AudioShelf())
+def read_samples(
+    path: Path,
+    *,
+    skip_bad: bool = False,
+    shelf: AudioShelf | None = None,
+    columns: Mapping[str, str] | None = None,
+    pairing: Pairing | None = None,
+) -> list[VoiceSample]:
+    """All samples of `path`, in order, each checked. `columns`, `pairing`: as in `open_samples`.
+
+    Raises `DataError` for a missing path, an unknown format or no usable sample, and without `skip_bad` for the first
+    bad sample.
+    """
+    source = _source(path, shelf, columns, pairing)
     good, _, errors = _checked(source, range(len(source)), skip_bad=skip_bad, training=False)
     _report(path, good, errors, of=len(source))
     return good
 
 
 def open_samples(
-    path: Path, *, skip_bad: bool = False, shelf: AudioShelf | None = None, training: bool = False
+    path: Path,
+    *,
+    skip_bad: bool = False,
+    shelf: AudioShelf | None = None,
+    training: bool = False,
+    columns: Mapping[str, str] | None = None,
+    pairing: Pairing | None = None,
 ) -> Samples:
-    """The samples of `path`, parsed on demand. Raises `DataError` like `read_samples`, and with
-    `training` for a sample that has no target audio."""
-    source = find_format(path).open(path, shelf or AudioShelf())
+    """The samples of `path`, parsed on access.
+
+    `columns`: the columns of a table by role, such as `{"audio": "wav", "text": "sentence", "speaker": "who"}`.
+    `pairing`: give each sample without a reference another utterance of its speaker. Raises `DataError` like
+    `read_samples`, and with `training` for a sample that has no target audio.
+    """
+    source = _source(path, shelf, columns, pairing)
     checked_indices = spread(len(source), CHECKED)
     good, bad, errors = _checked(source, checked_indices, skip_bad=skip_bad, training=training)
     _report(path, good, errors, of=len(checked_indices))
     indices = np.setdiff1d(np.arange(len(source)), np.array(bad, dtype=np.int64))
     return Samples(source, indices, skip_bad=skip_bad)
+
+
+def _source(path: Path, shelf: AudioShelf | None, columns: Mapping[str, str] | None, pairing: Pairing | None) -> Source:
+    source = find_format(path, columns).open(path, shelf or AudioShelf())
+    return source if pairing is None else with_references(source, pairing)
 
 
 def check_sample(sample: VoiceSample, *, training: bool = False) -> None:
@@ -104,7 +146,7 @@ def _checked(
     errors: list[DataError] = []
     for index in indices:
         try:
-            sample = source[index]
+            sample = read_sample(source, index)
             check_sample(sample, training=training)
         except DataError as error:
             if not skip_bad:

@@ -14,7 +14,7 @@ from typing import TypeAlias
 
 from tracker_logging.data.audio_sources import AudioShelf
 from tracker_logging.data.sample import DataError, VoiceSample
-from tracker_logging.data.samples import Source
+from tracker_logging.data.samples import Source, read_sample
 
 Reading: TypeAlias = Iterator[VoiceSample | DataError]
 
@@ -37,6 +37,6 @@ class Format(ABC):
         source = self.open(path, shelf or AudioShelf())
         for index in range(len(source)):
             try:
-                yield source[index]
+                yield read_sample(source, index)
             except DataError as error:
                 yield error

@@ -1,8 +1,8 @@
 """Files of records: a JSON list, JSON Lines, CSV, TSV or parquet, detected by content.
 
 Guarantees
-- JSON Lines, JSON lists and parquet stay on disk, a record is read on access; the rows of a text table are held in
-  memory. Opening a table or list reads all of it, up to `MAX_READ_BYTES`; a larger file can be streamed.
+- Files stay on disk, a record is read on access. Opening a JSON list parses all of it, up to `MAX_READ_BYTES`; a larger
+  list can be streamed.
 - `peek` costs the same for any file size.
 
     records = open_records(Path("train.jsonl"))
@@ -14,11 +14,14 @@ from __future__ import annotations
 import enum
 import itertools
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 from tracker_logging.data.formats.json_files import JsonLines, JsonList, iterate_json_list
-from tracker_logging.data.formats.tables import PARQUET_MARK, ParquetRows, is_table, iterate_table
+from tracker_logging.data.formats.parquet import PARQUET_MARK, ParquetRows
+from tracker_logging.data.formats.slices import MAX_RECORD_BYTES, check_record_size
+from tracker_logging.data.formats.text_table import TextTable, peek_table
 from tracker_logging.data.sample import DataError, shown
 from tracker_logging.data.text_files import UTF8_MARK, check_encoding, read_utf8
 
@@ -27,6 +30,7 @@ _TEXT_ENDINGS = (".json", ".jsonl", ".ndjson", ".csv", ".tsv")
 _LINES_ENDINGS = (".jsonl", ".ndjson")
 _LOOK = 4096  # bytes
 _LONGEST_LINE = 16 << 20
+_MAX_BLANK_LINES = 10_000
 
 
 class Container(enum.Enum):
@@ -44,7 +48,9 @@ def container_of(path: Path) -> Container | None:
         line = file.readline(_LOOK)
         if line.startswith(PARQUET_MARK):
             return Container.PARQUET
-        while line and not line.removeprefix(UTF8_MARK).strip():
+        for _ in range(_MAX_BLANK_LINES):
+            if not line or line.removeprefix(UTF8_MARK).strip():
+                break
             line = file.readline(_LOOK)
         line = line.removeprefix(UTF8_MARK).lstrip()
         if line.startswith(b"{"):
@@ -53,7 +59,7 @@ def container_of(path: Path) -> Container | None:
             return Container.JSON_LINES if lines else Container.JSON_OBJECT
         if line.startswith(b"["):
             return Container.JSON_LINES if path.suffix.lower() in _LINES_ENDINGS else Container.JSON_LIST
-        return Container.TABLE if is_table(line.decode(errors="replace")) else None
+    return Container.TABLE if peek_table(path, 1) else None
 
 
 def may_be_data(path: Path, *, read: int) -> bool:
@@ -77,18 +83,27 @@ def _parsed(line: bytes) -> object:
     return value
 
 
-def open_records(path: Path) -> Sequence[object]:
-    """The records of `path`. Raises `DataError`, on opening for the file, on access for a single record."""
+def open_records(path: Path, columns: Collection[str] = ()) -> Sequence[object]:
+    """The records of `path`. `columns`: names that make the first line of a table a header. Raises `DataError`, on
+    opening for the file, on access for a single record."""
     container = container_of(path)
     if container is Container.JSON_LINES:
         return JsonLines(path)
+    if container is Container.TABLE:
+        return TextTable(path, columns)
     if container is Container.PARQUET:
         return ParquetRows(path)
     if container is Container.JSON_OBJECT:
         kind = type(load_json(path)).__name__
         raise DataError(f"{shown(path)}: is a JSON {kind}, not a list of samples. Put the samples in [ ].")
-    _check_size(path)
-    return JsonList(path) if container is Container.JSON_LIST else list(stream_records(path))
+    if container is None:
+        raise DataError(f"{shown(path)}: neither valid JSON nor a table. Write the file again.")
+    if path.stat().st_size > MAX_READ_BYTES:
+        raise DataError(
+            f"{shown(path)}: larger than {MAX_READ_BYTES / 1e9:g} GB, too large to be read completely at every start. "
+            f"Convert it to JSON Lines: tracker-logging convert {shown(path)} {path.stem}.jsonl --to chatml."
+        )
+    return JsonList(path)
 
 
 def stream_records(path: Path) -> Iterator[object]:
@@ -97,10 +112,6 @@ def stream_records(path: Path) -> Iterator[object]:
     container = container_of(path)
     if container is Container.JSON_LIST:
         return iterate_json_list(path)
-    if container is Container.TABLE:
-        return iterate_table(path)
-    if container is None:
-        raise DataError(f"{shown(path)}: neither valid JSON nor a table. Write the file again.")
     return _one_by_one(open_records(path))
 
 
@@ -120,10 +131,17 @@ def peek(path: Path, count: int) -> list[object]:
         container = container_of(path)
         if container is Container.JSON_LINES:
             with path.open("rb") as file:
-                values = map(_parsed, itertools.islice(file, count))
+                lines = itertools.islice(iter(partial(file.readline, _LONGEST_LINE), b""), count)
+                values = map(_parsed, lines)
                 records.extend(value for value in values if value is not None)
-        elif container not in (None, Container.JSON_OBJECT):
-            records.extend(itertools.islice(stream_records(path), count))
+        elif container is Container.TABLE:
+            table = peek_table(path, count)
+            records.extend(table[1] if table else [])
+        elif container is Container.JSON_LIST:
+            records.extend(itertools.islice(iterate_json_list(path, max_bytes=_LONGEST_LINE), count))
+        elif container is Container.PARQUET:
+            readable = itertools.takewhile(lambda record: not isinstance(record, DataError), stream_records(path))
+            records.extend(itertools.islice(readable, count))
     except (DataError, ValueError, RecursionError):
         pass
     return records
@@ -131,19 +149,10 @@ def peek(path: Path, count: int) -> list[object]:
 
 def load_json(path: Path) -> object:
     """The JSON value of `path`. Raises `DataError`."""
-    _check_size(path)
-    check_encoding(path)
+    check_record_size(path.stat().st_size, f"{shown(path)}: its content")
     try:
-        return json.loads(read_utf8(path))
+        return json.loads(read_utf8(path, max_bytes=MAX_RECORD_BYTES))
     except (ValueError, RecursionError) as error:
         if isinstance(error, DataError):
             raise
         raise DataError(f"{shown(path)}: not valid JSON ({error}). Repair the file or write it again.") from error
-
-
-def _check_size(path: Path) -> None:
-    if path.stat().st_size > MAX_READ_BYTES:
-        raise DataError(
-            f"{shown(path)}: larger than {MAX_READ_BYTES / 1e9:g} GB, too large to be read completely at every start. "
-            f"Convert it to JSON Lines: tracker-logging convert {shown(path)} {path.stem}.jsonl --to chatml."
-        )

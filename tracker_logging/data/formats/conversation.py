@@ -18,7 +18,8 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from tracker_logging.data.chat_tokens import SCENE_END, SCENE_START
-from tracker_logging.data.formats.record import REFERENCE_TEXT, TARGET_TEXT, Record
+from tracker_logging.data.formats.columns import REFERENCE_TEXT, TARGET_TEXT
+from tracker_logging.data.formats.record import Record
 from tracker_logging.data.sample import VoiceSample
 
 INSTRUCTION = "Please generate speech for given text in reference audio's voice:"

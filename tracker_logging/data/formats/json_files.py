@@ -17,13 +17,14 @@ from __future__ import annotations
 import json
 import re
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TextIO, overload
+from typing import TextIO
 
 import numpy as np
 import numpy.typing as npt
 
+from tracker_logging.data.formats.slices import MAX_RECORD_BYTES, FileSlices, bounds, check_count, check_record_size
 from tracker_logging.data.sample import DataError, shown
 from tracker_logging.data.text_files import UTF8_MARK, mark_bytes, open_utf8, wrong_encoding
 
@@ -33,44 +34,19 @@ _NEWLINE = 10
 _SPACE = re.compile(r"[ \t\n\r]*")
 
 
-class _JsonValues(Sequence[object]):
-    """Value i is in the bytes from `starts[i]` to `ends[i]` of `path`. Raises `DataError` where it cannot be read;
-    `broken` gives the likely cause and the fix."""
+class _JsonValues(FileSlices):
+    """`broken`: the likely cause and the fix, for the message about a value that is not JSON."""
 
     broken: str
 
-    def __init__(self, path: Path, starts: npt.NDArray[np.int64], ends: npt.NDArray[np.int64]) -> None:
-        self.path = path
-        self._starts, self._ends = starts, ends
-
-    def __len__(self) -> int:
-        return len(self._starts)
-
-    @overload
-    def __getitem__(self, index: int) -> object: ...
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[object]: ...
-    def __getitem__(self, index: int | slice) -> object:
-        if isinstance(index, slice):
-            return [self[position] for position in range(*index.indices(len(self)))]
-        start, end = int(self._starts[index]), int(self._ends[index])
+    def _parse(self, content: bytes, index: int) -> object:
+        where = f"{shown(self.path)}[{index}]"
         try:
-            with self.path.open("rb") as file:
-                file.seek(start)
-                text = file.read(end - start)
-        except OSError as error:
-            raise DataError(f"{shown(self.path)}[{index}]: cannot be read ({error.strerror}).") from error
-        return self._parse(text.removeprefix(UTF8_MARK), index)
-
-    def _parse(self, text: bytes, index: int) -> object:
-        try:
-            return json.loads(text.decode())
+            return json.loads(content.removeprefix(UTF8_MARK).decode())
         except UnicodeDecodeError as error:
-            raise wrong_encoding(f"{shown(self.path)}[{index}]", error) from error
+            raise wrong_encoding(where, error) from error
         except (ValueError, RecursionError) as error:
-            raise DataError(
-                f"{shown(self.path)}[{index}] is not valid JSON ({_reason(error)}): {self.broken}"
-            ) from error
+            raise DataError(f"{where} is not valid JSON ({_reason(error)}): {self.broken}") from error
 
 
 class JsonLines(_JsonValues):
@@ -87,16 +63,28 @@ class JsonLines(_JsonValues):
 
 def _lines(path: Path) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """Where each line that is not blank starts and ends, in bytes."""
-    newlines: list[npt.NDArray[np.int64]] = []
-    size = 0
+    starts: list[npt.NDArray[np.int64]] = []
+    ends: list[npt.NDArray[np.int64]] = []
+    size = line_start = count = 0
+
+    def add(line_ends: npt.NDArray[np.int64]) -> None:
+        nonlocal line_start, count
+        line_starts = np.concatenate([[line_start], line_ends[:-1] + 1]).astype(np.int64)
+        filled = line_ends - line_starts > 1  # one byte is the "\r" of a blank line
+        starts.append(line_starts[filled])
+        ends.append(line_ends[filled])
+        line_start = int(line_ends[-1]) + 1
+        count += int(filled.sum())
+        check_count(path, count)
+
     with path.open("rb") as file:
         while chunk := file.read(_CHUNK_BYTES):
-            newlines.append(np.flatnonzero(np.frombuffer(chunk, dtype=np.uint8) == _NEWLINE) + size)
+            newlines = np.flatnonzero(np.frombuffer(chunk, dtype=np.uint8) == _NEWLINE) + size
             size += len(chunk)
-    ends = np.concatenate([*newlines, np.array([size])]).astype(np.int64)
-    starts = np.concatenate([np.zeros(1, dtype=np.int64), ends[:-1] + 1])
-    filled = ends - starts > 1  # one byte is the "\r" of a blank line
-    return starts[filled], ends[filled]
+            if len(newlines):
+                add(newlines)
+    add(np.array([size]))
+    return np.concatenate(starts), np.concatenate(ends)
 
 
 class JsonList(_JsonValues):
@@ -108,19 +96,19 @@ class JsonList(_JsonValues):
         places = array("q")
         for _, start, end in _items(path):
             places.extend((start, end))
-        bounds = np.array(places, dtype=np.int64).reshape(-1, 2)
-        super().__init__(path, bounds[:, 0], bounds[:, 1])
+            check_count(path, len(places) // 2)
+        super().__init__(path, *bounds(places))
 
 
-def iterate_json_list(path: Path) -> Iterator[object]:
-    """The items of the list in `path`. Raises `DataError`, also after some items."""
-    return (item for item, _, _ in _items(path))
+def iterate_json_list(path: Path, *, max_bytes: int = MAX_RECORD_BYTES) -> Iterator[object]:
+    """The items of the list in `path`, each of at most `max_bytes`. Raises `DataError`, also after some items."""
+    return (item for item, _, _ in _items(path, max_bytes))
 
 
-def _items(path: Path) -> Iterator[tuple[object, int, int]]:
+def _items(path: Path, max_bytes: int = MAX_RECORD_BYTES) -> Iterator[tuple[object, int, int]]:
     """Each item, and the byte offsets of its start and end."""
     with open_utf8(path) as file:
-        window = _Window(file, start=mark_bytes(path))
+        window = _Window(path, file, start=mark_bytes(path), max_bytes=max_bytes)
         if window.next_mark() != "[":
             raise DataError(f"{shown(path)}: not a JSON list of samples. Write the samples in [ ].")
         index = 0
@@ -130,8 +118,8 @@ def _items(path: Path) -> Iterator[tuple[object, int, int]]:
             while True:
                 try:
                     yield window.next_item()
-                except UnicodeDecodeError:
-                    raise  # `open_utf8` turns it into a DataError
+                except (UnicodeDecodeError, DataError):
+                    raise  # `open_utf8` turns the first into a DataError
                 except (ValueError, RecursionError) as error:
                     raise _broken(path, index, error, cut_off=_is_cut_off(error)) from error
                 index += 1
@@ -165,7 +153,9 @@ def _is_cut_off(error: Exception) -> bool:
 class _Window:
     """The part of the file that is being parsed; it moves forward as items are taken."""
 
-    def __init__(self, file: TextIO, *, start: int) -> None:
+    def __init__(self, path: Path, file: TextIO, *, start: int, max_bytes: int) -> None:
+        self._path = path
+        self._max_bytes = max_bytes
         self._file = file
         self._text = ""
         self._at = 0
@@ -209,7 +199,9 @@ class _Window:
         self._byte += characters
 
     def _read_more(self) -> bool:
-        """Read as much again as is held, so that a long item is parsed only a few times."""
+        """Read as much again as is held, so that a long item is parsed only a few times. Raises `DataError` for an item
+        that is too large."""
+        check_record_size(len(self._text) - self._at, f"{shown(self._path)}: one sample", limit=self._max_bytes)
         chunk = self._file.read(max(_CHUNK, len(self._text) - self._at))
         if chunk:
             self._text, self._at = self._text[self._at :] + chunk, 0

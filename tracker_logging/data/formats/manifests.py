@@ -12,20 +12,24 @@ F9, a table of clips and texts; a reference may stand in the same row, named as 
     audio,transcription,speaker
     clips/a1.wav,The target text.,slt
 
-`audio` (or `file_name`) is a path, or in parquet the bytes of a file: `{"bytes": …, "path": …}`. The text is
-`transcription`, `transcript`, `text` or `sentence`.
+`audio` is a path, or in parquet the bytes of a file: `{"bytes": …, "path": …}`. The names that other projects use for
+audio, text, speaker and reference are read too (`columns.py`): the manifests of NeMo, F5-TTS and Common Voice, and
+Hugging Face datasets, are tables of this kind.
 """
 
 from __future__ import annotations
 
-from tracker_logging.data.formats.record import REFERENCE_TEXT, TARGET_TEXT, Record
+from tracker_logging.data.formats.columns import (
+    AUDIO,
+    REFERENCE_AUDIO,
+    REFERENCE_TEXT,
+    TARGET_AUDIO,
+    TARGET_TEXT,
+    TEXT,
+)
+from tracker_logging.data.formats.record import Record
 from tracker_logging.data.formats.record_file import RecordFormat, Values
 from tracker_logging.data.sample import VoiceSample
-
-REFERENCE_AUDIO = ("ref_audio_path", "ref_audio", "reference_audio")
-TARGET_AUDIO = ("target_audio_path", "target_audio")
-AUDIO = ("audio", "file_name")
-TEXT = ("transcription", "transcript", "text", "sentence", *TARGET_TEXT)
 
 
 def _is_pair_manifest(values: Values) -> bool:
@@ -50,12 +54,16 @@ def _is_audio_table(values: Values) -> bool:
 
 
 def audio_table_sample(record: Record) -> VoiceSample:
-    """The sample of a row. Raises `DataError`."""
+    """The sample of a row; `offset` and `duration` in seconds (NeMo) name a part of the recording. Raises
+    `DataError`."""
+    target_audio = record.named_audio(*AUDIO)
+    if target_audio is not None and record.get("offset")[1] is not None:
+        target_audio = record.segment(target_audio, start="offset", duration="duration")
     return record.sample(
         reference_text=record.text(*REFERENCE_TEXT),
         reference_audio=record.named_audio(*REFERENCE_AUDIO),
         target_text=record.text(*TEXT),
-        target_audio=record.named_audio(*AUDIO),
+        target_audio=target_audio,
     )
 
 

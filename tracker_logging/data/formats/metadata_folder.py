@@ -24,8 +24,9 @@ from pathlib import Path
 from tracker_logging.data.audio_sources import AudioShelf
 from tracker_logging.data.find_file import search_folders
 from tracker_logging.data.formats.base import Format
+from tracker_logging.data.formats.columns import REFERENCE_TEXT, SPEAKER, TARGET_TEXT
 from tracker_logging.data.formats.containers import load_json
-from tracker_logging.data.formats.record import REFERENCE_TEXT, SPEAKER, TARGET_TEXT, Record
+from tracker_logging.data.formats.record import Record
 from tracker_logging.data.formats.record_file import RecordFormat, RecordSource, Values
 from tracker_logging.data.sample import DataError, VoiceSample, shown
 from tracker_logging.data.text_files import read_utf8

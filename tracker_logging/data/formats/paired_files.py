@@ -1,32 +1,61 @@
-"""F6, a directory of recordings, each with a text file: `a1.wav` and `a1.txt`.
+"""F6, a directory of recordings with their texts in files beside them, as speech corpora are laid out.
 
-Subdirectories are searched, links to directories are not followed. This format has no reference: the model learns to
-speak, not to clone a voice.
+The text of `a1.wav` is the first of
+
+- `a1.txt`, `a1.normalized.txt` (LibriTTS), `a1.lab` (fish-speech), `a1.original.txt`, in any case of letters;
+- the line of `a1` in a `*.trans.txt` of its folder (LibriSpeech);
+- `txt/p225/p225_001.txt` for `wav48_silence_trimmed/p225/p225_001_mic1.flac` (VCTK; `mic2` is left out where there is
+  `mic1`: it is the same utterance).
+
+The speaker is named by the folder (VCTK, `.lab`) or by the file name (LibriTTS, LibriSpeech). Subdirectories are
+searched, links to directories are not followed. This format has no reference: the model learns to speak, not to clone a
+voice, unless references are paired (`references.py`).
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from tracker_logging.data.audio_sources import AudioShelf
+from tracker_logging.data.find_file import AUDIO_ENDINGS
 from tracker_logging.data.formats.base import Format
-from tracker_logging.data.sample import DataError, VoiceSample, shown
+from tracker_logging.data.formats.slices import check_count
+from tracker_logging.data.sample import DataError, VoiceSample, printable, shown
 from tracker_logging.data.text_files import read_utf8
 
-AUDIO_ENDINGS = (".wav", ".flac", ".ogg", ".mp3")
+_TEXT_ENDINGS = (".txt", ".normalized.txt", ".lab", ".original.txt")
+_LIBRI = re.compile(r"(\d+)[_-]\d+[_-]")  # speaker, chapter
+_VCTK = re.compile(r"([ps]\d+)_\d+(?:_mic[12])?$")
+_MIC = re.compile(r"_mic[12]$")
 
 
 class PairedFiles(Format):
     name = "directory of audio and text files"
 
     def recognises(self, path: Path) -> bool:
-        return path.is_dir() and next(_recordings(path), None) is not None
+        return path.is_dir() and next(_folders(path), None) is not None
 
     def open(self, path: Path, shelf: AudioShelf) -> PairedSource:
-        return PairedSource(path, tuple(sorted(_recordings(path))))
+        recordings: list[Recording] = []
+        for folder, names in _folders(path):
+            recordings += _recordings(path, folder, names)
+            check_count(path, len(recordings))
+        return PairedSource(path, tuple(sorted(recordings, key=lambda recording: recording.audio)))
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """`text`: the file with its text, None if there is none. `key`: whose line of the text file it is, None: all."""
+
+    audio: Path
+    text: Path | None
+    key: str | None = None
+    speaker: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,34 +63,74 @@ class PairedSource:
     """Sample i is recording i, sorted by path."""
 
     directory: Path
-    recordings: tuple[Path, ...]
+    recordings: tuple[Recording, ...]
 
     def __len__(self) -> int:
         return len(self.recordings)
 
     def __getitem__(self, index: int, /) -> VoiceSample:
-        audio = self.recordings[index]
+        recording = self.recordings[index]
+        audio = recording.audio
         name = audio.relative_to(self.directory).as_posix()
-        file = audio.with_suffix(".txt")
-        if not file.is_file():
+        if printable(name) != name and any("\ud800" <= character <= "\udfff" for character in name):
+            raise DataError(f"{shown(audio)}: the file name is not UTF-8; rename it.")
+        if recording.text is None:
             raise DataError(
-                f"{shown(audio)}: no {file.name} with its text beside it. Write the text file, or remove the recording."
+                f"{shown(audio)}: no {audio.stem}.txt with its text beside it. Write the text file, or remove the "
+                "recording."
             )
-        text = read_utf8(file).strip()
+        if recording.key is None:
+            text: str | None = read_utf8(recording.text).strip()
+        else:
+            text = _transcripts(recording.text).get(recording.key)
         if not text:
-            raise DataError(f"{shown(file)}: empty. Write the transcript into it, or remove both files.")
+            raise DataError(f"{shown(recording.text)}: empty. Write the transcript into it, or remove both files.")
         return VoiceSample(
             sample_id=Path(name).with_suffix("").as_posix(),
             reference_text="",
             reference_audio=None,
             target_text=text,
             target_audio=audio,
+            speaker=recording.speaker,
             origin=f"{self.directory.name}/{name}",
         )
 
 
-def _recordings(directory: Path) -> Iterator[Path]:
+def _folders(directory: Path) -> Iterator[tuple[Path, list[str]]]:
+    """The folders below `directory` that hold recordings, with their files."""
     for folder, _, names in os.walk(directory):
-        for name in names:
-            if name.lower().endswith(AUDIO_ENDINGS):
-                yield Path(folder) / name
+        if any(name.lower().endswith(AUDIO_ENDINGS) for name in names):
+            yield Path(folder), names
+
+
+def _recordings(directory: Path, folder: Path, names: Sequence[str]) -> Iterator[Recording]:
+    """The recordings in one folder with where their texts are."""
+    folded = {name.lower(): name for name in names}
+    tables = {name[: -len(".trans.txt")]: folder / name for name in names if name.lower().endswith(".trans.txt")}
+    for name in names:
+        stem, ending = Path(name).stem, Path(name).suffix
+        if ending.lower() not in AUDIO_ENDINGS:
+            continue
+        text = next((folded[key] for key in (f"{stem}{end}".lower() for end in _TEXT_ENDINGS) if key in folded), None)
+        libri = _LIBRI.match(stem)
+        vctk = _VCTK.match(stem)
+        if text is not None:
+            is_lab = text.lower().endswith(".lab") and folder != directory
+            speaker = libri[1] if libri and text.lower().count(".") > 1 else folder.name if is_lab else None
+            yield Recording(folder / name, folder / text, speaker=speaker)
+        elif table := next((tables[start] for start in tables if stem.startswith(start)), None):
+            yield Recording(folder / name, table, key=stem, speaker=libri[1] if libri else None)
+        elif vctk and folder.name == vctk[1]:
+            if stem.endswith("_mic2") and f"{stem[:-1]}1{ending}".lower() in folded:
+                continue
+            beside = folder.parent.parent / "txt" / folder.name / f"{_MIC.sub('', stem)}.txt"
+            yield Recording(folder / name, beside if beside.is_file() else None, speaker=vctk[1])
+        else:
+            yield Recording(folder / name, None)
+
+
+@lru_cache(maxsize=32)
+def _transcripts(path: Path) -> Mapping[str, str]:
+    """The lines `KEY TEXT` of a LibriSpeech table. Raises `DataError`."""
+    rows = (line.partition(" ") for line in read_utf8(path).splitlines())
+    return {key: text.strip() for key, _, text in rows}

@@ -16,16 +16,19 @@ from pathlib import Path
 
 from tracker_logging.data.audio_sources import AudioShelf
 from tracker_logging.data.find_file import find_file, search_folders
-from tracker_logging.data.sample import DataError, VoiceSample, shown
+from tracker_logging.data.formats.columns import (
+    EXTRA,
+    LANGUAGE,
+    REFERENCE_TEXT,
+    SAMPLE_ID,
+    SCENE,
+    SPEAKER,
+    SYSTEM,
+    TARGET_TEXT,
+)
+from tracker_logging.data.sample import DataError, VoiceSample, printable, shown
 
-SAMPLE_ID = ("sample_id", "id")
-SPEAKER = ("speaker", "speaker_id")
-LANGUAGE = ("language", "lang")
-SCENE = ("scene",)
-SYSTEM = ("system", "system_text")
-REFERENCE_TEXT = ("ref_transcript", "ref_text", "reference_text")
-TARGET_TEXT = ("target_transcript", "target_text")
-EXTRA = "extra"
+MAX_DEPTH = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +49,7 @@ class Place:
         return f"{self.path.name}[{self.index}]"
 
     def error(self, field: str, problem: str) -> DataError:
-        return DataError(f"{shown(self.path)}[{self.index}]{f'.{field}' if field else ''} {problem}.")
+        return DataError(f"{shown(self.path)}[{self.index}]{f'.{printable(field)}' if field else ''} {problem}.")
 
 
 class Record:
@@ -59,6 +62,8 @@ class Record:
             value = {"messages": value}
         if not isinstance(value, Mapping):
             raise place.error(name, f"is a JSON {type(value).__name__}, not an object; write it as {{ }}")
+        if not name and _depth(value) > MAX_DEPTH:
+            raise place.error("", f"is nested more than {MAX_DEPTH} levels deep; drop the nested field")
         self._values = value
         self._asked: set[str] = set()
 
@@ -111,6 +116,20 @@ class Record:
         name, value = self.get(*names)
         return None if value is None else self.audio(value, name)
 
+    def segment(self, clip: Path, *, start: str, duration: str) -> Path:
+        """The part of `clip` that the fields `start` and `duration` give in seconds. Raises `DataError`."""
+        seconds: list[float | None] = []
+        for name in (start, duration):
+            value = self.get(name)[1]
+            try:
+                seconds.append(None if value is None else float(value))  # type: ignore[arg-type]
+            except (TypeError, ValueError, OverflowError) as error:
+                raise self.error(name, "is not a number of seconds; correct it") from error
+        try:
+            return self.place.shelf.segment(clip, seconds[0] or 0.0, seconds[1])
+        except (DataError, OSError) as error:
+            raise self.error(start, str(error)) from error
+
     def file(self, name: str, field: str) -> Path:
         """Another file that the entry names. Raises `DataError`."""
         try:
@@ -137,6 +156,7 @@ class Record:
         scene: str | None = None,
         sample_id: str | None = None,
         language: str | None = None,
+        speaker: str | None = None,
         extra: Mapping[str, object] | None = None,
     ) -> VoiceSample:
         """The sample of these values and of the fields that every format has. Raises `DataError` without a target text,
@@ -158,10 +178,24 @@ class Record:
             reference_audio=reference_audio,
             target_text=target_text,
             target_audio=target_audio,
-            speaker=known["speaker"],
+            speaker=known["speaker"] or speaker,
             language=known["language"] or language,
             system_text=system_text or known["system"] or "",
             scene=known["scene"] or scene,
             extra={**self.rest(), **(extra or {})},
             origin=self.place.origin,
         )
+
+
+def _depth(value: object) -> int:
+    """Levels of objects and lists, counted up to one more than `MAX_DEPTH`."""
+    depth, level = 0, [value]
+    while level and depth <= MAX_DEPTH:
+        depth += 1
+        level = [
+            inner
+            for outer in level
+            for inner in (outer.values() if isinstance(outer, Mapping) else outer)  # type: ignore[attr-defined]
+            if isinstance(inner, list | Mapping)
+        ]
+    return depth

@@ -98,13 +98,20 @@ class RecordFile(Format):
     def read(self, path: Path, shelf: AudioShelf | None = None) -> Reading:
         source = RecordSource(path, (), self._format, self._among, search_folders(path), shelf or AudioShelf())
         for index, value in enumerate(stream_records(path)):
-            try:
-                yield value if isinstance(value, DataError) else source.parse(value, index)
-            except DataError as error:
-                yield error
+            yield value if isinstance(value, DataError) else _parsed(source, value, index)
 
 
 def _values(record: object) -> Values:
     if isinstance(record, list):
         return {"messages": record}
     return record if isinstance(record, Mapping) else {}
+
+
+def _parsed(source: RecordSource, value: object, index: int) -> VoiceSample | DataError:
+    try:
+        return source.parse(value, index)
+    except DataError as error:
+        return error
+    except Exception as error:  # as in `read_sample`
+        reason = f"{type(error).__name__}: {error}"
+        return DataError(f"{source.path.name}[{index}] cannot be read ({reason}). Correct or drop the sample.")

@@ -12,26 +12,19 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tracker_logging.data.formats.conversation import INSTRUCTION
-from tracker_logging.data.formats.manifests import AUDIO, REFERENCE_AUDIO, TARGET_AUDIO, TEXT
-from tracker_logging.data.formats.record import (
+from tracker_logging.data.formats.columns import (
     EXTRA,
-    LANGUAGE,
+    KNOWN,
+    REFERENCE_AUDIO,
     REFERENCE_TEXT,
-    SAMPLE_ID,
-    SCENE,
-    SPEAKER,
-    SYSTEM,
+    TARGET_AUDIO,
     TARGET_TEXT,
 )
+from tracker_logging.data.formats.conversation import INSTRUCTION
 from tracker_logging.data.sample import VoiceSample
 
 # Names that the reader of some format interprets: as unknown keys they are written below `extra`.
-READ = frozenset(
-    {*SAMPLE_ID, *SPEAKER, *LANGUAGE, *SCENE, *SYSTEM, *REFERENCE_TEXT, *TARGET_TEXT, EXTRA}
-    | {*REFERENCE_AUDIO, *TARGET_AUDIO, *AUDIO, *TEXT}
-    | {"messages", "conversation", "misc", "audios", "audio_file", "ref_speakers"}
-)
+READ = KNOWN | {EXTRA, "messages", "conversation", "misc", "audios", "ref_speakers"}
 COLUMNS = (
     "id",
     REFERENCE_AUDIO[0],

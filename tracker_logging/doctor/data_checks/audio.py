@@ -11,8 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from tracker_logging.doctor.data_checks import checks
 from tracker_logging.doctor.data_checks.checks import Check, DataFinding, Place
-from tracker_logging.doctor.data_checks.copies import same_sound
-from tracker_logging.doctor.data_checks.record import Clip, ClipReader, Record
+from tracker_logging.doctor.data_checks.record import Clip, ClipReader, Record, same_sound
 from tracker_logging.metrics.speech import SpeechLevels
 
 SHORTEST_S = 0.1
@@ -22,7 +21,7 @@ LOW_HZ = 16_000
 USUAL_HZ = frozenset({16_000, 22_050, 24_000, 32_000, 44_100, 48_000, 88_200, 96_000})
 DECLARED_OFF_S, DECLARED_OFF_SHARE = 0.5, 0.1  # both must be exceeded
 MISSING_BYTES = 1024  # less is padding or a forgotten chunk at the end
-SILENT_S, SILENT_PCT, QUIET_DBFS, CLIPPED_PCT = 0.1, 70.0, -45.0, 0.5
+SILENT_S, SILENT_PCT, QUIET_DBFS, CLIPPED_PCT, OFFSET = 0.1, 70.0, -45.0, 0.5, 0.02
 
 
 def audio_findings(record: Record) -> Iterator[DataFinding]:
@@ -101,6 +100,8 @@ def _levels(place: Place, field: str, clip: Clip, levels: SpeechLevels) -> Itera
         yield finding(checks.AUDIO_MOSTLY_SILENT, f"{levels.silence_pct:.0f} % without sound")
     if levels.level_dbfs < QUIET_DBFS:
         yield finding(checks.AUDIO_QUIET, f"{levels.level_dbfs:.0f} dBFS")
+    if abs(levels.dc_offset) > OFFSET:
+        yield finding(checks.AUDIO_OFFSET, f"a DC offset of {levels.dc_offset:+.3f}")
     if levels.clip_pct > CLIPPED_PCT:
         yield finding(checks.AUDIO_CLIPPED, f"{levels.clip_pct:.1f} % of the samples at full scale")
 

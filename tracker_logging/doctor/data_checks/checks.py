@@ -139,6 +139,9 @@ TEXT_ENCODING = Check("text_encoding", "warning", "texts",
 TEXT_UNFINISHED = Check("text_unfinished", "info", "texts",
     "Nearly all texts end with a full stop or similar, and this one does not: its end may be missing.",
     "Check whether the clip contains more than the text.")
+TEXTS_REPEATED = Check("texts_repeated", "warning", "texts",
+    "One text belongs to over 20 % of the samples, with different clips: it was probably copied to the wrong rows.",
+    "Listen to some of the clips and correct the texts, unless all speakers read the same sentence.")
 REFERENCE_TEXT_IS_TARGET = Check("reference_text_is_target", "warning", "texts",
     "Reference and target have the same text but different clips: one of the texts is probably a copy of the other.",
     "Listen to both clips and correct the wrong text.")
@@ -201,6 +204,9 @@ AUDIO_MOSTLY_SILENT = Check("audio_mostly_silent", "warning", "sound",
 AUDIO_QUIET = Check("audio_quiet", "warning", "sound",
     "The frames with sound are below −45 dBFS; clips are not normalised, so the model learns quiet speech.",
     "Raise the level of such clips before training.")
+AUDIO_OFFSET = Check("audio_offset", "warning", "sound",
+    "The mean of the samples is over 2 % of full scale off zero: a DC offset costs headroom, and the model learns it.",
+    "Remove the offset with a high-pass filter at 20 Hz.")
 AUDIO_CLIPPED = Check("audio_clipped", "warning", "sound",
     "Over 0.5 % of the samples are at full scale: the model learns the distortion as part of the voice.",
     "Use a recording with less gain.")

@@ -5,17 +5,15 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 
 from tracker_logging.doctor.data_checks import checks
 from tracker_logging.doctor.data_checks.checks import DataFinding, Place
-from tracker_logging.doctor.data_checks.record import Clip, Record, resolved
+from tracker_logging.doctor.data_checks.record import Clip, Record, content_of, middle_of, resolved
 from tracker_logging.doctor.data_checks.speakers import are_ids
 from tracker_logging.doctor.data_checks.texts import quoted, words
 
 MANY = 0.05  # share of repeats
-MIDDLE_BYTES = 4096
 
 
 class Sounds:
@@ -25,9 +23,9 @@ class Sounds:
         clips = {clip.path: clip for record in records for _, clip in record.clips() if clip.problem is None}
         self._files = {path: resolved(path) for path in clips}
         self._hashes = {
-            self._files[clip.path]: _content_of(clip)
+            self._files[clip.path]: content_of(clip)
             for same_size in _groups(clips.values(), lambda clip: (clip.size, clip.frames, clip.sample_rate))
-            for same_middle in _groups(same_size, _middle_of)
+            for same_middle in _groups(same_size, middle_of)
             for clip in same_middle
         }
 
@@ -73,34 +71,6 @@ def leak_findings(train: Sequence[Record], evaluation: Sequence[Record], sounds:
         elif twin is not None:
             seen = f"{record.sample.speaker!r} has {quoted(record.sample.target_text)} in {twin.place.sample} too"
             yield checks.LEAK_TEXT.at(record.place, seen=seen, field="target text")
-
-
-def same_sound(left: Clip, right: Clip) -> bool:
-    """Whether two clips are one file, or two files of equal content."""
-    if resolved(left.path) == resolved(right.path):
-        return True
-    if (left.size, left.frames, left.sample_rate) != (right.size, right.frames, right.sample_rate):
-        return False
-    return _middle_of(left) == _middle_of(right) and _content_of(left) == _content_of(right)
-
-
-def _content_of(clip: Clip) -> str:
-    """A hash of the file's bytes; the path where it cannot be read."""
-    try:
-        with clip.path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError:
-        return str(clip.path)
-
-
-def _middle_of(clip: Clip) -> bytes:
-    """A few bytes from the middle of the file, where two recordings of equal size differ."""
-    try:
-        with clip.path.open("rb") as file:
-            file.seek(clip.size // 2)
-            return file.read(MIDDLE_BYTES)
-    except OSError:
-        return b""
 
 
 def _groups(clips: Iterable[Clip], key: Callable[[Clip], Hashable]) -> list[list[Clip]]:

@@ -12,6 +12,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from tracker_logging.doctor.data_checks import checks
 from tracker_logging.doctor.data_checks.checks import Check, Place
 from tracker_logging.metrics.speech import SpeechLevels, speech_levels
 
+MIDDLE_BYTES = 4096
 MIN_RATE_HZ = 1_000  # below, a frame of 10 ms has too few samples for a level
 _STREAMED = 0xFFFFFFFF - 8  # written by programs that stream; larger sizes are not lengths
 
@@ -179,6 +181,34 @@ def record_of(sample: VoiceSample, *, file: str, clips: ClipReader) -> Record:
         reference=None if sample.reference_audio is None else clips.header(sample.reference_audio),
         target=None if sample.target_audio is None else clips.header(sample.target_audio),
     )
+
+
+def same_sound(left: Clip, right: Clip) -> bool:
+    """Whether two clips are one file, or two files of equal content."""
+    if resolved(left.path) == resolved(right.path):
+        return True
+    if (left.size, left.frames, left.sample_rate) != (right.size, right.frames, right.sample_rate):
+        return False
+    return middle_of(left) == middle_of(right) and content_of(left) == content_of(right)
+
+
+def content_of(clip: Clip) -> str:
+    """A hash of the file's bytes; the path where it cannot be read."""
+    try:
+        with clip.path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return str(clip.path)
+
+
+def middle_of(clip: Clip) -> bytes:
+    """A few bytes from the middle of the file, where two recordings of equal size differ."""
+    try:
+        with clip.path.open("rb") as file:
+            file.seek(clip.size // 2)
+            return file.read(MIDDLE_BYTES)
+    except OSError:
+        return b""
 
 
 def resolved(path: Path) -> Path:

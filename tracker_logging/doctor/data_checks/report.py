@@ -125,7 +125,7 @@ def dataset_findings(file: DataFile, sounds: copies.Sounds) -> Iterator[DataFind
     """The checks that look at all samples of a file together."""
     if file.records:
         yield from structure.dataset_findings(file.records, file.place)
-        yield from texts.dataset_findings(file.records)
+        yield from texts.dataset_findings(file.records, file.place)
         yield from audio.dataset_findings(file.records, file.place)
         yield from pace.pace_findings(file.records)
         yield from speakers.speaker_findings(file.records, file.place)

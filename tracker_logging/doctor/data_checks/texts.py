@@ -13,6 +13,7 @@ import re
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 from tracker_logging.data.chat_tokens import STRUCTURE
@@ -20,10 +21,11 @@ from tracker_logging.data.formats.conversation import INSTRUCTION
 from tracker_logging.data.sample import VoiceSample
 from tracker_logging.doctor.data_checks import checks
 from tracker_logging.doctor.data_checks.checks import Check, DataFinding, Place
-from tracker_logging.doctor.data_checks.record import Record
+from tracker_logging.doctor.data_checks.record import Record, same_sound
 from tracker_logging.doctor.data_checks.structure import PLACEHOLDERS
 
 MOST = 0.8  # share of texts with a final stop, above which the others are reported
+REPEATED = 0.2  # share of the samples
 FEW = 20  # texts, below which there is no majority
 _QUOTED = 60  # characters of a text in a message
 
@@ -70,8 +72,9 @@ def text_findings(record: Record) -> Iterator[DataFinding]:
             yield checks.TEXT_WITHOUT_WORDS.at(place, seen=quoted(text), field=field)
     if sample.target_text.startswith(INSTRUCTION) or _ORDER.match(sample.target_text):
         yield checks.INSTRUCTION_IN_TEXT.at(place, seen=quoted(sample.target_text), field="target text")
-    both = record.reference is not None and record.target is not None and record.reference.path != record.target.path
-    if both and words(sample.reference_text) == words(sample.target_text) != "":
+    reference, target = record.reference, record.target
+    same_text = words(sample.reference_text) == words(sample.target_text) != ""
+    if same_text and reference is not None and target is not None and not same_sound(reference, target):
         yield checks.REFERENCE_TEXT_IS_TARGET.at(place, seen=quoted(sample.target_text), field="reference text")
     script, wanted = script_of(sample.target_text), _SCRIPTS.get(_language(sample.language))
     if script and wanted and script not in wanted:
@@ -97,8 +100,17 @@ def doubled_texts(place: Place, item: object, sample: VoiceSample) -> Iterator[D
             break
 
 
-def dataset_findings(records: Sequence[Record]) -> Iterator[DataFinding]:
-    """Target texts without a final stop, where nearly all others have one."""
+def dataset_findings(records: Sequence[Record], place: Place) -> Iterator[DataFinding]:
+    """One text for many clips, and target texts without a final stop where nearly all others have one."""
+    clips: dict[str, set[Path]] = {}
+    for record in records:
+        if record.target is not None:
+            clips.setdefault(words(record.sample.target_text), set()).add(record.target.path)
+    text, most = max(clips.items(), key=lambda item: len(item[1]), default=("", set()))
+    if text and len(records) >= FEW and len(most) > REPEATED * len(records):
+        example = next(record for record in records if words(record.sample.target_text) == text)
+        seen = f"{len(most)} of {len(records)} clips: {quoted(example.sample.target_text)}"
+        yield checks.TEXTS_REPEATED.at(place, seen=seen, field="target text")
     texts = [record.sample.target_text.rstrip() for record in records]
     unfinished = [bool(text) and text[-1] not in _ENDS for text in texts]
     if len(texts) < FEW or sum(unfinished) > (1 - MOST) * len(texts):

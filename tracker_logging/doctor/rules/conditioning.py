@@ -2,7 +2,7 @@
 
 >>> history = History()
 >>> _ = history.add(100, {"chatml/with_reference_pct": 0.0})
->>> RULES[0].evidence(history)
+>>> _without_reference(history)
 '0 % of the samples have a reference (chatml/with_reference_pct)'
 """
 
@@ -19,12 +19,27 @@ LITTLE_ATTENTION = 0.02
 _GAPS = {"gap": "another speaker's reference", "gap_null": "no reference"}
 _LOWS = tuple(tags.CONDITIONING_LOW(which=which) for which in _GAPS)
 _HIGHS = tuple(tags.CONDITIONING_HIGH(which=which) for which in _GAPS)
+_CLONING = (tags.CONDITIONING_GAP_NULL(), tags.CONDITIONING_GAP_MEAN(), tags.VOICE_SCORE(score="sim_o"))
 _ATTENTION = tags.MASS_MEAN(query="target", key="reference")
 
 
-def _reference_missing(history: History) -> str | None:
+def _without_reference(history: History) -> str | None:
     share = history[tags.WITH_REFERENCE()].last
     return f"{share:.3g} % of the samples have a reference ({tags.WITH_REFERENCE()})" if share < 50 else None
+
+
+def _is_cloning(history: History) -> bool:
+    """Whether references are part of this training: cloning is evaluated, or other batches had references."""
+    had_references = any(share >= 50 for _, share in history[tags.WITH_REFERENCE()].points)
+    return had_references or any(history[tag] for tag in _CLONING)
+
+
+def _reference_missing(history: History) -> str | None:
+    return _without_reference(history) if _is_cloning(history) else None
+
+
+def _trained_without_reference(history: History) -> str | None:
+    return None if _is_cloning(history) else _without_reference(history)
 
 
 def _reference_ignored(history: History) -> str | None:
@@ -49,19 +64,38 @@ def _reference_ignored(history: History) -> str | None:
 RULES = (
     Rule(
         name="reference_missing",
-        level="error",
-        certainty="certain",
+        level="warning",
+        certainty="likely",
         triggers=(tags.WITH_REFERENCE,),
-        opens_when="fewer than half of the samples of a batch have reference audio",
+        also_reads=_CLONING,
+        opens_when="fewer than half of the samples of a batch have reference audio, while cloning is evaluated or "
+        "other batches have references",
         evidence=_reference_missing,
         causes=(
             Cause(
-                "The reference is lost on the way into the batch: a collator that encodes the target only, or data "
-                "without reference clips. The model cannot learn to clone."
+                "The collator drops the reference or encodes the target only. The model cannot learn to clone.",
+                check="`tracker-logging check-data` finds references in the training file",
             ),
+            Cause("The data has no reference clips.", check="`tracker-logging check-data` finds reference_missing"),
         ),
         fix="put the reference clip into the sample's prompt and look for it in inputs/segments; run "
         "`tracker-logging check-data` on the training file.",
+        opens_after=2,
+    ),
+    Rule(
+        name="trained_without_reference",
+        level="info",
+        certainty="possible",
+        triggers=(tags.WITH_REFERENCE,),
+        also_reads=_CLONING,
+        opens_when="fewer than half of the samples of a batch have reference audio, and nothing shows that cloning is "
+        "wanted",
+        evidence=_trained_without_reference,
+        causes=(
+            Cause("It is a single-turn recipe, which trains voices without cloning them.", check="you chose it"),
+            Cause("The reference is dropped on the way into the batch.", check="the data has reference clips"),
+        ),
+        fix="nothing, for a single-turn recipe; for cloning put the reference clip into the sample's prompt.",
         opens_after=2,
     ),
     Rule(

@@ -3,7 +3,7 @@
 >>> history = History()
 >>> _ = history.add(100, {"gradients/reached_pct/heads": 0.0, "gradients/reached_pct/audio_ffn": 0.0})
 >>> RULES[0].evidence(history)
-'no gradient in any of the 2 components that are to be trained (gradients/reached_pct is 0)'
+'no gradient in any of the 2 components that are to be trained (gradients/reached_pct is 0) at step 100'
 """
 
 from __future__ import annotations
@@ -12,13 +12,17 @@ import math
 from collections.abc import Mapping
 
 from tracker_logging import tags
-from tracker_logging.doctor.history import LEARNING_RATE, TRAIN_GRADIENT_NORM, History, Series
+from tracker_logging.doctor.history import LEARNING_RATE, TRAIN_GRADIENT_NORM, TRAIN_LOSS, History, Series, has_learned
 from tracker_logging.doctor.rule import Cause, Rule
 
 MAX_UPDATE = 0.05
 MAX_ADAPTER_UPDATE = 0.2
 """An adapter starts with one factor at zero, so that its first updates are large relative to it."""
 MIN_UPDATE = 1e-7
+MIN_LARGEST_UPDATE = 5e-6
+"""Of the component that changes most; a learning rate of 1e-6 gives about 5e-5."""
+MAX_ROUNDED_PCT = 20.0
+SCALER_STEPS = 20
 _ADAPTER = "lora_"
 
 
@@ -29,21 +33,42 @@ def _now(family: Mapping[str, Series]) -> dict[str, float]:
 
 
 def _no_gradient(history: History) -> str | None:
-    reached = _now(history.family(tags.REACHED))
-    if reached and not any(reached.values()):
-        return (
-            f"no gradient in any of the {len(reached)} components that are to be trained (gradients/reached_pct is 0)"
-        )
-    if history[TRAIN_GRADIENT_NORM].last == 0.0:
-        return f"the gradient norm is 0 ({TRAIN_GRADIENT_NORM})"
-    return None
+    """Zeros at the newest step only, and not of a batch without labels, which has no gradient in any training."""
+    reached, norm = history.family(tags.REACHED), history[TRAIN_GRADIENT_NORM]
+    reached_step, shares = max((series.step for series in reached.values()), default=-1), _now(reached)
+    step = max(norm.step, reached_step)
+    if reached_step == step and shares and not any(shares.values()):
+        seen = f"no gradient in any of the {len(shares)} components that are to be trained (gradients/reached_pct is 0)"
+    elif norm.step == step and norm.last == 0.0:
+        seen = f"the gradient norm is 0 ({TRAIN_GRADIENT_NORM})"
+    else:
+        return None
+    labels = history[tags.WITH_LABELS()]
+    has_labels = labels.last > 0.0 if labels.step == step else not _had_gradient(history)
+    return f"{seen} at step {step}" if has_labels else None
+
+
+def _had_gradient(history: History) -> bool:
+    """Whether any gradient was seen; then a zero of a batch whose labels are unknown may be that of a batch without."""
+    series = [history[TRAIN_GRADIENT_NORM], *history.family(tags.REACHED).values()]
+    return any(value > 0 for own in series for _, value in own.points)
 
 
 def _no_update(history: History) -> str | None:
     ratios = _now(history.family(tags.UPDATE_RATIO))
-    if not ratios or any(ratios.values()) or history[LEARNING_RATE].last == 0.0:
+    if not ratios or any(ratios.values()) or history[LEARNING_RATE].last == 0.0 or has_learned(history, share=0.05):
         return None
     return f"no trained weight changed: gradients/update_ratio is 0 in all {len(ratios)} components"
+
+
+def _rounded_to_zero(history: History) -> str | None:
+    share = history[tags.ROUNDED_TO_ZERO()].last
+    if not share > MAX_ROUNDED_PCT:
+        return None
+    return (
+        f"bf16 or fp16 weights without a master copy: {share:.0f} % of the updates round to zero "
+        f"({tags.ROUNDED_TO_ZERO()})"
+    )
 
 
 def _part_without_gradient(history: History) -> str | None:
@@ -73,13 +98,19 @@ def _audio_path_frozen(history: History) -> str | None:
 
 def _rate_zero(history: History) -> str | None:
     series = history[LEARNING_RATE]
-    return f"the learning rate is 0 at step {series.step} ({LEARNING_RATE})" if series.last == 0.0 else None
+    ratios = history.family(tags.UPDATE_RATIO).values()
+    if series.last != 0.0 or any(ratio.step >= series.step and ratio.last > 0 for ratio in ratios):
+        return None  # the Trainer logs the rate of the first parameter group; others may be trained
+    return f"the learning rate is 0 at step {series.step} ({LEARNING_RATE})"
 
 
 def _gradient_not_finite(history: History) -> str | None:
     norm = history[TRAIN_GRADIENT_NORM]
     if not norm or math.isfinite(norm.last):
         return None
+    finite = [step for step, value in norm.points if math.isfinite(value)]
+    if not finite and norm.step - norm.points[0][0] < SCALER_STEPS:
+        return None  # at the start of fp16 the scaler skips steps until it has found its scale
     return f"the gradient norm is {norm.last} at step {norm.step} ({TRAIN_GRADIENT_NORM})"
 
 
@@ -104,8 +135,16 @@ def _update_too_small(history: History) -> str | None:
         return None
     # Norms are left out: their weights are near 1, and change little relative to that.
     ratios = {name: ratio for name, ratio in _now(history.family(tags.UPDATE_RATIO)).items() if "norms" not in name}
+    if not any(ratios.values()):
+        return None
+    largest = max(ratios, key=lambda name: ratios[name])
+    if ratios[largest] < MIN_LARGEST_UPDATE:
+        return (
+            f"one step changed no component by more than {ratios[largest]:.2g} of the weights' norm ({largest}), at a "
+            f"learning rate of {rate.last:.2g} (gradients/update_ratio)"
+        )
     small = [name for name, ratio in ratios.items() if ratio < MIN_UPDATE]
-    if not small or not any(ratios.values()):
+    if not small:
         return None
     return (
         f"one step changed {', '.join(small)} by less than {MIN_UPDATE:g} of the weights' norm, at a learning rate "
@@ -119,7 +158,9 @@ RULES = (
         level="error",
         certainty="likely",
         triggers=(tags.REACHED, TRAIN_GRADIENT_NORM),
-        opens_when="no trained component has a gradient, or the Trainer's gradient norm is 0",
+        also_reads=(tags.WITH_LABELS,),
+        opens_when="no trained component has a gradient, or the Trainer's gradient norm is 0, in two batches with "
+        "labels (or, where labels are unknown, from the beginning)",
         evidence=_no_gradient,
         causes=(
             Cause(
@@ -138,11 +179,12 @@ RULES = (
     ),
     Rule(
         name="no_update",
-        level="error",
+        level="warning",
         certainty="likely",
         triggers=(tags.UPDATE_RATIO,),
-        also_reads=(LEARNING_RATE,),
-        opens_when="no weight changes in an optimizer step, though there are gradients and the learning rate is not 0",
+        also_reads=(LEARNING_RATE, tags.NLL_MEAN, TRAIN_LOSS),
+        opens_when="no weight changes in an optimizer step, though there are gradients, the learning rate is not 0 "
+        "and the loss does not fall",
         evidence=_no_update,
         causes=(
             Cause(
@@ -152,10 +194,31 @@ RULES = (
             ),
             Cause("The updates are rounded to zero in bf16 weights.", check="the weights' dtype is bfloat16"),
             Cause("The fp16 scaler skips every step.", check="train/grad_norm is inf or NaN"),
+            Cause(
+                "The optimizer step is made elsewhere (DeepSpeed, a wrapped optimizer), so that it is not measured.",
+                check="train/loss falls",
+            ),
         ),
         fix="make the optimizer from the model that is trained, and keep trained weights in fp32: load with "
         "dtype=torch.float32 and use --bf16 for autocast.",
         opens_after=3,
+    ),
+    Rule(
+        name="updates_rounded_to_zero",
+        level="warning",
+        certainty="certain",
+        triggers=(tags.ROUNDED_TO_ZERO,),
+        opens_when="more than 20 % of the updates of bf16 or fp16 weights are rounded to zero",
+        evidence=_rounded_to_zero,
+        causes=(
+            Cause(
+                "The trained weights are bf16 or fp16 and have no fp32 master copy: an update smaller than half a unit "
+                "in the last place of its weight (0.4 % in bf16) is lost."
+            ),
+        ),
+        fix="keep trained weights in fp32: load with dtype=torch.float32 and use --bf16 for autocast. Where that does "
+        "not fit, train LoRA adapters in fp32 on a frozen bf16 base.",
+        opens_after=2,
     ),
     Rule(
         name="part_without_gradient",
@@ -174,7 +237,7 @@ RULES = (
     ),
     Rule(
         name="frozen_by_mistake",
-        level="error",
+        level="warning",
         certainty="likely",
         triggers=(tags.TRAINABLE,),
         opens_when="only norms are trained, or nothing, and there are no adapters",
@@ -211,6 +274,7 @@ RULES = (
         level="error",
         certainty="likely",
         triggers=(LEARNING_RATE,),
+        also_reads=(tags.UPDATE_RATIO,),
         opens_when="the learning rate is 0, three times in a row (a warm-up begins and a decay ends with one 0)",
         evidence=_rate_zero,
         causes=(
@@ -229,7 +293,8 @@ RULES = (
         level="error",
         certainty="likely",
         triggers=(TRAIN_GRADIENT_NORM,),
-        opens_when="the gradient norm is NaN or infinite, three times in a row (fp16 skips single ones)",
+        opens_when="the gradient norm is NaN or infinite, three times in a row (not in the first 20 steps, in which "
+        "the fp16 scaler finds its scale)",
         evidence=_gradient_not_finite,
         causes=(
             Cause("The backward pass overflows in fp16.", check="it is gone in bf16 or fp32"),
@@ -269,8 +334,8 @@ RULES = (
         certainty="likely",
         triggers=(tags.UPDATE_RATIO,),
         also_reads=(LEARNING_RATE,),
-        opens_when="a component changes by less than 1e-7 of its norm while the learning rate is above a tenth of its "
-        "peak",
+        opens_when="a component changes by less than 1e-7 of its norm, or all by less than 5e-6, while the learning "
+        "rate is above a tenth of its peak",
         evidence=_update_too_small,
         causes=(
             Cause("The learning rate is too low.", check="the trained weights are fp32"),

@@ -2,7 +2,7 @@
 
 >>> history = History()
 >>> _ = history.add(1, {"chatml/eos_labelled_pct": 0.0})
->>> RULES[1].evidence(history)
+>>> _eos_masked(history)
 '0 % of the first end codes carry a label (chatml/eos_labelled_pct)'
 """
 
@@ -11,12 +11,14 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from tracker_logging import tags
-from tracker_logging.doctor.history import History
+from tracker_logging.doctor.history import TRAIN_LOSS, History
 from tracker_logging.doctor.rule import Cause, Rule
 
 MAX_LEAK = 1e-3
 """Relative movement of earlier positions above which attention is not causal; a causal kernel gives 0."""
 LOSS_RATIO_BAND = (0.8, 1.25)
+LOSS_BAND = 3.0
+"""The Trainer's loss is a mean over its logging steps, so that it may be off by a small factor while the nll falls."""
 
 
 def _above_zero(tag: tags.Tag, text: str) -> Callable[[History], str | None]:
@@ -29,15 +31,65 @@ def _above_zero(tag: tags.Tag, text: str) -> Callable[[History], str | None]:
     return evidence
 
 
+_OTHER_FAULTS = (
+    tags.DELAY_VIOLATIONS,
+    tags.LABEL_MISMATCH,
+    tags.TRUNCATED,
+    tags.CROSSING_SPANS,
+    tags.PLACEHOLDER_MISMATCH,
+)
+"""Faults that move or remove labels: a label that is missing beside one of them proves nothing of its own."""
+
+
+def _is_explained(history: History, *, step: int) -> bool:
+    """Whether the batch of `step` has a fault that explains missing labels."""
+    return any(history[tag()].step == step and history[tag()].last > 0 for tag in _OTHER_FAULTS)
+
+
+def _samples_without_labels(history: History) -> str | None:
+    series = history[tags.WITH_LABELS()]
+    if not series.last < 100:
+        return None
+    empty = [str(step) for step, share in series.points if share == 0]
+    if not empty:
+        return f"{100 - series.last:.3g} % of the samples of the batch carry no label ({tags.WITH_LABELS()})"
+    shown = ", ".join(empty[:5]) + (f" and {len(empty) - 5} more" if len(empty) > 5 else "")
+    return (
+        f"at step {shown} no position of the batch carries a label, so nothing is learned from it, in {len(empty)} of "
+        f"{len(series.points)} logged batches ({tags.WITH_LABELS()})"
+    )
+
+
 def _eos_masked(history: History) -> str | None:
-    share = history[tags.EOS_LABELLED()].last
-    return f"{share:.3g} % of the first end codes carry a label ({tags.EOS_LABELLED()})" if share < 50 else None
+    series = history[tags.EOS_LABELLED()]
+    if not series.last < 50 or _is_explained(history, step=series.step):
+        return None
+    return f"{series.last:.3g} % of the first end codes carry a label ({tags.EOS_LABELLED()})"
+
+
+def _coverage(history: History) -> dict[str, float]:
+    """Label coverage by codebook at the newest step; empty where another fault of the batch explains it."""
+    family = history.family(tags.LABEL_COVERAGE)
+    step = max((series.step for series in family.values()), default=-1)
+    if _is_explained(history, step=step):
+        return {}
+    return {codebook: series.last for codebook, series in family.items() if series.step == step}
+
+
+def _partly_labelled(history: History) -> str | None:
+    coverage = _coverage(history)
+    if not coverage or max(coverage.values()) >= 50:
+        return None
+    return (
+        f"at most {max(coverage.values()):.3g} % of the target's frames carry a label, in all codebooks "
+        f"(chatml/label_coverage_pct)"
+    )
 
 
 def _unlabelled_codebook(history: History) -> str | None:
-    coverage = {codebook: series.last for codebook, series in history.family(tags.LABEL_COVERAGE).items()}
+    coverage = _coverage(history)
     low = {codebook: share for codebook, share in coverage.items() if share < 50}
-    if not low:
+    if not low or max(coverage.values()) < 50:
         return None
     shares = ", ".join(f"codebook {codebook}: {share:.3g} %" for codebook, share in low.items())
     return f"less than half of the target's frames carry a label in {shares} (chatml/label_coverage_pct)"
@@ -51,6 +103,21 @@ def _loss_ratio(history: History) -> str | None:
     return f"the returned loss is {ratio:.3g} times the sum of the cross-entropies ({tags.LOSS_RATIO()})"
 
 
+def _loss_out_of_scale(history: History) -> str | None:
+    """The Trainer's loss against the nll of the predictions; families sum or average over codebooks, hence a band."""
+    loss, nll, codebooks = history[TRAIN_LOSS], history[tags.NLL_MEAN()], history.family(tags.NLL)
+    if not loss or not nll or not nll.recent > 0:
+        return None
+    text = history[tags.NLL_TEXT()]
+    least, most = nll.recent, nll.recent * max(1, len(codebooks)) + (text.recent if text else 0.0)
+    if least / LOSS_BAND <= loss.recent <= most * LOSS_BAND:
+        return None
+    return (
+        f"the training loss is {loss.recent:.3g} ({TRAIN_LOSS}); by the nll of the predictions it should be "
+        f"{least:.3g} to {most:.3g} ({tags.NLL_MEAN()})"
+    )
+
+
 def _leak(history: History) -> str | None:
     moved = history[tags.CAUSALITY_LEAK()].last
     if not moved > MAX_LEAK:
@@ -59,6 +126,44 @@ def _leak(history: History) -> str | None:
 
 
 RULES = (
+    Rule(
+        name="samples_without_labels",
+        level="warning",
+        certainty="likely",
+        triggers=(tags.WITH_LABELS,),
+        opens_when="a sample of the batch, or the whole batch, carries no label",
+        evidence=_samples_without_labels,
+        causes=(
+            Cause(
+                "Samples are cut by a maximum length before their target begins.",
+                check="chatml/truncated is above 0, or inputs/length/max is the same number in many batches",
+            ),
+            Cause(
+                "Samples have no target audio, or only text.",
+                check="`tracker-logging check-data` finds target_missing, or inputs/segments shows no target",
+            ),
+            Cause("The collator masks all their labels.", check="inputs/segments shows audio that should be trained"),
+        ),
+        fix="leave such samples out, or raise the maximum length; in inputs/samples they are decoded.",
+        closes_after=10,
+    ),
+    Rule(
+        name="reference_is_target",
+        level="warning",
+        certainty="certain",
+        triggers=(tags.REFERENCE_IS_TARGET,),
+        opens_when="a sample's reference has the same codes as its target",
+        evidence=_above_zero(
+            tags.REFERENCE_IS_TARGET, "in {value} samples of the batch the reference has the codes of the target"
+        ),
+        causes=(
+            Cause(
+                "The target is its own reference. The model learns to copy it; the conditioning gap looks like "
+                "success, and cloning is not learned."
+            ),
+        ),
+        fix="take another clip of the speaker as the reference (`tracker-logging check-data` lists the samples).",
+    ),
     Rule(
         name="delay_pattern_off",
         level="error",
@@ -80,7 +185,9 @@ RULES = (
         level="error",
         certainty="certain",
         triggers=(tags.EOS_LABELLED,),
-        opens_when="fewer than half of the first end codes carry a label",
+        also_reads=_OTHER_FAULTS,
+        opens_when="fewer than half of the first end codes carry a label, in a batch whose codes, labels and lengths "
+        "are right",
         evidence=_eos_masked,
         causes=(
             Cause(
@@ -145,7 +252,8 @@ RULES = (
         level="error",
         certainty="certain",
         triggers=(tags.LABEL_COVERAGE,),
-        opens_when="less than half of the target's frames carry a label in some codebook",
+        also_reads=_OTHER_FAULTS,
+        opens_when="less than half of the target's frames carry a label in some codebook, but not in all",
         evidence=_unlabelled_codebook,
         causes=(
             Cause(
@@ -154,6 +262,21 @@ RULES = (
             ),
         ),
         fix="label all codebooks; only begin codes and the fill after the first end code are -100.",
+    ),
+    Rule(
+        name="targets_partly_labelled",
+        level="warning",
+        certainty="likely",
+        triggers=(tags.LABEL_COVERAGE,),
+        also_reads=_OTHER_FAULTS,
+        opens_when="less than half of the target's frames carry a label, in all codebooks, three times in a row",
+        evidence=_partly_labelled,
+        causes=(
+            Cause("A mask that was made for the text or for padding covers the audio.", check="it is your collator's"),
+            Cause("Only a part of each target is trained on purpose.", check="you set it"),
+        ),
+        fix="label every frame of the target; only begin codes and the fill after the first end code are -100.",
+        opens_after=3,
     ),
     Rule(
         name="labels_shifted",
@@ -198,6 +321,29 @@ RULES = (
         fix="call tracker_logging.families.higgs_v2.labels.normalise_loss_by_audio_labels(model) before the Trainer "
         "is made, or set model.accepts_loss_kwargs = False, or drop `labels` from the batch. If you scale the loss on "
         "purpose, ignore this.",
+    ),
+    Rule(
+        name="loss_out_of_scale",
+        level="warning",
+        certainty="likely",
+        triggers=(TRAIN_LOSS,),
+        also_reads=(tags.NLL, tags.NLL_MEAN, tags.NLL_TEXT),
+        opens_when="the training loss is less than a third or more than three times what the nll of the predictions "
+        "gives",
+        evidence=_loss_out_of_scale,
+        causes=(
+            Cause(
+                "A loss of your own is scaled, summed over positions or has the wrong sign.",
+                check="`compute_loss` or `compute_loss_func` is overridden, and chatml/loss_ratio is 1 or not logged",
+            ),
+            Cause(
+                "The loss is divided by a wrong number of labels, or not divided under gradient accumulation.",
+                check="the factor is the number of accumulation steps, or changes with the lengths of the samples",
+            ),
+        ),
+        fix="return the mean cross-entropy per codebook. A factor on the loss is a factor on the gradients before "
+        "clipping.",
+        opens_after=2,
     ),
     Rule(
         name="attention_not_causal",

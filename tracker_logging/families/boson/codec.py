@@ -4,11 +4,14 @@ The interface (read in boson_multimodal 0.1.1): `encode(wave, sr)` -> codes [K, 
 `sampling_rate`, `tps` (frames per second), `num_codebooks` and `codebook_size`.
 
     codec = BosonCodec(load_higgs_audio_tokenizer("bosonai/higgs-audio-v2-tokenizer"))
+    codec = open_original_codec(Path("higgs-audio-v2-tokenizer"))       # the same from a directory
 """
 
 from __future__ import annotations
 
+import json
 import threading
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,8 +19,10 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
+from tracker_logging.data.sample import DataError, shown
 from tracker_logging.families.model_codec import weights_digest
 
+_ORIGINAL_ONLY = "semantic_techer"  # a setting, so spelled, that only the original codec's config.json has
 _INTERFACE = ("encode", "decode", "sampling_rate", "tps", "num_codebooks", "codebook_size")
 
 
@@ -61,3 +66,26 @@ class BosonCodec:
         with self._lock:
             wave = self._tokenizer.decode(torch.from_numpy(np.ascontiguousarray(codes))[None])
         return torch.as_tensor(wave).reshape(-1).float().cpu().numpy()  # type: ignore[no-any-return]
+
+
+def is_original_codec(directory: Path) -> bool:
+    """Whether a directory has the codec of Higgs Audio v2 in boson's layout (config.json and model.pth)."""
+    try:
+        config = json.loads((directory / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(config, dict) and _ORIGINAL_ONLY in config
+
+
+def open_original_codec(directory: Path) -> BosonCodec:
+    """The codec in boson's layout, opened with boson's code. Raises `DataError` if that cannot be imported."""
+    try:
+        from boson_multimodal.audio_processing.higgs_audio_tokenizer import load_higgs_audio_tokenizer
+    except ImportError as error:
+        raise DataError(
+            f"--audio_tokenizer_path {shown(directory)}: the codec is in boson's layout, which needs boson_multimodal "
+            f"and the packages of its codec ({error}). Use the transformers-native codec, for example "
+            f"eustlb/higgs-audio-v2-tokenizer."
+        ) from error
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    return BosonCodec(load_higgs_audio_tokenizer(str(directory), device=device))

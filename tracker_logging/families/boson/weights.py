@@ -1,14 +1,16 @@
-"""Weights and config between Boson's original folder layout (`boson_multimodal`) and the transformers-native class.
+"""Converts weights and config between boson's original layout (`boson_multimodal`) and the transformers-native class.
 
-The network is the same; names differ. A fine-tuned native model can go back to where people run it from.
+The network is the same; names differ. A model that was fine-tuned natively can be saved for people who run the
+original code.
 
 Guarantees
-- There and back gives identical tensors under identical names.
-- A tensor that has no counterpart is named: an audio tower (which the native class lacks) is left out with a warning,
-  anything else is an error.
+- The round trip gives identical tensors under identical names.
+- No tensor is lost or random silently: an audio tower (which the native class lacks) is left out with a warning; any
+  other unknown tensor, a missing tensor and a missing shard are errors.
+- Weights are memory-mapped while they are opened and converted in memory; no second copy is written to disk.
 
     model = open_original(Path("higgs-audio-v2-generation-3B-base"))       # a native model
-    save_in_original_layout(model, Path("outputs/merged"))                 # LoRA merged, if there is one
+    save_in_original_layout(model, Path("outputs/merged"))                 # a LoRA is merged
 """
 
 from __future__ import annotations
@@ -36,22 +38,27 @@ _PREFIXES = {
     "audio_decoder_proj.text_lm_head.": "text_lm_head.",
 }
 _TOWER = ("audio_tower.", "audio_encoder_proj.")
-_CODES_BEYOND = 2  # the original's `audio_codebook_size` does not count the begin and the end code
+# settings of the original for parts that the native class does not have
+_ABSENT = (
+    "use_rq_transformer", "use_audio_out_self_attention", "use_audio_out_embed_projector", "audio_embed_avg",
+    "audio_decoder_proj_num_layers",
+)  # fmt: skip
+_EXTRA_CODES = 2  # the original's `audio_codebook_size` excludes the begin and the end code
 _LLAMA = (
     "vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads",
     "hidden_act", "max_position_embeddings", "initializer_range", "rms_norm_eps", "attention_bias", "attention_dropout",
     "mlp_bias", "head_dim", "tie_word_embeddings", "pretraining_tp", "use_cache",
 )  # fmt: skip
-# tokens that the native config does not name
+# tokens that only the original config names
 _TOKENS = {"audio_in_token_idx": "<|AUDIO|>", "audio_eos_token_id": "<|audio_eos|>"}
-# original name -> native name, of what both configs hold
+# original name -> native name of the values that both configs have
 _SHARED = {
     "audio_num_codebooks": "num_codebooks",
     "audio_stream_bos_id": "audio_stream_bos_id",
     "audio_stream_eos_id": "audio_stream_eos_id",
     "audio_out_token_idx": "audio_token_id",
     "audio_out_bos_token_id": "audio_bos_token_id",
-    "audio_delay_token_id": "audio_delay_token_id",  # the original's classes do not read it; it comes back from here
+    "audio_delay_token_id": "audio_delay_token_id",  # the original's classes ignore it
     "pad_token_id": "pad_token_id",
 }
 
@@ -64,49 +71,43 @@ def load_boson_weights(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Ten
     tower = [name for name in state if name.startswith(_TOWER)]
     if tower:
         logger.warning(
-            "%d tensors of an audio tower are left out: the native class takes a reference as codes alone.", len(tower)
+            "%d tensors of an audio tower are left out: the native class takes references as codes only.", len(tower)
         )
-    own = {name: tensor for name, tensor in state.items() if not name.startswith(_TOWER)}
-    return _renamed(own, _PREFIXES, "the original layout of Higgs Audio v2")
+    kept = {name: tensor for name, tensor in state.items() if not name.startswith(_TOWER)}
+    return _renamed(kept, _PREFIXES, "the original layout of Higgs Audio v2")
 
 
 def original_weights(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """Native names -> original names; tensors are not copied. Raises `ValueError` for an unknown name."""
-    own = {name: tensor for name, tensor in state.items() if not name.endswith("audio_tokens_offsets")}
-    return _renamed(own, {native: original for original, native in _PREFIXES.items()}, "native Higgs Audio v2")
+    kept = {name: tensor for name, tensor in state.items() if not name.endswith("audio_tokens_offsets")}
+    return _renamed(kept, {native: original for original, native in _PREFIXES.items()}, "native Higgs Audio v2")
 
 
 def native_config(original: Mapping[str, Any]) -> dict[str, Any]:
     """The arguments of `HiggsAudioV2Config` for an original config.json.
 
-    Raises `ValueError` for an architecture that the native class cannot hold.
+    `dual_ffn_fast_forward` equals `dual_ffn` if every layer has an audio FFN, as in the released checkpoint: only a
+    layer without one is "fast-forwarded". Raises `ValueError`, naming the settings, for an architecture that differs
+    from the native class.
     """
-    text = original["text_config"]
-    layers = list(range(text["num_hidden_layers"]))
-    other = {
-        "audio_adapter_type": original.get("audio_adapter_type") != "dual_ffn",
-        "audio_dual_ffn_layers": list(original.get("audio_dual_ffn_layers") or ()) != layers,
-        **{
-            name: bool(original.get(name))
-            for name in ("use_rq_transformer", "use_audio_out_self_attention", "use_audio_out_embed_projector")
-        },
-        "audio_embed_avg": bool(original.get("audio_embed_avg")),
-        "use_delay_pattern": not original.get("use_delay_pattern"),
-    }
-    if wrong := [name for name, differs in other.items() if differs]:
+    if differences := _differences(original):
         raise ValueError(
-            f"The native Higgs Audio v2 cannot hold this model: {', '.join(wrong)} differ. "
-            f"Train it with boson_multimodal itself (docs/boson.md)."
+            f"config.json: the native Higgs Audio v2 class has another architecture: {'; '.join(differences)}. "
+            f"Train this model with boson_multimodal itself (docs/boson.md)."
         )
+    text = original["text_config"]
     rope = dict(text.get("rope_scaling") or {"rope_type": "default"})
-    own = {name: text[name] for name in _LLAMA if name in text}
+    llama = {name: text[name] for name in _LLAMA if name in text}
     shared = {native: original[name] for name, native in _SHARED.items() if name in original}
     ids = {name: text[name] for name in ("bos_token_id", "eos_token_id") if name in text}
+    dtype = original.get("torch_dtype") or original.get("dtype")
     return {
-        **own,
+        **llama,
         **ids,
         **shared,
-        "codebook_size": original["audio_codebook_size"] + _CODES_BEYOND,
+        **({} if dtype is None else {"dtype": dtype}),
+        "tie_word_embeddings": False,  # neither class ties its text head, although the released config has True
+        "codebook_size": original["audio_codebook_size"] + _EXTRA_CODES,
         "rope_parameters": rope | {"rope_theta": text["rope_theta"]},
     }
 
@@ -130,7 +131,7 @@ def original_config(native: Mapping[str, Any]) -> dict[str, Any]:
         "audio_dual_ffn_layers": list(range(native["num_hidden_layers"])),
         "audio_ffn_hidden_size": native["hidden_size"],
         "audio_ffn_intermediate_size": native["intermediate_size"],
-        "audio_codebook_size": native["codebook_size"] - _CODES_BEYOND,
+        "audio_codebook_size": native["codebook_size"] - _EXTRA_CODES,
         "encode_audio_in_tokens": True,
         "encode_whisper_embed": False,
         "skip_audio_tower": True,
@@ -140,39 +141,47 @@ def original_config(native: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def open_original(directory: Path, *, use_text_head: bool = True, **arguments: Any) -> Any:
-    """A native model with the weights of an original folder: config.json and safetensors, sharded or not.
+    """A native model with the weights of an original directory: config.json and safetensors, sharded or not.
 
-    `arguments` go to the model's `from_pretrained` (`dtype`, …).
+    `arguments` are passed to the model's `from_pretrained` (`dtype`, …). Raises `ValueError` for another architecture,
+    and for missing or unknown weights.
     """
     from safetensors.torch import load_file
     from transformers import HiggsAudioV2Config, HiggsAudioV2ForConditionalGeneration
 
-    config = HiggsAudioV2Config(**native_config(json.loads((directory / "config.json").read_text())))
+    original = json.loads((directory / "config.json").read_text(encoding="utf-8"))
+    config = HiggsAudioV2Config(**native_config(original), name_or_path=str(directory))
     state: dict[str, torch.Tensor] = {}
-    for shard in sorted(directory.glob("*.safetensors")):
+    for shard in _shards(directory):
         state |= load_file(shard)
-    if not state:
-        raise ValueError(f"{directory.name}: no .safetensors file there.")
     native = load_boson_weights(state)
     if not use_text_head:
         native.pop("text_lm_head.weight", None)
-    return HiggsAudioV2ForConditionalGeneration.from_pretrained(
-        None, config=config, state_dict=native, use_text_head=use_text_head, **arguments
+    model, loaded = HiggsAudioV2ForConditionalGeneration.from_pretrained(
+        None, config=config, state_dict=native, use_text_head=use_text_head, output_loading_info=True, **arguments
     )
+    if missing := sorted(loaded["missing_keys"]):
+        raise ValueError(
+            f"{directory.name}: {len(missing)} tensors are missing: {', '.join(missing[:5])}. Download it again, or "
+            f"open it without a text head if only text_lm_head is missing."
+        )
+    return model
 
 
 def save_in_original_layout(model: nn.Module, directory: Path, *, tokenizer: Any = None) -> None:
-    """Write a native model, or a PEFT model around one, as `boson_multimodal` reads it: config.json and safetensors.
+    """Write a native model, or a PEFT model around one, for `boson_multimodal`: config.json and safetensors.
 
-    `tokenizer` is saved beside it and says which ids the config needs; without one the original's own ids stand.
-    A LoRA is merged into a copy (memory for a second model); `model` itself is left as it is. Without a text head the
-    folder has none either, and `boson_multimodal` starts it at random: that is said. Raises `ValueError` for a model
-    whose parameters are sharded.
+    `tokenizer` is saved too and determines the token ids of the config; without one the defaults of the original are
+    kept. A LoRA is merged into a copy (memory for a second model); `model` itself is unchanged. Without a text head the
+    directory has none either, and `boson_multimodal` initialises one at random: a warning tells so. Raises `ValueError`
+    for a model whose parameters are sharded.
     """
     from huggingface_hub import save_torch_state_dict
 
-    if any(isinstance(own, DTensor) for own in model.parameters()):
-        raise ValueError("The model is sharded over ranks. Load what the Trainer saved, and call this on that.")
+    if any(isinstance(parameter, DTensor) for parameter in model.parameters()):
+        raise ValueError(
+            "The model is sharded over ranks. Load the checkpoint that the Trainer saved and pass that model."
+        )
     merged: Any = model
     if hasattr(model, "merge_and_unload"):
         merged = copy.deepcopy(merged).merge_and_unload()
@@ -188,6 +197,39 @@ def save_in_original_layout(model: nn.Module, directory: Path, *, tokenizer: Any
         config |= {name: vocabulary[token] for name, token in _TOKENS.items() if token in vocabulary}
     (directory / "config.json").write_text(json.dumps(config, indent=2) + "\n")
     save_torch_state_dict(state, str(directory), metadata={"format": "pt"})
+
+
+def _differences(original: Mapping[str, Any]) -> list[str]:
+    """The settings in which an original config differs from the native class, each with its value."""
+    kind = original.get("audio_adapter_type", "stack")
+    differences: list[str] = []
+    if kind not in ("dual_ffn", "dual_ffn_fast_forward"):
+        differences.append(f"audio_adapter_type is {kind!r}, which has no audio FFN")
+    else:
+        layers = range(original["text_config"]["num_hidden_layers"])
+        without = sorted(set(layers) - set(original.get("audio_dual_ffn_layers") or ()))
+        if without:
+            differences.append(f"audio_dual_ffn_layers: layers {', '.join(map(str, without))} have no audio FFN")
+    for name in _ABSENT:
+        if original.get(name):
+            differences.append(f"{name} is {original[name]!r}")
+    if not original.get("use_delay_pattern"):
+        differences.append("use_delay_pattern is false")
+    return differences
+
+
+def _shards(directory: Path) -> list[Path]:
+    """The weight files: those of the index if there is one. Raises `ValueError` naming missing files."""
+    index = directory / "model.safetensors.index.json"
+    if not index.is_file():
+        shards = sorted(directory.glob("*.safetensors"))
+        if not shards:
+            raise ValueError(f"{directory.name}: no .safetensors file there.")
+        return shards
+    names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+    if missing := [name for name in names if not (directory / name).is_file()]:
+        raise ValueError(f"{directory.name}: {', '.join(missing)} of {index.name} is missing. Download it again.")
+    return [directory / name for name in names]
 
 
 def _renamed(state: Mapping[str, torch.Tensor], prefixes: Mapping[str, str], layout: str) -> dict[str, torch.Tensor]:

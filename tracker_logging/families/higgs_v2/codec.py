@@ -6,6 +6,8 @@ codec.decode(codec.encode(wave))
 
 from __future__ import annotations
 
+import os
+
 import torch
 
 from tracker_logging.data.sample import DataError
@@ -17,7 +19,7 @@ class HiggsCodec(ModelCodec):
 
     @classmethod
     def from_pretrained(cls, path: str) -> HiggsCodec:
-        """From a directory or hub name, on the GPU if there is one. Raises `DataError` with what is missing."""
+        """From a directory or hub name, on this rank's GPU if there is one. Raises `DataError` with what is missing."""
         try:
             from transformers import HiggsAudioV2TokenizerModel
         except ImportError as error:
@@ -28,7 +30,8 @@ class HiggsCodec(ModelCodec):
             raise DataError(f"The codec of Higgs Audio v2 needs a package that is missing: {error}") from error
         except (OSError, ValueError) as error:
             raise DataError(f"{path}: no audio tokenizer there ({error}). Check --audio_tokenizer_path.") from error
-        return cls(model.to("cuda" if torch.cuda.is_available() else "cpu"))
+        local_rank = int(os.environ.get("LOCAL_RANK", "0"))  # `torchrun` sets it, and the Trainer uses that device
+        return cls(model.to(torch.device("cuda", local_rank) if torch.cuda.is_available() else torch.device("cpu")))
 
     def _identity(self) -> str:
         seed = f"{self.sample_rate} {self.num_codebooks}"

@@ -29,9 +29,11 @@ class TextAdapter(BaseAdapter):
 
     @classmethod
     def fits(cls, core: Any) -> bool:
-        """Whether the class is a causal language model by name (of itself or a base) and has a head and layers."""
+        """Whether the class is a causal language model by name (of itself or a base), has a head and layers, and no
+        codebooks: `MusicgenForCausalLM` and `MoshiForCausalLM` predict audio."""
         is_causal = any(base.__name__.endswith(_CLASS_ENDINGS) for base in type(core).__mro__)
-        return is_causal and _head(core) is not None and _layers(core) is not None
+        has_codebooks = bool(getattr(core.config, "num_codebooks", None)) if is_causal else False
+        return is_causal and not has_codebooks and _head(core) is not None and _layers(core) is not None
 
     def view(self, inputs: Mapping[str, Any]) -> BatchView:
         token_ids, labels = inputs["input_ids"].detach(), inputs.get("labels")

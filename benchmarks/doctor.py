@@ -1,0 +1,439 @@
+"""How often the doctor and `check-data` name the right cause: faults and healthy variations of a small training.
+
+    python benchmarks/doctor.py            # prints the table
+    python benchmarks/doctor.py --write    # and writes it into docs/doctor.md
+
+Each fault is a small edit of a healthy training (a small Higgs Audio v2 in a real Trainer, with all loggers) or of a
+healthy data file. A fault is *named* if one of its expected findings is reported, and *noticed* if any finding above
+info is.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import re
+import sys
+import tempfile
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+import torch
+from torch import nn
+from transformers import Trainer
+
+ROOT = Path(__file__).parents[1]
+# This file has the name of the tests' folder, so its own folder must not be searched.
+sys.path = [str(ROOT), str(ROOT / "tests"), str(ROOT / "tests" / "doctor"), *sys.path[1:]]
+
+from data_examples import RATE, Items, clip_of, healthy_items, set_target_text, write_clip, write_items  # noqa: E402
+from doctor.small_run import SAMPLES, Batch, diagnose, mean_loss_model, sound_model, spoiled  # noqa: E402
+from doctor.test_faulty_batches import BATCHES  # noqa: E402
+from doctor.test_faulty_trainings import (  # noqa: E402
+    NeverBackward,
+    Unshifted,
+    one_code,
+    one_placeholder_less,
+    one_placeholder_moved,
+    only,
+    with_adapters,
+)
+from probes.small_model import EOS, sample, small_model  # noqa: E402
+
+from tracker_logging.doctor.data_checks.report import check_files  # noqa: E402
+from tracker_logging.families import IGNORE  # noqa: E402
+
+PAGE = ROOT / "docs" / "doctor.md"
+_BLOCK = re.compile(r"<!-- benchmark -->.*<!-- end benchmark -->", re.DOTALL)
+
+Options = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Fault:
+    """`expected`: the findings that name the cause. `options` of `diagnose`, or an edit of a data file."""
+
+    name: str
+    expected: frozenset[str]
+    options: Callable[[], Options] | None = None
+    data: Callable[[Items, Path], Any] | None = None
+
+
+@dataclass(frozen=True)
+class Result:
+    """`found`: findings above info. `named_at`: the first step of an expected finding; None for data."""
+
+    fault: Fault
+    found: frozenset[str]
+    reported: frozenset[str]
+    named_at: int | None
+
+    @property
+    def is_named(self) -> bool:
+        return bool(self.fault.expected & self.reported)
+
+
+def batch_fault(name: str, expected: str, spoil: Callable[[Batch], None], **options: Any) -> Fault:
+    return training_fault(name, expected, lambda: {"collate": spoiled(spoil), **options})
+
+
+def training_fault(name: str, expected: str, options: Callable[[], Options]) -> Fault:
+    return Fault(name, frozenset(expected.split()), options=options)
+
+
+def data_fault(name: str, expected: str, edit: Callable[[Items, Path], Any]) -> Fault:
+    return Fault(name, frozenset(expected.split()), data=edit)
+
+
+# --- edits of a batch -------------------------------------------------------------------------------------------------
+
+
+def _labels(change: Callable[[torch.Tensor, Batch], torch.Tensor]) -> Callable[[Batch], None]:
+    def spoil(made: Batch) -> None:
+        made["audio_labels"] = change(made["audio_labels"], made)
+
+    return spoil
+
+
+def _codes(change: Callable[[torch.Tensor], torch.Tensor]) -> Callable[[Batch], None]:
+    """Changes codes and the labels that are the same code."""
+
+    def spoil(made: Batch) -> None:
+        codes = change(made["audio_input_ids"])
+        made["audio_labels"] = torch.where(made["audio_labels"] == IGNORE, IGNORE, codes)
+        made["audio_input_ids"] = codes
+
+    return spoil
+
+
+def _first_half_masked(labels: torch.Tensor, made: Batch) -> torch.Tensor:
+    masked = labels.clone()
+    for row in masked:
+        positions = (row != IGNORE).any(dim=-1).nonzero().squeeze(-1)
+        row[positions[: len(positions) * 3 // 4]] = IGNORE
+    return masked
+
+
+def _set(name: str, value: Callable[[Batch], torch.Tensor]) -> Callable[[Batch], None]:
+    def spoil(made: Batch) -> None:
+        made[name] = value(made)
+
+    return spoil
+
+
+SPOILERS = {spoil.__name__: spoil for spoil in BATCHES}
+UNLABELLED = [own | {"audio_labels": torch.full_like(own["audio_labels"], IGNORE)} for own in SAMPLES]
+HALF = [UNLABELLED[at] if at % 2 else own for at, own in enumerate(SAMPLES)]
+LONG = {"max_steps": 30, "lr_scheduler_type": "constant"}
+
+
+class _Loss(Trainer):
+    """A loss of its own: `change` of the model's."""
+
+    @staticmethod
+    def change(loss: torch.Tensor) -> torch.Tensor:
+        return loss
+
+    def compute_loss(
+        self, model: nn.Module, inputs: Batch, return_outputs: bool = False, num_items_in_batch: Any = None
+    ) -> Any:
+        outputs = model(**inputs)
+        outputs.loss = self.change(outputs.loss)
+        return (outputs.loss, outputs) if return_outputs else outputs.loss
+
+
+def loss_times(factor: float) -> type[Trainer]:
+    return type("ScaledLoss", (_Loss,), {"change": staticmethod(lambda loss: factor * loss)})
+
+
+class OtherOptimizer(Trainer):
+    """The optimizer was made before the model was replaced."""
+
+    def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
+        self.optimizer = torch.optim.AdamW(sound_model().parameters(), lr=1e-3)
+        return self.optimizer
+
+
+def broken_weight(name: str, value: float) -> nn.Module:
+    model = sound_model()
+    with torch.no_grad():
+        model.get_parameter(name)[0, 0] = value
+    return model
+
+
+def in_bf16() -> nn.Module:
+    return sound_model().to(torch.bfloat16)
+
+
+TRAINING_FAULTS = (
+    batch_fault("labels one position late", "labels_shifted", SPOILERS["labels_shifted"]),
+    batch_fault("labels one position early", "labels_shifted", _labels(lambda labels, made: labels.roll(-1, dims=1))),
+    batch_fault("labels of another sample", "labels_shifted", _labels(lambda labels, made: labels.roll(1, dims=0))),
+    batch_fault("labels are a copy of the codes", "reference_trained begin_codes_trained", SPOILERS["labels_copied"]),
+    batch_fault("reference is trained", "reference_trained", SPOILERS["prompt_trained"]),
+    batch_fault("end codes masked", "end_codes_masked", SPOILERS["ends_masked"]),
+    batch_fault("codes not delayed", "delay_pattern_off", SPOILERS["not_delayed"]),
+    batch_fault("codebooks in reverse order", "delay_pattern_off", _codes(lambda codes: codes.flip(-1))),
+    batch_fault("one codebook without labels", "codebook_without_labels", SPOILERS["codebook_masked"]),
+    batch_fault("labels of first codebook only", "codebook_without_labels",
+                _labels(lambda labels, made: labels.where(torch.arange(labels.shape[-1]) == 0, IGNORE))),
+    batch_fault("most of each target masked", "targets_partly_labelled", _labels(_first_half_masked)),
+    training_fault("no labels at all", "samples_without_labels", lambda: {"samples": UNLABELLED}),
+    training_fault("half of the samples without labels", "samples_without_labels", lambda: {"samples": HALF}),
+    batch_fault("no token between two clips", "clips_cross", SPOILERS["clips_joined"]),
+    batch_fault("samples cut at 30 tokens", "samples_cut", SPOILERS["cut_at_maximum_length"]),
+    batch_fault("end codes removed from the data", "samples_cut end_codes_masked",
+                _codes(lambda codes: codes.masked_fill(codes == EOS, 0))),
+    batch_fault("one placeholder too few", "placeholders_do_not_match", one_placeholder_less),
+    batch_fault("a placeholder in another sample", "placeholders_do_not_match", one_placeholder_moved),
+    training_fault("references dropped", "reference_missing trained_without_reference",
+                   lambda: {"samples": [sample(0, 4 + at % 5, seed=at) for at in range(24)]}),
+    training_fault("text of the prompt is trained", "prompt_text_trained",
+                   lambda: {"collate": spoiled(lambda made: None, text_labels=True),
+                            "model": mean_loss_model(text_head=True)}),
+    training_fault("audio loss divided by text labels", "loss_wrongly_scaled",
+                   lambda: {"collate": spoiled(lambda made: None, text_labels=True), "model": small_model()}),
+    training_fault("loss times 100", "loss_wrongly_scaled loss_out_of_scale", lambda: {"trainer": loss_times(100.0)}),
+    training_fault("loss of the wrong sign", "does_not_learn loss_wrongly_scaled loss_out_of_scale",
+                   lambda: {"trainer": loss_times(-1.0), **LONG}),
+    training_fault("loss times 0", "no_gradient", lambda: {"trainer": loss_times(0.0)}),
+    training_fault("backward is never called", "no_gradient", lambda: {"trainer": NeverBackward}),
+    training_fault("own loss without shift", "copies_its_input",
+                   lambda: {"trainer": Unshifted, "max_steps": 40, "learning_rate": 1e-2}),
+    training_fault("optimizer of another model", "no_update", lambda: {"trainer": OtherOptimizer}),
+    training_fault("learning rate 0", "learning_rate_zero",
+                   lambda: {"learning_rate": 0.0, "lr_scheduler_type": "constant"}),
+    training_fault("learning rate 10,000 times too low", "update_too_small does_not_learn",
+                   lambda: {"learning_rate": 1e-7, "max_steps": 6, "lr_scheduler_type": "constant"}),
+    training_fault("warm-up longer than any training", "update_too_small does_not_learn learning_rate_zero",
+                   lambda: {"warmup_steps": 10_000_000, "max_steps": 6}),
+    training_fault("learning rate 300 times too high", "update_too_large", lambda: {"learning_rate": 0.3}),
+    training_fault("weight decay 100", "update_too_large", lambda: {"weight_decay": 100.0}),
+    training_fault("gradients clipped to 1e-12", "update_too_small does_not_learn",
+                   lambda: {"max_grad_norm": 1e-12, "max_steps": 6, "lr_scheduler_type": "constant"}),
+    training_fault("bf16 weights, low learning rate", "updates_rounded_to_zero update_too_small no_update",
+                   lambda: {"model": in_bf16(), "learning_rate": 1e-6, "max_steps": 6,
+                            "lr_scheduler_type": "constant"}),
+    training_fault("only norms trained", "frozen_by_mistake", lambda: {"model": only("norm")}),
+    training_fault("audio path frozen", "audio_path_frozen", lambda: {"model": only(".mlp.", "self_attn")}),
+    training_fault("head frozen", "audio_path_frozen", lambda: {"model": only("mlp", "self_attn")}),
+    training_fault("only embeddings trained", "audio_path_frozen", lambda: {"model": only("embed")}),
+    training_fault("NaN in a weight", "non_finite_values",
+                   lambda: {"model": broken_weight("model.layers.0.self_attn.o_proj.weight", float("nan"))}),
+    training_fault("infinity in a weight", "non_finite_values",
+                   lambda: {"model": broken_weight("model.layers.1.mlp.up_proj.weight", float("inf"))}),
+    training_fault("one codebook constant", "dead_codebook",
+                   lambda: {"samples": [one_code(20, seed=at, codebook=2) for at in range(4)], "max_steps": 60,
+                            "every": 3, "learning_rate": 1e-2}),
+    batch_fault("text replaced by one token", "text_ignored",
+                _set("input_ids", lambda made: made["input_ids"].where(
+                    (made["input_ids"] >= 60) | (made["input_ids"] < 8), 9))),
+    training_fault("the same sample in every row", "many_duplicates",
+                   lambda: {"samples": [SAMPLES[0]] * 24}),
+)  # fmt: skip
+
+# --- edits of a data file ---------------------------------------------------------------------------------------------
+
+
+def _target(**changes: Any) -> Callable[[Items, Path], Any]:
+    return lambda items, folder: write_clip(clip_of(items[0], "target", folder), **changes)
+
+
+def _resampled(factor: float) -> Callable[[Items, Path], None]:
+    """Every target is played faster or slower, its text is not changed."""
+
+    def edit(items: Items, folder: Path) -> None:
+        for one in items:
+            wave, rate = soundfile.read(clip_of(one, "target", folder))
+            picked = np.arange(0, len(wave), factor).astype(int)
+            soundfile.write(clip_of(one, "target", folder), wave[picked[picked < len(wave)]], rate)
+
+    return edit
+
+
+def _texts_shifted(items: Items, folder: Path) -> None:
+    texts = [one["misc"]["target_transcript"] for one in items]
+    for one, text in zip(items, texts[1:] + texts[:1], strict=True):
+        set_target_text(one, text)
+
+
+def _clips_of_others(items: Items, folder: Path) -> None:
+    references = [one["messages"][1]["content"][1] for one in items]
+    for one, reference in zip(items, references[1:] + references[:1], strict=True):
+        one["messages"][1]["content"][1] = reference
+
+
+def _same_clip(items: Items, folder: Path) -> None:
+    for one in items:
+        one["messages"][1]["content"][1] = one["messages"][2]["content"][0]
+
+
+def _every(change: Callable[[dict[str, Any], int], Any]) -> Callable[[Items, Path], None]:
+    def edit(items: Items, folder: Path) -> None:
+        for number, one in enumerate(items):
+            change(one, number)
+
+    return edit
+
+
+def _half_cut(items: Items, folder: Path) -> None:
+    path = clip_of(items[0], "target", folder)
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+
+
+def _offset(items: Items, folder: Path) -> None:
+    noise = np.random.default_rng(0).uniform(-0.2, 0.2, 2 * RATE) + 0.1
+    soundfile.write(clip_of(items[0], "target", folder), noise, RATE)
+
+
+def _padded(items: Items, folder: Path) -> None:
+    wave = np.random.default_rng(0).uniform(-0.2, 0.2, RATE // 2)
+    soundfile.write(clip_of(items[0], "target", folder), np.concatenate([wave, np.zeros(3 * RATE)]), RATE)
+
+
+def _clipped(items: Items, folder: Path) -> None:
+    noise = np.random.default_rng(0).normal(0, 0.8, 2 * RATE)
+    soundfile.write(clip_of(items[0], "target", folder), np.clip(noise, -1, 1), RATE)
+
+
+DATA_FAULTS = (
+    data_fault("texts shifted by one row", "texts_shifted", _texts_shifted),
+    data_fault("references of the next sample", "clip_of_two_speakers", _clips_of_others),
+    data_fault("target is its own reference", "target_is_reference", _same_clip),
+    data_fault("all clips twice as fast", "text_too_long pace_outlier", _resampled(6.0)),
+    data_fault("one target cut to a tenth", "text_too_long", _target(seconds=0.2)),
+    data_fault("one target of half a minute", "text_too_short", _target(seconds=30.0)),
+    data_fault("a silent target", "audio_silent", _target(level=0.0)),
+    data_fault("a whispered target", "audio_quiet", _target(level=0.003)),
+    data_fault("a target at 8 kHz", "rate_low", _target(rate=8_000)),
+    data_fault("long silence after a target", "audio_mostly_silent text_too_short", _padded),
+    data_fault("a clipped target", "audio_clipped", _clipped),
+    data_fault("a DC offset", "audio_offset", _offset),
+    data_fault("half of a file is missing", "audio_truncated", _half_cut),
+    data_fault("a missing file", "audio_missing", lambda items, folder: clip_of(items[0], "target", folder).unlink()),
+    data_fault("speaker is the sample id", "speaker_is_sample_id",
+               _every(lambda one, number: one.update(speaker=one["misc"]["sample_id"]))),
+    data_fault("a text of punctuation", "text_without_words", lambda items, folder: set_target_text(items[0], "...")),
+    data_fault("text decoded as Latin-1", "text_encoding",
+               lambda items, folder: set_target_text(items[0], "They saw the cafÃ© beside it.")),
+    data_fault("a structure token in a text", "structure_in_text",
+               lambda items, folder: set_target_text(items[0], "They saw <|eot_id|> it.")),
+    data_fault("half of the samples twice", "many_duplicates", lambda items, folder: items.extend(items[: 12])),
+    data_fault("one text for all clips", "texts_repeated",
+               _every(lambda one, number: set_target_text(one, "They saw the river."))),
+)  # fmt: skip
+
+
+def varied(seed: int) -> list[Batch]:
+    return [sample(3 + (at + seed) % 5, 4 + (at * 3 + seed) % 7, seed=100 * seed + at) for at in range(24)]
+
+
+HEALTHY: dict[str, Callable[[], Options]] = {
+    **{f"seed {seed}": (lambda seed=seed: {"samples": varied(seed), "seed": seed}) for seed in range(1, 6)},
+    "bf16 autocast": lambda: {"bf16": True},
+    "accumulation": lambda: {"gradient_accumulation_steps": 2},
+    "accumulation and bf16": lambda: {"gradient_accumulation_steps": 2, "bf16": True},
+    "checkpointing": lambda: {"gradient_checkpointing": True},
+    "no clipping of gradients": lambda: {"max_grad_norm": 0.0},
+    "LoRA": lambda: {"model": with_adapters()},
+    "only the audio parts": lambda: {"model": only("audio")},
+    "batches of 1": lambda: {"per_device_train_batch_size": 1},
+    "batches of 8": lambda: {"per_device_train_batch_size": 8},
+    "learning rate 1e-5": lambda: {"learning_rate": 1e-5},
+    "learning rate 3e-3": lambda: {"learning_rate": 3e-3},
+    "warm-up": lambda: {"warmup_steps": 2},
+    "cosine schedule": lambda: {"lr_scheduler_type": "cosine"},
+    "weight decay 0.1": lambda: {"weight_decay": 0.1},
+    "single-turn samples": lambda: {"samples": [sample(0, 4 + at % 5, seed=at) for at in range(24)]},
+}
+
+
+def run_training(options: Options, folder: Path) -> tuple[frozenset[str], frozenset[str], dict[str, int]]:
+    found = diagnose(folder, **({"max_steps": 4} | options))
+    since = {name: finding.since or 0 for name, finding in found.findings.items()}
+    return frozenset(found.bad), frozenset(found.findings), since
+
+
+def run_fault(fault: Fault) -> Result:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        if fault.options is not None:
+            found, reported, since = run_training(fault.options(), folder)
+            named = [since[own] for own in fault.expected & reported]
+            return Result(fault, found, reported, min(named, default=None))
+        assert fault.data is not None
+        items = healthy_items(folder, 24)
+        fault.data(items, folder)
+        findings = check_files(write_items(folder / "train.json", items), decode=True).findings
+        above_info = frozenset(own.name for own in findings if own.level != "info")
+        return Result(fault, above_info, frozenset(own.name for own in findings), None)
+
+
+def table(results: Sequence[Result], alarms: dict[str, frozenset[str]]) -> str:
+    """The Markdown of all results."""
+    kinds = {
+        "trainings": [result for result in results if result.fault.options is not None],
+        "data files": [result for result in results if result.fault.data is not None],
+        "all": results,
+    }
+    lines = ["| | faults | right cause | any warning |", "|---|---|---|---|"]
+    for kind, own in kinds.items():
+        named, noticed = sum(result.is_named for result in own), sum(bool(result.found) for result in own)
+        lines.append(f"| {kind} | {len(own)} | {named} ({_pct(named, own)}) | {noticed} ({_pct(noticed, own)}) |")
+    steps = [result.named_at for result in results if result.named_at is not None]
+    false = {name: found for name, found in alarms.items() if found}
+    lines += [
+        "",
+        f"False alarms in {len(alarms)} healthy variations: {len(false)}"
+        + "".join(f"; {name}: {', '.join(sorted(found))}" for name, found in false.items())
+        + ".",
+        f"Steps to the finding, over the trainings: median {int(np.median(steps))}, largest {max(steps)}.",
+        "",
+        "| fault | expected | found | |",
+        "|---|---|---|---|",
+    ]
+    for result in results:
+        verdict = "named" if result.is_named else "noticed" if result.found else "missed"
+        expected, found = (", ".join(sorted(own)) or "none" for own in (result.fault.expected, result.found))
+        lines.append(f"| {result.fault.name} | {expected} | {found} | {verdict} |")
+    return "\n".join(lines)
+
+
+def _pct(count: int, results: Iterable[Result]) -> str:
+    return f"{100 * count / len(list(results)):.0f} %"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--write", action="store_true", help="write the table into docs/doctor.md")
+    parser.add_argument("--json", type=Path, help="write the findings of every fault and variation to a file")
+    args = parser.parse_args()
+    logging.disable(logging.ERROR)
+    results = []
+    for fault in (*TRAINING_FAULTS, *DATA_FAULTS):
+        results.append(run_fault(fault))
+        print(f"{fault.name}: {'named' if results[-1].is_named else sorted(results[-1].found)}", file=sys.stderr)
+    alarms = {}
+    for name, options in HEALTHY.items():
+        with tempfile.TemporaryDirectory() as folder:
+            alarms[name] = run_training(options(), Path(folder))[0]
+        print(f"healthy, {name}: {sorted(alarms[name])}", file=sys.stderr)
+    text = table(results, alarms)
+    print(text)
+    if args.json:
+        rows = {result.fault.name: sorted(result.found) for result in results}
+        args.json.write_text(json.dumps(rows | {name: sorted(own) for name, own in alarms.items()}, indent=1))
+    if args.write:
+        page = PAGE.read_text(encoding="utf-8")
+        block = f"<!-- benchmark -->\n\n{text}\n\n<!-- end benchmark -->"
+        PAGE.write_text(_BLOCK.sub(lambda _: block, page), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,120 @@
+"""Nothing is missing silently: what was promised for a run and did not arrive is reported once, counted and listed."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from integrations.test_lifecycle import callbacks_for, runs_in, trainer
+from transformers import TrainerCallback
+
+from tracker_logging import tags
+from tracker_logging.events import Event, Scalars, Table
+from tracker_logging.observers.outputs import OutputObserver
+from tracker_logging.session.ledger import Ledger, names_of, promised, template_of
+from tracker_logging.session.session import Session
+
+OUTPUTS = [tag for tag in promised(owners={"outputs"}, facts={"audio is trained"}) if "nll" in tag.template]
+
+
+def emitted(step: int, *names: str) -> Scalars:
+    return Scalars(step=step, values=dict.fromkeys(names, 1.0))
+
+
+def test_a_family_that_does_not_arrive_is_returned_once_with_its_reason() -> None:
+    ledger = Ledger()
+    for step in (1, 2):
+        ledger.promise(step, [tags.NLL_MEAN, tags.ACCURACY_MEAN])
+        ledger.arrived(emitted(step, "outputs/nll/mean"))
+    ledger.explain("outputs", "it failed (ValueError: no codes)")
+    (family,) = ledger.settle(before=2)
+    assert (family.template, family.since, family.reason) == (
+        "outputs/accuracy/mean", 1, "it failed (ValueError: no codes)",
+    )  # fmt: skip
+    assert ledger.settle() == ()
+    assert ledger.missing == (family,)
+
+
+def test_a_round_of_voices_may_arrive_later_than_other_families() -> None:
+    ledger = Ledger()
+    ledger.promise(10, [tags.VALID_CLIPS, tags.NLL_MEAN])
+    assert [family.template for family in ledger.settle(before=20, rounds_before=0)] == ["outputs/nll/mean"]
+    ledger.arrived(emitted(10, "voices/valid_clips"))
+    assert ledger.settle() == ()
+
+
+def test_the_most_specific_reason_is_given() -> None:
+    ledger = Ledger()
+    ledger.promise(1, [tags.NLL_MEAN, tags.PADDING])
+    ledger.explain("outputs/nll", "no labels")
+    ledger.explain("outputs", "other")
+    reasons = {family.template: family.reason for family in ledger.settle()}
+    assert reasons["outputs/nll/mean"] == "no labels"
+    assert "please report it" in reasons["inputs/padding_pct"]
+
+
+def test_a_healthy_training_misses_nothing_and_emits_nothing_unknown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unknown: set[str] = set()
+    emit = Session.emit
+
+    def check(self: Session, event: Event) -> None:
+        if not (isinstance(event, Scalars) and any(name.startswith(("train/", "eval/")) for name in event.values)):
+            unknown.update(name for name in names_of(event) if template_of(name) is None)
+        emit(self, event)
+
+    monkeypatch.setattr(Session, "emit", check)
+    callbacks = callbacks_for()
+    trainer(tmp_path, callbacks=callbacks, max_steps=4, eval_strategy="steps", eval_steps=2).train()
+    session = callbacks[0].session.current
+    assert (session.ledger.missing, unknown, session.guard.errors) == ((), set(), 0)
+    (run,) = runs_in(tmp_path).values()
+    assert {value for (tag, _), value in run.scalars.items() if tag == "tracker/missing"} == {0.0}
+
+
+def test_what_an_observer_leaves_out_is_logged_once_counted_and_listed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    observe = OutputObserver.observe
+
+    def without_tables(self: OutputObserver, snapshot: Any) -> Iterable[Any]:
+        return (event for event in observe(self, snapshot) if not isinstance(event, Table))
+
+    monkeypatch.setattr(OutputObserver, "observe", without_tables)
+    trainer(tmp_path, callbacks=callbacks_for(), max_steps=3).train()
+    (run,) = runs_in(tmp_path).values()
+    assert run.scalars["tracker/missing", 3] == 1.0
+    assert "outputs/predictions" in next(text for (tag, _), text in run.texts.items() if tag == "tracker/missing_list")
+    reported = [record for record in caplog.records if "Missing since step 1: outputs/predictions" in record.message]
+    assert len(reported) == 1
+
+
+def test_an_observer_that_fails_is_the_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(self: OutputObserver, snapshot: Any) -> Iterable[Any]:
+        raise ValueError("broken on purpose")
+
+    monkeypatch.setattr(OutputObserver, "observe", fail)
+    trainer(tmp_path, callbacks=callbacks_for(), max_steps=3).train()
+    missing = [record.message for record in caplog.records if record.message.startswith("Missing since step 1")]
+    assert len(missing) == 1
+    assert "outputs/nll/mean" in missing[0]
+    assert "it failed (ValueError: broken on purpose)" in missing[0]
+
+
+def test_an_evaluation_inside_a_step_by_other_code_is_reported(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    class EvaluatesItself(TrainerCallback):
+        def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            running.evaluate()
+
+    running = trainer(tmp_path, callbacks=[*callbacks_for(), EvaluatesItself()], max_steps=1)
+    running.train()
+    (run,) = runs_in(tmp_path).values()
+    shown = ("eval_outputs/nll/mean", 1) in run.scalars
+    assert shown or "eval_outputs/nll/mean" in "".join(
+        text for (tag, _), text in run.texts.items() if tag == "tracker/missing_list"
+    )

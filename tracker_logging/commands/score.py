@@ -1,0 +1,79 @@
+"""Add the voice scores that are missing from a run, because scoring was late or its process died.
+
+Reads the clips in RUN/voices, scores them with the scorers of the run, and completes the voices folder, the TensorBoard
+files and the JSON-lines record; a W&B run is left as it is. Run it after the training. cond_gain stays missing: its
+clips are not kept.
+
+tracker-logging score outputs/runs/a
+tracker-logging score outputs/runs/a --voice_transcriber whisper=models/whisper-large-v3
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tracker_logging.commands.base import CommandError
+
+if TYPE_CHECKING:
+    from tracker_logging.trackers.base import Tracker
+
+FLUSH_TIMEOUT_S = 60.0
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run", type=Path, metavar="RUN", help="the directory of a run, which has a folder `voices`")
+    for name in ("encoder", "pitch", "transcriber"):
+        parser.add_argument(f"--voice_{name}", metavar="CHOICE", help="in place of the run's own, as in training")
+    parser.add_argument("--voice_quality", metavar="CHOICES", help="comma-separated, in place of the run's own")
+
+
+def run(args: argparse.Namespace) -> int:
+    from tracker_logging.voices.scorers.choose import ScorerChoice, choose_instruments
+    from tracker_logging.voices.scoring import VoiceScorer
+    from tracker_logging.voices.unscored import unscored_rounds
+
+    if not (args.run / "voices").is_dir():
+        raise CommandError(f"{args.run}: no folder `voices` there. Give the directory of a run that generated voices.")
+    given = {name: getattr(args, f"voice_{name}") for name in ("encoder", "pitch", "transcriber", "quality")}
+    given = {name: text for name, text in given.items() if text is not None}
+    tracker: Tracker | None = None
+    scorer: VoiceScorer | None = None
+    steps = clips = 0
+    try:
+        for unscored in unscored_rounds(args.run):
+            if tracker is None or scorer is None:
+                choice = ScorerChoice.from_text(unscored.choice.to_text() | given)
+                scorer = VoiceScorer(choose_instruments(choice))
+                tracker = _tracker(args.run)
+            for event in unscored.score(scorer):
+                tracker.emit(event)
+            steps, clips = steps + 1, clips + len(unscored.missing)
+            print(f"step {unscored.step}: {len(unscored.missing)} clips scored", flush=True)
+    except (OSError, ValueError) as error:
+        raise CommandError(str(error)) from error
+    finally:
+        if tracker is not None:
+            tracker.flush(timeout_s=FLUSH_TIMEOUT_S)
+            tracker.close()
+    if errors := getattr(tracker, "errors", 0):
+        raise CommandError(f"{errors} errors while writing the scores; the messages above name them.")
+    print(f"{clips} clips of {steps} steps are scored now." if clips else "All clips of this run have scores.")
+    if clips and (args.run / "wandb").is_dir():
+        print(
+            "The W&B run is left as it is: its scores are in the voices folder, and in the other backends of the run."
+        )
+    return 0
+
+
+def _tracker(directory: Path) -> Tracker:
+    """What writes to the files that the run has."""
+    from tracker_logging.trackers.open import RunInfo, open_tracker
+    from tracker_logging.trackers.voice_folder import VoiceFolderTracker
+
+    kinds = {"tensorboard": "events.out.tfevents.*", "jsonl": "record/events.jsonl"}
+    backends = [name for name, pattern in kinds.items() if any(directory.glob(pattern))]
+    if not backends:
+        return VoiceFolderTracker(directory)
+    return open_tracker(backends, directory=directory, run=RunInfo(name=directory.resolve().name))

@@ -1,0 +1,84 @@
+"""Show a run on one screen: step, scores, findings and data that is missing.
+
+A score is shown with its first value (base), its best and its last one, each with its step.
+
+    tracker-logging show outputs/runs/a
+    tracker-logging show outputs/runs/a --json
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+
+from tracker_logging.commands.base import add_run_argument, open_run_or_fail, print_json, print_table, short
+from tracker_logging.runs import Run
+from tracker_logging.runs.as_json import document, losses, run_overview, unit_of
+from tracker_logging.sections import reading_order
+
+MOST_SCORES = 16
+MOST_LINES = 5
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_run_argument(parser)
+    parser.add_argument("--all", action="store_true", help="all scores, findings and alerts, not only the first ones")
+    parser.add_argument("--json", action="store_true", help="print the overview as JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    opened = open_run_or_fail(args.run)
+    if args.json:
+        print_json(document("show", **run_overview(opened)))
+        return 0
+    print("\n".join(_head(opened)))
+    _print_scores(opened, most=None if args.all else MOST_SCORES)
+    lines = [*_findings(opened), *_alerts(opened)]
+    for line in lines if args.all else lines[-MOST_LINES:]:
+        print(short(line))
+    print("\n".join(_missing(opened)))
+    return 0
+
+
+def _head(run: Run) -> Iterator[str]:
+    steps = "no steps yet" if run.last_step is None else f"last step {run.last_step}"
+    count, clips = len(run.voices), sum(len(voice.steps) for voice in run.voices.values())
+    voices = f"{count} voice{'s' if count != 1 else ''}, {clips} generated clips" if count else "no voices"
+    yield f"{run.name}: {steps}, {voices} (read from {run.source})"
+
+
+def _print_scores(run: Run, *, most: int | None) -> None:
+    tags = sorted(run.summary, key=reading_order)
+    rows = []
+    for tag in tags[:most]:
+        value = run.summary[tag]
+        base_step, base = run.scalars[tag].points[0]
+        best = "" if value.best is None else f"{value.best:.4g} @ {value.best_step}"
+        rows.append((tag, unit_of(tag), f"{base:.4g} @ {base_step}", best, f"{value.last:.4g} @ {value.last_step}"))
+    if rows:
+        print_table(("score", "unit", "base", "best", "last"), rows)
+    if most is not None and len(tags) > most:
+        print(f"and {len(tags) - most} more: --all")
+
+
+def _findings(run: Run) -> Iterator[str]:
+    for finding in sorted(run.findings, key=lambda finding: finding.is_open):
+        until = "open" if finding.is_open else f"resolved at step {finding.until}"
+        since = "before training" if finding.since is None else f"since step {finding.since}"
+        yield f"{finding.level}, {since}, {until}: {finding.title}: {finding.seen}"
+
+
+def _alerts(run: Run) -> Iterator[str]:
+    titles = {finding.title for finding in run.findings}
+    for alert in run.alerts:
+        if alert.title not in titles:
+            yield f"{alert.level or 'alert'}, step {alert.step}: {alert.title}: {alert.text}"
+
+
+def _missing(run: Run) -> Iterator[str]:
+    open_count = sum(finding.is_open for finding in run.findings)
+    yield f"Findings: {len(run.findings)}, open: {open_count}."
+    lost = {name: count for name, count in losses(run).items() if count is not None and count != 0}
+    if lost:
+        yield "Lost by logging: " + ", ".join(f"{name} {count:g}" for name, count in lost.items()) + "."
+    yield from (f"Cannot be read: {problem}" for problem in run.problems)

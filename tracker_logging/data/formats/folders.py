@@ -1,0 +1,97 @@
+"""Directories that hold a known data file: the path of the directory is as good as that of the file.
+
+Read are the audiofolder of Hugging Face (`metadata.csv`, `.jsonl` or `.parquet` with `file_name`), LJSpeech and F5-TTS
+(`metadata.csv` beside `wavs`), NeMo (`manifest.json`), Seed-TTS-eval (`meta.lst`), Lhotse (`cuts.jsonl.gz`), MeloTTS
+(`metadata.list`), a folder of parquet files, as Hugging Face datasets are downloaded, and any other table or JSON Lines
+that is the only one in the directory.
+
+A directory with several such files is refused with their names, for one of them may be the test data.
+"""
+
+from __future__ import annotations
+
+import bisect
+import itertools
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tracker_logging.data.audio_sources import AudioShelf
+from tracker_logging.data.formats.base import Format
+from tracker_logging.data.formats.renamed import UnknownTable
+from tracker_logging.data.sample import DataError, VoiceSample, shown
+from tracker_logging.data.samples import Source
+
+NAMES = (
+    *(f"{stem}{ending}" for stem in ("metadata", "manifest") for ending in (".csv", ".tsv", ".jsonl", ".parquet")),
+    "manifest.json",
+    "metadata.list",
+    "meta.lst",
+    "cuts.jsonl",
+    "cuts.jsonl.gz",
+)
+_TABLES = (".tsv", ".csv", ".jsonl", ".list", ".lst")
+
+
+class DataFolder(Format):
+    """`find`: the format of a file."""
+
+    name = "directory with a data file"
+
+    def __init__(self, find: Callable[[Path], Format]) -> None:
+        self._find = find
+
+    def recognises(self, path: Path) -> bool:
+        return path.is_dir() and bool(self._files(path))
+
+    def open(self, path: Path, shelf: AudioShelf) -> Source:
+        files = self._files(path)
+        parquet = all(file.suffix == ".parquet" for file in files)
+        if len(files) > 1 and (not parquet or len({_split(file) for file in files}) > 1):
+            names = ", ".join(file.relative_to(path).as_posix() for file in files[:6])
+            raise DataError(f"{shown(path)}: has several data files ({names}). Give the path of one of them.")
+        sources = [self._find(file).open(file, shelf) for file in files]
+        return sources[0] if len(sources) == 1 else Concatenated.of(sources)
+
+    def _files(self, folder: Path) -> list[Path]:
+        """The data files in `folder`, or if there are none, one level below it."""
+        with os.scandir(folder) as entries:
+            inner = sorted(Path(entry.path) for entry in entries if entry.is_dir())
+        for places in ([folder], inner):
+            files = [place / name for place in places for name in NAMES if (place / name).is_file()]
+            files = files or [file for place in places for file in sorted(place.glob("*.parquet")) if file.is_file()]
+            if files:
+                return files
+        return [file for file in sorted(folder.iterdir()) if file.suffix in _TABLES and self._is_data(file)]
+
+    def _is_data(self, file: Path) -> bool:
+        try:
+            return file.is_file() and not isinstance(self._find(file), UnknownTable)
+        except DataError:
+            return False
+
+
+def _split(file: Path) -> str:
+    """`train` for `data/train-00000-of-00004.parquet`; else the name, for the file stands for itself."""
+    stem, mark, _ = file.stem.rpartition("-of-")
+    return f"{file.parent}/{stem.rpartition('-')[0]}" if mark else str(file)
+
+
+@dataclass(frozen=True, slots=True)
+class Concatenated:
+    """The samples of several sources, one after the other. `ends`: where each ends."""
+
+    sources: tuple[Source, ...]
+    ends: tuple[int, ...]
+
+    @classmethod
+    def of(cls, sources: Sequence[Source]) -> Concatenated:
+        return cls(tuple(sources), tuple(itertools.accumulate(len(source) for source in sources)))
+
+    def __len__(self) -> int:
+        return self.ends[-1] if self.ends else 0
+
+    def __getitem__(self, index: int, /) -> VoiceSample:
+        number = bisect.bisect_right(self.ends, index)
+        return self.sources[number][index - (self.ends[number - 1] if number else 0)]

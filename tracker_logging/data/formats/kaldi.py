@@ -1,0 +1,98 @@
+"""Kaldi and ESPnet data directories: `wav.scp` and `text`, with `utt2spk`, `utt2lang` and `segments` if they exist.
+
+    wav.scp     rec1 clips/rec1.wav
+    text        utt1 The target text.
+    utt2spk     utt1 slt
+    segments    utt1 rec1 0.50 3.20
+
+Without `segments` the utterance is the recording of the same name. An entry of `wav.scp` that is a command or a
+position in an archive is refused.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from tracker_logging.data.audio_sources import AudioShelf
+from tracker_logging.data.find_file import search_folders
+from tracker_logging.data.formats.base import Format
+from tracker_logging.data.formats.manifests import audio_table_sample
+from tracker_logging.data.formats.record import Place, Record
+from tracker_logging.data.formats.slices import check_count
+from tracker_logging.data.sample import DataError, VoiceSample, shown
+from tracker_logging.data.text_files import read_utf8
+
+MAX_FILE_BYTES = 200_000_000
+
+_FIELDS = {"utt2spk": "speaker", "utt2lang": "language"}
+_ARCHIVE = re.compile(r"\.ark(?::\d+)?$|:\d+$")
+
+
+class KaldiFolder(Format):
+    name = "Kaldi data directory"
+
+    def recognises(self, path: Path) -> bool:
+        return path.is_dir() and (path / "wav.scp").is_file() and (path / "text").is_file()
+
+    def open(self, path: Path, shelf: AudioShelf) -> KaldiSource:
+        files = {name: _table(path / name) for name in ("wav.scp", "text", "segments", *_FIELDS)}
+        ids = tuple(files["text"])
+        check_count(path, len(ids))
+        return KaldiSource(path / "text", ids, files, search_folders(path / "text"), shelf)
+
+
+@dataclass(frozen=True, slots=True)
+class KaldiSource:
+    """Sample i is utterance `ids[i]`. `files`: the tables of the directory by name."""
+
+    path: Path
+    ids: tuple[str, ...]
+    files: Mapping[str, Mapping[str, str]]
+    folders: tuple[Path, ...]
+    shelf: AudioShelf
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __getitem__(self, index: int, /) -> VoiceSample:
+        utterance = self.ids[index]
+        place = Place(self.path, index, self.folders, self.shelf)
+        values: dict[str, object] = {"id": utterance, "text": self.files["text"][utterance]}
+        recording = utterance
+        if self.files["segments"]:
+            segment = self.files["segments"].get(utterance, "").split()
+            if len(segment) < 3:
+                raise place.error(utterance, "has no line `recording start end` in segments; add it")
+            recording = segment[0]
+            try:
+                start, end = float(segment[1]), float(segment[2])
+            except ValueError as error:
+                raise place.error(utterance, f"has times in segments that are not numbers ({error})") from error
+            values |= {"offset": start, "duration": end - start}
+        audio = self.files["wav.scp"].get(recording, "")
+        if audio.endswith("|") or _ARCHIVE.search(audio):
+            kind = "a command" if audio.endswith("|") else "a position in an archive"
+            raise place.error(utterance, f"is {kind} in wav.scp ({audio[:60]!r}); write the audio to files")
+        values["audio"] = audio
+        for name, field in _FIELDS.items():
+            values[field] = self.files[name].get(utterance)
+        if not audio:
+            raise place.error(utterance, f"has no line {recording!r} in wav.scp; add it")
+        return audio_table_sample(Record(values, place))
+
+
+def _table(path: Path) -> dict[str, str]:
+    """Lines `KEY VALUE` of `path`; empty if there is no such file. Raises `DataError`."""
+    if not path.is_file():
+        return {}
+    rows: dict[str, str] = {}
+    for line in read_utf8(path, max_bytes=MAX_FILE_BYTES).split("\n"):
+        key, _, value = line.strip().replace("\t", " ").partition(" ")
+        if key in rows:
+            raise DataError(f"{shown(path)}: {key!r} has two lines. Remove one.")
+        if key:
+            rows[key] = value.strip()
+    return rows

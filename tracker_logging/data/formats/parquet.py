@@ -1,0 +1,118 @@
+"""Parquet files: rows as mappings from column to value, in bounded memory.
+
+Guarantees
+- A few rows are decoded at a time, so that a small file which expands to gigabytes is read like any other. A row group
+  of more than `MAX_GROUP_BYTES` of encoded data is refused: one of its pages might not fit in memory.
+- Reading in order is fast. In random order a row costs the part of its row group that is before it.
+- `pyarrow` is needed for parquet only.
+
+    rows = ParquetRows(Path("train.parquet"))
+    rows[17]["text"]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, overload
+
+import numpy as np
+
+from tracker_logging.data.formats.slices import check_count
+from tracker_logging.data.sample import DataError, shown
+
+INSTALL = "Install it: pip install 'tracker-logging[parquet]'."
+PARQUET_MARK = b"PAR1"
+MAX_GROUP_BYTES = 512_000_000
+
+_BATCH_ROWS = 64
+
+
+class ParquetRows(Sequence[Mapping[str, object]]):
+    """Item i is row i. May be pickled. Raises `DataError`."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._reading: _Reading | None = None
+        metadata = self._file().metadata
+        groups = [metadata.row_group(index) for index in range(metadata.num_row_groups)]
+        self._sizes = [group.total_byte_size for group in groups]
+        self._firsts = np.concatenate([[0], np.cumsum([group.num_rows for group in groups])]).astype(np.int64)
+        check_count(path, len(self))
+
+    def __len__(self) -> int:
+        return int(self._firsts[-1])
+
+    @overload
+    def __getitem__(self, index: int) -> Mapping[str, object]: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Mapping[str, object]]: ...
+    def __getitem__(self, index: int | slice) -> object:
+        if isinstance(index, slice):
+            return [self[position] for position in range(*index.indices(len(self)))]
+        if not -len(self) <= index < len(self):
+            raise IndexError(index)
+        index %= len(self)
+        group = int(np.searchsorted(self._firsts, index, side="right")) - 1
+        if self._sizes[group] > MAX_GROUP_BYTES:
+            raise DataError(
+                f"{shown(self.path)}[{index}] is in a row group of {self._sizes[group] / 1e6:,.0f} MB; the limit is "
+                f"{MAX_GROUP_BYTES / 1e6:g} MB. Write the file again with a smaller row_group_size."
+            )
+        try:
+            reading = self._reading
+            if reading is None or not reading.can_reach(group, index):
+                reading = self._reading = _Reading(self._file(), group, int(self._firsts[group]))
+            row = reading.row(index)
+        except DataError:
+            raise
+        except Exception as error:  # pyarrow raises many kinds for a broken or hostile page
+            self._reading = None
+            raise DataError(f"{shown(self.path)}[{index}] cannot be read ({error}). Write the file again.") from error
+        return cell_values(row, f"{shown(self.path)}[{index}]")
+
+    def __getstate__(self) -> dict[str, object]:
+        return {**self.__dict__, "_reading": None}
+
+    def _file(self) -> Any:
+        try:
+            from pyarrow.parquet import ParquetFile
+        except ImportError as error:
+            raise DataError(f"{shown(self.path)}: parquet needs pyarrow. {INSTALL}") from error
+        try:
+            return ParquetFile(self.path, pre_buffer=False)
+        except (OSError, ValueError) as error:  # pyarrow's errors are ValueErrors
+            raise DataError(f"{shown(self.path)}: not a readable parquet file ({error}). Write it again.") from error
+
+
+def cell_values(row: Any, where: str) -> dict[str, object]:
+    """The cells of an Arrow batch of one row as Python values. Raises `DataError`."""
+    values: dict[str, object] = {}
+    for name, column in zip(row.schema.names, row.columns, strict=True):
+        try:
+            values[name] = column[0].as_py()
+        except Exception as error:  # a timestamp beyond the year 9999, text that is not UTF-8
+            raise DataError(f"{where}.{name} is out of range or not valid ({error}); correct the cell.") from error
+    return values
+
+
+class _Reading:
+    """The batches of one row group, in order; `first` is the number of its first row in the file."""
+
+    def __init__(self, file: Any, group: int, first: int) -> None:
+        self._group = group
+        self._batches: Iterator[Any] = file.iter_batches(batch_size=_BATCH_ROWS, row_groups=[group], use_threads=False)
+        self._batch: Any = None
+        self._first = first  # the row at which `_batch` begins, or the next one if it is None
+
+    def can_reach(self, group: int, index: int) -> bool:
+        """Whether row `index` of `group` is in this batch or a later one."""
+        return group == self._group and index >= self._first
+
+    def row(self, index: int) -> Any:
+        """Row `index` of the file as a batch of one row."""
+        while self._batch is None or index >= self._first + self._batch.num_rows:
+            if self._batch is not None:
+                self._first += self._batch.num_rows
+            self._batch = next(self._batches)
+        return self._batch.slice(index - self._first, 1)

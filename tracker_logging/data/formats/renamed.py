@@ -1,0 +1,221 @@
+"""Records whose columns have names of their own, and tables without a header.
+
+`--columns audio=wav,text=sentence` says which column has which role. A table without a header is told by what its cells
+are: paths of recordings, codes of languages, texts. That reads
+
+    LJSpeech, Coqui, Piper     id|text[|normalised text], id|speaker|text
+    VITS, StyleTTS2            path|text, path|speaker|text, path|text|speaker
+    GPT-SoVITS, MeloTTS        path|speaker|language|text[|…]
+    Seed-TTS-eval meta.lst     id|prompt text|prompt audio|text[|target audio]
+
+where an id is the name of a recording without its ending, in the folder of the table or in `wavs`, `wav`, `clips` or
+`audio` below it. The roles that were found are logged.
+
+    ColumnsFormat({"audio": "wav", "text": "sentence"}).open(Path("data.csv"), AudioShelf())
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import overload
+
+from tracker_logging.data.audio_sources import AudioShelf
+from tracker_logging.data.find_file import is_file_name, search_folders
+from tracker_logging.data.formats.base import Format
+from tracker_logging.data.formats.columns import ROLES
+from tracker_logging.data.formats.containers import Container, container_of, open_records
+from tracker_logging.data.formats.manifests import audio_table_sample
+from tracker_logging.data.formats.record_file import RecordFormat, RecordSource
+from tracker_logging.data.formats.text_table import TextTable, peek_table
+from tracker_logging.data.sample import DataError, printable, shown
+
+logger = logging.getLogger(__name__)
+
+_LOOKED_AT = 24
+_TABLE_ENDINGS = (".csv", ".tsv", ".psv", ".list", ".lst", ".txt")
+_LANGUAGES = frozenset(
+    re.findall(
+        r"\S+",
+        "zh cn yue en ja jp ko kr fr de es it pt ru nl pl tr ar hi vi th id uk cs sv fi el he hu ro da no bg ca "
+        "all_zh all_ja all_en all_ko all_yue auto zh_mix_en es-es en-us en-gb zh-cn",
+    )
+)
+
+
+class Renamed(Sequence[object]):
+    """`records` with the column `columns[role]` under the name that readers know for the role."""
+
+    def __init__(self, records: Sequence[object], columns: Mapping[str, str]) -> None:
+        self._records = records
+        self._columns = dict(columns)
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    @overload
+    def __getitem__(self, index: int) -> object: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[object]: ...
+    def __getitem__(self, index: int | slice) -> object:
+        if isinstance(index, slice):
+            return [self[position] for position in range(*index.indices(len(self)))]
+        record = self._records[index]
+        if not isinstance(record, Mapping):
+            return record
+        taken = set(self._columns.values())
+        kept = {name: value for name, value in record.items() if name not in taken and name not in ROLES.values()}
+        return kept | {ROLES.get(role, role): record.get(name) for role, name in self._columns.items()}
+
+
+class ColumnsFormat(Format):
+    """Any file of records, with its columns named by role."""
+
+    name = "columns named by --columns"
+
+    def __init__(self, columns: Mapping[str, str]) -> None:
+        self._columns = dict(columns)
+
+    def recognises(self, path: Path) -> bool:
+        return path.is_file()
+
+    def open(self, path: Path, shelf: AudioShelf) -> RecordSource:
+        records = open_records(path, tuple(self._columns.values()))
+        first = next((record for record in _readable(records) if isinstance(record, Mapping)), {})
+        missing = [name for name in self._columns.values() if name not in first]
+        if missing:
+            names = ", ".join(printable(str(name)) for name in first)
+            raise DataError(f"{shown(path)}: no column {', '.join(missing)}. Name one of {names} in --columns.")
+        return _source(path, Renamed(records, self._columns), shelf)
+
+
+class HeaderlessTable(Format):
+    """A text table whose first line is a row."""
+
+    name = "table without header"
+
+    def recognises(self, path: Path) -> bool:
+        return path.is_file() and find_roles(path) is not None
+
+    def open(self, path: Path, shelf: AudioShelf) -> RecordSource:
+        roles = find_roles(path)
+        if roles is None:
+            raise DataError(f"{shown(path)}: no column names an existing recording. Name the columns with --columns.")
+        table = TextTable(path)
+        listed = ", ".join(f"{role}={column}" for role, column in roles.items() if role in ROLES)
+        logger.warning(
+            "%s: read as %s; columns %s. Set --columns if this is wrong.", shown(path), table.decision, listed
+        )
+        return _source(path, Renamed(table, roles), shelf)
+
+
+class UnknownTable(Format):
+    """Text tables in no other format, to name what is missing."""
+
+    name = "table of unknown columns"
+
+    def recognises(self, path: Path) -> bool:
+        return path.is_file() and path.suffix.lower() in _TABLE_ENDINGS and peek_table(path, 1) is not None
+
+    def open(self, path: Path, shelf: AudioShelf) -> RecordSource:
+        table = peek_table(path, 1)
+        if table is None:
+            raise DataError(f"{shown(path)}: not a table. Write the file again.")
+        layout, _ = table
+        if layout.has_header:
+            names = ", ".join(printable(name) for name in layout.names)
+            raise DataError(
+                f"{shown(path)}: the columns {names} have none known as audio and text. Name them with "
+                "--columns audio=…,text=…,speaker=…."
+            )
+        first = printable(layout.first_line)[:120]
+        raise DataError(
+            f"{shown(path)}: the first line ({first!r}) has no known column name, and no cell below it is an existing "
+            f"recording. Write a header such as {layout.delimiter.join(('audio', 'text', 'speaker'))!r}, or name the "
+            "columns with --columns audio=1,text=2."
+        )
+
+
+def find_roles(path: Path) -> dict[str, str] | None:
+    """The roles of the columns of a table without a header; None if `path` is none, or names no recordings. Does not
+    raise."""
+    try:
+        if container_of(path) is not Container.TABLE:
+            return None
+    except (DataError, OSError):
+        return None
+    table = peek_table(path, _LOOKED_AT)
+    if table is None or table[0].has_header or not table[1]:
+        return None
+    columns = {name: [str(row[name]).strip() for row in table[1]] for name in table[0].names}
+    folders = search_folders(path)
+    audio = [name for name, cells in columns.items() if _share(is_file_name(cell, folders) for cell in cells) >= 0.5]
+    return roles_of(columns, audio)
+
+
+def roles_of(columns: Mapping[str, Sequence[str]], audio: Sequence[str]) -> dict[str, str] | None:
+    """The roles of `columns` (cells by name, in order), of which `audio` name recordings; None without text."""
+    names = list(columns)
+    prompts = [name for name in audio if names.index(name) == 2]
+    if prompts and len(names) in (4, 5) and _is_text(columns[names[1]]) and _is_text(columns[names[3]]):
+        roles = {"id": names[0], "reference_text": names[1], "reference_audio": names[2], "text": names[3]}
+        target = names[4] if len(names) == 5 else names[0] if names[0] in audio else None
+        return roles | ({"audio": target} if target else {})
+    if not audio:
+        return None
+    roles = {"audio": audio[0]}
+    rest = [name for name in names if name not in audio]
+    language = next((name for name in rest if _is_language(columns[name])), None)
+    if language is not None and names.index(language) + 1 < len(names):
+        roles |= {"language": language, "text": names[names.index(language) + 1]}
+        before = [name for name in rest if names.index(name) < names.index(language)]
+        return roles | ({"speaker": before[0]} if before else {})
+    if not rest:
+        return None
+    text = max(rest, key=lambda name: sum(map(len, columns[name])))
+    texts = [name for name in rest if name == text or _is_like(columns[name], columns[text])]
+    roles["text"] = texts[-1]  # the last is the normalised one
+    if len(texts) > 1:
+        roles["raw_text"] = texts[0]
+    speaker = next((name for name in rest if name not in texts and not _is_text(columns[name])), None)
+    return roles | ({"speaker": speaker} if speaker is not None else {})
+
+
+def _is_text(cells: Sequence[str]) -> bool:
+    """Whether these are sentences: most have a space, or are not ASCII and have some length."""
+    return _share(" " in cell or (not cell.isascii() and len(cell) > 3) for cell in cells) >= 0.5
+
+
+def _is_language(cells: Sequence[str]) -> bool:
+    return all(cell.casefold() in _LANGUAGES for cell in cells)
+
+
+def _is_like(cells: Sequence[str], texts: Sequence[str]) -> bool:
+    """Whether these are the same sentences, written in another way."""
+    pairs = list(zip(cells, texts, strict=True))
+    return _share(cell == text or (_is_text([cell]) and 2 * len(cell) >= len(text)) for cell, text in pairs) >= 0.5
+
+
+def _share(signs: object) -> float:
+    values = [bool(sign) for sign in signs]  # type: ignore[attr-defined]
+    return sum(values) / len(values) if values else 0.0
+
+
+def _readable(records: Sequence[object]) -> list[object]:
+    """The first records that can be read."""
+    readable: list[object] = []
+    for index in range(min(len(records), _LOOKED_AT)):
+        try:
+            readable.append(records[index])
+        except DataError:
+            continue
+    return readable
+
+
+def _source(path: Path, records: Sequence[object], shelf: AudioShelf) -> RecordSource:
+    return RecordSource(path, records, _RENAMED, (_RENAMED,), search_folders(path), shelf)
+
+
+_RENAMED = RecordFormat("table", lambda values: True, audio_table_sample)

@@ -1,0 +1,75 @@
+"""Records that are byte ranges of a file, each read and parsed on access.
+
+Guarantees
+- Sixteen bytes of memory per record. No file is held open: processes and threads may share the records.
+- A record above `MAX_RECORD_BYTES` is refused, not read; a file of more than `MAX_RECORDS` is refused.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from array import array
+from collections.abc import Sequence
+from pathlib import Path
+from typing import overload
+
+import numpy as np
+import numpy.typing as npt
+
+from tracker_logging.data.sample import DataError, shown
+
+MAX_RECORD_BYTES = 100_000_000
+MAX_RECORDS = 20_000_000
+
+
+class FileSlices(Sequence[object]):
+    """Item i is parsed from the bytes `starts[i]` to `ends[i]` of `path`. Raises `DataError` if it cannot be read."""
+
+    def __init__(self, path: Path, starts: npt.NDArray[np.int64], ends: npt.NDArray[np.int64]) -> None:
+        self.path = path
+        self._starts, self._ends = starts, ends
+        check_count(path, len(starts))
+
+    @abstractmethod
+    def _parse(self, content: bytes, index: int) -> object:
+        """The record in `content`. Raises `DataError`."""
+
+    def __len__(self) -> int:
+        return len(self._starts)
+
+    @overload
+    def __getitem__(self, index: int) -> object: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[object]: ...
+    def __getitem__(self, index: int | slice) -> object:
+        if isinstance(index, slice):
+            return [self[position] for position in range(*index.indices(len(self)))]
+        start, end = int(self._starts[index]), int(self._ends[index])
+        if index < 0:
+            index += len(self)
+        check_record_size(end - start, f"{shown(self.path)}[{index}]")
+        try:
+            with self.path.open("rb") as file:
+                file.seek(start)
+                content = file.read(end - start)
+        except OSError as error:
+            raise DataError(f"{shown(self.path)}[{index}]: cannot be read ({error.strerror}).") from error
+        return self._parse(content, index)
+
+
+def bounds(places: array[int]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """(starts, ends) of `places`, which holds start and end in turn."""
+    pairs = np.frombuffer(places, dtype=np.int64).reshape(-1, 2) if len(places) else np.zeros((0, 2), dtype=np.int64)
+    return pairs[:, 0], pairs[:, 1]
+
+
+def check_record_size(size: int, where: str, *, limit: int = MAX_RECORD_BYTES) -> None:
+    """Raises `DataError` for a record of more than `limit` bytes."""
+    if size > limit:
+        raise DataError(f"{where} is larger than {limit / 1e6:g} MB; name audio by its path, and check the line ends.")
+
+
+def check_count(path: Path, count: int) -> None:
+    """Raises `DataError` for more than `MAX_RECORDS` records."""
+    if count > MAX_RECORDS:
+        raise DataError(f"{shown(path)}: more than {MAX_RECORDS / 1e6:g} million samples. Split it into several files.")

@@ -1,0 +1,193 @@
+"""What was promised for a run and did not arrive: reported once per cause, counted, and listed at the end.
+
+    ledger = Ledger()
+    ledger.promise(100, promised(owners={"outputs"}, facts={"audio is trained"}))
+    ledger.arrived(100, ["outputs/nll/mean"])
+    ledger.explain("outputs", "the batch has no labels")
+    for family in ledger.settle(before=101):
+        print(family.template, family.since, family.reason)
+
+Guarantees
+- A family of tags is promised by the table in `tags`: its owner observes, and what it depends on holds.
+- A family that is missing is returned by `settle` once, and counted until the end, also if it arrives later.
+- `arrived` may be called on any thread.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from tracker_logging import tags
+from tracker_logging.events import Alert, Event, Findings, Scalars, Summary, VoiceComparison
+from tracker_logging.families.base import ModelAdapter, Role
+from tracker_logging.probes.snapshot import EvaluationSnapshot, StepSnapshot
+
+UNEXPLAINED = "no error was reported; this is a fault of tracker_logging, please report it"
+_NOT_OF_STEPS = ("eval_outputs/", "voices/", "conditioning/", "doctor/", "tracker/dropped_events", "tracker/queue_mb")
+_OF_ROUNDS = ("voices/", "conditioning/")
+_OF_CODEBOOKS = ("outputs/", "chatml/", "throughput/frames", "inputs/segments")
+_OF_TARGETS = ("chatml/", "inputs/segments", "inputs/audio", "outputs/predictions", "outputs/accuracy_map")
+
+
+@dataclass(frozen=True, slots=True)
+class MissingFamily:
+    """A family of tags that was promised at step `since` and did not arrive."""
+
+    template: str
+    since: int
+    reason: str
+
+
+class Ledger:
+    """Promises by step, what arrived, and what is missing."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._promised: dict[int, set[str]] = {}
+        self._arrived: dict[int, set[str]] = {}
+        self._reasons: dict[str, str] = {}
+        self._missing: dict[str, MissingFamily] = {}
+
+    @property
+    def missing(self) -> tuple[MissingFamily, ...]:
+        """All families that were missing so far, in the order in which they were noticed."""
+        with self._lock:
+            return tuple(self._missing.values())
+
+    def promise(self, step: int, families: Iterable[tags.Tag]) -> None:
+        """`families` will arrive with this step."""
+        with self._lock:
+            self._promised.setdefault(step, set()).update(family.template for family in families)
+
+    def arrived(self, event: Event) -> None:
+        """An event was emitted."""
+        templates = {family for name in names_of(event) if (family := template_of(name)) is not None}
+        with self._lock:
+            self._arrived.setdefault(event.step, set()).update(templates)
+
+    def explain(self, prefix: str, reason: str) -> None:
+        """Why families are missing of an owner, or whose template begins with `prefix`. The first reason counts."""
+        with self._lock:
+            self._reasons.setdefault(prefix, reason)
+
+    def miss(self, step: int, families: Iterable[tags.Tag], reason: str) -> None:
+        """`families` cannot be shown, which is known before they are due."""
+        with self._lock:
+            for family in families:
+                self._missing.setdefault(family.template, MissingFamily(family.template, step, reason))
+
+    def settle(self, *, before: int | None = None, rounds_before: int | None = None) -> tuple[MissingFamily, ...]:
+        """Families promised for a step `before` that have not arrived, and were not missing until now.
+
+        Voices and the conditioning gap arrive later than their step: they count for a step `rounds_before`.
+        """
+        new = []
+        with self._lock:
+            for step in sorted(step for step in self._promised if before is None or step < before):
+                open_families = self._promised[step] - self._arrived.get(step, set())
+                waits = rounds_before is not None and step >= rounds_before
+                kept = {template for template in open_families if waits and template.startswith(_OF_ROUNDS)}
+                for template in sorted(open_families - kept - self._missing.keys()):
+                    family = MissingFamily(template, step, self._reason(template))
+                    self._missing[template] = family
+                    new.append(family)
+                if kept:
+                    self._promised[step] = kept
+                else:
+                    del self._promised[step]
+            steps = [step for step in self._arrived if step not in self._promised and (before is None or step < before)]
+            for step in steps:
+                del self._arrived[step]
+        return tuple(new)
+
+    def _reason(self, template: str) -> str:
+        tag = next((tag for tag in tags.ALL if tag.template == template), None)
+        prefixes = [prefix for prefix in self._reasons if template.startswith(prefix)]
+        if prefixes:
+            return self._reasons[max(prefixes, key=len)]
+        owner = "" if tag is None else tag.owner
+        return self._reasons.get(owner) or self._reasons.get("capture") or UNEXPLAINED
+
+
+def promised(*, owners: Collection[str], facts: Collection[str], prefix: str = "") -> list[tags.Tag]:
+    """The families that are owed when `owners` observe and `facts` hold, in the order of the table of tags.
+
+    A fact that is not named counts as uncertain: the family may arrive and is not promised.
+    """
+    return [
+        tag
+        for tag in tags.ALL
+        if tag.owner in owners
+        and tag.kind != "voice"  # written as the tags of its parts
+        and tag.template.startswith(prefix)
+        and all(part in facts for part in tag.optional.split(", ") if part)
+    ]
+
+
+def facts_of(snapshot: StepSnapshot, adapter: ModelAdapter, *, has_codec: bool) -> frozenset[str]:
+    """What holds for a logged step, in the words of `Tag.optional`."""
+    view = snapshot.batch
+    roles = {segment.role for segment in view.segments}
+    first = [segment for segment in view.segments if segment.sample == 0 and segment.frames]
+    groups = None if snapshot.attention is None else np.isfinite(snapshot.attention.mass.mean(axis=1)).all(axis=0)
+    facts = {
+        "both groups are in the sample": groups is not None and bool(groups.sum() > 1),
+        "a codec": has_codec and adapter.pattern is not None and any(s.role == Role.TARGET for s in first),
+        "a reference is in the batch": Role.REFERENCE in roles and view.audio_labels is not None,
+        "a target is in the batch": Role.TARGET in roles,
+        "audio is trained": adapter.num_codebooks > 0 and snapshot.tokens is not None,
+        "text is trained": snapshot.text is not None,
+    }
+    return frozenset(name for name, holds in facts.items() if holds)
+
+
+def step_families(
+    snapshot: StepSnapshot, adapter: ModelAdapter, *, owners: Collection[str], has_codec: bool
+) -> list[tags.Tag]:
+    """The families that a logged step owes."""
+    facts = facts_of(snapshot, adapter, has_codec=has_codec)
+    families = promised(owners=owners, facts=facts)
+    left_out: tuple[str, ...] = _NOT_OF_STEPS
+    if adapter.num_codebooks == 0:
+        left_out += _OF_CODEBOOKS
+    if "a target is in the batch" not in facts:
+        left_out += _OF_TARGETS
+    return [family for family in families if not family.template.startswith(left_out)]
+
+
+def evaluation_families(snapshot: EvaluationSnapshot, *, owners: Collection[str]) -> list[tags.Tag]:
+    """The families that an evaluation owes."""
+    facts = {"evaluation"} | ({"text is trained"} if snapshot.text is not None else set())
+    families = promised(owners=owners, facts=facts, prefix="eval_outputs/")
+    return families if snapshot.tokens is not None else [family for family in families if "/text" in family.template]
+
+
+def names_of(event: Event) -> Iterable[str]:
+    """The tags under which an event is written."""
+    match event:
+        case Scalars():
+            return event.values
+        case VoiceComparison():
+            voice = event.voice_id
+            return (
+                tags.VOICE_TEXT(voice=voice), tags.VOICE_MEL(voice=voice),
+                *(tags.VOICE_CLIP(voice=voice, clip=clip) for clip in event.clips),
+            )  # fmt: skip
+        case Alert() | Findings():
+            return (tags.FINDINGS(),)
+        case Summary():
+            return ()
+        case _:
+            return (event.tag,)
+
+
+@lru_cache(maxsize=4096)
+def template_of(name: str) -> str | None:
+    """The template of the family that a tag belongs to; None for a tag that is not ours."""
+    family = tags.find(name)
+    return None if family is None else family.template
