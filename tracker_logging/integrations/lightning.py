@@ -29,7 +29,7 @@ from tracker_logging.families import ModelAdapter, UnknownModelError, adapter_fo
 from tracker_logging.integrations.checkpoint_state import CheckpointState, checkpoint_content
 from tracker_logging.integrations.factory import LoggingSetup, with_options
 from tracker_logging.integrations.logged_numbers import loop_scalars
-from tracker_logging.integrations.loop import Scaled, is_compiled, unwrapped
+from tracker_logging.integrations.loop import is_compiled, unwrapped
 from tracker_logging.session.session import Loop, Session
 from tracker_logging.voices.settings import VoiceSettings
 
@@ -75,7 +75,9 @@ class LightningCallback(Callback):  # type: ignore[misc]  # untyped where lightn
         self._session: Session | None = None
         self._saved: CheckpointState | None = None
         self._step = 0  # optimizer steps that are done
-        self._numbers: dict[str, Any] = {}
+        self._numbers: dict[str, Any] = {}  # as Lightning held them at the last call
+        self._numbers_step = -1
+        self._written: set[str] = set()  # names of numbers of that step
         self._dataloader = 0
         self._reported_unseen = False
 
@@ -107,7 +109,7 @@ class LightningCallback(Callback):  # type: ignore[misc]  # untyped where lightn
     def on_before_optimizer_step(self, trainer: Any, pl_module: Any, optimizer: Any) -> None:
         session = self._session
         if session is not None and session.is_attached:
-            session.before_optimizer(Scaled(getattr(trainer.precision_plugin, "scaler", None)))
+            session.before_optimizer(optimizer, scaler=getattr(trainer.precision_plugin, "scaler", None))
 
     def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         session, step = self._session, trainer.global_step
@@ -232,7 +234,7 @@ class LightningCallback(Callback):  # type: ignore[misc]  # untyped where lightn
         self._session, self.directory = setup.begin(
             self._observed(pl_module), loop=loop, runs=Path(trainer.default_root_dir) / "runs", saved=saved
         )
-        self._step, self._numbers = step, {}
+        self._step, self._numbers, self._numbers_step = step, {}, -1
         return self._session
 
     def _observed(self, pl_module: nn.Module) -> nn.Module:
@@ -243,13 +245,21 @@ class LightningCallback(Callback):  # type: ignore[misc]  # untyped where lightn
         return unwrapped(find_model(pl_module))
 
     def _log_numbers(self, session: Session, trainer: Any) -> None:
-        """What the module has logged since the last call. Lightning keeps the numbers of earlier steps as they are."""
+        """What the module has logged since the last call, once per step."""
         with session.guard.contain("loop"):
-            current = dict(trainer.callback_metrics)
-            new = {name: value for name, value in current.items() if value is not self._numbers.get(name)}
+            step, current = trainer.global_step, dict(trainer.callback_metrics)
+            if step != self._numbers_step:
+                self._numbers_step, self._written = step, set()
+            # Lightning keeps the numbers of earlier steps: the same objects as before.
+            new = {
+                name: value
+                for name, value in current.items()
+                if name not in self._written and value is not self._numbers.get(name)
+            }
             self._numbers = current
+            self._written |= new.keys()
             if new:
-                session.log(trainer.global_step, loop_scalars(new))
+                session.log(step, loop_scalars(new))
 
 
 def find_model(pl_module: nn.Module) -> nn.Module:

@@ -26,7 +26,6 @@ import logging
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -259,7 +258,7 @@ class LoopSession:
         def before(_: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
             # With a closure the forward comes after this moment.
             if session.is_attached and not any(callable(each) for each in (*args, *kwargs.values())):
-                session.before_optimizer(Scaled(calling_scaler()))
+                session.before_optimizer(self._optimizer, scaler=calling_scaler())
 
         def after(*_: Any) -> None:
             session.after_optimizer(self._optimizer)
@@ -279,13 +278,6 @@ class LoopSession:
         if cause not in self._reported:
             self._reported.add(cause)
             logger.warning("%s", message)
-
-
-@dataclass(frozen=True, slots=True)
-class Scaled:
-    """Stands for an optimizer whose gradients were scaled by `scaler` in the backward pass."""
-
-    scaler: torch.amp.GradScaler | None
 
 
 def calling_scaler() -> torch.amp.GradScaler | None:

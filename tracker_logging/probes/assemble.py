@@ -53,7 +53,7 @@ def assemble(
     if probes.activations is not None:
         activations = activation_statistics(sums, layers=layers)
     if probes.flow is not None and probes.shows("gradients") and not probes.flow.before_optimizer:
-        also_missing.append(NO_UPDATE)
+        also_missing.append(NO_UPDATE)  # the gradients may still be scaled
     elif probes.flow is not None and probes.shows("gradients"):
         flow = flow_statistics(sums, parameters=probes.flow.parameters, before_clipping=probes.flow.before_clipping)
         if flow.skipped:

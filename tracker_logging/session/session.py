@@ -153,14 +153,17 @@ class Session:
                 self._capture.attach(self.model)
                 self.is_attached = True
 
-    def before_optimizer(self, optimizer: Any) -> None:
-        """After the backward pass: read the gradients and take all hooks off."""
+    def before_optimizer(self, optimizer: Any, *, scaler: Any = None) -> None:
+        """After the backward pass: read the gradients and take all hooks off.
+
+        `scaler`: the gradient scaler of an fp16 loop; not needed with an optimizer that accelerate prepared.
+        """
         if self._capture is None or not self.is_attached:
             return
         self.is_attached = False
         self._update_pending = True
         with self.cost.part("gradients", component="capture"), self.guard.contain("capture"):
-            self._capture.before_update(optimizer)
+            self._capture.before_update(optimizer, scaler=scaler)
 
     def after_optimizer(self, optimizer: Any) -> None:
         """After the update: measure its size."""
