@@ -33,7 +33,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tracker_logging.data.formats.columns import KNOWN
-from tracker_logging.data.formats.slices import MAX_RECORD_BYTES, FileSlices, bounds, check_count
+from tracker_logging.data.formats.slices import MAX_RECORD_BYTES, MAX_RECORDS, FileSlices, bounds, check_count
 from tracker_logging.data.sample import DataError, shown
 from tracker_logging.data.text_files import UTF8_MARK, wrong_encoding
 
@@ -82,14 +82,13 @@ class TextTable(FileSlices):
         super().__init__(path, *bounds(rows.places))
 
     def _parse(self, content: bytes, index: int) -> Mapping[str, object]:
-        where = f"{shown(self.path)}[{index}]"
         if index in self._bad:
             line, problem = self._bad[index]
-            raise DataError(f"{where} (line {line}): {problem}.")
+            raise DataError(f"{shown(self.path)}[{index}] (line {line}): {problem}.")
         try:
             text = content.decode().rstrip("\r\n")
         except UnicodeDecodeError as error:
-            raise wrong_encoding(where, error) from error
+            raise wrong_encoding(f"{shown(self.path)}[{index}]", error) from error
         return dict(zip(self.layout.names, _cells(text, self.layout.delimiter, quoted=self.is_quoted), strict=True))
 
 
@@ -245,6 +244,10 @@ class _QuotedRows:
         self._opening = layout.delimiter.encode() + b'"'
         self._pending: list[_Line] = []  # of a row whose quotes are still open
 
+    @property
+    def is_open(self) -> bool:
+        return bool(self._pending)
+
     def feed(self, line: _Line) -> None:
         waiting = deque([line])
         while waiting:
@@ -349,15 +352,26 @@ def _scan(path: Path, layout: Layout) -> tuple[_Rows, _Rows, _Signs]:
                     f"{shown(path)}: a line is longer than {MAX_RECORD_BYTES / 1e6:g} MB. Check the line ends."
                 )
             number += 1
-            line = _Line(content, start, number)
-            start = line.end
+            line_start, start = start, start + len(content)
+            if number > MAX_RECORDS:
+                check_count(path, number)
             if skip_header:
-                skip_header = not line.text.strip()
-                continue
-            quoted.feed(line)
-            if text := line.text.strip():
-                plain.add(line, line, cells=line.text.count(delimiter) + 1)
-                signs.count(text, delimiter)
-                check_count(path, len(plain.places) // 2)
+                skip_header = not content.strip()
+            elif b'"' not in content and not quoted.is_open:  # the same row in both kinds; most lines are such
+                if content.strip():
+                    cells = content.count(delimiter) + 1
+                    signs.lines += 1
+                    for rows in (plain, quoted.rows):
+                        if cells == rows.width:
+                            rows.places.extend((line_start, start))
+                        else:
+                            line = _Line(content, line_start, number)
+                            rows.add(line, line, cells=cells)
+            else:
+                line = _Line(content, line_start, number)
+                quoted.feed(line)
+                if text := line.text.strip():
+                    plain.add(line, line, cells=line.text.count(delimiter) + 1)
+                    signs.count(text, delimiter)
     quoted.finish()
     return plain, quoted.rows, signs
