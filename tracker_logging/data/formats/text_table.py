@@ -25,6 +25,7 @@ Guarantees
 
 from __future__ import annotations
 
+import logging
 from array import array
 from bisect import bisect_left
 from collections import deque
@@ -35,7 +36,9 @@ from pathlib import Path
 from tracker_logging.data.formats.columns import KNOWN
 from tracker_logging.data.formats.slices import MAX_RECORD_BYTES, MAX_RECORDS, FileSlices, bounds, check_count
 from tracker_logging.data.sample import DataError, shown
-from tracker_logging.data.text_files import UTF8_MARK, wrong_encoding
+from tracker_logging.data.text_files import UTF8_MARK, check_encoding, wrong_encoding
+
+logger = logging.getLogger(__name__)
 
 DELIMITERS = "\t|;,"
 
@@ -79,6 +82,9 @@ class TextTable(FileSlices):
         header = "header" if layout.has_header else f"no header, {len(layout.names)} columns"
         cells = "cells quoted as in CSV" if self.is_quoted else "plain cells"
         self.decision = f"{_NAMES[layout.delimiter]} table, {header}, {cells}"
+        if signs.quotes and not (self.is_quoted and layout.delimiter in ",;"):  # what nobody would expect otherwise
+            message = "%s: %d lines have a quote at the start of a cell; read as %s."
+            logger.warning(message, shown(path), signs.quotes, self.decision)
         super().__init__(path, *bounds(rows.places))
 
     def _parse(self, content: bytes, index: int) -> Mapping[str, object]:
@@ -112,6 +118,15 @@ def peek_table(
         if len(rows) < count:
             rows.append(dict(zip(layout.names, [*cells, *[""] * len(layout.names)], strict=False)))
     return layout, rows
+
+
+def check_text(path: Path) -> None:
+    """Raises `DataError` if the first line of `path` cannot be read as UTF-8 text."""
+    try:
+        check_encoding(path)
+        _head(path)
+    except OSError as error:
+        raise DataError(f"{shown(path)}: cannot be read ({error.strerror}).") from error
 
 
 def find_layout(lines: Sequence[str], columns: Collection[str] = ()) -> Layout | None:
@@ -305,6 +320,7 @@ class _Signs:
     is in quotes."""
 
     lines: int = 0
+    quotes: int = 0
     doubled: int = 0
     all_quoted: int = 0
 
@@ -313,6 +329,7 @@ class _Signs:
         if b'"' in text:
             cells = text.split(delimiter)
             quoted = [len(cell) > 1 and cell[:1] == cell[-1:] == b'"' for cell in cells]
+            self.quotes += any(cell[:1] == b'"' for cell in cells)
             self.doubled += any(
                 is_quoted and (b'""' in cell[1:-1] or b"\r" in cell)
                 for cell, is_quoted in zip(cells, quoted, strict=True)
