@@ -21,7 +21,8 @@ install() {
     local pip=("$ENVIRONMENT/bin/python" -m pip install --quiet --no-compile)
     "${PYTHON:-python3.11}" -m venv "$ENVIRONMENT" &&
         "${pip[@]}" --constraint constraints.txt "${SHARED[@]}" &&
-        "${pip[@]}" --no-deps "${PINNED[@]}"
+        "${pip[@]}" --no-deps "${PINNED[@]}" &&
+        "${pip[@]}" --no-deps --editable .  # the dashboards are a package by the mapping in setup.py only
 }
 
 if [ ! -e "$READY" ] || [ .ci/boson.sh -nt "$READY" ]; then
