@@ -1,7 +1,6 @@
 """A backend of your own: scalars as CSV, everything else is ignored. docs/backends.md registers it for `report_to`.
 
-python examples/custom_backend.py [DIRECTORY]       # checks the backend, then writes a small run with it
-"""
+python examples/custom_backend.py [DIRECTORY]       # checks the backend, then writes a small run with it"""
 
 import csv
 import sys
