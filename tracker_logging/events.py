@@ -26,10 +26,14 @@ Certainty: TypeAlias = Literal["certain", "likely", "possible"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scalars:
-    """Numbers by tag, in the unit that `tags.py` gives. Non-finite values are allowed and arrive as they are."""
+    """Numbers by tag, in the unit that `tags.py` gives. Non-finite values are allowed and arrive as they are.
+
+    `source`: "loop" for the loop's own numbers (loss, learning rate), which its own reporter may write too.
+    """
 
     step: int
     values: Mapping[str, float]
+    source: Literal["ours", "loop"] = "ours"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

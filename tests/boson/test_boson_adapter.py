@@ -27,14 +27,29 @@ def prompt(*, reference: int = 5, seed: int = 1, max_frames: int = 6) -> Prompt:
     return Prompt(token_ids=torch.tensor(tokens), audio_codes=frames, max_frames=max_frames, seed=seed)
 
 
-@pytest.mark.parametrize("kind", ["dual_ffn", "dual_ffn_fast_forward"])
-def test_a_layer_without_an_audio_ffn_has_no_audio_path(kind: str) -> None:
+@pytest.mark.parametrize(
+    ("kind", "failed"),
+    [
+        ("dual_ffn", []),
+        ("dual_ffn_fast_forward", ["attention"]),  # audio positions of a fast-forward layer attend to nothing
+    ],
+)
+def test_a_layer_without_an_audio_ffn_has_no_audio_path(kind: str, failed: list[str]) -> None:
     model = boson_model(audio_adapter_type=kind, audio_dual_ffn_layers=[1])
     adapter = adapter_for(model)
     assert [layer.audio_ffn is None for layer in adapter.layers()] == [True, False]
     inputs = named_arguments(model, (collated(REFERENCE, PLAIN),), {})
-    rms = measure(WithLoss(model), adapter, inputs)["rms"]
-    assert torch.isfinite(rms[1]).all() and torch.isnan(rms[0]).any()
+    capture = StepCapture(adapter=adapter, needs=NEEDS)
+    trained = WithLoss(model).train()
+    capture.attach(trained)
+    trained(**inputs)["loss"].backward()
+    capture.before_update(None)
+    snapshot = capture.snapshot(1)
+    assert [part for part, _ in capture.errors] == failed
+    assert snapshot is not None and snapshot.activations is not None and snapshot.tokens is not None
+    text, audio = snapshot.activations.rms.T
+    assert torch.isfinite(torch.as_tensor(text)).all()
+    assert torch.isnan(torch.as_tensor(audio)).tolist() == [True, False]
 
 
 def test_every_parameter_has_its_component() -> None:

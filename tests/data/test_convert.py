@@ -145,7 +145,7 @@ def test_the_command_says_what_it_wrote_skipped_and_left_out(
     printed = capsys.readouterr()
     assert printed.out.startswith("Wrote 2 samples of ") and "skipped 1." in printed.out
     assert "some.jsonl[1].messages is missing" in printed.err
-    assert "a text table has no column for them: mood, extra" in printed.err
+    assert "a text table has no column for it: mood, extra" in printed.err
     assert [one.target_text for one in read_samples(out)] == ["At 0:30.", "At 1:30."]
     assert main([*command, "--skip_bad_samples"]) == 2
     assert "exists already. Name another file" in capsys.readouterr().err

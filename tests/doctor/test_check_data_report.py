@@ -149,7 +149,7 @@ def test_the_listening_sheet_plays_the_outliers_and_escapes_their_texts(
     assert (tmp_path / odd).resolve() in played
     assert all(clip.is_file() for clip in played)
     assert {clip_of(one, "target", tmp_path).resolve() for one in items} <= set(played)
-    assert "clips to listen to" in said.err
+    assert "a page with 5 clips" in said.err
 
 
 def test_the_listening_sheet_has_each_outlier_once_and_the_five_slowest_and_fastest(tmp_path: Path) -> None:

@@ -144,7 +144,7 @@ def test_mismatched_placeholders_are_reported_before_the_model_raises(
     assert isinstance(found.error, RuntimeError) and "shape mismatch" in str(found.error), "the model itself refuses it"
     assert found.bad == {"placeholders_do_not_match"}
     assert found.alerts == ["Placeholders do not match"]
-    assert "in samples 1 the audio placeholder tokens are not as many as the audio frames" in caplog.text
+    assert "in samples 1 the number of audio placeholder tokens differs from the number of audio frames" in caplog.text
 
 
 def test_mismatched_placeholders_that_the_model_accepts_are_found(tmp_path: Path) -> None:

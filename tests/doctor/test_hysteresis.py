@@ -6,6 +6,7 @@ import random
 import threading
 from dataclasses import replace
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -142,6 +143,16 @@ def test_the_text_of_a_finding_has_its_first_and_its_last_step() -> None:
     assert finding.text == "Seen: a is 1. Since step 3." + rest
     assert replace(finding, until=7).text == "Seen: a is 1. Since step 3. Resolved at step 7." + rest
     assert replace(finding, since=None).text == "Seen: a is 1." + rest
+
+
+@pytest.mark.parametrize(("updates", "seen"), [(True, "a is 3"), (False, "a is 1")])
+def test_the_evidence_of_an_open_finding_is_the_first_one_or_follows_the_newest(updates: bool, seen: str) -> None:
+    counting = replace(rule(), evidence=lambda history: f"a is {history['a'].last:g}", updates_seen=updates)
+    doctor = Doctor([counting])
+    for step in (1, 2, 3):
+        doctor.add(step, {"a": float(step)})
+        doctor.examine()
+    assert [finding.seen for finding in doctor.findings] == [seen]
 
 
 def test_values_from_several_threads_are_all_kept() -> None:

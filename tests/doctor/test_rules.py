@@ -48,7 +48,6 @@ GOING_ON = [*LEARNED, 0.75, 0.7, 0.7, 0.65, 0.6, 0.6, 0.55, 0.5]
 EVAL = {"train/loss": [20.0, 10.0, 8.0, 6.0, 4.0, 3.0, 2.0, 1.0]}
 APART = {"voices/between_speaker_real": every(0.63), "voices/spk_top1_chance": every(0.17), MEAN: LEARNED}
 
-LABELLED = {"chatml/with_labels_pct": [100.0] * 8}
 FLAT_NLL = [4.0 + 0.01 * (look % 3) for look in range(32)]
 UNCERTAIN = {"outputs/accuracy/mean": [0.1] * 32}
 
@@ -68,8 +67,20 @@ CASES: dict[str, tuple[Sequence[Trace], Sequence[Trace]]] = {
             {"chatml/eos_labelled_pct": [0.0], "chatml/truncated": [4.0]},
         ],
     ),
-    "begin_codes_trained": ([{"chatml/bos_labelled_pct": [100.0]}], [{"chatml/bos_labelled_pct": [0.0]}]),
-    "reference_trained": ([{"chatml/reference_labelled_pct": [98.0]}], [{"chatml/reference_labelled_pct": [0.0]}]),
+    "begin_codes_trained": (
+        [{"chatml/bos_labelled_pct": [100.0]}],
+        [
+            {"chatml/bos_labelled_pct": [0.0]},
+            {"chatml/bos_labelled_pct": [40.0], "chatml/label_mismatch_pct": [90.0]},
+        ],
+    ),
+    "reference_trained": (
+        [{"chatml/reference_labelled_pct": [98.0]}],
+        [
+            {"chatml/reference_labelled_pct": [0.0]},
+            {"chatml/reference_labelled_pct": [40.0], "chatml/label_mismatch_pct": [90.0]},
+        ],
+    ),
     "prompt_text_trained": ([{"chatml/prompt_labelled_pct": [60.0]}], [{"chatml/prompt_labelled_pct": [0.0]}]),
     "codebook_without_labels": (
         [{"chatml/label_coverage_pct/codebook_0": [100.0], "chatml/label_coverage_pct/codebook_1": [0.0]}],
@@ -111,8 +122,17 @@ CASES: dict[str, tuple[Sequence[Trace], Sequence[Trace]]] = {
     "empty_tensors": ([{"chatml/empty_tensors": [1.0]}], [{"chatml/empty_tensors": [0.0]}]),
     "samples_cut": ([{"chatml/truncated": [2.0]}], [{"chatml/truncated": [0.0]}]),
     "no_gradient": (
-        [parts("reached_pct", audio_ffn=[0.0, 0.0], heads=[0.0, 0.0]), {"train/grad_norm": [0.0, 0.0]}],
-        [parts("reached_pct", audio_ffn=[100.0, 100.0], heads=[0.0, 0.0]), {"train/grad_norm": [0.0, 3.0, 0.0]}],
+        [
+            parts("reached_pct", audio_ffn=[0.0, 0.0], heads=[0.0, 0.0]),
+            {"train/grad_norm": [0.0, 0.0]},
+            parts("reached_pct", heads=[100.0, 0.0, 0.0]) | {"chatml/with_labels_pct": [100.0, 100.0, 100.0]},
+        ],
+        [
+            parts("reached_pct", audio_ffn=[100.0, 100.0], heads=[0.0, 0.0]),
+            {"train/grad_norm": [0.0, 3.0, 0.0]},
+            parts("reached_pct", heads=[0.0, 0.0]) | {"chatml/with_labels_pct": [0.0, 0.0]},
+            parts("reached_pct", heads=[100.0, 0.0, 0.0]),  # labels unknown: two batches without any, perhaps
+        ],
     ),
     "no_update": (
         [parts("update_ratio", audio_ffn=every(0.0), heads=every(0.0))],

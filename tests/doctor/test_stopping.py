@@ -59,12 +59,13 @@ def test_the_doctor_is_on_whenever_a_logger_is_on() -> None:
     ("options", "said"),
     [
         ({"doctor_fail_on": "info"}, "Choose of never, error, warning"),
-        ({"alert_webhook": "ftp://x/y"}, "not an http"),
+        ({"alert_webhook": "ftp://x/y", "report_to": ["jsonl"]}, "not an http"),
+        ({"alert_webhook": "https://x/y"}, "needs a backend"),
     ],
 )
 def test_a_wrong_setting_is_refused_before_training(options: dict[str, str], said: str) -> None:
     with pytest.raises(ValueError, match=said):
-        strategic_callbacks(report_to=[], loggers=["inputs"], **options)  # type: ignore[arg-type]
+        strategic_callbacks(**({"report_to": [], "loggers": ["inputs"]} | options))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

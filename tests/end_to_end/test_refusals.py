@@ -44,7 +44,7 @@ OWN = ("--model_path", "no-such-model", "--audio_tokenizer_path", "codec", "--tr
         ((*OWN, "--early_stopping_patience", "2", "--disable_eval"), "needs evaluation"),
         ((*OWN, "--early_stopping_patience", "2", "--save_steps", "3", "--eval_steps", "2"), "a multiple of"),
         ((*OWN, "--logging_budget_pct", "0"), "must be above 0"),
-        ((*OWN, "--report_to", "paper"), "is no backend. Choose of"),
+        ((*OWN, "--report_to", "paper"), "is not a backend. Choose from"),
         ((*OWN, "--resume_from_checkpoint", "nowhere"), "no checkpoint there"),
         (OWN, "no such data file. Check --train_data_file"),
     ],

@@ -88,8 +88,8 @@ def test_a_round_that_waited_at_the_save_is_there_once(tmp_path: Path, demo: Pat
     saved = json.loads((tmp_path / f"checkpoint-{SAVED_AT}" / "tracker_logging.json").read_text())
     assert f"voices/{SAVED_AT}" in saved["waiting"]["zero_shot"]
     run = tmp_path / "runs" / "run"
-    folders = sorted(path.parent for path in (run / "voices").glob("*/voice.json"))
-    assert len(folders) == (2 if scored_first else 0)
+    scored = [json.loads(path.read_text())["scored"] for path in (run / "voices").glob("*/step-*.json")]
+    assert scored == ([True, True] if scored_first else [False] * len(scored))  # clips are logged at once
     assert (("voices/valid_clips", SAVED_AT) in read_tensorboard(run).scalars) is scored_first
 
     (tmp_path / "score").touch()
@@ -114,7 +114,8 @@ def test_a_round_that_waited_at_the_save_is_there_once(tmp_path: Path, demo: Pat
     for folder in folders:
         names = [f"step-{step:08d}.json" for step in (SAVED_AT, LAST)]
         assert sorted(path.name for path in folder.glob("step-*.json")) == names
-        assert all(json.loads((folder / name).read_text())["clip"] is not None for name in names)
+        sidecars = [json.loads((folder / name).read_text()) for name in names]
+        assert all(sidecar["clip"] is not None and sidecar["scored"] for sidecar in sidecars)
 
 
 def steps(run: Run, tag: str) -> list[int]:

@@ -42,7 +42,7 @@ class PopsLabels(Trainer):
 
 def assert_same(actual: TokenStatistics | None, expected: TokenStatistics | None) -> None:
     assert actual is not None and expected is not None
-    for name in ("rows", "nll", "accuracy", "top5", "entropy"):
+    for name in ("rows", "nll", "accuracy", "top5", "entropy", "usage", "nll_shift0"):
         np.testing.assert_allclose(getattr(actual, name), getattr(expected, name), rtol=1e-4, err_msg=name)
 
 

@@ -11,8 +11,8 @@ from transformers import TrainerCallback
 from tracker_logging import tags
 from tracker_logging.events import Event, Scalars, Table
 from tracker_logging.observers.outputs import OutputObserver
+from tracker_logging.session.emitter import Emitter
 from tracker_logging.session.ledger import Ledger, names_of, promised, template_of
-from tracker_logging.session.session import Session
 
 OUTPUTS = [tag for tag in promised(owners={"outputs"}, facts={"audio is trained"}) if "nll" in tag.template]
 
@@ -57,18 +57,18 @@ def test_a_healthy_training_misses_nothing_and_emits_nothing_unknown(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     unknown: set[str] = set()
-    emit = Session.emit
+    emit = Emitter.emit
 
-    def check(self: Session, event: Event) -> None:
+    def check(self: Emitter, event: Event) -> None:
         if not (isinstance(event, Scalars) and any(name.startswith(("train/", "eval/")) for name in event.values)):
             unknown.update(name for name in names_of(event) if template_of(name) is None)
         emit(self, event)
 
-    monkeypatch.setattr(Session, "emit", check)
+    monkeypatch.setattr(Emitter, "emit", check)
     callbacks = callbacks_for()
     trainer(tmp_path, callbacks=callbacks, max_steps=4, eval_strategy="steps", eval_steps=2).train()
     session = callbacks[0].session.current
-    assert (session.ledger.missing, unknown, session.guard.errors) == ((), set(), 0)
+    assert (session.emitter.ledger.missing, unknown, session.guard.errors) == ((), set(), 0)
     (run,) = runs_in(tmp_path).values()
     assert {value for (tag, _), value in run.scalars.items() if tag == "tracker/missing"} == {0.0}
 

@@ -9,10 +9,10 @@ import pytest
 from read_back import read_jsonl, tensorboard_values
 
 from tracker_logging.events import Audio, Scalars
+from tracker_logging.runs.json_lines import recorded_events
 from tracker_logging.testing.backends import check_backend
 from tracker_logging.trackers import jsonl, tensorboard, wandb
 from tracker_logging.trackers.base import RunInfo
-from tracker_logging.trackers.jsonl import read_record
 from tracker_logging.trackers.memory import MemoryTracker
 from tracker_logging.trackers.open import open_tracker
 from tracker_logging.trackers.registry import backend_names, check_backends
@@ -120,7 +120,7 @@ def scalars_of_tensorboard(directory: Path) -> Iterator[tuple[str, int, float]]:
 
 
 def scalars_of_jsonl(directory: Path) -> Iterator[tuple[str, int, float]]:
-    for event in read_record(directory):
+    for event in recorded_events(directory):
         if isinstance(event, Scalars):
             yield from ((tag, event.step, value) for tag, value in event.values.items())
 

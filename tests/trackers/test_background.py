@@ -10,8 +10,10 @@ from hypothesis import strategies as st
 
 from tracker_logging.events import Alert, Audio, Clip, Image, Scalars, Table, Text
 from tracker_logging.trackers.background import STUCK_DEADLINE_S, BackgroundTracker
+from tracker_logging.trackers.fan_out import FanOutTracker
 from tracker_logging.trackers.freeze import Importance, freeze, importance, size_of
 from tracker_logging.trackers.memory import MemoryTracker
+from tracker_logging.trackers.waiting import WaitingBudget
 
 DEADLINE_S = 20.0
 
@@ -223,6 +225,72 @@ def test_an_unused_tracker_starts_no_thread():
     tracker.flush()
     assert threading.active_count() == before
     tracker.close()
+
+
+def test_scalars_have_a_bound_too_are_lost_last_and_with_a_warning(caplog):
+    inner = GatedTracker()
+    tracker = BackgroundTracker(inner, name="hanging", queue_mb=0.05, kept_mb=0.05)
+    tracker.emit(sized("scalars", 0, 0))
+    assert inner.entered.wait(DEADLINE_S)
+    tracker.emit(sized("image", 1, 40))
+    for step in range(2, 2000):
+        tracker.emit(Scalars(step=step, values={"a": 1.0}))
+        assert tracker.queue_bytes <= 100_000
+    assert tracker.dropped["Image"] == 1, "the image must go before the first scalar"
+    lost = tracker.dropped["Scalars"]
+    assert 1400 < lost < 1900
+    assert caplog.text.count("scalars are lost from step") == 1
+    inner.gate.set()
+    tracker.close()
+    arrived = [event.step for event in ours(inner.events)]
+    assert arrived == [0, *range(2, 2000 - lost)]
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self):
+        return self.now
+
+
+def test_a_waiting_budget_is_per_hour_and_counts_simultaneous_waits_once():
+    clock = Clock()
+    budget = WaitingBudget(limit_s=30.0, clock=clock)
+    assert budget.remaining_s == 30.0
+    with budget.waiting():
+        clock.now = 4.0
+        with budget.waiting():
+            clock.now = 10.0
+            assert budget.remaining_s == 20.0
+    assert budget.remaining_s == 20.0
+    clock.now = 1000.0
+    with budget.waiting():
+        clock.now = 1025.0
+    assert budget.remaining_s == 0.0
+    clock.now = 3606.0  # 6 of the first 10 seconds are more than an hour ago
+    assert budget.remaining_s == 1.0
+    clock.now = 5000.0
+    assert budget.remaining_s == 30.0
+
+
+def test_all_flushes_together_wait_no_longer_than_the_budget_of_an_hour(caplog):
+    class Slow(MemoryTracker):
+        def flush(self, *, timeout_s=None):
+            stop.wait(0.3)
+
+    stop = threading.Event()
+    budget = WaitingBudget(limit_s=1.0)
+    trackers = FanOutTracker([BackgroundTracker(Slow(), name=f"slow{i}", budget=budget) for i in range(2)])
+    began = time.monotonic()
+    for step in range(30):
+        trackers.emit(Scalars(step=step, values={"a": 0.0}))
+        trackers.flush(timeout_s=30.0)
+    waited = time.monotonic() - began
+    stop.set()
+    assert 0.9 < waited < 4.0  # 9 s without a budget
+    assert caplog.text.count("does not wait longer") == 2
+    trackers.close()
+    assert all(len(ours(tracker.inner.events)) == 30 for tracker in trackers.trackers)
 
 
 def test_drops_and_backlog_are_logged_once_per_step():

@@ -3,15 +3,18 @@
 import subprocess
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from read_back import read_jsonl, read_tensorboard, read_wandb
 from tracker_examples import clip, comparison
 
-from tracker_logging.events import Audio, Scalars
+from tracker_logging.events import Audio, Scalars, Table
+from tracker_logging.trackers.findings_file import FindingsFileTracker
 from tracker_logging.trackers.guarded import GuardedTracker
 from tracker_logging.trackers.jsonl import JsonLinesTracker
 from tracker_logging.trackers.open import RunInfo, open_tracker
 from tracker_logging.trackers.tensorboard import TensorBoardTracker
+from tracker_logging.trackers.voice_folder import VoiceFolderTracker
 
 
 def mount(*arguments):
@@ -71,3 +74,19 @@ def test_a_voice_id_cannot_lead_out_of_the_run(tmp_path, monkeypatch):
     assert [path.name for path in (tmp_path / "deep").iterdir()] == ["run"]
     tags = {tag for read in (read_tensorboard, read_wandb, read_jsonl) for tag, _ in read(directory).sounds}
     assert tags == {f"voices/_evil_x/{name}" for name in ("reference", "target", "codec", "generated")}
+
+
+@pytest.mark.parametrize("backend", [VoiceFolderTracker, JsonLinesTracker, FindingsFileTracker])
+def test_a_full_disk_leaves_no_parts_of_files(small_disk, backend):
+    tracker = backend(small_disk / "run")
+    findings = Table(step=1, tag="doctor/findings", columns=("name", "seen"), rows=(("x", "y" * 200_000),))
+    noise = np.random.default_rng(0).uniform(-1, 1, 150_000).astype(np.float32)  # FLAC cannot make it small
+    voice = replace(comparison(), clips={"generated": replace(clip(), samples=noise)})
+    (small_disk / "run").mkdir(exist_ok=True)
+    (small_disk / "ballast").write_bytes(bytes(180_000))
+    for _ in range(3):
+        with pytest.raises(OSError):
+            tracker.emit(findings if backend is FindingsFileTracker else voice)
+    tracker.close()
+    left = [path.name for path in small_disk.rglob("*") if path.is_file()]
+    assert [name for name in left if "part" in name or name.endswith((".flac", ".wav"))] == []

@@ -5,14 +5,17 @@ import resource
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from read_back import read_jsonl, read_tensorboard, tensorboard_values
 from tensorboard.compat.proto import event_pb2, summary_pb2
 from tracker_examples import clip, comparison
 
 from tracker_logging.events import Audio, Scalars
+from tracker_logging.trackers import projector
 from tracker_logging.trackers.event_file import EventFile, records, remove_from, use_native_crc32c
 from tracker_logging.trackers.tensorboard import TensorBoardTracker
 
@@ -97,6 +100,63 @@ def test_a_removed_directory_is_created_again_for_later_events(tmp_path):
     assert read_tensorboard(run).scalars == {("a", 2): 2.0}
 
 
+def test_after_a_failed_reopen_nothing_is_written_into_another_file(tmp_path, caplog):
+    file = EventFile(tmp_path / "run")
+    file.append(record(1))
+    for path in (tmp_path / "run").iterdir():
+        path.unlink()
+    (tmp_path / "run").rmdir()
+    (tmp_path / "run").write_text("in the way")
+    with pytest.raises(OSError):
+        file.append(record(2))
+    opened = [(tmp_path / f"checkpoint-{n}").open("wb") for n in range(8)]  # one of them gets the descriptor's number
+    for _ in range(3):
+        with pytest.raises(OSError):
+            file.append(record(3))
+    assert [path.stat().st_size for path in tmp_path.glob("checkpoint-*")] == [0] * 8
+    (tmp_path / "run").unlink()
+    file.append(record(4))
+    file.close()
+    assert steps(tmp_path / "run") == [4]
+    assert [other.close() for other in opened] == [None] * 8
+    assert "was removed during the run" in caplog.text
+
+
+def test_a_descriptor_that_other_code_closed_is_not_used_for_its_file(tmp_path):
+    file = EventFile(tmp_path)
+    file.append(record(1))
+    ours = next(int(link.name) for link in Path("/proc/self/fd").iterdir() if link.resolve() == file.path)
+    os.close(ours)
+    with (tmp_path / "checkpoint").open("wb") as other:
+        assert other.fileno() == ours
+        file.append(record(2))
+        file.close()
+        other.write(b"weights")
+    assert (tmp_path / "checkpoint").read_bytes() == b"weights"
+    assert steps(tmp_path) == [1, 2]
+
+
+def test_the_projector_file_of_a_round_is_written_once(tmp_path, monkeypatch):
+    written = []
+    write = projector.write_whole_text
+    monkeypatch.setattr(
+        projector, "write_whole_text", lambda path, text: written.append(path.name) or write(path, text)
+    )
+    tracker = TensorBoardTracker(tmp_path)
+    for step in (1, 2):
+        for voice in range(20):
+            embedding = np.arange(4, dtype=np.float32) + voice
+            event = replace(comparison(step, voice_id=f"v{voice}"), embeddings={"generated": embedding})
+            tracker.emit(replace(event, clips={}))
+        if step == 1:
+            tracker.flush()
+    tracker.close()
+    names = ["step-00000001-clips.tsv", "step-00000001.tsv", "projector_config.pbtxt"]
+    assert written == [*names, *(name.replace("01", "02") for name in names)]
+    rows = [len((tmp_path / "projector" / f"step-0000000{n}.tsv").read_text().splitlines()) for n in (1, 2)]
+    assert rows == [20, 20]
+
+
 def test_a_directory_that_cannot_be_written_raises(tmp_path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(OSError):
@@ -142,6 +202,7 @@ def test_a_resumed_run_has_no_duplicates_and_no_holes(tmp_path):
 
 _ENDLESS = """
 import sys
+from dataclasses import replace
 from pathlib import Path
 sys.path[:0] = sys.argv[2:]
 from tracker_examples import comparison

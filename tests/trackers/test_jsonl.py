@@ -1,6 +1,7 @@
 """The record: complete lines, relative paths, exact media, and a run that can be told again."""
 
 import json
+import os
 
 import pytest
 from read_back import read_jsonl, read_tensorboard, same_scalars
@@ -108,6 +109,14 @@ def test_an_invalid_record_is_refused_with_the_line_number(tmp_path):
             list(recorded_events(tmp_path))
 
 
+def test_who_computed_a_number_is_part_of_the_record(tmp_path):
+    tracker = JsonLinesTracker(tmp_path)
+    for source in ("loop", "ours"):
+        tracker.emit(Scalars(step=1, values={"a": 1.0}, source=source))
+    tracker.close()
+    assert [event.source for event in recorded_events(tmp_path)] == ["loop", "ours"]
+
+
 def test_a_closed_record_ignores_events(tmp_path):
     tracker = JsonLinesTracker(tmp_path)
     tracker.close()
@@ -116,3 +125,38 @@ def test_a_closed_record_ignores_events(tmp_path):
     assert list(recorded_events(tmp_path)) == []
     empty = MemoryTracker()
     assert replay(tmp_path, empty) == 0
+
+
+def test_a_record_that_is_removed_or_cut_during_the_run_goes_on(tmp_path, caplog):
+    tracker = JsonLinesTracker(tmp_path, name="a")
+    lines = tmp_path / "record/events.jsonl"
+    tracker.emit(Scalars(step=1, values={"a": 1.0}))
+    lines.unlink()
+    tracker.emit(Scalars(step=2, values={"a": 2.0}))
+    assert "was removed during the run" in caplog.text
+    assert [event.step for event in recorded_events(tmp_path)] == [2]
+    assert recorded_run(tmp_path)["name"] == "a"
+    for step in (3, 4):
+        tracker.emit(Scalars(step=step, values={"a": 1.0}))
+    os.truncate(lines, lines.stat().st_size - 7)  # within the line of step 4
+    tracker.emit(Scalars(step=5, values={"a": 5.0}))
+    assert "was changed by another program" in caplog.text
+    assert [event.step for event in recorded_events(tmp_path)] == [2, 3, 5]
+    os.truncate(lines, 0)
+    tracker.emit(Scalars(step=6, values={"a": 6.0}))
+    tracker.close()
+    assert [event.step for event in recorded_events(tmp_path)] == [6]
+    assert recorded_run(tmp_path)["name"] == "a"
+
+
+@pytest.mark.parametrize("damage", ["{not json}", "[" * 100_000, "\x00\x00", '{"kind": "Text"}', "3"])
+def test_a_damaged_line_does_not_keep_a_run_from_being_resumed(tmp_path, caplog, damage):
+    lines = write(tmp_path, steps=(1, 2)) / "events.jsonl"
+    good = lines.read_text().splitlines()
+    lines.write_text("\n".join([*good[:3], damage, *good[3:]]) + "\n")
+    again = JsonLinesTracker(tmp_path, purge_step=2)
+    again.emit(Scalars(step=2, values={"a": 1.0}))
+    again.close()
+    assert [event.step for event in recorded_events(tmp_path)] == [1] * len(one_of_each()) + [2]
+    assert "1 lines are damaged" in caplog.text
+    assert damage in (tmp_path / "record/events.jsonl.damaged").read_text()

@@ -8,6 +8,7 @@ import pytest
 from read_back import Run, read_jsonl, read_tensorboard, read_wandb, same_scalars
 from tracker_examples import one_of_each
 
+from tracker_logging.events import Scalars
 from tracker_logging.trackers.open import RunInfo, open_tracker
 
 BACKENDS = ("tensorboard", "wandb", "jsonl")
@@ -79,6 +80,30 @@ def test_texts_and_tables_are_equal_word_by_word(runs):
     for key in wanted:
         texts = {name: re.sub(r"\s", "", run.texts[key]) for name, run in runs.items()}
         assert texts["tensorboard"] == texts["wandb"] == texts["jsonl"], key
+
+
+def test_two_values_of_one_key_at_one_step_are_both_kept(tmp_path, monkeypatch):
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    tracker = open_tracker(BACKENDS, directory=tmp_path / "run", run=RunInfo(name="a"))
+    for value in (0.5, 0.25):
+        tracker.emit(Scalars(step=3, values={"loss": value}, source="loop"))
+    tracker.close()
+    for read in (read_tensorboard, read_wandb, read_jsonl):
+        assert read(tmp_path / "run").doubles.count(("loss", 3)) == 1, read.__name__
+
+
+def test_numbers_of_the_loop_are_left_out_only_where_the_loop_writes_the_same_run(tmp_path, monkeypatch):
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    run = RunInfo(name="a")
+    tracker = open_tracker(BACKENDS, directory=tmp_path / "run", run=run, written_by_loop=["wandb"])
+    tracker.emit(Scalars(step=3, values={"train/loss": 0.5}, source="loop"))
+    tracker.emit(Scalars(step=3, values={"outputs/nll/mean": 0.25}))
+    tracker.close()
+    assert tracker.errors == 0
+    assert read_wandb(tmp_path / "run").scalars.keys() >= {("outputs/nll/mean", 3)}
+    assert ("train/loss", 3) not in read_wandb(tmp_path / "run").scalars
+    for read in (read_tensorboard, read_jsonl):
+        assert read(tmp_path / "run").scalars.keys() >= {("outputs/nll/mean", 3), ("train/loss", 3)}
 
 
 def test_nothing_points_out_of_the_run(written, tmp_path):

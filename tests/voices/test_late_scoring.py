@@ -66,7 +66,8 @@ def run(
 def test_the_clips_of_the_last_round_are_in_every_backend_and_are_scored_by_the_command(
     run: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    assert "step 1 is not scored" in caplog.text and "Run `tracker-logging score RUN`" in caplog.text
+    messages = " ".join(record.getMessage() for record in caplog.get_records("setup"))
+    assert "step 1 is not scored" in messages and "Run `tracker-logging score RUN`" in messages
     for read in (read_tensorboard(run), read_jsonl(run)):
         clips = [tag for tag, step in read.sounds if tag.endswith("/generated") and step == 1]
         assert len(clips) == 2 and all(len(read.sounds[tag, 1]) > 0 for tag in clips)

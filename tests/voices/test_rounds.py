@@ -100,17 +100,17 @@ def test_clips_are_logged_while_the_round_before_is_still_being_scored_and_laten
 ) -> None:
     tracker, scorer = MemoryTracker(), HeldScorer()
     rounds = rounds_of(demo_samples, demo_processor, tracker, scorer=lambda choice: scorer)
-    for step in (1, 2, 3):
+    for step in (1, 2, 3, 4):
         rounds.generate(HalfASecond(), step=step)
-    assert until(lambda: len(voices(tracker, "generated")) == 6)
+    assert until(lambda: len(voices(tracker, "generated")) == 8)
     assert not voices(tracker, "scored") and not scorer.hurried.is_set()
     assert all("generated" in event.clips and not event.transcript for event in voices(tracker, "generated"))
-    assert sorted(rounds.unfinished) == ["voices/1", "voices/2", "voices/3"]
+    assert sorted(rounds.unfinished) == ["voices/1", "voices/2", "voices/3", "voices/4"]
     assert rounds.close()
-    assert [event.step for event in voices(tracker, "scored")] == [1, 1, 2, 2, 3, 3]
+    assert [event.step for event in voices(tracker, "scored")] == [1, 1, 2, 2, 3, 3, 4, 4]
     assert "silence_pct" in voices(tracker, "scored")[0].scores
     late = [record.getMessage() for record in caplog.records if "Scoring of voices is late" in record.getMessage()]
-    assert len(late) == 1 and "step 1 is not scored yet, and step 2 is generated" in late[0]
+    assert len(late) == 1 and "step 1 is not scored yet, and step 3 is generated" in late[0]
     assert rounds.unfinished == {}
 
 

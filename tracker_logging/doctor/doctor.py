@@ -2,7 +2,6 @@
 
 Guarantees
 - A finding opens once, is closed when its evidence is gone, and may open again as a new finding.
-- While a finding is open, its `seen` is the newest evidence.
 - A rule that raises skips that evaluation, and is switched off after `FAILURES_UNTIL_OFF` exceptions; `take_errors`
   returns them.
 - `add` may be called from any thread, everything else from one thread.
@@ -161,10 +160,9 @@ class Doctor:
         if watch.bad == 0:
             watch.since = watch.evaluated
         watch.bad, watch.good = watch.bad + 1, 0
-        if watch.open_at is not None:
+        if watch.open_at is not None and watch.rule.updates_seen:
             self._findings[watch.open_at] = replace(self._findings[watch.open_at], seen=seen)
-            return None
-        if watch.bad < watch.rule.opens_after:
+        if watch.open_at is not None or watch.bad < watch.rule.opens_after:
             return None
         watch.open_at = len(self._findings)
         self._findings.append(watch.rule.finding(seen, since=watch.since))

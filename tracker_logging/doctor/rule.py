@@ -39,6 +39,7 @@ class Rule:
 
     `evidence` returns the measured evidence with its numbers, as part of a sentence, or None. It may read the tags of
     `triggers` and `also_reads`. `opens_when` describes the evidence in the documentation. `causes`: most likely first.
+    `updates_seen`: while the finding is open, its `seen` follows the newest evidence; otherwise it stays the first one.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Rule:
     also_reads: tuple[Tag | str, ...] = ()
     opens_after: int = 1
     closes_after: int = 2
+    updates_seen: bool = False
 
     @property
     def title(self) -> str:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar
@@ -145,12 +145,14 @@ def open_run(
     shared: Path | None = None,
     run_config: Mapping[str, object] | None = None,
     saved: CheckpointState | None = None,
+    written_by_loop: Collection[str] = (),
 ) -> OpenRun:
     """Open the backends of `config` in a directory of their own. For rank 0.
 
     The run is `config.run_name` in `config.logging_dir`, or in `runs` by default. `shared`: the very directory, to
     which another reporter writes too. `run_config`: plain values to show beside the run. `saved`: of the checkpoint
-    from which the training resumes; it continues in the run that the checkpoint names.
+    from which the training resumes; it continues in the run that the checkpoint names. `written_by_loop`: backends to
+    whose run the loop writes its own numbers.
     Raises `ValueError` where the directory cannot be written.
     """
     place = shared or (config.logging_dir or runs) / (config.run_name or DEFAULT_RUN)
@@ -172,6 +174,7 @@ def open_run(
         log_paths=config.log_paths,
         alert_webhook=config.alert_webhook,
         strict=config.strict,
+        written_by_loop=written_by_loop,
     )
     return OpenRun(directory=directory, tracker=tracker)
 

@@ -139,6 +139,7 @@ class LoggingSession:
                 step=state.global_step,
                 compiled=bool(args.torch_compile),
                 counts_labels_of_all_ranks=args.average_tokens_across_devices,
+                replicas=max(1, args.n_gpu),
             ),
             processor=self.processor,
             adapter=self.adapter,
@@ -176,6 +177,8 @@ class RunSession(LoggingSession):
             shared=Path(shared) if shared else None,
             run_config=self._run_config,
             saved=saved_state(args, state) if state.global_step > 0 else None,
+            # The Trainer's W&B run is joined; its event file is in another directory unless the environment names one.
+            written_by_loop=({"wandb", "tensorboard"} if shared else {"wandb"}) & set(args.report_to),
         )
         self.directory = run.directory
         return run.tracker

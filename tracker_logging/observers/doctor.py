@@ -10,8 +10,8 @@ Reads every number that the other observers and the loop emit, and applies the r
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
-from typing import cast
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, cast
 
 import torch
 
@@ -73,6 +73,13 @@ class DoctorObserver(Observer):
             self._examine()
         if logged:
             self._decide()
+
+    def state(self) -> Mapping[str, Any]:
+        return self._doctor.state()
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        if state:
+            self._doctor.restore(state)
 
     def finish(self) -> None:
         """The voices have been scored: examine once more, and emit the table of all findings."""

@@ -62,7 +62,8 @@ class FlowProbe:
         zeros = torch.zeros(len(self.parameters), dtype=torch.float64)
         names = ("gradient", "has_gradient", "update", "weight", "low_precision", "unchanged")
         self.sums = {name: zeros.clone() for name in names} | {"skipped": torch.zeros(1, dtype=torch.float64)}
-        self.before_clipping = self.before_optimizer = False
+        self.before_clipping = False
+        self.before_optimizer = False  # whether the optimizer was about to step
         self._trained = [index for index, watched in enumerate(self.parameters) if watched.parameter.requires_grad]
         trained = [self.parameters[index].parameter for index in self._trained]
         self._zero = ZeroShards(trained) if any(map(is_zero, trained)) else None

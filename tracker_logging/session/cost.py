@@ -73,6 +73,11 @@ class CostMeter:
             for window in (self._report, self._cycle, self.run):
                 window.add(name, component, seconds)
 
+    def add(self, name: str, *, component: str, seconds: float) -> None:
+        """Charge time that was measured elsewhere, such as inside of hooks."""
+        for window in (self._report, self._cycle, self.run):
+            window.add(name, component, seconds)
+
     def report(self, *, budget_pct: float) -> dict[str, float]:
         """Scalars: milliseconds by part and the share of wall time since the last call, and that of the run."""
         spent = self.since_last_report()

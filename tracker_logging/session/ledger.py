@@ -15,17 +15,20 @@ Guarantees
 
 from __future__ import annotations
 
+import logging
 import threading
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 
 from tracker_logging import tags
-from tracker_logging.events import Alert, Event, Findings, Scalars, Summary, VoiceComparison
+from tracker_logging.events import Alert, Event, Findings, Scalars, Summary, Table, VoiceComparison
 from tracker_logging.families.base import ModelAdapter, Role
 from tracker_logging.probes.snapshot import EvaluationSnapshot, StepSnapshot
+
+logger = logging.getLogger("tracker_logging")
 
 UNEXPLAINED = "no error was reported; this is a fault of tracker_logging, please report it"
 _NOT_OF_STEPS = ("eval_outputs/", "voices/", "conditioning/", "doctor/", "tracker/dropped_events", "tracker/queue_mb")
@@ -104,6 +107,27 @@ class Ledger:
             for step in steps:
                 del self._arrived[step]
         return tuple(new)
+
+    def report(
+        self, step: int, *, before: int | None, rounds_before: int | None, failures: Mapping[str, str]
+    ) -> Table | None:
+        """Settle and log what is newly missing, once per reason; the table of all that is missing, if it changed.
+
+        `failures`: by part, why it failed. At the end (`before` None) the table is returned in any case, if not empty.
+        """
+        for part, failure in failures.items():
+            self.explain(part, f"it failed ({failure})")
+        by_reason: dict[str, list[MissingFamily]] = {}
+        for family in self.settle(before=before, rounds_before=rounds_before):
+            by_reason.setdefault(family.reason, []).append(family)
+        for reason, families in by_reason.items():
+            names = ", ".join(family.template for family in families)
+            logger.warning("Missing since step %d: %s. Reason: %s.", families[0].since, names, reason)
+        missing = self.missing
+        if not by_reason and not (before is None and missing):
+            return None
+        rows = tuple((family.template, family.since, family.reason) for family in missing)
+        return Table(step=step, tag=tags.MISSING_LIST(), columns=("family", "since step", "reason"), rows=rows)
 
     def _reason(self, template: str) -> str:
         tag = next((tag for tag in tags.ALL if tag.template == template), None)

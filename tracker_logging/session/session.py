@@ -23,7 +23,7 @@ from __future__ import annotations
 import atexit
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,7 +31,7 @@ from torch import nn
 
 from tracker_logging import tags
 from tracker_logging.config import LoggingConfig
-from tracker_logging.events import Event, Scalars, Table
+from tracker_logging.events import Scalars
 from tracker_logging.families import BatchView, ModelAdapter
 from tracker_logging.families.processors import processor_parts
 from tracker_logging.guard import ErrorGuard
@@ -39,26 +39,23 @@ from tracker_logging.probes.capture import StepCapture
 from tracker_logging.probes.evaluation import EvaluationCapture
 from tracker_logging.probes.hooks import detach_all
 from tracker_logging.probes.isolation import isolated
+from tracker_logging.probes.parallelism import DATA_PARALLEL
 from tracker_logging.session.cadence import COMPONENTS, Cadence
 from tracker_logging.session.cost import CostMeter
+from tracker_logging.session.emitter import Emitter
 from tracker_logging.session.ledger import (
-    Ledger,
-    MissingFamily,
     evaluation_families,
     promised,
     step_families,
 )
-from tracker_logging.session.observer import Later, Observer, StepContext, Training
+from tracker_logging.session.observer import Observer, StepContext, Training
 from tracker_logging.session.pace import Pace
 from tracker_logging.trackers.base import Tracker
 from tracker_logging.trackers.null import NullTracker
-from tracker_logging.worker import WorkerThread
 
 logger = logging.getLogger("tracker_logging")
 
 FLUSH_TIMEOUT_S = 30.0
-WORKER_QUEUE = 32
-MISSING_COLUMNS = ("family", "since step", "reason")
 ALWAYS = 0  # as `idle_until`: no step may be skipped
 
 
@@ -67,20 +64,22 @@ class Loop:
     """What a session must know of the loop: this process' rank, and how many optimizer steps are done.
 
     `compiled`: the forward runs through `torch.compile`. `counts_labels_of_all_ranks`: the loss is divided by the
-    number of labels of all ranks (`average_tokens_across_devices` of the Trainer).
+    number of labels of all ranks (`average_tokens_across_devices` of the Trainer). `replicas`: copies of the model in
+    this process (`nn.DataParallel`).
     """
 
     rank: int = 0
     world_size: int = 1
     step: int = 0
     compiled: bool = False
+    replicas: int = 1
     counts_labels_of_all_ranks: bool = True
 
 
 class Session:
     """See the module. `tracker` is used on rank 0 only; None logs nothing.
 
-    All methods but `emit` and `defer` are for the training thread.
+    All methods are for the training thread; `emitter.emit` is for any.
 
     `processor`: see `families.processors`. Raises `TypeError` for one without any part that can be used.
     """
@@ -103,7 +102,8 @@ class Session:
         self.guard = ErrorGuard(strict=config.strict)
         self.cost = CostMeter()
         self.pace = Pace()
-        self.observers: list[Observer] = []
+        self.emitter = Emitter(self.tracker, rank=loop.rank, guard=self.guard, cost=self.cost)
+        self.observers = self.emitter.observers
         self.idle_until = self.cadence.due_after(loop.step)
         self.is_training = False  # a session may begin with an evaluation
         self._training = Training(
@@ -112,19 +112,16 @@ class Session:
             rank=loop.rank,
             world_size=loop.world_size,
             guard=self.guard,
-            emit=self.emit,
+            emit=self.emitter.emit,
             wake=self._wake,
             given_adapter=adapter,
         )
-        self._worker = WorkerThread(depth=WORKER_QUEUE)
         self._capture: StepCapture | None = None
         self._evaluation: EvaluationCapture | None = None
         self._step = loop.step  # the step that is running, or the last one that ended
         self.is_observing = self.is_attached = self._update_pending = self.has_ended = False
         self._step_began = 0.0
         self._voice_steps: set[int] = set()
-        self.ledger = Ledger()
-        self._reported_missing: set[str] = set()
         if loop.rank == 0:
             atexit.register(self._close)
 
@@ -245,12 +242,12 @@ class Session:
             for part, error in evaluation.errors:
                 self.guard.failed(part, error)
         if snapshot is not None:
-            self._report_missing(snapshot.missing)
-            self.ledger.promise(step, evaluation_families(snapshot, owners=self._owners))
-            self._emit_all(lambda observer: observer.observe_evaluation(snapshot))
-        elif "outputs" in self._owners:
+            self.emitter.report_not_shown(snapshot.missing)
+            self.emitter.ledger.promise(step, evaluation_families(snapshot, owners=self.emitter.owners))
+            self.emitter.collect(lambda observer: observer.observe_evaluation(snapshot))
+        elif "outputs" in self.emitter.owners:
             families = promised(owners={"outputs"}, facts={"evaluation"}, prefix="eval_outputs/")
-            self.ledger.miss(
+            self.emitter.ledger.miss(
                 step, families,
                 "the evaluation was started inside a step by other code than the loop's schedule, without an event "
                 "before its first batch; evaluate by eval_strategy, or outside training",
@@ -268,7 +265,7 @@ class Session:
     def log(self, step: int, values: Mapping[str, float]) -> None:
         """Numbers of the loop itself, such as its loss, by tag."""
         with self.guard.contain("loop"):
-            self.emit(Scalars(step=step, values=values))
+            self.emitter.emit(Scalars(step=step, values=values, source="loop"))
 
     def flush(self) -> None:
         """Make what was emitted readable, within a deadline."""
@@ -302,9 +299,7 @@ class Session:
         for observer in self.observers:
             with self.guard.contain(observer.name):
                 observer.finish()
-        self._worker.close(timeout_s=FLUSH_TIMEOUT_S)
-        self._report_worker_errors()
-        self._settle(before=None)
+        self.emitter.finish(self._step)
         if self.loop.rank == 0 and self.guard.errors:
             logger.warning("Logging had %d errors in this training; see the messages above.", self.guard.errors)
         self.flush()
@@ -315,30 +310,12 @@ class Session:
         atexit.unregister(self._close)
         self._close()
 
-    # --- events ------------------------------------------------------------------------------------------------------
-
-    def emit(self, event: Event) -> None:
-        """Send an event from rank 0; ignored on other ranks. Any thread."""
-        if self.loop.rank == 0:
-            self.ledger.arrived(event)
-            self.tracker.emit(event)
-            for observer in self.observers:
-                with self.guard.contain(observer.name):
-                    observer.hear(event)
-
-    def defer(self, later: Later) -> None:
-        """Make events on the worker thread. Raises `RuntimeError` when its queue is full."""
-
-        def job() -> None:
-            for event in later.make():
-                self.emit(event)
-
-        if not self._worker.submit(job):
-            raise RuntimeError("the worker thread is too far behind, so this clip is not logged. Log less often")
-
     def _new_capture(self) -> StepCapture | None:
         needs = frozenset().union(*(observer.needs for observer in self.observers))
         if not needs:
+            return None
+        if self.loop.replicas > 1:
+            self.emitter.report_not_shown([DATA_PARALLEL])
             return None
         return StepCapture(
             adapter=self._training.adapter,
@@ -351,6 +328,7 @@ class Session:
 
     def _observe(self, step: int) -> None:
         if self._capture is None:
+            self.emitter.miss_step(step, "no probe is attached")
             return
         seconds = time.perf_counter() - self._step_began
         snapshot = None
@@ -358,35 +336,27 @@ class Session:
             snapshot = self._capture.snapshot(step)
         for part, error in self._capture.errors:
             self.guard.failed(part, error)
+        self.cost.add("hooks", component="capture", seconds=self._capture.hook_seconds)
         if snapshot is None:
-            self.ledger.miss(
-                step,
-                promised(owners=self._owners - {"tracker", "doctor", "zero_shot"}, facts=()),
-                "no forward of the model was observed in this step, or it failed",
-            )
+            self.emitter.miss_step(step, "no forward of the model was observed in this step, or it failed")
             return
-        self._report_missing(snapshot.missing)
-        self.ledger.promise(
+        self.emitter.report_not_shown(snapshot.missing)
+        self.emitter.ledger.promise(
             step,
             step_families(
-                snapshot, self._training.adapter, owners=self._owners, has_codec=self._training.codec is not None
+                snapshot, self._training.adapter, owners=self.emitter.owners, has_codec=self._training.codec is not None
             ),
         )
         codec = self._training.codec
         frame_rate = None if codec is None else codec.frame_rate
-        self.emit(Scalars(step=step, values=self.pace.scalars(snapshot, seconds=seconds, frame_rate=frame_rate)))
-        self._emit_all(lambda observer: observer.observe(snapshot))
-
-    def _report_missing(self, reasons: Iterable[str]) -> None:
-        for reason in reasons:
-            if reason not in self._reported_missing:
-                logger.warning("Not shown: %s. Everything else is logged.", reason)
-                self._reported_missing.add(reason)
-                self.ledger.explain("capture", reason)
+        self.emitter.emit(
+            Scalars(step=step, values=self.pace.scalars(snapshot, seconds=seconds, frame_rate=frame_rate))
+        )
+        self.emitter.collect(lambda observer: observer.observe(snapshot))
 
     def _observe_batch(self, view: BatchView) -> None:
         """Emit what is known of a batch before the model sees it: it may refuse the batch."""
-        self._emit_all(lambda observer: observer.observe_batch(self._step, view))
+        self.emitter.collect(lambda observer: observer.observe_batch(self._step, view))
         if view.mismatched:
             # Higgs Audio v2 fills the placeholders of a whole batch in a row: with too few frames a GPU stops without
             # naming the sample, and with a wrong distribution one sample is trained on the codes of another.
@@ -409,57 +379,21 @@ class Session:
         component = "voices" if voices_due else "zero_shot"
         for observer in self.observers:
             with self.guard.contain(observer.name):
-                self.ledger.promise(step, observer.promises(context))
+                self.emitter.ledger.promise(step, observer.promises(context))
             part = f"{observer.name} forwards"  # apart from `observe`, which fails on rank 0 only
             if self.guard.is_on(part):
                 with self.cost.part(component, component=component), self.guard.contain(part), isolated(self.model):
                     for event in observer.after_step(context):
-                        self.emit(event)
-
-    def _emit_all(self, events_of: Callable[[Observer], Iterable[Event | Later]]) -> None:
-        if self.loop.rank != 0:
-            return
-        for observer in self.observers:
-            if self.guard.is_on(observer.name):
-                with self.cost.part(observer.name, component="capture"), self.guard.contain(observer.name):
-                    for event in events_of(observer):
-                        self.defer(event) if isinstance(event, Later) else self.emit(event)
-        self._report_worker_errors()
-
-    def _report_worker_errors(self) -> None:
-        for error in self._worker.take_errors():
-            self.guard.failed("worker", error)
+                        self.emitter.emit(event)
 
     def _report_cost(self, step: int) -> None:
         values = self.cost.report(budget_pct=self.cadence.budget_pct)
         values |= {tags.STRIDE(component=name): float(self.cadence.strides[name]) for name in COMPONENTS}
-        self._settle(before=step)
-        values[tags.MISSING()] = float(len(self.ledger.missing))
+        self.emitter.settle(step, before=step, rounds_before=step - 2 * self.cadence.voice_steps)
+        values[tags.MISSING()] = float(len(self.emitter.ledger.missing))
         values[tags.ERRORS()] = float(self.guard.errors + getattr(self.tracker, "errors", 0))
-        self.emit(Scalars(step=step, values=values))
+        self.emitter.emit(Scalars(step=step, values=values))
         self._last_at_exit()
-
-    @property
-    def _owners(self) -> frozenset[str]:
-        """Owners of tags, as `tags` names them, that take part in logged steps."""
-        return frozenset(observer.name for observer in self.observers) | {"tracker"}
-
-    def _settle(self, *, before: int | None) -> None:
-        """Report what was promised for steps `before` and did not arrive."""
-        if self.loop.rank != 0:
-            return
-        for part, reason in self.guard.reasons.items():
-            self.ledger.explain(part, f"it failed ({reason})")
-        rounds_before = None if before is None else before - 2 * self.cadence.voice_steps
-        by_reason: dict[str, list[MissingFamily]] = {}
-        for family in self.ledger.settle(before=before, rounds_before=rounds_before):
-            by_reason.setdefault(family.reason, []).append(family)
-        for reason, families in by_reason.items():
-            names = ", ".join(family.template for family in families)
-            logger.warning("Missing since step %d: %s. Reason: %s.", families[0].since, names, reason)
-        if by_reason or (before is None and self.ledger.missing):
-            rows = tuple((family.template, family.since, family.reason) for family in self.ledger.missing)
-            self.emit(Table(step=self._step, tag=tags.MISSING_LIST(), columns=MISSING_COLUMNS, rows=rows))
 
     def _wake(self) -> None:
         self.idle_until = ALWAYS

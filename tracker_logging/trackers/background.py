@@ -5,12 +5,14 @@
 Guarantees
 - Events arrive in the order in which they were emitted, each once. Arrays are copied unless they are immutable.
 - The queue holds at most `queue_mb` of droppable events. When it is full, media are dropped before tables, tables
-  before text (of the least important kind the latest event); scalars and alerts are never dropped.
+  before text (of the least important kind the latest event). Scalars and alerts have `kept_mb` more; one is lost only
+  if the backend hangs for so long that nothing but them is queued and there is no room left: reported and counted.
 - `dropped` and `queue_bytes` can be read at any time, and are written as `tracker/dropped_events` and
   `tracker/queue_mb` (the largest backlog since the last flush) at every flush.
 - The thread leaves the interpreter to training: before each image or sound it waits `REST` times the processor time of
   the last one, unless a flush is waited for or the queue is half full.
-- `flush` and `close` give up at a deadline. The thread starts with the first event and ends with `close`.
+- `flush` and `close` give up at a deadline; all flushes together wait no longer than `budget` allows in an hour. The
+  thread starts with the first event and ends with `close`.
 - A forked child (a data loader's worker) inherits a tracker that ignores everything.
 - What the thread has written is flushed every `FLUSH_INTERVAL_S`: a killed process loses at most that much.
 """
@@ -30,10 +32,12 @@ from tracker_logging.events import Event, Scalars
 from tracker_logging.guard import ErrorGuard, Retry
 from tracker_logging.trackers.base import Tracker
 from tracker_logging.trackers.freeze import Importance, freeze, importance, size_of
+from tracker_logging.trackers.waiting import WaitingBudget
 
 logger = logging.getLogger(__name__)
 
 QUEUE_MB = 256.0
+KEPT_MB = 64.0
 DEADLINE_S = 60.0
 STUCK_DEADLINE_S = 1.0
 FLUSH_INTERVAL_S = 10.0
@@ -53,12 +57,25 @@ class _Stop:
 
 
 class BackgroundTracker:
-    """Takes events on any thread and passes them to `tracker` on its own thread."""
+    """Takes events on any thread and passes them to `tracker` on its own thread.
 
-    def __init__(self, tracker: Tracker, *, name: str, queue_mb: float = QUEUE_MB) -> None:
+    `queue_mb`, `kept_mb`: limits in MB, see above. `budget`: shared by the trackers of a run.
+    """
+
+    def __init__(
+        self,
+        tracker: Tracker,
+        *,
+        name: str,
+        queue_mb: float = QUEUE_MB,
+        kept_mb: float = KEPT_MB,
+        budget: WaitingBudget | None = None,
+    ) -> None:
         self.inner = tracker
         self._name = name
         self._limit = int(queue_mb * 1e6)
+        self._total_limit = self._limit + int(kept_mb * 1e6)
+        self._budget = budget or WaitingBudget()
         self._process = os.getpid()
         self._changed = threading.Condition()
         self._queue: OrderedDict[int, tuple[Event | _Flush, int]] = OrderedDict()
@@ -70,7 +87,7 @@ class BackgroundTracker:
         self._last_step = self._reported_step = -1
         self._taken = self._flushes_waiting = 0
         self._stuck_at: int | None = None
-        self._closing = False
+        self._closing = self._is_over_budget = False
         self._thread: threading.Thread | None = None
 
     @property
@@ -99,8 +116,8 @@ class BackgroundTracker:
             if self._closing:
                 return
             self._last_step = max(self._last_step, event.step)
-            if rank is not Importance.KEPT and not self._make_room(size, rank):
-                self._dropped[type(event).__name__] += 1
+            if not self._make_room(size, rank):
+                self._drop(event)
                 return
             self._append(event, size, rank)
 
@@ -115,9 +132,23 @@ class BackgroundTracker:
             self._flushes_waiting += 1
             self._append(mark, 0, Importance.KEPT)
         deadline = 0.0 if self._is_stuck else DEADLINE_S if timeout_s is None else timeout_s
-        if not mark.done.wait(deadline) and not self._is_stuck:
+        remaining_s = self._budget.remaining_s
+        with self._budget.waiting():
+            is_flushed = mark.done.wait(min(deadline, remaining_s))
+        if is_flushed or self._is_stuck:
+            return
+        if remaining_s >= deadline:
             self._stuck_at = self._taken
             logger.warning("%s: not flushed within %.0f s. Writing continues in the background.", self._name, deadline)
+        elif not self._is_over_budget:
+            self._is_over_budget = True
+            logger.warning(
+                "%s: training has waited %.0f s for its backends within an hour and does not wait longer. Writing "
+                "continues in the background; if the process is killed, the last events may be missing. Fix: log or "
+                "save less often, or leave the slow backend out of --report_to.",
+                self._name,
+                self._budget.limit_s,
+            )
 
     def close(self) -> None:
         """Write what is queued, close the tracker on its thread and end the thread, within `DEADLINE_S`."""
@@ -150,17 +181,31 @@ class BackgroundTracker:
 
     def _make_room(self, size: int, rank: Importance) -> bool:
         """Drop less important events until the new one fits; False where the new one itself must be dropped."""
-        if size > self._limit:
+        is_kept = rank is Importance.KEPT
+        limit = self._total_limit if is_kept else self._limit
+        if size > limit:
             return False
-        while self._droppable_bytes + size > self._limit:
+        while (self._bytes if is_kept else self._droppable_bytes) + size > limit:
             lowest = next((other for other in Importance if other < rank and self._by_importance[other]), None)
             if lowest is None:
                 return False
             victim, victim_size = self._queue.pop(self._by_importance[lowest].pop())
             self._bytes -= victim_size
             self._droppable_bytes -= victim_size
-            self._dropped[type(victim).__name__] += 1
+            self._drop(victim)
         return True
+
+    def _drop(self, event: Event | _Flush) -> None:
+        kind = type(event).__name__
+        self._dropped[kind] += 1
+        if isinstance(event, Scalars) and self._dropped[kind] == 1:
+            logger.warning(
+                "%s: the backend takes nothing and its queue of %.0f MB is full: scalars are lost from step %d on. If "
+                "the run has JSON lines too, add them later with: tracker-logging replay RUN",
+                self._name,
+                self._total_limit / 1e6,
+                event.step,
+            )
 
     def _append(self, item: Event | _Flush, size: int, rank: Importance) -> None:
         self._queue[self._next] = (item, size)

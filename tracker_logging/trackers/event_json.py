@@ -61,7 +61,7 @@ def to_json(event: Event, save: Save) -> Json:
     line: Json = {"kind": type(event).__name__, "step": event.step}
     match event:
         case Scalars():
-            return line | {"values": _numbers(event.values)}
+            return line | {"values": _numbers(event.values)} | ({"source": "loop"} if event.source == "loop" else {})
         case Histogram():
             return line | {"tag": event.tag, "counts": _listed(event.counts), "edges": _listed(event.edges)}
         case Text():
@@ -97,7 +97,8 @@ def from_json(line: Json, load: Load) -> Event:
     step = int(line["step"])
     match line["kind"]:
         case "Scalars":
-            return Scalars(step=step, values={tag: float(value) for tag, value in line["values"].items()})
+            values = {tag: float(value) for tag, value in line["values"].items()}
+            return Scalars(step=step, values=values, source=line.get("source", "ours"))
         case "Histogram":
             counts, edges = (np.array([float(number) for number in line[name]]) for name in ("counts", "edges"))
             return Histogram(step=step, tag=line["tag"], counts=counts, edges=edges)

@@ -1,15 +1,16 @@
-"""Keeps what names a person or a machine out of every tracker: one function for all backends.
+"""Keeps what identifies a person or a machine, and every secret, out of every tracker: one function for all backends.
 
     scrubber = Scrubber.of_this_machine()
-    scrubber.text("read /home/joe/data/a.wav on node17")   # "read ~/data/a.wav on ‹host›"
+    scrubber.text("read /home/joe/data/a.wav as joe@node17")   # "read ~/data/a.wav as ‹user›@‹host›"
 
 Guarantees
-- Absolute paths keep their last part only ("…/a.wav"); the home directory becomes "~", the working directory ".".
-- Host and user name become "‹host›" and "‹user›" where they stand as words (generic ones such as root name nobody).
-- Values of environment variables whose name says secret (KEY, TOKEN, SECRET, PASSWORD, CREDENTIAL) and strings of the
-  known shapes of keys become "‹secret›".
+- Secrets become "‹secret›": settings with a secret name at any depth, values of environment variables with one, user
+  information and signatures in addresses, strings of the known shapes of keys (see `secrets`). Always.
+- Unless paths are wanted (`--log_paths`): absolute paths keep their last part only ("…/a.wav"), the home directory
+  becomes "~", the working directory "."; host and user name become "‹host›" and "‹user›". A name that could be a word
+  ("will") is replaced only inside a path, an address or `user@host`. Generic ones such as root are left alone.
 - Numbers, samples and pixels are untouched; so are tags and voice ids, which are ours.
-- `ScrubbedTracker` also makes text harmless (`plain_text.clean`): what a backend gets is valid, short and one-way.
+- `ScrubbedTracker` also makes text safe (`plain_text.clean`): a backend gets valid and short text.
 """
 
 from __future__ import annotations
@@ -18,8 +19,9 @@ import getpass
 import os
 import re
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -40,10 +42,15 @@ from tracker_logging.events import (
 )
 from tracker_logging.trackers.base import Tracker
 from tracker_logging.trackers.plain_text import clean
+from tracker_logging.trackers.secrets import (
+    SECRET,
+    is_secret_name,
+    is_secret_variable,
+    without_assigned_secrets,
+    without_secrets,
+)
 
 _GENERIC = frozenset({"root", "user", "admin", "runner", "ubuntu", "debian", "docker", "jovyan", "nobody", "localhost"})
-_SECRET_NAME = re.compile(r"KEY|TOKEN|SECRET|PASSW|CREDENTIAL", re.IGNORECASE)
-_SECRET_SHAPE = re.compile(r"\b(?:hf_\w{20,}|sk-[\w-]{20,}|gh[pousr]_\w{20,}|github_pat_\w{20,}|AKIA[0-9A-Z]{16})\b")
 _PART = r"[^\s/\\'\"<>|:*?,;()\[\]{}]"
 _POSIX_PATH = re.compile(rf"(?<![\w/.:~…<])/(?:{_PART}+/)+({_PART}+)")
 _WINDOWS_PATH = re.compile(rf"(?<!\w)(?:[A-Za-z]:\\|\\\\)(?:{_PART}+\\)*({_PART}+)")
@@ -56,40 +63,48 @@ Change = Callable[[str], str]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scrubber:
-    """What must not get out: `folders` maps a path to what is shown for it; `names` and `secrets` likewise."""
+    """What must not get out. `folders` maps a path to what is shown for it, `names` a user or host name likewise."""
 
     folders: Mapping[str, str]
     names: Mapping[str, str]
     secrets: frozenset[str]
+    hides_paths: bool = True
 
     @staticmethod
-    def of_this_machine() -> Scrubber:
-        """What this process can find out about itself."""
+    def of_this_machine(*, hides_paths: bool = True) -> Scrubber:
+        """What this process knows about itself. Without `hides_paths` only secrets are hidden."""
         host = socket.gethostname()
         names = {host: "‹host›", host.partition(".")[0]: "‹host›", _user(): "‹user›"}
-        values = (value for name, value in os.environ.items() if _SECRET_NAME.search(name))
+        values = (value for name, value in os.environ.items() if is_secret_variable(name))
         folders = {str(Path.cwd()): ".", os.path.expanduser("~"): "~"}  # noqa: PTH111 - never raises without a home
         return Scrubber(
             folders={path: shown for path, shown in folders.items() if len(path) > 1},
             names={n: shown for n, shown in names.items() if len(n) >= _SHORTEST_NAME and n.lower() not in _GENERIC},
             secrets=frozenset(value for value in values if len(value) >= _SHORTEST_SECRET),
+            hides_paths=hides_paths,
         )
 
     def text(self, text: str) -> str:
-        """`text` without paths, names and secrets."""
+        """`text` without secrets and, unless they are wanted, without paths and names."""
         for secret in self.secrets:
-            text = text.replace(secret, "‹secret›")
-        text = _FILE_ADDRESS.sub("", _SECRET_SHAPE.sub("‹secret›", text))
+            text = text.replace(secret, SECRET)
+        text = without_secrets(text)
+        if not self.hides_paths:
+            return text
+        text = _FILE_ADDRESS.sub("", text)
         for folder in sorted(self.folders, key=len, reverse=True):
             text = re.sub(rf"(?<![\w/.]){re.escape(folder)}(?![\w.-])", self.folders[folder], text)
         text = _WINDOWS_PATH.sub(r"…/\1", _POSIX_PATH.sub(r"…/\1", text))
         for name, shown in self.names.items():
-            text = re.sub(rf"(?<!\w){re.escape(name)}(?!\w)", shown, text)
+            text = _replace_name(text, name, shown)
         return text
 
     def config(self, config: Mapping[str, object]) -> dict[str, object]:
-        """A run's settings with every string in them scrubbed, at any depth; what is no plain value as text."""
-        return {str(key): self._value(value) for key, value in config.items()}
+        """A run's settings, scrubbed at any depth. Values that are not plain become text."""
+        return {
+            self.text(str(key)): SECRET if is_secret_name(str(key)) and _is_set(value) else self._value(value)
+            for key, value in config.items()
+        }
 
     def _value(self, value: object) -> object:
         match value:
@@ -98,13 +113,27 @@ class Scrubber:
             case Mapping():
                 return self.config(value)
             case list() | tuple() | set() | frozenset():
-                return [self._value(item) for item in value]
+                return self._items(list(value))
             case _:
-                return clean(self.text(str(value)))
+                return clean(self.text(without_assigned_secrets(str(value))))
+
+    def _items(self, items: Sequence[object]) -> list[object]:
+        """What follows a secret name is secret: in a pair ("Authorization", "…"), and after a flag "--hub_token"."""
+        scrubbed = [self._value(item) for item in items]
+        for place, (name, value) in enumerate(pairwise(items), start=1):
+            is_name = (
+                isinstance(name, str)
+                and is_secret_name(name)
+                and (len(items) == 2 or name[0] == "-")
+                and "=" not in name
+            )
+            if is_name and isinstance(value, str):
+                scrubbed[place] = SECRET
+        return scrubbed
 
 
 class ScrubbedTracker:
-    """Hands every event on with its texts changed; the event itself is left as it is."""
+    """Passes every event on with its texts changed; the event itself is not modified."""
 
     def __init__(self, tracker: Tracker, *, change: Change) -> None:
         self.inner = tracker
@@ -128,9 +157,9 @@ class ScrubbedTracker:
         self.inner.close()
 
 
-def private_and_plain(scrubber: Scrubber | None) -> Change:
-    """The change to make to every text: scrub (unless None, as with `--log_paths`), then `clean`."""
-    return clean if scrubber is None else lambda text: clean(scrubber.text(text))
+def private_and_plain(scrubber: Scrubber) -> Change:
+    """The change to make to every text: scrub, then `clean`."""
+    return lambda text: clean(scrubber.text(text))
 
 
 def with_texts(event: Event, change: Change) -> Event:
@@ -193,6 +222,30 @@ def _clips(clips: Mapping[str, Clip], change: Change) -> dict[str, Clip]:
 
 def _cell(cell: Cell, change: Change) -> Cell:
     return change(cell) if isinstance(cell, str) else cell
+
+
+def _replace_name(text: str, name: str, shown: str) -> str:
+    """`text` with `shown` for a name: anywhere if it cannot be a word ("node17"), else in paths and addresses only."""
+    exact = re.escape(name)
+    if not name.isalpha():
+        return re.sub(rf"(?<!\w){exact}(?!\w)", shown, text)
+    file = r"/(?:[\w.-]+/)*[\w-]+\.\w{1,5}\b"
+    places = (
+        rf"(?<![\w]){exact}(?=@)",  # user@host
+        rf"(?<=[\w›]@){exact}(?!\w)",
+        rf"(?<=//){exact}(?=[:/\s]|$)",  # an address
+        rf"(?<!\w){exact}(?=:\d)",
+        rf"(?<!\w){exact}(?=\.(?:local|lan|internal|cluster|home|[\w-]+\.[a-z]{{2,}})\b)",
+        rf"(?<=[/\\]){exact}(?=[/\\])",  # within a path, or at the end of one of a home directory
+        rf"(?<=/home/){exact}(?!\w)|(?<=[/\\]Users[/\\]){exact}(?!\w)|(?<=~){exact}(?=/)",
+        rf"(?<![\w/]){exact}(?={file})",  # at the begin of a relative one
+    )
+    return re.sub("|".join(places), shown, text)
+
+
+def _is_set(value: object) -> bool:
+    """A setting that is missing, switched or empty is no secret."""
+    return not (value is None or isinstance(value, bool) or value in ("", {}, [], ()))
 
 
 def _user() -> str:

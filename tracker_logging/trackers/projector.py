@@ -5,8 +5,9 @@
     <run>/projector/step-00000500-clips.tsv        what (reference, target, generated), speaker, voice, step of each
 
 Guarantees
-- A step's lines are those of the clips whose speaker could be heard; both files always have equally many.
-- A TensorBoard that runs reads the list once, and a step when it is first looked at: earlier steps stay as they are.
+- A step's lines are those of the clips that have an embedding; both files always have equally many.
+- The files of a step are written when the round ends or the tracker is flushed, not once per voice.
+- A running TensorBoard reads the list once, and a step when it is first shown: earlier steps stay as they are.
 """
 
 from __future__ import annotations
@@ -32,26 +33,32 @@ class ProjectorFiles:
         self._directory = directory
         self._step = -1
         self._rows: Rows = {}
+        self._is_written = True
 
     def add(self, event: VoiceComparison) -> None:
-        """Write the voice's embeddings, if it has any, beside those of the voices of the same step."""
-        heard = _rows(event)
-        if not heard:
+        """Add the voice's embeddings, if it has any, to those of its step; `write` writes them."""
+        rows = _rows(event)
+        if not rows:
             return
-        is_first = event.step != self._step
-        self._step, self._rows = event.step, heard if is_first else self._rows | heard
-        self._write(lists_step=is_first)
+        if event.step != self._step:
+            self.write()
+            self._step, self._rows = event.step, {}
+        self._rows |= rows
+        self._is_written = False
 
-    def _write(self, *, lists_step: bool) -> None:
+    def write(self) -> None:
+        """Write the files of the current step if voices were added since the last call."""
+        if self._is_written:
+            return
         folder, stem = self._directory / "projector", f"step-{self._step:08d}"
-        folder.mkdir(exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
         rows = self._rows.values()
         vectors = ["\t".join(f"{value:.6g}" for value in vector) for vector, _ in rows]
         labels = ["\t".join(cells) for cells in (_COLUMNS, *(cells for _, cells in rows))]
         for name, lines in ((f"{stem}-clips.tsv", labels), (f"{stem}.tsv", vectors)):
             write_whole_text(folder / name, "".join(f"{line}\n" for line in lines))
-        if lists_step:
-            write_whole_text(self._directory / "projector_config.pbtxt", _config(folder))
+        write_whole_text(self._directory / "projector_config.pbtxt", _config(folder))
+        self._is_written = True
 
 
 def _rows(event: VoiceComparison) -> Rows:

@@ -25,13 +25,16 @@ def state_of(tracker: Tracker, *, step: int) -> dict[str, Any]:
 def resumed(run: RunInfo, state: Mapping[str, Any]) -> RunInfo:
     """`run`, continued after the checkpoint that holds `state`.
 
-    `state["waiting"]`, if present: {callback's name: {"GROUP/STEP": work that will be done again}}.
+    `state["waiting"]`, if present: {callback's name: {"GROUP/STEP": work that will be done again}};
+    other keys are ignored.
     """
     return replace(
         run,
         run_id=state["run_ids"].get("WandbTracker", run.run_id),
         purge_step=int(state["step"]) + 1,
-        again=frozenset(key for work in state.get("waiting", {}).values() for key in work),
+        again=frozenset(
+            key for work in state.get("waiting", {}).values() for key in work if key.rpartition("/")[2].isdigit()
+        ),
     )
 
 

@@ -114,15 +114,21 @@ class TensorBoardTracker:
                     self._projector.add(event)
 
     def flush(self, *, timeout_s: float | None = None) -> None:
-        """Return at once: emitted events are in the file already."""
+        """Write the projector's files; emitted events are in the event file already."""
+        with self._lock:
+            if not self._closed:
+                self._projector.write()
 
     def close(self) -> None:
         """Write everything to the disk and close the file."""
         with self._lock:
             if not self._closed:
                 self._closed = True
-                self._file.sync()
-                self._file.close()
+                try:
+                    self._projector.write()
+                    self._file.sync()
+                finally:
+                    self._file.close()
 
 
 def open_backend(directory: Path, run: RunInfo) -> TensorBoardTracker:

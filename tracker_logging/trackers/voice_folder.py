@@ -15,6 +15,7 @@ Guarantees
 
 from __future__ import annotations
 
+import io
 import json
 import math
 from collections.abc import Mapping
@@ -114,10 +115,9 @@ def _pitch(values: FloatArray) -> list[float | None]:
 def _write_clip(folder: Path, name: str, clip: Clip) -> dict[str, Any]:
     import soundfile
 
-    pcm = to_pcm16(clip.samples)
-    write_whole(
-        folder / name, lambda part: soundfile.write(part, pcm, clip.sample_rate, format="FLAC", subtype="PCM_16")
-    )
+    pcm, flac = to_pcm16(clip.samples), io.BytesIO()
+    soundfile.write(flac, pcm, clip.sample_rate, format="FLAC", subtype="PCM_16")
+    write_whole(folder / name, lambda part: part.write_bytes(flac.getvalue()))
     return {"file": name, "sample_rate": clip.sample_rate, "seconds": len(pcm) / clip.sample_rate}
 
 

@@ -46,6 +46,7 @@ from tracker_logging.worker import WorkerThread
 logger = logging.getLogger("tracker_logging")
 
 _QUEUE_DEPTH = 32
+_LATE_ROUNDS = 2  # rounds that wait for scores when another is generated
 _DECODING_S = 30.0  # after the ranks were waited for
 _SCORE_LATER = "Its clips are logged. Run `tracker-logging score RUN` on the directory of this run to score them later."
 Message = dict[str, Any]
@@ -251,13 +252,13 @@ class _Scoring:
                 self._waiting.pop(step, None)
                 done()
 
-        earlier = next(iter(self._waiting), None)
-        if earlier is not None and not self._is_late:
+        earlier = list(self._waiting)
+        if len(earlier) >= _LATE_ROUNDS and not self._is_late:
             self._is_late = True
             logger.warning(
                 "Scoring of voices is late: step %d is not scored yet, and step %d is generated. Clips are logged at "
                 "once, scores follow. To score less, raise --voice_steps or choose fewer scorers.",
-                earlier, step,
+                earlier[0], step,
             )  # fmt: skip
         self._waiting[step] = None
         if not self._worker.submit(job):

@@ -4,6 +4,7 @@
     voices/<voice_id>/step-00000500.json     `"scored": false`, the names of the run's scorers, the generated clip
 
 Guarantees
+- Clips are scored as they are stored: in 16 bits, with overshoots cut off.
 - Files of earlier versions, which do not say whether they are scored, count as scored.
 - A file that cannot be read is left out, with a warning.
 

@@ -8,7 +8,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from tracker_logging import tags
 from tracker_logging.doctor.history import TRAIN_LOSS, History
@@ -21,16 +21,6 @@ LOSS_BAND = 3.0
 """The Trainer's loss is a mean over its logging steps, so that it may be off by a small factor while the nll falls."""
 
 
-def _above_zero(tag: tags.Tag, text: str) -> Callable[[History], str | None]:
-    """Evidence where a number that should be 0 is above it. `text` describes it, with `{value}` for the number."""
-
-    def evidence(history: History) -> str | None:
-        value = history[tag()].last
-        return f"{text.format(value=f'{value:g}')} ({tag()})" if value > 0 else None
-
-    return evidence
-
-
 _OTHER_FAULTS = (
     tags.DELAY_VIOLATIONS,
     tags.LABEL_MISMATCH,
@@ -41,9 +31,28 @@ _OTHER_FAULTS = (
 """Faults that move or remove labels: a label that is missing beside one of them proves nothing of its own."""
 
 
-def _is_explained(history: History, *, step: int) -> bool:
-    """Whether the batch of `step` has a fault that explains missing labels."""
-    return any(history[tag()].step == step and history[tag()].last > 0 for tag in _OTHER_FAULTS)
+_MISPLACED = (tags.DELAY_VIOLATIONS, tags.LABEL_MISMATCH)
+"""Faults that put labels on positions that should have none."""
+
+
+def _is_explained(history: History, *, step: int, by: Sequence[tags.Tag] = _OTHER_FAULTS) -> bool:
+    """Whether the batch of `step` has another fault that explains the evidence."""
+    return any(history[tag()].step == step and history[tag()].last > 0 for tag in by)
+
+
+def _above_zero(tag: tags.Tag, text: str, *, unless: Sequence[tags.Tag] = ()) -> Callable[[History], str | None]:
+    """Evidence where a number that should be 0 is above it. `text` describes it, with `{value}` for the number.
+
+    `unless`: faults of the same batch that explain it.
+    """
+
+    def evidence(history: History) -> str | None:
+        series = history[tag()]
+        if not series.last > 0 or _is_explained(history, step=series.step, by=unless):
+            return None
+        return f"{text.format(value=f'{series.last:g}')} ({tag()})"
+
+    return evidence
 
 
 def _samples_without_labels(history: History) -> str | None:
@@ -146,6 +155,7 @@ RULES = (
         ),
         fix="leave such samples out, or raise the maximum length; in inputs/samples they are decoded.",
         closes_after=10,
+        updates_seen=True,
     ),
     Rule(
         name="reference_is_target",
@@ -202,8 +212,9 @@ RULES = (
         level="warning",
         certainty="certain",
         triggers=(tags.BOS_LABELLED,),
-        opens_when="a begin code carries a label",
-        evidence=_above_zero(tags.BOS_LABELLED, "{value} % of the begin codes carry a label"),
+        also_reads=_MISPLACED,
+        opens_when="a begin code carries a label, while codes and labels are in their places",
+        evidence=_above_zero(tags.BOS_LABELLED, "{value} % of the begin codes carry a label", unless=_MISPLACED),
         causes=(
             Cause(
                 "The labels are a copy of the codes. Begin codes are the same in every clip, so part of the loss falls "
@@ -217,8 +228,11 @@ RULES = (
         level="warning",
         certainty="likely",
         triggers=(tags.REFERENCE_LABELLED,),
-        opens_when="a position of the reference carries a label",
-        evidence=_above_zero(tags.REFERENCE_LABELLED, "{value} % of the reference's positions carry a label"),
+        also_reads=_MISPLACED,
+        opens_when="a position of the reference carries a label, while codes and labels are in their places",
+        evidence=_above_zero(
+            tags.REFERENCE_LABELLED, "{value} % of the reference's positions carry a label", unless=_MISPLACED
+        ),
         causes=(
             Cause(
                 "The labels cover the voice prompt. The model is trained to generate the prompt without a reference, "
