@@ -1,12 +1,12 @@
-"""A ChatML file of 100,000 samples beside one of 1,000: seconds to open, seconds to the first step, and memory.
+"""Compare a ChatML file of 100,000 samples with one of 1,000: time to open, time to the first step, and memory.
 
     python benchmarks/large_data.py                      # about four minutes on two CPU cores
     python benchmarks/large_data.py --steps 20 --ending json
 
-The samples refer to the demo's clips. Each file is trained on by `train_v2_ddp.py` itself, all callbacks on, in a
-process of its own. Seconds are CPU seconds of that process. Peak memory is its high-water mark; growth is the lowest
-resident memory in the second half of the steps over that in the first, from the fifth step on (`/proc/self/status`,
-Linux; proc(5)): a logged step and a round of voices hold more for a moment.
+The samples refer to the demo's clips. `train_v2_ddp.py` trains on each file with all callbacks on, each in a process of
+its own. Seconds are CPU seconds of that process. Peak memory is its high-water mark. Growth is the lowest resident
+memory in the second half of the steps divided by that in the first half, from the fifth step on (`/proc/self/status`,
+Linux; proc(5)); the lowest, because a logged step and a round of voices hold more for a short time.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def status_mib(name: str) -> float:
 
 
 def write_data(path: Path, items: Sequence[dict[str, Any]], count: int) -> Path:
-    """`count` samples like `items`, each with a name of its own; a list, or one per line, by the ending of `path`."""
+    """Write `count` samples like `items` with different ids; a list or one per line, by the ending of `path`."""
     lines, samples = path.suffix == ".jsonl", itertools.islice(itertools.cycle(items), count)
     with path.open("w") as file:
         file.write("" if lines else "[\n")
@@ -47,12 +47,12 @@ def write_data(path: Path, items: Sequence[dict[str, Any]], count: int) -> Path:
 
 
 def wrapped(module: Any, name: str, wrap: Callable[[Any], Any]) -> None:
-    """Put `wrap(function)` in the place of a function of `module`."""
+    """Replace the function `name` of `module` by `wrap(function)`."""
     setattr(module, name, wrap(getattr(module, name)))
 
 
 def train(arguments: Sequence[str]) -> dict[str, float]:
-    """Run `train_v2_ddp.py` in this process and watch it."""
+    """Run `train_v2_ddp.py` in this process and measure it."""
     start = time.process_time()
     from transformers import TrainerCallback
 
@@ -65,9 +65,9 @@ def train(arguments: Sequence[str]) -> dict[str, float]:
 
     def timed(name: str) -> Callable[[Any], Any]:
         def wrap(call: Callable[..., Any]) -> Callable[..., Any]:
-            def measured(*own: Any, **named: Any) -> Any:
+            def measured(*args: Any, **kwargs: Any) -> Any:
                 begin = time.process_time()
-                result = call(*own, **named)
+                result = call(*args, **kwargs)
                 found[name] = found.get(name, 0.0) + time.process_time() - begin
                 return result
 
@@ -85,7 +85,7 @@ def train(arguments: Sequence[str]) -> dict[str, float]:
     wrapped(formats, "open_samples", timed("open_s"))
     wrapped(before_training, "look_at_data", timed("look_s"))
     wrapped(script, "dataset_facts", timed("facts_s"))
-    wrapped(script, "callbacks_from", lambda make: lambda *own, **named: [*make(*own, **named), Gauge()])
+    wrapped(script, "callbacks_from", lambda make: lambda *args, **kwargs: [*make(*args, **kwargs), Gauge()])
     script.train(script.parse_arguments(arguments))
     half = (SETTLED - 1 + len(resident)) // 2
     growth = min(resident[half:]) / min(resident[SETTLED - 1 : half])
@@ -93,7 +93,7 @@ def train(arguments: Sequence[str]) -> dict[str, float]:
 
 
 def run(file: Path, *, demo: Any, steps: int, output: Path) -> dict[str, float]:
-    """The same in a fresh process."""
+    """Train on `file` in a fresh process. Returns what `train` measured."""
     given = {
         "model_path": demo.model, "audio_tokenizer_path": demo.codec, "train_data_file": file, "output_dir": output,
         "code_cache": demo.codes, "max_steps": steps, "per_device_train_batch_size": 2, "logging_steps": 5,
@@ -116,7 +116,7 @@ def main() -> None:
     parser.add_argument("--counts", type=int, nargs="+", default=[1_000, 100_000])
     parser.add_argument("--steps", type=int, default=40)
     parser.add_argument("--ending", nargs="+", choices=("json", "jsonl"), default=["json", "jsonl"])
-    parser.add_argument("--directory", type=Path, help="where the demo is built, or lies; default: a temporary one")
+    parser.add_argument("--directory", type=Path, help="where the demo is, or is built; default: a temporary directory")
     arguments = parser.parse_args()
     from tracker_logging.demo.build import build_demo
 

@@ -80,7 +80,7 @@ TRUNCATED = _tag("chatml/truncated", "scalar", "count", "samples that were cut: 
 CAUSALITY_LEAK = _tag("chatml/causality_leak", "scalar", "", "largest relative movement of an earlier position of the last layer when the last position is disturbed (0 = causal); once, at the first logged step", "inputs", "the family's layers are known")
 LOSS_RATIO = _tag("chatml/loss_ratio", "scalar", "", "loss that the model returned / what our own cross-entropies say it should be (1 = healthy)", "outputs", "audio is trained")
 VIOLATIONS = _tag("chatml/violations", "scalar", "count", "violations of the expected structure in the batch", "inputs")
-VIOLATION_TABLE = _tag("chatml/violation_list", "table", "", "the violations: sample, what, cure", "inputs", "there are violations")
+VIOLATION_TABLE = _tag("chatml/violation_list", "table", "", "the violations: sample, what, fix", "inputs", "there are violations")
 
 # --- outputs: what the model predicts, teacher-forced ----------------------------------------------------------------
 NLL = _tag("outputs/nll/codebook_{codebook}", "scalar", "nats", "mean cross-entropy at labelled positions", "outputs")
@@ -128,7 +128,6 @@ UPDATE_MAP = _tag("gradients/update_map", "image", "", "component × layer: the 
 ROUNDED_TO_ZERO = _tag("gradients/rounded_to_zero_pct", "scalar", "%", "share of the bf16 or fp16 weights with a gradient whose update rounds to zero, from at most 16,384 weights of each tensor", "attention", "weights in bf16 or fp16 are trained")
 SKIPPED_STEP = _tag("gradients/skipped_step", "scalar", "", "1: the fp16 gradient scaler skipped this optimizer step", "attention", "a non-finite value")
 TRAINABLE = _tag("gradients/trainable_pct/{component}", "scalar", "%", "share of a component's weights that is not frozen", "attention")
-ROUNDED_TO_ZERO = _tag("gradients/rounded_to_zero_pct", "scalar", "%", "share of the sampled trained weights kept in bf16 or fp16 without a master copy that an optimizer step left unchanged although their gradient is not zero", "attention", "trained weights are bf16 or fp16")
 REACHED = _tag("gradients/reached_pct/{component}", "scalar", "%", "share of a component's trained weights that is in tensors whose gradient is not zero", "attention", "the component is not frozen")
 GRADIENT_COSINE = _tag("gradients/text_audio_cosine", "scalar", "cosine", "agreement of the gradients of text and audio loss in the last shared attention layers", "attention", "log_grad_conflict and text is trained")
 PARAMETER_STATES = _tag("gradients/parameters", "table", "", "component × layer: trained, frozen or without gradient; gradient norm and update ratio", "attention")

@@ -163,3 +163,14 @@ def test_nothing_is_left_of_a_conversion_that_fails(tmp_path: Path, folder: Path
         convert(path, tmp_path / "out.jsonl", to="chatml")
     assert list(tmp_path.iterdir()) == [path]
     assert len([one for one in itertools.islice(find_format(path).read(path), 1) if isinstance(one, VoiceSample)]) == 1
+
+
+def test_columns_of_other_names_are_converted(tmp_path: Path, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "german.csv").write_text("Datei;Satz\nref.wav;At 10:30.\n")
+    out = tmp_path / "train.jsonl"
+    command = ["convert", str(folder / "german.csv"), str(out), "--to", "chatml"]
+    assert main([*command, "--columns", "audio=Datei"]) == 2
+    assert "audio and text are needed" in capsys.readouterr().err
+    assert main([*command, "--columns", "audio=Datei,text=Satz"]) == 0
+    (sample,) = read_samples(out)
+    assert (sample.target_text, sample.target_audio) == ("At 10:30.", folder / "ref.wav")

@@ -37,7 +37,9 @@ def outcomes(rows: TextTable) -> list[object]:
 
 
 @pytest.mark.parametrize("delimiter", ["|", "\t"])
-def test_a_text_that_begins_with_a_quote_swallows_no_row(tmp_path: Path, delimiter: str) -> None:
+def test_a_text_that_begins_with_a_quote_swallows_no_row(
+    tmp_path: Path, delimiter: str, caplog: pytest.LogCaptureFixture
+) -> None:
     written = [
         ("a1", '"I see," he said.'),
         ("a2", '"Never'),
@@ -49,6 +51,7 @@ def test_a_text_that_begins_with_a_quote_swallows_no_row(tmp_path: Path, delimit
     rows = table(tmp_path / "a.csv", "\n".join(lines) + "\n")
     assert [(row["id"], row["text"]) for row in rows] == written  # type: ignore[index]
     assert "plain cells" in rows.decision
+    assert "3 lines have a quote at the start of a cell; read as" in caplog.text and "plain cells" in caplog.text
 
 
 @pytest.mark.parametrize("delimiter", DELIMITERS)

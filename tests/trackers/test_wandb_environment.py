@@ -170,6 +170,8 @@ class Ours(TrainerCallback):
     def on_train_begin(self, args, state, control, **kwargs):
         self.tracker = open_tracker("wandb", directory=Path(sys.argv[1]), run=RunInfo(), written_by_loop=["wandb"])
     def on_log(self, args, state, control, logs=None, **kwargs):
+        if "loss" not in logs:
+            return
         self.tracker.emit(Scalars(step=state.global_step, values={"ours": float(state.global_step)}))
         self.tracker.emit(Scalars(step=state.global_step, values={"train/loss": 99.0}, source="loop"))
     def on_train_end(self, args, state, control, **kwargs):

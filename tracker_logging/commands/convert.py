@@ -3,6 +3,7 @@
     tracker-logging convert train.json train.jsonl --to chatml
     tracker-logging convert my_folder pairs.tsv --to manifest
     tracker-logging convert shards/ train.jsonl --to native
+    tracker-logging convert table.csv train.jsonl --to chatml --columns audio=wav,text=sentence,speaker=who
 
 IN is a file or directory in any format that training reads (see docs/data.md). OUT is written as ChatML (`chatml`), as
 a conversation for the processor of transformers (`native`), or as one row per pair (`manifest`). Its ending selects
@@ -26,12 +27,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("input", type=Path, metavar="IN", help="a data file or directory")
     parser.add_argument("output", type=Path, metavar="OUT", help="the new file; must not exist")
     parser.add_argument("--to", choices=TARGETS, required=True)
-    parser.add_argument("--allow_download", action="store_true", help="download audio given as an http(s) URL")
-    parser.add_argument("--skip_bad_samples", action="store_true", help="skip and list samples that cannot be read")
+    parser.add_argument("--allow_download", action="store_true", help="download audio given by http(s) URL")
+    parser.add_argument(
+        "--columns", metavar="audio=…,text=…", help="names of a table's columns by role, see docs/data.md"
+    )
+    parser.add_argument("--skip_bad_samples", action="store_true", help="leave out bad samples, and list them")
 
 
 def run(args: argparse.Namespace) -> int:
     from tracker_logging.data.convert import convert
+    from tracker_logging.data.formats.columns import parse_columns
     from tracker_logging.data.sample import DataError
 
     try:
@@ -41,6 +46,7 @@ def run(args: argparse.Namespace) -> int:
             to=args.to,
             skip_bad=args.skip_bad_samples,
             allow_download=args.allow_download,
+            columns=parse_columns(args.columns) if args.columns else None,
         )
     except DataError as error:
         raise CommandError(str(error)) from error

@@ -18,6 +18,8 @@ from tracker_logging.commands.base import CommandError
 
 if TYPE_CHECKING:
     from tracker_logging.trackers.base import Tracker
+    from tracker_logging.voices.measurement import Instruments
+    from tracker_logging.voices.scorers.choose import ScorerChoice
 
 FLUSH_TIMEOUT_S = 60.0
 
@@ -30,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from tracker_logging.voices.scorers.choose import ScorerChoice, choose_instruments
+    from tracker_logging.voices.scorers.choose import ScorerChoice
     from tracker_logging.voices.scoring import VoiceScorer
     from tracker_logging.voices.unscored import unscored_rounds
 
@@ -45,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
         for unscored in unscored_rounds(args.run):
             if tracker is None or scorer is None:
                 choice = ScorerChoice.from_text(unscored.choice.to_text() | given)
-                scorer = VoiceScorer(choose_instruments(choice))
+                scorer = VoiceScorer(_instruments(choice))
                 tracker = _tracker(args.run)
             for event in unscored.score(scorer):
                 tracker.emit(event)
@@ -65,6 +67,16 @@ def run(args: argparse.Namespace) -> int:
             "The W&B run is left as it is: its scores are in the voices folder, and in the other backends of the run."
         )
     return 0
+
+
+def _instruments(choice: ScorerChoice) -> Instruments:
+    """The scorers of the run. A path among them may be wrong here: the run does not keep absolute paths."""
+    from tracker_logging.voices.scorers.choose import choose_instruments
+
+    try:
+        return choose_instruments(choice)
+    except ValueError as error:
+        raise CommandError(f"{error} Give it here with --voice_encoder, --voice_transcriber and the like.") from error
 
 
 def _tracker(directory: Path) -> Tracker:

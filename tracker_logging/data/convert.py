@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,9 +48,20 @@ class Converted:
     left_out: tuple[str, ...]
 
 
-def convert(path: Path, out: Path, *, to: str, skip_bad: bool = False, allow_download: bool = False) -> Converted:
-    """Write the samples of `path` to `out`. Raises `DataError` for data that cannot be read, for the first bad sample
-    without `skip_bad`, and for an `out` that exists or has an ending that `to` is not written in."""
+def convert(
+    path: Path,
+    out: Path,
+    *,
+    to: str,
+    skip_bad: bool = False,
+    allow_download: bool = False,
+    columns: Mapping[str, str] | None = None,
+) -> Converted:
+    """Write the samples of `path` to `out`. `columns`: as in `open_samples`.
+
+    Raises `DataError` for data that cannot be read, for the first bad sample without `skip_bad`, and for an `out` that
+    exists or has an ending that `to` is not written in.
+    """
     is_table = to == "manifest" and out.suffix.lower() in _TABLES
     if not is_table and out.suffix.lower() not in (".json", ".jsonl"):
         endings = ".jsonl, .json, .csv or .tsv" if to == "manifest" else ".jsonl or .json"
@@ -62,7 +73,7 @@ def convert(path: Path, out: Path, *, to: str, skip_bad: bool = False, allow_dow
     left_out: dict[str, None] = {}
     written = 0
     with _writer(out) as put:
-        for outcome in find_format(path).read(path, shelf):
+        for outcome in find_format(path, columns).read(path, shelf):
             if isinstance(outcome, DataError):
                 if not skip_bad:
                     raise outcome

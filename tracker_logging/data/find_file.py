@@ -49,6 +49,11 @@ def find_file(name: str, folders: Sequence[Path]) -> Path:
         raise DataError("is empty; name an audio file")
     if any("\ud800" <= character <= "\udfff" for character in name):
         raise DataError(f"names {name!r}, which is not UTF-8; rename the file")
+    if ".." not in name:
+        for folder in [Path("/")] if name.startswith("/") else folders:
+            path = os.path.join(folder, name)  # noqa: PTH118  four times as fast as pathlib, and done for every clip
+            if _is_file(path):
+                return Path(path)
     problem = ""
     for candidate in _candidates(name, folders):
         candidate_problem = _problem(candidate)
@@ -148,6 +153,13 @@ def _inside(path: Path, name: str, folders: Sequence[Path]) -> Path:
     if not is_absolute and ".." in path.parts and not any(plain.is_relative_to(folder) for folder in folders):
         raise DataError(f"names {name!r}, which leads out of the data's folders; give its absolute path")
     return path
+
+
+def _is_file(path: str) -> bool:
+    try:
+        return stat.S_ISREG(os.stat(path).st_mode)  # noqa: PTH116
+    except (OSError, ValueError):
+        return False
 
 
 def _problem(path: Path) -> str | None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import codecs
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
@@ -44,6 +45,7 @@ _NAMES = {
     "cp874": "cp874 (Thai)",
 }
 _LATIN = ("cp1252", "cp1250", "cp1254")  # charset-normalizer cannot rank these on a short text
+_NOT_ASCII = re.compile(rb'[A-Za-z]*[\x80-\xff][^\x00-\x20"]*')
 _EVIDENCE_BYTES = 1 << 14
 _SIBLINGS = 200
 _SHOWN = 24  # characters
@@ -101,7 +103,7 @@ def check_encoding(path: Path) -> None:
 def wrong_encoding(where: str, error: UnicodeDecodeError, *, evidence: bytes | None = None) -> DataError:
     """The error for bytes at `where` that are not UTF-8. `evidence`: more bytes in the same encoding."""
     content = bytes(error.object)
-    readings = likely_encodings(evidence or content, content[max(0, error.start - _SHOWN) :][: 4 * _SHOWN])
+    readings = likely_encodings(evidence or content, content[error.start :][: 4 * _SHOWN])
     found = f"byte 0x{content[error.start]:02x}: {error.reason}"
     if readings:
         listed = " or ".join(f"{name}, which reads it as {text!r}" for name, text in readings)
@@ -116,7 +118,8 @@ def likely_encodings(content: bytes, excerpt: bytes) -> list[tuple[str, str]]:
     """Up to three encodings that `content` may be in, the likeliest first, each with its reading of `excerpt`."""
     from charset_normalizer import from_bytes
 
-    matches = from_bytes(content[:_EVIDENCE_BYTES], cp_isolation=list(_NAMES))
+    content = b" ".join(_NOT_ASCII.findall(content))[:_EVIDENCE_BYTES]  # the syntax of JSON would count as Western
+    matches = from_bytes(content, cp_isolation=list(_NAMES))
     names = [match.encoding for match in matches]
     if _is_kana(content, "euc_jis_2004"):  # charset-normalizer takes it for Big5 or Korean
         names = ["euc_jis_2004"]
@@ -152,12 +155,15 @@ def _decoded(content: bytes, name: str) -> str | None:
 def _of_siblings(folder: Path, suffix: str) -> bytes:
     """The starts of files in `folder` that are not UTF-8: a single transcript is too short to recognise an encoding."""
     evidence = b""
-    with os.scandir(folder) as entries:
-        names = [entry.path for _, entry in zip(range(_SIBLINGS), entries, strict=False) if entry.is_file()]
-    for name in sorted(names):
-        if name.endswith(suffix) and len(evidence) < _EVIDENCE_BYTES:
-            with Path(name).open("rb") as file:
-                content = file.read(256)
-            if _decoded(content, "utf-8") is None:
-                evidence += b"\n" + content
+    try:
+        with os.scandir(folder) as entries:
+            names = [entry.path for _, entry in zip(range(_SIBLINGS), entries, strict=False) if entry.is_file()]
+        for name in sorted(names):
+            if name.endswith(suffix) and len(evidence) < _EVIDENCE_BYTES:
+                with Path(name).open("rb") as file:
+                    content = file.read(256)
+                if _decoded(content, "utf-8") is None:
+                    evidence += b"\n" + content
+    except OSError:  # less evidence is no fault
+        pass
     return evidence

@@ -122,6 +122,10 @@ def _flow(step: int, flow: FlowStatistics) -> Iterable[Event]:
         values |= _of_components(tags.GRADIENT_NORM, flow.gradient_norm)
     values |= _of_components(tags.UPDATE_RATIO, flow.update_ratio)
     values |= {tags.TRAINABLE(component=component): share for component, share in flow.trainable_pct.items()}
+    if flow.rounded_to_zero_pct is not None:
+        values[tags.ROUNDED_TO_ZERO()] = flow.rounded_to_zero_pct
+    if flow.skipped:
+        values[tags.SKIPPED_STEP()] = 1.0
     values |= {tags.REACHED(component=component): share for component, share in flow.reached_pct.items()}
     yield Scalars(step=step, values=values)
     when = "before" if flow.before_clipping else "after"

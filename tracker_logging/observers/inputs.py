@@ -50,7 +50,7 @@ class InputObserver(Observer):
             yield Table(
                 step=step,
                 tag=tags.VIOLATION_TABLE(),
-                columns=("sample", "what", "cure"),
+                columns=("sample", "what", "fix"),
                 rows=tuple((v.sample, v.what, v.fix) for v in audit.violations),
             )
         adapter, codec = self.training.adapter, self.training.codec

@@ -120,7 +120,7 @@ class Session:
         self._evaluation: EvaluationCapture | None = None
         self._step = loop.step  # the step that is running, or the last one that ended
         self.is_observing = self.is_attached = self._update_pending = self.has_ended = False
-        self._step_began = 0.0
+        self._step_began = self._batch_s = 0.0
         self._voice_steps: set[int] = set()
         if loop.rank == 0:
             atexit.register(self._close)
@@ -145,7 +145,7 @@ class Session:
         if step == self._step or not self.cadence.logged(step):
             return
         self._step, self.is_observing = step, True
-        self._step_began = time.perf_counter()
+        self._step_began, self._batch_s = time.perf_counter(), 0.0
         with self.cost.part("attach", component="capture"), self.guard.contain("capture"):
             self._capture = self._capture or self._new_capture()
             # Several ranks meet in the snapshot's collective, so none of them may be missing.
@@ -336,11 +336,11 @@ class Session:
             snapshot = self._capture.snapshot(step)
         for part, error in self._capture.errors:
             self.guard.failed(part, error)
-        self.cost.add("hooks", component="capture", seconds=self._capture.hook_seconds)
+        self.emitter.report_not_shown(self._capture.missing)
+        self.cost.add("hooks", component="capture", seconds=max(0.0, self._capture.hook_seconds - self._batch_s))
         if snapshot is None:
             self.emitter.miss_step(step, "no forward of the model was observed in this step, or it failed")
             return
-        self.emitter.report_not_shown(snapshot.missing)
         self.emitter.ledger.promise(
             step,
             step_families(
@@ -356,7 +356,9 @@ class Session:
 
     def _observe_batch(self, view: BatchView) -> None:
         """Emit what is known of a batch before the model sees it: it may refuse the batch."""
+        start = time.perf_counter()
         self.emitter.collect(lambda observer: observer.observe_batch(self._step, view))
+        self._batch_s += time.perf_counter() - start  # it is inside of a hook, and charged already
         if view.mismatched:
             # Higgs Audio v2 fills the placeholders of a whole batch in a row: with too few frames a GPU stops without
             # naming the sample, and with a wrong distribution one sample is trained on the codes of another.

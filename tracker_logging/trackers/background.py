@@ -127,11 +127,11 @@ class BackgroundTracker:
             return
         mark = _Flush()
         with self._changed:
-            if self._closing or (self._thread is None and not self._queue):
+            if self._closing or self._is_stuck or (self._thread is None and not self._queue):
                 return
             self._flushes_waiting += 1
             self._append(mark, 0, Importance.KEPT)
-        deadline = 0.0 if self._is_stuck else DEADLINE_S if timeout_s is None else timeout_s
+        deadline = DEADLINE_S if timeout_s is None else timeout_s
         remaining_s = self._budget.remaining_s
         with self._budget.waiting():
             is_flushed = mark.done.wait(min(deadline, remaining_s))

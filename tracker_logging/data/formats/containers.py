@@ -21,7 +21,7 @@ from pathlib import Path
 from tracker_logging.data.formats.json_files import JsonLines, JsonList, iterate_json_list
 from tracker_logging.data.formats.parquet import PARQUET_MARK, ParquetRows
 from tracker_logging.data.formats.slices import MAX_RECORD_BYTES, check_record_size
-from tracker_logging.data.formats.text_table import TextTable, peek_table
+from tracker_logging.data.formats.text_table import TextTable, check_text, peek_table
 from tracker_logging.data.sample import DataError, shown
 from tracker_logging.data.text_files import UTF8_MARK, check_encoding, read_utf8
 
@@ -97,6 +97,7 @@ def open_records(path: Path, columns: Collection[str] = ()) -> Sequence[object]:
         kind = type(load_json(path)).__name__
         raise DataError(f"{shown(path)}: is a JSON {kind}, not a list of samples. Put the samples in [ ].")
     if container is None:
+        check_text(path)
         raise DataError(f"{shown(path)}: neither valid JSON nor a table. Write the file again.")
     if path.stat().st_size > MAX_READ_BYTES:
         raise DataError(

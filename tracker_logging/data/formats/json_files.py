@@ -40,12 +40,12 @@ class _JsonValues(FileSlices):
     broken: str
 
     def _parse(self, content: bytes, index: int) -> object:
-        where = f"{shown(self.path)}[{index}]"
         try:
             return json.loads(content.removeprefix(UTF8_MARK).decode())
         except UnicodeDecodeError as error:
-            raise wrong_encoding(where, error) from error
+            raise wrong_encoding(f"{shown(self.path)}[{index}]", error) from error
         except (ValueError, RecursionError) as error:
+            where = f"{shown(self.path)}[{index}]"
             raise DataError(f"{where} is not valid JSON ({_reason(error)}): {self.broken}") from error
 
 

@@ -29,7 +29,7 @@ from tracker_logging.data.formats.columns import ROLES
 from tracker_logging.data.formats.containers import Container, container_of, open_records
 from tracker_logging.data.formats.manifests import audio_table_sample
 from tracker_logging.data.formats.record_file import RecordFormat, RecordSource
-from tracker_logging.data.formats.text_table import TextTable, peek_table
+from tracker_logging.data.formats.text_table import TextTable, check_text, peek_table
 from tracker_logging.data.sample import DataError, printable, shown
 
 logger = logging.getLogger(__name__)
@@ -117,9 +117,16 @@ class UnknownTable(Format):
     name = "table of unknown columns"
 
     def recognises(self, path: Path) -> bool:
-        return path.is_file() and path.suffix.lower() in _TABLE_ENDINGS and peek_table(path, 1) is not None
+        if not path.is_file() or path.suffix.lower() not in _TABLE_ENDINGS:
+            return False
+        try:
+            check_text(path)
+        except DataError:
+            return True  # `open` raises it
+        return peek_table(path, 1) is not None
 
     def open(self, path: Path, shelf: AudioShelf) -> RecordSource:
+        check_text(path)
         table = peek_table(path, 1)
         if table is None:
             raise DataError(f"{shown(path)}: not a table. Write the file again.")

@@ -47,7 +47,8 @@ class FileSlices(Sequence[object]):
         start, end = int(self._starts[index]), int(self._ends[index])
         if index < 0:
             index += len(self)
-        check_record_size(end - start, f"{shown(self.path)}[{index}]")
+        if end - start > MAX_RECORD_BYTES:
+            check_record_size(end - start, f"{shown(self.path)}[{index}]")
         try:
             with self.path.open("rb") as file:
                 file.seek(start)

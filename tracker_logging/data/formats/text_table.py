@@ -25,6 +25,7 @@ Guarantees
 
 from __future__ import annotations
 
+import logging
 from array import array
 from bisect import bisect_left
 from collections import deque
@@ -33,9 +34,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tracker_logging.data.formats.columns import KNOWN
-from tracker_logging.data.formats.slices import MAX_RECORD_BYTES, FileSlices, bounds, check_count
+from tracker_logging.data.formats.slices import MAX_RECORD_BYTES, MAX_RECORDS, FileSlices, bounds, check_count
 from tracker_logging.data.sample import DataError, shown
-from tracker_logging.data.text_files import UTF8_MARK, wrong_encoding
+from tracker_logging.data.text_files import UTF8_MARK, check_encoding, wrong_encoding
+
+logger = logging.getLogger(__name__)
 
 DELIMITERS = "\t|;,"
 
@@ -79,17 +82,19 @@ class TextTable(FileSlices):
         header = "header" if layout.has_header else f"no header, {len(layout.names)} columns"
         cells = "cells quoted as in CSV" if self.is_quoted else "plain cells"
         self.decision = f"{_NAMES[layout.delimiter]} table, {header}, {cells}"
+        if signs.quotes and not (self.is_quoted and layout.delimiter in ",;"):  # what nobody would expect otherwise
+            message = "%s: %d lines have a quote at the start of a cell; read as %s."
+            logger.warning(message, shown(path), signs.quotes, self.decision)
         super().__init__(path, *bounds(rows.places))
 
     def _parse(self, content: bytes, index: int) -> Mapping[str, object]:
-        where = f"{shown(self.path)}[{index}]"
         if index in self._bad:
             line, problem = self._bad[index]
-            raise DataError(f"{where} (line {line}): {problem}.")
+            raise DataError(f"{shown(self.path)}[{index}] (line {line}): {problem}.")
         try:
             text = content.decode().rstrip("\r\n")
         except UnicodeDecodeError as error:
-            raise wrong_encoding(where, error) from error
+            raise wrong_encoding(f"{shown(self.path)}[{index}]", error) from error
         return dict(zip(self.layout.names, _cells(text, self.layout.delimiter, quoted=self.is_quoted), strict=True))
 
 
@@ -113,6 +118,15 @@ def peek_table(
         if len(rows) < count:
             rows.append(dict(zip(layout.names, [*cells, *[""] * len(layout.names)], strict=False)))
     return layout, rows
+
+
+def check_text(path: Path) -> None:
+    """Raises `DataError` if the first line of `path` cannot be read as UTF-8 text."""
+    try:
+        check_encoding(path)
+        _head(path)
+    except OSError as error:
+        raise DataError(f"{shown(path)}: cannot be read ({error.strerror}).") from error
 
 
 def find_layout(lines: Sequence[str], columns: Collection[str] = ()) -> Layout | None:
@@ -245,6 +259,10 @@ class _QuotedRows:
         self._opening = layout.delimiter.encode() + b'"'
         self._pending: list[_Line] = []  # of a row whose quotes are still open
 
+    @property
+    def is_open(self) -> bool:
+        return bool(self._pending)
+
     def feed(self, line: _Line) -> None:
         waiting = deque([line])
         while waiting:
@@ -302,6 +320,7 @@ class _Signs:
     is in quotes."""
 
     lines: int = 0
+    quotes: int = 0
     doubled: int = 0
     all_quoted: int = 0
 
@@ -310,6 +329,7 @@ class _Signs:
         if b'"' in text:
             cells = text.split(delimiter)
             quoted = [len(cell) > 1 and cell[:1] == cell[-1:] == b'"' for cell in cells]
+            self.quotes += any(cell[:1] == b'"' for cell in cells)
             self.doubled += any(
                 is_quoted and (b'""' in cell[1:-1] or b"\r" in cell)
                 for cell, is_quoted in zip(cells, quoted, strict=True)
@@ -349,15 +369,26 @@ def _scan(path: Path, layout: Layout) -> tuple[_Rows, _Rows, _Signs]:
                     f"{shown(path)}: a line is longer than {MAX_RECORD_BYTES / 1e6:g} MB. Check the line ends."
                 )
             number += 1
-            line = _Line(content, start, number)
-            start = line.end
+            line_start, start = start, start + len(content)
+            if number > MAX_RECORDS:
+                check_count(path, number)
             if skip_header:
-                skip_header = not line.text.strip()
-                continue
-            quoted.feed(line)
-            if text := line.text.strip():
-                plain.add(line, line, cells=line.text.count(delimiter) + 1)
-                signs.count(text, delimiter)
-                check_count(path, len(plain.places) // 2)
+                skip_header = not content.strip()
+            elif b'"' not in content and not quoted.is_open:  # the same row in both kinds; most lines are such
+                if content.strip():
+                    cells = content.count(delimiter) + 1
+                    signs.lines += 1
+                    for rows in (plain, quoted.rows):
+                        if cells == rows.width:
+                            rows.places.extend((line_start, start))
+                        else:
+                            line = _Line(content, line_start, number)
+                            rows.add(line, line, cells=cells)
+            else:
+                line = _Line(content, line_start, number)
+                quoted.feed(line)
+                if text := line.text.strip():
+                    plain.add(line, line, cells=line.text.count(delimiter) + 1)
+                    signs.count(text, delimiter)
     quoted.finish()
     return plain, quoted.rows, signs

@@ -93,9 +93,9 @@ def _mel(wave: FloatArray, sample_rate: int) -> FloatArray | None:
     """Partial utterances [P, 160, 40] of mel power (not logarithmic), each 1.6 s, or None for silence."""
     import librosa
 
-    samples = at_16_khz(wave, sample_rate)
-    if not len(samples) or np.ptp(samples) < 1e-6:
+    if not len(wave) or np.ptp(wave) < 1e-6:  # before resampling, which rings at both ends of an offset
         return None
+    samples = at_16_khz(wave, sample_rate)
     starts = _partial_starts(len(samples))
     needed = (starts[-1] + _FRAMES) * _HOP
     samples = np.pad(at_level(samples, _LEVEL_DBFS), (0, max(0, needed - len(samples))))
