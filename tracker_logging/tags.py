@@ -153,9 +153,9 @@ SPEAKER_TABLE = _tag("voices/speakers", "table", "", "one row per speaker: clips
 INSTRUMENT_TABLE = _tag("voices/instruments", "table", "", "what measures each kind of score; values of two speaker encoders do not compare", "zero_shot")
 VALID_CLIPS = _tag("voices/valid_clips", "scalar", "count", "generated clips with speech, finite and not clipped", "zero_shot")
 INVALID_CLIPS = _tag("voices/invalid_clips", "scalar", "count", "generated clips that are silent, too short, non-finite or clipped; left out of means", "zero_shot")
-SILENT_CLIPS = _tag("voices/silent_clips", "scalar", "count", "generated clips with less than 0.3 s of speech", "zero_shot", "a clip was spoken")
-CLIPPED_CLIPS = _tag("voices/clipped_clips", "scalar", "count", "generated clips with more than 5 % of their samples at full scale", "zero_shot", "a clip was spoken")
-FAILED_VOICES = _tag("voices/failed", "scalar", "count", "prompts that were not spoken, for an error or a time-out", "zero_shot")
+SILENT_CLIPS = _tag("voices/silent_clips", "scalar", "count", "generated clips with less than 0.3 s of speech", "zero_shot", "a clip was generated")
+CLIPPED_CLIPS = _tag("voices/clipped_clips", "scalar", "count", "generated clips with more than 5 % of their samples at full scale", "zero_shot", "a clip was generated")
+FAILED_VOICES = _tag("voices/failed", "scalar", "count", "prompts without a generated clip, for an error or a time-out", "zero_shot")
 STOPPED = _tag("voices/stopped_pct", "scalar", "%", "clips that stopped by themselves", "zero_shot")
 VOICE_ROUND_COST = _tag("voices/cost/{part}_s", "scalar", "s", "wall time of a round of voices: generation on the training thread, scoring off it", "zero_shot")
 VOICE_SCORE = _tag("voices/{score}/mean", "scalar", "", "mean of a score over the valid clips", "zero_shot", "its scorer is installed")
@@ -226,7 +226,7 @@ SCORES: tuple[Score, ...] = (
     Score("sim_codec", "cosine", "", "speaker similarity, the target through the codec vs the prompt", of_real_clips=True),
     Score("sim_margin", "cosine", "higher", "sim_o − mean similarity to the prompts of other speakers"),
     Score("spk_top1", "share", "higher", "1 if the nearest prompt is of the own speaker", mean=False),
-    Score("cond_gain", "cosine", "higher", "sim_o − similarity to this prompt when the same text is spoken with another speaker's prompt"),
+    Score("cond_gain", "cosine", "higher", "sim_o − similarity to this prompt when the same text is generated with another speaker's prompt"),
     Score("wer", "share", "lower", "word errors of the transcript against the target text", mean=False),
     Score("wer_real", "share", "", "the same of the real target recording: the floor", of_real_clips=True, mean=False),
     Score("cer", "share", "lower", "character errors of the transcript against the target text", mean=False),
