@@ -336,7 +336,7 @@ class Session:
             snapshot = self._capture.snapshot(step)
         for part, error in self._capture.errors:
             self.guard.failed(part, error)
-        self.emitter.report_not_shown(self._capture.missing)
+        self.emitter.report_not_shown(self._capture.missing if snapshot is None else snapshot.missing)
         self.cost.add("hooks", component="capture", seconds=max(0.0, self._capture.hook_seconds - self._batch_s))
         if snapshot is None:
             self.emitter.miss_step(step, "no forward of the model was observed in this step, or it failed")
