@@ -55,6 +55,9 @@ def build_parser() -> argparse.ArgumentParser:
     data.add_argument("--eval_data_file", type=Path, help="default: split off the training data")
     data.add_argument("--validation_split", type=float, default=0.005, help="share of the training data")
     data.add_argument("--code_cache", type=Path, help="keeps codes of clips; default: OUTPUT_DIR/codes")
+    data.add_argument("--columns", metavar="audio=…,text=…", help="columns of a table by role, see docs/data.md")
+    data.add_argument("--pair_references", action="store_true",
+                      help="give each sample without a reference another utterance of its speaker")  # fmt: skip
     data.add_argument("--skip_bad_samples", action="store_true", help="skip and count samples that cannot be read")
     data.add_argument("--allow_download", action="store_true", help="fetch audio that the data names by http(s)")
     data.add_argument("--use_text_head", action="store_true", help="also train the text that surrounds the target")
@@ -150,12 +153,21 @@ def load_material(args: argparse.Namespace) -> Material:
 
     from tracker_logging.data.audio_sources import AudioShelf
     from tracker_logging.data.formats import open_samples
+    from tracker_logging.data.formats.columns import parse_columns
+    from tracker_logging.data.references import Pairing
     from tracker_logging.doctor.data_checks.before_training import look_at_data
     from tracker_logging.families.higgs_v2.processor import SpeechProcessor
 
     set_seed(args.seed)  # adapters are initialised before the Trainer sets it
     shelf = AudioShelf(allow_download=args.allow_download)
-    open_data = partial(open_samples, skip_bad=args.skip_bad_samples, shelf=shelf, training=True)
+    open_data = partial(
+        open_samples,
+        skip_bad=args.skip_bad_samples,
+        shelf=shelf,
+        training=True,
+        columns=None if args.columns is None else parse_columns(args.columns),
+        pairing=Pairing(seed=args.seed) if args.pair_references else None,
+    )
     samples = open_data(args.train_data_file)
     if args.disable_eval:
         train, evaluation = samples, samples[:0]

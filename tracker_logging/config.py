@@ -110,10 +110,12 @@ class LoggingConfig:
         return cls(**options)
 
 
-def names(value: str | Iterable[str] | None, *, shorthands: Mapping[str, tuple[str, ...]] | None = None) -> Any:
+def names(
+    value: str | Iterable[str] | None, *, shorthands: Mapping[str, tuple[str, ...]] | None = None
+) -> tuple[Any, ...]:
     """Names as a tuple without repetitions, from a sequence or from one string with commas."""
-    parts = value.split(",") if isinstance(value, str) else list(value or ())
-    parts = [part.strip() for part in parts if part.strip()]
+    texts = [value] if isinstance(value, str) else list(value or ())
+    parts = [part.strip() for text in texts for part in text.split(",") if part.strip()]
     resolved = [name for part in parts for name in (shorthands or {}).get(part, (part,))]
     return tuple(dict.fromkeys(resolved))
 

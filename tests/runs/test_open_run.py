@@ -22,6 +22,8 @@ from tracker_logging.trackers.jsonl import JsonLinesTracker
 from tracker_logging.trackers.open import RunInfo, open_tracker
 from tracker_logging.trackers.tensorboard import TensorBoardTracker
 from tracker_logging.trackers.voice_folder import VoiceFolderTracker
+from tracker_logging.trackers.wandb import WandbTracker
+from tracker_logging.trackers.wandb_record import run_directories
 
 BACKENDS = ("tensorboard", "jsonl", "wandb")
 STEPS = (1, 2, 30)
@@ -245,6 +247,26 @@ def test_of_a_step_that_a_resumed_run_computed_again_the_later_value_counts(tmp_
             tracker.emit(Scalars(step=step, values={"loss": value}))
         tracker.close()
     assert open_run(tmp_path).scalars["loss"].points == ((1, 1.0), (2, 20.0))
+
+
+@pytest.mark.parametrize("backend", [TensorBoardTracker, JsonLinesTracker])
+def test_of_a_step_that_was_written_twice_the_later_value_counts(tmp_path: Path, backend: type) -> None:
+    tracker = backend(tmp_path)
+    for step, value in ((1, 1.0), (2, 2.0), (1, 10.0)):
+        tracker.emit(Scalars(step=step, values={"loss": value}))
+    tracker.close()
+    assert open_run(tmp_path).scalars["loss"].points == ((1, 10.0), (2, 2.0))
+
+
+def test_a_resumed_wandb_run_is_read_from_all_its_directories_up_to_the_named_one(tmp_path: Path) -> None:
+    for step in (1, 2):
+        tracker = WandbTracker(tmp_path, project="p", name="a", config={}, run_id="abc")
+        tracker.emit(Scalars(step=step, values={"loss": float(step)}))
+        tracker.close()
+    first, second = run_directories(tmp_path)
+    assert open_run(tmp_path).scalars["loss"].steps == (1, 2)
+    assert open_run(second).scalars["loss"].steps == (1, 2)
+    assert open_run(first).scalars["loss"].steps == (1,)
 
 
 def test_event_files_of_other_writers_are_purged_at_a_resume_as_tensorboard_does(tmp_path: Path) -> None:

@@ -80,12 +80,18 @@ def _instruments(choice: ScorerChoice) -> Instruments:
 
 
 def _tracker(directory: Path) -> Tracker:
-    """What writes to the files that the run has."""
-    from tracker_logging.trackers.open import RunInfo, open_tracker
+    """What writes to the files that the run has, on this thread: nothing is queued, so no queue is reported."""
+    from tracker_logging.trackers.fan_out import FanOutTracker
+    from tracker_logging.trackers.privacy import ScrubbedTracker, Scrubber, private_and_plain
     from tracker_logging.trackers.voice_folder import VoiceFolderTracker
 
-    kinds = {"tensorboard": "events.out.tfevents.*", "jsonl": "record/events.jsonl"}
-    backends = [name for name, pattern in kinds.items() if any(directory.glob(pattern))]
-    if not backends:
-        return VoiceFolderTracker(directory)
-    return open_tracker(backends, directory=directory, run=RunInfo(name=directory.resolve().name))
+    trackers: list[Tracker] = [VoiceFolderTracker(directory)]
+    if any(directory.glob("events.out.tfevents.*")):
+        from tracker_logging.trackers.tensorboard import TensorBoardTracker
+
+        trackers.append(TensorBoardTracker(directory))
+    if (directory / "record" / "events.jsonl").is_file():
+        from tracker_logging.trackers.jsonl import JsonLinesTracker
+
+        trackers.append(JsonLinesTracker(directory))
+    return ScrubbedTracker(FanOutTracker(trackers), change=private_and_plain(Scrubber.of_this_machine()))

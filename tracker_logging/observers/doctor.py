@@ -44,6 +44,7 @@ class DoctorObserver(Observer):
         self._fail_on = fail_on
         self._step = 0
         self._was_logged = False
+        self._restored: set[tuple[str, int | None]] = set()  # a resumed training is not stopped for an old finding
         self._table_step = self._numbers_step = -1
 
     @property
@@ -80,6 +81,7 @@ class DoctorObserver(Observer):
     def restore(self, state: Mapping[str, Any]) -> None:
         if state:
             self._doctor.restore(state)
+            self._restored = {(finding.name, finding.since) for finding in self.findings}
 
     def finish(self) -> None:
         """The voices have been scored: examine once more, and emit the table of all findings."""
@@ -116,7 +118,8 @@ class DoctorObserver(Observer):
         if self._fail_on == "never":
             return
         limit = cast(Level, self._fail_on)
-        failing = next((finding for finding in self.findings if at_least(finding.level, limit)), None)
+        new = [finding for finding in self.findings if (finding.name, finding.since) not in self._restored]
+        failing = next((finding for finding in new if at_least(finding.level, limit)), None)
         names = [rule.name for rule in self._rules]
         number = 0 if failing is None else 1 + names.index(failing.name)
         if self.training.world_size > 1:

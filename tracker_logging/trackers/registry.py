@@ -14,10 +14,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from importlib.metadata import EntryPoint, entry_points
 
+from tracker_logging.config import SHORTHANDS, names
 from tracker_logging.trackers.base import OpenBackend
 
 GROUP = "tracker_logging.trackers"
-_SHORTHANDS = {"both": ("tensorboard", "wandb"), "none": ()}
 _PACKAGES = {"tensorboard": "tensorboard", "wandb": "wandb", "trackio": "trackio"}  # ours that need one
 # Listed here and not in pyproject.toml: they must also be found where the package is not installed (PYTHONPATH).
 _OURS = {
@@ -39,9 +39,7 @@ def backend_names(report_to: str | Sequence[str]) -> tuple[str, ...]:
     >>> backend_names("none")
     ()
     """
-    texts = [report_to] if isinstance(report_to, str) else report_to
-    names = [name.strip() for text in texts for name in text.split(",") if name.strip()]
-    return tuple(dict.fromkeys(backend for name in names for backend in _SHORTHANDS.get(name, (name,))))
+    return names(report_to, shorthands=SHORTHANDS)
 
 
 def load_backends(names: Sequence[str]) -> dict[str, OpenBackend]:

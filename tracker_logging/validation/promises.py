@@ -1,7 +1,7 @@
 """Which tags a trial owes, and which of them are not in its files.
 
-A tag is owed if its owner was on and all that it depends on (`Tag.optional`) is certain to hold for this material. A
-dependency that is not listed here is taken as uncertain: the tag may be there, and is not asked for.
+A tag is owed by the rule of the ledger (`session.ledger.promised`): its owner observed, and everything that it depends
+on (`Tag.optional`) is certain to hold for this material. Other dependencies count as uncertain.
 
     missing(trial, owners=("inputs", "tracker"), material=material)     # ["inputs/samples", …]
 """
@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 from tracker_logging import tags
 from tracker_logging.data.sample import VoiceSample
+from tracker_logging.session.ledger import promised
 from tracker_logging.validation.material import Material
 from tracker_logging.validation.trial import Trial
 
@@ -23,7 +24,7 @@ def holding(material: Material) -> frozenset[str]:
     two_prompts = {"two prompts"} if len(material.voices) > 1 else set()
     two_speakers = {"two speakers"} if len(_speakers(material.voices)) > 1 else set()
     return frozenset(
-        {"", "a codec", "evaluation", "audio is trained", "a target is in the batch", "that role is in the batch"}
+        {"a codec", "evaluation", "audio is trained", "a target is in the batch", "that role is in the batch"}
         | {"target text and audio are in the sample", "there was a step before", "the component is not frozen"}
         | {"the family has that path", "the family has two paths", "the family's layers are known"}
         | (reference if len(with_reference) == len(material.train) else set())
@@ -33,16 +34,9 @@ def holding(material: Material) -> frozenset[str]:
 
 
 def owed(*, owners: Sequence[str], material: Material) -> list[tags.Tag]:
-    """In the order of the table of tags. Without a prompt no voice speaks, so nothing is owed by the voices."""
-    holds = holding(material)
-    silent = {"zero_shot"} if not material.voices else set()
-    return [
-        tag
-        for tag in tags.ALL
-        if tag.owner in set(owners) - silent
-        and tag.kind != "voice"  # written as the tags of its parts
-        and all(part in holds for part in tag.optional.split(", "))
-    ]
+    """The families that a trial owes, by the rule of the session's ledger. Without prompts the voices owe nothing."""
+    with_prompts = set(owners) if material.voices else set(owners) - {"zero_shot"}
+    return promised(owners=with_prompts, facts=holding(material))
 
 
 def missing(trial: Trial, *, owed: Sequence[tags.Tag]) -> list[str]:

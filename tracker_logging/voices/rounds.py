@@ -285,7 +285,7 @@ class _Scoring:
         if waiting:
             steps = ", ".join(map(str, waiting))
             logger.warning(
-                "Scoring of voices was not finished %g s after training: step %s is not scored. %s",
+                "Scoring of voices was not finished %.0f s after training: step %s is not scored. %s",
                 timeout_s, steps, _SCORE_LATER,
             )  # fmt: skip
         return is_done and not waiting

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from tracker_logging import tags
-from tracker_logging.doctor.history import TRAIN_LOSS, History
+from tracker_logging.doctor.history import SMOOTH, TRAIN_LOSS, History
 from tracker_logging.doctor.rule import Cause, Rule
 
 MAX_LEAK = 1e-3
@@ -115,8 +115,8 @@ def _loss_ratio(history: History) -> str | None:
 def _loss_out_of_scale(history: History) -> str | None:
     """The Trainer's loss against the nll of the predictions; families sum or average over codebooks, hence a band."""
     loss, nll, codebooks = history[TRAIN_LOSS], history[tags.NLL_MEAN()], history.family(tags.NLL)
-    if not loss or not nll or not nll.recent > 0:
-        return None
+    if not loss or not nll.recent > 0 or any(value == 0.0 for _, value in loss.points[-SMOOTH:]):
+        return None  # the Trainer logs a NaN as 0
     text = history[tags.NLL_TEXT()]
     least, most = nll.recent, nll.recent * max(1, len(codebooks)) + (text.recent if text else 0.0)
     if least / LOSS_BAND <= loss.recent <= most * LOSS_BAND:
