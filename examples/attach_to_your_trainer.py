@@ -1,4 +1,4 @@
-"""Attach the callbacks to a Trainer of your own. What is new in it are the lines marked with <<<.
+"""Attach the callbacks to a Trainer of your own. The lines that logging adds are marked with <<<.
 
 python examples/attach_to_your_trainer.py
 tensorboard --logdir outputs/examples/runs

@@ -17,6 +17,6 @@ done
 
 "$PYTHON" -m tracker_logging.cli compare "$OUT/runs/rate-2e-3" "$OUT/runs/rate-2e-4" -o "$OUT/compare.html"
 
-if [[ -t 1 ]]; then # somebody is there to look
+if [[ -t 1 ]]; then # an interactive terminal
     "$PYTHON" -m webbrowser -t "file://$(realpath "$OUT/compare.html")"
 fi

@@ -18,7 +18,7 @@ demo+=(--enable_strategic_logging --strategic_logging_steps 10 --voice_max_clips
 echo "1. One process, on the GPU if there is one"
 "$PYTHON" "${demo[@]}" --run_name single
 
-echo "2. The same run, resumed from its checkpoint: it goes on in the same curves"
+echo "2. The same run, resumed from its checkpoint: its curves continue"
 "$PYTHON" "${demo[@]}" --run_name single --max_steps $((STEPS + STEPS / 2)) \
     --resume_from_checkpoint "$OUT/checkpoint-$STEPS"
 
@@ -28,4 +28,4 @@ echo "3. LoRA, to Weights & Biases and TensorBoard"
 echo "4. Two processes (on as many GPUs, or on the CPU): still one run"
 "$PYTHON" -m torch.distributed.run --standalone --nproc_per_node 2 "${demo[@]}" --run_name two-processes
 
-echo "Look at them:  .venv/bin/tensorboard --logdir $OUT/runs"
+echo "View all:  .venv/bin/tensorboard --logdir $OUT/runs"

@@ -1,4 +1,4 @@
-"""Observe a LightningModule. What is new in it are the lines marked with <<<.
+"""Observe a LightningModule. The lines that logging adds are marked with <<<.
 
 python examples/lightning_module.py
 tensorboard --logdir outputs/examples/runs

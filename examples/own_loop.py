@@ -1,4 +1,4 @@
-"""Watch a training loop of your own. What is new in it are the lines marked with <<<.
+"""Observe a hand-written training loop. The lines that logging adds are marked with <<<.
 
 python examples/own_loop.py
 tensorboard --logdir outputs/examples/runs

@@ -5,7 +5,7 @@
         needs = frozenset({"tokens"})
 
         def observe(self, snapshot):
-            yield Scalars(step=snapshot.step, values={tags.NLL_MEAN(): snapshot.tokens.nll_mean})
+            yield Scalars(step=snapshot.step, values={tags.NLL_MEAN(): snapshot.tokens.mean(snapshot.tokens.nll)})
 
 Guarantees
 - An observer is made for one training and sees one model.
