@@ -30,7 +30,11 @@ from tracker_logging.probes.snapshot import EvaluationSnapshot, StepSnapshot
 
 logger = logging.getLogger("tracker_logging")
 
-UNEXPLAINED = "no error was reported; this is a fault of tracker_logging, please report it"
+UNEXPLAINED = "unknown, since no part reported an error; please report it"
+NO_ATTENTION = (
+    "no attention was seen: it is read where layers call scaled_dot_product_attention or the attention interface of "
+    "transformers"
+)
 _NOT_OF_STEPS = ("eval_outputs/", "voices/", "conditioning/", "doctor/", "tracker/dropped_events", "tracker/queue_mb")
 _OF_ROUNDS = ("voices/", "conditioning/")
 _OF_CODEBOOKS = ("outputs/", "chatml/", "throughput/frames", "inputs/segments")
@@ -181,6 +185,10 @@ def step_families(
         left_out += _OF_CODEBOOKS
     if "a target is in the batch" not in facts:
         left_out += _OF_TARGETS
+    if not getattr(adapter, "loss_sums_codebooks", False):
+        left_out += ("chatml/loss_ratio",)
+    if adapter.pattern is None or adapter.pattern.bos is None:
+        left_out += ("chatml/bos_labelled_pct",)
     return [family for family in families if not family.template.startswith(left_out)]
 
 

@@ -27,6 +27,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from torch import nn
 
 from tracker_logging import tags
@@ -44,6 +45,7 @@ from tracker_logging.session.cadence import COMPONENTS, Cadence
 from tracker_logging.session.cost import CostMeter
 from tracker_logging.session.emitter import Emitter
 from tracker_logging.session.ledger import (
+    NO_ATTENTION,
     evaluation_families,
     promised,
     step_families,
@@ -341,6 +343,8 @@ class Session:
         if snapshot is None:
             self.emitter.miss_step(step, "no forward of the model was observed in this step, or it failed")
             return
+        if snapshot.attention is None or np.isnan(snapshot.attention.mass).all():
+            self.emitter.ledger.explain("attention/", NO_ATTENTION)
         self.emitter.ledger.promise(
             step,
             step_families(
