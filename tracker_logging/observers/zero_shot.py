@@ -16,7 +16,7 @@ from tracker_logging.events import Event
 from tracker_logging.probes.gathering import gathered
 from tracker_logging.session.ledger import promised
 from tracker_logging.session.observer import Observer, StepContext, Training
-from tracker_logging.tags import Tag
+from tracker_logging.tags import INSTRUMENT_TABLE, Tag
 from tracker_logging.voices.exchange import exchange_for
 from tracker_logging.voices.rounds import VoiceRounds
 from tracker_logging.voices.scoring_process import open_scorer
@@ -70,7 +70,8 @@ class ZeroShotObserver(Observer):
         speakers = {prompt.speaker for prompt in self._rounds.prompts}
         facts = {"two speakers"} if len(speakers) > 1 else set[str]()
         prefixes = ["conditioning/"] + (["voices/"] if context.voices_due else [])
-        return [tag for prefix in prefixes for tag in promised(owners={self.name}, facts=facts, prefix=prefix)]
+        families = [tag for prefix in prefixes for tag in promised(owners={self.name}, facts=facts, prefix=prefix)]
+        return [tag for tag in families if tag is not INSTRUMENT_TABLE]  # written once, with the first scored round
 
     def state(self) -> Mapping[str, Any]:
         """Rounds that are generated and not yet scored, by "GROUP/STEP"."""

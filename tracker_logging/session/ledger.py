@@ -31,6 +31,10 @@ from tracker_logging.probes.snapshot import EvaluationSnapshot, StepSnapshot
 logger = logging.getLogger("tracker_logging")
 
 UNEXPLAINED = "unknown, since no part reported an error; please report it"
+UNFINISHED_ROUND = (
+    "the round failed or was not scored in time, see the messages above; `tracker-logging score RUN` adds scores that are "
+    "missing"
+)
 NO_ATTENTION = (
     "no attention was seen: it is read where layers call scaled_dot_product_attention or the attention interface of "
     "transformers"
@@ -138,6 +142,8 @@ class Ledger:
         prefixes = [prefix for prefix in self._reasons if template.startswith(prefix)]
         if prefixes:
             return self._reasons[max(prefixes, key=len)]
+        if template.startswith(_OF_ROUNDS):
+            return UNFINISHED_ROUND
         owner = "" if tag is None else tag.owner
         return self._reasons.get(owner) or self._reasons.get("capture") or UNEXPLAINED
 
