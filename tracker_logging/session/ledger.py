@@ -31,7 +31,10 @@ from tracker_logging.probes.snapshot import EvaluationSnapshot, StepSnapshot
 logger = logging.getLogger("tracker_logging")
 
 UNEXPLAINED = "unknown, since no part reported an error; please report it"
-UNFINISHED_ROUND = "the round failed or was not scored in time, see the messages above; `tracker-logging score RUN` adds missing scores"
+UNFINISHED_ROUND = (
+    "the round failed or was not scored in time, see the messages above; "
+    "`tracker-logging score RUN` adds missing scores"
+)
 NO_ATTENTION = (
     "no attention was seen: it is read where layers call scaled_dot_product_attention or the attention interface of "
     "transformers"
