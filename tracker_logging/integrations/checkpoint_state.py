@@ -8,8 +8,8 @@
 The content is plain JSON. The Trainer's integration keeps it in `tracker_logging.json` in each checkpoint; other loops
 keep it in their own checkpoints.
 
->>> CheckpointState.of({"step": 500}).trackers
-{'step': 500, 'run_ids': {}}
+>>> sorted(CheckpointState.of({"step": 500}).trackers.items())
+[('run_ids', {}), ('step', 500)]
 """
 
 from __future__ import annotations
