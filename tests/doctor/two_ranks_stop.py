@@ -20,7 +20,7 @@ def main(output: Path) -> None:
     )  # fmt: skip
     found = {
         "step": trainer.state.global_step,
-        "verdict": doctor.verdict,
+        "verdict": doctor.observer.stop_reason,
         "findings": [finding.name for finding in doctor.findings],
     }
     (output / f"rank{rank}.json").write_text(json.dumps(found))

@@ -27,16 +27,16 @@ def broken(*args: object, **kwargs: object) -> None:
 
 def remove_the_run(patch: pytest.MonkeyPatch, output: Path) -> None:
     """The directory is removed when the third step is observed."""
-    from tracker_logging.integrations.hf_trainer import InputLoggerCallback
+    from tracker_logging.observers.inputs import InputObserver
 
-    observe = InputLoggerCallback.observe
+    observe = InputObserver.observe
 
-    def remove_first(self: InputLoggerCallback, snapshot: object) -> object:
+    def remove_first(self: InputObserver, snapshot: object) -> object:
         if snapshot.step == 3:
             shutil.rmtree(output / "runs")
         return observe(self, snapshot)
 
-    patch.setattr(InputLoggerCallback, "observe", remove_first)
+    patch.setattr(InputObserver, "observe", remove_first)
 
 
 FAULTS: dict[str, Callable[[pytest.MonkeyPatch, Path], None]] = {

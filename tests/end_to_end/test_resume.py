@@ -45,7 +45,7 @@ class Die(TrainerCallback):
             if os.environ["SCORED_FIRST"]:
                 Path(os.environ["SCORE_WHEN"]).touch()
                 deadline = time.monotonic() + {SOON_S}
-                while voices.waiting() and time.monotonic() < deadline:
+                while voices.observer.state() and time.monotonic() < deadline:
                     time.sleep(0.02)
                 voices.session.flush()
             os.kill(os.getpid(), signal.SIGKILL)

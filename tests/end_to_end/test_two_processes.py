@@ -26,7 +26,7 @@ def test_two_processes_write_one_run(tmp_path: Path, demo: Path) -> None:
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=500)
     assert done.returncode == 0, done.stderr[-3000:]
 
-    assert "now runs at every 2. of its steps" in done.stderr
+    assert "now runs once in 2 of its steps" in done.stderr
 
     assert len(list(tmp_path.rglob("events.out.tfevents.*"))) == 1
     assert len(list(tmp_path.rglob("run-*.wandb"))) == 1

@@ -313,9 +313,9 @@ class Session:
         self._close()
 
     def _new_capture(self) -> StepCapture | None:
-        needs = frozenset().union(*(observer.needs for observer in self.observers))
-        if not needs:
+        if not any(observer.looks_inside for observer in self.observers):
             return None
+        needs = frozenset().union(*(observer.needs for observer in self.observers))
         if self.loop.replicas > 1:
             self.emitter.report_not_shown([DATA_PARALLEL])
             return None
