@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import logging
 import random
 import sys
@@ -130,7 +131,7 @@ def check_arguments(args: argparse.Namespace) -> None:
     except ValueError as error:
         raise UsageError(str(error)) from error
     if args.model_path:
-        check_model_directory(args.model_path)
+        check_model_directory(adapters_of(args.model_path) or args.model_path)
 
 
 @dataclass(frozen=True)
@@ -184,10 +185,32 @@ def load_material(args: argparse.Namespace) -> Material:
         cache_directory=args.code_cache or args.output_dir / "codes",
         text_labels=args.use_text_head,
     )
-    dtype = args.dtype or ("auto" if args.use_lora else "float32")  # transformers' own default is "auto"
+    base = adapters_of(args.model_path)
+    dtype = args.dtype or ("auto" if args.use_lora or base else "float32")  # transformers' own default is "auto"
     report_memory(args)
-    model = open_model(args.model_path, use_text_head=args.use_text_head, dtype=dtype)
+    model = open_model(base or args.model_path, use_text_head=args.use_text_head, dtype=dtype)
+    if base is not None:
+        from peft import PeftModel
+
+        model = PeftModel.from_pretrained(model, args.model_path, is_trainable=True)
     return Material(model=prepare_model(model, args), processor=processor, train=train, evaluation=evaluation)
+
+
+def adapters_of(model_path: str) -> str | None:
+    """The base model of a directory that holds adapters only, as a training with `--use_lora` saves them; else None.
+
+    Such a training continues with these adapters. Raises `UsageError` for a description of adapters without a base.
+    """
+    description = Path(model_path) / "adapter_config.json"
+    if not description.is_file():
+        return None
+    try:
+        base = json.loads(description.read_text(encoding="utf-8"))["base_model_name_or_path"]
+    except (OSError, ValueError, KeyError, TypeError):
+        base = None
+    if not isinstance(base, str):
+        raise UsageError(f"--model_path {model_path}: adapter_config.json names no base_model_name_or_path. Add it.")
+    return base
 
 
 def report_memory(args: argparse.Namespace) -> None:
@@ -195,7 +218,7 @@ def report_memory(args: argparse.Namespace) -> None:
     import torch
 
     parameters = parameter_count(Path(args.model_path))
-    if parameters is None or args.use_lora:
+    if parameters is None or args.use_lora or adapters_of(args.model_path) is not None:
         return
     weight_bytes = 4 if args.dtype in (None, "float32") else 2
     estimate = MemoryEstimate(parameters=parameters, trained=parameters, weight_bytes=weight_bytes)
@@ -261,7 +284,7 @@ def prepare_model(model: Any, args: argparse.Namespace) -> Any:
         for name, parameter in model.named_parameters():
             if any(part in name for part in TEXT_PARTS) or name.startswith("text_lm_head"):
                 parameter.requires_grad_(False)
-    if args.use_lora:
+    if args.use_lora and adapters_of(args.model_path) is None:
         from peft import LoraConfig, get_peft_model
 
         lora = LoraConfig(

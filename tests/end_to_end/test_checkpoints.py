@@ -53,6 +53,7 @@ def dtypes(path: Path) -> set[str]:
         return {file.get_slice(name).get_dtype() for name in file.keys()}  # noqa: SIM118 - safetensors has no iterator
 
 
+@pytest.mark.setting("Precision and kernels", "a bf16 checkpoint", "trained in float32")
 def test_a_bf16_checkpoint_is_trained_in_float32_and_opens_again(
     demo: Path, released: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -71,10 +72,16 @@ def test_the_dtype_of_the_weights_can_be_chosen(demo: Path, released: Path, tmp_
     assert dtypes(tmp_path / "a" / "model.safetensors") == {"BF16"}
 
 
+@pytest.mark.setting("Precision and kernels", "LoRA on a bf16 base", "adapters in float32")
 def test_adapters_are_trained_in_float32_on_a_bf16_base(demo: Path, released: Path, tmp_path: Path) -> None:
     pytest.importorskip("peft")
     assert main([*flags(demo, released, tmp_path / "a"), "--use_lora"]) == 0
-    assert dtypes(tmp_path / "a" / "adapter_model.safetensors") == {"F32"}
+    saved = tmp_path / "a" / "adapter_model.safetensors"
+    assert dtypes(saved) == {"F32"}
+    assert main(flags(demo, tmp_path / "a", tmp_path / "continued")) == 0
+    first, second = load_file(saved), load_file(tmp_path / "continued" / "adapter_model.safetensors")
+    assert first.keys() == second.keys()
+    assert any(not torch.equal(first[name], second[name]) for name in first)
 
 
 def test_the_number_of_parameters_is_that_of_the_files(demo: Path, released: Path) -> None:

@@ -36,6 +36,12 @@ def test_every_flag_that_is_named_exists() -> None:
         assert named <= flags | {"--voice_"}, document.name
 
 
+def test_the_page_of_settings_is_that_of_the_tests() -> None:
+    maker = loaded("make_compatibility")
+    assert maker.PAGE.read_text(encoding="utf-8") == maker.page(), "run: python docs/make_compatibility.py"
+    assert maker.page().count("| shown") > 10 and "refused" in maker.page() and "reported missing" in maker.page()
+
+
 def test_every_link_to_a_file_leads_somewhere() -> None:
     for document in (PAGE, ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))):
         for target in re.findall(r"\]\(([^)#:]+)\)", document.read_text(encoding="utf-8")):

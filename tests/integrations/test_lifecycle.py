@@ -51,6 +51,7 @@ def first_nll(model: nn.Module, rows: list[dict[str, torch.Tensor]]) -> float:
     return float(loss) / labels.shape[-1]
 
 
+@pytest.mark.setting("Trainer", "a second `train()`", "shown, in a run of its own")
 def test_a_second_training_of_one_trainer_is_a_run_of_its_own_with_everything_in_it(tmp_path: Path) -> None:
     watched = trainer(tmp_path, callbacks=callbacks_for())
     watched.train()
@@ -61,6 +62,7 @@ def test_a_second_training_of_one_trainer_is_a_run_of_its_own_with_everything_in
     assert {step for _, step in second.scalars} == {1, 2}
 
 
+@pytest.mark.setting("Trainer", "the same callbacks in another Trainer", "shown, in a run of its own")
 def test_the_same_callbacks_in_a_second_trainer_measure_its_model(tmp_path: Path) -> None:
     callbacks = callbacks_for()
     nll = {}
@@ -76,6 +78,7 @@ def test_the_same_callbacks_in_a_second_trainer_measure_its_model(tmp_path: Path
         assert run.scalars["train/loss", 1] == pytest.approx(run.scalars["outputs/nll/mean", 1] * K, rel=0.05), name
 
 
+@pytest.mark.setting("Trainer", "`model_init` (a new model per training)", "shown, in a run of its own")
 def test_every_trial_of_model_init_measures_its_own_model(tmp_path: Path) -> None:
     made: list[nn.Module] = []
 
@@ -95,6 +98,7 @@ def test_every_trial_of_model_init_measures_its_own_model(tmp_path: Path) -> Non
     assert values[1] > 1.5 * values[0]
 
 
+@pytest.mark.setting("Trainer", "`auto_find_batch_size`", "shown, each retry in a run of its own")
 def test_a_retry_with_a_smaller_batch_is_a_run_of_its_own(tmp_path: Path) -> None:
     class RunsOutOfMemory(Trainer):
         def training_step(self, model: nn.Module, inputs: dict, *args: Any, **kwargs: Any) -> torch.Tensor:
@@ -112,6 +116,7 @@ def test_a_retry_with_a_smaller_batch_is_a_run_of_its_own(tmp_path: Path) -> Non
     assert {step for tag, step in second.scalars if tag == "outputs/nll/mean"} == {1, 2, 3}
 
 
+@pytest.mark.setting("Trainer", "a subclass that calls `on_step_end` inside `training_step`", "shown")
 def test_a_trainer_that_reports_the_end_of_a_step_itself_is_logged_once_per_step(tmp_path: Path) -> None:
     class EndsStepsEarly(Trainer):
         def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
@@ -129,6 +134,7 @@ def test_a_trainer_that_reports_the_end_of_a_step_itself_is_logged_once_per_step
         assert {step: value for (name, step), value in run.scalars.items() if name == tag} == steps, tag
 
 
+@pytest.mark.setting("Trainer", "a fresh start in an old `output_dir`", "shown, in `run-2`")
 def test_a_fresh_start_never_writes_into_an_old_run(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     trainer(tmp_path, callbacks=callbacks_for(), max_steps=2).train()
     trainer(tmp_path, callbacks=callbacks_for(), max_steps=1).train()
@@ -139,6 +145,7 @@ def test_a_fresh_start_never_writes_into_an_old_run(tmp_path: Path, caplog: pyte
     assert "run holds an earlier training. This one is logged to run-2" in caplog.text
 
 
+@pytest.mark.setting("Trainer", "`resume_from_checkpoint`", "shown, in the run of the checkpoint")
 def test_a_resumed_training_continues_the_run_of_its_checkpoint(tmp_path: Path) -> None:
     trainer(tmp_path, callbacks=callbacks_for(), max_steps=1).train()
     trainer(tmp_path, callbacks=callbacks_for(), max_steps=2, save_strategy="steps", save_steps=1).train()
@@ -153,6 +160,7 @@ def test_a_resumed_training_continues_the_run_of_its_checkpoint(tmp_path: Path) 
 @pytest.mark.parametrize(
     "content", ["", "[1]", '{"step": "x", "run_ids": {}}', '{"step": 1, "run_ids": {}, "waiting": [1]}']
 )
+@pytest.mark.setting("Trainer", "a damaged `tracker_logging.json`", "shown, with a warning")
 def test_a_damaged_state_in_a_checkpoint_does_not_refuse_the_training(
     tmp_path: Path, content: str, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -166,6 +174,7 @@ def test_a_damaged_state_in_a_checkpoint_does_not_refuse_the_training(
     assert "checkpoint-1/tracker_logging.json cannot be read" in caplog.text
 
 
+@pytest.mark.setting("Evaluation", "`evaluate()` before and after training, `predict()`", "shown")
 def test_an_evaluation_before_and_after_training_is_in_the_same_run(tmp_path: Path) -> None:
     watched = trainer(tmp_path, callbacks=callbacks_for(), max_steps=2)
     losses = {0: watched.evaluate()["eval_loss"]}
@@ -188,6 +197,7 @@ def test_an_evaluation_before_and_after_training_is_in_the_same_run(tmp_path: Pa
     ],
     ids=["steps", "epoch", "start"],
 )
+@pytest.mark.setting("Evaluation", "`eval_strategy` steps, epoch; `eval_on_start`", "shown")
 def test_wherever_the_trainer_evaluates_the_predictions_are_shown(
     tmp_path: Path, options: dict[str, Any], steps: set[int]
 ) -> None:
@@ -197,6 +207,7 @@ def test_wherever_the_trainer_evaluates_the_predictions_are_shown(
         assert {step for name, step in run.scalars if name == tag} == steps, tag
 
 
+@pytest.mark.setting("Evaluation", "a dictionary of evaluation sets", "shown, each under its name")
 def test_each_set_of_a_dictionary_is_shown_under_its_own_name(tmp_path: Path) -> None:
     watched = trainer(tmp_path, callbacks=callbacks_for(), eval_strategy="steps", eval_steps=2)
     watched.eval_dataset = {"seen": ROWS[:2], "unseen": ROWS[6:10]}
@@ -208,6 +219,9 @@ def test_each_set_of_a_dictionary_is_shown_under_its_own_name(tmp_path: Path) ->
     assert values == pytest.approx([loss / K for loss in losses], rel=0.2)
 
 
+@pytest.mark.setting(
+    "Evaluation", "early stopping with `load_best_model_at_end`", "shown under the step of the weights"
+)
 def test_the_last_voices_have_the_step_of_their_weights(tmp_path: Path) -> None:
     """Early stopping loads the best weights before the training ends."""
     from tracker_logging.integrations.hf_trainer import LoggingSession, StrategicCallback

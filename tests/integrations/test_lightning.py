@@ -68,6 +68,7 @@ def values_of(run: Run, prefixes: tuple[str, ...]) -> dict[tuple[str, int], floa
 
 
 @pytest.mark.parametrize("accumulation", [1, 3])
+@pytest.mark.setting("Loops", "Lightning, `accumulate_grad_batches`", "shown")
 def test_lightning_gives_the_tags_and_numbers_of_a_hand_written_loop(tmp_path: Path, accumulation: int) -> None:
     watched = trainer(
         tmp_path / "lightning", callbacks=[LightningCallback(**options())], max_steps=3,
@@ -175,6 +176,7 @@ def test_a_second_fit_continues_and_another_trainer_begins_a_run(tmp_path: Path)
     assert second.scalars["outputs/nll/mean", 1] > 1.5 * first.scalars["outputs/nll/mean", 1]
 
 
+@pytest.mark.setting("Loops", "Lightning `fast_dev_run`", "measured, nothing is written")
 def test_fast_dev_run_measures_and_writes_nothing(tmp_path: Path) -> None:
     callback = LightningCallback(**options())
     module = Module()

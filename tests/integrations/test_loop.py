@@ -52,6 +52,7 @@ def in_empty_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.parametrize("accumulation", [1, 3])
+@pytest.mark.setting("Loops", "a hand-written loop", "shown, the tags of the Trainer")
 def test_a_loop_gives_the_tags_and_numbers_of_the_trainer(tmp_path: Path, accumulation: int) -> None:
     arguments = TrainingArguments(
         output_dir=str(tmp_path / "trainer"), max_steps=3, per_device_train_batch_size=2, learning_rate=1e-3,
@@ -150,6 +151,7 @@ def test_micro_batches_may_be_turns_of_the_loop(tmp_path: Path) -> None:
     assert values_of(run, measured) == pytest.approx(values_of(expected, measured), nan_ok=True)
 
 
+@pytest.mark.setting("Loops", "accelerate, accumulation, checkpoints", "shown")
 def test_accelerate_loops_accumulate_checkpoint_and_resume(tmp_path: Path) -> None:
     def train(turns: list, *, resume: bool) -> tuple[nn.Module, Any]:
         accelerator = Accelerator(cpu=True, gradient_accumulation_steps=2)
@@ -271,6 +273,7 @@ def test_an_observer_that_fails_does_not_stop_the_loop(
     assert steps_of(read_jsonl(tmp_path / "run"), "gradients/norm/audio_ffn") == [1, 2, 3, 4]
 
 
+@pytest.mark.setting("Precision and kernels", "fp16 with a `GradScaler`", "shown unscaled; a skipped step is reported")
 def test_gradients_of_a_gradient_scaler_are_unscaled_and_a_skipped_step_shows_none(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -329,6 +332,7 @@ def test_a_value_that_is_no_number_is_reported_once(tmp_path: Path, caplog: pyte
         ({"processor": object()}, TypeError, "object"),
     ],
 )
+@pytest.mark.setting("Loops", "a wrong option", "refused before the first step")
 def test_what_cannot_work_is_refused_at_once(more: dict[str, Any], error: type[Exception], message: str) -> None:
     model, optimizer = model_and_optimizer()
     with pytest.raises(error, match=message):
@@ -349,6 +353,7 @@ def test_without_backends_and_after_the_end_the_loop_goes_on(
 
 
 @pytest.mark.slow
+@pytest.mark.setting("Distribution", "DDP with `watch`", "shown, in one run")
 def test_two_processes_under_ddp_make_one_run_with_the_numbers_of_both(tmp_path: Path) -> None:
     command = [
         sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2",

@@ -71,6 +71,7 @@ def test_the_signatures_are_those_of_the_original() -> None:
 
 
 @pytest.mark.parametrize("given", ["list", "added", "both"])
+@pytest.mark.setting("Loops", "the original project's callbacks", "shown, in one run")
 def test_the_four_calls_join_one_session_and_log_what_strategic_callbacks_logs(tmp_path: Path, given: str) -> None:
     callbacks = four(words=tokenizer())
     first = {"list": 4, "added": 0, "both": 2}[given]

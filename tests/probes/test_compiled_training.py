@@ -40,6 +40,7 @@ def compiled_run(directory: Path, tracker: MemoryTracker | None) -> tuple[str, l
 
 
 @pytest.mark.slow
+@pytest.mark.setting("Evaluation", "`torch_compile`", "shown, by an extra eager forward")
 def test_evaluation_statistics_of_a_compiled_model_are_those_of_the_eager_one(tmp_path: Path) -> None:
     arguments: dict[str, Any] = {"eval_strategy": "steps", "eval_steps": 2, "max_steps": 2}
     compiled: dict[str, Any] = {"torch_compile": True, "torch_compile_backend": "eager"}
@@ -67,6 +68,7 @@ def test_evaluation_statistics_of_a_compiled_model_are_those_of_the_eager_one(tm
 
 
 @pytest.mark.slow
+@pytest.mark.setting("Precision and kernels", "`torch_compile`, training", "shown, of one sample per rank")
 def test_a_compiled_run_is_identical_and_logged_steps_compile_nothing(tmp_path: Path) -> None:
     plain, plain_graphs = compiled_run(tmp_path, None)
     tracker = MemoryTracker()

@@ -46,6 +46,7 @@ def assert_same(actual: TokenStatistics | None, expected: TokenStatistics | None
         np.testing.assert_allclose(getattr(actual, name), getattr(expected, name), rtol=1e-4, err_msg=name)
 
 
+@pytest.mark.setting("Own losses", "`compute_loss` that pops the labels", "shown")
 def test_labels_that_compute_loss_pops_are_found_in_training_and_evaluation(tmp_path: Path) -> None:
     arguments = SAME_DATA | {"eval_strategy": "steps", "eval_steps": 2, "prediction_loss_only": True}
     expected, _ = capture_training(tmp_path, **arguments)
@@ -102,6 +103,7 @@ def own_cross_entropy(outputs: Any, labels: torch.Tensor, num_items_in_batch: An
     [{"compute_loss_func": own_cross_entropy}, {"arguments": {"label_smoothing_factor": 0.1}}],
     ids=["compute_loss_func", "label_smoothing_factor"],
 )
+@pytest.mark.setting("Own losses", "`compute_loss_func`, `label_smoothing_factor`", "shown")
 def test_labels_that_the_trainer_pops_are_found(options: dict[str, Any], tmp_path: Path) -> None:
     expected, captured = text_training(tmp_path), text_training(tmp_path, **options)
     for actual, reference in zip(captured.steps, expected.steps, strict=True):
@@ -131,6 +133,7 @@ class FusedLoss(Trainer):
 
 
 @pytest.mark.parametrize("bf16", [False, True])
+@pytest.mark.setting("Own losses", "a fused loss that does not call the head (Liger)", "shown")
 def test_a_head_that_a_fused_loss_does_not_call_is_scored(bf16: bool, tmp_path: Path) -> None:
     expected = text_training(tmp_path, arguments={"bf16": bf16})
     captured = text_training(tmp_path, trainer=FusedLoss, arguments={"bf16": bf16})
@@ -179,6 +182,7 @@ def test_a_head_whose_input_is_unknown_is_reported_with_the_reason() -> None:
     assert any("codebooks 0-3" in reason and "fused loss" in reason for reason in snapshot.missing)
 
 
+@pytest.mark.setting("Own losses", "labels that cannot be found", "reported missing")
 def test_labels_that_are_nowhere_are_reported_with_the_fix() -> None:
     model, inputs = small_model().train(), batch(sample(5, 7, seed=1), sample(0, 3, seed=2))
     labelled = adapter_for(model).view(inputs)
@@ -230,6 +234,7 @@ def test_a_forward_without_gradients_does_not_count_as_the_step() -> None:
 
 @pytest.mark.skipif(importlib.util.find_spec("trl") is None, reason="TRL is not installed")
 @pytest.mark.parametrize("label_smoothing_factor", [0.0, 0.1])
+@pytest.mark.setting("Own losses", "TRL `SFTTrainer`", "shown")
 def test_the_sft_trainer_of_trl_shows_its_predictions(label_smoothing_factor: float, tmp_path: Path) -> None:
     from datasets import Dataset
     from trl import SFTConfig, SFTTrainer

@@ -43,6 +43,7 @@ def test_what_a_distribution_does_not_allow_is_named(model: nn.Module, name: str
     assert all(reason for reason in parallelism.not_shown.values())
 
 
+@pytest.mark.setting("Distribution", "`device_map` over several devices", "predictions and attention reported missing")
 def test_a_model_over_several_devices_shows_inputs_and_gradients_and_names_the_rest() -> None:
     model = small_model().train()
     model.hf_device_map = {"model.layers.0": 0, "model.layers.1": 1}
@@ -64,6 +65,7 @@ def test_one_device_for_all_layers_is_no_distribution() -> None:
     assert parallelism_of(model).not_shown == {}
 
 
+@pytest.mark.setting("Distribution", "`nn.DataParallel`", "predictions and attention reported missing")
 def test_copies_that_data_parallel_makes_are_reported_and_gradients_are_shown() -> None:
     """nn.DataParallel needs GPUs; its copies and threads are made here by hand."""
     model, inputs = small_model().train(), two_samples()

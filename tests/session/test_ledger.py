@@ -104,6 +104,7 @@ def test_an_observer_that_fails_is_the_reason(
     assert "it failed (ValueError: broken on purpose)" in missing[0]
 
 
+@pytest.mark.setting("Evaluation", "`evaluate()` called by another callback", "reported missing")
 def test_an_evaluation_inside_a_step_by_other_code_is_reported(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -55,6 +55,7 @@ CHOSEN = {
 }
 
 
+@pytest.mark.setting("Environment", "`WANDB_PROJECT`, `WANDB_NAME`, …", "used")
 def test_the_environment_wins_over_our_defaults(tmp_path: Path) -> None:
     done = run_script(tmp_path / "run", **CHOSEN)
     assert "errors 0" in done.stdout, done.stderr
@@ -91,12 +92,14 @@ def test_wandb_dir_and_a_settings_file_win_too(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("variables", [{"WANDB_DISABLED": "true"}, {"WANDB_MODE": "disabled"}])
+@pytest.mark.setting("Environment", "`WANDB_DISABLED`, `WANDB_MODE=disabled`", "used")
 def test_wandb_can_be_switched_off(tmp_path: Path, variables: dict[str, str]) -> None:
     done = run_script(tmp_path / "run", **variables)
     assert "errors 0" in done.stdout, done.stderr
     assert run_directories(tmp_path / "run") == []
 
 
+@pytest.mark.setting("Environment", "a misspelt `WANDB_MODE`", "refused before training")
 def test_a_misspelt_mode_is_refused_with_the_valid_ones(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WANDB_MODE", "of-line")
     with pytest.raises(ValueError, match=r"WANDB_MODE='of-line'.*online, offline, shared, disabled"):
@@ -186,6 +189,7 @@ Trainer(Model(), args, train_dataset=data, callbacks=[Ours()]).train()
 """
 
 
+@pytest.mark.setting("Environment", "the Trainer reports to W&B too", "shown, in one run, each number once")
 def test_the_trainer_and_we_write_one_run_that_holds_everything_once(tmp_path: Path) -> None:
     done = run_script(tmp_path / "run", _TRAINER, WANDB_PROJECT="shared", WANDB_DIR=str(tmp_path / "run"))
     assert "errors 0" in done.stdout, done.stderr
