@@ -44,7 +44,8 @@ def flags(demo: Path, model: Path, output: Path) -> list[str]:
     return [
         "--model_path", str(model), "--audio_tokenizer_path", str(paths.codec), "--train_data_file", str(data),
         "--code_cache", str(paths.codes), "--output_dir", str(output), "--disable_eval", "--max_steps", "1",
-        "--per_device_train_batch_size", "2", "--save_steps", "1", "--logging_steps", "1", "--report_to", "none", "--warmup_steps", "0",
+        "--per_device_train_batch_size", "2", "--save_steps", "1", "--logging_steps", "1", "--report_to", "none",
+        "--warmup_steps", "0",
     ]  # fmt: skip
 
 
