@@ -75,10 +75,8 @@ def test_the_ordinary_processor_and_model_train_on_it_without_encoding_anything(
     samples = read_samples(demo.train)
     processor = SpeechProcessor.from_pretrained(str(demo.model), str(demo.codec), cache_directory=demo.codes)
     assert isinstance(processor.codes, CodeCache)
-    assert (
-        processor.codes.prepare([path for one in samples for path in (one.reference_audio, one.target_audio) if path])
-        == 0
-    )
+    clips = [path for sample in samples for path in (sample.reference_audio, sample.target_audio) if path]
+    assert processor.codes.prepare(clips).encoded == 0
     dataset = VoiceCloningDataset(samples, processor)
     model = HiggsAudioV2ForConditionalGeneration.from_pretrained(demo.model)
     loss = model(**VoiceCloningCollator.of(processor)([dataset[0], dataset[1]])).loss
