@@ -196,13 +196,13 @@ def load_material(args: argparse.Namespace) -> Material:
     return Material(model=prepare_model(model, args), processor=processor, train=train, evaluation=evaluation)
 
 
-def adapters_of(model_path: str) -> str | None:
+def adapters_of(model_path: str | None) -> str | None:
     """The base model of a directory that holds adapters only, as a training with `--use_lora` saves them; else None.
 
     Such a training continues with these adapters. Raises `UsageError` for a description of adapters without a base.
     """
-    description = Path(model_path) / "adapter_config.json"
-    if not description.is_file():
+    description = Path(model_path or "") / "adapter_config.json"
+    if model_path is None or not description.is_file():
         return None
     try:
         base = json.loads(description.read_text(encoding="utf-8"))["base_model_name_or_path"]

@@ -8,7 +8,7 @@ import pytest
 from read_back import read_jsonl, read_tensorboard, read_wandb
 from tracker_examples import clip, comparison
 
-from tracker_logging.events import Audio, Scalars, Table
+from tracker_logging.events import Audio, Finding, Findings, Scalars
 from tracker_logging.trackers.findings_file import FindingsFileTracker
 from tracker_logging.trackers.guarded import GuardedTracker
 from tracker_logging.trackers.jsonl import JsonLinesTracker
@@ -79,7 +79,8 @@ def test_a_voice_id_cannot_lead_out_of_the_run(tmp_path, monkeypatch):
 @pytest.mark.parametrize("backend", [VoiceFolderTracker, JsonLinesTracker, FindingsFileTracker])
 def test_a_full_disk_leaves_no_parts_of_files(small_disk, backend):
     tracker = backend(small_disk / "run")
-    findings = Table(step=1, tag="doctor/findings", columns=("name", "seen"), rows=(("x", "y" * 200_000),))
+    finding = Finding(name="x", level="info", seen="y" * 200_000, cause="", certainty="likely", fix="")
+    findings = Findings(step=1, findings=(finding,))
     noise = np.random.default_rng(0).uniform(-1, 1, 150_000).astype(np.float32)  # FLAC cannot make it small
     voice = replace(comparison(), clips={"generated": replace(clip(), samples=noise)})
     (small_disk / "run").mkdir(exist_ok=True)

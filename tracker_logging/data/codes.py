@@ -47,7 +47,7 @@ class CodeCache:
     def __init__(self, directory: Path, codec: IdentifiedCodec) -> None:
         self.directory = directory
         self.codec = codec
-        self._keys: dict[tuple[str, int, int], str] = {}  # by path, size and modification time
+        self._keys: dict[tuple[str, str, int, int], str] = {}  # by codec, path, size and modification time
 
     def __call__(self, path: Path) -> Codes:
         """Codes of the clip [K, T] int64, from disk or computed now. Raises `DataError` if the clip cannot be read."""
@@ -87,7 +87,7 @@ class CodeCache:
             status = path.stat()
             if status.st_size > MAX_FILE_BYTES:
                 raise DataError(f"{shown(path)}: larger than {MAX_FILE_BYTES / 1e9:g} GB. Cut it into utterances.")
-            version = (str(path), status.st_size, status.st_mtime_ns)
+            version = (self.codec.identity, str(path), status.st_size, status.st_mtime_ns)
             if version not in self._keys:
                 digest = hashlib.sha256(self.codec.identity.encode() + b"\0")
                 with path.open("rb") as file:

@@ -21,14 +21,12 @@ def holding(material: Material) -> frozenset[str]:
     """Those dependencies of tags that are certain to hold: the trial evaluates, and the processor has a codec."""
     with_reference = [sample for sample in material.train if sample.reference_audio is not None]
     reference = {"a reference is in the batch", "both groups are in the sample"}
-    two_prompts = {"two prompts"} if len(material.voices) > 1 else set()
     two_speakers = {"two speakers"} if len(_speakers(material.voices)) > 1 else set()
     return frozenset(
         {"a codec", "evaluation", "audio is trained", "a target is in the batch", "that role is in the batch"}
         | {"target text and audio are in the sample", "there was a step before", "the component is not frozen"}
         | {"the family has that path", "the family has two paths", "the family's layers are known"}
         | (reference if len(with_reference) == len(material.train) else set())
-        | two_prompts
         | two_speakers
     )
 
