@@ -102,7 +102,7 @@ def test_the_table_pairs_voices_and_states_where_no_difference_is_shown(opened: 
     row = numbers.locator("tr[data-verdict][data-score=sim_o]")
     expect(row.locator("td")).to_have_text(["0.655", "0.805", "+0.15", "–", "2", "no difference shown"])
     expect(numbers.locator(".unpaired")).to_contain_text("Only in first, so not paired: voice-02")
-    expect(numbers.locator(".sentences")).to_contain_text("clip_pct: no difference shown with 2 voices")
+    expect(numbers.locator(".sentences")).to_contain_text("clip_pct: +0 % with 2 voices; no difference is claimed")
     expect(numbers.get_by_text("Voices collapse")).to_have_count(2)
 
 
