@@ -48,7 +48,8 @@ def test_a_rank_that_raises_while_generating_hangs_no_rank_and_its_rows_have_the
 ) -> None:
     for step, voices in found["waves"]["decoding"].items():
         alone = found["alone"]["waves"][step]
-        assert sorted(voice for voice, wave in voices.items() if wave == alone[voice]) == sorted(alone)[:2]
+        of_rank_0 = list(alone)[::2]  # ranks take turns in the order of the prompts
+        assert sorted(voice for voice, wave in voices.items() if wave == alone[voice]) == sorted(of_rank_0)
         assert [wave for wave in voices.values() if isinstance(wave, str)] == [BROKEN]
     assert [rank["open"]["decoding"] for rank in found["ranks"]] == [True, True]
 
