@@ -116,6 +116,10 @@ def test_an_evaluation_inside_a_step_by_other_code_is_reported(
     running.train()
     (run,) = runs_in(tmp_path).values()
     shown = ("eval_outputs/nll/mean", 1) in run.scalars
+    reports = [
+        record for record in caplog.records if "Reason: the evaluation was started inside a step" in record.message
+    ]
+    assert len(reports) == (0 if shown else 1)
     assert shown or "eval_outputs/nll/mean" in "".join(
         text for (tag, _), text in run.texts.items() if tag == "tracker/missing_list"
     )

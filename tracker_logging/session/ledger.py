@@ -63,6 +63,7 @@ class Ledger:
         self._arrived: dict[int, set[str]] = {}
         self._reasons: dict[str, str] = {}
         self._missing: dict[str, MissingFamily] = {}
+        self._unreported: list[MissingFamily] = []  # of `miss`
 
     @property
     def missing(self) -> tuple[MissingFamily, ...]:
@@ -78,8 +79,9 @@ class Ledger:
     def arrived(self, event: Event) -> None:
         """An event was emitted."""
         templates = {family for name in names_of(event) if (family := template_of(name)) is not None}
-        with self._lock:
-            self._arrived.setdefault(event.step, set()).update(templates)
+        if templates:
+            with self._lock:
+                self._arrived.setdefault(event.step, set()).update(templates)
 
     def explain(self, prefix: str, reason: str) -> None:
         """Why families are missing of an owner, or whose template begins with `prefix`. The first reason counts."""
@@ -89,16 +91,18 @@ class Ledger:
     def miss(self, step: int, families: Iterable[tags.Tag], reason: str) -> None:
         """`families` cannot be shown, which is known before they are due."""
         with self._lock:
-            for family in families:
-                self._missing.setdefault(family.template, MissingFamily(family.template, step, reason))
+            for template in (family.template for family in families):
+                if template not in self._missing:
+                    self._missing[template] = MissingFamily(template, step, reason)
+                    self._unreported.append(self._missing[template])
 
     def settle(self, *, before: int | None = None, rounds_before: int | None = None) -> tuple[MissingFamily, ...]:
         """Families promised for a step `before` that have not arrived, and were not missing until now.
 
         Voices and the conditioning gap arrive later than their step: they count for a step `rounds_before`.
         """
-        new = []
         with self._lock:
+            new, self._unreported = self._unreported, []
             for step in sorted(step for step in self._promised if before is None or step < before):
                 open_families = self._promised[step] - self._arrived.get(step, set())
                 waits = rounds_before is not None and step >= rounds_before
