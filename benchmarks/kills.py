@@ -46,7 +46,7 @@ SIZES["tiny"] = {
 }  # fmt: skip
 
 
-class Say(TrainerCallback):
+class ReportSteps(TrainerCallback):
     """Tells the parent of each step."""
 
     def __init__(self, pipe: int) -> None:
@@ -56,7 +56,7 @@ class Say(TrainerCallback):
         os.write(self._pipe, b".")
 
 
-def train(output: Path, *, steps: int, backends: list[str], say: TrainerCallback) -> None:
+def train(output: Path, *, steps: int, backends: list[str], reporter: TrainerCallback) -> None:
     """From the last whole checkpoint to the end; without backends, without us."""
     model = build_model("tiny", device="cpu", dtype=torch.float32, attention="sdpa")
     rows = build_batch(96, samples=8, device="cpu")
@@ -73,7 +73,7 @@ def train(output: Path, *, steps: int, backends: list[str], say: TrainerCallback
         output_dir=str(output), max_steps=steps, per_device_train_batch_size=2, report_to="none", use_cpu=True,
         save_steps=SAVE_STEPS, logging_steps=1, disable_tqdm=True, learning_rate=1e-3, dataloader_pin_memory=False,
     )  # fmt: skip
-    callbacks = [say, *(ours if backends else [])]
+    callbacks = [reporter, *(ours if backends else [])]
     trainer = Trainer(model=model, args=arguments, train_dataset=data, callbacks=callbacks)
     trainer.train(resume_from_checkpoint=last_checkpoint(output))
 
@@ -93,30 +93,30 @@ def is_json(path: Path) -> bool:
 
 
 def start(output: Path, *, steps: int, backends: list[str]) -> tuple[int, int]:
-    """Process id of a training, and the pipe on which it says its steps."""
-    said, say = os.pipe()
+    """Process id of a training, and the pipe that carries a byte per step."""
+    progress, write_end = os.pipe()
     process = os.fork()
     if process == 0:
         try:
-            train(output, steps=steps, backends=backends, say=Say(say))
+            train(output, steps=steps, backends=backends, reporter=ReportSteps(write_end))
             atexit._run_exitfuncs()
             os._exit(0)
         finally:
             os._exit(1)
-    os.close(say)
-    return process, said
+    os.close(write_end)
+    return process, progress
 
 
 def killed(output: Path, *, steps: int, backends: list[str], dice: random.Random) -> int | None:
     """Steps after the start at which it was killed; None if it had ended by then."""
-    process, said = start(output, steps=steps, backends=backends)
+    process, progress = start(output, steps=steps, backends=backends)
     wanted, began, done = dice.randint(1, MOST_STEPS), time.monotonic(), 0
-    while done < wanted and os.read(said, 1):
+    while done < wanted and os.read(progress, 1):
         began, before, done = time.monotonic(), began, done + 1
         step_s = began - before
     time.sleep(dice.random() * min(step_s, 1.0))
     os.kill(process, signal.SIGKILL)
-    os.close(said)
+    os.close(progress)
     _, status = os.waitpid(process, 0)
     if last_checkpoint(output) is None:
         shutil.rmtree(output)  # nothing to go on from: a new run
@@ -125,10 +125,10 @@ def killed(output: Path, *, steps: int, backends: list[str], dice: random.Random
 
 def finish(output: Path, *, steps: int, backends: list[str]) -> None:
     """Train to the end. Raises `RuntimeError` if that fails."""
-    process, said = start(output, steps=steps, backends=backends)
-    while os.read(said, 1):
+    process, progress = start(output, steps=steps, backends=backends)
+    while os.read(progress, 1):
         pass
-    os.close(said)
+    os.close(progress)
     if os.waitpid(process, 0)[1] != 0:
         raise RuntimeError("The training failed.")
 
@@ -151,7 +151,7 @@ def scalars(run: Path, backend: str) -> Iterator[tuple[str, int]]:
 
 def amiss(run: Path, *, steps: int, backends: list[str]) -> list[str]:
     """Holes and doubles, one line per backend and tag."""
-    found = []
+    faults = []
     for backend in backends:
         counted = Counter(scalars(run, backend))
         for tag in TAGS:
@@ -159,8 +159,8 @@ def amiss(run: Path, *, steps: int, backends: list[str]) -> list[str]:
             holes = [step for step, count in times.items() if count == 0]
             doubles = [step for step, count in times.items() if count > 1]
             if holes or doubles:
-                found.append(f"{backend} {tag}: missing {holes}, twice {doubles}")
-    return found
+                faults.append(f"{backend} {tag}: missing {holes}, twice {doubles}")
+    return faults
 
 
 def equal(first: Path, second: Path) -> bool:
@@ -187,14 +187,14 @@ def main() -> int:
         finish(undisturbed, steps=steps, backends=[])
         moments = [killed(disturbed, steps=steps, backends=backends, dice=dice) for _ in range(args.kills)]
         finish(disturbed, steps=steps, backends=backends)
-        found = amiss(disturbed / "run", steps=steps, backends=backends)
+        faults = amiss(disturbed / "run", steps=steps, backends=backends)
         if not equal(undisturbed / f"checkpoint-{steps}", disturbed / f"checkpoint-{steps}"):
-            found.append("the weights or the optimizer's state differ from those of the undisturbed training")
+            faults.append("the weights or the optimizer's state differ from those of the undisturbed training")
     finally:
         shutil.rmtree(folder)
     print(f"{steps} steps, killed after these steps from each start: {moments}; {time.monotonic() - began:.0f} s")
-    print("\n".join(found) or f"nothing missing, nothing twice in {args.report_to}; weights and optimizer are equal")
-    return 1 if found or None in moments else 0
+    print("\n".join(faults) or f"nothing missing, nothing twice in {args.report_to}; weights and optimizer are equal")
+    return 1 if faults or None in moments else 0
 
 
 if __name__ == "__main__":

@@ -60,7 +60,7 @@ def train(arguments: Sequence[str]) -> dict[str, float]:
     from tracker_logging.data import formats
     from tracker_logging.doctor.data_checks import before_training
 
-    found: dict[str, float] = {}
+    result: dict[str, float] = {}
     resident: list[float] = []
 
     def timed(name: str) -> Callable[[Any], Any]:
@@ -68,7 +68,7 @@ def train(arguments: Sequence[str]) -> dict[str, float]:
             def measured(*args: Any, **kwargs: Any) -> Any:
                 begin = time.process_time()
                 result = call(*args, **kwargs)
-                found[name] = found.get(name, 0.0) + time.process_time() - begin
+                result[name] = result.get(name, 0.0) + time.process_time() - begin
                 return result
 
             return measured
@@ -77,7 +77,7 @@ def train(arguments: Sequence[str]) -> dict[str, float]:
 
     class Gauge(TrainerCallback):  # type: ignore[misc]  # untyped where transformers is
         def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-            found.setdefault("first_step_s", time.process_time() - start)
+            result.setdefault("first_step_s", time.process_time() - start)
 
         def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
             resident.append(status_mib("VmRSS"))
@@ -89,7 +89,7 @@ def train(arguments: Sequence[str]) -> dict[str, float]:
     script.train(script.parse_arguments(arguments))
     half = (SETTLED - 1 + len(resident)) // 2
     growth = min(resident[half:]) / min(resident[SETTLED - 1 : half])
-    return found | {"peak_mib": status_mib("VmHWM"), "growth": growth}
+    return result | {"peak_mib": status_mib("VmHWM"), "growth": growth}
 
 
 def run(file: Path, *, demo: Any, steps: int, output: Path) -> dict[str, float]:
@@ -129,12 +129,12 @@ def main() -> None:
             peaks = []
             for count in arguments.counts:
                 file = write_data(demo.directory / f"many-{count}.{ending}", items, count)
-                found = run(file, demo=demo, steps=arguments.steps, output=Path(temporary) / file.name)
-                peaks.append(found["peak_mib"])
-                times = " | ".join(f"{found[name]:.2f}" for name in ("open_s", "look_s", "facts_s", "first_step_s"))
+                result = run(file, demo=demo, steps=arguments.steps, output=Path(temporary) / file.name)
+                peaks.append(result["peak_mib"])
+                times = " | ".join(f"{result[name]:.2f}" for name in ("open_s", "look_s", "facts_s", "first_step_s"))
                 size = file.stat().st_size / 1e6
                 print(
-                    f"| {count:,} .{ending} | {size:.1f} | {times} | {peaks[-1]:.0f} | {found['growth']:.4f} |",
+                    f"| {count:,} .{ending} | {size:.1f} | {times} | {peaks[-1]:.0f} | {result['growth']:.4f} |",
                     flush=True,
                 )
                 file.unlink()

@@ -38,12 +38,12 @@ def pictures_of(run: Path) -> dict[str, Image.Image]:
     """Tag → its picture at the last step."""
     events = EventAccumulator(str(run), size_guidance={"tensors": 0})
     events.Reload()
-    found = {}
+    pictures = {}
     for tag in events.Tags()["tensors"]:
         if events.summary_metadata[tag].plugin_data.plugin_name == "images":
             values = events.Tensors(tag)[-1].tensor_proto.string_val
-            found[tag] = Image.open(io.BytesIO(values[2])).convert("RGB")  # after width and height
-    return found
+            pictures[tag] = Image.open(io.BytesIO(values[2])).convert("RGB")  # after width and height
+    return pictures
 
 
 def beside(titled: dict[str, Image.Image]) -> Image.Image:
@@ -75,8 +75,8 @@ def main() -> None:
     healthy, broken = pictures_of(args.healthy), pictures_of(args.broken)
     mels = sorted(tag for tag in healthy.keys() & broken.keys() if tag.endswith("/mel"))
     for name, tag in PICTURES.items():
-        own = mels[0] if name == "voice-mel" else tag
-        picture = beside({"healthy": healthy[own], "references shuffled": broken[own]})
+        picture_tag = mels[0] if name == "voice-mel" else tag
+        picture = beside({"healthy": healthy[picture_tag], "references shuffled": broken[picture_tag]})
         path = IMAGES / f"{name}.png"
         picture.quantize(256, dither=Image.Dither.NONE).save(path, optimize=True)
         print(f"{path.name}: {picture.width} × {picture.height}, {path.stat().st_size // 1000} kB")

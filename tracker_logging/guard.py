@@ -10,8 +10,8 @@ Guarantees
 - A cause (part, exception type, message without its numbers and quoted names) is logged once with what happens next;
   every failure is counted.
 - A part that is off stays off, or with `retry` is tried again after a wait that each failed trial doubles.
-- With `strict=True` the exception is raised after it was counted: for authors of adapters, observers, scorers and
-  backends, who want the traceback.
+- With `strict=True` the exception is raised after it was counted, also one of a hook or of the worker thread, at the
+  end of that step: for authors of adapters, observers, scorers and backends, who want the traceback.
 - Safe on any thread.
 """
 
@@ -80,13 +80,14 @@ class ErrorGuard:
             yield
         except Exception as error:
             self.failed(part, error)
-            if self.strict:
-                raise
         else:
             self._succeeded(part)
 
     def failed(self, part: str, error: Exception) -> None:
-        """Count a failure of `part` that was caught elsewhere, and log it if its cause is new."""
+        """Count a failure of `part` and log it if its cause is new; with `strict` raise it.
+
+        Call it for what was caught elsewhere, such as in a hook inside of the model's forward, or on a worker thread.
+        """
         reason = f"{type(error).__name__}: {error}"
         cause = (part, _VARIABLE.sub("…", reason))
         with self._lock:
@@ -103,6 +104,8 @@ class ErrorGuard:
         if is_logged:
             logger.warning("Logging of '%s' failed (%s). %s", part, reason, consequence)
             logger.debug("Traceback of '%s':", part, exc_info=error)
+        if self.strict:
+            raise error
 
     def _succeeded(self, part: str) -> None:
         with self._lock:

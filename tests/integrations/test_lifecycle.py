@@ -98,6 +98,28 @@ def test_every_trial_of_model_init_measures_its_own_model(tmp_path: Path) -> Non
     assert values[1] > 1.5 * values[0]
 
 
+@pytest.mark.setting("Trainer", "`hyperparameter_search` (optuna)", "shown, each trial in a run of its own")
+def test_every_trial_of_a_search_is_a_run_with_its_own_numbers(tmp_path: Path) -> None:
+    rates = [1e-4, 3e-2]
+    watched = trainer(
+        tmp_path, callbacks=callbacks_for(), model_init=lambda: higgs(text_head=False), max_steps=3,
+        eval_strategy="steps", eval_steps=3,
+    )  # fmt: skip
+    best = watched.hyperparameter_search(
+        backend="optuna", n_trials=2, direction="minimize",
+        hp_space=lambda trial: {"learning_rate": rates[trial.number]},
+        compute_objective=lambda metrics: metrics["eval_loss"],
+    )  # fmt: skip
+    slow, fast = runs_in(tmp_path).values()
+    assert slow.doubles == fast.doubles == []
+    for run, rate in ((slow, rates[0]), (fast, rates[1])):
+        assert run.scalars["train/learning_rate", 1] == pytest.approx(rate)
+        assert run.scalars["train/loss", 3] == pytest.approx(run.scalars["outputs/nll/mean", 3] * K, rel=0.05)
+        assert run.scalars["eval/loss", 3] == pytest.approx(run.scalars["eval_outputs/nll/mean", 3] * K, rel=0.05)
+    assert fast.scalars["eval/loss", 3] < 0.98 * slow.scalars["eval/loss", 3]
+    assert best.objective == pytest.approx(min(run.scalars["eval/loss", 3] for run in (slow, fast)))
+
+
 @pytest.mark.setting("Trainer", "`auto_find_batch_size`", "shown, each retry in a run of its own")
 def test_a_retry_with_a_smaller_batch_is_a_run_of_its_own(tmp_path: Path) -> None:
     class RunsOutOfMemory(Trainer):
@@ -256,3 +278,18 @@ def test_the_last_voices_have_the_step_of_their_weights(tmp_path: Path) -> None:
     ).train()  # fmt: skip
     assert len(seen) == 2 and seen[0][0] > seen[1][0]
     assert dict(seen) == pytest.approx({step: sums[step] for step, _ in seen})
+
+
+@pytest.mark.parametrize("is_strict", [False, True])
+def test_strict_logging_raises_what_an_adapter_does_in_a_hook(tmp_path: Path, is_strict: bool, monkeypatch) -> None:
+    def fail(*_: Any) -> None:
+        raise ValueError("no such layer")
+
+    monkeypatch.setattr("tracker_logging.probes.capture.summarise", fail)
+    watched = trainer(tmp_path, callbacks=callbacks_for(strict=is_strict))
+    if is_strict:
+        with pytest.raises(ValueError, match="no such layer"):
+            watched.train()
+    else:
+        watched.train()
+        assert watched.state.global_step == 2

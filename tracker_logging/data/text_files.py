@@ -104,13 +104,13 @@ def wrong_encoding(where: str, error: UnicodeDecodeError, *, evidence: bytes | N
     """The error for bytes at `where` that are not UTF-8. `evidence`: more bytes in the same encoding."""
     content = bytes(error.object)
     readings = likely_encodings(evidence or content, content[error.start :][: 4 * _SHOWN])
-    found = f"byte 0x{content[error.start]:02x}: {error.reason}"
+    reason = f"byte 0x{content[error.start]:02x}: {error.reason}"
     if readings:
         listed = " or ".join(f"{name}, which reads it as {text!r}" for name, text in readings)
-        found += f", probably {listed}"
+        reason += f", probably {listed}"
     return DataError(
-        f"{where}: not UTF-8 ({found}). Save it as UTF-8 in the program that wrote it, or convert it from its encoding "
-        "and compare the text."
+        f"{where}: not UTF-8 ({reason}). Save it as UTF-8 in the program that wrote it, or convert it from its "
+        "encoding and compare the text."
     )
 
 

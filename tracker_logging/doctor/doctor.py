@@ -122,7 +122,9 @@ class Doctor:
             if state["format"] != STATE_FORMAT:
                 raise ValueError(f"format {state['format']!r}, expected {STATE_FORMAT}")
             findings = [Finding(**finding) for finding in state["findings"]]
-            saved = {str(name): {field: own[field] for field in _SAVED} for name, own in state["rules"].items()}
+            saved = {
+                str(name): {field: saved_rule[field] for field in _SAVED} for name, saved_rule in state["rules"].items()
+            }
             history = History()
             history.restore(state["history"])
         except (KeyError, TypeError, AttributeError, ValueError) as error:

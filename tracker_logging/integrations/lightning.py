@@ -267,14 +267,14 @@ def find_model(pl_module: nn.Module) -> nn.Module:
 
     Raises `UnknownModelError` without one, `ValueError` for several.
     """
-    found: dict[str, nn.Module] = {}
+    known: dict[str, nn.Module] = {}
     for name, module in pl_module.named_modules():
-        if name and not any(name.startswith(f"{outer}.") for outer in found) and is_known(module):
-            found[name] = module
+        if name and not any(name.startswith(f"{outer}.") for outer in known) and is_known(module):
+            known[name] = module
     trained = {
-        name: module for name, module in found.items() if any(each.requires_grad for each in module.parameters())
+        name: module for name, module in known.items() if any(each.requires_grad for each in module.parameters())
     }
-    candidates = trained or found
+    candidates = trained or known
     if len(candidates) == 1:
         return next(iter(candidates.values()))
     if candidates:

@@ -73,10 +73,10 @@ def attention_images(step: int, attention: AttentionStatistics, *, tokenizer: An
     picture = alignment_picture(attention)
     if picture is not None:
         yield Image(step=step, tag=tags.ALIGNMENT_HEADS(), picture=picture, caption=_head_caption(attention))
-    for one in attention.maps:
-        picture = attention_picture(one, tokenizer=tokenizer)
+    for attention_map in attention.maps:
+        picture = attention_picture(attention_map, tokenizer=tokenizer)
         caption = f"the first sample of the batch; colours end at the {BRIGHTEST:.0%} quantile"
-        yield Image(step=step, tag=tags.ATTENTION_HEATMAP(layer=one.layer), picture=picture, caption=caption)
+        yield Image(step=step, tag=tags.ATTENTION_HEATMAP(layer=attention_map.layer), picture=picture, caption=caption)
 
 
 def mass_scalars(attention: AttentionStatistics) -> dict[str, float]:

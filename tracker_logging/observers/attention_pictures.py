@@ -20,16 +20,16 @@ BRIGHTEST = 0.98  # quantile of the cells at which the colours of an attention h
 
 def mass_picture(attention: AttentionStatistics) -> Heatmap | None:
     """Layer × relation, mean over heads; relations with an absent group are left out."""
-    there = [(f"{query} → {key}", masses) for query, key, masses in relations(attention)]
-    if not there:
+    measured = [(f"{query} → {key}", masses) for query, key, masses in relations(attention)]
+    if not measured:
         return None
     return Heatmap(
-        values=np.stack([masses for _, masses in there], axis=1).astype(np.float32),
+        values=np.stack([masses for _, masses in measured], axis=1).astype(np.float32),
         title="Where each group looks",
         row_axis="layer",
         column_axis="query → key",
         row_labels=tuple(str(layer) for layer in attention.layers),
-        column_labels=tuple(name for name, _ in there),
+        column_labels=tuple(name for name, _ in measured),
         unit="share",
         low=0.0,
         high=1.0,
@@ -42,13 +42,13 @@ def relations(attention: AttentionStatistics) -> list[tuple[str, str, npt.NDArra
     Empty where there is one group only, for all of its attention is its own.
     """
     by_layer = attention.mass.mean(axis=1)
-    there = [
+    measured = [
         (query.name.lower(), key.name.lower(), by_layer[:, row, column])
         for row, query in enumerate(GROUPS)
         for column, key in enumerate(GROUPS)
         if not np.isnan(by_layer[:, row, column]).any()
     ]
-    return there if len(there) > 1 else []
+    return measured if len(measured) > 1 else []
 
 
 def alignment_picture(attention: AttentionStatistics) -> Heatmap | None:
@@ -67,42 +67,42 @@ def alignment_picture(attention: AttentionStatistics) -> Heatmap | None:
     )
 
 
-def attention_picture(one: AttentionMap, *, tokenizer: Any) -> Heatmap:
+def attention_picture(attention_map: AttentionMap, *, tokenizer: Any) -> Heatmap:
     """Query × key of one sample; future keys are background, role boundaries are drawn. The keys of a decoder are its
     encoder's text, then its own positions.
 
     The first queries see few keys and give each much: the colours end where 2 % of the cells are brighter.
     """
-    values = one.values.astype(np.float32).copy()
+    values = attention_map.values.astype(np.float32).copy()
     text = values.shape[1] - len(values)  # keys of an encoder, all seen at once
     values[np.triu_indices(len(values), k=1 + text, m=values.shape[1])] = np.nan
     return Heatmap(
         values=values,
-        title=f"Attention of layer {one.layer}, mean over heads",
+        title=f"Attention of layer {attention_map.layer}, mean over heads",
         row_axis="query",
         column_axis="key",
-        row_labels=tuple(_label(own, one, tokenizer) for own in one.bins),
-        column_labels=tuple(_label(own, one, tokenizer) for own in one.key_bins),
-        row_boundaries=_boundaries(one.bins),
-        column_boundaries=_boundaries(one.key_bins),
+        row_labels=tuple(_label(label_bin, attention_map, tokenizer) for label_bin in attention_map.bins),
+        column_labels=tuple(_label(label_bin, attention_map, tokenizer) for label_bin in attention_map.key_bins),
+        row_boundaries=_boundaries(attention_map.bins),
+        column_boundaries=_boundaries(attention_map.key_bins),
         unit="share",
         low=0.0,
         high=float(np.nanquantile(values, BRIGHTEST)),
     )
 
 
-def _label(own: Bin, one: AttentionMap, tokenizer: Any) -> str:
+def _label(label_bin: Bin, attention_map: AttentionMap, tokenizer: Any) -> str:
     """The text of a text bin; the frames of an audio bin, counted from the start of its stretch."""
-    if own.role == Role.TEXT:
-        text = readable_tokens(one.token_ids[own.start : own.stop].tolist(), tokenizer)
+    if label_bin.role == Role.TEXT:
+        text = readable_tokens(attention_map.token_ids[label_bin.start : label_bin.stop].tolist(), tokenizer)
         return text if len(text) <= LABEL_LENGTH else text[: LABEL_LENGTH - 1] + "…"
-    first = own.start
-    for before in reversed([other for other in one.key_bins if other.start < own.start]):
-        if before.role != own.role:
+    first = label_bin.start
+    for before in reversed([other for other in attention_map.key_bins if other.start < label_bin.start]):
+        if before.role != label_bin.role:
             break
         first = before.start
-    start, last = own.start - first, own.stop - first - 1
-    return f"{own.role.name.lower()} {start}" + (f"–{last}" if last > start else "")
+    start, last = label_bin.start - first, label_bin.stop - first - 1
+    return f"{label_bin.role.name.lower()} {start}" + (f"–{last}" if last > start else "")
 
 
 def _boundaries(bins: tuple[Bin, ...]) -> tuple[tuple[int, str], ...]:

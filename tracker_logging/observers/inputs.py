@@ -104,8 +104,8 @@ class InputObserver(Observer):
     def _samples(self, view: BatchView) -> tuple[tuple[Cell, ...], ...]:
         rows: list[tuple[Cell, ...]] = []
         for sample, (token_ids, mask) in enumerate(zip(view.token_ids, view.attention_mask, strict=True)):
-            own = token_ids[mask].tolist()
-            rows.append((sample, len(own), readable_tokens(own, self.training.tokenizer)))
+            sample_ids = token_ids[mask].tolist()
+            rows.append((sample, len(sample_ids), readable_tokens(sample_ids, self.training.tokenizer)))
         return tuple(rows)
 
     def _segment_row(self, segment: Segment) -> tuple[Cell, ...]:

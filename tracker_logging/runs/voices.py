@@ -114,7 +114,7 @@ def voices_of_backend(
                 language=_text(about.get("language")),
                 reference_text=_text(about.get("reference text")),
                 target_text=_text(about.get("target text")),
-                clips={kind: next(iter(found.values())) for kind, found in fixed.items() if found},
+                clips={kind: next(iter(by_voice.values())) for kind, by_voice in fixed.items() if by_voice},
                 steps={step: _step_of_facts(step, row, generated.get(step)) for step, row in facts.items()},
             )
     return voices

@@ -201,9 +201,9 @@ def _values(open_backend: OpenBackend, read: ReadScalars | None) -> Iterator[str
         tracker.emit(Scalars(step=20, values={"loss": 4.0}))
         tracker.flush()
         expected = [(10, 0.5), (15, 0.125), (20, 0.25), (20, 4.0)]
-        found = sorted((step, value) for tag, step, value in read(directory) if tag == "loss")
-        if found != expected:
-            yield f"after flush the values of `loss` are {found}, not {expected} (a step may go back or come twice)"
+        values = sorted((step, value) for tag, step, value in read(directory) if tag == "loss")
+        if values != expected:
+            yield f"after flush the values of `loss` are {values}, not {expected} (a step may go back or come twice)"
 
 
 def _resume(open_backend: OpenBackend, read: ReadScalars | None) -> Iterator[str]:

@@ -118,8 +118,8 @@ def from_json(line: Json, load: Load) -> Event:
             texts = {name: line[name] for name in _VOICE_TEXTS}
             texts |= {name: line[name] for name in _LATER_FIELDS if name in line}
             clips = _read_clips(line["clips"], load)
-            heard = line.get("embeddings", {}).items()
-            embeddings = {name: np.array(values, dtype=np.float32) for name, values in heard}
+            vectors = line.get("embeddings", {}).items()
+            embeddings = {name: np.array(values, dtype=np.float32) for name, values in vectors}
             numbers = {"scores": scores, "sampling": line.get("sampling", {}), "pitch_hz": pitch}
             return VoiceComparison(step=step, clips=clips, embeddings=embeddings, **numbers, **texts)
         case "Alert":

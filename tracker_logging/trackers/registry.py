@@ -54,11 +54,11 @@ def check_backends(report_to: str | Sequence[str]) -> None:
 
 
 def _registered() -> dict[str, list[EntryPoint]]:
-    found = {name: [entry] for name, entry in _OURS.items()}
+    entries = {name: [entry] for name, entry in _OURS.items()}
     for entry in entry_points(group=GROUP):
         if entry.name not in _OURS:
-            found.setdefault(entry.name, []).append(entry)
-    return found
+            entries.setdefault(entry.name, []).append(entry)
+    return entries
 
 
 def _load(name: str, registered: dict[str, list[EntryPoint]]) -> OpenBackend:

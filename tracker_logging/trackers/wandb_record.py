@@ -25,9 +25,9 @@ def run_directories(directory: Path, *, run_id: str = "*") -> list[Path]:
     One whose process was killed before it began its log is left out.
     """
     # W&B adds "-1" to the directory's name when two runs of one id begin within a second; the log's name is exact.
-    found = [path.parent for path in (directory / "wandb").glob(f"*run-*/run-{run_id}.wandb")]
-    found = [path for path in found if not path.is_symlink()]
-    return sorted(found, key=lambda path: path.name.partition("run-")[2])
+    directories = [path.parent for path in (directory / "wandb").glob(f"*run-*/run-{run_id}.wandb")]
+    directories = [path for path in directories if not path.is_symlink()]
+    return sorted(directories, key=lambda path: path.name.partition("run-")[2])
 
 
 def latest_run_id(directory: Path) -> str | None:

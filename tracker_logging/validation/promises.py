@@ -39,8 +39,8 @@ def owed(*, owners: Sequence[str], material: Material) -> list[tags.Tag]:
 
 def missing(trial: Trial, *, owed: Sequence[tags.Tag]) -> list[str]:
     """Those of `owed` of which the files hold no name."""
-    found = {tag for name in trial.written for tag in (tags.find(name), tags.find(name.rpartition("/")[0]))}
-    return [tag.template for tag in owed if tag not in found]
+    written = {tag for name in trial.written for tag in (tags.find(name), tags.find(name.rpartition("/")[0]))}
+    return [tag.template for tag in owed if tag not in written]
 
 
 def _speakers(samples: Sequence[VoiceSample]) -> set[str]:

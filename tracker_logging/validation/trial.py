@@ -140,13 +140,13 @@ def _bytes_of(value: Any) -> Iterator[bytes]:
     elif isinstance(value, np.ndarray):
         yield value.tobytes()
     elif isinstance(value, Mapping):
-        for key, own in value.items():
+        for key, item in value.items():
             yield repr(key).encode()
-            yield from _bytes_of(own)
+            yield from _bytes_of(item)
     elif isinstance(value, list | tuple):
         yield repr(len(value)).encode()
-        for own in value:
-            yield from _bytes_of(own)
+        for item in value:
+            yield from _bytes_of(item)
     else:
         yield repr(value).encode()
 

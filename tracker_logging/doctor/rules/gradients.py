@@ -51,7 +51,7 @@ def _no_gradient(history: History) -> str | None:
 def _had_gradient(history: History) -> bool:
     """Whether any gradient was seen; then a zero of a batch whose labels are unknown may be that of a batch without."""
     series = [history[TRAIN_GRADIENT_NORM], *history.family(tags.REACHED).values()]
-    return any(value > 0 for own in series for _, value in own.points)
+    return any(value > 0 for gradient in series for _, value in gradient.points)
 
 
 def _no_update(history: History) -> str | None:
