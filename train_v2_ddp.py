@@ -177,7 +177,12 @@ def load_material(args: argparse.Namespace) -> Material:
     else:
         train, evaluation = split_off(samples, share=args.validation_split, seed=args.seed)
     look_at_data(
-        train, evaluation, file=args.train_data_file, eval_file=args.eval_data_file, model_path=args.model_path
+        train,
+        evaluation,
+        file=args.train_data_file,
+        eval_file=args.eval_data_file,
+        model_path=args.model_path,
+        options=reading_options(args),
     )
     processor = SpeechProcessor.from_pretrained(
         args.model_path,
@@ -194,6 +199,13 @@ def load_material(args: argparse.Namespace) -> Material:
 
         model = PeftModel.from_pretrained(model, args.model_path, is_trainable=True)
     return Material(model=prepare_model(model, args), processor=processor, train=train, evaluation=evaluation)
+
+
+def reading_options(args: argparse.Namespace) -> list[str]:
+    """The arguments by which `tracker-logging check-data` reads the same samples."""
+    options = [] if args.columns is None else ["--columns", args.columns]
+    options += ["--pair_references", "--seed", str(args.seed)] if args.pair_references else []
+    return [*options, "--allow_download"] if args.allow_download else options
 
 
 def adapters_of(model_path: str | None) -> str | None:

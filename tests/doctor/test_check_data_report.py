@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import json
 import logging
+import shlex
 import subprocess
 import sys
 from collections import Counter
@@ -13,16 +14,19 @@ from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
-from data_examples import clip_of, healthy_items, set_target_text, write_clip, write_items
+from data_examples import clip_of, healthy_items, sentence, set_target_text, write_clip, write_items
 
 from tracker_logging.cli import main
 from tracker_logging.data.formats import read_samples
+from tracker_logging.data.formats.columns import parse_columns
+from tracker_logging.data.references import Pairing
 from tracker_logging.demo.build import DemoPaths
 from tracker_logging.doctor.data_checks import before_training
 from tracker_logging.doctor.data_checks.before_training import MOST_SAMPLES, look_at_data
 from tracker_logging.doctor.data_checks.listening_sheet import sheet_rows
 from tracker_logging.doctor.data_checks.pace import Positions, read_positions
 from tracker_logging.doctor.data_checks.report import check_files
+from train_v2_ddp import build_parser, reading_options
 from train_v2_ddp import main as train_main
 
 
@@ -237,3 +241,43 @@ def test_the_training_script_checks_its_data_before_it_loads_a_model(
         assert train_main(["--model_path", missing, "--audio_tokenizer_path", missing, *data]) == 2
     assert "error × 1 text_too_long, such as train.json[3]" in caplog.text
     assert "no-model-there" in capsys.readouterr().err
+
+
+def plain_corpus(folder: Path) -> Path:
+    """A table whose column names nobody knows: three clips of a speaker, one of another."""
+    rows = ["datei,satz,wer"]
+    for number, speaker in enumerate(("slt", "slt", "slt", "awb")):
+        write_clip(folder / f"clips/{number}.wav", seconds=2.0 + number / 10, seed=number)
+        rows.append(f"clips/{number}.wav,{sentence(number)},{speaker}")
+    path = folder / "corpus.csv"
+    path.write_text("\n".join(rows) + "\n", encoding="utf-8")
+    return path
+
+
+def test_columns_and_pairs_are_read_as_training_reads_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = plain_corpus(tmp_path)
+    columns = "audio=datei,text=satz,speaker=wer"
+    assert main(["check-data", str(path), "--json"]) == 2
+    assert "--columns" in json.loads(capsys.readouterr().out)["findings"][0]["fix"]
+    assert main(["check-data", str(path), "--columns", columns, "--json"]) == 1
+    read = json.loads(capsys.readouterr().out)
+    assert (read["summaries"][0]["usable"], read["counts"]["reference_missing"]) == (4, 4)
+    assert main(["check-data", str(path), "--columns", columns, "--pair_references", "--seed", "7", "--json"]) == 1
+    paired = json.loads(capsys.readouterr().out)
+    assert (paired["counts"]["reference_missing"], paired["counts"]["speaker_without_reference"]) == (1, 1)
+    report = check_files(path, columns=parse_columns(columns), pairing=Pairing(seed=7))
+    trained = read_samples(path, columns=parse_columns(columns), pairing=Pairing(seed=7))
+    assert [record.sample for record in report.records] == trained
+
+
+def test_a_wrong_role_in_columns_is_a_one_line_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check-data", str(plain_corpus(tmp_path)), "--columns", "sound=datei"]) == 2
+    assert capsys.readouterr().err.startswith("tracker-logging check-data: --columns sound=datei: not a role")
+
+
+def test_the_command_that_training_names_reads_the_same_samples(tmp_path: Path) -> None:
+    argv = ["--train_data_file", "a.csv", "--columns", "audio=x,text=y", "--pair_references", "--allow_download"]
+    options = reading_options(build_parser().parse_args(argv))
+    assert shlex.split(before_training.command(Path("a.csv"), eval_file=None, model_path=None, options=options))[
+        3:
+    ] == [*("--columns", "audio=x,text=y", "--pair_references", "--seed", "42", "--allow_download")]

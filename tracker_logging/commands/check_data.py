@@ -6,6 +6,7 @@ Exit status: 0 no finding above info, 1 findings, 2 the file cannot be used.
     tracker-logging check-data train.json --eval eval.json --model_path MODEL
     tracker-logging check-data train.json --decode --listen outliers.html
     tracker-logging check-data train.json --json
+    tracker-logging check-data metadata.csv --columns audio=wav,text=sentence,speaker=who --pair_references
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from tracker_logging.doctor.data_checks.pace import Positions
     from tracker_logging.doctor.data_checks.report import Report
 
+SEED = 42  # the default of training
 EVERY = 100  # samples between two updates of the progress bar
 
 
@@ -29,6 +31,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", type=Path, metavar="FILE", help="training data, in any format that training accepts")
     parser.add_argument("--eval", type=Path, metavar="FILE", help="evaluation data; also checks the two for overlap")
     parser.add_argument("--model_path", type=Path, help="directory of a model; also checks sequence lengths")
+    parser.add_argument("--columns", metavar="audio=…,text=…", help="columns of a table by role, see docs/data.md")
+    parser.add_argument(
+        "--pair_references", action="store_true", help="pair samples with references as training does with this option"
+    )
+    parser.add_argument("--seed", type=int, default=SEED, help="of the training; it decides the pairs (%(default)s)")
     parser.add_argument("--decode", action="store_true", help="also check for silence, clipping and damaged audio")
     parser.add_argument("--allow_download", action="store_true", help="download audio given as an http(s) URL")
     parser.add_argument("--listen", type=Path, metavar="OUT.html", help="write a page with the clips that are outliers")
@@ -37,16 +44,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from tracker_logging.data.audio_sources import AudioShelf
+    from tracker_logging.data.formats.columns import parse_columns
+    from tracker_logging.data.references import Pairing
+    from tracker_logging.data.sample import DataError
     from tracker_logging.doctor.data_checks.report import check_files
     from tracker_logging.doctor.data_checks.report_text import as_json, as_text
 
     positions = _positions(args.model_path) if args.model_path else None
+    try:
+        columns = parse_columns(args.columns) if args.columns else None
+    except DataError as error:
+        raise CommandError(str(error)) from error
     report = check_files(
         args.file,
         evaluation=args.eval,
         positions=positions,
         decode=args.decode,
         shelf=AudioShelf(allow_download=args.allow_download),
+        columns=columns,
+        pairing=Pairing(seed=args.seed) if args.pair_references else None,
         progress=progress_bar("samples", every=EVERY),
     )
     print(json.dumps(as_json(report), indent=1, allow_nan=False) if args.json else as_text(report))

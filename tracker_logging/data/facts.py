@@ -8,8 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 
-from tracker_logging.data.references import REFERENCE_FROM
-from tracker_logging.data.sample import VoiceSample
+from tracker_logging.data.sample import REFERENCE_FROM, VoiceSample
 from tracker_logging.data.samples import evenly
 
 MOST_READ = 2_000

@@ -14,7 +14,7 @@ import random
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -25,7 +25,6 @@ from tracker_logging.data.samples import Source, read_sample
 
 logger = logging.getLogger(__name__)
 
-REFERENCE_FROM = "reference_from"  # in `extra`: the id of the sample whose recording is the reference
 _NAMED = 5
 
 
@@ -96,13 +95,7 @@ class PairedReferences:
         partner = int(self.partners[index])
         if partner < 0 or sample.reference_audio is not None:
             return sample
-        reference = self.source[partner]
-        return replace(
-            sample,
-            reference_text=reference.target_text,
-            reference_audio=reference.target_audio,
-            extra={**sample.extra, REFERENCE_FROM: reference.sample_id},
-        )
+        return sample.with_reference_from(self.source[partner])
 
 
 def with_references(source: Source, pairing: Pairing) -> PairedReferences:

@@ -15,6 +15,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+REFERENCE_FROM = "reference_from"  # in `extra`: the id of the sample whose recording is the reference
+
 
 class DataError(ValueError):
     """Data that cannot be used. The message names the file, the field and the fix."""
@@ -46,6 +48,15 @@ class VoiceSample:
         if other is None:
             return replace(self, reference_text="", reference_audio=None)
         return replace(self, reference_text=other.reference_text, reference_audio=other.reference_audio)
+
+    def with_reference_from(self, utterance: VoiceSample) -> VoiceSample:
+        """The same target with the target of `utterance` as its reference."""
+        return replace(
+            self,
+            reference_text=utterance.target_text,
+            reference_audio=utterance.target_audio,
+            extra={**self.extra, REFERENCE_FROM: utterance.sample_id},
+        )
 
 
 def shown(path: Path) -> str:

@@ -172,5 +172,7 @@ def _report(path: Path, good: list[VoiceSample], errors: list[DataError], *, of:
         logger.warning("%s: text only, without audio to train on or to listen to.", shown(path))
     elif all(sample.reference_audio is None for sample in good):
         logger.warning(
-            "%s: no sample has a reference recording. The model learns to speak, not to clone a voice.", shown(path)
+            "%s: no sample has a reference recording. The model is trained on text to speech without voice cloning. "
+            "Add references, or set --pair_references where speakers are named.",
+            shown(path),
         )

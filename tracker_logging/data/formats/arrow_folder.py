@@ -12,13 +12,14 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, overload
+from typing import Any
 
 import numpy as np
 
 from tracker_logging.data.audio_sources import AudioShelf
 from tracker_logging.data.find_file import search_folders
 from tracker_logging.data.formats.base import Format
+from tracker_logging.data.formats.lazy import LazySequence
 from tracker_logging.data.formats.parquet import INSTALL, cell_values
 from tracker_logging.data.formats.record_file import RecordFormat, RecordSource, best_fit
 from tracker_logging.data.formats.slices import check_count
@@ -59,7 +60,7 @@ class ArrowFolder(Format):
         return RecordSource(path, rows, chosen, self._among, search_folders(path / "state.json"), shelf)
 
 
-class ArrowRows(Sequence[Mapping[str, object]]):
+class ArrowRows(LazySequence[Mapping[str, object]]):
     """Item i is row i. May be pickled. Raises `DataError`."""
 
     def __init__(self, folder: Path) -> None:
@@ -79,16 +80,9 @@ class ArrowRows(Sequence[Mapping[str, object]]):
             return len(self._indices)
         return int(self._ends[-1]) if len(self._ends) else 0
 
-    @overload
-    def __getitem__(self, index: int) -> Mapping[str, object]: ...
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[Mapping[str, object]]: ...
-    def __getitem__(self, index: int | slice) -> object:
-        if isinstance(index, slice):
-            return [self[position] for position in range(*index.indices(len(self)))]
-        if not -len(self) <= index < len(self):
-            raise IndexError(index)
-        row = index % len(self) if self._indices is None else int(self._indices[index])
+    def item(self, index: int) -> Mapping[str, object]:
+        """Row `index`. Raises `DataError`."""
+        row = index if self._indices is None else int(self._indices[index])
         number = int(np.searchsorted(self._ends, row, side="right"))
         batch = self._opened()[number]
         start = int(self._ends[number]) - batch.num_rows

@@ -1,6 +1,6 @@
 """Conversations: what each of five chat layouts looks like, and how it is told from the others.
 
-How a conversation becomes a sample (which audio is the reference, which text is spoken) is in `conversation.py`; the
+How a conversation becomes a sample (which audio is the reference, which text the target) is in `conversation.py`; the
 layouts differ in where they write the audio.
 
 F1, ChatML JSON: reference and text in one user turn, the target in the assistant's turn.

@@ -60,14 +60,14 @@ def conversation_sample(record: Record, messages: Sequence[Mapping[str, Any]] | 
     """The sample of `record`; `messages` replaces the messages in the record. Raises `DataError`."""
     misc = record.part("misc")
     turns = [_turn(record, message) for message in (messages if messages is not None else _messages(record))]
-    spoken = [turn for turn in turns if turn.role in ("user", "assistant")]
+    dialogue = [turn for turn in turns if turn.role in ("user", "assistant")]
     for turn in turns:
-        if turn.clips and turn not in spoken:
+        if turn.clips and turn not in dialogue:
             raise record.error(
                 f"messages ({turn.role})", "has audio; give the reference as a user's text and an assistant's audio"
             )
-    target = spoken.pop() if spoken and spoken[-1].role == "assistant" else None
-    reference = _reference(record, spoken)
+    target = dialogue.pop() if dialogue and dialogue[-1].role == "assistant" else None
+    reference = _reference(record, dialogue)
     reference_text = misc.text(*REFERENCE_TEXT) or record.text(*REFERENCE_TEXT)
     target_text = misc.text(*TARGET_TEXT) or record.text(*TARGET_TEXT)
     system, scene = _system(turns)
@@ -75,9 +75,9 @@ def conversation_sample(record: Record, messages: Sequence[Mapping[str, Any]] | 
     language, misc_scene = misc.text("language"), misc.text("scene")
     rest = misc.rest()
     return record.sample(
-        reference_text=reference_text or _reference_text(record, spoken, reference),
-        reference_audio=None if reference is None else _clip(record, spoken[reference]),
-        target_text=target_text or (target.text() if target else None) or _requested_text(spoken, reference),
+        reference_text=reference_text or _reference_text(record, dialogue, reference),
+        reference_audio=None if reference is None else _clip(record, dialogue[reference]),
+        target_text=target_text or (target.text() if target else None) or _requested_text(dialogue, reference),
         target_audio=_clip(record, target) if target else None,
         system_text=system,
         scene=scene or misc_scene,
@@ -116,9 +116,9 @@ def _turn(record: Record, message: Mapping[str, Any]) -> Turn:
     return turn
 
 
-def _reference(record: Record, spoken: Sequence[Turn]) -> int | None:
+def _reference(record: Record, dialogue: Sequence[Turn]) -> int | None:
     """The index of the turn that has the reference."""
-    with_clips = [index for index, turn in enumerate(spoken) if turn.clips]
+    with_clips = [index for index, turn in enumerate(dialogue) if turn.clips]
     if len(with_clips) > 1:
         raise record.error(
             "messages", f"names {len(with_clips)} clips before the target where one is expected; split the sample"
@@ -126,15 +126,15 @@ def _reference(record: Record, spoken: Sequence[Turn]) -> int | None:
     return with_clips[0] if with_clips else None
 
 
-def _reference_text(record: Record, spoken: Sequence[Turn], reference: int | None) -> str | None:
+def _reference_text(record: Record, dialogue: Sequence[Turn], reference: int | None) -> str | None:
     if reference is None:
         return None
-    turn = spoken[reference]
+    turn = dialogue[reference]
     clip_at = turn.clips[0][0]
     if turn.role == "user":
         text = next((text for at, text in turn.texts if at < clip_at), None)
     else:
-        before = spoken[reference - 1].text() if reference > 0 and spoken[reference - 1].role == "user" else None
+        before = dialogue[reference - 1].text() if reference > 0 and dialogue[reference - 1].role == "user" else None
         text = before or turn.text()
     if text is None:
         raise record.error(
@@ -143,13 +143,13 @@ def _reference_text(record: Record, spoken: Sequence[Turn], reference: int | Non
     return text
 
 
-def _requested_text(spoken: Sequence[Turn], reference: int | None) -> str | None:
+def _requested_text(dialogue: Sequence[Turn], reference: int | None) -> str | None:
     """The last user text after the reference, without the instruction."""
     texts = [
         text
-        for index, turn in enumerate(spoken)
+        for index, turn in enumerate(dialogue)
         for at, text in turn.texts
-        if turn.role == "user" and (reference is None or (index, at) > (reference, spoken[reference].clips[0][0]))
+        if turn.role == "user" and (reference is None or (index, at) > (reference, dialogue[reference].clips[0][0]))
     ]
     return texts[-1].removeprefix(INSTRUCTION).strip() if texts else None
 

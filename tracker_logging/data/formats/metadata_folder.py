@@ -81,7 +81,7 @@ def _text_of_file(record: Record, field: str) -> str | None:
 
 
 def _chosen_reference(record: Record, target_text: str | None) -> Record | None:
-    """The entry of `ref_speakers` whose voice speaks `target_text`; None without `ref_speakers`. Raises `DataError`."""
+    """The entry of `ref_speakers` whose voice `target_text` is in; None without `ref_speakers`. Raises `DataError`."""
     _, speakers = record.get("ref_speakers")
     if speakers is None or speakers == []:
         return None
@@ -99,7 +99,7 @@ def _chosen_reference(record: Record, target_text: str | None) -> Record | None:
     for candidates in (tagged, same_id, voices):
         if len(candidates) == 1:
             return candidates[0]
-    raise record.error("ref_speakers", f"gives {len(voices)} voices; name the one that speaks in `speaker_id`")
+    raise record.error("ref_speakers", f"gives {len(voices)} voices; name the target's voice in `speaker_id`")
 
 
 METADATA_RECORD = RecordFormat("metadata.json", _is_metadata, _sample)

@@ -8,7 +8,7 @@ The text of `a1.wav` is the first of
   `mic1`: it is the same utterance).
 
 The speaker is named by the folder (VCTK, `.lab`) or by the file name (LibriTTS, LibriSpeech). Subdirectories are
-searched, links to directories are not followed. This format has no reference: the model learns to speak, not to clone a
+searched, links to directories are not followed. This format has no reference: the model is not trained to clone a
 voice, unless references are paired (`references.py`).
 """
 

@@ -12,12 +12,13 @@ Guarantees
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, overload
+from typing import Any
 
 import numpy as np
 
+from tracker_logging.data.formats.lazy import LazySequence
 from tracker_logging.data.formats.slices import check_count
 from tracker_logging.data.sample import DataError, shown
 
@@ -28,7 +29,7 @@ MAX_GROUP_BYTES = 512_000_000
 _BATCH_ROWS = 64
 
 
-class ParquetRows(Sequence[Mapping[str, object]]):
+class ParquetRows(LazySequence[Mapping[str, object]]):
     """Item i is row i. May be pickled. Raises `DataError`."""
 
     def __init__(self, path: Path) -> None:
@@ -43,16 +44,8 @@ class ParquetRows(Sequence[Mapping[str, object]]):
     def __len__(self) -> int:
         return int(self._firsts[-1])
 
-    @overload
-    def __getitem__(self, index: int) -> Mapping[str, object]: ...
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[Mapping[str, object]]: ...
-    def __getitem__(self, index: int | slice) -> object:
-        if isinstance(index, slice):
-            return [self[position] for position in range(*index.indices(len(self)))]
-        if not -len(self) <= index < len(self):
-            raise IndexError(index)
-        index %= len(self)
+    def item(self, index: int) -> Mapping[str, object]:
+        """Row `index`. Raises `DataError`."""
         group = int(np.searchsorted(self._firsts, index, side="right")) - 1
         if self._sizes[group] > MAX_GROUP_BYTES:
             raise DataError(

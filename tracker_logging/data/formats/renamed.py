@@ -20,13 +20,13 @@ import logging
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import overload
 
 from tracker_logging.data.audio_sources import AudioShelf
 from tracker_logging.data.find_file import is_file_name, search_folders
 from tracker_logging.data.formats.base import Format
 from tracker_logging.data.formats.columns import ROLES
 from tracker_logging.data.formats.containers import Container, container_of, open_records
+from tracker_logging.data.formats.lazy import LazySequence
 from tracker_logging.data.formats.manifests import audio_table_sample
 from tracker_logging.data.formats.record_file import RecordFormat, RecordSource
 from tracker_logging.data.formats.text_table import TextTable, check_text, peek_table
@@ -45,7 +45,7 @@ _LANGUAGES = frozenset(
 )
 
 
-class Renamed(Sequence[object]):
+class Renamed(LazySequence[object]):
     """`records` with the column `columns[role]` under the name that readers know for the role."""
 
     def __init__(self, records: Sequence[object], columns: Mapping[str, str]) -> None:
@@ -55,13 +55,8 @@ class Renamed(Sequence[object]):
     def __len__(self) -> int:
         return len(self._records)
 
-    @overload
-    def __getitem__(self, index: int) -> object: ...
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[object]: ...
-    def __getitem__(self, index: int | slice) -> object:
-        if isinstance(index, slice):
-            return [self[position] for position in range(*index.indices(len(self)))]
+    def item(self, index: int) -> object:
+        """Record `index` with its columns renamed. Raises `DataError`."""
         record = self._records[index]
         if not isinstance(record, Mapping):
             return record

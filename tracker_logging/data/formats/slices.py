@@ -9,20 +9,19 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from array import array
-from collections.abc import Sequence
 from pathlib import Path
-from typing import overload
 
 import numpy as np
 import numpy.typing as npt
 
+from tracker_logging.data.formats.lazy import LazySequence
 from tracker_logging.data.sample import DataError, shown
 
 MAX_RECORD_BYTES = 100_000_000
 MAX_RECORDS = 20_000_000
 
 
-class FileSlices(Sequence[object]):
+class FileSlices(LazySequence[object]):
     """Item i is parsed from the bytes `starts[i]` to `ends[i]` of `path`. Raises `DataError` if it cannot be read."""
 
     def __init__(self, path: Path, starts: npt.NDArray[np.int64], ends: npt.NDArray[np.int64]) -> None:
@@ -37,16 +36,9 @@ class FileSlices(Sequence[object]):
     def __len__(self) -> int:
         return len(self._starts)
 
-    @overload
-    def __getitem__(self, index: int) -> object: ...
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[object]: ...
-    def __getitem__(self, index: int | slice) -> object:
-        if isinstance(index, slice):
-            return [self[position] for position in range(*index.indices(len(self)))]
+    def item(self, index: int) -> object:
+        """Record `index`. Raises `DataError`."""
         start, end = int(self._starts[index]), int(self._ends[index])
-        if index < 0:
-            index += len(self)
         if end - start > MAX_RECORD_BYTES:
             check_record_size(end - start, f"{shown(self.path)}[{index}]")
         try:

@@ -37,8 +37,10 @@ def look_at_data(
     file: Path,
     eval_file: Path | None = None,
     model_path: str | None = None,
+    options: Sequence[str] = (),
 ) -> None:
-    """Log the findings as counts, and the command that shows them. Only on the first process of a group."""
+    """Log the findings as counts, and the command that shows them. Only on the first process of a group. `options`:
+    how the data is read, as arguments of that command."""
     if os.environ.get("RANK", "0") != "0":
         return
     try:
@@ -62,7 +64,8 @@ def look_at_data(
         example = next(finding for finding in serious if finding.name == name)
         place = printable(f"{example.sample or example.file}: {example.seen}")
         logger.warning("  %s × %d %s, such as %s", level, count, name, place)
-    logger.warning("  All of them, with their fixes: %s", command(file, eval_file=eval_file, model_path=model_path))
+    shown_by = command(file, eval_file=eval_file, model_path=model_path, options=options)
+    logger.warning("  All of them, with their fixes: %s", shown_by)
 
 
 def quick_findings(
@@ -86,12 +89,12 @@ def quick_findings(
     return in_order([*findings, *leak_findings(trained, evaluated, sounds)])
 
 
-def command(file: Path, *, eval_file: Path | None, model_path: str | None) -> str:
+def command(file: Path, *, eval_file: Path | None, model_path: str | None, options: Sequence[str] = ()) -> str:
     """The command line that shows every finding."""
     parts = ["tracker-logging", "check-data", str(file)]
     parts += ["--eval", str(eval_file)] if eval_file else []
     parts += ["--model_path", model_path] if model_path else []
-    return shlex.join(parts)
+    return shlex.join([*parts, *options])
 
 
 def _by_path(samples: Sequence[VoiceSample], file: str) -> list[Record]:

@@ -134,7 +134,7 @@ TEXT_WITHOUT_WORDS = Check("text_without_words", "warning", "texts",
     "The text has no letter and no digit.",
     "Write the words of the clip, or leave the sample out.")
 TEXT_ENCODING = Check("text_encoding", "warning", "texts",
-    "Replacement or control characters, or UTF-8 that was decoded as Latin-1: the text is damaged.",
+    "Replacement or control characters, or text that was decoded by another encoding than its own: it is damaged.",
     "Decode the source with its own encoding and save the file again as UTF-8.")
 TEXT_UNFINISHED = Check("text_unfinished", "info", "texts",
     "Nearly all texts end with a full stop or similar, and this one does not: its end may be missing.",
@@ -238,6 +238,9 @@ SPEAKER_IS_SAMPLE_ID = Check("speaker_is_sample_id", "warning", "speakers",
     "`speaker` is the id or file name of its sample, or different in each of 50 samples and more: voices cannot be "
     "grouped by it.",
     "Use one name or number per person, the same for all of their clips.")
+SPEAKER_WITHOUT_REFERENCE = Check("speaker_without_reference", "warning", "speakers",
+    "The speaker has no other clip of suitable length, so --pair_references leaves samples without a reference.",
+    "Add recordings of the speaker, or leave such samples out.")
 SPEAKER_SINGLE = Check("speaker_single", "info", "speakers",
     "All samples are of one speaker: the model learns that voice, not cloning of others.",
     "Add speakers if zero-shot cloning is the aim.")

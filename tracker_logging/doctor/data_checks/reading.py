@@ -11,14 +11,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from tracker_logging.data.audio_sources import AudioShelf
-from tracker_logging.data.formats import FORMATS, Format, Source
+from tracker_logging.data.formats import FORMATS, Format, Source, find_format
 from tracker_logging.data.formats.json_files import JsonLines, JsonList
 from tracker_logging.data.formats.record_file import RecordSource
+from tracker_logging.data.references import Pairing, pair_references
 from tracker_logging.data.sample import DataError, shown
 from tracker_logging.doctor.data_checks import checks, structure, texts
 from tracker_logging.doctor.data_checks.checks import DataFinding, Place
@@ -46,41 +48,76 @@ def no_progress(done: int, total: int) -> None:
 
 
 def read_records(
-    path: Path, *, clips: ClipReader, shelf: AudioShelf | None = None, progress: Progress = no_progress
+    path: Path,
+    *,
+    clips: ClipReader,
+    shelf: AudioShelf | None = None,
+    columns: Mapping[str, str] | None = None,
+    pairing: Pairing | None = None,
+    progress: Progress = no_progress,
 ) -> DataFile:
-    """Read all of `path`. Raises nothing for bad data. `shelf`: resolves audio that is not a plain file."""
+    """Read all of `path`. Raises nothing for bad data. `shelf`: resolves audio that is not a plain file. `columns`,
+    `pairing`: as in `open_samples`."""
     place = Place(shown(path))
-    source = _source(path, place, shelf or AudioShelf())
+    source = _source(path, place, shelf or AudioShelf(), columns)
     if isinstance(source, DataFinding):
         return DataFile(place, findings=[source], is_broken=True)
-    records: list[Record] = []
+    read: list[Record | None] = []
     findings: list[DataFinding] = []
     for index in range(len(source)):
         try:
             record = record_of(source[index], file=place.file, clips=clips)
         except Exception as error:  # a reader that fails on malformed data must not end the report
+            read.append(None)
             findings += _refused(error, _item(source, index), path=path, index=index)
         else:
-            records.append(record)
+            read.append(record)
             item = _item(source, index)
             findings += structure.structure_findings(record.place, item)
             findings += texts.doubled_texts(record.place, item, record.sample)
         progress(index + 1, len(source))
-    return DataFile(place, records, findings, len(source))
+    if pairing is not None:
+        findings += _pair(read, place, pairing, clips)
+    return DataFile(place, [record for record in read if record is not None], findings, len(source))
 
 
-def _source(path: Path, place: Place, shelf: AudioShelf) -> Source | DataFinding:
+def _pair(read: list[Record | None], place: Place, pairing: Pairing, clips: ClipReader) -> Iterator[DataFinding]:
+    """Give the records the references that training gives them, in place. `read`: None for each refused sample."""
+    speakers = [None if record is None else record.sample.speaker for record in read]
+    targets = [None if record is None else record.target for record in read]
+    seconds = [None if clip is None or clip.problem is not None else clip.seconds for clip in targets]
+    partners = pair_references(speakers, seconds, pairing)
+    samples = [None if record is None else record.sample for record in read]
+    for index, (sample, partner) in enumerate(zip(samples, partners, strict=True)):
+        reference = None if partner is None else samples[partner]
+        if sample is not None and sample.reference_audio is None and reference is not None:
+            read[index] = record_of(sample.with_reference_from(reference), file=place.file, clips=clips)
+    alone = Counter(
+        sample.speaker
+        for sample, partner in zip(samples, partners, strict=True)
+        if sample is not None and sample.speaker and sample.reference_audio is None and partner is None
+    )
+    for speaker, count in alone.items():
+        seen = f"{speaker!r}: {count} samples, no other clip of {pairing.min_s:g} to {pairing.max_s:g} s"
+        yield checks.SPEAKER_WITHOUT_REFERENCE.at(place, seen=seen, field="speaker")
+
+
+def _source(path: Path, place: Place, shelf: AudioShelf, columns: Mapping[str, str] | None) -> Source | DataFinding:
     """The samples of `path`, or the finding that explains why there are none."""
     try:
         if not path.exists():
             dangling = path.is_symlink()
             seen = "a broken or circular link" if dangling else "no such file or directory"
             return checks.FILE_MISSING.at(place, seen=seen)
-        chosen = next((format_ for format_ in FORMATS if format_.recognises(path)), None)
-        return chosen.open(path, shelf) if chosen is not None else _unknown(path, place, FORMATS)
+        known = find_format(path, columns) if columns else _recognised(path)
+        return known.open(path, shelf) if known is not None else _unknown(path, place, FORMATS)
     except Exception as error:  # as in read_records
         seen, fix = _problem_and_fix(_message(error))
         return checks.FILE_UNREADABLE.at(place, seen=seen, fix=fix)
+
+
+def _recognised(path: Path) -> Format | None:
+    return next((known for known in FORMATS if known.recognises(path)), None)
 
 
 def _unknown(path: Path, place: Place, formats: Sequence[Format]) -> DataFinding:

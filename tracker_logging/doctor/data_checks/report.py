@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tracker_logging.data.audio_sources import AudioShelf
+from tracker_logging.data.references import Pairing
 from tracker_logging.doctor.data_checks import audio, checks, copies, pace, speakers, structure, texts
 from tracker_logging.doctor.data_checks.checks import DataFinding
 from tracker_logging.doctor.data_checks.pace import Positions, letters_per_s
@@ -80,12 +81,18 @@ def check_files(
     positions: Positions | None = None,
     decode: bool = False,
     shelf: AudioShelf | None = None,
+    columns: Mapping[str, str] | None = None,
+    pairing: Pairing | None = None,
     progress: Progress = no_progress,
 ) -> Report:
-    """Read and check a data file, and with `evaluation` a second one and the leaks between them."""
+    """Read and check a data file, and with `evaluation` a second one and the leaks between them. `columns`, `pairing`:
+    as in `open_samples`, for both files."""
     clips = ClipReader()
     paths = [path] if evaluation is None else [path, evaluation]
-    files = [read_records(name, clips=clips, shelf=shelf, progress=progress) for name in paths]
+    files = [
+        read_records(name, clips=clips, shelf=shelf, columns=columns, pairing=pairing, progress=progress)
+        for name in paths
+    ]
     findings: list[DataFinding] = []
     unusable = False
     sounds = copies.Sounds([record for file in files for record in file.records])

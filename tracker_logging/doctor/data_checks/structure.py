@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
+from tracker_logging.data.sample import REFERENCE_FROM
 from tracker_logging.doctor.data_checks import checks
 from tracker_logging.doctor.data_checks.checks import DataFinding, Place
 from tracker_logging.doctor.data_checks.record import Record
@@ -21,7 +22,9 @@ ROLES = ("system", "scene", "user", "assistant")
 PART_TYPES = ("text", "audio", "audio_url", "input_audio")
 PLACEHOLDERS = ("<audio>", "<|AUDIO|>", "<|AUDIO_OUT|>", "<|audio|>")
 # Keys that known pipelines write and that training ignores.
-KNOWN_KEYS = frozenset({"start_index", "id", "duration", "task_type", "sample_id", "reference_language"})
+KNOWN_KEYS = frozenset(
+    {"start_index", "id", "duration", "task_type", "sample_id", "reference_language", REFERENCE_FROM}
+)
 
 
 def structure_findings(place: Place, item: object) -> Iterator[DataFinding]:

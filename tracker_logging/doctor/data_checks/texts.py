@@ -21,6 +21,7 @@ from tracker_logging.data.formats.conversation import INSTRUCTION
 from tracker_logging.data.sample import VoiceSample
 from tracker_logging.doctor.data_checks import checks
 from tracker_logging.doctor.data_checks.checks import Check, DataFinding, Place
+from tracker_logging.doctor.data_checks.mojibake import mojibake
 from tracker_logging.doctor.data_checks.record import Record, same_sound
 from tracker_logging.doctor.data_checks.structure import PLACEHOLDERS
 
@@ -30,7 +31,7 @@ FEW = 20  # texts, below which there is no majority
 _QUOTED = 60  # characters of a text in a message
 
 _ENDS = frozenset(".!?…。！？։।؟♪。\"'”’»)]」』")
-_DAMAGED = re.compile("[\ufffd\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]|Ã[\x80-\xbf]|â€")
+_DAMAGED = re.compile("[\ufffd\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 _ORDER = re.compile(
     r"^\s*(?:please\s+)?(?:generate|synthesi[sz]e|speak|say|read|clone|convert)\b[^:]{0,80}"
     r"\b(?:voice|text|speech|speaker|sentence)\b[^:]{0,40}:",
@@ -66,8 +67,9 @@ def text_findings(record: Record) -> Iterator[DataFinding]:
         token = next((token for token in STRUCTURE if token in text), None)
         if token:
             yield checks.STRUCTURE_IN_TEXT.at(place, seen=f"{token} in {quoted(text)}", field=field)
-        if _DAMAGED.search(text):
-            yield checks.TEXT_ENCODING.at(place, seen=quoted(text), field=field)
+        damage = _damage(text)
+        if damage is not None:
+            yield checks.TEXT_ENCODING.at(place, seen=damage, field=field)
         if not any(letter.isalnum() for letter in text):
             yield checks.TEXT_WITHOUT_WORDS.at(place, seen=quoted(text), field=field)
     if sample.target_text.startswith(INSTRUCTION) or _ORDER.match(sample.target_text):
@@ -156,6 +158,16 @@ def _fields(record: Record) -> Iterator[tuple[str, str]]:
     if record.reference is not None:
         yield "reference text", record.sample.reference_text
     yield "target text", record.sample.target_text
+
+
+def _damage(text: str) -> str | None:
+    """How `text` was damaged by a wrong encoding; None if nothing shows it."""
+    found = mojibake(text)
+    if found is not None and found.text is not None:
+        return f"{quoted(text)} is {quoted(found.text)}, decoded as {found.decoded_as}"
+    if found is not None:
+        return f"{quoted(text)} was decoded as {found.decoded_as}"
+    return quoted(text) if _DAMAGED.search(text) else None
 
 
 def _language(language: str | None) -> str:

@@ -1,0 +1,28 @@
+"""A sequence whose items are read on access, by index or slice."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import TypeVar, overload
+
+Item = TypeVar("Item", covariant=True)
+
+
+class LazySequence(Sequence[Item]):
+    """Item i is `item(i)`; a slice is a list of items. Negative indices count from the end."""
+
+    @abstractmethod
+    def item(self, index: int) -> Item:
+        """Item `index`, with 0 <= index < len. Raises `DataError` if it cannot be read."""
+
+    @overload
+    def __getitem__(self, index: int) -> Item: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Item]: ...
+    def __getitem__(self, index: int | slice) -> Item | Sequence[Item]:
+        if isinstance(index, slice):
+            return [self.item(position) for position in range(*index.indices(len(self)))]
+        if not -len(self) <= index < len(self):
+            raise IndexError(index)
+        return self.item(index % len(self))
