@@ -38,6 +38,17 @@ class Engine(nn.Module):
         self.module = model
 
 
+class OwnWrapper(nn.Module):
+    """What scripts write around a model, to add a loss or a projection."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.llm, self.projection, self.config = model, nn.Linear(4, 4), model.config
+
+    def forward(self, **batch: torch.Tensor) -> object:
+        return self.llm(**batch)
+
+
 def with_lora(model: nn.Module) -> nn.Module:
     return get_peft_model(model, LoraConfig(target_modules=["q_proj"], r=2, task_type=None))
 
@@ -46,6 +57,8 @@ WRAPPERS = {
     "compile": torch.compile,
     "an engine": Engine,
     "trl's value head": ValueHeadModel,
+    "a script's own wrapper": OwnWrapper,
+    "a script's own wrapper around lora": lambda model: OwnWrapper(with_lora(model)),
     "lora": with_lora,
     "an engine around a compiled model with lora": lambda model: Engine(torch.compile(with_lora(model))),
     "a value head around lora": lambda model: ValueHeadModel(with_lora(model)),
@@ -76,6 +89,13 @@ def test_a_model_is_found_inside_fsdp1_and_fsdp2(tmp_path: Path) -> None:
         assert isinstance(adapter_for(second), DiaAdapter) and unwrap(second) is second
     finally:
         distributed.destroy_process_group()
+
+
+def test_a_wrapper_of_two_models_is_refused() -> None:
+    wrapped = OwnWrapper(higgs(text_head=False))
+    wrapped.teacher, wrapped.config = higgs(text_head=False), None
+    with pytest.raises(UnknownModelError, match="OwnWrapper"):
+        adapter_for(wrapped)
 
 
 def test_each_family_gets_its_adapter() -> None:

@@ -293,3 +293,24 @@ def test_strict_logging_raises_what_an_adapter_does_in_a_hook(tmp_path: Path, is
     else:
         watched.train()
         assert watched.state.global_step == 2
+
+
+@pytest.mark.setting("Trainer", "a wrapper of one's own around the model", "shown")
+def test_a_model_in_a_wrapper_of_a_script_is_shown_in_full(tmp_path: Path) -> None:
+    class Wrapper(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.llm = higgs(text_head=False)
+            self.config = self.llm.config
+
+        def forward(self, **batch: Any) -> Any:
+            return self.llm(**batch)
+
+    trainer(tmp_path / "plain", callbacks=callbacks_for(), eval_strategy="steps", eval_steps=2).train()
+    trainer(
+        tmp_path / "wrapped", callbacks=callbacks_for(), model=Wrapper(), eval_strategy="steps", eval_steps=2
+    ).train()
+    (plain,), (wrapped,) = runs_in(tmp_path / "plain").values(), runs_in(tmp_path / "wrapped").values()
+    assert set(wrapped.scalars) == set(plain.scalars)
+    assert wrapped.scalars["outputs/nll/mean", 1] == pytest.approx(plain.scalars["outputs/nll/mean", 1])
+    assert wrapped.scalars["tracker/errors", 2] == 0

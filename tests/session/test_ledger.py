@@ -53,6 +53,26 @@ def test_the_most_specific_reason_is_given() -> None:
     assert "please report it" in reasons["inputs/padding_pct"]
 
 
+def test_a_reason_of_a_step_holds_there_only() -> None:
+    ledger = Ledger()
+    ledger.promise(1, [tags.NLL_MEAN])
+    ledger.promise(2, [tags.ACCURACY_MEAN])
+    ledger.explain("outputs/", "it failed")
+    ledger.explain("outputs/", "not finite", step=1)
+    reasons = {family.template: family.reason for family in ledger.settle()}
+    assert reasons == {"outputs/nll/mean": "not finite", "outputs/accuracy/mean": "it failed"}
+
+
+def test_what_a_diverged_model_cannot_show_has_that_reason(tmp_path: Path) -> None:
+    trainer(
+        tmp_path, callbacks=callbacks_for(), learning_rate=1e10, max_steps=4, eval_strategy="steps", eval_steps=2
+    ).train()
+    (run,) = runs_in(tmp_path).values()
+    rows = run.texts["tracker/missing_list", 4]
+    assert "outputs/nll/mean" in rows and "eval_outputs/nll/mean" in rows and "NaN or infinite" in rows
+    assert "unknown" not in rows and "it failed" not in rows
+
+
 def test_a_healthy_training_misses_nothing_and_emits_nothing_unknown(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

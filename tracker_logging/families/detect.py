@@ -33,7 +33,6 @@ _ADAPTERS = {
     "higgs_audio": ("boson", "BosonAdapter"),
     "higgs_audio_v2": ("higgs_v2", "HiggsV2Adapter"),
 }
-_WITHOUT_LOSS = {"higgs_audio"}  # families whose trainers wrap them, under the name `model`, to add the loss
 
 
 class UnknownModelError(ValueError):
@@ -44,8 +43,8 @@ def unwrap(model: Any) -> Any:
     """The model itself, out of `torch.compile`, DDP / FSDP1 / DeepSpeed wrappers, PEFT and trainers' own wrappers.
 
     FSDP2 and accelerate change a model in place, which needs no unwrapping. A `PreTrainedModel` is not opened. Another
-    module is opened if it holds a module under a name that wrappers use (`module`, trl's `pretrained_model`), or under
-    `model` one of a family that computes no loss itself.
+    module is opened if it holds a module under a name that wrappers use (`module`, trl's `pretrained_model`), or, under
+    any name, exactly one `PreTrainedModel` of a family in this folder.
     """
     from transformers import PreTrainedModel  # seconds, which a process that only scores or reads need not spend
 
@@ -58,10 +57,26 @@ def unwrap(model: Any) -> Any:
             model = model.get_base_model()
             continue
         candidates = [getattr(model, name, None) for name in _WRAPPERS]
-        if _family(wrapped := getattr(model, "model", None)) in _WITHOUT_LOSS:
-            candidates.append(wrapped)
+        candidates += _models_within(model)
         model = next((candidate for candidate in candidates if isinstance(candidate, nn.Module)), model)
     return model
+
+
+def _models_within(wrapper: Any) -> list[nn.Module]:
+    """The one model of a known family that a module holds, as trainers' own wrappers do; empty if there are several."""
+    from transformers import PreTrainedModel
+
+    if not isinstance(wrapper, nn.Module):
+        return []
+    models = [
+        module for module in wrapper.modules() if isinstance(module, PreTrainedModel) and _family(module) in _ADAPTERS
+    ]
+    outermost = [
+        module
+        for module in models
+        if not any(module in set(other.modules()) for other in models if other is not module)
+    ]
+    return outermost if len(outermost) == 1 else []
 
 
 def adapter_for(model: nn.Module, *, given: ModelAdapter | None = None) -> ModelAdapter:

@@ -39,6 +39,11 @@ NO_ATTENTION = (
     "no attention was seen: it is read where layers call scaled_dot_product_attention or the attention interface of "
     "transformers"
 )
+NOT_FINITE = (
+    "the model's outputs are NaN or infinite at this step (outputs/non_finite_logits), so nothing can be computed from "
+    "them"
+)
+_OF_OUTPUTS = ("outputs/", "eval_outputs/", "attention/", "gradients/", "dualffn/", "chatml/loss_ratio")
 _NOT_OF_STEPS = ("eval_outputs/", "voices/", "conditioning/", "doctor/", "tracker/dropped_events", "tracker/queue_mb")
 _OF_ROUNDS = ("voices/", "conditioning/")
 _OF_CODEBOOKS = ("outputs/", "chatml/", "throughput/frames", "inputs/segments")
@@ -62,6 +67,7 @@ class Ledger:
         self._promised: dict[int, set[str]] = {}
         self._arrived: dict[int, set[str]] = {}
         self._reasons: dict[str, str] = {}
+        self._reasons_of: dict[int, dict[str, str]] = {}  # by step
         self._missing: dict[str, MissingFamily] = {}
         self._unreported: list[MissingFamily] = []  # of `miss`
 
@@ -83,10 +89,14 @@ class Ledger:
             with self._lock:
                 self._arrived.setdefault(event.step, set()).update(templates)
 
-    def explain(self, prefix: str, reason: str) -> None:
-        """Why families are missing of an owner, or whose template begins with `prefix`. The first reason counts."""
+    def explain(self, prefix: str, reason: str, *, step: int | None = None) -> None:
+        """Why families are missing of an owner, or whose template begins with `prefix`. The first reason counts.
+
+        `step`: the reason holds at this step only, where it comes before the others.
+        """
         with self._lock:
-            self._reasons.setdefault(prefix, reason)
+            reasons = self._reasons if step is None else self._reasons_of.setdefault(step, {})
+            reasons.setdefault(prefix, reason)
 
     def miss(self, step: int, families: Iterable[tags.Tag], reason: str) -> None:
         """`families` cannot be shown, which is known before they are due."""
@@ -108,13 +118,14 @@ class Ledger:
                 waits = rounds_before is not None and step >= rounds_before
                 kept = {template for template in open_families if waits and template.startswith(_OF_ROUNDS)}
                 for template in sorted(open_families - kept - self._missing.keys()):
-                    family = MissingFamily(template, step, self._reason(template))
+                    family = MissingFamily(template, step, self._reason(template, step))
                     self._missing[template] = family
                     new.append(family)
                 if kept:
                     self._promised[step] = kept
                 else:
                     del self._promised[step]
+                    self._reasons_of.pop(step, None)
             steps = [step for step in self._arrived if step not in self._promised and (before is None or step < before)]
             for step in steps:
                 del self._arrived[step]
@@ -141,11 +152,11 @@ class Ledger:
         rows = tuple((family.template, family.since, family.reason) for family in missing)
         return Table(step=step, tag=tags.MISSING_LIST(), columns=("family", "since step", "reason"), rows=rows)
 
-    def _reason(self, template: str) -> str:
+    def _reason(self, template: str, step: int) -> str:
         tag = next((tag for tag in tags.ALL if tag.template == template), None)
-        prefixes = [prefix for prefix in self._reasons if template.startswith(prefix)]
-        if prefixes:
-            return self._reasons[max(prefixes, key=len)]
+        for reasons in (self._reasons_of.get(step, {}), self._reasons):
+            if prefixes := [prefix for prefix in reasons if template.startswith(prefix)]:
+                return reasons[max(prefixes, key=len)]
         if template.startswith(_OF_ROUNDS):
             return UNFINISHED_ROUND
         owner = "" if tag is None else tag.owner
@@ -165,6 +176,15 @@ def promised(*, owners: Collection[str], facts: Collection[str], prefix: str = "
         and tag.template.startswith(prefix)
         and all(part in facts for part in tag.optional.split(", ") if part)
     ]
+
+
+def explain_non_finite(ledger: Ledger, snapshot: StepSnapshot | EvaluationSnapshot) -> None:
+    """Name NaN or infinite outputs as the reason for what they leave out."""
+    parts = [part for part in (snapshot.tokens, snapshot.text) if part is not None]
+    layer = snapshot.first_non_finite_layer if isinstance(snapshot, StepSnapshot) else None
+    if layer is not None or any(part.non_finite.any() for part in parts):
+        for prefix in _OF_OUTPUTS:
+            ledger.explain(prefix, NOT_FINITE, step=snapshot.step)
 
 
 def facts_of(snapshot: StepSnapshot, adapter: ModelAdapter, *, has_codec: bool) -> frozenset[str]:

@@ -47,6 +47,7 @@ from tracker_logging.session.emitter import Emitter
 from tracker_logging.session.ledger import (
     NO_ATTENTION,
     evaluation_families,
+    explain_non_finite,
     promised,
     step_families,
 )
@@ -245,6 +246,7 @@ class Session:
                 self.guard.failed(part, error)
         if snapshot is not None:
             self.emitter.report_not_shown(snapshot.missing)
+            explain_non_finite(self.emitter.ledger, snapshot)
             self.emitter.ledger.promise(step, evaluation_families(snapshot, owners=self.emitter.owners))
             self.emitter.collect(lambda observer: observer.observe_evaluation(snapshot))
         elif "outputs" in self.emitter.owners:
@@ -345,6 +347,7 @@ class Session:
             return
         if snapshot.attention is None or np.isnan(snapshot.attention.mass).all():
             self.emitter.ledger.explain("attention/", NO_ATTENTION)
+        explain_non_finite(self.emitter.ledger, snapshot)
         self.emitter.ledger.promise(
             step,
             step_families(
