@@ -1,6 +1,6 @@
-"""The comparison page of two or more runs, and the same as JSON for programs.
+"""The comparison page of runs or groups of runs, and the same as JSON for programs.
 
-report = compare([Path("runs/a"), Path("runs/b")])
+report = compare([Path("runs/a"), Path("runs/b")], at="last-common")
 sound = write_page(report, Path("compare.html"))
 """
 
@@ -18,9 +18,13 @@ from tracker_logging.sections import is_detail, reading_order, section_of
 from tracker_logging.tags import SCORES, VOICE_SCORE, Score, Tag, find
 from tracker_logging.trackers.whole_file import write_whole
 
-from .comparison import compare_runs, differing_settings
+from .checkpoints import At
+from .comparison import Side, compare_sides
+from .conditions import differing_settings
+from .leaderboard import every_score, leaderboard
 from .page import build_page
 from .page_sound import Sound, pack_sound
+from .sentences import answer
 from .voice_index import clips_of, voice_index
 
 DEFAULT_MAX_MB = 50.0
@@ -28,7 +32,7 @@ DEFAULT_MAX_MB = 50.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """Runs by displayed name, their voices (see `voice_index`) and the numbers of `comparison`."""
+    """Runs by displayed name, their voices (see `voice_index`) and the results of `comparison`."""
 
     runs: Mapping[str, Run]
     index: Mapping[str, Any]
@@ -36,7 +40,21 @@ class Report:
 
     def as_json(self) -> dict[str, Any]:
         """What `--json` prints."""
-        return {**self.numbers, "settings": self._settings(), "findings": self._findings()}
+        voices = {name: run.voices for name, run in self.runs.items()}
+        findings = {name: run.findings for name, run in self.runs.items()}
+        return {
+            "answer": self.answers,
+            "leaderboard": leaderboard(voices, findings=findings),
+            "runs": every_score(voices),
+            **self.numbers,
+            "settings": self._settings(),
+            "findings": self._findings(),
+        }
+
+    @property
+    def answers(self) -> list[str]:
+        """One paragraph for each pair."""
+        return [answer(pair) for pair in self.numbers["pairs"]]
 
     def page_data(self, sound: Sound) -> dict[str, Any]:
         """The data of the page. Steps whose audio was left out keep their scores."""
@@ -81,12 +99,29 @@ class Report:
         }
 
 
-def compare(paths: Sequence[Path]) -> Report:
-    """Read the runs. Raises `NotARunError` for a place without a run."""
-    read = [open_run(path) for path in paths]
-    runs = dict(zip(_distinct([run.name for run in read], paths), read, strict=True))
+def compare(
+    paths: Sequence[Path],
+    *,
+    groups: Mapping[str, Sequence[Path]] | None = None,
+    at: At = "last-common",
+    also: Sequence[str] = (),
+) -> Report:
+    """Read the runs. The first of `paths`, or of `groups` without `paths`, is the baseline of all others.
+
+    `groups`: name → runs of one setting (seeds). `at`: see `checkpoints.py`. `also`: scores that get a verdict besides
+    those of `comparison.QUESTIONS`. Raises `NotARunError` for a place without a run.
+    """
+    everything = [*paths, *(path for of_group in (groups or {}).values() for path in of_group)]
+    read = [open_run(path) for path in everything]
+    names = _distinct([run.name for run in read], everything)
+    runs = dict(zip(names, read, strict=True))
+    sides = [Side(name, {name: runs[name]}) for name in names[: len(paths)]]
+    start = len(paths)
+    for name, of_group in (groups or {}).items():
+        sides.append(Side(name, {each: runs[each] for each in names[start : start + len(of_group)]}))
+        start += len(of_group)
     index = voice_index({name: run.voices for name, run in runs.items()})
-    return Report(runs=runs, index=index, numbers=compare_runs(index))
+    return Report(runs=runs, index=index, numbers=compare_sides(sides, at=at, also=also))
 
 
 def write_page(

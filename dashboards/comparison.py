@@ -1,152 +1,280 @@
-"""Compares the scores of two or more runs: each score per run, and the paired difference over the same voices.
+"""Compares runs, or groups of runs of one setting, over the same voices at chosen steps.
 
-    result = compare_runs(index)
-    result["pairs"][0]["scores"][0]["sentence"]     # "sim_o: no difference shown with 12 voices (…)"
+    result = compare_sides([Side("a", {"a": run_a}), Side("b", {"b": run_b})])
+    result["pairs"][0]["scores"][0]["sentence"]     # "sim_margin: b is better, +0.05 (…)"
 
 Guarantees
-- Only voices with the same id are paired, at the last step that both runs have reached; the others are listed.
-- The interval is that of `metrics.interval` over the differences. Where it includes zero, the sentence says that no
-  difference is shown; with fewer than five voices there is no interval and no claim.
+- Only voices with the same id are paired, at steps that the runs have (`checkpoints.py`); the others are listed.
+- One score per question (`QUESTIONS`) has a verdict. In 95 % of pages on which nothing differs there is no verdict at
+  all: speakers are the unit of chance, and the tests of a page are corrected for their number
+  (`metrics/sign_flip.py`). All other scores are described, with the interval of `metrics/interval.py` and without a verdict.
+- With too few speakers for a verdict the row tells how many it needs; without a verdict, which difference would be found.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from tracker_logging.metrics.interval import Interval, mean_interval
-from tracker_logging.summary import best_point
+from tracker_logging.metrics.interval import MIN_GROUPS, mean_interval
+from tracker_logging.metrics.sign_flip import (
+    ALPHA,
+    crossed_test,
+    detectable_difference,
+    holm,
+    minimum_groups,
+    sign_flip_p,
+)
+from tracker_logging.runs import Run, Voice
+from tracker_logging.tags import SCORES, Better, Score
+
+from .checkpoints import At, Chosen, choose, values_at
+from .conditions import conditions
+from .sentences import row_sentence
 
 Json = dict[str, Any]
+Array = npt.NDArray[np.float64]
+
+QUESTIONS: Mapping[str, Sequence[str]] = {
+    "right voice": ("sim_margin", "sim_o"),
+    "right words": ("wer", "cer"),
+    "sound": ("dnsmos_ovrl", "distillmos", "dnsmos_p808"),
+    "used reference": ("cond_gain",),
+}
+"""Question → its scores; the first one that both sides have gets the verdict."""
+
+BY_CHARACTERS = ("zh", "ja", "th", "yue", "lo", "my", "km")
+"""Languages written without spaces between words: their words are judged by `cer`."""
 
 
-def compare_runs(index: Mapping[str, Any]) -> Json:
-    """`runs`: last and best of each score; `pairs`: each further run against the first. `index`: see `voice_index`."""
-    names = [run["name"] for run in index["runs"]]
-    scores = [score for score in index["scores"] if score["of"] == "generated"]
-    return {
-        "runs": [{"name": name, "scores": _scores_of(index, scores, name)} for name in names],
-        "pairs": [_pair(index, scores, names[0], other) for other in names[1:]],
-    }
+@dataclass(frozen=True, slots=True)
+class Side:
+    """A run, or several runs of one setting that differ in their seed. `runs`: displayed name → run."""
+
+    name: str
+    runs: Mapping[str, Run]
 
 
-def _entries(index: Mapping[str, Any], run: str) -> dict[str, list[Json]]:
-    return {voice["id"]: voice["generated"][run] for voice in index["voices"] if run in voice["generated"]}
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One score of a pair: means of both sides over the same voices, and second − first.
+
+    `question`: "" for a score that is only described. `p`: adjusted for all tests of the page. `detectable`: the true
+    difference that such a page would find in 80 % of cases. `verdict`: "better", "worse", "none" (no difference shown),
+    "too few" or "" (described).
+    """
+
+    name: str
+    question: str
+    unit: str
+    better: Better
+    first: float
+    second: float
+    difference: float
+    low: float | None
+    high: float | None
+    voices: int
+    speakers: int
+    missing: Mapping[str, int]
+    p: float | None = None
+    detectable: float | None = None
+    verdict: str = ""
+    needs: int | None = None
 
 
-def _scores_of(index: Mapping[str, Any], scores: Sequence[Json], run: str) -> list[Json]:
-    """For each score that the run has: mean over voices at the last step, and at the best one."""
-    rows = []
-    for score in scores:
-        by_step: dict[int, list[float]] = {}
-        for entries in _entries(index, run).values():
-            for entry in entries:
-                if score["name"] in entry["scores"]:
-                    by_step.setdefault(entry["step"], []).append(entry["scores"][score["name"]])
-        if by_step:
-            means = {step: float(np.mean(values)) for step, values in sorted(by_step.items())}
-            last = max(means)
-            row = {"name": score["name"], "unit": score["unit"], "better": score["better"]}
-            row |= {"last": {"step": last, "mean": means[last], "voices": len(by_step[last])}}
-            best, _ = best_point(means.items(), score["better"]) or (None, None)
-            row |= {"best": None if best is None else {"step": best, "mean": means[best], "voices": len(by_step[best])}}
-            rows.append(row)
-    return rows
+def compare_sides(sides: Sequence[Side], *, at: At = "last-common", also: Sequence[str] = ()) -> Json:
+    """`pairs`: each further side against the first. `also`: scores that get a verdict besides those of `QUESTIONS`."""
+    comparisons = [_Pair(sides[0], other, at=at, also=also, comparisons=len(sides) - 1) for other in sides[1:]]
+    return {"at": at, "pairs": [pair.as_json() for pair in comparisons]}
 
 
-def _pair(index: Mapping[str, Any], scores: Sequence[Json], first: str, second: str) -> Json:
-    left, right = _entries(index, first), _entries(index, second)
-    shared = [voice for voice in left if voice in right]
-    pair: Json = {
-        "first": first,
-        "second": second,
-        "step": min(
-            (max(e["step"] for rows in side.values() for e in rows) for side in (left, right) if side), default=0
-        ),
-        "paired": shared,
-        "only_first": [voice for voice in left if voice not in right],
-        "only_second": [voice for voice in right if voice not in left],
-    }
-    pair["scores"] = [
-        row
-        for score in scores
-        if (row := _difference(score, [(left[v], right[v]) for v in shared], step=pair["step"], second=second))
+class _Pair:
+    """Two sides, the voices that all their runs have, and the steps that were chosen."""
+
+    def __init__(self, first: Side, second: Side, *, at: At, also: Sequence[str], comparisons: int) -> None:
+        self.first, self.second, self.comparisons = first, second, comparisons
+        self.runs = {**first.runs, **second.runs}
+        self.paired = [
+            v for v in next(iter(self.runs.values())).voices if all(v in r.voices for r in self.runs.values())
+        ]
+        shared = {name: {voice: run.voices[voice] for voice in self.paired} for name, run in self.runs.items()}
+        self.voices = shared
+        self.primary = _primary(shared, also) if self.paired else {}
+        best_by = next(iter(self.primary.values()), None)
+        self.chosen: Chosen = (
+            choose(shared, at=at, best_by=best_by)
+            if self.paired
+            else Chosen(steps={}, reason="They have no voice in common. Runs of the same prompts have the same voices.")
+        )
+
+    def as_json(self) -> Json:
+        rows = self._rows() if self.chosen.steps else []
+        return {
+            "first": self.first.name,
+            "second": self.second.name,
+            "groups": {side.name: list(side.runs) for side in (self.first, self.second)},
+            "steps": dict(self.chosen.steps),
+            "reason": self.chosen.reason,
+            "note": self.chosen.note,
+            "paired": self.paired,
+            "speakers": len({self._speaker(voice) for voice in self.paired}),
+            "only_first": self._only(self.first, self.second),
+            "only_second": self._only(self.second, self.first),
+            "conditions": [asdict(c) for c in conditions(self.runs, voices=self.paired, steps=self.chosen.steps)],
+            "scores": [{**asdict(row), "sentence": row_sentence(row, second=self.second.name)} for row in rows],
+        }
+
+    def _only(self, side: Side, other: Side) -> list[str]:
+        return sorted(
+            {v for run in side.runs.values() for v in run.voices} - {v for r in other.runs.values() for v in r.voices}
+        )
+
+    def _speaker(self, voice: str) -> str:
+        """The speaker; voices of unknown speakers may all be of one, and count as one."""
+        return next(iter(self.voices.values()))[voice].speaker or ""
+
+    def _rows(self) -> list[Row]:
+        """The rows of the questions, then all others in the order of the table of tags."""
+        questions = {name: question for question, name in self.primary.items()}
+        order = [*questions, *(score.name for score in SCORES if score.name not in questions)]
+        about = {score.name: score for score in SCORES}
+        tables = {name: table for name in order if (table := self._table(name)) is not None}
+        rows = [self._described(about[name], table, question=questions.get(name, "")) for name, table in tables.items()]
+        tested = [row for row in rows if row.question]
+        if not self.chosen.fair:
+            return rows
+        is_group = len(self.first.runs) + len(self.second.runs) > 2
+        judged = self._judged_groups(tested, tables) if is_group else self._judged(tested, tables)
+        return [judged.get(row.name, row) for row in rows]
+
+    def _table(self, score: str) -> tuple[list[str], Array, Array] | None:
+        """The voices that all runs have the score of, and its values [runs of a side, voices]; None without a voice."""
+        if next(each for each in SCORES if each.name == score).of_real_clips:
+            return None
+        values = {n: values_at(v, step=self.chosen.steps[n], score=score) for n, v in self.voices.items()}
+        having = [voice for voice in self.paired if all(voice in of_run for of_run in values.values())]
+        if not having:
+            return None
+        first, second = (
+            np.array([[values[run][voice] for voice in having] for run in side.runs])
+            for side in (self.first, self.second)
+        )
+        return having, first, second
+
+    def _described(self, score: Score, table: tuple[list[str], Array, Array], *, question: str) -> Row:
+        having, first, second = table
+        speakers = [self._speaker(voice) for voice in having]
+        interval = mean_interval(second.mean(axis=0) - first.mean(axis=0), speakers)
+        assert interval is not None
+        missing = {
+            name: count
+            for name, voices in self.voices.items()
+            if (count := len(self.paired) - len(values_at(voices, step=self.chosen.steps[name], score=score.name)))
+        }
+        return Row(
+            name=score.name,
+            question=question,
+            unit=score.unit,
+            better=score.better,
+            first=float(first.mean()),
+            second=float(second.mean()),
+            difference=interval.mean,
+            low=interval.low,
+            high=interval.high,
+            voices=len(having),
+            speakers=len(set(speakers)),
+            missing=missing,
+        )
+
+    def _judged(self, rows: Sequence[Row], tables: Mapping[str, tuple[list[str], Array, Array]]) -> dict[str, Row]:
+        """Two runs: one sign-flip test of all rows together, corrected for the number of pairs on the page."""
+        differences = np.full((len(self.paired), len(rows)), np.nan)
+        for column, row in enumerate(rows):
+            having, first, second = tables[row.name]
+            differences[[self.paired.index(voice) for voice in having], column] = gain(second, row.better).mean(
+                axis=0
+            ) - gain(first, row.better).mean(axis=0)
+        speakers = [self._speaker(voice) for voice in self.paired]
+        p_values = sign_flip_p(differences, speakers) if rows else np.ones(0)
+        judged = {}
+        for column, row in enumerate(rows):
+            needs = minimum_groups(comparisons=self.comparisons)
+            known = np.isfinite(differences[:, column])
+            least = detectable_difference(
+                differences[known, column],
+                [speaker for speaker, is_known in zip(speakers, known, strict=True) if is_known],
+                scores=len(rows),
+                comparisons=self.comparisons,
+            )
+            p = min(1.0, self.comparisons * float(p_values[column]))
+            gained = float(differences[known, column].mean())
+            judged[row.name] = (
+                _with_verdict(row, p=p, gained=gained, detectable=least)
+                if row.speakers >= needs
+                else replace(row, verdict="too few", needs=needs)
+            )
+        return judged
+
+    def _judged_groups(
+        self, rows: Sequence[Row], tables: Mapping[str, tuple[list[str], Array, Array]]
+    ) -> dict[str, Row]:
+        """Groups of runs: speakers and runs are random; Holm over the scores, and all pairs of the page."""
+        tests = {}
+        for row in rows:
+            having, first, second = tables[row.name]
+            test = crossed_test(
+                gain(first, row.better), gain(second, row.better), [self._speaker(voice) for voice in having]
+            )
+            if test is not None:
+                tests[row.name] = test
+        adjusted = dict(zip(tests, holm([test.p for test in tests.values()]), strict=True))
+        judged = {}
+        for row in rows:
+            test = tests.get(row.name)
+            if test is None or row.speakers < MIN_GROUPS:
+                judged[row.name] = replace(row, verdict="too few", needs=MIN_GROUPS)
+                continue
+            half = test.half_width
+            judged[row.name] = _with_verdict(
+                replace(row, low=row.difference - half, high=row.difference + half),
+                p=min(1.0, self.comparisons * adjusted[row.name]),
+                gained=test.difference,
+                detectable=test.detectable(tests=len(tests) * self.comparisons),
+            )
+        return judged
+
+
+def gain(values: Array, better: Better) -> Array:
+    """How good the values are: larger is better, whatever the direction of the score."""
+    if better in ("higher", ""):
+        return values
+    return -values if better == "lower" else -np.abs(values - (1.0 if better == "one" else 0.0))
+
+
+def _with_verdict(row: Row, *, p: float, gained: float, detectable: float | None) -> Row:
+    """`gained`: mean of second − first, where larger is better."""
+    verdict = "none" if p > ALPHA else "better" if gained > 0 else "worse"
+    return replace(row, p=p, detectable=detectable, verdict=verdict)
+
+
+def _primary(runs: Mapping[str, Mapping[str, Voice]], also: Sequence[str]) -> dict[str, str]:
+    """Question → the score that answers it: the first that every run has. `also` is asked under its own name."""
+    measured = [
+        {score for voice in voices.values() for step in voice.steps.values() for score in step.scores}
+        for voices in runs.values()
     ]
-    return pair
-
-
-def _difference(score: Json, voices: Sequence[tuple[list[Json], list[Json]]], *, step: int, second: str) -> Json | None:
-    """Second − first over the voices that have the score in both runs; None without such a voice."""
-    values = [(_at(left, step, score["name"]), _at(right, step, score["name"])) for left, right in voices]
-    both = [(a, b) for a, b in values if a is not None and b is not None]
-    interval = mean_interval([b - a for a, b in both])
-    if interval is None:
-        return None
-    verdict = _verdict(score["better"], both)
-    return {
-        "name": score["name"],
-        "unit": score["unit"],
-        "first": float(np.mean([a for a, _ in both])),
-        "second": float(np.mean([b for _, b in both])),
-        "difference": interval.mean,
-        "low": interval.low,
-        "high": interval.high,
-        "voices": interval.n,
-        "verdict": verdict,
-        "sentence": _sentence(score, interval, verdict, second=second),
-    }
-
-
-def _at(entries: Sequence[Json], step: int, score: str) -> float | None:
-    """The score at `step` or the nearest earlier one."""
-    earlier = [entry for entry in entries if entry["step"] <= step]
-    return earlier[-1]["scores"].get(score) if earlier else None
-
-
-def _verdict(better: str, values: Sequence[tuple[float, float]]) -> str:
-    """ "none" (no difference shown), "better", "worse" or "different" (shown, and neither good nor bad by itself)."""
-    gain = {
-        "higher": lambda value: value,
-        "lower": lambda value: -value,
-        "zero": lambda value: -abs(value),
-        "one": lambda value: -abs(value - 1.0),
-    }.get(better)
-    if _side([b - a for a, b in values]) == 0:
-        return "none"
-    gained = 0 if gain is None else _side([gain(b) - gain(a) for a, b in values])
-    return ("different", "better", "worse")[gained]
-
-
-def _side(differences: Sequence[float]) -> int:
-    """1 or −1 where the interval of the mean is entirely on one side of zero, else 0."""
-    interval = mean_interval(differences)
-    if interval is None or interval.low is None or interval.high is None or interval.low <= 0.0 <= interval.high:
-        return 0
-    return 1 if interval.mean > 0 else -1
-
-
-def _sentence(score: Json, interval: Interval, verdict: str, *, second: str) -> str:
-    n = f"{interval.n} voice{'s' if interval.n != 1 else ''}"
-    unit = f" {score['unit']}" if score["unit"] else ""
-    mean = f"{interval.mean:+.3g}{unit}"
-    if interval.low is None or interval.high is None:
-        return f"{score['name']}: {mean} with {n}; no difference is claimed without an interval ({interval.reason})."
-    span = f"95 % interval {interval.low:+.3g} to {interval.high:+.3g}"
-    if verdict == "none":
-        return f"{score['name']}: no difference shown with {n} ({mean}, {span} contains zero)."
-    return f"{score['name']}: {second} is {verdict} with {n} ({mean}, {span})."
-
-
-def differing_settings(settings: Mapping[str, Mapping[str, Any]]) -> Json:
-    """`settings`: run → its settings. Lists the settings that differ and counts those that do not."""
-    names = sorted({name for of_run in settings.values() for name in of_run})
-    rows = {name: {run: of_run.get(name) for run, of_run in settings.items()} for name in names}
-    differing = [
-        {"name": name, "values": values}
-        for name, values in rows.items()
-        if any(a != b for a, b in pairwise(values.values()))
-    ]
-    return {"differing": differing, "same": len(rows) - len(differing)}
+    everywhere = set.intersection(*measured)
+    languages = [(voice.language or "").split("-")[0].lower() for voice in next(iter(runs.values())).values()]
+    by_characters = sum(language in BY_CHARACTERS for language in languages) * 2 > len(languages)
+    chosen = {}
+    for question, scores in QUESTIONS.items():
+        order = sorted(scores, key=lambda score: score != "cer") if by_characters and "cer" in scores else scores
+        name = next((score for score in order if score in everywhere), None)
+        if name is not None:
+            chosen[question] = name
+    extra = {name: name for name in also if name in everywhere and name not in chosen.values()}
+    return {**chosen, **extra}

@@ -21,6 +21,7 @@ from typing import Any
 STATIC = resources.files("tracker_logging.dashboards") / "static"
 _IMPORT = re.compile(r'^import \{[^}]*\} from "\./(\w+\.js)";\n', re.MULTILINE)
 _EXPORT = re.compile(r"^export (?=(?:async )?(?:function|class|const|let) )", re.MULTILINE)
+_STYLES = ("vendor/uPlot.min.css", "board.css", "leaderboard.css", "page.css")
 _PAGE = """<!DOCTYPE html>
 <html lang="en">
 <head>
@@ -46,7 +47,7 @@ start();
 
 def build_page(*, title: str, data: Mapping[str, Any], clips: Mapping[str, bytes]) -> Iterator[str]:
     """The page in pieces, in order. `data`: what `page.js` displays; `clips`: see `page_sound`."""
-    styles = "\n".join(f"<style>\n{_text(name)}</style>" for name in ("vendor/uPlot.min.css", "board.css", "page.css"))
+    styles = "\n".join(f"<style>\n{_text(name)}</style>" for name in _STYLES)
     before, after = _PAGE.split("{clips}\n")
     yield before.format(title=html.escape(title), styles=styles, data=safe_json(data))
     for key, content in clips.items():

@@ -76,7 +76,7 @@ def show_page(browser: Any, runs: list[Path]) -> None:
         output = Path(directory) / "compare.html"
         command_line(["compare", *map(str, runs), "-o", str(output)])
         page = open_page(browser, output.as_uri(), width=1500)
-        for section in ("Numbers", "Curves"):
+        for section in ("Summary", "Curves"):
             page.get_by_role("navigation").get_by_role("button", name=section, exact=True).click()
             page.wait_for_timeout(SETTLE_MS)
             if section == "Curves":

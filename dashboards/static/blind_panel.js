@@ -1,7 +1,7 @@
 // The panel of a blind comparison. The judgements are stored in this browser.
 
 import { letter, record, shuffleRuns, tally, tallySentence } from "./blind.js";
-import { make, say } from "./dom.js";
+import { make, setText } from "./dom.js";
 import { entryAt, stepOf, visibleRuns } from "./view.js";
 
 const STORE = "tracker_logging.blind_judgements";
@@ -47,11 +47,11 @@ export class BlindComparison {
 
   progress() {
     const letters = this.runs.map((_, place) => letter(place)).join(", ");
-    say(this.text, `Listen to ${letters} at step ${this.step} and choose the better one. ${this.mine().length} of ${this.voices.length} voices judged.`);
+    setText(this.text, `Listen to ${letters} at step ${this.step} and choose the better one. ${this.mine().length} of ${this.voices.length} voices judged.`);
   }
 
   reveal() {
-    say(this.text, tallySentence(tally(this.mine(), this.runs)));
+    setText(this.text, tallySentence(tally(this.mine(), this.runs)));
   }
 
   /** Downloads the judgements as a JSON file. */

@@ -9,7 +9,7 @@ import { letter } from "./blind.js";
 import { BlindComparison } from "./blind_panel.js";
 import { Clips } from "./clips.js";
 import { runColour } from "./colours.js";
-import { make, say, set } from "./dom.js";
+import { make, set, setText } from "./dom.js";
 import { helpDialog, listen } from "./keys.js";
 import { Player } from "./player.js";
 import { Row, TITLES } from "./row.js";
@@ -145,19 +145,29 @@ export class Board {
   }
 
   toggleRun(name) {
-    const hidden = this.view.hidden.includes(name) ? this.view.hidden.filter((one) => one !== name) : [...this.view.hidden, name];
-    this.change({ hidden });
+    const { shown } = this.view;
+    this.change({ shown: shown.includes(name) ? shown.filter((one) => one !== name) : [...shown, name] });
+  }
+
+  /** Plays the first voice of a run at its newest step. */
+  listenTo(run) {
+    const voice = rowsOf(this.index, this.view).find((one) => one.generated[run]?.some((entry) => entry.clip));
+    if (!voice) return;
+    const { shown } = this.view;
+    this.change({ shown: shown.includes(run) ? shown : [...shown, run], voice: voice.id, column: `run:${run}` });
+    const clip = this.selectedCell()?.clip;
+    if (clip) this.player.play(clip, 0);
   }
 
   async copyLink() {
     const address = this.source.address(toLink(this.index, this.view));
     try {
       await navigator.clipboard.writeText(address);
-      say(this.toolbar.link, "Copied ✓");
+      setText(this.toolbar.link, "Copied ✓");
     } catch {
       window.prompt("Copy this link:", address);
     }
-    setTimeout(() => say(this.toolbar.link, "Copy link"), 2000);
+    setTimeout(() => setText(this.toolbar.link, "Copy link"), 2000);
   }
 
   // --- blind comparison ----------------------------------------------------------------------------------------------
@@ -190,11 +200,15 @@ export class Board {
     }
     for (const voice of voices) this.rows.get(voice.id).update(voice, this.columnsFor(voice.id));
     const none = this.index.voices.length ? "No voice matches the filters." : "No voices yet. They appear here after the first round of generation.";
-    say(this.empty, voices.length ? "" : none);
-    say(this.problems, this.index.problems.length ? `Cannot be read: ${this.index.problems.slice(0, 5).join("; ")}` : "");
+    setText(this.empty, voices.length ? "" : none);
+    setText(this.problems, this.index.problems.length ? `Cannot be read: ${this.index.problems.slice(0, 5).join("; ")}` : "");
     this.fetchInSight();
     this.updatePlaying();
+    this.changed();
   }
+
+  /** Called after each update; replaced by the page that shows more than the board. */
+  changed() {}
 
   rowOf(voiceId) {
     if (!this.rows.has(voiceId)) {

@@ -1,7 +1,7 @@
 // One clip on the board: play button, picture with playback line, scores and transcript.
 
 import { clipKey } from "./clips.js";
-import { make, say, set } from "./dom.js";
+import { make, set, setText } from "./dom.js";
 import { drawPicture } from "./picture.js";
 import { grade, judge, withUnit } from "./scores.js";
 
@@ -37,12 +37,12 @@ export class Cell {
     this.button.disabled = !model.clip;
     this.button.tabIndex = look.selected ? 0 : -1;
     this.name = look.name;
-    say(this.seconds, model.clip ? `${model.clip.seconds.toFixed(1)} s` : "");
-    say(this.notes, look.blind ? "" : model.notes.join(" · "));
+    setText(this.seconds, model.clip ? `${model.clip.seconds.toFixed(1)} s` : "");
+    setText(this.notes, look.blind ? "" : model.notes.join(" · "));
     this.scores.replaceChildren(...(look.blind ? [] : model.scores.map((one) => scoreChip(one, model.scoreValues))));
     this.words.replaceChildren(...(look.blind || !model.words ? [] : wordMarks(model.words)));
     this.vote.hidden = !look.voting || model.kind !== "generated";
-    say(this.vote, look.voted ? "Preferred ✓" : "Prefer this");
+    setText(this.vote, look.voted ? "Preferred ✓" : "Prefer this");
     set(this.vote, "aria-pressed", Boolean(look.voted));
     this.show(model.clip, look);
   }
@@ -74,7 +74,7 @@ export class Cell {
       if (!same()) return;
       set(this.picture, "data-state", picture ? "drawn" : "failed");
       this.draw(picture);
-      if (!picture) say(this.notes, "This clip cannot be read.");
+      if (!picture) setText(this.notes, "This clip cannot be read.");
     });
   }
 
@@ -105,15 +105,15 @@ function scoreChip({ score, value }, scoreValues) {
   return chip;
 }
 
-const HEARD = { wrong: "mark", extra: "ins", missing: "del" };
-const SPOKEN = { wrong: "wrong word", extra: "extra word", missing: "missing word" };
+const MARK_TAGS = { wrong: "mark", extra: "ins", missing: "del" };
+const MARK_TITLES = { wrong: "wrong word", extra: "extra word", missing: "missing word" };
 
 function wordMarks(words) {
   const marks = words.map((word) => {
-    if (word.kind === "right") return `${word.said} `;
-    const text = word.kind === "missing" ? word.wanted : word.said;
-    const title = word.kind === "wrong" ? `instead of “${word.wanted}”` : SPOKEN[word.kind];
-    return make(HEARD[word.kind], { title }, make("span", { class: "unseen" }, `${SPOKEN[word.kind]}: `), text);
+    if (word.kind === "right") return `${word.transcribed} `;
+    const text = word.kind === "missing" ? word.wanted : word.transcribed;
+    const title = word.kind === "wrong" ? `instead of “${word.wanted}”` : MARK_TITLES[word.kind];
+    return make(MARK_TAGS[word.kind], { title }, make("span", { class: "unseen" }, `${MARK_TITLES[word.kind]}: `), text);
   });
   return [make("span", { class: "unseen" }, "Transcript: "), ...marks.flatMap((mark) => [mark, " "])];
 }

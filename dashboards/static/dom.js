@@ -27,6 +27,6 @@ export function set(element, name, value) {
 }
 
 /** Set the text only when it changes. */
-export function say(element, text) {
+export function setText(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }

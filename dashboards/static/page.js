@@ -1,10 +1,10 @@
-// Entry point of the comparison page: voice board, numbers, curves and settings, one section each.
+// Entry point of the comparison page: summary, voice board, curves and settings, one section each.
 
 import { Board } from "./board.js";
 import { clipKey } from "./clips.js";
 import { make } from "./dom.js";
 import { curvesSection } from "./page_curves.js";
-import { numbersSection } from "./page_numbers.js";
+import { summarySection } from "./page_numbers.js";
 import { settingsSection } from "./page_settings.js";
 
 export function start() {
@@ -14,9 +14,15 @@ export function start() {
   document.documentElement.dataset.theme = theme;
   const board = new Board(embedded, data.index, { theme, link });
   const curves = curvesSection(data);
+  const listen = (run) => {
+    show("Voices");
+    board.listenTo(run);
+  };
+  const summary = summarySection(data, { theme: () => theme, listen, show: (names) => board.change({ shown: names }) });
+  board.changed = () => summary.draw(board.view.shown);
   const sections = {
+    Summary: summary.element,
     Voices: board.element,
-    Numbers: numbersSection(data, () => theme),
     Curves: curves.element,
     Settings: settingsSection(data),
   };
@@ -24,6 +30,7 @@ export function start() {
     theme = theme === "dark" ? "light" : "dark";
     document.documentElement.dataset.theme = theme;
     board.setTheme(theme);
+    summary.draw(board.view.shown);
     curves.draw(theme);
   };
   const buttons = Object.keys(sections).map((name) => make("button", { type: "button", "aria-pressed": false, onclick: () => show(name) }, name));
@@ -37,9 +44,10 @@ export function start() {
       element.hidden = other !== name;
       buttons[place].setAttribute("aria-pressed", other === name);
     });
+    if (name === "Summary") summary.draw(board.view.shown);
     if (name === "Curves") curves.draw(theme);
   }
-  show(sections[link.get("section")] ? link.get("section") : data.index.voices.length ? "Voices" : "Numbers");
+  show(sections[link.get("section")] ? link.get("section") : link.get("voice") ? "Voices" : "Summary");
 }
 
 /** Reads the clips that are embedded in the page as text. */

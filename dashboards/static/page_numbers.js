@@ -1,55 +1,62 @@
-// The comparison in numbers: paired differences, every score of every run, and findings.
+// The comparison in words and numbers: leaderboard, answer, verdicts, every score of every run, and findings.
 
-import { make } from "./dom.js";
 import { runColour } from "./colours.js";
+import { make } from "./dom.js";
+import { Leaderboard } from "./leaderboard.js";
 import { shortNumber, withUnit } from "./scores.js";
 
-const MOST_NAMES = 6; // in a sentence
-const MARKS = { better: "▲ better", worse: "▼ worse", different: "≠ different", none: "no difference shown" };
+const MARKS = { better: "▲ better", worse: "▼ worse", none: "no difference shown", "too few": "too few speakers to tell", "": "" };
 
-export function numbersSection({ index, pairs, runs, findings, silent, left_out: leftOut }, theme) {
-  const section = make("section", { class: "sheet", "aria-label": "Numbers" });
-  for (const pair of pairs) section.append(...pairPart(pair, index));
-  section.append(make("h2", {}, "Each run"), make("p", { class: "hint" }, "Mean over the voices that have the score, at the last step and at the best one."));
-  section.append(runsTable(runs, theme()));
+/** { element, draw() }; `listen(run)` plays the first voice of a run on the board, `show(names)` chooses the runs there. */
+export function summarySection({ index, pairs, answer, leaderboard, runs, findings, silent, left_out: leftOut }, { theme, listen, show }) {
+  const element = make("section", { class: "sheet", "aria-label": "Summary" });
+  const table = new Leaderboard({ listen, show, colour: (run) => runColour(index.runs, run, theme()) }, index.scores);
+  const answers = make("div", { class: "answers" }, ...answer.map((text) => make("p", { class: "answer" }, text)));
+  element.append(table.element, answers);
+  for (const pair of pairs) element.append(...pairPart(pair, index));
+  element.append(make("h2", {}, "Each run"), make("p", { class: "hint" }, "Mean over the voices that have the score, at the last step and at the best one."));
+  element.append(runsTable(runs, theme()));
   const notes = [
     ...silent.map((name) => `${name} has no voices folder beside its log: its curves and settings are here, its voices are not.`),
     leftOut.length ? `Audio of ${leftOut.length} steps was left out to limit the size of the page: ${leftOut.slice(0, 12).join(", ")}${leftOut.length > 12 ? ", …" : ""}.` : null,
   ].filter(Boolean);
-  section.append(make("h2", {}, "Findings and alerts"), ...findingParts(findings), ...notes.map((note) => make("p", { class: "note" }, note)));
-  return section;
+  element.append(make("h2", {}, "Findings and alerts"), ...findingParts(findings), ...notes.map((note) => make("p", { class: "note" }, note)));
+  return { element, draw: (shown) => table.update(leaderboard, shown) };
 }
 
 function pairPart(pair, index) {
   const title = make("h2", {}, `${pair.second} against ${pair.first}`);
-  if (!pair.paired.length) return [title, make("p", {}, "The runs have no voice in common, so there is no paired comparison."), unpaired(pair, index)];
-  const hint = `The same ${pair.paired.length} voice${pair.paired.length === 1 ? "" : "s"} in both, at step ${pair.step} (the last that both have reached). ` +
-    `Difference = ${pair.second} − ${pair.first}, with its 95 % bootstrap interval over voices.`;
-  const head = ["Score", pair.first, pair.second, "Difference", "95 % interval", "Voices", ""].map((name) => make("th", { scope: "col" }, name));
-  const rows = pair.scores.map((row) =>
-    make("tr", { "data-verdict": row.verdict, "data-score": row.name },
-      make("th", { scope: "row" }, row.name),
-      ...[row.first, row.second].map((value) => make("td", {}, withUnit(value, row.unit))),
-      make("td", {}, signed(row.difference, row.unit)),
-      make("td", {}, row.low === null ? "–" : `${signed(row.low)} to ${signed(row.high)}`),
-      make("td", {}, String(row.voices)),
-      make("td", { class: "verdict" }, MARKS[row.verdict])));
-  const said = make("p", { class: "said" }, verdictLine(pair));
+  const differ = pair.conditions.length
+    ? make("div", { class: "conditions" }, make("strong", {}, "They differ in more than the model:"), make("ul", {}, ...pair.conditions.map((row) => make("li", {}, `${row.kind}: ${row.text}`))))
+    : null;
+  if (pair.reason) return [title, make("p", { class: "note" }, `Not compared. ${pair.reason}`), unpaired(pair, index)];
+  const steps = Object.entries(pair.steps).map(([run, step]) => `${run} at step ${step}`).join(", ");
+  const hint = `${pair.paired.length} voice${pair.paired.length === 1 ? "" : "s"} of ${pair.speakers} speaker${pair.speakers === 1 ? "" : "s"}: ${steps}. ` +
+    `Difference = ${pair.second} − ${pair.first}, with its 95 % interval over speakers. Verdicts are corrected for all tests of this page; other scores have none.`;
+  const tested = pair.scores.filter((row) => row.question);
+  const rest = pair.scores.filter((row) => !row.question);
+  const more = make("details", {}, make("summary", {}, `Other scores (${rest.length}), without a verdict`), scoresTable(pair, rest));
   const sentences = make("ul", { class: "sentences" }, ...pair.scores.map((row) => make("li", {}, row.sentence)));
-  const table = make("table", {}, make("thead", {}, make("tr", {}, ...head)), make("tbody", {}, ...rows));
-  return [title, said, make("p", { class: "hint" }, hint), make("div", { class: "wide" }, table), make("details", {}, make("summary", {}, "In sentences"), sentences), unpaired(pair, index)];
+  return [title, differ, make("p", { class: "hint" }, hint), pair.note ? make("p", { class: "note" }, pair.note) : null, scoresTable(pair, tested), more,
+    make("details", {}, make("summary", {}, "In sentences"), sentences), unpaired(pair, index)].filter(Boolean);
 }
 
-/** "b is better in sim_o. No difference is shown in dur_ratio." */
-function verdictLine(pair) {
-  const names = (verdict) => listed(pair.scores.filter((row) => row.verdict === verdict).map((row) => row.name));
-  const parts = [["better", "is better in"], ["worse", "is worse in"], ["different", "differs in"]];
-  const shown = parts.filter(([verdict]) => names(verdict)).map(([verdict, words]) => `${pair.second} ${words} ${names(verdict)}.`);
-  return [...shown, names("none") ? `No difference is shown in ${names("none")}.` : ""].join(" ");
-}
-
-function listed(names) {
-  return names.length > MOST_NAMES ? `${names.slice(0, MOST_NAMES).join(", ")} and ${names.length - MOST_NAMES} more` : names.join(", ");
+function scoresTable(pair, rows) {
+  if (!rows.length) return make("p", {}, "None of these was measured in both.");
+  const titles = ["Question", "Score", pair.first, pair.second, "Difference", "95 % interval", "Voices / speakers", "Found in 80 %", "Verdict"];
+  const used = titles.map((_, place) => rows[0].question || ![0, 7, 8].includes(place));
+  const cells = (row) => [
+    make("td", {}, row.question), make("th", { scope: "row" }, row.name),
+    ...[row.first, row.second].map((value) => make("td", {}, withUnit(value, row.unit))),
+    make("td", {}, signed(row.difference, row.unit)),
+    make("td", {}, row.low === null ? "–" : `${signed(row.low)} to ${signed(row.high)}`),
+    make("td", {}, `${row.voices} / ${row.speakers}`),
+    make("td", { title: "The true difference that would be found in 80 % of such comparisons" }, row.detectable ? withUnit(row.detectable, row.unit) : "–"),
+    make("td", { class: "verdict" }, MARKS[row.verdict]),
+  ];
+  const head = titles.filter((_, place) => used[place]).map((name) => make("th", { scope: "col" }, name));
+  const body = rows.map((row) => make("tr", { "data-verdict": row.verdict, "data-score": row.name }, ...cells(row).filter((_, place) => used[place])));
+  return make("div", { class: "wide" }, make("table", {}, make("thead", {}, make("tr", {}, ...head)), make("tbody", {}, ...body)));
 }
 
 function unpaired(pair, index) {

@@ -2,22 +2,27 @@
 
 import { make } from "./dom.js";
 
-const ABOUT_DATA = /data|split|sample|speaker/i;
+const ORDER = ["data", "prompts", "sampling", "codec", "encoder", "training"];
+const TITLES_OF = { data: "Data", prompts: "Prompts", sampling: "Sampling", codec: "Codec", encoder: "Scorers", training: "Training" };
 
 export function settingsSection({ index, settings, pairs, backends }) {
   const runs = index.runs.map((run) => run.name);
   const section = make("section", { class: "sheet", "aria-label": "Settings" });
   section.append(make("h2", {}, "Read from"), make("ul", {}, ...runs.map((run) => make("li", {}, `${run}: ${backends[run]}`))));
-  const data = settings.differing.filter((row) => ABOUT_DATA.test(row.name));
-  const rest = settings.differing.filter((row) => !ABOUT_DATA.test(row.name));
-  section.append(make("h2", {}, "Data"), differences(data, runs, "No setting of the data differs."), ...voices(pairs));
-  section.append(make("h2", {}, "Settings"), differences(rest, runs, "No other setting differs."));
+  section.append(make("h2", {}, "Differs and matters"), ...voices(pairs));
+  const matter = settings.differing.filter((row) => row.about !== "paths");
+  for (const about of ORDER) {
+    const rows = matter.filter((row) => row.about === about);
+    if (rows.length) section.append(make("h3", {}, TITLES_OF[about]), differences(rows, runs));
+  }
+  if (!matter.length) section.append(make("p", {}, "No setting that may matter differs."));
+  const paths = settings.differing.filter((row) => row.about === "paths");
+  if (paths.length) section.append(make("details", {}, make("summary", {}, `Names, paths and logging (${paths.length})`), differences(paths, runs)));
   section.append(make("p", { class: "hint" }, settings.same === 1 ? "1 setting is the same." : `${settings.same} settings are the same.`));
   return section;
 }
 
-function differences(rows, runs, none) {
-  if (!rows.length) return make("p", {}, none);
+function differences(rows, runs) {
   const head = make("tr", {}, ...["Setting", ...runs].map((name) => make("th", { scope: "col" }, name)));
   const body = rows.map((row) =>
     make("tr", { "data-setting": row.name }, make("th", { scope: "row" }, row.name), ...runs.map((run) => make("td", {}, written(row.values[run])))));

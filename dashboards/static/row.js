@@ -4,7 +4,7 @@ import { letter } from "./blind.js";
 import { Cell } from "./cell.js";
 import { cellModel } from "./cell_model.js";
 import { runColour } from "./colours.js";
-import { make, say, set } from "./dom.js";
+import { make, set, setText } from "./dom.js";
 import { sparkline } from "./sparkline.js";
 import { stepOf, visibleRuns } from "./view.js";
 
@@ -30,10 +30,10 @@ export class Row {
   /** `columns` in the display order of this row. */
   update(voice, columns) {
     const { index, view, theme, blind } = this.board;
-    say(this.speaker, voice.speaker ?? "unknown speaker");
-    say(this.language, voice.language ?? "");
-    say(this.text, voice.target_text ?? "");
-    say(this.prompt, voice.reference_text ? `Reference text: ${voice.reference_text}` : "");
+    setText(this.speaker, voice.speaker ?? "unknown speaker");
+    setText(this.language, voice.language ?? "");
+    setText(this.text, voice.target_text ?? "");
+    setText(this.prompt, voice.reference_text ? `Reference text: ${voice.reference_text}` : "");
     set(this.element, "data-selected", view.voice === voice.id);
     const models = columns.map((column) => cellModel(index, view, voice, column));
     const span = Math.max(0.5, ...models.map((model) => model.clip?.seconds ?? 0));
@@ -49,7 +49,7 @@ export class Row {
       this.cells[place].update(models[place], { name, colour, span, selected, theme, blind: Boolean(blind), voting: blind?.offers(voice.id), voted });
     });
     this.tie.hidden = !blind?.offers(voice.id);
-    say(this.tie, judged && judged.preferred === null ? "No preference ✓" : "No preference");
+    setText(this.tie, judged && judged.preferred === null ? "No preference ✓" : "No preference");
     this.updateChart(voice, Boolean(blind));
   }
 
@@ -87,7 +87,7 @@ export class Row {
     const chart = !hidden && score
       ? sparkline({ lines, ceiling: ceiling ?? null, step: stepOf(index, view), scoreName: score.name, onStep: (step) => this.board.change({ step }) })
       : null;
-    say(this.chartName, chart ? `${score.name} over steps${ceiling === undefined ? "" : ", dashed: reachable"}` : "");
+    setText(this.chartName, chart ? `${score.name} over steps${ceiling === undefined ? "" : ", dashed: reachable"}` : "");
     this.chart.replaceChildren(...(chart ? [chart] : []));
   }
 }

@@ -8,7 +8,8 @@ const CHART_HEIGHT = 44;
 const CHART_EDGE = 4;
 
 /**
- * `lines` [{ name, colour, points: [[step, value], …] }], `ceiling` number or null, `step` the one shown.
+ * `lines` [{ name, colour, points: [[step, value], …] }], `ceiling` number or null, `step` the one shown or null,
+ * `onStep(step)` or null.
  * Returns an SVG, or null where nothing was measured.
  */
 export function sparkline({ lines, ceiling, step, scoreName, onStep }) {
@@ -21,16 +22,16 @@ export function sparkline({ lines, ceiling, step, scoreName, onStep }) {
   const picture = draw("svg", { class: "sparkline", viewBox: `0 0 ${CHART_WIDTH} ${CHART_HEIGHT}`, role: "img" });
   const last = lines.filter((line) => line.points.length).map((line) => `${line.name} ${shortNumber(line.points.at(-1)[1])}`);
   picture.setAttribute("aria-label", `${scoreName} over steps; newest: ${last.join(", ")}`);
-  picture.append(draw("title", {}, `${scoreName} over steps ${Math.min(...steps)} to ${Math.max(...steps)}. Click to go to a step.`));
+  picture.append(draw("title", {}, `${scoreName} over steps ${Math.min(...steps)} to ${Math.max(...steps)}.${onStep ? " Click to go to a step." : ""}`));
   if (ceiling !== null) picture.append(draw("line", { class: "ceiling", x1: 0, x2: CHART_WIDTH, y1: y(ceiling), y2: y(ceiling) }));
-  picture.append(draw("line", { class: "now", x1: x(step), x2: x(step), y1: 0, y2: CHART_HEIGHT }));
+  if (step !== null) picture.append(draw("line", { class: "now", x1: x(step), x2: x(step), y1: 0, y2: CHART_HEIGHT }));
   for (const line of lines) {
     const path = line.points.map(([at, value]) => `${x(at).toFixed(1)},${y(value).toFixed(1)}`).join(" ");
     picture.append(draw("polyline", { points: path, stroke: line.colour, fill: "none" }));
     const newest = line.points.at(-1);
     if (newest) picture.append(draw("circle", { cx: x(newest[0]), cy: y(newest[1]), r: 2, fill: line.colour }));
   }
-  picture.onclick = (event) => {
+  if (onStep) picture.onclick = (event) => {
     const share = (event.clientX - picture.getBoundingClientRect().left) / picture.clientWidth;
     const nearest = steps.reduce((a, b) => (Math.abs(x(b) - share * CHART_WIDTH) < Math.abs(x(a) - share * CHART_WIDTH) ? b : a));
     onStep(nearest);

@@ -1,7 +1,7 @@
 // The controls above the voices: runs, step, search, order and actions.
 
 import { runColour } from "./colours.js";
-import { make, say, set } from "./dom.js";
+import { make, set, setText } from "./dom.js";
 import { measuredScores, rowsOf, stepOf, stepsOf, visibleRuns } from "./view.js";
 
 export class Toolbar {
@@ -62,13 +62,13 @@ export class Toolbar {
     this.slider.value = place;
     set(this.slider, "aria-valuetext", `step ${step}`);
     this.slider.disabled = Boolean(blind) || this.steps.length < 2;
-    say(this.stepText, this.steps.length ? `${step} (${place + 1} of ${this.steps.length})` : "none yet");
+    setText(this.stepText, this.steps.length ? `${step} (${place + 1} of ${this.steps.length})` : "none yet");
     set(this.newest, "aria-pressed", view.step === null);
     this.updateRuns();
     const shown = rowsOf(index, view).length;
     const voices = shown === index.voices.length ? `${shown} voices` : `${shown} of ${index.voices.length} voices`;
     const clip = blind ? "Runs are hidden and shuffled for each voice." : "Press ▶ or space to listen; ← → compare at the same position.";
-    say(this.summary, `${voices}. ${clip}`);
+    setText(this.summary, `${voices}. ${clip}`);
     set(this.blind, "aria-pressed", Boolean(blind));
     this.blind.disabled = !blind && visibleRuns(index, view).length < 2;
     this.blind.title = this.blind.disabled ? "Needs two runs" : "Hide and shuffle the runs, then choose the better clip";
@@ -79,7 +79,7 @@ export class Toolbar {
     const { index, view, theme, blind } = this.board;
     this.runs.hidden = Boolean(blind);
     const pills = index.runs.map((run, number) => {
-      const shown = !view.hidden.includes(run.name);
+      const shown = view.shown.includes(run.name);
       const pill = make("button", { type: "button", class: "run", "aria-pressed": shown, title: `${shown ? "Hide" : "Show"} ${run.name}` });
       pill.style.setProperty("--run", runColour(index.runs, run.name, theme));
       pill.append(make("i", { "aria-hidden": "true" }), run.name, number < 9 ? make("kbd", { "aria-hidden": "true" }, String(number + 1)) : "");
@@ -100,7 +100,7 @@ export class Toolbar {
     const orders = [["", "order of files"], ["speaker", "speaker"], ["text", "text"]];
     const byScore = blind ? [] : visibleRuns(index, view).map((run) => [run.name, `${view.score} of ${run.name}`]);
     offer(this.sort, [...orders, ...byScore], view.sort);
-    say(this.order, view.descending ? "↓" : "↑");
+    setText(this.order, view.descending ? "↓" : "↑");
     set(this.order, "aria-label", view.descending ? "Descending; make it ascending" : "Ascending; make it descending");
     for (const input of [this.side, this.limit, this.every]) input.disabled = Boolean(blind);
     if (document.activeElement !== this.query) this.query.value = view.query;

@@ -1,6 +1,6 @@
 // The player bar at the bottom: clip, position and controls.
 
-import { make, say, set } from "./dom.js";
+import { make, set, setText } from "./dom.js";
 
 export class Transport {
   constructor(board) {
@@ -19,13 +19,13 @@ export class Transport {
 
   update({ name, seconds }) {
     const { player } = this.board;
-    say(this.name, name || "Choose a clip");
+    setText(this.name, name || "Choose a clip");
     this.button.disabled = !name;
     set(this.button, "aria-label", player.playing ? "Pause" : "Play");
     set(this.button, "data-playing", player.playing);
     set(this.position, "max", seconds || 1);
     const failed = player.failed && player.isAt(player.failed);
-    say(this.live, failed ? `${name} cannot be read` : player.playing ? `Playing ${name}` : "");
+    setText(this.live, failed ? `${name} cannot be read` : player.playing ? `Playing ${name}` : "");
     this.move(seconds);
   }
 
@@ -34,7 +34,7 @@ export class Transport {
     const { player } = this.board;
     this.position.value = player.position;
     const text = `${player.position.toFixed(1)} / ${(seconds || 0).toFixed(1)} s`;
-    say(this.time, text);
+    setText(this.time, text);
     set(this.position, "aria-valuetext", text);
   }
 }

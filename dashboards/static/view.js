@@ -5,7 +5,7 @@ export function firstView(index) {
   const measured = measuredScores(index);
   return {
     step: null, // null = always the newest step
-    hidden: [], // names of hidden runs
+    shown: index.runs.map((run) => run.name), // names of the runs on the board
     voice: index.voices[0]?.id ?? null,
     column: null, // "reference", "target", "codec" or "run:<name>"
     score: (measured.find((score) => score.ceilings.length) ?? measured[0])?.name ?? "",
@@ -19,12 +19,12 @@ export function firstView(index) {
   };
 }
 
-const knownSteps = new WeakMap(); // index → { hidden runs: steps }: asked for by every cell, and the same for all
+const knownSteps = new WeakMap(); // index → { shown, steps }: asked for by every cell, and the same for all
 
 /** All steps of all visible runs, ascending. */
 export function stepsOf(index, view) {
-  if (!knownSteps.has(index)) knownSteps.set(index, {});
-  return (knownSteps.get(index)[JSON.stringify(view.hidden)] ??= collectSteps(index, view));
+  if (knownSteps.get(index)?.shown !== view.shown) knownSteps.set(index, { shown: view.shown, steps: collectSteps(index, view) });
+  return knownSteps.get(index).steps;
 }
 
 function collectSteps(index, view) {
@@ -43,7 +43,8 @@ export function stepOf(index, view) {
 
 /** The visible runs, in order. */
 export function visibleRuns(index, view) {
-  return index.runs.filter((run) => !view.hidden.includes(run.name));
+  const shown = new Set(view.shown);
+  return index.runs.filter((run) => shown.has(run.name));
 }
 
 /** The entry of `step`, or the nearest earlier one, or null. Entries ascend. */
@@ -105,7 +106,7 @@ export function toLink(index, view) {
   link.set("step", String(stepOf(index, view)));
   if (view.voice) link.set("voice", view.voice);
   if (columnOf(index, view)) link.set("clip", columnOf(index, view));
-  if (view.hidden.length) link.set("runs", visibleRuns(index, view).map((run) => encodeURIComponent(run.name)).join(","));
+  if (view.shown.length < index.runs.length) link.set("runs", visibleRuns(index, view).map((run) => encodeURIComponent(run.name)).join(","));
   for (const name of ["score", "sort", "query", "speaker"]) if (view[name]) link.set(name, view[name]);
   if (view.descending) link.set("order", "down");
   return link;
@@ -119,9 +120,9 @@ export function fromLink(index, view, link) {
   if (index.voices.some((voice) => voice.id === link.get("voice"))) next.voice = link.get("voice");
   if (link.get("clip")) next.column = link.get("clip");
   if (link.get("runs")) {
-    const shown = link.get("runs").split(",").map(decoded);
-    const hidden = index.runs.map((run) => run.name).filter((name) => !shown.includes(name));
-    if (hidden.length < index.runs.length) next.hidden = hidden;
+    const names = new Set(link.get("runs").split(",").map(decoded));
+    const shown = index.runs.map((run) => run.name).filter((name) => names.has(name));
+    if (shown.length) next.shown = shown;
   }
   if (index.scores.some((score) => score.name === link.get("score"))) next.score = link.get("score");
   for (const name of ["sort", "query", "speaker"]) if (link.get(name)) next[name] = link.get(name);

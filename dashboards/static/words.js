@@ -6,35 +6,35 @@ export function plainWords(text) {
 }
 
 /**
- * The shortest way from `wanted` to `said` (Levenshtein over words), as a list of
- * { kind: "right" | "wrong" | "extra" | "missing", said, wanted }.
+ * The shortest way from `wanted` to `transcript` (Levenshtein over words), as a list of
+ * { kind: "right" | "wrong" | "extra" | "missing", transcribed, wanted }.
  */
-export function compareWords(wantedText, saidText) {
+export function compareWords(wantedText, transcript) {
   const wanted = plainWords(wantedText);
-  const said = plainWords(saidText);
-  const cost = editCosts(wanted, said);
+  const transcribed = plainWords(transcript);
+  const cost = editCosts(wanted, transcribed);
   const steps = [];
   let i = wanted.length;
-  let j = said.length;
+  let j = transcribed.length;
   while (i > 0 || j > 0) {
-    const same = i > 0 && j > 0 && wanted[i - 1] === said[j - 1];
+    const same = i > 0 && j > 0 && wanted[i - 1] === transcribed[j - 1];
     if (i > 0 && j > 0 && cost[i][j] === cost[i - 1][j - 1] + (same ? 0 : 1)) {
-      steps.push({ kind: same ? "right" : "wrong", said: said[--j], wanted: wanted[--i] });
+      steps.push({ kind: same ? "right" : "wrong", transcribed: transcribed[--j], wanted: wanted[--i] });
     } else if (j > 0 && cost[i][j] === cost[i][j - 1] + 1) {
-      steps.push({ kind: "extra", said: said[--j], wanted: "" });
+      steps.push({ kind: "extra", transcribed: transcribed[--j], wanted: "" });
     } else {
-      steps.push({ kind: "missing", said: "", wanted: wanted[--i] });
+      steps.push({ kind: "missing", transcribed: "", wanted: wanted[--i] });
     }
   }
   return steps.reverse();
 }
 
-function editCosts(wanted, said) {
+function editCosts(wanted, transcribed) {
   const cost = Array.from({ length: wanted.length + 1 }, (_, i) => [i]);
-  for (let j = 1; j <= said.length; j++) cost[0][j] = j;
+  for (let j = 1; j <= transcribed.length; j++) cost[0][j] = j;
   for (let i = 1; i <= wanted.length; i++) {
-    for (let j = 1; j <= said.length; j++) {
-      const swap = cost[i - 1][j - 1] + (wanted[i - 1] === said[j - 1] ? 0 : 1);
+    for (let j = 1; j <= transcribed.length; j++) {
+      const swap = cost[i - 1][j - 1] + (wanted[i - 1] === transcribed[j - 1] ? 0 : 1);
       cost[i][j] = Math.min(swap, cost[i - 1][j] + 1, cost[i][j - 1] + 1);
     }
   }

@@ -49,6 +49,7 @@ def opened(page: Any, written: Path) -> Any:
     page.asked = []
     page.on("request", lambda request: page.asked.append(request.url))
     page.goto(written.as_uri())
+    section(page, "Voices")
     page.locator(".board[data-ready]").wait_for()
     yield page
     assert [url for url in page.asked if not url.startswith(("file:", "blob:"))] == []
@@ -97,13 +98,32 @@ def test_blind_comparison_works_from_disk(opened: Any) -> None:
     expect(opened.locator(".blind p")).to_contain_text("1 of 2 voices judged")
 
 
-def test_the_table_pairs_voices_and_states_where_no_difference_is_shown(opened: Any) -> None:
-    numbers = section(opened, "Numbers")
-    row = numbers.locator("tr[data-verdict][data-score=sim_o]")
-    expect(row.locator("td")).to_have_text(["0.655", "0.805", "+0.15", "–", "2", "no difference shown"])
-    expect(numbers.locator(".unpaired")).to_contain_text("Only in first, so not paired: voice-02")
-    expect(numbers.locator(".sentences")).to_contain_text("clip_pct: +0 % with 2 voices; no difference is claimed")
-    expect(numbers.get_by_text("Voices collapse")).to_have_count(2)
+def test_the_page_opens_with_leaderboard_and_answer(page: Any, written: Path) -> None:
+    page.goto(written.as_uri())
+    summary = page.get_by_label("Summary", exact=True)
+    expect(summary.locator(".lead[data-run]")).to_have_count(2)
+    expect(summary.locator(".lead[data-run=first] [data-score=sim_o]")).to_have_text("0.66")
+    expect(summary.locator(".answer")).to_contain_text("data (train_data_file: first a.json, second b.json)")
+    expect(summary.locator(".answer")).to_contain_text(
+        "Too few speakers to tell in sim_margin: 2 speakers, it needs 6."
+    )
+    summary.get_by_label("Play the first voice of second").click()
+    expect(page.locator(".row[data-voice='voice-00'] .cell").nth(4).locator("button.play")).to_have_attribute(
+        "data-playing", "true"
+    )
+
+
+def test_the_table_pairs_voices_and_states_where_there_are_too_few(opened: Any) -> None:
+    summary = section(opened, "Summary")
+    row = summary.locator("tr[data-verdict][data-score=sim_margin]")
+    expect(row.locator("td")).to_have_text(
+        ["right voice", "0.1", "0.25", "+0.15", "–", "2 / 2", "–", "too few speakers to tell"]
+    )
+    other = summary.locator("tr[data-verdict][data-score=sim_o] td")
+    expect(other).to_have_text(["0.655", "0.805", "+0.15", "–", "2 / 2"])
+    expect(summary.locator(".unpaired")).to_contain_text("Only in first, so not paired: voice-02")
+    expect(summary.locator(".sentences")).to_contain_text("clip_pct: +0 %; 2 voices of 2 speakers (no verdict).")
+    expect(summary.get_by_text("Voices collapse")).to_have_count(2)
 
 
 def test_curves_hold_the_numbers_of_the_event_file(opened: Any, runs: Path) -> None:
@@ -130,8 +150,9 @@ def test_one_cursor_and_one_smoothing_for_all_curves(opened: Any) -> None:
     expect(other.nth(1)).not_to_have_text(before or "")
 
 
-def test_settings_that_differ_are_listed_as_text(opened: Any) -> None:
+def test_settings_that_differ_are_listed_as_text_by_what_they_are_about(opened: Any) -> None:
     settings = section(opened, "Settings")
+    expect(settings.locator("h3")).to_have_text(["Data", "Training"])
     expect(settings.locator("tr[data-setting=lr] td")).to_have_text(["1", "2"])
     expect(settings.locator("tr[data-setting=train_data_file] td")).to_have_text(["a.json", "b.json"])
     expect(settings).to_contain_text("1 setting is the same.")
@@ -148,7 +169,7 @@ def test_audio_that_does_not_fit_is_left_out_by_whole_steps_and_reported(
     output_text = capsys.readouterr().out
     assert "Audio of 1 step left out to stay under 0.65 MB (--max-mb): 200." in output_text
     assert output.stat().st_size <= 650_000
-    page.goto(output.as_uri())
+    page.goto(f"{output.as_uri()}#section=Voices")
     page.locator(".board[data-ready]").wait_for()
     page.get_by_role("button", name="Earlier step").click()
     cell = page.locator(".row[data-voice='voice-00'] .cell").nth(3)
@@ -160,7 +181,7 @@ def test_audio_that_does_not_fit_is_left_out_by_whole_steps_and_reported(
 def test_every_audio_format_is_decoded(page: Any, runs: Path, tmp_path: Path, audio_format: str) -> None:
     output = tmp_path / "page.html"
     main(["compare", str(runs / "second"), str(runs / "first"), "-o", str(output), "--audio-format", audio_format])
-    page.goto(output.as_uri())
+    page.goto(f"{output.as_uri()}#section=Voices")
     expect(page.locator(".row[data-voice='voice-00'] .picture[data-state=drawn]")).to_have_count(5)
 
 

@@ -6,37 +6,43 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from conftest import write_curves
+from scored_runs import run_of
 from speaking_runs import write_run
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tracker_logging.dashboards.compare import compare
-from tracker_logging.dashboards.comparison import compare_runs, differing_settings
+from tracker_logging.dashboards.comparison import Side, compare_sides, gain
+from tracker_logging.dashboards.conditions import differing_settings
+from tracker_logging.dashboards.leaderboard import every_score, leaderboard
 from tracker_logging.dashboards.page_sound import by_importance
-from tracker_logging.dashboards.voice_index import score_table
 
 from tracker_logging.cli import main
 from tracker_logging.doctor.finding import Finding as DoctorsFinding
-from tracker_logging.events import Findings, Scalars
-from tracker_logging.runs import NotARunError, open_run
+from tracker_logging.events import Finding, Findings, Scalars
+from tracker_logging.runs import NotARunError, Run, open_run
 from tracker_logging.trackers.findings_file import FindingsFileTracker
 from tracker_logging.trackers.jsonl import JsonLinesTracker
 from tracker_logging.trackers.tensorboard import TensorBoardTracker
 from tracker_logging.trackers.wandb import WandbTracker
 
 
-def index(**runs: dict[str, list[tuple[int, float]]]) -> dict[str, Any]:
-    """Runs as {voice: [(step, sim_o), …]}."""
-    ids = sorted({voice for voices in runs.values() for voice in voices})
-    entries = {
-        run: {
-            voice: [{"step": step, "scores": {"sim_o": value, "silence_pct": value}} for step, value in rows]
-            for voice, rows in voices.items()
+def runs(**runs: dict[str, dict[int, float]]) -> dict[str, Run]:
+    """Runs as {voice: {step: sim_o}}; every voice is a speaker of its own."""
+    scores = {
+        name: {
+            voice: {step: {"sim_o": value, "silence_pct": value} for step, value in steps.items()}
+            for voice, steps in voices.items()
         }
-        for run, voices in runs.items()
+        for name, voices in runs.items()
     }
-    voices = [{"id": voice, "generated": {run: e[voice] for run, e in entries.items() if voice in e}} for voice in ids]
-    return {"runs": [{"name": name} for name in runs], "voices": voices, "scores": score_table()}
+    return {name: run_of(name, of_run, speakers=1000) for name, of_run in scores.items()}
+
+
+def pairs(of_runs: dict[str, Run]) -> list[dict[str, Any]]:
+    result: list[dict[str, Any]] = compare_sides([Side(name, {name: run}) for name, run in of_runs.items()])["pairs"]
+    return result
 
 
 def sim_o(pair: dict[str, Any]) -> dict[str, Any]:
@@ -44,58 +50,70 @@ def sim_o(pair: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_voices_of_the_same_id_are_paired_and_the_others_are_listed() -> None:
-    pair = compare_runs(index(a={"v": [(1, 0.5)], "x": [(1, 0.1)]}, b={"v": [(1, 0.7)], "y": [(1, 0.9)]}))["pairs"][0]
-    assert (pair["paired"], pair["only_first"], pair["only_second"]) == (["v"], ["x"], ["y"])
+    (pair,) = pairs(runs(a={"v1": {1: 0.5}, "v2": {1: 0.1}}, b={"v1": {1: 0.7}, "v3": {1: 0.9}}))
+    assert (pair["paired"], pair["only_first"], pair["only_second"]) == (["v1"], ["v2"], ["v3"])
     assert sim_o(pair)["difference"] == pytest.approx(0.2)
-    assert sim_o(pair)["verdict"] == "none"
-    assert "1 voice; no difference is claimed without an interval (1 speaker, it needs 5)" in sim_o(pair)["sentence"]
+    assert "too few speakers to tell (+0.2; 1 voice of 1 speaker, it needs 6 speakers)" in sim_o(pair)["sentence"]
 
 
-def test_runs_are_compared_at_the_last_step_that_both_have_reached() -> None:
-    pair = compare_runs(index(a={"v": [(100, 0.1), (200, 0.2), (300, 0.9)]}, b={"v": [(100, 0.1), (250, 0.6)]}))[
-        "pairs"
-    ][0]
-    assert pair["step"] == 250
-    assert (sim_o(pair)["first"], sim_o(pair)["second"]) == (0.2, 0.6)
+def test_runs_without_a_common_voice_are_not_compared() -> None:
+    (pair,) = pairs(runs(a={"v1": {1: 0.5}}, b={"v2": {1: 0.5}}))
+    assert (pair["paired"], pair["scores"]) == ([], [])
+    assert "no voice in common" in pair["reason"]
+
+
+def test_runs_are_compared_at_the_last_step_that_both_have() -> None:
+    (pair,) = pairs(runs(a={"v1": {100: 0.1, 200: 0.2, 300: 0.9}}, b={"v1": {100: 0.4, 250: 0.6}}))
+    assert pair["steps"] == {"a": 100, "b": 100}
+    assert (sim_o(pair)["first"], sim_o(pair)["second"]) == (0.1, 0.4)
 
 
 def test_a_steady_difference_is_shown_and_a_mixed_one_is_not() -> None:
     voices = [f"v{i}" for i in range(12)]
-    before = {voice: [(1, 0.5 + 0.01 * i)] for i, voice in enumerate(voices)}
-    steady = {voice: [(1, 0.6 + 0.01 * i + 0.001 * (i % 3))] for i, voice in enumerate(voices)}
-    mixed = {voice: [(1, 0.5 + 0.01 * i + (0.1 if i % 2 else -0.1))] for i, voice in enumerate(voices)}
-    better, none = compare_runs(index(a=before, b=steady, c=mixed))["pairs"]
+    before = {voice: {1: 0.5 + 0.01 * i} for i, voice in enumerate(voices)}
+    steady = {voice: {1: 0.6 + 0.01 * i + 0.001 * (i % 3)} for i, voice in enumerate(voices)}
+    mixed = {voice: {1: 0.5 + 0.01 * i + (0.1 if i % 2 else -0.1)} for i, voice in enumerate(voices)}
+    better, none = pairs(runs(a=before, b=steady, c=mixed))
     assert sim_o(better)["verdict"] == "better"
     assert sim_o(none)["verdict"] == "none"
-    assert "no difference shown with 12 voices" in sim_o(none)["sentence"]
-    assert [row["verdict"] for row in better["scores"] if row["name"] == "silence_pct"] == ["different"]
+    assert "no difference shown" in sim_o(none)["sentence"] and "would be found in 80 %" in sim_o(none)["sentence"]
+    assert [row["verdict"] for row in better["scores"] if row["name"] == "silence_pct"] == [""]
 
 
 def test_what_should_be_near_zero_or_one_is_better_when_it_is_nearer() -> None:
-    scores = [
-        {"name": name, "unit": "", "better": better, "of": "generated"}
-        for name, better in (("a", "zero"), ("b", "one"))
-    ]
-    entry = lambda a, b: [{"step": 1, "scores": {"a": a, "b": b}}]  # noqa: E731
-    voices = [{"id": str(i), "generated": {"x": entry(-3.0 - i, 2.0 + i), "y": entry(1.0, 0.9)}} for i in range(5)]
-    pair = compare_runs({"runs": [{"name": "x"}, {"name": "y"}], "scores": scores, "voices": voices})["pairs"][0]
-    assert [row["verdict"] for row in pair["scores"]] == ["better", "better"]
+    values = np.array([-3.0, 0.5, 2.0])
+    assert gain(values, "zero").tolist() == [-3.0, -0.5, -2.0]
+    assert gain(values, "one").tolist() == [-4.0, -0.5, -1.0]
+    assert gain(values, "lower").tolist() == [3.0, -0.5, -2.0]
 
 
 def test_last_and_best_are_means_over_voices_with_their_steps() -> None:
-    run = compare_runs(index(a={"v": [(1, 0.2), (2, 0.9), (3, 0.4)], "w": [(1, 0.4), (2, 0.7), (3, 0.6)]}))["runs"][0]
-    scores = {score["name"]: score for score in run["scores"]}
+    (run,) = runs(a={"v1": {1: 0.2, 2: 0.9, 3: 0.4}, "v2": {1: 0.4, 2: 0.7, 3: 0.6}}).values()
+    scores = {score["name"]: score for score in every_score({"a": run.voices})[0]["scores"]}
     assert scores["sim_o"]["last"] == {"step": 3, "mean": pytest.approx(0.5), "voices": 2}
     assert scores["sim_o"]["best"] == {"step": 2, "mean": pytest.approx(0.8), "voices": 2}
     assert scores["silence_pct"]["best"] is None  # neither high nor low is good
+
+
+def test_a_line_of_the_leaderboard_has_the_last_finished_round_and_the_open_findings() -> None:
+    unfinished = {"v0": {1: 0.2, 2: 0.0, 3: 0.4, 4: 0.9}}  # of a fourth round only one voice is scored yet
+    (run,) = runs(a={f"v{i}": {1: 0.2, 2: 0.1 * i, 3: 0.4} for i in range(6)} | unfinished).values()
+    words: dict[str, Any] = {"level": "warning", "seen": "", "cause": "", "fix": "", "certainty": "likely"}
+    findings = [Finding(name="voices_collapse", since=1, **words), Finding(name="late", since=1, until=2, **words)]
+    (line,) = leaderboard({"a": run.voices}, findings={"a": findings})
+    assert (line["step"], line["best_step"], line["best_by"], line["voices"]) == (3, 3, "sim_o", 6)
+    assert line["scores"]["sim_o"]["curve"] == [[1, 0.2], [2, 0.25], [3, 0.4]]
+    assert line["scores"]["sim_o"]["mean"] == 0.4
+    assert line["scores"]["sim_o"]["voices"] == 6
+    assert line["findings"] == [{"name": "Voices collapse", "level": "warning"}]
 
 
 def test_only_differing_settings_are_listed() -> None:
     settings = differing_settings({"a": {"lr": 1, "seed": 3}, "b": {"lr": 2, "seed": 3, "new": True}})
     assert settings["same"] == 1
     assert settings["differing"] == [
-        {"name": "lr", "values": {"a": 1, "b": 2}},
-        {"name": "new", "values": {"a": None, "b": True}},
+        {"name": "lr", "about": "training", "values": {"a": 1, "b": 2}},
+        {"name": "new", "about": "training", "values": {"a": None, "b": True}},
     ]
 
 

@@ -125,7 +125,10 @@ class Clip:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VoiceStep:
-    """What was generated for one voice at one step. `scores`: finite values by the score names of `tags.py`."""
+    """What was generated for one voice at one step. `scores`: finite values by the score names of `tags.py`.
+
+    `sampling` and `scorers` as in `VoiceComparison`; empty where the source does not keep them.
+    """
 
     step: int
     scores: Mapping[str, float]
@@ -133,6 +136,8 @@ class VoiceStep:
     stop_reason: str | None = None
     error: str | None = None
     clip: Clip | None = None
+    sampling: Mapping[str, Any] = field(default_factory=dict)
+    scorers: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -141,6 +141,8 @@ def _step(folder: Path, content: Json) -> VoiceStep:
         stop_reason=_text(content.get("stop_reason")),
         error=_text(content.get("error")),
         clip=_clip(folder, clip) if clip else None,
+        sampling=dict(content.get("sampling") or {}),
+        scorers=dict(content.get("scorers") or {}),
     )
 
 

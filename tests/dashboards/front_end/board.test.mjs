@@ -21,7 +21,7 @@ const index = {
 };
 
 test("words are compared by the shortest way", () => {
-  const kinds = (wanted, said) => compareWords(wanted, said).map((word) => word.kind);
+  const kinds = (wanted, transcript) => compareWords(wanted, transcript).map((word) => word.kind);
   assert.deepEqual(kinds("A red boat.", "a RED boat"), ["right", "right", "right"]);
   assert.deepEqual(kinds("a red boat", "a blue boat"), ["right", "wrong", "right"]);
   assert.deepEqual(kinds("a red boat", "a boat"), ["right", "missing", "right"]);
@@ -59,7 +59,7 @@ test("a run without the step shows the nearest earlier one", () => {
 test("the newest step is shown until one is chosen", () => {
   const first = view.firstView(index);
   assert.equal(view.stepOf(index, first), 3);
-  assert.deepEqual(view.stepsOf(index, { ...first, hidden: ["a"] }), [2]);
+  assert.deepEqual(view.stepsOf(index, { ...first, shown: ["b, with a comma"] }), [2]);
 });
 
 test("voices are sorted by a score, those without it last, and filtered", () => {
@@ -74,7 +74,7 @@ test("voices are sorted by a score, those without it last, and filtered", () => 
 });
 
 test("a link brings back voice, clip, step, runs and order", () => {
-  const there = { ...view.firstView(index), step: 2, voice: "v2", column: "target", hidden: ["a"], sort: "text", descending: true };
+  const there = { ...view.firstView(index), step: 2, voice: "v2", column: "target", shown: ["b, with a comma"], sort: "text", descending: true };
   const text = view.toLink(index, there).toString();
   assert.deepEqual(view.fromLink(index, view.firstView(index), new URLSearchParams(text)), there);
 });
