@@ -17,6 +17,11 @@ APART = LEARNED | {"voices/between_speaker_real": [0.6], "voices/spk_top1_chance
 IGNORED = {"conditioning/gap/low": [-0.1] * 3, "conditioning/gap/high": [0.1] * 3}
 FALLING = {"train/loss": [10.0, 10.0, 9.8, 9.79, 9.78]}
 
+SHRINK = "gradients/shrink/heads"
+TEXT = {"conditioning/text_gap/n": [4.0], "conditioning/text_gap/mean": [0.0]}
+FEW_WINS = {"conditioning/text_win_rate": [0.5]}
+TEXT_LOW = "conditioning/text_gap/low"
+
 Trace = Mapping[str, Sequence[float]]
 
 
@@ -61,8 +66,23 @@ EDGES: list[tuple[str, Trace, Trace, Trace]] = [
     (
         "update_too_small",
         {"train/learning_rate": [1e-7]},
-        {f"{RATIO}/audio_ffn": [4.9e-6]},
-        {f"{RATIO}/audio_ffn": [5e-6]},
+        {f"{RATIO}/audio_ffn": [9.9e-6]},
+        {f"{RATIO}/audio_ffn": [1e-5]},
+    ),
+    ("samples_repeated", {}, {"chatml/same_target_pct": [50.1]}, {"chatml/same_target_pct": [50.0]}),
+    ("texts_of_batch_equal", {}, {"chatml/same_text_pct": [50.1]}, {"chatml/same_text_pct": [50.0]}),
+    ("gradient_clipped_away", {}, {"gradients/clip_factor": [9.9e-4]}, {"gradients/clip_factor": [1e-3]}),
+    ("weights_shrink", {f"{RATIO}/heads": [6e-4]}, {SHRINK: [5.1e-4]}, {SHRINK: [5e-4]}),
+    ("weights_shrink", {SHRINK: [1e-3]}, {f"{RATIO}/heads": [1.9e-3]}, {f"{RATIO}/heads": [2e-3]}),
+    ("text_ignored", LEARNED | TEXT, {"conditioning/text_win_rate": [0.69]}, {"conditioning/text_win_rate": [0.7]}),
+    ("text_ignored", LEARNED | TEXT | FEW_WINS, {TEXT_LOW: [0.0]}, {TEXT_LOW: [1e-6]}),
+    ("text_ignored", TEXT | FEW_WINS, LEARNED, {MEAN: [6.0, 4.3, 4.3, 4.3]}),
+    ("prompt_repeated", {}, {"voices/sim_r/mean": [0.971]}, {"voices/sim_r/mean": [0.97]}),
+    (
+        "prompt_repeated",
+        {"voices/sim_r/mean": [0.98]},
+        {"voices/sim_ceiling/mean": [0.959]},
+        {"voices/sim_ceiling/mean": [0.961]},
     ),
     ("no_gradient", {}, {"train/grad_norm": [0.0]}, {"train/grad_norm": [1.0, 0.0]}),
     (

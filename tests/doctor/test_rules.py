@@ -34,6 +34,14 @@ def gap(low: Sequence[float], high: Sequence[float], which: str = "gap") -> dict
     return {f"conditioning/{which}/low": low, f"conditioning/{which}/high": high}
 
 
+def text(
+    *wins: float, low: float | None = None, high: float = 0.0, prompts: float = 24.0
+) -> dict[str, Sequence[float]]:
+    ends = {} if low is None else gap(every(low), every(high), "text_gap")
+    values = {"text_win_rate": every(*wins), "text_gap/mean": every(0.001), "text_gap/n": every(prompts)}
+    return ends | {f"conditioning/{name}": own for name, own in values.items()}
+
+
 def clips(**numbers: float) -> dict[str, Sequence[float]]:
     counts = {"valid_clips": 12.0, "invalid_clips": 0.0, "silent_clips": 0.0, "clipped_clips": 0.0} | numbers
     return {MEAN: LEARNED, **{f"voices/{name.replace('__', '/')}": every(value) for name, value in counts.items()}}
@@ -56,6 +64,32 @@ CASES: dict[str, tuple[Sequence[Trace], Sequence[Trace]]] = {
     "samples_without_labels": (
         [{"chatml/with_labels_pct": [100.0, 0.0, 100.0, 0.0]}, {"chatml/with_labels_pct": [50.0]}],
         [{"chatml/with_labels_pct": [100.0, 100.0]}],
+    ),
+    "samples_repeated": (
+        [{"chatml/same_target_pct": every(100.0)}],
+        [{"chatml/same_target_pct": every(50.0)}, {"chatml/same_target_pct": [100.0, 100.0, 0.0, 100.0]}],
+    ),
+    "texts_of_batch_equal": (
+        [{"chatml/same_text_pct": every(75.0)}],
+        [{"chatml/same_text_pct": every(50.0)}, {"chatml/same_text_pct": [100.0, 100.0, 0.0, 100.0]}],
+    ),
+    "gradient_clipped_away": (
+        [{"gradients/clip_factor": every(1e-4)}],
+        [{"gradients/clip_factor": every(0.01)}, {"gradients/clip_factor": [1e-4, 1.0, 1.0, 1e-4]}],
+    ),
+    "weights_shrink": (
+        [
+            parts("shrink", heads=every(1e-3), audio_ffn=every(1e-3), norms=every(0.0))
+            | parts("update_ratio", heads=every(1.2e-3), audio_ffn=every(1.1e-3), norms=every(1e-3)),
+        ],
+        [
+            parts("shrink", heads=every(1e-4)) | parts("update_ratio", heads=every(1e-4)),
+            parts("shrink", heads=every(1e-3)) | parts("update_ratio", heads=every(3e-3)),
+            parts("shrink", norms=every(1e-2), heads=every(0.0))
+            | parts("update_ratio", norms=every(1e-2), heads=every(1e-3)),
+            parts("shrink", heads=every(1e-3), audio_ffn=every(0.0), text_ffn=every(0.0))
+            | parts("update_ratio", heads=every(1e-3), audio_ffn=every(1e-3), text_ffn=every(1e-3)),
+        ],
     ),
     "reference_is_target": ([{"chatml/reference_is_target": [2.0]}], [{"chatml/reference_is_target": [0.0]}]),
     "end_codes_masked": (
@@ -161,8 +195,13 @@ CASES: dict[str, tuple[Sequence[Trace], Sequence[Trace]]] = {
         ],
     ),
     "audio_path_frozen": (
-        [parts("trainable_pct", text_ffn=[100.0], audio_ffn=[0.0], heads=[0.0])],
         [
+            parts("trainable_pct", text_ffn=[100.0], audio_ffn=[0.0], heads=[0.0]),
+            parts("trainable_pct", text_ffn=[0.0], audio_ffn=[0.0], heads=[0.0], lora_text_ffn=[100.0]),
+            parts("trainable_pct", audio_ffn=[0.0], heads=[0.0], lora_attention_q=[100.0]),
+        ],
+        [
+            parts("trainable_pct", ffn=[0.0], heads=[0.0], lora_attention_q=[100.0]),
             parts("trainable_pct", text_ffn=[0.0], audio_ffn=[100.0], heads=[100.0]),
             parts("trainable_pct", text_ffn=[0.0], audio_ffn=[0.0], heads=[0.0], lora_audio_ffn=[100.0]),
         ],
@@ -181,7 +220,11 @@ CASES: dict[str, tuple[Sequence[Trace], Sequence[Trace]]] = {
     ),
     "update_too_large": (
         [parts("update_ratio", heads=[0.2, 0.2, 0.3]), parts("update_ratio", lora_attention_q=[0.5, 0.5, 0.5])],
-        [parts("update_ratio", heads=[0.2, 0.007, 0.06, 0.005]), parts("update_ratio", lora_attention_q=every(0.1))],
+        [
+            parts("update_ratio", heads=[0.2, 0.007, 0.06, 0.005]),
+            parts("update_ratio", lora_attention_q=every(0.1)),
+            parts("update_ratio", heads=every(0.1)) | parts("shrink", heads=every(0.099)),
+        ],
     ),
     "update_too_small": (
         [
@@ -189,6 +232,9 @@ CASES: dict[str, tuple[Sequence[Trace], Sequence[Trace]]] = {
             parts("update_ratio", heads=every(2e-6), audio_ffn=every(4e-6)) | {"train/learning_rate": every(1e-8)},
         ],
         [
+            parts("update_ratio", heads=every(1e-9))
+            | {"train/learning_rate": every(1e-5)}
+            | {"gradients/clip_factor": every(1e-6)},
             parts("update_ratio", heads=every(1e-5), norms=every(1e-9)) | {"train/learning_rate": every(1e-6)},
             parts("update_ratio", heads=[1e-4, 1e-5, 1e-6, 1e-8, 1e-9, 1e-9, 1e-9])
             | {"train/learning_rate": [1e-4, 5e-5, 1e-6, 1e-7, 1e-8, 1e-8, 1e-8]},
@@ -272,6 +318,31 @@ CASES: dict[str, tuple[Sequence[Trace], Sequence[Trace]]] = {
             gap([-0.01] * 25, [0.01] * 25) | {MEAN: [3.0] * 25},
         ],
         [USED | {MEAN: LEARNED}, IGNORED | {MEAN: FLAT}, gap(every(0.2, -0.1, 0.3), every(0.5)) | {MEAN: LEARNED}],
+    ),
+    "text_ignored": (
+        [
+            text(0.55, low=-0.01, high=0.01) | {MEAN: LEARNED},
+            text(0.6) | {"train/loss": LEARNED},
+            text(0.95, 0.95, 0.6, low=-0.01, high=0.01) | {MEAN: FLAT},
+        ],
+        [
+            text(0.96, low=0.01, high=0.02) | {MEAN: LEARNED},
+            text(0.96, low=-0.001, high=0.02) | {MEAN: LEARNED},
+            text(0.6, low=0.002, high=0.02) | {MEAN: LEARNED},
+            text(0.55, low=-0.01, high=0.01) | {MEAN: FLAT},
+            text(0.55, prompts=3) | {MEAN: LEARNED},
+        ],
+    ),
+    "prompt_repeated": (
+        [
+            {"voices/sim_r/mean": every(0.99), "voices/sim_ceiling/mean": every(0.9)},
+            {"voices/sim_r/mean": every(0.98)},
+        ],
+        [
+            {"voices/sim_r/mean": every(0.92), "voices/sim_ceiling/mean": every(0.9)},
+            {"voices/sim_r/mean": every(0.98), "voices/sim_ceiling/mean": every(0.97)},
+            {"voices/sim_r/mean": [0.99, 0.9, 0.9], "voices/sim_ceiling/mean": every(0.9)},
+        ],
     ),
     "clips_run_on": (
         [{"voices/stopped_pct": every(0.0), MEAN: LEARNED}, {"voices/stopped_pct": every(25.0), MEAN: FLAT}],

@@ -55,6 +55,32 @@ def test_update_ratios_are_those_of_the_weights() -> None:
         assert snapshot.flow.update_ratio[component, 0] == pytest.approx(float(moved / were), rel=1e-4)
 
 
+def test_clipping_is_the_norm_after_it_over_that_before() -> None:
+    model = small_model()
+    snapshot, norm = step(model, two_samples(), clip=1e-3)
+    after = torch.cat([own.grad.flatten() for own in model.parameters() if own.grad is not None]).norm()
+    assert snapshot.flow.clip_factor == pytest.approx(float(after) / norm, rel=1e-5)
+    assert step(small_model(), two_samples(), clip=1e9)[0].flow.clip_factor == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("decay", [0.0, 0.05])
+def test_shrinkage_is_what_weight_decay_takes(decay: float) -> None:
+    model = small_model()
+    capture = StepCapture(adapter=adapter_for(model), needs=NEEDS)
+    capture.attach(model.train())
+    model(**two_samples()).loss.backward()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, weight_decay=decay / 1e-4)
+    before = {name: own.detach().clone() for name, own in model.named_parameters() if "audio_mlp" in name}
+    capture.before_update(optimizer)
+    optimizer.step()
+    capture.after_update(optimizer)
+    shrink = capture.snapshot(1).flow.shrink
+    moved = [(own.detach() - before[name], before[name]) for name, own in model.named_parameters() if name in before]
+    along = -sum(float((new * old).sum()) for new, old in moved) / sum(float(old.square().sum()) for _, old in moved)
+    assert shrink["audio_ffn"] == pytest.approx(along, rel=1e-4)
+    assert shrink["heads"] == pytest.approx(decay, abs=1e-3)
+
+
 def test_frozen_parts_and_parts_without_gradient_are_named_and_have_no_number() -> None:
     model = small_model(text_head=True)
     model.model.layers[0].self_attn.q_proj.requires_grad_(False)

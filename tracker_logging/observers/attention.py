@@ -121,6 +121,9 @@ def _flow(step: int, flow: FlowStatistics) -> Iterable[Event]:
     if flow.before_clipping:
         values |= _of_components(tags.GRADIENT_NORM, flow.gradient_norm)
     values |= _of_components(tags.UPDATE_RATIO, flow.update_ratio)
+    values |= {tags.SHRINK(component=component): share for component, share in flow.shrink.items()}
+    if flow.clip_factor is not None:
+        values[tags.CLIP_FACTOR()] = flow.clip_factor
     values |= {tags.TRAINABLE(component=component): share for component, share in flow.trainable_pct.items()}
     if flow.rounded_to_zero_pct is not None:
         values[tags.ROUNDED_TO_ZERO()] = flow.rounded_to_zero_pct

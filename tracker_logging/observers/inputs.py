@@ -85,6 +85,8 @@ class InputObserver(Observer):
             tags.WITH_REFERENCE(): with_reference_pct(snapshot.batch),
             tags.WITH_LABELS(): labels.samples_pct,
             tags.REFERENCE_IS_TARGET(): audit.reference_is_target,
+            tags.SAME_TARGET(): audit.repeats.target_pct,
+            tags.SAME_TEXT(): audit.repeats.text_pct,
         }
         values |= {tag: value for tag, value in optional.items() if value is not None}
         for codebook, share in enumerate(labels.coverage_pct or ()):

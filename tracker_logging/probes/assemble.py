@@ -55,7 +55,12 @@ def assemble(
     if probes.flow is not None and probes.shows("gradients") and not probes.flow.before_optimizer:
         also_missing.append(NO_UPDATE)  # the gradients may still be scaled
     elif probes.flow is not None and probes.shows("gradients"):
-        flow = flow_statistics(sums, parameters=probes.flow.parameters, before_clipping=probes.flow.before_clipping)
+        flow = flow_statistics(
+            sums,
+            parameters=probes.flow.parameters,
+            before_clipping=probes.flow.before_clipping,
+            sees_clipping=probes.flow.sees_clipping,
+        )
         if flow.skipped:
             also_missing.append(SKIPPED_STEP)
         elif not flow.before_clipping:

@@ -22,6 +22,7 @@ import torch
 from tracker_logging.families import IGNORE, BatchView, ModelAdapter, Role, Segment
 from tracker_logging.families.delay_pattern import CodePattern
 from tracker_logging.probes.attention_plan import target_text
+from tracker_logging.probes.repeats import Repeats, repeats_in
 from tracker_logging.probes.tensors import to_device
 
 
@@ -73,6 +74,7 @@ class BatchAudit:
     placeholder_mismatch: int
     truncated: int
     reference_is_target: int | None
+    repeats: Repeats
     violations: tuple[Violation, ...]
 
 
@@ -91,6 +93,7 @@ def audit_batch(view: BatchView, adapter: ModelAdapter, *, special_ids: Collecti
         placeholder_mismatch=len(view.mismatched),
         truncated=sum(_is_truncated(view, sample, adapter, special_ids) for sample in range(len(view.token_ids))),
         reference_is_target=_copied_references(view),
+        repeats=repeats_in(view, special_ids=special_ids),
         violations=tuple(_violations(view, adapter, special_ids=special_ids)),
     )
 

@@ -6,6 +6,7 @@ Guarantees
 - fp16 gradients are divided by the scale of the gradient scaler. `skipped` is True if the scaler skipped the step.
 - Updates are the weights after the optimizer step minus those before, on a sample of the weights: valid for any
   optimizer and precision. With DeepSpeed ZeRO-1/2 they are those of the fp32 weights of the optimizer (`zero.py`).
+- `sees_clipping`: gradients were read twice, before and after clipping. Not so with a gradient scaler or DeepSpeed.
 - A frozen parameter, or one without gradient, has a state and no number.
 - Sharded parameters contribute their shard and replicated ones their share, so that the sum over ranks is right.
 
@@ -47,7 +48,8 @@ class Watched:
 class FlowProbe:
     """`sums` are [P] float64, one entry per parameter in the order of `parameters`, which is the same on all ranks.
 
-    - `gradient`, `update` and `weight` are sums of squares; `has_gradient` is positive if a rank had a gradient
+    - `gradient`, `clipped` (the gradient after clipping), `update` and `weight` are sums of squares; `along` is the sum
+      of ΔW · W; `has_gradient` is positive if a rank had a gradient
     - `low_precision` counts weights of bf16 and fp16 parameters that have a gradient, `unchanged` those of them that
       the optimizer did not change: their update was rounded to zero
     - `skipped` [1] is positive if the optimizer skipped the step
@@ -60,9 +62,9 @@ class FlowProbe:
             if (named := adapter.component(name))[0] != "codec"  # the codec is never trained
         ]
         zeros = torch.zeros(len(self.parameters), dtype=torch.float64)
-        names = ("gradient", "has_gradient", "update", "weight", "low_precision", "unchanged")
+        names = ("gradient", "has_gradient", "clipped", "update", "weight", "along", "low_precision", "unchanged")
         self.sums = {name: zeros.clone() for name in names} | {"skipped": torch.zeros(1, dtype=torch.float64)}
-        self.before_clipping = False
+        self.before_clipping = self.sees_clipping = False
         self.before_optimizer = False  # whether the optimizer was about to step
         self._trained = [index for index, watched in enumerate(self.parameters) if watched.parameter.requires_grad]
         trained = [self.parameters[index].parameter for index in self._trained]
@@ -113,7 +115,10 @@ class FlowProbe:
         self._scaled = scaler is not None
         if not self.before_clipping:
             self._read_gradients()
-        elif scaler is not None:
+        elif scaler is None:
+            self.sums["clipped"], _ = self._gradients()
+            self.sees_clipping = True
+        else:
             self.sums["gradient"] /= float(scaler.get_scale()) ** 2  # read while they were still scaled
         self._sample_weights(optimizer)
 
@@ -126,8 +131,11 @@ class FlowProbe:
         scale = self._scale()
         self._count_unchanged(after, scale)
         torch._foreach_sub_(after, self._weights)
-        self.sums["update"] = self._placed(squared_norms(after) * scale.to(after[0].device))
-        self.sums["weight"] = self._placed(squared_norms(self._weights) * scale.to(after[0].device))
+        scale = scale.to(after[0].device)
+        self.sums["update"] = self._placed(squared_norms(after) * scale)
+        self.sums["weight"] = self._placed(squared_norms(self._weights) * scale)
+        along = [product.sum().to(scale.device) for product in torch._foreach_mul(after, self._weights)]
+        self.sums["along"] = self._placed(torch.stack(along).double() * scale)
         self._weights, self._with_gradient = [], []
 
     def _was_skipped(self, optimizer: Any) -> torch.Tensor:
@@ -163,11 +171,16 @@ class FlowProbe:
             self._with_gradient.append(sampled_weights(_local(parameter.grad)) != 0 if is_counted else None)
 
     def _read_gradients(self) -> None:
+        self.sums["gradient"], self.sums["has_gradient"] = self._gradients()
+
+    def _gradients(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Sums of squares of the gradients as they are now, and 1 where there is one."""
         indices = [index for index in self._trained if self.parameters[index].parameter.grad is not None]
         squares = squared_norms([_local(self.parameters[index].parameter.grad) for index in indices])
         shares = torch.tensor([self._share(index) for index in indices], dtype=torch.float64)
-        self.sums["gradient"] = self._placed(squares * shares.to(squares.device), indices)
-        self.sums["has_gradient"] = self._placed(torch.ones_like(squares), indices)
+        return self._placed(squares * shares.to(squares.device), indices), self._placed(
+            torch.ones_like(squares), indices
+        )
 
     def _count_unchanged(self, after: Sequence[torch.Tensor], scale: torch.Tensor) -> None:
         """Weights with a gradient whose value is the same after the update, in low precision."""

@@ -6,7 +6,7 @@ NaN in an array means not measured: the group is not in the sample, or the codeb
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -91,7 +91,9 @@ class FlowStatistics:
     `trainable_pct`, by component: weights that are not frozen; `reached_pct`: those of them that have a gradient.
     `rounded_to_zero_pct`: share of the bf16 and fp16 weights with a gradient that the optimizer did not change, since
     the update is below half a unit in the last place; None without such weights. `skipped`: the gradient scaler skipped
-    the step (non-finite fp16 gradients); norms and ratios are empty then.
+    the step (non-finite fp16 gradients); norms and ratios are empty then. `shrink`, by component: −ΔW · W / ‖W‖², the
+    part of the update that only makes the weights smaller. `clip_factor`: norm of the whole gradient after clipping /
+    before it; None where only one of them can be read.
     """
 
     gradient_norm: Mapping[LayerKey, float]
@@ -102,6 +104,8 @@ class FlowStatistics:
     before_clipping: bool
     rounded_to_zero_pct: float | None = None
     skipped: bool = False
+    shrink: Mapping[str, float] = field(default_factory=dict)
+    clip_factor: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

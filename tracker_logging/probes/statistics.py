@@ -68,7 +68,9 @@ def activation_statistics(sums: Sums, *, layers: Sequence[int]) -> ActivationSta
         return ActivationStatistics(layers=tuple(layers), rms=np.sqrt(squares / count))
 
 
-def flow_statistics(sums: Sums, *, parameters: Sequence[Watched], before_clipping: bool) -> FlowStatistics:
+def flow_statistics(
+    sums: Sums, *, parameters: Sequence[Watched], before_clipping: bool, sees_clipping: bool = False
+) -> FlowStatistics:
     """Aggregates the parameters of each (component, layer) and of each component."""
     members: dict[LayerKey, list[int]] = {}
     for index, watched in enumerate(parameters):
@@ -79,6 +81,7 @@ def flow_statistics(sums: Sums, *, parameters: Sequence[Watched], before_clippin
     states: dict[LayerKey, ParameterState] = {}
     trainable: dict[str, float] = {}
     reached: dict[str, float] = {}
+    shrink: dict[str, float] = {}
     for key, indices in members.items():
         trained = [index for index in indices if parameters[index].parameter.requires_grad]
         with_gradient = [index for index in trained if sums["has_gradient"][index] > 0]
@@ -95,11 +98,14 @@ def flow_statistics(sums: Sums, *, parameters: Sequence[Watched], before_clippin
         component, layer = key
         if layer is None:
             trainable[component] = _share_of_weights(trained, indices, parameters)
+            if key in ratios:
+                shrink[component] = -float(sums["along"][trained].sum() / sums["weight"][trained].sum())
             if trained:
                 non_zero = [index for index in with_gradient if sums["gradient"][index] != 0]
                 reached[component] = _share_of_weights(non_zero, trained, parameters)
     skipped = bool(sums["skipped"].any())
-    counted = sums["low_precision"].sum()
+    counted, whole = sums["low_precision"].sum(), sums["gradient"].sum()
+    is_known = sees_clipping and 0 < whole < np.inf
     return FlowStatistics(
         gradient_norm={} if skipped else norms,
         update_ratio={} if skipped else ratios,
@@ -109,6 +115,8 @@ def flow_statistics(sums: Sums, *, parameters: Sequence[Watched], before_clippin
         before_clipping=before_clipping,
         rounded_to_zero_pct=float(100.0 * sums["unchanged"].sum() / counted) if counted else None,
         skipped=skipped,
+        shrink={} if skipped else shrink,
+        clip_factor=float(np.sqrt(sums["clipped"].sum() / whole)) if is_known else None,
     )
 
 

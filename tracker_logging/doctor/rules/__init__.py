@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from tracker_logging.doctor.rule import Rule
-from tracker_logging.doctor.rules import conditioning, cost, gradients, labels, predictions, voices
+from tracker_logging.doctor.rules import conditioning, cost, gradients, labels, predictions, repeats, voices, weights
 
 THEMES: dict[str, tuple[Rule, ...]] = {
-    "The batch and its labels": labels.RULES,
-    "Gradients and updates": gradients.RULES,
+    "The batch and its labels": (*labels.RULES, *repeats.RULES),
+    "Gradients and updates": (*gradients.RULES, *weights.RULES),
     "Predictions": predictions.RULES,
-    "The reference": conditioning.RULES,
+    "The reference and the text": conditioning.RULES,
     "The voices": voices.RULES,
     "Time": cost.RULES,
 }

@@ -1,4 +1,4 @@
-"""Is there a voice prompt in the batch, and does the model use it?
+"""Is there a voice prompt in the batch, and does the model use it? Does it use the text?
 
 >>> history = History()
 >>> _ = history.add(100, {"chatml/with_reference_pct": 0.0})
@@ -15,11 +15,16 @@ from tracker_logging.doctor.rule import Cause, Rule
 PATIENCE = 20
 """Evaluations after which the gap is judged even if the loss has not fallen much: a pretrained model starts low."""
 LITTLE_ATTENTION = 0.02
+FEW_WINS, MANY_WINS = 0.7, 0.85
+"""Shares of the prompts whose own text is better than another's: 0.5 is chance, a model that reads has nearly 1."""
+MIN_PROMPTS = 4
 
 _GAPS = {"gap": "another speaker's reference", "gap_null": "no reference"}
 _LOWS = tuple(tags.CONDITIONING_LOW(which=which) for which in _GAPS)
 _HIGHS = tuple(tags.CONDITIONING_HIGH(which=which) for which in _GAPS)
 _CLONING = (tags.CONDITIONING_GAP_NULL(), tags.CONDITIONING_GAP_MEAN(), tags.VOICE_SCORE(score="sim_o"))
+_TEXT_LOW, _TEXT_HIGH = tags.CONDITIONING_LOW(which="text_gap"), tags.CONDITIONING_HIGH(which="text_gap")
+_TEXT_N = tags.CONDITIONING_N(which="text_gap")
 _ATTENTION = tags.MASS_MEAN(query="target", key="reference")
 
 
@@ -59,6 +64,23 @@ def _reference_ignored(history: History) -> str | None:
     if attention < LITTLE_ATTENTION:
         seen += f"; {100 * attention:.2g} % of the target's attention falls on the reference ({_ATTENTION})"
     return seen
+
+
+def _text_ignored(history: History) -> str | None:
+    gap, wins = history[tags.TEXT_GAP_MEAN()], history[tags.TEXT_WIN_RATE()]
+    was_used = sum(share >= MANY_WINS for _, share in wins.points) >= 2
+    can_be_judged = was_used or len(wins.points) > PATIENCE or has_learned(history)
+    if not can_be_judged or history[_TEXT_N].last < MIN_PROMPTS or not wins.recent < FEW_WINS:
+        return None
+    low, high = history[_TEXT_LOW], history[_TEXT_HIGH]
+    if low and low.last > 0:
+        return None
+    interval = f" ({low.last:.2g} to {high.last:.2g}, 95 % interval)" if low else ""
+    return (
+        f"with another sample's text in place of its own the nll changes by {gap.last:.2g} nats{interval}, and the own "
+        f"text is better for {100 * wins.recent:.0f} % of the prompts, where 50 % is chance ({tags.TEXT_GAP_MEAN()}, "
+        f"{tags.TEXT_WIN_RATE()})"
+    )
 
 
 RULES = (
@@ -124,6 +146,38 @@ RULES = (
         ),
         fix="pair clips by speaker, encode them with the model's own codec, and never use the target as its own "
         "reference. The loss falls all the same, but the generated voice is an average.",
+        opens_after=3,
+    ),
+    Rule(
+        name="text_ignored",
+        level="warning",
+        certainty="likely",
+        triggers=(tags.TEXT_WIN_RATE,),
+        also_reads=(tags.TEXT_GAP_MEAN, _TEXT_LOW, _TEXT_HIGH, _TEXT_N, tags.NLL_MEAN, TRAIN_LOSS),
+        opens_when="fewer than 70 % of the prompts prefer their own text to another sample's, and the interval of the "
+        "text gap is not above 0, once the model has learned or had used the text",
+        evidence=_text_ignored,
+        causes=(
+            Cause(
+                "The texts belong to other clips: shifted by a row, or shuffled.",
+                check="`tracker-logging check-data` finds texts_shifted or texts_unrelated, or the words of "
+                "inputs/audio are not those of inputs/samples",
+            ),
+            Cause(
+                "The text is lost on the way into the batch: replaced, emptied or masked from the attention.",
+                check="inputs/samples does not show the target's text, or attention/mass/target_to_text is 0",
+            ),
+            Cause(
+                "The text is in another language or script than the tokenizer knows.",
+                check="inputs/samples shows unknown tokens or single bytes",
+            ),
+            Cause(
+                "The model has not learned to read yet.",
+                check="conditioning/text_win_rate rises from round to round",
+            ),
+        ),
+        fix="put each text beside its own clip, and look for it in inputs/samples. The loss falls all the same, and "
+        "voices may be right while the words are not: judge by voices/wer.",
         opens_after=3,
     ),
 )

@@ -14,12 +14,13 @@ from collections.abc import Mapping
 from tracker_logging import tags
 from tracker_logging.doctor.history import LEARNING_RATE, TRAIN_GRADIENT_NORM, TRAIN_LOSS, History, Series, has_learned
 from tracker_logging.doctor.rule import Cause, Rule
+from tracker_logging.doctor.rules.weights import is_clipped_away, shrinking
 
 MAX_UPDATE = 0.05
 MAX_ADAPTER_UPDATE = 0.2
 """An adapter starts with one factor at zero, so that its first updates are large relative to it."""
 MIN_UPDATE = 1e-7
-MIN_LARGEST_UPDATE = 5e-6
+MIN_LARGEST_UPDATE = 1e-5
 """Of the component that changes most; a learning rate of 1e-6 gives about 5e-5."""
 MAX_ROUNDED_PCT = 20.0
 SCALER_STEPS = 20
@@ -91,7 +92,10 @@ def _audio_path_frozen(history: History) -> str | None:
     shares = _now(history.family(tags.TRAINABLE))
     frozen = [name for name in ("audio_ffn", "heads") if shares.get(name) == 0.0]
     others = {name for name, share in shares.items() if share > 0} - {"norms", "other"}
-    if not frozen or not others or any(name.startswith(_ADAPTER) for name in others):
+    if any(name.startswith(_ADAPTER) for name in others):
+        # Adapters train through a frozen head; a family without an FFN path for audio has nothing else to adapt.
+        frozen = [name for name in frozen if name == "audio_ffn" and _ADAPTER + name not in others]
+    if not frozen or not others:
         return None
     return f"of {' and '.join(frozen)} 0 % is trained, while {', '.join(sorted(others))} are (gradients/trainable_pct)"
 
@@ -118,10 +122,11 @@ def _update_too_large(history: History) -> str | None:
     family = history.family(tags.UPDATE_RATIO)
     if max((series.step for series in family.values()), default=0) <= 1:
         return None  # Adam's first step has full length, whatever the gradient
+    decayed = shrinking(history)
     large = {
         name: ratio
         for name, ratio in _now(family).items()
-        if ratio > (MAX_ADAPTER_UPDATE if name.startswith(_ADAPTER) else MAX_UPDATE)
+        if name not in decayed and ratio > (MAX_ADAPTER_UPDATE if name.startswith(_ADAPTER) else MAX_UPDATE)
     }
     if not large:
         return None
@@ -131,7 +136,7 @@ def _update_too_large(history: History) -> str | None:
 
 def _update_too_small(history: History) -> str | None:
     rate = history[LEARNING_RATE]
-    if not rate.last > 0.1 * max((value for _, value in rate.points), default=math.nan):
+    if not rate.last > 0.1 * max((value for _, value in rate.points), default=math.nan) or is_clipped_away(history):
         return None
     # Norms are left out: their weights are near 1, and change little relative to that.
     ratios = {name: ratio for name, ratio in _now(history.family(tags.UPDATE_RATIO)).items() if "norms" not in name}
@@ -257,7 +262,8 @@ RULES = (
         level="warning",
         certainty="possible",
         triggers=(tags.TRAINABLE,),
-        opens_when="the audio FFN or the heads are frozen while other weights are trained without adapters",
+        opens_when="the audio FFN or the heads are frozen while other weights are trained; with adapters: the audio "
+        "FFN has none",
         evidence=_audio_path_frozen,
         causes=(
             Cause(
@@ -265,9 +271,14 @@ RULES = (
                 "can change only through the shared attention.",
                 check="the filter matches `mlp` where `audio_mlp` was meant",
             ),
+            Cause(
+                "The adapters miss the audio path: their target_modules name the attention or the text FFN only.",
+                check="gradients/trainable_pct has lora_ components, and none of them is lora_audio_ffn",
+            ),
             Cause("It was frozen on purpose.", check="you set it"),
         ),
-        fix="train `audio_mlp` and `audio_lm_head` too, unless you froze them on purpose.",
+        fix="train `audio_mlp` and `audio_lm_head` too, or add the projections of the audio FFN to the adapters' "
+        "target_modules, unless you froze them on purpose.",
     ),
     Rule(
         name="learning_rate_zero",
@@ -312,20 +323,23 @@ RULES = (
         level="warning",
         certainty="likely",
         triggers=(tags.UPDATE_RATIO,),
-        opens_when="one optimizer step changes a component by more than 5 % of its norm (an adapter by more than 20 %)",
+        also_reads=(tags.SHRINK,),
+        opens_when="one optimizer step changes a component by more than 5 % of its norm (an adapter by more than 20 "
+        "%), and not by making it smaller only",
         evidence=_update_too_large,
         causes=(
             Cause(
                 "The learning rate is too high for these weights. About 0.01 to 0.5 % is usual; at this pace the "
                 "pretrained weights are overwritten in a few dozen steps.",
-                check="learning rate x weight decay is far below the ratio",
+                check="the ratio falls with the learning rate",
             ),
             Cause(
-                "Weight decay shrinks the weights.",
-                check="learning rate x weight decay is about the ratio, and it is the same in all decayed components",
+                "The weights of the component are near zero, as those of a new head or a fresh embedding, so that any "
+                "step is large beside them.",
+                check="it is one component only, and its ratio falls from step to step",
             ),
         ),
-        fix="divide the learning rate by ten and warm up for longer, or lower weight_decay (0.01 is usual).",
+        fix="divide the learning rate by ten and warm up for longer.",
         opens_after=2,
     ),
     Rule(
@@ -333,8 +347,8 @@ RULES = (
         level="warning",
         certainty="likely",
         triggers=(tags.UPDATE_RATIO,),
-        also_reads=(LEARNING_RATE,),
-        opens_when="a component changes by less than 1e-7 of its norm, or all by less than 5e-6, while the learning "
+        also_reads=(LEARNING_RATE, tags.CLIP_FACTOR),
+        opens_when="a component changes by less than 1e-7 of its norm, or all by less than 1e-5, while the learning "
         "rate is above a tenth of its peak",
         evidence=_update_too_small,
         causes=(

@@ -19,6 +19,11 @@ PATIENCE = 5
 _SILENCE = tags.VOICE_SCORE(score="silence_pct")
 _CLIPPING = tags.VOICE_SCORE(score="clip_pct")
 _REPETITION = tags.VOICE_SCORE(score="repetition")
+_SIMILARITY = tags.VOICE_SCORE(score="sim_r")
+_CEILING = tags.VOICE_SCORE(score="sim_ceiling")
+COPY = 0.97
+"""Similarity to the prompt through the codec, above which a clip is the prompt itself; other clips of the voice have
+about 0.9."""
 _PROGRESS = (tags.NLL_MEAN, TRAIN_LOSS)
 
 
@@ -81,6 +86,15 @@ def _repeated(history: History) -> str | None:
     if not share > 0.5 or not _can_be_judged(history, _REPETITION):
         return None
     return f"{100 * share:.0f} % of the code sequences of the clips occur earlier in the same clip ({_REPETITION})"
+
+
+def _parrot(history: History) -> str | None:
+    similarity, ceiling = history[_SIMILARITY], history[_CEILING]
+    real = ceiling.last if ceiling else 0.0
+    if not similarity.last > COPY or not similarity.last - real > 0.5 * (1.0 - real):
+        return None
+    beside = f"; the real recordings of the targets reach {real:.3f} ({_CEILING})" if ceiling else ""
+    return f"the similarity of the generated clips to their prompts is {similarity.last:.3f} ({_SIMILARITY}){beside}"
 
 
 RULES = (
@@ -180,6 +194,30 @@ RULES = (
             Cause("The training clips hold long sustained sounds.", check="the targets in inputs/audio do"),
         ),
         fix="generate with --voice_temperature 0.7; if clips still loop, train on.",
+        opens_after=2,
+    ),
+    Rule(
+        name="prompt_repeated",
+        level="warning",
+        certainty="likely",
+        triggers=(_SIMILARITY,),
+        also_reads=(_CEILING,),
+        opens_when="generated clips are more similar to their prompts than 0.97 and than half-way from real clips of "
+        "the voice to 1, two rounds in a row",
+        evidence=_parrot,
+        causes=(
+            Cause(
+                "The model repeats the prompt in place of the text: it was trained on targets that are their own "
+                "reference.",
+                check="chatml/reference_is_target is above 0, or voices/ref_leak is high and voices/wer near 1",
+            ),
+            Cause(
+                "The prompts of this set are its targets, so that the model is asked for the prompt's own text.",
+                check="the reference text and the target text of voices/table are equal",
+            ),
+        ),
+        fix="take another clip of the speaker as the reference in training and in the prompts. voices/sim_o is no "
+        "success here: listen to a clip beside its prompt.",
         opens_after=2,
     ),
 )
