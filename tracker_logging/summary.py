@@ -15,6 +15,9 @@ from collections.abc import Callable, Iterable, Mapping
 from tracker_logging.events import Event, Scalars, Summary, SummaryValue
 from tracker_logging.tags import Better, direction
 
+KEPT = 1_000
+"""Newest steps of a tag whose values may still be replaced."""
+
 _DISTANCES: Mapping[Better, Callable[[float], float]] = {
     "higher": lambda value: -value,
     "lower": lambda value: value,
@@ -49,20 +52,42 @@ def summarize(points: Iterable[tuple[int, float]], better: Better) -> SummaryVal
 class SummaryKeeper:
     """Takes `Scalars` events and gives the `Summary` of the tags that have a direction. For one thread.
 
-    A value of a step that was heard before replaces the earlier one, as after a resume.
+    A value of a step that was heard before replaces the earlier one, as after a resume, among the newest `KEPT` steps
+    of a tag. Of older steps only the best value is kept.
     """
 
     def __init__(self) -> None:
         self._points: dict[str, dict[int, float]] = {}
+        self._best: dict[str, tuple[int, float]] = {}
+
+    @property
+    def points(self) -> int:
+        """How many values are kept."""
+        return sum(map(len, self._points.values())) + len(self._best)
 
     def hear(self, event: Event) -> None:
         """Take the values of a `Scalars` event; other events are ignored."""
         if isinstance(event, Scalars):
             for tag, value in event.values.items():
                 if direction(tag):
-                    self._points.setdefault(tag, {})[event.step] = float(value)
+                    points = self._points.setdefault(tag, {})
+                    points[event.step] = float(value)
+                    if len(points) > KEPT:
+                        oldest = next(iter(points))
+                        self._settle(tag, (oldest, points.pop(oldest)))
 
     def summary(self, *, step: int) -> Summary:
         """The summary of everything heard so far, in the order in which the tags came."""
-        values = {tag: summarize(points.items(), direction(tag)) for tag, points in self._points.items()}
+        values = {
+            tag: summarize([*self._older(tag), *points.items()], direction(tag)) for tag, points in self._points.items()
+        }
         return Summary(step=step, values={tag: value for tag, value in values.items() if value is not None})
+
+    def _settle(self, tag: str, point: tuple[int, float]) -> None:
+        """Keep a point that is too old to be replaced if it is the best of these."""
+        best = best_point([*self._older(tag), point], direction(tag))
+        if best is not None:
+            self._best[tag] = best
+
+    def _older(self, tag: str) -> list[tuple[int, float]]:
+        return [self._best[tag]] if tag in self._best else []

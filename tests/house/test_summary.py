@@ -7,12 +7,12 @@ import math
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from read_back import read_tensorboard
 
 from tracker_logging.events import Scalars, Summary, SummaryValue, Text
-from tracker_logging.summary import SummaryKeeper, summarize
+from tracker_logging.summary import KEPT, SummaryKeeper, summarize
 from tracker_logging.tags import SCORES, direction
 from tracker_logging.trackers.jsonl import JsonLinesTracker
 from tracker_logging.trackers.tensorboard import TensorBoardTracker
@@ -74,6 +74,17 @@ def test_a_step_that_is_computed_again_replaces_the_earlier_value() -> None:
     )
 
 
+def test_a_long_run_keeps_a_bounded_number_of_points_and_its_best_value() -> None:
+    keeper = SummaryKeeper()
+    steps = 3 * KEPT
+    for step in range(steps):
+        keeper.hear(Scalars(step=step, values={"outputs/nll/mean": abs(step - 100) + 1.0}))
+    value = keeper.summary(step=steps).values["outputs/nll/mean"]
+    assert (value.best_step, value.best, value.last_step) == (100, 1.0, steps - 1)
+    assert keeper.points == KEPT + 1
+
+
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(points=POINTS, better=st.sampled_from(["higher", "lower", "zero", "one"]))
 def test_no_point_is_better_than_the_best(points: list[tuple[int, float]], better: str) -> None:
     value = summarize(points, better)  # type: ignore[arg-type]

@@ -99,7 +99,7 @@ def flow_statistics(
         if layer is None:
             trainable[component] = _share_of_weights(trained, indices, parameters)
             if key in ratios:
-                shrink[component] = -float(sums["along"][trained].sum() / sums["weight"][trained].sum())
+                shrink[component] = 0.0 - float(sums["along"][trained].sum() / sums["weight"][trained].sum())
             if trained:
                 non_zero = [index for index in with_gradient if sums["gradient"][index] != 0]
                 reached[component] = _share_of_weights(non_zero, trained, parameters)
