@@ -96,6 +96,7 @@ TOP5 = _tag("outputs/top5/codebook_{codebook}", "scalar", "share", "label is amo
 ENTROPY = _tag("outputs/entropy/codebook_{codebook}", "scalar", "nats", "mean entropy of the predicted distribution", "outputs")
 PERPLEXITY = _tag("outputs/perplexity/codebook_{codebook}", "scalar", "codes", "exp(nll)", "outputs")
 USAGE = _tag("outputs/usage/codebook_{codebook}", "scalar", "share", "exp(entropy of the predicted-code histogram) / codebook size", "outputs")
+OUTSIDE = _tag("outputs/outside_pct/codebook_{codebook}", "scalar", "%", "share of the most likely tokens that are no code of the codebook that comes next (text, control token, another slot)", "outputs", "codes are in the text vocabulary")
 NON_FINITE_LOGITS = _tag("outputs/non_finite_logits", "scalar", "count", "labelled rows of logits with a non-finite value, left out of the means", "outputs")
 FIRST_NON_FINITE_LAYER = _tag("outputs/first_non_finite_layer", "scalar", "layer", "first layer whose output holds a non-finite value", "outputs", "a non-finite value")
 PREDICTIONS = _tag("outputs/predictions", "table", "", "first and last ten label / prediction pairs, for text and each codebook", "outputs")

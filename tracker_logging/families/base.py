@@ -12,7 +12,7 @@ Nothing outside `families/` knows how a model lays out a batch.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
 
@@ -117,18 +117,24 @@ class AudioHead:
 
     `rows(view)` [N] int64 gives the flat position b · T + t of each row, in order; the row at t scores the labels of
     t + 1. None: one row for every position of the batch.
+
+    `columns` [codebook_vocabulary] int64, for a head of one codebook whose output has other tokens too (a text
+    vocabulary that holds the codes): the column of each code, -1 where the codebook has no such code. Probabilities,
+    ranks and entropy are those of the whole output, as in the model's loss.
     """
 
     module: nn.Module
     codebooks: range
     rows: Callable[[BatchView], torch.Tensor] | None = None
+    columns: torch.Tensor | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
     """Input of free-running generation: token ids [T] int64 that end where the audio begins, and reference codes.
 
-    `audio_codes` [F, K] int64 in the family's pattern, with begin and end codes, or None without a reference.
+    `audio_codes` [F, K] int64 in the family's pattern, with begin and end codes, or None without a reference and for a
+    family whose codes are tokens.
     `max_frames` bounds the generated audio frames; `seed` makes sampling repeatable for this prompt alone.
     """
 
@@ -219,7 +225,7 @@ class Processor(Protocol):
         """One row for training or teacher-forced scoring."""
 
     def prompt_features(self, sample: VoiceSample, *, reference: Reference = "own") -> Features:
-        """`input_ids` [T] of a `Prompt` and, with a reference, its `audio_input_ids` [F, K]."""
+        """`input_ids` [T] of a `Prompt` and, with a reference that is not among them, its `audio_input_ids` [F, K]."""
 
     def collator(self) -> Callable[[Sequence[Features]], Features]:
         """Makes a batch from rows of `features`."""

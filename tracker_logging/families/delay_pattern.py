@@ -20,6 +20,7 @@ end codes to the end: the layout of `HiggsAudioV2Processor.build_delay_pattern` 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 
@@ -38,6 +39,10 @@ class CodePattern:
     eos: int
     bos: int | None
     fill: int
+    name: ClassVar[str] = "the delay pattern"
+    advice: ClassVar[str] = (
+        "delay the codes once; each codebook starts with its own number of begin codes (Higgs Audio v2: k + 1)"
+    )
 
     @classmethod
     def staircase(cls, *, codebooks: int, bos: int, eos: int) -> CodePattern:
@@ -48,6 +53,11 @@ class CodePattern:
     def overhang(self) -> int:
         """Frames beyond those of the clip: begin, end and the longest delay."""
         return (self.bos is not None) + 1 + max(self.delays)
+
+    @property
+    def ends_per_clip(self) -> int:
+        """End codes to train in each clip: one per codebook."""
+        return len(self.delays)
 
     def apply(self, codes: torch.Tensor) -> torch.Tensor:
         """codes [K, T] int64 -> frames [T + overhang, K] int64."""
@@ -78,6 +88,42 @@ class CodePattern:
             columns = [_until(column, self.eos) for column in columns]
         shortest = min(len(column) for column in columns)
         return torch.stack([column[:shortest] for column in columns]).to(torch.int64)
+
+    def in_frames(self, values: torch.Tensor, codes: torch.Tensor, *, fill: int) -> torch.Tensor:
+        """Values [P, K] at the positions of `codes` [P, K], by frame: here a position is a frame."""
+        return values
+
+    def to_train(self, codes: torch.Tensor, *, lead: int, frames: int) -> torch.Tensor:
+        """[F, K] bool: the codes of a clip of `frames` frames, and the first end code of each codebook."""
+        frame = self._frame(codes, lead)
+        return (frame >= 0) & (frame <= frames)
+
+    def ends(self, codes: torch.Tensor, *, lead: int, frames: int) -> torch.Tensor:
+        """[F, K] bool: where the first end code of each codebook belongs."""
+        return self._frame(codes, lead) == frames
+
+    def has_end(self, codes: torch.Tensor) -> bool:
+        """Whether every codebook of [F, K] has an end code (all in one frame, where the pattern has no delay)."""
+        ends = codes == self.eos
+        return bool(ends.any(dim=0).all() if max(self.delays) > 0 else ends.all(dim=1).any())
+
+    def is_empty(self, codes: torch.Tensor, *, frames: int) -> bool:
+        """Whether a segment of `frames` frames with these codes has no audio."""
+        return frames == 0
+
+    def is_kept(self, codes: torch.Tensor, *, lead: int) -> bool:
+        """Whether each codebook of [F, K] begins with as many begin codes as its delay requires and has none after
+        them. True without a begin code, and for a clip that continues the audio before it (`lead` 0)."""
+        if self.bos is None or lead == 0:
+            return True
+        begins = codes == self.bos
+        leading = torch.cumprod(begins.int(), dim=0).sum(dim=0)
+        expected = (torch.tensor(self.delays) + lead).clamp(max=len(begins))  # a truncated clip is shorter
+        return bool((leading == expected).all() and (begins.sum(dim=0) == leading).all())
+
+    def _frame(self, codes: torch.Tensor, lead: int) -> torch.Tensor:
+        """[F, K] int64: the frame of the clip to which each place belongs; 0 is the first."""
+        return torch.arange(len(codes))[:, None] - lead - torch.tensor(self.delays)
 
 
 def delayed_length(frames: int, codebooks: int) -> int:

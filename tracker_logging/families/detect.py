@@ -12,14 +12,16 @@ Guarantees
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import Any
 
 from torch import nn
 
 from tracker_logging.families.base import ModelAdapter, missing_members
+from tracker_logging.families.codec_tokens.presets import layout_of
 from tracker_logging.families.plugins import FAMILIES, call_plugin, origin, plugins
+from tracker_logging.families.processors import ProcessorParts
 from tracker_logging.families.text.adapter import TextAdapter
 
 logger = logging.getLogger("tracker_logging")
@@ -79,8 +81,13 @@ def _models_within(wrapper: Any) -> list[nn.Module]:
     return outermost if len(outermost) == 1 else []
 
 
-def adapter_for(model: nn.Module, *, given: ModelAdapter | None = None) -> ModelAdapter:
+def adapter_for(
+    model: nn.Module, *, given: ModelAdapter | None = None, parts: ProcessorParts | None = None
+) -> ModelAdapter:
     """The adapter of the model's family, or the one that is `given`.
+
+    `parts` of the user's processor: a language model whose tokenizer has the codec tokens of a known layout, or whose
+    processor has a layout, is one of `codec_tokens`.
 
     Raises `UnknownModelError`, which names the class and what can be done, and `ValueError` for a given adapter that
     lacks a member.
@@ -95,14 +102,17 @@ def adapter_for(model: nn.Module, *, given: ModelAdapter | None = None) -> Model
     if registered is not None:
         return registered
     if family in _ADAPTERS:
-        folder, class_name = _ADAPTERS[family]
-        adapter: ModelAdapter = getattr(import_module(f"tracker_logging.families.{folder}.adapter"), class_name)(core)
-        return adapter
+        return _adapter_class(*_ADAPTERS[family])(core)
     name = f"{type(core).__name__} (model_type {family!r})"
     if TextAdapter.fits(core):
+        layout = None if parts is None else getattr(parts.voices, "layout", None) or layout_of(parts.tokenizer)
+        if layout is not None and parts is not None:
+            logger.info("%s is logged as a model of codec tokens in layout '%s'.", name, layout.name)
+            return _adapter_class("codec_tokens", "CodecTokenAdapter")(core, layout.ids(parts.tokenizer))
         logger.warning(
             "%s has no adapter of its own and is logged as a text model: inputs, text predictions, attention and "
-            "gradients. Codebooks, audio and voices are not logged: if it generates audio, %s.",
+            "gradients. Codebooks, audio and voices are not logged. If its vocabulary holds audio codes, pass a "
+            "processor that knows them (docs/adapters.md, codec tokens); if it generates audio otherwise, %s.",
             name, HOW_TO,
         )  # fmt: skip
         return TextAdapter(core)
@@ -112,6 +122,11 @@ def adapter_for(model: nn.Module, *, given: ModelAdapter | None = None) -> Model
         f"{HOW_TO[0].upper()}{HOW_TO[1:]}; pass it as `adapter=…` or register it as entry point "
         f"of `{FAMILIES}`. With `loggers=()` only the loop's own numbers are logged, for any model."
     )
+
+
+def _adapter_class(folder: str, name: str) -> Callable[..., ModelAdapter]:
+    found: Callable[..., ModelAdapter] = getattr(import_module(f"tracker_logging.families.{folder}.adapter"), name)
+    return found
 
 
 def _registered_adapter(core: Any, *, names: Sequence[str | None]) -> ModelAdapter | None:

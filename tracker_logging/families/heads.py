@@ -34,7 +34,9 @@ from tracker_logging.metrics.tokens import shift_labels
 @dataclass(frozen=True, slots=True)
 class ScoredRows:
     """N rows of a head of k codebooks: `logits` [N, k·V], `next_labels` [N, k] that score them, `labels` [N, k] of the
-    position itself, and `at` [N], the flat position b · T + t (None: row n is position n)."""
+    position itself, and `at` [N], the flat position b · T + t (None: row n is position n).
+
+    Labels are columns of the logits: the codes themselves, except in a head with `AudioHead.columns`."""
 
     logits: torch.Tensor
     next_labels: torch.Tensor
@@ -69,7 +71,7 @@ def audio_rows(
     """(logits [N, k·V], flat positions [N] or None for all). Raises `ValueError` for an output of another shape."""
     at = None if head.rows is None else head.rows(view)
     rows = view.token_ids.numel() if at is None else len(at)
-    width = len(head.codebooks) * vocabulary
+    width = len(head.codebooks) * vocabulary if head.columns is None else output.shape[-1]
     if output.numel() != rows * width:
         raise ValueError(
             f"audio logits have shape {tuple(output.shape)}; the config and the batch need {rows} rows of "
@@ -91,7 +93,14 @@ def scored_rows(
     flat, flat_shifted = labels[..., columns].flatten(0, 1), shifted[..., columns].flatten(0, 1)
     if at is not None:
         flat, flat_shifted = flat[at], flat_shifted[at]
+    if head.columns is not None:
+        flat, flat_shifted = (_in_columns(labels, head.columns.to(labels.device)) for labels in (flat, flat_shifted))
     return ScoredRows(logits, flat_shifted, flat, at)
+
+
+def _in_columns(labels: torch.Tensor, columns: torch.Tensor) -> torch.Tensor:
+    """The column of each label; `IGNORE` stays."""
+    return torch.where(labels == IGNORE, labels, columns[labels.clamp(min=0)])
 
 
 def head_outputs(
@@ -128,7 +137,7 @@ def mean_nll(adapter: ModelAdapter, inputs: Mapping[str, Any]) -> torch.Tensor:
         # A family that trains references labels them too; only the target counts.
         of_target = view.roles.flatten()[(at + 1).clamp(max=samples * length - 1)] == Role.TARGET
         keep = ((rows.next_labels != IGNORE).any(dim=-1) & of_target).nonzero().squeeze(-1)
-        logits = rows.logits[keep].unflatten(-1, (len(head.codebooks), vocabulary)).float()
+        logits = rows.logits[keep].unflatten(-1, (len(head.codebooks), -1)).float()
         nll = nn.functional.cross_entropy(
             logits.movedim(-1, 1), rows.next_labels[keep], ignore_index=IGNORE, reduction="none"
         )

@@ -113,7 +113,7 @@ class LoggingSession:
     def await_evaluation(self, model: Any) -> None:
         """Observe the next evaluation outside training, for which the Trainer has no event before its first batch."""
         if self._gate is None and isinstance(model, nn.Module):
-            self._gate = EvaluationGate(model, adapter=self.adapter)
+            self._gate = EvaluationGate(model, adapter=self.adapter, processor=self.processor)
 
     def take_evaluation(self) -> EvaluationGate | None:
         """The gate of `await_evaluation`, which is closed by this."""

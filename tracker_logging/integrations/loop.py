@@ -36,6 +36,7 @@ from torch import distributed, nn
 from tracker_logging.config import LoggingConfig
 from tracker_logging.data.sample import VoiceSample
 from tracker_logging.families import ModelAdapter, adapter_for
+from tracker_logging.families.processors import processor_parts
 from tracker_logging.integrations.checkpoint_state import CheckpointState, checkpoint_content
 from tracker_logging.integrations.factory import LoggingSetup, with_options
 from tracker_logging.integrations.logged_numbers import as_number, loop_scalars
@@ -74,7 +75,7 @@ def watch(
         processor=processor,
         voice_samples=voice_samples,
         voice_settings=voice_settings,
-        adapter=adapter_for(core, given=adapter) if settings.loggers else adapter,
+        adapter=adapter_for(core, given=adapter, parts=processor_parts(processor)) if settings.loggers else adapter,
         run_config=config,
     )
     return LoopSession(core, optimizer, setup, compiled=is_compiled(model))

@@ -31,7 +31,8 @@ class TokenStatistics:
     """Means over labelled positions. Arrays are [K] float64, one entry per codebook (K = 1 for text); NaN = no label.
 
     - `nll`, `entropy`, `nll_shift0` in nats; `accuracy`, `top5`, `usage` as shares of 1; `rows`, `non_finite` counts
-    - `usage` is exp(entropy of the histogram of predicted codes) / vocabulary size, Jelinek's perplexity of the codes
+    - `usage` is exp(entropy of the histogram of predicted codes) / number of codes, Jelinek's perplexity of the codes
+    - `outside`: share of the predictions that are no code of the codebook; NaN for logits that have only its codes
     - `top5`: codes that tie with the label share the places that are left, so that an untrained head has 5 / V
     - `nll_shift0` is the loss against the label of the same position: far below `nll`, the model copies its input
     """
@@ -44,6 +45,7 @@ class TokenStatistics:
     usage: FloatArray
     nll_shift0: FloatArray
     non_finite: FloatArray
+    outside: FloatArray
 
     @property
     def perplexity(self) -> FloatArray:
@@ -121,14 +123,24 @@ def _score_chunk(
     histogram.scatter_add_(0, (predicted + offsets).flatten(), counted.long().flatten())
 
 
-def statistics(sums: FloatArray, histogram: npt.NDArray[np.floating] | npt.NDArray[np.integer]) -> TokenStatistics:
-    """Means from the sums [K, len(COLUMNS)] and code counts [K, V] of `score`, added over batches and ranks."""
+def statistics(
+    sums: FloatArray,
+    histogram: npt.NDArray[np.floating] | npt.NDArray[np.integer],
+    *,
+    sizes: npt.NDArray[np.int64] | None = None,
+) -> TokenStatistics:
+    """Means from the sums [K, len(COLUMNS)] and code counts [K, V] of `score`, added over batches and ranks.
+
+    `sizes` [K], for logits of a vocabulary that holds more than the codes: the number of codes of each codebook; the
+    counts are then those of its codes alone.
+    """
     column = dict(zip(COLUMNS, sums.T, strict=True))
     rows = column["rows"]
     with np.errstate(invalid="ignore", divide="ignore"):
         share = histogram / histogram.sum(axis=1, keepdims=True)
         code_entropy = -np.where(share > 0, share * np.log(share), 0.0).sum(axis=1)
-        usage = np.where(rows > 0, np.exp(code_entropy) / histogram.shape[1], np.nan)
+        used = np.where(histogram.any(axis=1), np.exp(code_entropy), 0.0)
+        usage = np.where(rows > 0, used / (histogram.shape[1] if sizes is None else sizes), np.nan)
         return TokenStatistics(
             rows=rows,
             nll=column["nll"] / rows,
@@ -138,4 +150,5 @@ def statistics(sums: FloatArray, histogram: npt.NDArray[np.floating] | npt.NDArr
             usage=usage,
             nll_shift0=column["shift0_nll"] / column["shift0_rows"],
             non_finite=column["non_finite"],
+            outside=1.0 - histogram.sum(axis=1) / rows if sizes is not None else np.full_like(rows, np.nan),
         )

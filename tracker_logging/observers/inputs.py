@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
 
 from tracker_logging import tags
@@ -90,7 +91,8 @@ class InputObserver(Observer):
         }
         values |= {tag: value for tag, value in optional.items() if value is not None}
         for codebook, share in enumerate(labels.coverage_pct or ()):
-            values[tags.LABEL_COVERAGE(codebook=codebook)] = share
+            if not math.isnan(share):
+                values[tags.LABEL_COVERAGE(codebook=codebook)] = share
         values |= dict(self._audio_seconds(snapshot.batch))
         return values
 

@@ -91,6 +91,7 @@ def _scalars(snapshot: StepSnapshot) -> dict[str, float]:
     if tokens is not None:
         for tag, of in _BY_CODEBOOK:
             values |= _by_codebook(tag, of(tokens))
+        values |= _by_codebook(tags.OUTSIDE, 100.0 * tokens.outside)
         values |= _present(
             {
                 tags.NLL_MEAN(): tokens.mean(tokens.nll),
@@ -182,6 +183,9 @@ def teacher_forced_clips(sample: SampleOutputs, adapter: ModelAdapter, codec: Au
     given, guessed = torch.from_numpy(sample.given), torch.from_numpy(sample.predicted)
     if ((guessed < 0) & (given >= 0) & (given < sounds)).any():
         return {}
+    if sample.labels is not None:  # a codebook without labels is given and not predicted
+        given_alone = torch.from_numpy((sample.labels == IGNORE).all(axis=0))
+        guessed = torch.where(given_alone, given, guessed)
     predicted = guessed.clamp(max=sounds - 1).where(given < sounds, given)
     clips: dict[str, Clip] = {}
     for name, delayed in (("target", given), ("teacher_forced", predicted)):

@@ -45,7 +45,9 @@ def assemble(
     """`sums` are over all ranks, the other arguments are of this rank."""
     layers = [parts.index for parts in probes.layers]
     also_missing: list[str] = []
-    tokens, text = token_statistics(sums) if probes.tokens is not None else (None, None)
+    tokens, text = None, None
+    if probes.tokens is not None:
+        tokens, text = token_statistics(sums, sizes=probes.tokens.sizes)
     activations = flow = None
     attention = _attention(probes, sums, layers, view)
     if attention is not None and np.isnan(attention.entropy).all() and sums["target_rows"].any():

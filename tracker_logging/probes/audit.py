@@ -39,7 +39,7 @@ class Violation:
 class LabelShares:
     """Shares in percent; None where the batch has nothing to measure.
 
-    - `coverage_pct` [K]: labelled share of the codes and first end codes of all targets, by codebook
+    - `coverage_pct` [K]: labelled share of the codes and first end codes of all targets, by codebook (NaN: has none)
     - `text_pct`: labelled text positions. `prompt_pct`: the same before the text of the target (all text of a sample
       without a target)
     - `eos_pct`: targets and codebooks whose first end code is labelled
@@ -88,7 +88,7 @@ def audit_batch(view: BatchView, adapter: ModelAdapter, *, special_ids: Collecti
         lengths=tuple(view.attention_mask.sum(dim=1).tolist()),
         padding_pct=100.0 * (1.0 - view.attention_mask.float().mean().item()),
         labels=_label_shares(view, adapter, special_ids=special_ids),
-        delay_violations=sum(not _is_delayed(view, segment, adapter.pattern) for segment in view.segments),
+        delay_violations=sum(not _is_kept(view, segment, adapter.pattern) for segment in view.segments),
         crossing_spans=sum(_holds_two_clips(view, segment, adapter.pattern) for segment in view.segments),
         placeholder_mismatch=len(view.mismatched),
         truncated=sum(_is_truncated(view, sample, adapter, special_ids) for sample in range(len(view.token_ids))),
@@ -104,21 +104,21 @@ def audit_batch(view: BatchView, adapter: ModelAdapter, *, special_ids: Collecti
 def _label_shares(view: BatchView, adapter: ModelAdapter, *, special_ids: Collection[int]) -> LabelShares:
     targets = [segment for segment in view.segments if segment.role == Role.TARGET]
     references = [segment for segment in view.segments if segment.role == Role.REFERENCE]
-    expected, labelled_codes, labelled_ends = _label_counts(targets, view.audio_labels, adapter)
+    expected, labelled_codes, labelled_ends = _label_counts(targets, view, adapter)
     text_labels, labels = view.text_labels, view.audio_labels
     text_only = adapter.num_codebooks == 0  # such a model has no voice prompt
     text = view.roles == int(Role.TEXT)
     prompt = _prompt_positions(view, special_ids=special_ids)
     labelled = None if labels is None else labels != IGNORE
     given = view.codes >= 0
-    expected_ends = len(targets) if labels is not None and adapter.pattern is not None else 0
+    expected_ends = 0 if labels is None or adapter.pattern is None else len(targets) * adapter.pattern.ends_per_clip
     trains_references = getattr(adapter, "trains_references", False)  # the class trains them, whatever the labels are
     skip_references = labelled is None or not references or trains_references
     return LabelShares(
-        coverage_pct=tuple((100.0 * labelled_codes / expected).tolist()) if expected > 0 else None,
+        coverage_pct=tuple((100.0 * labelled_codes / expected).tolist()) if expected.any() else None,
         text_pct=None if text_labels is None else _share((text_labels != IGNORE)[text]),
         prompt_pct=None if text_labels is None or text_only else _share((text_labels != IGNORE)[prompt]),
-        eos_pct=100.0 * labelled_ends / (expected_ends * adapter.num_codebooks) if expected_ends else None,
+        eos_pct=100.0 * labelled_ends / expected_ends if expected_ends else None,
         bos_pct=None if labelled is None else _share(labelled[given & (view.codes == adapter.bos_code)]),
         reference_pct=None if labelled is None or skip_references else _share(_any_codebook(references, labelled)),
         mismatch_pct=None if labels is None else _share((labels != view.codes)[(labels != IGNORE) & given]),
@@ -141,19 +141,19 @@ def _prompt_positions(view: BatchView, *, special_ids: Collection[int]) -> torch
 
 
 def _label_counts(
-    targets: Sequence[Segment], labels: torch.Tensor | None, adapter: ModelAdapter
-) -> tuple[int, torch.Tensor, int]:
-    """Positions to train per codebook; labelled ones [K]; first end codes that are labelled. All 0 without labels."""
-    expected, labelled_codes, labelled_ends = 0, torch.zeros(adapter.num_codebooks), 0
-    for segment in targets if labels is not None else ():
-        assert labels is not None
-        expected += segment.frames + 1
-        of_segment = labels[segment.sample, segment.start : segment.stop]
-        for codebook, delay in enumerate(() if adapter.pattern is None else adapter.pattern.delays):
-            first = segment.lead + delay
-            to_train = of_segment[first : first + segment.frames + 1, codebook]
-            labelled_codes[codebook] += (to_train != IGNORE).sum()
-            labelled_ends += int(to_train[-1] == adapter.eos_code) if len(to_train) else 0
+    targets: Sequence[Segment], view: BatchView, adapter: ModelAdapter
+) -> tuple[torch.Tensor, torch.Tensor, int]:
+    """Positions to train [K]; labelled ones [K]; first end codes that are labelled. All 0 without labels."""
+    expected, labelled_codes, labelled_ends = torch.zeros(adapter.num_codebooks), torch.zeros(adapter.num_codebooks), 0
+    labels, pattern = view.audio_labels, adapter.pattern
+    for segment in () if labels is None or pattern is None else targets:
+        assert labels is not None and pattern is not None
+        codes, of_segment = (of[segment.sample, segment.start : segment.stop] for of in (view.codes, labels))
+        to_train = pattern.to_train(codes, lead=segment.lead, frames=segment.frames)
+        ends = pattern.ends(codes, lead=segment.lead, frames=segment.frames)
+        expected += to_train.sum(dim=0)
+        labelled_codes += (to_train & (of_segment != IGNORE)).sum(dim=0)
+        labelled_ends += int((ends & (of_segment == adapter.eos_code)).sum())
     return expected, labelled_codes, labelled_ends
 
 
@@ -175,17 +175,15 @@ def _share(chosen: torch.Tensor) -> float | None:
 # --- codes of one span, end of one sample -----------------------------------------------------------------------------
 
 
-def _is_delayed(view: BatchView, segment: Segment, pattern: CodePattern | None) -> bool:
-    """Whether each codebook begins with as many begin codes as its delay requires and has none after them.
+def _is_kept(view: BatchView, segment: Segment, pattern: CodePattern | None) -> bool:
+    """Whether the codes of a span are in the family's pattern."""
+    return pattern is None or pattern.is_kept(_codes(view, segment), lead=segment.lead)
 
-    True where the family has no begin code, and for a clip that continues the audio before it.
-    """
-    if pattern is None or pattern.bos is None or segment.lead == 0:
-        return True
-    begins = _codes(view, segment) == pattern.bos
-    leading = torch.cumprod(begins.int(), dim=0).sum(dim=0)
-    expected = (torch.tensor(pattern.delays) + segment.lead).clamp(max=len(begins))  # a truncated clip is shorter
-    return bool((leading == expected).all() and (begins.sum(dim=0) == leading).all())
+
+def _has_end(view: BatchView, segment: Segment, pattern: CodePattern) -> bool:
+    """Whether the codes of a span end as the pattern requires; True for a span without codes."""
+    codes = _codes(view, segment)
+    return len(codes) == 0 or pattern.has_end(codes)
 
 
 def _holds_two_clips(view: BatchView, segment: Segment, pattern: CodePattern | None) -> bool:
@@ -216,18 +214,10 @@ def _is_truncated(view: BatchView, sample: int, adapter: ModelAdapter, special_i
     return not is_whole and int(view.token_ids[sample, last]) not in special_ids
 
 
-def _has_end(view: BatchView, segment: Segment, pattern: CodePattern) -> bool:
-    """Whether every codebook of the span has an end code (all in one frame, where the family has no delay)."""
-    ends = _codes(view, segment) == pattern.eos
-    if len(ends) == 0:
-        return True
-    return bool(ends.any(dim=0).all() if max(pattern.delays) > 0 else ends.all(dim=1).any())
-
-
 def _codes(view: BatchView, segment: Segment) -> torch.Tensor:
     """Codes [F, K] of a span in the family's pattern, without the positions for which the batch gives no frame."""
     codes = view.codes[segment.sample, segment.start : segment.stop]
-    return codes[(codes >= 0).all(dim=-1)]
+    return codes[(codes >= 0).any(dim=-1)]
 
 
 def _copied_references(view: BatchView) -> int | None:
@@ -281,11 +271,12 @@ def _sample_violations(
 
 
 def _code_violations(view: BatchView, segment: Segment, adapter: ModelAdapter) -> Iterator[tuple[str, str]]:
-    if segment.frames == 0:
+    if adapter.pattern is None:
+        return
+    if adapter.pattern.is_empty(_codes(view, segment), frames=segment.frames):
         yield "the {role} audio is empty", "check the clip and its codes"
-    if not _is_delayed(view, segment, adapter.pattern):
-        fix = "delay the codes once; each codebook starts with its own number of begin codes (Higgs Audio v2: k + 1)"
-        yield "the {role} codes are not in the delay pattern", fix
+    if not _is_kept(view, segment, adapter.pattern):
+        yield f"the {{role}} codes are not in {adapter.pattern.name}", adapter.pattern.advice
     if _holds_two_clips(view, segment, adapter.pattern):
         yield "another clip begins inside the {role}", "put text between two clips, and as many placeholders as frames"
 

@@ -93,7 +93,7 @@ class EvaluationCapture:
         device = next(self._model.parameters()).device
         keep = not self.errors
         sums = {key: value if keep else value.new_zeros(value.shape) for key, value in self._probe.sums.items()}
-        tokens, text = token_statistics(sum_over_ranks(sums, device=device))
+        tokens, text = token_statistics(sum_over_ranks(sums, device=device), sizes=self._probe.sizes)
         missing = tuple(sorted(self._missing | self._skipped.missing))
         return EvaluationSnapshot(step=step, name=name, tokens=tokens, text=text, missing=missing)
 

@@ -75,6 +75,8 @@ def _audio_loss(adapter: ModelAdapter, view: BatchView, outputs: Sequence[torch.
 
 def _loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     """Mean cross-entropy of logits [N, k·V] against shifted labels [N, k]."""
+    labelled = (labels != IGNORE).any(dim=-1).nonzero().squeeze(-1)
+    logits, labels = logits[labelled], labels[labelled]
     split = logits.unflatten(-1, (labels.shape[-1], -1)).float()
     return nn.functional.cross_entropy(
         split.flatten(0, 1), labels.flatten(), ignore_index=IGNORE, reduction="sum"

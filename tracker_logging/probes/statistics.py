@@ -27,9 +27,11 @@ _ROWS = COLUMNS.index("rows")
 _NON_FINITE = COLUMNS.index("non_finite")
 
 
-def token_statistics(sums: Sums) -> tuple[TokenStatistics | None, TokenStatistics | None]:
-    """(audio, text); None without labels."""
-    audio = statistics(sums["tokens"], sums["histogram"]) if _labelled(sums["tokens"]) else None
+def token_statistics(
+    sums: Sums, *, sizes: npt.NDArray[np.int64] | None
+) -> tuple[TokenStatistics | None, TokenStatistics | None]:
+    """(audio, text); None without labels. `sizes`: see `TokenProbe.sizes`."""
+    audio = statistics(sums["tokens"], sums["histogram"], sizes=sizes) if _labelled(sums["tokens"]) else None
     text = statistics(sums["text"], np.zeros((1, 1))) if _labelled(sums["text"]) else None
     return audio, text
 

@@ -15,6 +15,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
 import torch
 
 from tracker_logging.families.base import IGNORE, AudioHead, BatchView, ModelAdapter, Role, Segment
@@ -28,7 +30,8 @@ __all__ = ["SamplePrediction", "TokenProbe", "predicts_next"]
 class SamplePrediction:
     """Predictions for one sample, on the device of the model. What the model or the batch does not have is None.
 
-    - `codes` [F, K] int64 in the delay pattern, -1 where no head predicted (CSM's depth decoder runs on some frames)
+    - `codes` [F, K] int64 in the delay pattern, -1 where no head predicted (CSM's depth decoder runs on some frames).
+      A head with `columns` predicts the most likely of its codes.
     - `labels` and `given` (the input codes) [F, K] int64, aligned with `codes`
     - `text` and `text_labels` [N] int64 at labelled positions
     """
@@ -72,11 +75,21 @@ class TokenProbe:
         self._view = None
 
     @property
+    def sizes(self) -> npt.NDArray[np.int64] | None:
+        """[K] codes of each codebook, for heads whose output has other tokens too; else None."""
+        columns = [head.columns for head in self._adapter.audio_heads()]
+        known = [int((codes >= 0).sum()) for codes in columns if codes is not None]
+        return np.array(known) if len(known) == self._adapter.num_codebooks > 0 else None
+
+    @property
     def sample(self) -> SamplePrediction:
         """The first target of the first forward."""
-        return SamplePrediction(
-            self._segment, self._codes, self._audio_labels, self._given, self._text, self._text_labels
-        )
+        codes, labels, given, pattern = self._codes, self._audio_labels, self._given, self._adapter.pattern
+        if codes is not None and given is not None and pattern is not None:
+            codes = pattern.in_frames(codes, given, fill=-1)
+            labels = None if labels is None else pattern.in_frames(labels, given, fill=IGNORE)
+            given = pattern.in_frames(given, given, fill=-1)
+        return SamplePrediction(self._segment, codes, labels, given, self._text, self._text_labels)
 
     def audio(self, head: AudioHead, output: torch.Tensor) -> None:
         """Add the output of an audio head. Raises `ValueError` if its shape differs from the adapter's description."""
@@ -90,6 +103,9 @@ class TokenProbe:
         if scored is None:
             return
         sums, histogram = metric.score(scored.logits, labels=scored.labels, next_labels=scored.next_labels)
+        if head.columns is not None:
+            columns = head.columns.to(histogram.device)
+            histogram = histogram[:, columns.clamp(min=0)].masked_fill(columns < 0, 0)
         self._add("tokens", sums, head.codebooks)
         self._add("histogram", histogram, head.codebooks)
 
@@ -142,7 +158,11 @@ class TokenProbe:
         if at is not None:
             rows = ((at >= first) & (at < first + frames)).nonzero().squeeze(-1)
             frame = at[rows] - first
-        self._codes[frame, codebooks] = logits[rows].unflatten(-1, (len(head.codebooks), -1)).argmax(-1)
+        predicted = logits[rows]
+        if head.columns is not None:
+            columns = head.columns.to(predicted.device)
+            predicted = predicted[:, columns.clamp(min=0)].masked_fill(columns < 0, -torch.inf)
+        self._codes[frame, codebooks] = predicted.unflatten(-1, (len(head.codebooks), -1)).argmax(-1)
         self._given = view.codes[segment.sample, positions]
         self._audio_labels = None if view.audio_labels is None else view.audio_labels[segment.sample, positions]
 

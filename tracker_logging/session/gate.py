@@ -19,6 +19,7 @@ from torch import nn
 
 from tracker_logging.families import ModelAdapter, adapter_for
 from tracker_logging.families.batches import named_arguments
+from tracker_logging.families.processors import processor_parts
 from tracker_logging.probes.evaluation import EvaluationCapture
 
 logger = logging.getLogger("tracker_logging")
@@ -27,10 +28,11 @@ logger = logging.getLogger("tracker_logging")
 class EvaluationGate:
     """`capture` is None until a labelled forward in evaluation mode."""
 
-    def __init__(self, model: nn.Module, *, adapter: ModelAdapter | None = None) -> None:
+    def __init__(self, model: nn.Module, *, adapter: ModelAdapter | None = None, processor: Any = None) -> None:
         self.capture: EvaluationCapture | None = None
         self._model = model
         self._adapter = adapter
+        self._processor = processor
         self._handle = model.register_forward_pre_hook(_Hook(self), with_kwargs=True)
 
     def close(self) -> None:
@@ -42,7 +44,7 @@ class EvaluationGate:
         if self._model.training or self.capture is not None:
             return
         try:
-            adapter = adapter_for(self._model, given=self._adapter)
+            adapter = adapter_for(self._model, given=self._adapter, parts=processor_parts(self._processor))
             view = adapter.view(named_arguments(adapter.core, args, dict(kwargs)))
             if view.audio_labels is None and view.text_labels is None:
                 return

@@ -199,6 +199,8 @@ def facts_of(snapshot: StepSnapshot, adapter: ModelAdapter, *, has_codec: bool) 
         "a reference is in the batch": Role.REFERENCE in roles and view.audio_labels is not None,
         "a target is in the batch": Role.TARGET in roles,
         "audio is trained": adapter.num_codebooks > 0 and snapshot.tokens is not None,
+        "codes are in the text vocabulary": snapshot.tokens is not None
+        and bool(np.isfinite(snapshot.tokens.outside).any()),
         "text is trained": snapshot.text is not None,
     }
     return frozenset(name for name, holds in facts.items() if holds)

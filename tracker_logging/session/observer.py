@@ -72,7 +72,7 @@ class Training:
     @cached_property
     def adapter(self) -> ModelAdapter:
         """The adapter of the model's family. Raises `UnknownModelError`, and `ValueError` for an incomplete one."""
-        return adapter_for(self.model, given=self.given_adapter)
+        return adapter_for(self.model, given=self.given_adapter, parts=self.parts)
 
     @property
     def tokenizer(self) -> Any:

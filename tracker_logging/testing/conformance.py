@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
+from torch import nn
 
 from tracker_logging.families import (
     COMPONENTS,
@@ -168,15 +169,23 @@ def _heads(adapter: ModelAdapter, inputs: Inputs) -> Iterator[str]:
             yield f"{name}: the loss of the model does not reach it"
             continue
         rows = (
-            _text_rows(gradient, view) if number >= len(heads) else _audio_rows(adapter, heads[number], gradient, view)
+            _audio_rows(adapter, heads[number], gradient, view) if number < len(heads) else _text_rows(gradient, view)
         )
+        columns = heads[number].columns if number < len(heads) else _text_columns(heads, gradient, modules[number])
         if rows is not None:
-            yield from (f"{name}: {what}" for what in _trained_as_labelled(*rows))
+            yield from (f"{name}: {what}" for what in _trained_as_labelled(*rows, columns=columns))
 
 
-def _trained_as_labelled(gradient: torch.Tensor, labels: torch.Tensor) -> Iterator[str]:
-    """`gradient` [N, k, V] of the loss by the logits, `labels` [N, k] that score them according to the view."""
-    trained, labelled = gradient.abs().amax(dim=-1) > 0, labels != IGNORE
+def _trained_as_labelled(
+    gradient: torch.Tensor, labels: torch.Tensor, *, columns: torch.Tensor | None
+) -> Iterator[str]:
+    """`gradient` [N, k, V] of the loss by the logits, `labels` [N, k] that score them according to the view.
+
+    The gradient of a cross-entropy is negative at the label alone. `columns`: those of the logits that may be labels of
+    this head; None: all.
+    """
+    own = gradient if columns is None else gradient[..., columns[columns >= 0]]
+    trained, labelled = own.amin(dim=-1) < 0, labels != IGNORE
     if extra := int((trained & ~labelled).sum()):
         yield f"the loss trains {extra} predictions that the view does not label"
     if untrained := int((labelled & ~trained).sum()):
@@ -189,9 +198,17 @@ def _trained_as_labelled(gradient: torch.Tensor, labels: torch.Tensor) -> Iterat
 def _audio_rows(
     adapter: ModelAdapter, head: AudioHead, gradient: torch.Tensor, view: BatchView
 ) -> tuple[torch.Tensor, torch.Tensor] | None:
-    vocabulary = adapter.codebook_vocabulary
-    rows = scored_rows(head, gradient, view, vocabulary=vocabulary, bos_code=adapter.bos_code)
-    return None if rows is None else (rows.logits.unflatten(-1, (-1, vocabulary)), rows.next_labels)
+    rows = scored_rows(head, gradient, view, vocabulary=adapter.codebook_vocabulary, bos_code=adapter.bos_code)
+    return None if rows is None else (rows.logits.unflatten(-1, (len(head.codebooks), -1)), rows.next_labels)
+
+
+def _text_columns(heads: Sequence[AudioHead], gradient: torch.Tensor, text_head: nn.Module) -> torch.Tensor:
+    """The columns of the text head, with this `gradient` [B, T, V], that no audio head has too."""
+    is_text = torch.ones(gradient.shape[-1], dtype=torch.bool)
+    for head in heads:
+        if head.columns is not None and head.module is text_head:
+            is_text[head.columns[head.columns >= 0]] = False
+    return is_text.nonzero().squeeze(-1)
 
 
 def _text_rows(gradient: torch.Tensor, view: BatchView) -> tuple[torch.Tensor, torch.Tensor]:

@@ -76,7 +76,7 @@ def build_prompt(sample: VoiceSample, processor: Processor, settings: SamplingSe
     features = processor.prompt_features(sample)
     prompt = Prompt(
         token_ids=features["input_ids"],
-        audio_codes=features["audio_input_ids"],
+        audio_codes=features.get("audio_input_ids"),
         max_frames=math.ceil(longest_s(sample) * processor.codec.frame_rate),
         seed=int(hashlib.sha256(f"{digest}/{seed}".encode()).hexdigest()[-8:], 16),
     )

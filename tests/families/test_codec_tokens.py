@@ -1,0 +1,125 @@
+"""Language models whose vocabulary holds audio codes: what is measured, against a computation from tokens alone."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from codec_token_models import END, LAYOUTS, TEXT, adapter_of, batch_of, prompts_of, samples_of
+
+from tracker_logging.families import IGNORE, Role
+from tracker_logging.probes.capture import StepCapture
+from tracker_logging.probes.snapshot import StepSnapshot
+from tracker_logging.testing import assert_adapter
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_the_suite_is_green(name: str) -> None:
+    assert_adapter(adapter_of(name), batch_of(name), prompts=prompts_of(name))
+
+
+def captured(adapter: object, batch: dict[str, torch.Tensor], *needs: str) -> StepSnapshot:
+    capture = StepCapture(adapter=adapter, needs=frozenset(needs), attention_samples=len(batch["input_ids"]))
+    capture.attach(adapter.core.train())
+    adapter.core(**batch).loss.backward()
+    capture.before_update(None)
+    snapshot = capture.snapshot(1)
+    assert capture.errors == [] and snapshot is not None
+    return snapshot
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_each_slot_and_the_text_are_scored_by_the_softmax_over_the_whole_vocabulary(name: str) -> None:
+    adapter, batch, ids = adapter_of(name), batch_of(name), LAYOUTS[name]
+    with torch.no_grad():
+        logits = adapter.core(**batch).logits.double().numpy()
+    found = captured(adapter, batch, "tokens")
+    for slot, rows in enumerate(ids.slots):
+        scored = [
+            (logits[row, at - 1], END if code == ids.codes else rows.start + code)
+            for row, sample in enumerate(samples_of(name))
+            for at, of, code in sample.codes
+            if of == slot
+        ]
+        p = np.array([np.exp(values) / np.exp(values).sum() for values, _ in scored])
+        likely = p.argmax(axis=1)
+        label = np.array([token for _, token in scored])
+        valid = [token for token in likely if token in rows or (slot == 0 and token == END)]
+        shares = np.unique(valid, return_counts=True)[1] / max(1, len(valid))
+        assert found.tokens.rows[slot] == len(scored) > 0
+        assert found.tokens.nll[slot] == pytest.approx(-np.log(p[np.arange(len(p)), label]).mean(), rel=1e-5)
+        assert found.tokens.accuracy[slot] == pytest.approx((likely == label).mean())
+        assert found.tokens.entropy[slot] == pytest.approx(-(p * np.log(p)).sum(axis=1).mean(), rel=1e-5)
+        assert found.tokens.outside[slot] == pytest.approx(1 - len(valid) / len(scored))
+        expected = np.exp(-(shares * np.log(shares)).sum()) / (len(rows) + (slot == 0)) if len(valid) else 0.0
+        assert found.tokens.usage[slot] == pytest.approx(expected, rel=1e-6)
+    text = [(row, at, sample.ids[at]) for row, sample in enumerate(samples_of(name)) for at in sample.text]
+    nll = [np.log(np.exp(logits[row, at - 1]).sum()) - logits[row, at - 1, token] for row, at, token in text]
+    assert found.text.nll[0] == pytest.approx(np.mean(nll), rel=1e-5)
+    everything = (found.tokens.nll * found.tokens.rows).sum() + found.text.nll[0] * found.text.rows[0]
+    assert everything / (found.tokens.rows.sum() + found.text.rows[0]) == pytest.approx(found.losses[0], rel=1e-5)
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_roles_and_frames_follow_from_the_tokens_and_their_labels(name: str) -> None:
+    view = adapter_of(name).view(batch_of(name))
+    found = [(s.sample, s.role.name, s.start, s.stop, s.frames) for s in view.segments]
+    expected = [(at, *span) for at, sample in enumerate(samples_of(name)) for span in sample.spans]
+    if LAYOUTS[name].per_clip:  # reference and target have tokens of their own: the clips are as they were written
+        assert all(len(sample.spans) in (1, 2) for sample in samples_of(name))
+    assert found == expected
+    assert (view.roles == Role.TEXT).sum() == sum(
+        len(sample.ids) - sum(stop - start for _, start, stop, _ in sample.spans) for sample in samples_of(name)
+    )
+
+
+@pytest.mark.parametrize("name", ["seven slots", "one slot"])
+def test_attention_masses_are_those_of_eager_attention(name: str) -> None:
+    batch, samples = batch_of(name), samples_of(name)
+    snapshot = captured(adapter_of(name, attn_implementation="sdpa"), batch, "attention")
+    eager = adapter_of(name, attn_implementation="eager").core
+    with torch.no_grad():
+        layers = eager(**batch, output_attentions=True).attentions
+    for at, weights in enumerate(layers):
+        total, rows = np.zeros((4, 3)), np.zeros(3)  # queries of the samples that have both groups
+        for row, sample in enumerate(samples):
+            groups = np.full(len(sample.ids), "TEXT", dtype=object)
+            for role, start, stop, _ in sample.spans:
+                groups[start:stop] = role
+            queries = np.flatnonzero(groups == "TARGET")
+            for column, role in enumerate(("TEXT", "REFERENCE", "TARGET")):
+                keys = np.flatnonzero(groups == role)
+                rows[column] += len(queries) * bool(len(keys))
+                total[:, column] += weights[row][:, queries][..., keys].sum(dim=(1, 2)).numpy()
+        assert snapshot.attention.mass[at, :, 2] == pytest.approx(total / rows, abs=1e-5)
+
+
+def test_the_nll_of_a_target_is_that_of_its_labels_alone() -> None:
+    name = "seven slots"
+    adapter, batch, samples = adapter_of(name), batch_of(name), samples_of(name)
+    found = adapter.audio_nll(batch)
+    with torch.no_grad():
+        log_p = adapter.core(**batch).logits.double().log_softmax(dim=-1)
+    for row, sample in enumerate(samples):
+        for slot in range(7):
+            of_slot = [log_p[row, at - 1, sample.ids[at]].item() for at, of, _ in sample.codes if of == slot]
+            assert found[row, slot].item() == pytest.approx(-np.mean(of_slot), rel=1e-5)
+
+
+def test_codes_that_are_not_in_slot_order_are_a_violation() -> None:
+    from tracker_logging.probes.audit import audit_batch
+
+    adapter, batch = adapter_of("seven slots"), batch_of("seven slots")
+    sound = audit_batch(adapter.view(batch), adapter)
+    assert sound.delay_violations == 0 and sound.labels.eos_pct == 100.0 and sound.labels.coverage_pct == (100.0,) * 7
+    role, start, stop, _ = samples_of("seven slots")[0].spans[1]
+    swapped = {name: value.clone() for name, value in batch.items()}
+    for value in (swapped["input_ids"], swapped["labels"]):
+        value[0, [start, start + 1]] = value[0, [start + 1, start]]
+    audit = audit_batch(adapter.view(swapped), adapter)
+    assert audit.delay_violations == 1
+    assert any(f"the {role.lower()} codes are not in the order of their slots" in v.what for v in audit.violations)
+    unended = {name: value.clone() for name, value in batch.items()}
+    unended["labels"][0, stop - 1] = IGNORE
+    assert any("no end code is trained" in v.what for v in audit_batch(adapter.view(unended), adapter).violations)
+    assert TEXT.start not in LAYOUTS["seven slots"].slots[0]

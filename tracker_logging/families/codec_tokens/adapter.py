@@ -1,0 +1,196 @@
+"""Language models of text whose vocabulary holds audio codes: Orpheus, LLaSA, NeuTTS, OuteTTS, Spark-TTS and others.
+
+Every token is text or a code of one slot, so a position holds one code. The nll of a code is that of the model's loss,
+the softmax over the whole vocabulary; so are ranks and entropy. Text, control tokens included, is measured separately;
+the end token of a clip counts as a code of slot 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from itertools import pairwise
+from typing import Any
+
+import torch
+from transformers import GenerationConfig, LogitsProcessorList
+
+from tracker_logging.families.base import (
+    IGNORE,
+    AudioHead,
+    BatchView,
+    GeneratedCodes,
+    LayerParts,
+    Prompt,
+    Role,
+    SamplingSettings,
+    Segment,
+    Span,
+)
+from tracker_logging.families.codec_tokens.layout import TokenIds
+from tracker_logging.families.codec_tokens.pattern import TokenPattern
+from tracker_logging.families.sampling import SeededSampler, left_padded
+from tracker_logging.families.spans import audio_segments, padding_mask, runs, with_segments
+from tracker_logging.families.text.adapter import TextAdapter
+
+TOKENS_BETWEEN = 2  # of a layout with words between its codes: at most as many of them as of codes
+
+
+class CodecTokenAdapter(TextAdapter):
+    """See `ModelAdapter`. `core` is a causal language model, `ids` the layout in its vocabulary.
+
+    Raises `ValueError` if the model's output has fewer rows than the layout has tokens.
+    """
+
+    family = "codec_tokens"
+    ffn = "ffn"
+
+    def __init__(self, core: Any, ids: TokenIds) -> None:
+        super().__init__(core)
+        rows = max((weight.shape[0] for weight in core.get_output_embeddings().parameters()), default=0)
+        if ids.highest >= rows > 0:  # a sharded weight may have no rows here
+            raise ValueError(
+                f"layout {ids.name!r} has token {ids.highest}, but the model predicts {rows} tokens: the tokenizer is "
+                "not that of the model, or its embeddings were not resized (`resize_token_embeddings`)."
+            )
+        self.ids = ids
+        self.num_codebooks = len(ids.slots)
+        self.codebook_vocabulary = ids.codes + 1
+        self.pattern: TokenPattern = TokenPattern.of_slots(len(ids.slots), codes=ids.codes, per_clip=ids.per_clip)
+        self._columns = [ids.columns(slot) for slot in range(len(ids.slots))]
+
+    def view(self, inputs: Mapping[str, Any]) -> BatchView:
+        token_ids, labels = inputs["input_ids"].detach(), inputs.get("labels")
+        attention_mask = padding_mask(inputs.get("attention_mask"), token_ids)
+        spans = self._spans(token_ids, attention_mask)
+        audio = torch.zeros_like(attention_mask)
+        for sample, (start, stop) in ((at, span) for at, of_sample in enumerate(spans) for span in of_sample):
+            audio[sample, start:stop] = True
+        codes = self._codes(token_ids, audio)
+        audio_labels = text_labels = None
+        if labels is not None:
+            labels = labels.detach()
+            audio_labels = self._codes(labels, audio & (labels != IGNORE))
+            audio_labels[audio_labels < 0] = IGNORE
+            text_labels = labels.masked_fill((audio_labels != IGNORE).any(dim=-1), IGNORE)
+            spans = [_split(of, (row != IGNORE).any(dim=-1)) for of, row in zip(spans, audio_labels.cpu(), strict=True)]
+        segments = tuple(
+            replace(segment, frames=self._frames(codes, segment))
+            for segment in audio_segments(spans, audio_labels, overhang=0, lead=0)
+        )
+        self._give_clip_tokens(codes, segments)
+        continued = any(
+            left.frames and (left.sample, left.stop) == (right.sample, right.start)
+            for left, right in pairwise(segments)
+        )
+        return BatchView(
+            token_ids=token_ids,
+            attention_mask=attention_mask,
+            roles=with_segments(attention_mask, segments),
+            codes=codes,
+            audio_labels=audio_labels,
+            text_labels=text_labels,
+            segments=segments,
+            # The words of a reference that the target continues are in the same text: its own words are unknown.
+            target_text=(None,) * len(token_ids) if continued else None,
+        )
+
+    def layers(self) -> Sequence[LayerParts]:
+        return [replace(parts, audio_ffn=parts.text_ffn) for parts in super().layers()]
+
+    def audio_heads(self) -> Sequence[AudioHead]:
+        head = self.core.get_output_embeddings()
+        return [AudioHead(head, range(at, at + 1), columns=columns) for at, columns in enumerate(self._columns)]
+
+    @torch.no_grad()
+    def generate(self, prompts: Sequence[Prompt], settings: SamplingSettings) -> list[GeneratedCodes]:
+        """Whatever token is most likely or drawn, as these models are used: nothing forces a code of the next slot."""
+        ids, device = self.ids, next(self.core.parameters()).device
+        token_ids, mask = (tensor.to(device) for tensor in left_padded(prompts, pad=ids.end))
+        per_frame = len(ids.of_frames) * (TOKENS_BETWEEN if ids.inside else 1)
+        processors = LogitsProcessorList()
+        if settings.temperature > 0:
+            processors.append(SeededSampler(settings, [prompt.seed for prompt in prompts]))
+        stops = getattr(getattr(self.core, "generation_config", None), "eos_token_id", None)
+        ends = {ids.end, *([] if stops is None else stops if isinstance(stops, list) else [stops])}
+        sequences = self.core.generate(
+            input_ids=token_ids,
+            attention_mask=mask,
+            generation_config=GenerationConfig(
+                do_sample=False,
+                max_new_tokens=max(prompt.max_frames for prompt in prompts) * per_frame + 1,
+                use_cache=True,
+                pad_token_id=ids.end,
+                eos_token_id=sorted(ends),
+            ),
+            logits_processor=processors,
+        )[:, token_ids.shape[1] :]
+        return [self._clip(prompt, new.tolist(), ends) for prompt, new in zip(prompts, sequences.cpu(), strict=True)]
+
+    def _clip(self, prompt: Prompt, tokens: list[int], ends: set[int]) -> GeneratedCodes:
+        ids, laid = self.ids, [prompt.token_ids.new_tensor(tokens)]
+        frames = ids.whole_frames(tokens)
+        ended = bool(ends & set(tokens)) and len(frames) <= prompt.max_frames
+        frames = frames[: prompt.max_frames]
+        codes = torch.full((len(ids.slots), len(frames)), 0, dtype=torch.int64)
+        codes[ids.of_frames] = frames.T
+        for slot in ids.per_clip:
+            given = ids.codes_of(torch.cat([prompt.token_ids, *laid]))[:, slot]
+            given = given[given >= 0]
+            codes = codes if len(given) else codes[:, :0]
+            codes[slot] = given.repeat(-(-codes.shape[1] // max(1, len(given))))[: codes.shape[1]]
+        return GeneratedCodes(codes=codes.numpy(), stop_reason="eos" if ended else "max_length")
+
+    def _spans(self, token_ids: torch.Tensor, attention_mask: torch.Tensor) -> list[list[Span]]:
+        """The clips of each sample: a run of codes and the end token after it."""
+        code = ((self.ids.codes_of(token_ids) >= 0).any(dim=-1) & attention_mask).cpu()
+        end = ((token_ids == self.ids.end) & attention_mask).cpu()
+        if self.ids.inside:
+            return [_to_the_end(*row) for row in zip(code, end, strict=True)]
+        end[:, 1:] &= code[:, :-1]
+        end[:, 0] = False
+        return [runs(codes | ends, ends=ends) for codes, ends in zip(code, end, strict=True)]
+
+    def _codes(self, token_ids: torch.Tensor, where: torch.Tensor) -> torch.Tensor:
+        """[B, T, K]: the codes of tokens `where` there is audio, -1 elsewhere; the end token is one of slot 0."""
+        codes = self.ids.codes_of(token_ids)
+        codes[..., 0] = torch.where(token_ids == self.ids.end, self.eos_code, codes[..., 0])
+        return codes.masked_fill(~where.unsqueeze(-1), -1)
+
+    def _frames(self, codes: torch.Tensor, segment: Segment) -> int:
+        """Whole frames of a segment."""
+        of_segment = codes[segment.sample, segment.start : segment.stop][:, self.ids.of_frames]
+        return int(((of_segment >= 0) & (of_segment != self.eos_code)).sum(dim=0).min())
+
+    def _give_clip_tokens(self, codes: torch.Tensor, segments: Sequence[Segment]) -> None:
+        """A target without tokens of its clip as a whole has those of its reference: they are placed at its frames."""
+        for segment in segments:
+            for slot in self.ids.per_clip if segment.role == Role.TARGET else ():
+                row, span = codes[segment.sample], slice(segment.start, segment.stop)
+                given = row[: segment.start, slot][row[: segment.start, slot] >= 0]
+                if len(given) and not (row[span, slot] >= 0).any():
+                    length = min(len(given), segment.stop - segment.start)
+                    row[segment.start : segment.start + length, slot] = given[:length]
+
+
+def _split(spans: Sequence[Span], labelled: torch.Tensor) -> list[Span]:
+    """Spans cut at their first label: a clip that continues another has the labels, and what it continues has none."""
+    parts: list[Span] = []
+    for start, stop in spans:
+        first = labelled[start:stop].nonzero()
+        cut = start + int(first[0]) if len(first) else stop
+        parts += [part for part in ((start, cut), (cut, stop)) if part[0] < part[1]]
+    return parts
+
+
+def _to_the_end(code: torch.Tensor, end: torch.Tensor) -> list[Span]:
+    """From each first code to the end token after it, whatever is between; without one, to the last code."""
+    spans: list[Span] = []
+    start = last = -1
+    for at in (code | end).nonzero().squeeze(-1).tolist():
+        if bool(code[at]):
+            start, last = (at if start < 0 else start), at
+        elif start >= 0:
+            spans.append((start, at + 1))
+            start = -1
+    return spans if start < 0 else [*spans, (start, last + 1)]
