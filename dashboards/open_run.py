@@ -61,8 +61,11 @@ def where_to_look(runs: Path, *, run_name: str, backends: Sequence[str]) -> str:
     if "tensorboard" in backends:
         blocks.append(f"View the runs:\n  {tensorboard_command(runs)}\n{_CARDS}\n{links(run_name)}")
     if "wandb" in backends:
-        sync = f"{as_typed('wandb')} sync {shlex.quote(str(runs / run_name))}/wandb/offline-run-*"
-        blocks.append(f"Upload the offline W&B run:\n  {sync}")
+        from tracker_logging.trackers.wandb_settings import offline_records  # imports wandb, which is optional
+
+        if records := offline_records(runs / run_name):
+            sync = f"{as_typed('wandb')} sync {shlex.quote(str(records))}/offline-run-*"
+            blocks.append(f"Upload the offline W&B run:\n  {sync}")
     return "".join(f"\n{block}\n" for block in blocks)
 
 

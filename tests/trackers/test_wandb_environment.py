@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from test_wandb_server import Server
+from tracker_logging.dashboards.open_run import where_to_look
 
 from tracker_logging.trackers.registry import check_backends
 from tracker_logging.trackers.wandb_record import history, records, run_directories
@@ -198,3 +199,23 @@ def test_the_trainer_and_we_write_one_run_that_holds_everything_once(tmp_path: P
     assert [row["ours"] for row in rows if "ours" in row] == [1.0, 2.0, 3.0]
     losses = [row["train/loss"] for row in rows if "train/loss" in row]
     assert len(losses) == 3 and 99.0 not in losses
+
+
+@pytest.mark.parametrize(
+    ("variables", "expected"),
+    [
+        ({"WANDB_MODE": "offline"}, "runs/a/wandb/offline-run-*"),
+        ({"WANDB_MODE": "offline", "WANDB_DIR": "elsewhere"}, "elsewhere/wandb/offline-run-*"),
+        ({"WANDB_MODE": "online"}, None),
+        ({"WANDB_DISABLED": "true"}, None),
+    ],
+)
+def test_the_advice_on_uploading_names_where_the_offline_record_lies(
+    variables: dict[str, str], expected: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("WANDB_MODE", "WANDB_DIR", "WANDB_DISABLED"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    text = where_to_look(Path("runs"), run_name="a", backends=["wandb"])
+    assert (f"sync {expected}" in text) if expected else text == ""

@@ -79,6 +79,11 @@ def run_root(directory: Path) -> Path:
     return Path(os.environ.get("WANDB_DIR") or directory)
 
 
+def offline_records(directory: Path) -> Path | None:
+    """Where the run of `directory` keeps its offline W&B record; None if it is online or W&B is switched off."""
+    return run_root(directory) / "wandb" if wandb_mode() in ("offline", "dryrun") else None
+
+
 def begin_run(directory: Path, *, project: str | None, name: str | None, run_id: str | None) -> Any:
     """A new `wandb` run, or the one of `run_id` continued; offline where the server takes none.
 
