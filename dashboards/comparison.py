@@ -7,8 +7,10 @@ Guarantees
 - Only voices with the same id are paired, at steps that the runs have (`checkpoints.py`); the others are listed.
 - One score per question (`QUESTIONS`) has a verdict. In 95 % of pages on which nothing differs there is no verdict at
   all: speakers are the unit of chance, and the tests of a page are corrected for their number
-  (`metrics/sign_flip.py`). All other scores are described, with the interval of `metrics/interval.py` and without a verdict.
-- With too few speakers for a verdict the row tells how many it needs; without a verdict, which difference would be found.
+  (`metrics/sign_flip.py`). All other scores are described, with the interval of `metrics/interval.py` and without a
+  verdict.
+- With too few speakers for a verdict the row tells how many it needs; without a verdict, which difference would be
+  found.
 """
 
 from __future__ import annotations
