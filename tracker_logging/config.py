@@ -14,6 +14,7 @@ ValueError: every (--strategic_logging_steps) is 0: it must be 1 or more.
 from __future__ import annotations
 
 import difflib
+from argparse import BooleanOptionalAction
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -50,6 +51,15 @@ class LoggingConfig:
     voice_steps: int | None = option(
         None, "generate the voices every N steps; default: five times --strategic_logging_steps", type=int, metavar="N"
     )
+    voice_at_start: bool = option(
+        True, "generate the voices of the model as it is before the first update, as step 0; not when resuming",
+        action=BooleanOptionalAction,
+    )  # fmt: skip
+    voice_at_eval: bool = option(
+        False, "generate and score the voices at each evaluation, and put the scores into its metrics; on where the "
+        "best checkpoint is chosen by them",
+        action="store_true",
+    )  # fmt: skip
     budget_pct: float = option(
         2.0, "share of the training time above which logging is thinned", flag="logging_budget_pct", type=float
     )

@@ -30,6 +30,6 @@ def test_training_stops_when_the_loss_no_longer_falls_and_the_voices_speak_at_it
 
     run = read_tensorboard(tmp_path / "runs" / "run")
     assert sorted(step for tag, step in run.scalars if tag == "outputs/nll/mean") == [1, 2]
-    # The voices of the last step, and those of the best one, of which the weights are loaded at the end.
-    assert sorted(step for tag, step in run.scalars if tag == "voices/failed") == [1, 3]
+    # The base model, the last step, and the best one, of which the weights are loaded at the end.
+    assert sorted(step for tag, step in run.scalars if tag == "voices/failed") == [0, 1, 3]
     assert "Training ended before its last step" not in caplog.text

@@ -66,7 +66,7 @@ def test_every_flag_of_logging_and_voices_is_explained() -> None:
     parser = argparse.ArgumentParser(add_help=False)
     add_logging_arguments(parser)
     flags = {flag for action in parser._actions for flag in action.option_strings}
-    explained = set(re.findall(r"`(--[a-z_]+)", PAGE.read_text(encoding="utf-8")))
+    explained = set(re.findall(r"`(--[a-z_-]+)", PAGE.read_text(encoding="utf-8")))
     assert len(flags) > 20
     assert flags - explained == set()
 

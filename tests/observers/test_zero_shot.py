@@ -12,11 +12,16 @@ from tracker_logging.data.sample import DataError, VoiceSample
 from tracker_logging.demo.build import DemoPaths
 from tracker_logging.demo.model import demo_model
 from tracker_logging.events import Scalars, VoiceComparison
+from tracker_logging.families import adapter_for
 from tracker_logging.families.base import SamplingSettings
 from tracker_logging.families.higgs_v2.processor import SpeechProcessor, VoiceCloningCollator
 from tracker_logging.integrations.hf_trainer import LoggingSession, ZeroShotVerificationLoggerCallback
 from tracker_logging.trackers.memory import MemoryTracker
+from tracker_logging.voices.exchange import SingleProcess
+from tracker_logging.voices.measurement import Instruments
+from tracker_logging.voices.rounds import VoiceRounds
 from tracker_logging.voices.scorers.choose import ScorerChoice
+from tracker_logging.voices.scoring import VoiceScorer
 from tracker_logging.voices.settings import VoiceSettings
 
 SETTINGS = VoiceSettings(
@@ -39,13 +44,17 @@ def samples(demo: Path) -> list[VoiceSample]:
     return read_samples(DemoPaths(demo).eval)
 
 
-def train(output: Path, processor: SpeechProcessor, samples: list[VoiceSample], callbacks: list) -> torch.nn.Module:
+def train(
+    output: Path, processor: SpeechProcessor, samples: list[VoiceSample], callbacks: list,
+    *, resume_from: Path | None = None, **options: object,
+) -> torch.nn.Module:  # fmt: skip
     model = demo_model(seed=0)
     model.accepts_loss_kwargs = False
-    arguments = TrainingArguments(
-        output_dir=str(output), max_steps=4, per_device_train_batch_size=2, report_to="none", save_strategy="no",
-        remove_unused_columns=False, disable_tqdm=True, seed=1,
-    )  # fmt: skip
+    settings = {
+        "output_dir": str(output), "max_steps": 4, "per_device_train_batch_size": 2, "report_to": "none",
+        "save_strategy": "no", "remove_unused_columns": False, "disable_tqdm": True, "seed": 1,
+    }  # fmt: skip
+    arguments = TrainingArguments(**(settings | options))
     torch.manual_seed(5)
     trainer = Trainer(
         model=model,
@@ -54,13 +63,14 @@ def train(output: Path, processor: SpeechProcessor, samples: list[VoiceSample], 
         data_collator=VoiceCloningCollator.of(processor),
         callbacks=callbacks,
     )
-    trainer.train()
+    trainer.train(resume_from_checkpoint=None if resume_from is None else str(resume_from))
     return model
 
 
-def watched(tracker: MemoryTracker, processor: SpeechProcessor, samples: list[VoiceSample]) -> list:
+def watched(tracker: MemoryTracker, processor: SpeechProcessor, samples: list[VoiceSample], **options: object) -> list:
     # A budget that no machine exceeds: the cadence is to stay what was asked for.
-    session = LoggingSession(tracker=tracker, processor=processor, every=2, voice_steps=2, budget_pct=1e6)
+    settings = {"every": 2, "voice_steps": 2, "budget_pct": 1e6} | options
+    session = LoggingSession(tracker=tracker, processor=processor, **settings)
     return [ZeroShotVerificationLoggerCallback(session, samples=samples, settings=SETTINGS)]
 
 
@@ -89,11 +99,11 @@ def test_voices_speak_and_the_gap_is_measured_when_they_are_due(runs: list) -> N
     scalars = [event for event in events if isinstance(event, Scalars)]
     gaps = [event.step for event in scalars if "conditioning/gap/mean" in event.values]
     spoken = [event.step for event in scalars if "voices/valid_clips" in event.values]
-    assert (gaps, spoken) == ([1, 2, 4], [2, 4])
+    assert (gaps, spoken) == ([0, 1, 2, 4], [0, 2, 4])
     for stage in ("generated", "scored"):
         comparisons = [event for event in events if isinstance(event, VoiceComparison) and event.stage == stage]
-        assert [event.step for event in comparisons] == [2] * 3 + [4] * 3
-        assert {event.voice_id for event in comparisons[:3]} == {event.voice_id for event in comparisons[3:]}
+        assert [event.step for event in comparisons] == [0] * 3 + [2] * 3 + [4] * 3
+        assert {event.voice_id for event in comparisons[:3]} == {event.voice_id for event in comparisons[6:]}
     last = {name: value for event in scalars for name, value in event.values.items()}
     assert last["voices/cost/generation_s"] > 0 and last["voices/cost/scoring_s"] > 0
 
@@ -108,7 +118,49 @@ def test_two_runs_generate_the_same_clips_with_the_same_scores(runs: list, stage
         ]
         for _, _, tracker in runs[1:]
     )
-    assert first == second and len(first) == 6
+    assert first == second and len(first) == 9
+
+
+def test_the_voices_of_step_0_are_those_of_the_base_model(
+    runs: list, samples: list, processor: SpeechProcessor
+) -> None:
+    clips = {
+        event.voice_id: event.clips["generated"].samples.tolist()
+        for event in runs[1][2].events
+        if isinstance(event, VoiceComparison) and event.stage == "generated" and event.step == 0
+    }
+    tracker = MemoryTracker()
+    rounds = VoiceRounds(
+        samples, processor, SETTINGS, exchange=SingleProcess(), scorer=lambda _: VoiceScorer(Instruments()),
+        emit=tracker.emit,
+    )  # fmt: skip
+    rounds.generate(adapter_for(demo_model(seed=0).eval()), step=0)
+    assert rounds.close()
+    alone = {
+        event.voice_id: event.clips["generated"].samples.tolist()
+        for event in tracker.events
+        if isinstance(event, VoiceComparison) and event.stage == "generated"
+    }
+    assert clips == alone and len(clips) == 3
+
+
+def test_the_base_model_is_not_measured_if_it_is_not_asked_for_or_the_training_resumes(
+    tmp_path: Path, processor: SpeechProcessor, samples: list[VoiceSample]
+) -> None:
+    tracker = MemoryTracker()
+    callbacks = watched(tracker, processor, samples, voice_at_start=False, voice_steps=4)
+    train(tmp_path, processor, samples, callbacks, max_steps=2, save_strategy="steps", save_steps=1)
+    assert rounds_in(tracker) == [2]
+    resumed = MemoryTracker()
+    callbacks = watched(resumed, processor, samples, voice_steps=4)
+    train(tmp_path, processor, samples, callbacks, max_steps=2, resume_from=tmp_path / "checkpoint-1")
+    assert rounds_in(resumed) == [2]
+
+
+def rounds_in(tracker: MemoryTracker) -> list[int]:
+    return [
+        event.step for event in tracker.events if isinstance(event, Scalars) and "voices/valid_clips" in event.values
+    ]
 
 
 def test_without_samples_nothing_is_spoken_and_it_is_said(

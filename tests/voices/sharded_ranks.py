@@ -30,7 +30,7 @@ from tracker_logging.voices.exchange import SingleProcess
 from tracker_logging.voices.rounds import VoiceRounds
 from tracker_logging.voices.settings import VoiceSettings
 
-STEPS, PROMPTS, VOICE_STEPS = 5, 3, (2, 4, 5)
+STEPS, PROMPTS, VOICE_STEPS = 5, 3, (0, 2, 4, 5)
 SETTINGS = VoiceSettings(
     max_clips=PROMPTS, conditioning_clips=PROMPTS, batch_size=1, sampling=SamplingSettings(temperature=0.9)
 )
@@ -72,7 +72,7 @@ class Run:
         made = ZeroShotVerificationLoggerCallback(session, samples=self.samples, settings=SETTINGS)
         self.callbacks = [made] if voices else []
         self.open = lambda: session.current.guard.is_on("zero_shot forwards")
-        self.weights: dict[int, dict[str, torch.Tensor]] = {}
+        self.weights: dict[int, dict[str, torch.Tensor]] = {0: self._whole()}
         self.sharded: list[bool] = []
         self.fingerprint = self._train(output)
 
@@ -100,9 +100,12 @@ class Run:
             tell("on_step_end")
             self.sharded.append(all(isinstance(own, DTensor) for own in self.model.parameters()))
             if step in VOICE_STEPS:
-                self.weights[step] = {n: own.full_tensor() for n, own in self.model.state_dict().items()}
+                self.weights[step] = self._whole()
         tell("on_train_end")
         return fingerprint_of(self.model, optimizer)
+
+    def _whole(self) -> dict[str, torch.Tensor]:
+        return {name: weight.full_tensor() for name, weight in self.model.state_dict().items()}
 
     def conditioning(self) -> dict[int, dict[str, float]]:
         return conditioning_of(self.tracker)

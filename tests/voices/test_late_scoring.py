@@ -42,7 +42,7 @@ def run(
     choice = ScorerChoice(encoder=f"{__name__}:Stuck", pitch="off", cepstrum="off", speech="off", quality=())
     callbacks = strategic_callbacks(
         processor=demo_processor, report_to=["tensorboard", "jsonl"], every=1, voice_steps=100, budget_pct=1e6,
-        loggers=["zero_shot"], voice_samples=demo_samples,
+        loggers=["zero_shot"], voice_at_start=False, voice_samples=demo_samples,
         voice_settings=VoiceSettings(max_clips=2, conditioning_clips=2, timeout_s=3.0, scorers=choice),
     )  # fmt: skip
     arguments = TrainingArguments(

@@ -32,6 +32,7 @@ from tracker_logging.doctor.rule import Rule
 from tracker_logging.doctor.rules import RULES
 from tracker_logging.families import ModelAdapter
 from tracker_logging.integrations.checkpoint_state import checkpoint_content, write_state
+from tracker_logging.integrations.evaluation_metrics import EvaluationMetrics, evaluated_set
 from tracker_logging.integrations.factory import check_config, observer_arguments, with_options
 from tracker_logging.integrations.hf_session import LoggingSession, RunSession, checkpoint_directory
 from tracker_logging.integrations.logged_numbers import as_number
@@ -168,12 +169,8 @@ class StrategicCallback(TrainerCallback):  # type: ignore[misc]  # untyped where
         session = self._joined(args, state, model)
         if session is None:
             return
-        # The same dictionary goes to every callback; its run time tells it from that of another evaluation.
-        if self.session.is_first("evaluate", [value for key, value in (metrics or {}).items() if "runtime" in key]):
-            gate = self.session.take_evaluation()
-            if gate is not None and gate.capture is not None:
-                session.evaluation_begins(gate.capture)
-            session.evaluation_ends(state.global_step, name=evaluation_name(metrics or {}))
+        self._evaluation_ends(session, state, metrics or {})
+        if self.session.is_first("evaluate", _run_times(metrics or {})):
             if session.is_training and not session.has_ended:
                 session.evaluation_begins()  # another set of a dictionary may follow
             else:
@@ -205,6 +202,8 @@ class StrategicCallback(TrainerCallback):  # type: ignore[misc]  # untyped where
         session = self._joined(args, state, model)
         if session is None:
             return
+        if evaluated_set(logs or {}) is not None:
+            self._evaluation_ends(session, state, logs or {})
         if self.session.is_first("log", len(state.log_history)):
             values = {key: number for key, value in (logs or {}).items() if (number := as_number(value)) is not None}
             session.log(state.global_step, self._new(state.global_step, rewrite_logs(values)))
@@ -237,6 +236,15 @@ class StrategicCallback(TrainerCallback):  # type: ignore[misc]  # untyped where
             except Exception as error:  # only a training may be refused
                 logger.warning("An evaluation before training is not logged (%s: %s).", type(error).__name__, error)
         return self._session
+
+    def _evaluation_ends(self, session: Session, state: TrainerState, metrics: Mapping[str, Any]) -> None:
+        """The Trainer logs an evaluation, and then tells of it: the first of both calls ends it."""
+        # The same metrics go to every callback; their run time tells them from those of another evaluation.
+        if self.session.is_first("evaluation", _run_times(metrics)):
+            gate = self.session.take_evaluation()
+            if gate is not None and gate.capture is not None:
+                session.evaluation_begins(gate.capture)
+            session.evaluation_ends(state.global_step, name=evaluation_name(metrics))
 
     def _flush_before_saving(self, session: Session, state: TrainerState) -> None:
         """Write what was logged up to a checkpoint before the checkpoint: a kill in between loses no step."""
@@ -293,9 +301,27 @@ class ZeroShotVerificationLoggerCallback(StrategicCallback):
         super().__init__(session)
         self._samples = samples
         self._settings = settings
+        self._metrics = EvaluationMetrics(at_eval=session.config.voice_at_eval)
 
     def make_observer(self) -> Observer:
         return ZeroShotObserver(samples=self._samples, settings=self._settings)
+
+    def on_train_begin(self, args: TrainingArguments, state: TrainerState, *rest: Any, **kwargs: Any) -> None:
+        super().on_train_begin(args, state, *rest, **kwargs)
+        if isinstance(self.observer, ZeroShotObserver):
+            self._metrics.begin(args, self.observer)
+
+    def on_log(self, args: TrainingArguments, state: TrainerState, *rest: Any, **kwargs: Any) -> None:
+        super().on_log(args, state, *rest, **kwargs)
+        if self._session is not None:
+            self._metrics.add(kwargs.get("logs"), self._session, state)
+
+    def on_evaluate(self, args: TrainingArguments, state: TrainerState, *rest: Any, **kwargs: Any) -> None:
+        metrics = kwargs.get("metrics")
+        super().on_evaluate(args, state, *rest, **kwargs)
+        if self._session is not None:
+            self._metrics.check_order(metrics, args)
+            self._metrics.add(metrics, self._session, state)
 
 
 class DoctorCallback(StrategicCallback):
@@ -364,6 +390,10 @@ def run_directory(callbacks: Iterable[object]) -> Path | None:
     """Where the callbacks' last training was logged (rank 0); None where nothing was written."""
     sessions = (callback.session for callback in callbacks if isinstance(callback, StrategicCallback))
     return next((session.directory for session in sessions), None)
+
+
+def _run_times(metrics: Mapping[str, Any]) -> list[Any]:
+    return [value for key, value in metrics.items() if "runtime" in key]
 
 
 def evaluation_name(metrics: Mapping[str, Any]) -> str:

@@ -19,10 +19,18 @@ from tracker_logging.session.observer import Observer, StepContext, Training
 from tracker_logging.tags import INSTRUMENT_TABLE, Tag
 from tracker_logging.voices.exchange import exchange_for
 from tracker_logging.voices.rounds import VoiceRounds
+from tracker_logging.voices.scorers.choose import OFF
 from tracker_logging.voices.scoring_process import open_scorer
 from tracker_logging.voices.settings import VoiceSettings
 
 logger = logging.getLogger("tracker_logging")
+
+_BEST = "best_voice"
+_OF_ENCODER = ("voice_sim", "voice_spk", "voice_margin", "voice_cond")
+_OF_SPEAKERS = (
+    "conditioning_gap", "conditioning_win_rate", "voice_sim_margin", "voice_spk_top1", "voice_spk_eer",
+    "voice_margin_retained",
+)  # fmt: skip
 
 
 class ZeroShotObserver(Observer):
@@ -34,6 +42,8 @@ class ZeroShotObserver(Observer):
         self._samples = samples
         self._settings = settings or VoiceSettings()
         self._rounds: VoiceRounds | None = None
+        self.wanted: frozenset[str] = frozenset()
+        """Metrics that the loop needs at each evaluation."""
 
     def begin(self, training: Training) -> None:
         """Choose the prompts and encode their recordings. Raises `DataError` for a recording that cannot be read."""
@@ -58,7 +68,8 @@ class ZeroShotObserver(Observer):
         device = next(context.model.parameters()).device
         with gathered(context.model):
             try:
-                self._rounds.measure_conditioning(self.training.adapter, device=device, step=context.step)
+                if context.conditioning_due:
+                    self._rounds.measure_conditioning(self.training.adapter, device=device, step=context.step)
             finally:  # rank 0 would wait for clips that never arrive
                 if context.voices_due:
                     self._rounds.generate(self.training.adapter, step=context.step)
@@ -69,18 +80,45 @@ class ZeroShotObserver(Observer):
             return ()
         speakers = {prompt.speaker for prompt in self._rounds.prompts}
         facts = {"two speakers"} if len(speakers) > 1 else set[str]()
-        prefixes = ["conditioning/"] + (["voices/"] if context.voices_due else [])
+        due = {"conditioning/": context.conditioning_due, "voices/": context.voices_due}
+        prefixes = [prefix for prefix, is_due in due.items() if is_due]
         families = [tag for prefix in prefixes for tag in promised(owners={self.name}, facts=facts, prefix=prefix)]
         return [tag for tag in families if tag is not INSTRUMENT_TABLE]  # written once, with the first scored round
 
+    def evaluation_numbers(self, context: StepContext) -> Mapping[str, float]:
+        """See `voices.evaluation`. Rank 0 waits for the gap and, if they are due, for the scores."""
+        if self._rounds is None or self.training.rank != 0:
+            return {}
+        self._rounds.wait(context.step, voices=context.voices_due)
+        return self._rounds.numbers.at(context.step, wanted=self.wanted, with_voices=context.voices_due)
+
+    def why_no_metric(self, name: str) -> str | None:
+        """Why the metric `name` of `voices.evaluation` cannot be measured in this training; None if it may be."""
+        if self._rounds is None:
+            return "no voices are generated (the reason is logged above)"
+        scorers = self._settings.scorers
+        speakers = {prompt.speaker for prompt in self._rounds.prompts}
+        if name.startswith(_OF_ENCODER) and scorers.encoder == OFF:
+            return "the speaker encoder is off (--voice_encoder)"
+        if name in _OF_SPEAKERS and len(speakers) < 2:
+            return "the prompts are of one speaker (--voice_prompts)"
+        if name in ("voice_wer", "voice_cer", "voice_ref_leak") and scorers.transcriber in (None, OFF):
+            return "there is no transcriber (--voice_transcriber whisper=DIRECTORY)"
+        return None
+
     def state(self) -> Mapping[str, Any]:
-        """Rounds that are generated and not yet scored, by "GROUP/STEP"."""
-        return {} if self._rounds is None else self._rounds.unfinished
+        """Rounds that are generated and not yet scored, by "GROUP/STEP", and the best voice so far."""
+        if self._rounds is None:
+            return {}
+        best = self._rounds.numbers.best
+        return self._rounds.unfinished | ({_BEST: best.state()} if best.count else {})
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Score the rounds that were not yet scored when the checkpoint was saved."""
         if self._rounds is not None:
-            self._rounds.resume(state)
+            if _BEST in state:
+                self._rounds.numbers.best.restore(state[_BEST])
+            self._rounds.resume({key: value for key, value in state.items() if key != _BEST})
 
     def finish(self) -> None:
         if self._rounds is None:

@@ -30,7 +30,7 @@ _MANAGED = "_is_fsdp_managed_module"
 
 @contextmanager
 def gathered(model: nn.Module) -> Iterator[None]:
-    """Every rank must enter it, on the training thread, after the model has run at least once.
+    """Every rank must enter it, on the training thread.
 
     Raises `RuntimeError` at the end if the body raised on another rank.
     """
@@ -38,6 +38,9 @@ def gathered(model: nn.Module) -> Iterator[None]:
     if not sharded:
         yield
         return
+    for module in sharded:  # what FSDP2 does before the first forward; the outermost module comes first
+        state: Any = module._get_fsdp_state()
+        state._lazy_init()
     device = next(model.parameters()).device
     # `post_forward_mesh_info`: whether a forward reshards (FSDP2 has a setter, but no getter). `_MANAGED` makes
     # transformers' `generate` continue until all ranks are done, with a collective at each token.

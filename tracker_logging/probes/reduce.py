@@ -10,6 +10,7 @@ Guarantees
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 
 import numpy as np
@@ -25,6 +26,21 @@ def all_ranks(ready: bool, *, device: torch.device) -> bool:
     flag = torch.tensor(float(ready), device=device)
     distributed.all_reduce(flag, op=distributed.ReduceOp.MIN)
     return bool(flag.item())
+
+
+def from_rank_0(values: Mapping[str, float], *, device: torch.device) -> dict[str, float]:
+    """`values` of rank 0, on every rank. Every rank must call it; a single process runs no collective."""
+    if not (distributed.is_available() and distributed.is_initialized() and distributed.get_world_size() > 1):
+        return dict(values)
+    content = list(json.dumps(dict(values)).encode()) if distributed.get_rank() == 0 else []
+    length = torch.tensor(len(content), device=device)
+    distributed.broadcast(length, src=0)
+    packed = torch.zeros(int(length.item()), dtype=torch.uint8, device=device)
+    if content:
+        packed.copy_(torch.tensor(content, dtype=torch.uint8))
+    distributed.broadcast(packed, src=0)
+    received: dict[str, float] = json.loads(bytes(packed.tolist()))
+    return received
 
 
 def sum_over_ranks(sums: Mapping[str, torch.Tensor], *, device: torch.device) -> dict[str, npt.NDArray[np.float64]]:

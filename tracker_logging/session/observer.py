@@ -137,6 +137,13 @@ class Observer:
         """The families of tags that `after_step` will emit for this step, also later and from another thread."""
         return ()
 
+    def evaluation_numbers(self, context: StepContext) -> Mapping[str, float]:
+        """For the loop's own metrics of an evaluation, by name, after the `after_step` of the same step.
+
+        All ranks call it, and what rank 0 returns counts. It may wait a bounded time.
+        """
+        return {}
+
     def hear(self, event: Event) -> None:
         """Every event that is emitted, on the thread that emits it. Rank 0 only."""
 

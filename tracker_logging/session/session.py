@@ -39,11 +39,11 @@ from tracker_logging.guard import ErrorGuard
 from tracker_logging.probes.capture import StepCapture
 from tracker_logging.probes.evaluation import EvaluationCapture
 from tracker_logging.probes.hooks import detach_all
-from tracker_logging.probes.isolation import isolated
 from tracker_logging.probes.parallelism import DATA_PARALLEL
 from tracker_logging.session.cadence import COMPONENTS, Cadence
 from tracker_logging.session.cost import CostMeter
 from tracker_logging.session.emitter import Emitter
+from tracker_logging.session.extra_forwards import ExtraForwards
 from tracker_logging.session.ledger import (
     NO_ATTENTION,
     evaluation_families,
@@ -51,7 +51,7 @@ from tracker_logging.session.ledger import (
     promised,
     step_families,
 )
-from tracker_logging.session.observer import Observer, StepContext, Training
+from tracker_logging.session.observer import Observer, Training
 from tracker_logging.session.pace import Pace
 from tracker_logging.trackers.base import Tracker
 from tracker_logging.trackers.null import NullTracker
@@ -124,7 +124,8 @@ class Session:
         self._step = loop.step  # the step that is running, or the last one that ended
         self.is_observing = self.is_attached = self._update_pending = self.has_ended = False
         self._step_began = self._batch_s = 0.0
-        self._voice_steps: set[int] = set()
+        self._extra = ExtraForwards(self._training, emitter=self.emitter, cost=self.cost)
+        self._starts = config.voice_at_start and loop.step == 0  # until the base model is measured
         if loop.rank == 0:
             atexit.register(self._close)
 
@@ -143,8 +144,14 @@ class Session:
     # --- one optimizer step ------------------------------------------------------------------------------------------
 
     def step_begins(self, step: int) -> None:
-        """Before the first forward of the step that will be number `step`: attach the probes if it is to be logged."""
+        """Before the first forward of the step that will be number `step`: attach the probes if it is to be logged.
+
+        Before the first update of a training that is not resumed, the base model is measured: its voices are step 0.
+        """
         self.evaluation_is_over()
+        if self._starts:
+            self._starts = False
+            self._measure_base()
         if step == self._step or not self.cadence.logged(step):
             return
         self._step, self.is_observing = step, True
@@ -186,11 +193,11 @@ class Session:
             return
         self._step = step
         observed, self.is_observing, self.is_attached = self.is_observing, False, False
-        voices_due = step not in self._voice_steps and (last or self.cadence.voices(step))
+        voices_due = step not in self._extra.voice_steps and (last or self.cadence.voices(step))
         self.idle_until = self.cadence.due_after(step)
         if observed:
             self._observe(step)
-        self._measure(step, conditioning_due=observed and self.cadence.conditioned(step), voices_due=voices_due)
+        self._extra.run(step, conditioning_due=observed and self.cadence.conditioned(step), voices_due=voices_due)
         if observed:
             self._report_cost(step)
         if voices_due and self.cadence.cycle_ends(step):
@@ -213,8 +220,8 @@ class Session:
 
     def weights_loaded(self, *, step: int) -> None:
         """The loop has loaded the weights of an earlier `step` (the best checkpoint): generate their voices."""
-        if step not in self._voice_steps:
-            self._measure(step, conditioning_due=False, voices_due=True)
+        if step not in self._extra.voice_steps:
+            self._extra.run(step, conditioning_due=False, voices_due=True)
 
     # --- evaluation, saving, the loop's own numbers ------------------------------------------------------------------
 
@@ -258,6 +265,20 @@ class Session:
             )  # fmt: skip
         self.flush()
         return evaluation is None or snapshot is None or snapshot.tokens is not None or snapshot.text is not None
+
+    def evaluation_numbers(self, step: int, *, with_voices: bool) -> dict[str, float]:
+        """What an evaluation after `step` steps adds to the metrics of the loop, by name; the same on every rank.
+
+        Every rank calls it after the forwards of the evaluation. Training waits at most `--voice_timeout_s`.
+        """
+        if self.has_ended:
+            return {}
+        was_observed = self._evaluation is not None  # the extra forwards are not part of the evaluation
+        self.evaluation_is_over()
+        numbers = self._extra.evaluation_numbers(step, voices_due=with_voices)
+        if was_observed:
+            self.evaluation_begins()
+        return numbers
 
     def evaluation_is_over(self) -> None:
         """Take the hooks of an evaluation off that did not come."""
@@ -378,22 +399,10 @@ class Session:
             )  # fmt: skip
             self.flush()
 
-    def _measure(self, step: int, *, conditioning_due: bool, voices_due: bool) -> None:
-        """Extra forwards of the observers, isolated from the training."""
-        if not (conditioning_due or voices_due):
-            return
-        if voices_due:
-            self._voice_steps.add(step)
-        context = StepContext(step=step, model=self.model, conditioning_due=conditioning_due, voices_due=voices_due)
-        component = "voices" if voices_due else "zero_shot"
-        for observer in self.observers:
-            with self.guard.contain(observer.name):
-                self.emitter.ledger.promise(step, observer.promises(context))
-            part = f"{observer.name} forwards"  # apart from `observe`, which fails on rank 0 only
-            if self.guard.is_on(part):
-                with self.cost.part(component, component=component), self.guard.contain(part), isolated(self.model):
-                    for event in observer.after_step(context):
-                        self.emitter.emit(event)
+    def _measure_base(self) -> None:
+        if self.loop.step not in self._extra.voice_steps:
+            self._extra.run(self.loop.step, conditioning_due=True, voices_due=True, part="voices_at_start")
+            self.cost.since_last_cycle()  # it does not come again, so that thinning would not save it
 
     def _report_cost(self, step: int) -> None:
         values = self.cost.report(budget_pct=self.cadence.budget_pct)

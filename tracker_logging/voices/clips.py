@@ -166,7 +166,7 @@ def clip_event(
         "generated": clip.wave,
         "reference_codec": copies.get("reference_codec"),
     }
-    captions = {"generated": f"generated at step {step}"}
+    captions = {"generated": f"generated at step {step}" if step else "generated before training"}
     return VoiceComparison(
         step=step,
         voice_id=voice.voice_id,

@@ -35,6 +35,7 @@ from tracker_logging.voices.conditioning import (
     conditioning_scalars,
     other_speakers,
 )
+from tracker_logging.voices.evaluation import EvaluationNumbers
 from tracker_logging.voices.exchange import Exchange
 from tracker_logging.voices.generation import Generated, generate, not_generated, progress_bar
 from tracker_logging.voices.prompt import VoicePrompt, build_prompt, choose_samples
@@ -46,6 +47,7 @@ from tracker_logging.worker import WorkerThread
 logger = logging.getLogger("tracker_logging")
 
 _QUEUE_DEPTH = 32
+_POLL_S = 0.02
 _LATE_ROUNDS = 2  # rounds that wait for scores when another is generated
 _DECODING_S = 30.0  # after the ranks were waited for
 _SCORE_LATER = "Its clips are logged. Run `tracker-logging score RUN` on the directory of this run to score them later."
@@ -77,7 +79,8 @@ class VoiceRounds:
         )
         self._settings = settings
         self._exchange = exchange
-        self._emit = emit
+        self._send_event = emit
+        self.numbers = EvaluationNumbers()
         self._collate = processor.collator()
         self._share = exchange.share(self.prompts)
         self._swapped = exchange.share(_swapped(self.prompts, processor, settings)) if settings.cond_gain else []
@@ -87,7 +90,7 @@ class VoiceRounds:
         self._unfinished: dict[str, list[Message | None]] = {}
         self._resumed: set[str] = set()
         self._decoder = ClipDecoder(self.prompts, processor)
-        self._scoring = _Scoring(scorer(settings.scorers), emit) if exchange.rank == 0 else None
+        self._scoring = _Scoring(scorer(settings.scorers), self._emit) if exchange.rank == 0 else None
         self._gatherer = WorkerThread(depth=_QUEUE_DEPTH)
         self._is_first = True
 
@@ -113,6 +116,19 @@ class VoiceRounds:
             return results | {"seconds": time.perf_counter() - start}
 
         self._round(f"voices/{step}", work)
+
+    def wait(self, step: int, *, voices: bool) -> bool:
+        """Wait until the gap of `step`, and with `voices` its scores, are emitted, at most `timeout_s`. False if not.
+
+        Rank 0 only.
+        """
+        keys = {f"conditioning/{step}"} | ({f"voices/{step}"} if voices else set())
+        deadline = time.monotonic() + self._settings.timeout_s
+        while keys & self._unfinished.keys():
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(_POLL_S)
+        return True
 
     @property
     def unfinished(self) -> dict[str, list[Message | None]]:
@@ -143,6 +159,10 @@ class VoiceRounds:
         if not is_gathered:
             logger.warning("The clips of the last voice round were not gathered in time and are not logged.")
         return self._scoring.close(timeout_s=max(0.0, deadline - time.monotonic())) and is_gathered
+
+    def _emit(self, event: Event) -> None:
+        self.numbers.add(event)
+        self._send_event(event)
 
     def _generate(self, adapter: ModelAdapter, prompts: Sequence[VoicePrompt]) -> list[Message]:
         settings = self._settings

@@ -1,0 +1,89 @@
+"""The best checkpoint, early stopping and the loaded weights follow the voice where the loss prefers another one."""
+
+import json
+import logging
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from voice_choice import CASES, GivenScores, outcome, trained
+
+from tracker_logging.demo.build import DemoPaths
+from tracker_logging.families.higgs_v2.adapter import HiggsV2Adapter
+from tracker_logging.observers import zero_shot
+
+ROOT = Path(__file__).parents[2]
+TWO_RANKS = ("stopping before ours", "scores of the best step are late", "stops early")
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(autouse=True)
+def restored(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(zero_shot, "open_scorer", zero_shot.open_scorer)
+    monkeypatch.setattr(HiggsV2Adapter, "generate", HiggsV2Adapter.generate)
+
+
+def holds(case: str, found: dict[str, Any]) -> None:
+    """The given margins are 0.2, 0.4, 0.3, 0.2 at steps 1 to 4, and the loss falls."""
+    assert found["loaded"]
+    losses = found["losses"]
+    assert losses == sorted(losses, reverse=True)
+    match case:
+        case "by the loss":
+            assert found["best"] == 4
+        case "scores of the best step are late":
+            assert (found["best"], found["margins"]) == (3, ["0.2", "0.2", "0.3", "0.2"])
+        case "a round fails":
+            assert (found["best"], found["margins"]) == (2, ["nan", "0.4", "0.3", "0.2"])
+        case "stops early":
+            assert (found["best"], found["steps"], found["margins"]) == (2, 3, ["0.2", "0.4", "0.3"])
+        case _:
+            assert found["best"] == 2 and len(losses) == 4
+    assert all(isinstance(gap, float) for gap in found["gaps"]) or case == "a copy is logged"
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_right_checkpoint_is_loaded(
+    case: str, demo: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING, "tracker_logging"):
+        holds(case, outcome(DemoPaths(demo), tmp_path, case))
+    assert ("logs a copy of its metrics" in caplog.text) == (case == "a copy is logged")
+    assert ("Scores of voices failed or were not there in time" in caplog.text) == (
+        case in ("a round fails", "scores of the best step are late")
+    )
+
+
+def test_two_ranks_choose_the_same_checkpoint(demo: Path, tmp_path: Path) -> None:
+    command = [
+        sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2",
+        str(ROOT / "tests/integrations/voice_choice.py"), str(demo), str(tmp_path), *TWO_RANKS,
+    ]  # fmt: skip
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=500)
+    assert done.returncode == 0, done.stderr[-3000:]
+    ranks = [json.loads((tmp_path / f"rank-{rank}.json").read_text()) for rank in (0, 1)]
+    for case in TWO_RANKS:
+        for found in ranks:
+            holds(case, found[case])
+        assert ranks[0][case]["gaps"] == ranks[1][case]["gaps"]
+
+
+@pytest.mark.parametrize(
+    ("metric", "options", "message"),
+    [
+        ("eval_voice_sim_margn", {}, "Did you mean eval_voice_sim_margin?"),
+        ("voice_wer", {"greater_is_better": False}, "no transcriber"),
+        ("eval_voice_spk_eer", {"greater_is_better": True}, "Pass greater_is_better=False"),
+    ],
+)
+def test_a_metric_that_cannot_be_used_is_refused_before_the_first_step(
+    metric: str, options: dict[str, Any], message: str, demo: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(ValueError, match=message.replace("?", r"\?")):
+        trained(DemoPaths(demo), tmp_path, scorer=GivenScores(), metric=metric, **options)
+    assert not list(tmp_path.glob("checkpoint-*"))

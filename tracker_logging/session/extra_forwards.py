@@ -1,0 +1,82 @@
+"""The forwards that observers need beside those of training: the conditioning gap and the voices.
+
+    extra = ExtraForwards(training, observers=observers, emitter=emitter, cost=cost)
+    if 0 not in extra.voice_steps:
+        extra.run(0, conditioning_due=True, voices_due=True, part="voices_at_start")
+
+Guarantees
+- All ranks call `run` at the same steps, on the training thread; each observer runs inside `isolated(model)`.
+- What an observer promises for the step is entered in the ledger before it runs. What it raises is contained.
+"""
+
+from __future__ import annotations
+
+from tracker_logging.probes.isolation import isolated
+from tracker_logging.probes.reduce import from_rank_0
+from tracker_logging.session.cost import CostMeter
+from tracker_logging.session.emitter import Emitter
+from tracker_logging.session.observer import StepContext, Training
+
+AT_EVALUATION = "voices_at_eval"  # thinning would not save it
+
+
+class ExtraForwards:
+    """Serves one training. `voice_steps`: the steps of which the voices were generated."""
+
+    def __init__(self, training: Training, *, emitter: Emitter, cost: CostMeter) -> None:
+        self.voice_steps: set[int] = set()
+        self._gap_steps: set[int] = set()
+        self._numbers: tuple[int, dict[str, float]] | None = None
+        self._training = training
+        self._emitter = emitter
+        self._cost = cost
+
+    def run(self, step: int, *, conditioning_due: bool, voices_due: bool, part: str | None = None) -> None:
+        """Measure what is due after `step` steps; nothing if nothing is. `part`: the name of its cost.
+
+        Where the voices are due, the conditioning gap is measured too, unless it was.
+        """
+        if not (conditioning_due or voices_due):
+            return
+        conditioning_due = step not in self._gap_steps
+        self._gap_steps.add(step)
+        if voices_due:
+            self.voice_steps.add(step)
+        training, guard = self._training, self._training.guard
+        context = StepContext(step=step, model=training.model, conditioning_due=conditioning_due, voices_due=voices_due)
+        component = "evaluation" if part == AT_EVALUATION else "voices" if voices_due else "zero_shot"
+        for observer in self._emitter.observers:
+            with guard.contain(observer.name):
+                self._emitter.ledger.promise(step, observer.promises(context))
+            forwards = f"{observer.name} forwards"  # apart from `observe`, which fails on rank 0 only
+            if guard.is_on(forwards):
+                with (
+                    self._cost.part(part or component, component=component),
+                    guard.contain(forwards),
+                    isolated(training.model),
+                ):
+                    for event in observer.after_step(context):
+                        self._emitter.emit(event)
+
+    def evaluation_numbers(self, step: int, *, voices_due: bool) -> dict[str, float]:
+        """What an evaluation after `step` steps adds to the metrics of the loop: the same on every rank.
+
+        The conditioning gap is measured, and with `voices_due` the voices are generated and scored, unless they were.
+        Training waits for them, at most `--voice_timeout_s`.
+        """
+        if self._numbers is not None and self._numbers[0] == step:
+            return self._numbers[1]
+        training, guard = self._training, self._training.guard
+        self.run(
+            step,
+            conditioning_due=step not in self._gap_steps,
+            voices_due=voices_due and step not in self.voice_steps,
+            part=AT_EVALUATION,
+        )
+        context = StepContext(step=step, model=training.model, conditioning_due=True, voices_due=voices_due)
+        values: dict[str, float] = {}
+        for observer in self._emitter.observers:
+            with self._cost.part("waiting_for_scores", component="evaluation"), guard.contain(observer.name):
+                values |= observer.evaluation_numbers(context)
+        self._numbers = step, from_rank_0(values, device=next(training.model.parameters()).device)
+        return self._numbers[1]
