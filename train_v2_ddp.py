@@ -32,13 +32,16 @@ from tracker_logging.integrations.arguments import (
     backends,
     callbacks_from,
     check_logging_arguments,
+    logging_config,
 )
 from tracker_logging.integrations.leave import leave
+from tracker_logging.voices.evaluation import VOICE, known_metrics
 
 logger = logging.getLogger("train_v2_ddp")
 
 DTYPES = ("float32", "bfloat16", "float16")
 LORA_TARGETS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+BEST_BY = ("loss", *known_metrics())
 TEXT_PARTS = ("embed_tokens.", ".self_attn.", ".mlp.", ".input_layernorm.", ".post_attention_layernorm.")
 
 
@@ -78,7 +81,11 @@ def build_parser() -> argparse.ArgumentParser:
     train.add_argument("--eval_steps", type=int, default=500)
     train.add_argument("--disable_eval", "--disable_evaluation", action="store_true")
     train.add_argument("--early_stopping_patience", type=int, metavar="N",
-                       help="keep the best model; stop after N evaluations without a lower loss")  # fmt: skip
+                       help="keep the best model; stop after N evaluations without a better one")  # fmt: skip
+    train.add_argument("--best_by", choices=BEST_BY, metavar="METRIC",
+                       help="keep the best model by this metric: loss, voice (the speaker first, then the words), "
+                       "conditioning_gap, voice_sim_margin, voice_spk_top1, voice_wer, …; default where the best model "
+                       "is kept: voice, without voices loss")  # fmt: skip
     train.add_argument("--seed", type=int, default=42)
     train.add_argument("--bf16", action="store_true", help="bf16 autocast; the weights stay in --dtype")
     train.add_argument("--dtype", choices=DTYPES, help="of the weights; default: float32, with --use_lora the "
@@ -124,14 +131,33 @@ def check_arguments(args: argparse.Namespace) -> None:
     if args.resume_from_checkpoint and not (args.resume_from_checkpoint / "trainer_state.json").is_file():
         raise UsageError(f"--resume_from_checkpoint {args.resume_from_checkpoint}: no checkpoint there "
                          "(a directory checkpoint-N with trainer_state.json).")  # fmt: skip
-    if args.early_stopping_patience is not None and (args.disable_eval or args.save_steps % args.eval_steps):
-        raise UsageError("--early_stopping_patience needs evaluation, and --save_steps a multiple of --eval_steps.")
+    flag = "--early_stopping_patience" if args.best_by is None else f"--best_by {args.best_by}"
+    if keeps_best(args) and (args.disable_eval or args.save_steps % args.eval_steps):
+        raise UsageError(f"{flag} needs evaluation, and --save_steps a multiple of --eval_steps.")
     try:
         check_logging_arguments(args)
+        if args.best_by not in (None, "loss") and not generates_voices(args):
+            raise UsageError(f"{flag} needs voices: --enable_strategic_logging, with zero_shot in --strategic_loggers.")
     except ValueError as error:
         raise UsageError(str(error)) from error
     if args.model_path:
         check_model_directory(adapters_of(args.model_path) or args.model_path)
+
+
+def keeps_best(args: argparse.Namespace) -> bool:
+    """Whether the best checkpoint is kept and loaded at the end."""
+    return args.early_stopping_patience is not None or args.best_by is not None
+
+
+def generates_voices(args: argparse.Namespace) -> bool:
+    """Whether the arguments ask for voices."""
+    return "zero_shot" in logging_config(args).loggers
+
+
+def best_metric(args: argparse.Namespace) -> tuple[str, bool]:
+    """`metric_for_best_model` and `greater_is_better`."""
+    name = args.best_by or (VOICE if keeps_best(args) and generates_voices(args) else "loss")
+    return name, known_metrics().get(name) == "higher"
 
 
 @dataclass(frozen=True)
@@ -311,6 +337,7 @@ def training_arguments(args: argparse.Namespace, *, evaluate: bool) -> Any:
     import torch
     from transformers import TrainingArguments
 
+    metric, greater_is_better = best_metric(args)
     known = TrainingArguments.__dataclass_fields__  # the newer name first
     checkpointing = next(name for name in ("activation_checkpointing", "gradient_checkpointing") if name in known)
     return TrainingArguments(
@@ -327,8 +354,9 @@ def training_arguments(args: argparse.Namespace, *, evaluate: bool) -> Any:
         save_steps=args.save_steps,
         eval_strategy="steps" if evaluate else "no",
         eval_steps=args.eval_steps,
-        load_best_model_at_end=args.early_stopping_patience is not None,
-        metric_for_best_model="loss",
+        load_best_model_at_end=keeps_best(args),
+        metric_for_best_model=metric,
+        greater_is_better=greater_is_better,
         seed=args.seed,
         bf16=args.bf16,
         # Without this the Trainer refuses bf16 on a CPU and runs each process of `torchrun` on its own.

@@ -47,6 +47,10 @@ def clips(**numbers: float) -> dict[str, Sequence[float]]:
     return {MEAN: LEARNED, **{f"voices/{name.replace('__', '/')}": every(value) for name, value in counts.items()}}
 
 
+def margins(means: Sequence[float], lows: Sequence[float], losses: Sequence[float]) -> dict[str, Sequence[float]]:
+    return {"voices/sim_margin/mean": means, "voices/sim_margin/low": lows, "eval/loss": losses}
+
+
 USED = gap(every(-0.02, 0.1, 0.5), every(0.02, 0.3, 0.7))
 IGNORED = gap(every(-0.02, -0.01), every(0.02, 0.01))
 DECAY = [1e-4 * (1 - look / 8) for look in range(8)]
@@ -359,6 +363,13 @@ CASES: dict[str, tuple[Sequence[Trace], Sequence[Trace]]] = {
         [
             APART | {"voices/between_speaker": every(0.67), "voices/spk_top1": every(1.0)},
             APART | {"voices/between_speaker": every(0.8), "voices/spk_top1": every(0.9)},
+        ],
+    ),
+    "loss_and_voice_disagree": (
+        [margins([0.1, 0.3, 0.2, 0.1, 0.1], [0.05, 0.25, 0.15, 0.05, 0.05], [5.0, 4.0, 3.0, 2.0, 1.0])],
+        [
+            margins([0.1, 0.3, 0.28, 0.27, 0.28], [0.05, 0.25, 0.2, 0.2, 0.2], [5.0, 4.0, 3.0, 2.0, 1.0]),
+            margins([0.3, 0.2, 0.1, 0.1, 0.1], [0.25, 0.15, 0.05, 0.05, 0.05], [1.0, 4.0, 3.0, 2.0, 4.0]),
         ],
     ),
     "silence": (

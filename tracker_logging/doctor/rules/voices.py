@@ -10,7 +10,7 @@
 from __future__ import annotations
 
 from tracker_logging import tags
-from tracker_logging.doctor.history import TRAIN_LOSS, History, has_learned
+from tracker_logging.doctor.history import EVAL_LOSS, TRAIN_LOSS, History, has_learned
 from tracker_logging.doctor.rule import Cause, Rule
 
 PATIENCE = 5
@@ -24,6 +24,8 @@ _CEILING = tags.VOICE_SCORE(score="sim_ceiling")
 COPY = 0.97
 """Similarity to the prompt through the codec, above which a clip is the prompt itself; other clips of the voice have
 about 0.9."""
+_MARGIN = tags.VOICE_SCORE(score="sim_margin")
+_MARGIN_LOW = tags.VOICE_LOW(score="sim_margin")
 _PROGRESS = (tags.NLL_MEAN, TRAIN_LOSS)
 
 
@@ -95,6 +97,22 @@ def _parrot(history: History) -> str | None:
         return None
     beside = f"; the real recordings of the targets reach {real:.3f} ({_CEILING})" if ceiling else ""
     return f"the similarity of the generated clips to their prompts is {similarity.last:.3f} ({_SIMILARITY}){beside}"
+
+
+def _disagreement(history: History) -> str | None:
+    """The checkpoint of the lowest loss clones worse than the best one, by more than the interval of the best."""
+    losses = dict(history[EVAL_LOSS].points)
+    margins, lows = dict(history[_MARGIN].points), dict(history[_MARGIN_LOW].points)
+    both = [step for step in margins if step in losses and step in lows]
+    if len(both) < 2:
+        return None
+    by_loss, by_voice = min(both, key=lambda step: losses[step]), max(both, key=lambda step: margins[step])
+    if not margins[by_loss] < lows[by_voice]:
+        return None
+    return (
+        f"the lowest {EVAL_LOSS} is at step {by_loss}, where {_MARGIN} is {margins[by_loss]:.3g}; the best voice is at "
+        f"step {by_voice} with {margins[by_voice]:.3g}, of which the 95 % interval begins at {lows[by_voice]:.3g}"
+    )
 
 
 RULES = (
@@ -219,5 +237,29 @@ RULES = (
         fix="take another clip of the speaker as the reference in training and in the prompts. voices/sim_o is no "
         "success here: listen to a clip beside its prompt.",
         opens_after=2,
+    ),
+    Rule(
+        name="loss_and_voice_disagree",
+        level="warning",
+        certainty="likely",
+        triggers=(_MARGIN,),
+        also_reads=(_MARGIN_LOW, EVAL_LOSS),
+        opens_when="of the evaluations with scored voices, the one of the lowest loss has a sim_margin below the "
+        "interval of the best sim_margin, two rounds in a row",
+        evidence=_disagreement,
+        causes=(
+            Cause(
+                "The model learns to predict codes from the true past and uses the reference less.",
+                check="conditioning/gap/mean falls while the loss falls",
+            ),
+            Cause(
+                "The model forgets voices that are not in the training data.",
+                check="voices/sim_margin/mean is below that of step 0",
+            ),
+            Cause("The prompts are unlike the evaluation data.", check="--voice_prompts names another file"),
+        ),
+        fix='choose the checkpoint by its voice: metric_for_best_model="eval_voice", or --best_by voice.',
+        opens_after=2,
+        updates_seen=True,
     ),
 )
