@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 import pytest
-from traces import Trace, examined, names, rule
+from traces import LOSS_AND_VOICE, Trace, examined, names, rule
 
 from tracker_logging.doctor.history import History, belongs
 from tracker_logging.doctor.rules import RULES
@@ -45,10 +45,6 @@ def text(
 def clips(**numbers: float) -> dict[str, Sequence[float]]:
     counts = {"valid_clips": 12.0, "invalid_clips": 0.0, "silent_clips": 0.0, "clipped_clips": 0.0} | numbers
     return {MEAN: LEARNED, **{f"voices/{name.replace('__', '/')}": every(value) for name, value in counts.items()}}
-
-
-def margins(means: Sequence[float], lows: Sequence[float], losses: Sequence[float]) -> dict[str, Sequence[float]]:
-    return {"voices/sim_margin/mean": means, "voices/sim_margin/low": lows, "eval/loss": losses}
 
 
 USED = gap(every(-0.02, 0.1, 0.5), every(0.02, 0.3, 0.7))
@@ -365,13 +361,7 @@ CASES: dict[str, tuple[Sequence[Trace], Sequence[Trace]]] = {
             APART | {"voices/between_speaker": every(0.8), "voices/spk_top1": every(0.9)},
         ],
     ),
-    "loss_and_voice_disagree": (
-        [margins([0.1, 0.3, 0.2, 0.1, 0.1], [0.05, 0.25, 0.15, 0.05, 0.05], [5.0, 4.0, 3.0, 2.0, 1.0])],
-        [
-            margins([0.1, 0.3, 0.28, 0.27, 0.28], [0.05, 0.25, 0.2, 0.2, 0.2], [5.0, 4.0, 3.0, 2.0, 1.0]),
-            margins([0.3, 0.2, 0.1, 0.1, 0.1], [0.25, 0.15, 0.05, 0.05, 0.05], [1.0, 4.0, 3.0, 2.0, 4.0]),
-        ],
-    ),
+    "loss_and_voice_disagree": LOSS_AND_VOICE,
     "silence": (
         [clips(valid_clips=2, invalid_clips=10, silent_clips=10), clips(silence_pct__mean=80.0)],
         [clips(silence_pct__mean=12.0, silent_clips=1), clips(valid_clips=0, invalid_clips=12, clipped_clips=12)],

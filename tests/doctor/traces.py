@@ -31,3 +31,17 @@ def examined(trace: Trace, *, rules: Sequence[Rule] = RULES) -> list[Finding]:
 
 def names(trace: Trace) -> set[str]:
     return {finding.name for finding in examined(trace)}
+
+
+def _margins(means: Sequence[float], lows: Sequence[float], losses: Sequence[float]) -> Trace:
+    return {"voices/sim_margin/mean": means, "voices/sim_margin/low": lows, "eval/loss": losses}
+
+
+LOSS_AND_VOICE: tuple[Sequence[Trace], Sequence[Trace]] = (
+    [_margins([0.1, 0.3, 0.2, 0.1, 0.1], [0.05, 0.25, 0.15, 0.05, 0.05], [5.0, 4.0, 3.0, 2.0, 1.0])],
+    [
+        _margins([0.1, 0.3, 0.28, 0.27, 0.28], [0.05, 0.25, 0.2, 0.2, 0.2], [5.0, 4.0, 3.0, 2.0, 1.0]),
+        _margins([0.3, 0.2, 0.1, 0.1, 0.1], [0.25, 0.15, 0.05, 0.05, 0.05], [1.0, 4.0, 3.0, 2.0, 4.0]),
+    ],
+)
+"""Traces in which the lowest loss and the best voice are at different steps, and healthy ones."""

@@ -32,7 +32,7 @@ def test_every_flag_that_is_named_exists() -> None:
 
     flags = {flag for action in build_parser()._actions for flag in action.option_strings}
     for document in (PAGE, ROOT / "README.md"):
-        named = set(re.findall(r"`(--[a-z_]+)", document.read_text(encoding="utf-8")))
+        named = set(re.findall(r"`(--[a-z_-]+)", document.read_text(encoding="utf-8")))
         assert named <= flags | {"--voice_"}, document.name
 
 
