@@ -1,5 +1,7 @@
 """Every training is a session of its own: the right model, the right step, a run of its own."""
 
+import re
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +12,9 @@ from tiny_families import K, higgs, higgs_collate, higgs_row
 from torch import nn
 from transformers import EarlyStoppingCallback, Trainer, TrainingArguments
 
-from tracker_logging import strategic_callbacks
+from tracker_logging import JsonLinesTracker, LoggingSession, OutputLoggerCallback, strategic_callbacks
 
+CHANGELOG = Path(__file__).parents[2] / "CHANGELOG.md"
 ROWS = [higgs_row(5 + at % 3, 6 + at % 4, 10 * at) for at in range(12)]
 MEDIA = {"attention/mass_map", "outputs/accuracy_map"}
 
@@ -317,3 +320,13 @@ def test_a_model_in_a_wrapper_of_a_script_is_shown_in_full(tmp_path: Path) -> No
     assert set(wrapped.scalars) == set(plain.scalars)
     assert wrapped.scalars["outputs/nll/mean", 1] == pytest.approx(plain.scalars["outputs/nll/mean", 1])
     assert wrapped.scalars["tracker/errors", 2] == 0
+
+
+def test_the_custom_callback_of_the_changelog_logs_its_number(tmp_path: Path) -> None:
+    (example,) = re.findall(r"```python\n(.*?) *```", CHANGELOG.read_text(encoding="utf-8"), flags=re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(compile(textwrap.dedent(example), str(CHANGELOG), "exec"), names)
+    session = LoggingSession(tracker=JsonLinesTracker(tmp_path / "runs/a"), every=1)
+    trainer(tmp_path, callbacks=[OutputLoggerCallback(session), names["LossCallback"](session)]).train()
+    run = read_jsonl(tmp_path / "runs/a")
+    assert run.scalars["mine/nll", 2] == pytest.approx(run.scalars["outputs/nll/mean", 2])
