@@ -28,11 +28,13 @@ def trainer(output: Path, *, callbacks: list, kind: type[Trainer] = Trainer, **o
     }  # fmt: skip
     model = options.pop("model", None)
     more = {name: options.pop(name) for name in ("model_init",) if name in options}
+    data = {"train_dataset": ROWS, "eval_dataset": ROWS[:4]}
+    data |= {name: options.pop(name) for name in data if name in options}
     if model is None and not more:
         model = higgs(text_head=False)
     return kind(
-        model=model, args=TrainingArguments(**(settings | options)), train_dataset=ROWS,
-        eval_dataset=options.pop("eval_dataset", ROWS[:4]), data_collator=higgs_collate, callbacks=callbacks, **more,
+        model=model, args=TrainingArguments(**(settings | options)), data_collator=higgs_collate, callbacks=callbacks,
+        **data, **more,
     )  # fmt: skip
 
 

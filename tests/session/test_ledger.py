@@ -5,14 +5,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from integrations.test_lifecycle import callbacks_for, runs_in, trainer
-from transformers import TrainerCallback
+from tiny_families import higgs, higgs_row
+from transformers import Trainer, TrainerCallback
 
 from tracker_logging import tags
 from tracker_logging.events import Event, Scalars, Table
+from tracker_logging.guard import ErrorGuard
 from tracker_logging.observers.outputs import OutputObserver
+from tracker_logging.session.cost import CostMeter
 from tracker_logging.session.emitter import Emitter
 from tracker_logging.session.ledger import Ledger, names_of, promised, template_of
+from tracker_logging.trackers.memory import MemoryTracker
 
 OUTPUTS = [tag for tag in promised(owners={"outputs"}, facts={"audio is trained"}) if "nll" in tag.template]
 
@@ -122,6 +127,46 @@ def test_an_observer_that_fails_is_the_reason(
     assert len(missing) == 1
     assert "outputs/nll/mean" in missing[0]
     assert "it failed (ValueError: broken on purpose)" in missing[0]
+
+
+def reasons_of(callbacks: list[Any]) -> dict[str, str]:
+    """By family, why it is missing in the training of these callbacks."""
+    return {family.template: family.reason for family in callbacks[0].session.current.emitter.ledger.missing}
+
+
+@pytest.mark.setting(
+    "Trainer", "a `training_step` that never calls `backward`", "named; predictions and attention shown"
+)
+def test_a_training_without_gradients_names_the_reason(tmp_path: Path) -> None:
+    class NeverBackward(Trainer):
+        def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> torch.Tensor:
+            self.callback_handler.on_step_end(self.args, self.state, self.control)
+            return self.compute_loss(model, inputs).detach()
+
+    callbacks = callbacks_for()
+    trainer(tmp_path, callbacks=callbacks, kind=NeverBackward, max_steps=3).train()
+    reasons = reasons_of(callbacks)
+    assert {family.split("/")[0] for family in reasons} == {"gradients"}
+    assert all("no trained parameter has a gradient" in reason for reason in reasons.values())
+
+
+def test_text_without_a_prompt_is_named(tmp_path: Path) -> None:
+    """Without a processor the special tokens are unknown, so that all text before the target counts as its own."""
+    callbacks, rows = callbacks_for(), [higgs_row(0, 6, at, text=True) for at in range(4)]
+    trainer(tmp_path, callbacks=callbacks, model=higgs(text_head=True), train_dataset=rows, max_steps=3).train()
+    reasons = reasons_of(callbacks)
+    assert list(reasons) == ["chatml/prompt_labelled_pct"]
+    assert "special tokens" in reasons["chatml/prompt_labelled_pct"]
+
+
+def test_a_reason_explains_only_what_it_is_about() -> None:
+    emitter = Emitter(MemoryTracker(), rank=0, guard=ErrorGuard(), cost=CostMeter())
+    emitter.report_not_shown(["loss ratio: the model returned no loss", "attention: layers call another kernel"])
+    emitter.ledger.promise(1, [tags.LOSS_RATIO, tags.ATTENTION_ENTROPY, tags.NLL_MEAN])
+    reasons = {family.template: family.reason for family in emitter.ledger.settle()}
+    assert "no loss" in reasons[tags.LOSS_RATIO.template]
+    assert "another kernel" in reasons[tags.ATTENTION_ENTROPY.template]
+    assert "please report it" in reasons[tags.NLL_MEAN.template]
 
 
 @pytest.mark.setting("Evaluation", "`evaluate()` called by another callback", "reported missing")

@@ -28,7 +28,10 @@ from tracker_logging.probes.tokens import SamplePrediction
 NO_ENTROPY = "entropy of the attention: the mask of this kernel cannot be read row by row"
 SKIPPED_STEP = "gradient norms and update ratios of a step that the fp16 gradient scaler skipped (non-finite gradients)"
 CLIPPED = "gradient norms before clipping: the map and the table show the norms after clipping"
-
+NO_GRADIENT = (
+    "gradients and updates: no trained parameter has a gradient (backward was not called in this step, or the loss "
+    "does not depend on the weights)"
+)
 NO_UPDATE = "gradients and updates of a step in which the optimizer did not step (a gradient scaler may skip it)"
 
 
@@ -65,6 +68,8 @@ def assemble(
         )
         if flow.skipped:
             also_missing.append(SKIPPED_STEP)
+        elif not flow.gradient_norm:
+            also_missing.append(NO_GRADIENT)
         elif not flow.before_clipping:
             also_missing.append(CLIPPED)
     cosine, count = sums.get("cosine", np.zeros(2))

@@ -82,7 +82,7 @@ class Emitter:
             if reason not in self._not_shown:
                 self._not_shown.add(reason)
                 logger.warning("Not shown: %s. Everything else is logged.", reason)
-                self.ledger.explain("capture", reason)
+                self.ledger.explain_not_shown(reason)
 
     def settle(self, step: int, *, before: int | None, rounds_before: int | None = None) -> None:
         """Report what was promised for steps `before` and did not arrive. See `Ledger.report`."""

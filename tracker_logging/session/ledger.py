@@ -44,6 +44,21 @@ NOT_FINITE = (
     "them"
 )
 _OF_OUTPUTS = ("outputs/", "eval_outputs/", "attention/", "gradients/", "dualffn/", "chatml/loss_ratio")
+# The first words of a reason -> the families that it explains. Other reasons explain all that is measured.
+_SUBJECTS = {
+    "loss ratio:": "chatml/loss_ratio",
+    "causality:": "chatml/causality_leak",
+    "attention:": "attention/",
+    "entropy of the attention:": "attention/entropy",
+    "FFN paths:": "dualffn/",
+    "gradient": "gradients/",
+    "update ratios:": "gradients/update",
+    "cosine of text and audio gradients:": "gradients/text_audio_cosine",
+}
+_EMPTY = {
+    "chatml/prompt_labelled_pct": "no text before the target's own was found: there is none, or, without a processor, "
+    "the special tokens that end it are unknown"
+}
 _NOT_OF_STEPS = ("eval_outputs/", "voices/", "conditioning/", "doctor/", "tracker/dropped_events", "tracker/queue_mb")
 _OF_ROUNDS = ("voices/", "conditioning/")
 _OF_CODEBOOKS = ("outputs/", "chatml/", "throughput/frames", "inputs/segments")
@@ -97,6 +112,11 @@ class Ledger:
         with self._lock:
             reasons = self._reasons if step is None else self._reasons_of.setdefault(step, {})
             reasons.setdefault(prefix, reason)
+
+    def explain_not_shown(self, reason: str) -> None:
+        """Why a part of a step cannot be measured. `reason` begins with what it is about."""
+        about = (families for words, families in _SUBJECTS.items() if reason.startswith(words))
+        self.explain(next(about, "capture"), reason)
 
     def miss(self, step: int, families: Iterable[tags.Tag], reason: str) -> None:
         """`families` cannot be shown, which is known before they are due."""
@@ -160,7 +180,7 @@ class Ledger:
         if template.startswith(_OF_ROUNDS):
             return UNFINISHED_ROUND
         owner = "" if tag is None else tag.owner
-        return self._reasons.get(owner) or self._reasons.get("capture") or UNEXPLAINED
+        return self._reasons.get(owner) or _EMPTY.get(template) or self._reasons.get("capture") or UNEXPLAINED
 
 
 def promised(*, owners: Collection[str], facts: Collection[str], prefix: str = "") -> list[tags.Tag]:
