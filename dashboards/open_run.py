@@ -17,7 +17,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
-from tracker_logging.runs.tensorboard import tags_of
+from tracker_logging.runs.tensorboard import shown_tags
+from tracker_logging.trackers.tensorboard_names import shown_name
 
 PINNED_SCALARS = (
     "voices/sim_o/mean",
@@ -36,9 +37,9 @@ SAMPLES = "--samples_per_plugin audio=1000,images=1000,text=500"
 
 _CARDS = """\
   Voices        reference and generated clips side by side, for every step
-  Time Series   voices/spk_top1, conditioning/gap/mean, outputs/nll/mean
-  Images        voices/…/mel, attention/mass_map, outputs/accuracy_map
-  Text          inputs/samples, outputs/predictions, voices/table"""
+  Time Series   1_voices (similarity, word errors), 2_conditioning (is the prompt used?)
+  Images        4_voices/…/mel, 5_outputs/accuracy_map, 6_attention/mass_map
+  Text          1_voices/table, 3_doctor/findings, 5_outputs/predictions"""
 
 
 def tensorboard_command(runs: Path) -> str:
@@ -72,12 +73,12 @@ def where_to_look(runs: Path, *, run_name: str, backends: Sequence[str]) -> str:
 def how_to_open(run: Path, *, port: int = PORT) -> str:
     """The command, the link to the Voices tab and the link to the pinned cards, each with a heading."""
     port_part = "" if port == PORT else f" --port {port}"
-    where = links(run.name, tags_of(run), port=port)
+    where = links(run.name, shown_tags(run), port=port)
     return f"View the run:\n  {tensorboard_command(run.parent)}{port_part}\n{where}"
 
 
 def links(name: str, known: Iterable[str] = (), *, port: int = PORT) -> str:
-    """URLs of the Voices tab and of the pinned cards of the run `name`. `known`: the tags that the run has."""
+    """URLs of the Voices tab and of the pinned cards of the run `name`. `known`: the names that TensorBoard shows."""
     address = f"http://localhost:{port}"
     pinned = f"{address}/{pinned_link(name, known)}"
     return f"Voices tab:\n  {address}/#voices\nMost important curves and maps, pinned:\n  {pinned}"
@@ -88,7 +89,8 @@ def pinned_link(name: str, known: Iterable[str]) -> str:
     present = set(known)
 
     def wanted(tags: tuple[str, ...]) -> list[str]:
-        return [tag for tag in tags if tag in present or not present]
+        names = [tag if tag in present else shown_name(tag) for tag in tags]  # earlier versions wrote the tag itself
+        return [name for name in names if name in present or not present]
 
     cards: list[dict[str, object]] = [{"plugin": "scalars", "tag": tag} for tag in wanted(PINNED_SCALARS)]
     # An image card belongs to one run. A `tagFilter` in the URL would hide the pinned cards.

@@ -135,10 +135,9 @@ def _panels(section: str, voice_ids: Sequence[str], entity: str, codebooks: int)
 def _line_plot(chart: Chart) -> Any:
     import wandb_workspaces.reports.v2 as wr
 
-    title = f"{chart.title} ({chart.unit})" if chart.unit else chart.title
     if chart.is_family:
-        return wr.LinePlot(title=title, x=STEP, metric_regex=chart.lines[0])
-    return wr.LinePlot(title=title, x=STEP, y=list(chart.lines))
+        return wr.LinePlot(title=chart.heading, x=STEP, metric_regex=chart.lines[0])
+    return wr.LinePlot(title=chart.heading, x=STEP, y=list(chart.lines))
 
 
 def _voice(voice_id: str) -> Any:

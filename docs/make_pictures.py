@@ -17,6 +17,7 @@ from PIL import Image, ImageDraw
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from tracker_logging.rendering.ink import font
+from tracker_logging.trackers.tensorboard_names import logged_name
 
 IMAGES = Path(__file__).parent / "images"
 PICTURES = {
@@ -42,7 +43,7 @@ def pictures_of(run: Path) -> dict[str, Image.Image]:
     for tag in events.Tags()["tensors"]:
         if events.summary_metadata[tag].plugin_data.plugin_name == "images":
             values = events.Tensors(tag)[-1].tensor_proto.string_val
-            pictures[tag] = Image.open(io.BytesIO(values[2])).convert("RGB")  # after width and height
+            pictures[logged_name(tag)] = Image.open(io.BytesIO(values[2])).convert("RGB")  # after width and height
     return pictures
 
 

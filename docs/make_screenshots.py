@@ -22,7 +22,7 @@ from playwright.sync_api import sync_playwright
 from tracker_logging.dashboards.open_run import SAMPLES, pinned_link
 
 from tracker_logging.cli import main as command_line
-from tracker_logging.runs.tensorboard import tags_of
+from tracker_logging.runs.tensorboard import shown_tags
 
 IMAGES = Path(__file__).parent / "images"
 MOST_BYTES = 300_000
@@ -62,7 +62,7 @@ def show_tab(browser: Any, address: str) -> None:
 
 
 def show_stock(browser: Any, address: str, run: Path) -> None:
-    page = open_page(browser, f"{address}/{pinned_link(run.name, tags_of(run))}", width=1500)
+    page = open_page(browser, f"{address}/{pinned_link(run.name, shown_tags(run))}", width=1500)
     page.locator("metrics-pinned-view card-view").first.wait_for()
     page.wait_for_timeout(2 * SETTLE_MS)
     keep(page, "pinned")

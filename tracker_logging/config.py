@@ -22,8 +22,10 @@ from typing import Any, Literal, TypeAlias, get_args
 
 LoggerName: TypeAlias = Literal["inputs", "outputs", "attention", "zero_shot"]
 FailOn: TypeAlias = Literal["never", "error", "warning"]
+Detail: TypeAlias = Literal["standard", "full"]
 LOGGERS: tuple[LoggerName, ...] = get_args(LoggerName)
 FAIL_ON: tuple[FailOn, ...] = get_args(FailOn)
+DETAILS: tuple[Detail, ...] = get_args(Detail)
 SHORTHANDS: Mapping[str, tuple[str, ...]] = {"both": ("tensorboard", "wandb"), "none": ()}
 
 
@@ -60,6 +62,9 @@ class LoggingConfig:
         "best checkpoint is chosen by them",
         action="store_true",
     )  # fmt: skip
+    detail: Detail = option(
+        "standard", "TensorBoard: full makes a card of each scalar, by layer, codebook and component", choices=DETAILS
+    )
     budget_pct: float = option(
         2.0, "share of the training time above which logging is thinned", flag="logging_budget_pct", type=float
     )
@@ -92,6 +97,8 @@ class LoggingConfig:
             raise ValueError(
                 f"{_label('doctor_fail_on')}: {self.doctor_fail_on!r} unknown. Choose of {', '.join(FAIL_ON)}."
             )
+        if self.detail not in DETAILS:
+            raise ValueError(f"{_label('detail')}: {self.detail!r} unknown. Choose of {', '.join(DETAILS)}.")
         for name in ("every", "voice_steps"):
             if (steps := getattr(self, name)) is not None and steps < 1:
                 raise ValueError(f"{_label(name)} is {steps}: it must be 1 or more.")

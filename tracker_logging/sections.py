@@ -53,6 +53,22 @@ REACHABLE = {
 }
 """A scalar → its reference values (real speech, chance, the budget), drawn in the same chart."""
 
+_HEADINGS = {
+    "voices/sim_o/mean": "Speaker similarity to the prompt",
+    "voices/spk_top1": "Nearest prompt is the own speaker's",
+    "voices/between_speaker": "Similarity of different speakers' clips",
+    "voices/wer": "Word error rate",
+    "voices/cer": "Character error rate",
+    "conditioning/gap/mean": "Conditioning gap",
+    "tracker/overhead_pct": "Time that logging takes",
+}
+_OF_GROUP = {
+    "outputs": "Predictions",
+    "eval_outputs": "Evaluation",
+    "dualffn": "FFN paths",
+    "chatml": "Labels",
+}
+
 _DETAIL = re.compile(r"/(low|high|n)\Z")
 
 
@@ -65,6 +81,21 @@ class Chart:
     unit: str
     lines: tuple[str, ...]
     is_family: bool
+
+    @property
+    def heading(self) -> str:
+        """The title in words, with the unit.
+
+        >>> [chart.heading for chart in charts() if chart.title in ("voices/wer", "outputs/nll/codebook_{codebook}")]
+        ['Word error rate (share)', 'Predictions: nll by codebook (nats)']
+        """
+        group, *parts = self.title.split("/")
+        members = re.findall(r"\{(\w+)\}", self.title)
+        literal = [part for part in (re.sub(r"_?\{\w+\}|^mean$", "", part) for part in parts) if part not in members]
+        words = " ".join(" ".join(literal).replace("_", " ").split())
+        by = f" by {', '.join(members)}" if members else ""
+        heading = _HEADINGS.get(self.title) or f"{_OF_GROUP.get(group, group.capitalize())}: {words}{by}"
+        return f"{heading} ({self.unit})" if self.unit else heading
 
 
 @cache
@@ -84,6 +115,16 @@ def charts() -> tuple[Chart, ...]:
 def section_of(name: str, *, default: str = "Overhead") -> str:
     """The section of a tag or of a family of tags; `default` for an unknown prefix."""
     return _BY_PREFIX.get(name.partition("/")[0], default)
+
+
+def bounds_of(name: str) -> tuple[str, str]:
+    """The tags of the lower and the upper end of a scalar's interval.
+
+    >>> bounds_of("voices/sim_o/mean"), bounds_of("voices/wer")
+    (('voices/sim_o/low', 'voices/sim_o/high'), ('voices/wer/low', 'voices/wer/high'))
+    """
+    stem = name.removesuffix("/mean")
+    return f"{stem}/low", f"{stem}/high"
 
 
 def is_detail(name: str) -> bool:

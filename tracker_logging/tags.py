@@ -201,6 +201,7 @@ MISSING = _tag("tracker/missing", "scalar", "count", "families of tags that were
 MISSING_LIST = _tag("tracker/missing_list", "table", "", "what was promised and did not arrive: family, since step, reason", "tracker", "something is missing")
 DROPPED = _tag("tracker/dropped_events", "scalar", "count", "events dropped so far because this backend's queue was full (media first, scalars never)", "tracker")
 QUEUE = _tag("tracker/queue_mb", "scalar", "MB", "largest backlog of this backend since the last flush", "tracker")
+OVER_TIME = _tag("over_time/{family}", "image", "", "a family of scalars as one picture: codebook, layer or component × logged step", "tracker", "TensorBoard without --detail full")
 ALERT = _tag("alerts/{title}", "text", "", "something to read now: what was seen, what it means, what to do", "tracker", "there is an alert")
 COST = _tag("tracker/{part}_ms", "scalar", "ms", "time on the training thread at this step, by part", "tracker")
 

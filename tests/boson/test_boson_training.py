@@ -103,8 +103,9 @@ def test_the_public_face_writes_a_run_that_tensorboard_reads(tmp_path: Path) -> 
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     from tracker_logging import strategic_callbacks
+    from tracker_logging.trackers.tensorboard_names import shown_name
 
     train(tmp_path, WithLoss(boson_model()), strategic_callbacks(report_to=["tensorboard"], every=2, budget_pct=1e9))
     events = EventAccumulator(str(tmp_path / "runs" / "run"))
     events.Reload()
-    assert [event.step for event in events.Scalars("outputs/nll/mean")] == [1, 2, 4]
+    assert [event.step for event in events.Scalars(shown_name("outputs/nll/mean"))] == [1, 2, 4]

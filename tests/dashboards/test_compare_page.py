@@ -16,6 +16,7 @@ from tracker_logging.dashboards.page import bundle, safe_json
 from tracker_logging.cli import main
 from tracker_logging.trackers.jsonl import JsonLinesTracker
 from tracker_logging.trackers.tensorboard import TensorBoardTracker
+from tracker_logging.trackers.tensorboard_names import shown_name
 
 HOSTILE = "</script><img src=x onerror=\"document.title='taken'\">"
 
@@ -131,7 +132,7 @@ def test_curves_hold_the_numbers_of_the_event_file(opened: Any, runs: Path) -> N
     accumulator.Reload()
     data = json.loads(opened.locator("#data").text_content())
     curves = {curve["tag"]: curve["runs"]["first"] for curve in data["curves"]}
-    wanted = [[event.step, event.value] for event in accumulator.Scalars("outputs/nll/mean")]
+    wanted = [[event.step, event.value] for event in accumulator.Scalars(shown_name("outputs/nll/mean"))]
     assert curves["outputs/nll/mean"] == wanted
     assert curves["train/loss"][6] == [7, None]  # not finite
     figure = section(opened, "Curves").locator("figure[data-tag='outputs/nll/mean']")

@@ -25,6 +25,7 @@ from tracker_logging.runs import NotARunError, Run, open_run
 from tracker_logging.trackers.findings_file import FindingsFileTracker
 from tracker_logging.trackers.jsonl import JsonLinesTracker
 from tracker_logging.trackers.tensorboard import TensorBoardTracker
+from tracker_logging.trackers.tensorboard_names import logged_name
 from tracker_logging.trackers.wandb import WandbTracker
 
 
@@ -170,8 +171,8 @@ def test_curves_are_those_that_tensorboard_reads(tmp_path: Path) -> None:
     run = open_run(tmp_path / "run")
     for tag in accumulator.Tags()["scalars"]:
         wanted = [(event.step, event.value) for event in accumulator.Scalars(tag)]
-        assert run.scalars[tag].steps == tuple(step for step, _ in wanted)
-        assert run.scalars[tag].values == pytest.approx([value for _, value in wanted], nan_ok=True)
+        assert run.scalars[logged_name(tag)].steps == tuple(step for step, _ in wanted)
+        assert run.scalars[logged_name(tag)].values == pytest.approx([value for _, value in wanted], nan_ok=True)
 
 
 def test_a_resumed_run_has_no_doubles(tmp_path: Path) -> None:

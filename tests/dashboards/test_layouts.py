@@ -12,17 +12,17 @@ from typing import Any
 
 import pytest
 from conftest import serving, write_curves
+from large_model_run import write_large_model_run
 from playwright.sync_api import expect
 from speaking_runs import write_run
-from tensorboard.plugins.custom_scalar import layout_pb2
 from tracker_logging.dashboards.open_run import pinned_link
 
 from tracker_logging import tags
 from tracker_logging.cli import main
-from tracker_logging.runs.tensorboard import tags_of
+from tracker_logging.runs.tensorboard import shown_tags
 from tracker_logging.sections import SECTIONS, charts
 from tracker_logging.trackers.tensorboard import TensorBoardTracker
-from tracker_logging.trackers.tensorboard_run import layout_summary
+from tracker_logging.trackers.tensorboard_run import layout_of
 
 
 def covers(line: str, name: str, *, is_family: bool) -> bool:
@@ -43,12 +43,12 @@ def test_a_score_stands_beside_what_it_can_reach() -> None:
 
 
 def test_tensorboard_lays_out_the_same_sections() -> None:
-    content = layout_summary().value[0].tensor.string_val[0]
-    layout = layout_pb2.Layout.FromString(content)
+    layout = layout_of({"voices/sim_o/mean", "voices/sim_ceiling/mean", "conditioning/gap/mean"})
     titles = [category.title for category in layout.category]
-    assert titles == [section for section in SECTIONS if section in titles]
-    patterns = {c.title: list(c.multiline.tag) for category in layout.category for c in category.chart}
-    assert any(re.match(line, "voices/sim_ceiling/mean") for line in patterns["voices/sim_o/mean (cosine)"])
+    assert titles == ["Scores"], "a chart with one line would repeat a card"
+    (chart,) = layout.category[0].chart
+    assert chart.title == "Speaker similarity to the prompt (cosine)"
+    assert list(chart.multiline.tag) == ["^1_voices/sim_o/mean$", "^4_voices/sim_ceiling/mean$"]
 
 
 def test_the_workspace_is_valid_without_an_account(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -108,7 +108,7 @@ def test_the_command_is_one_that_the_shell_finds(
 def test_the_pinned_cards_are_shown(page: Any, tmp_path: Path) -> None:
     write_curves(TensorBoardTracker(tmp_path / "runs" / "a"), slope=1.0)
     with serving(tmp_path / "runs") as address:
-        page.goto(f"{address}/{pinned_link('a', tags_of(tmp_path / 'runs' / 'a'))}")
+        page.goto(f"{address}/{pinned_link('a', shown_tags(tmp_path / 'runs' / 'a'))}")
         pinned = page.locator("metrics-pinned-view card-view")
         expect(pinned).to_have_count(2, timeout=20_000)
         expect(page.locator("metrics-pinned-view")).to_contain_text("outputs/nll/mean")
@@ -139,3 +139,16 @@ def test_the_documentation_shows_pictures_that_are_there_and_small() -> None:
     shown = re.findall(r"\((images/[\w-]+\.png)\)", (docs / "dashboards.md").read_text())
     assert len(shown) >= 6
     assert {name: size for name in shown if (size := (docs / name).stat().st_size) >= 300_000} == {}
+
+
+def test_every_card_is_described_and_details_are_in_no_tab(tmp_path: Path) -> None:
+    write_large_model_run(TensorBoardTracker(tmp_path / "runs" / "a"))
+    with serving(tmp_path / "runs") as address:
+        answer = json.loads(urllib.request.urlopen(f"{address}/data/plugin/timeseries/tags").read())
+        query = "scalars?run=a&tag=1_voices/sim_o/mean"
+        points = json.loads(urllib.request.urlopen(f"{address}/data/plugin/scalars/{query}").read())
+    assert [step for _, step, _ in points] == [1, 100, 200], "the description is no point"
+    scalars, described = answer["scalars"]["runTagInfo"]["a"], answer["scalars"]["tagDescriptions"]
+    assert len(scalars) <= 60 and "1_voices/sim_o/mean" in scalars
+    assert {name for name in scalars if name not in described} == {name for name in scalars if name[0] == "t"}
+    assert "higher is better" in described["1_voices/sim_o/mean"]

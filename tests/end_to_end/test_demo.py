@@ -16,7 +16,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 VOICES, MOST = 12, 10  # a model that is still learning may stumble twice
 STEPS = "120"
 WITHOUT = re.compile("something is missing|text is trained|violations|alert|non-finite|bf16|transcriber|two languages")
-IN_ONE_BACKEND = re.compile(r"summary/best/|tracker/(queue_mb|dropped_events)|custom_scalars|_hparams_")
+IN_ONE_BACKEND = re.compile(r"summary/best/|over_time/|tracker/(queue_mb|dropped_events)|custom_scalars|_hparams_")
 
 
 @pytest.fixture(scope="module")

@@ -13,6 +13,8 @@ from read_back import Run, read_jsonl, read_tensorboard, read_wandb
 from short_demo import lay_out
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from tracker_logging.trackers.tensorboard_names import shown_name
+
 ROOT = Path(__file__).parents[2]
 SAVED_AT, LAST = 2, 4
 EVERY_STEP = ("outputs/nll/mean", "train/loss", "conditioning/gap_null/mean")
@@ -131,4 +133,4 @@ def steps_shown(run: Path, tag: str) -> list[int]:
     """As TensorBoard shows them: what a restart says to purge is gone."""
     events = EventAccumulator(str(run), purge_orphaned_data=True)
     events.Reload()
-    return [event.step for event in events.Scalars(tag)]
+    return [event.step for event in events.Scalars(shown_name(tag))]

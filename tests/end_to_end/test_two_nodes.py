@@ -12,6 +12,8 @@ from dying import dies_at
 from short_demo import lay_out
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from tracker_logging.trackers.tensorboard_names import shown_name
+
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "train_v2_ddp.py"
 ADDRESSES = ("10.77.0.1", "10.77.0.2")
@@ -79,8 +81,8 @@ def test_two_nodes_write_one_run(nodes: tuple[str, str], tmp_path: Path, demo: P
     (event_file,) = tmp_path.rglob("events.out.tfevents.*")
     events = EventAccumulator(str(event_file.parent))
     events.Reload()
-    assert [event.step for event in events.Scalars("outputs/nll/mean")] == [1, 2, 4]
-    assert [event.step for event in events.Scalars("voices/failed")] == [0, 4]
+    assert [event.step for event in events.Scalars(shown_name("outputs/nll/mean"))] == [1, 2, 4]
+    assert [event.step for event in events.Scalars(shown_name("voices/failed"))] == [0, 4]
 
 
 @pytest.mark.slow
@@ -102,4 +104,4 @@ def test_when_a_node_dies_the_other_says_so_and_its_logs_can_be_read(
     assert "wandb: emit failed" not in said
     events = EventAccumulator(str(next(tmp_path.rglob("events.out.tfevents.*")).parent))
     events.Reload()
-    assert [event.step for event in events.Scalars("outputs/nll/mean")] == [1, 2]
+    assert [event.step for event in events.Scalars(shown_name("outputs/nll/mean"))] == [1, 2]

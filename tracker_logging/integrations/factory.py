@@ -163,7 +163,10 @@ def open_run(
     else:
         directory = claim_run_directory(place.parent, place.name, is_shared=shared is not None)
     run = RunInfo(
-        name=None if config.run_name is None else directory.name, project=config.project, config=dict(run_config or {})
+        name=None if config.run_name is None else directory.name,
+        project=config.project,
+        config=dict(run_config or {}),
+        detail=config.detail,
     )
     logger.info("%s", where_to_look(directory.parent, run_name=directory.name, backends=config.report_to))
     tracker = open_tracker(

@@ -20,6 +20,9 @@ import numpy as np
 from tracker_logging.rendering.png import decode_png
 from tracker_logging.runs.entries import Entry, Logged, Problem, Resumed, Settings, Value
 from tracker_logging.runs.model import AlertMessage, Clip, Histogram, Picture, Table
+from tracker_logging.trackers import tensorboard_names
+from tracker_logging.trackers.event_file import records
+from tracker_logging.trackers.tensorboard_names import logged_name
 
 EVENT_FILES = "*.tfevents.*"
 ALERTS = "alerts/"
@@ -38,9 +41,14 @@ def entries(directory: Path) -> Iterator[Entry]:
             yield Problem(f"{path.name}: damaged or still being written at {where}; read up to there.")
 
 
-def tags_of(directory: Path) -> frozenset[str]:
-    """The tags in the event files of a directory."""
-    return frozenset(entry.tag for entry in entries(directory) if isinstance(entry, Logged))
+def shown_tags(directory: Path) -> frozenset[str]:
+    """The names under which TensorBoard shows what the event files of a directory hold."""
+    from tensorboard.compat.proto import event_pb2
+
+    paths = sorted(directory.glob(EVENT_FILES))
+    values = (event_pb2.Event.FromString(data).summary.value for path in paths for data in records(path))
+    names = tensorboard_names.DETAIL_PLUGIN
+    return frozenset(v.tag for of_event in values for v in of_event if v.metadata.plugin_data.plugin_name != names)
 
 
 class EventFileReader:
@@ -76,7 +84,10 @@ def _event_entries(event: Any, path: Path, offset: int) -> Iterator[Entry]:
 
     if event.session_log.status == event_pb2.SessionLog.START and event.step > 0:
         yield Resumed(event.step)
+    last = {value.tag: index for index, value in enumerate(event.summary.value)}  # the first one may be a description
     for index, value in enumerate(event.summary.value):
+        if last[value.tag] != index:
+            continue
         try:
             yield from list(_value_entries(event.step, value, _Place(path, offset, index)))
         except (IndexError, TypeError, ValueError) as error:
@@ -107,27 +118,27 @@ class _Place:
 
 
 def _value_entries(step: int, value: Any, place: _Place) -> Iterator[Entry]:
-    plugin = value.metadata.plugin_data
+    plugin, tag = value.metadata.plugin_data, logged_name(value.tag)
     match value.WhichOneof("value"), plugin.plugin_name:
         case "simple_value", _:
-            yield Logged(step, value.tag, value.simple_value)
-        case _, "scalars":
-            yield Logged(step, value.tag, float(_array(value.tensor)))
+            yield Logged(step, tag, value.simple_value)
+        case _, "scalars" | tensorboard_names.DETAIL_PLUGIN:
+            yield Logged(step, tag, float(_array(value.tensor)))
         case _, "hparams" if value.tag == "_hparams_/session_start_info":
             yield Settings(_settings(plugin.content))
         case _, "text" if value.tensor.string_val:
             text = value.tensor.string_val[0].decode("utf-8", "replace")
             shown = table_of_markdown(text) or text_of_markdown(text)
-            yield Logged(step, value.tag, shown)
-            if value.tag.startswith(ALERTS) and isinstance(shown, str):
+            yield Logged(step, tag, shown)
+            if tag.startswith(ALERTS) and isinstance(shown, str):
                 title, _, rest = shown.partition("\n")
                 yield AlertMessage(step=step, title=title, text=rest)
         case ("audio", _) | (_, "audio"):
-            yield Logged(step, value.tag, _clip(value, place))
+            yield Logged(step, tag, _clip(value, place))
         case ("image", _) | (_, "images"):
-            yield Logged(step, value.tag, Picture(pixels=lambda: decode_png(place.strings()[2])))
+            yield Logged(step, tag, Picture(pixels=lambda: decode_png(place.strings()[2])))
         case _, "histograms":
-            yield from _histogram(step, value)
+            yield from _histogram(step, tag, value)
 
 
 def _clip(value: Any, place: _Place) -> Clip:
@@ -140,12 +151,12 @@ def _first(strings: Callable[[], list[bytes]]) -> Callable[[], bytes]:
     return lambda: strings()[0]
 
 
-def _histogram(step: int, value: Any) -> Iterator[Logged]:
+def _histogram(step: int, tag: str, value: Any) -> Iterator[Logged]:
     bins = _array(value.tensor)
     if len(bins):
         edges = np.append(bins[:, 0], bins[-1, 1])
         histogram: Value = Histogram(counts=bins[:, 2].astype(np.float64), edges=edges.astype(np.float64))
-        yield Logged(step, value.tag, histogram)
+        yield Logged(step, tag, histogram)
 
 
 def _array(tensor: Any) -> Any:

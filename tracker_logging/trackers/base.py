@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, TypeAlias, runtime_checkable
 
+from tracker_logging.config import Detail
 from tracker_logging.events import Event
 
 DEFAULT_PROJECT = "voice-cloning"
@@ -43,7 +44,8 @@ class RunInfo:
     `config`: plain values to show beside the run, without secrets. `run_id`: the W&B run to continue (None: a new one,
     or the one that is already active). `purge_step`: in a resumed run the first step that will be computed again; what
     the backend holds of it and later must go, or must not be written again. `again`: what else will be computed again,
-    as "GROUP/STEP": the first part of the tags, and an earlier step.
+    as "GROUP/STEP": the first part of the tags, and an earlier step. `detail`: how much a backend that draws each
+    number shows at once.
     """
 
     name: str | None = None
@@ -52,6 +54,7 @@ class RunInfo:
     run_id: str | None = None
     purge_step: int | None = None
     again: frozenset[str] = frozenset()
+    detail: Detail = "standard"
 
 
 OpenBackend: TypeAlias = Callable[[Path, RunInfo], Tracker]

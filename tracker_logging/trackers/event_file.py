@@ -23,6 +23,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from tracker_logging.trackers.tensorboard_names import logged_name
 from tracker_logging.trackers.whole_file import AppendFile, write_whole
 
 logger = logging.getLogger(__name__)
@@ -110,7 +111,7 @@ def remove_from(directory: Path, *, step: int, again: Collection[str] = ()) -> i
         before = removed
         for data in records(path):
             event = event_pb2.Event.FromString(data)
-            groups = {f"{value.tag.partition('/')[0]}/{event.step}" for value in event.summary.value}
+            groups = {f"{logged_name(value.tag).partition('/')[0]}/{event.step}" for value in event.summary.value}
             if (event.step >= step and not event.file_version) or not groups.isdisjoint(again):
                 removed += 1
             else:

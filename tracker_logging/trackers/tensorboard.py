@@ -5,16 +5,19 @@
 
 Guarantees
 - One event file per process; an emitted event can be read at once, also after `kill -9` (see `event_file`).
-- Scalars stay plain scalars (also in Time Series). Images, audio, text and tables are tensor summaries, which keep
-  their description in every loader. Audio is one tag per clip (`voices/a/generated`): with a list of clips, a later
-  step with fewer of them makes TensorBoard answer HTTP 500.
+- Which scalars are cards, and the names that put what matters first: see `tensorboard_names`. Other scalars are
+  tensors that no tab shows; families of them are pictures (`over_time`).
+- Images, audio, text and tables are tensor summaries, which keep their description in every loader. Audio is one tag
+  per clip (`voices/a/generated`): with a list of clips, a later step with fewer of them makes TensorBoard answer HTTP
+  500.
 - TensorBoard shows the *first* description of a tag for all steps, so a description holds only what is true of all of
   them: the tag's meaning, and a voice's texts. A step's caption (scores, transcript) is the clip's label, and in the
-  table `voices/<id>/text`.
+  table `voices/<id>/text`. A table without rows is not written.
 - Audio is 16-bit, never normalised. Reference, target and codec clips are written when `new_fixed_clips` says so.
 - Text and cells are data: escaped and cut, so that nothing in them becomes markup.
 - Best values of a `Summary` are scalars `summary/best/TAG`: the HParams tab lists every scalar as a metric.
 - The speaker embeddings of a voice's clips go to the projector tab (see `projector`).
+- Custom Scalars gets a new layout when a chart of it gets its first values, so that none is empty.
 - With `purge_step` the records of that step and later are removed from our files, and readers are told to ignore those
   in the files of others (SessionLog.START): a resumed run has no duplicates.
 """
@@ -23,7 +26,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,9 +35,11 @@ from tensorboard.compat.proto import event_pb2, summary_pb2, tensor_pb2, tensor_
 from tensorboard.plugins.audio import metadata as audio_metadata
 from tensorboard.plugins.histogram import metadata as histogram_metadata
 from tensorboard.plugins.image import metadata as image_metadata
+from tensorboard.plugins.scalar import metadata as scalar_metadata
 from tensorboard.plugins.text import metadata as text_metadata
 
 from tracker_logging import tags
+from tracker_logging.config import Detail
 from tracker_logging.events import (
     Audio,
     Event,
@@ -52,19 +57,19 @@ from tracker_logging.rendering.pcm import encode_wav
 from tracker_logging.rendering.png import encode_png
 from tracker_logging.trackers.base import RunInfo
 from tracker_logging.trackers.event_file import EventFile, remove_from, use_native_crc32c
+from tracker_logging.trackers.over_time import FamilyPictures
 from tracker_logging.trackers.parts import FIXED_CLIPS, clip_tag, parts
 from tracker_logging.trackers.plain_text import clean, markdown_table, markdown_text
 from tracker_logging.trackers.projector import ProjectorFiles
-from tracker_logging.trackers.tensorboard_run import layout_summary, settings_summary
-
-BEST_PREFIX = "summary/best/"
+from tracker_logging.trackers.tensorboard_names import BEST_PREFIX, DETAIL_PLUGIN, has_card, shown_name
+from tracker_logging.trackers.tensorboard_run import layout_of, layout_summary, settings_summary
 
 
 class TensorBoardTracker:
     """One run in `directory`. Safe on any thread; encodes and writes on the caller's.
 
     `purge_step`: the first step that a resumed run computes again; `again`: earlier "GROUP/STEP" that it repeats.
-    `config`: settings for the HParams tab.
+    `config`: settings for the HParams tab. `detail`: "full" makes a card of every scalar.
     Raises OSError where it cannot write.
     """
 
@@ -76,7 +81,13 @@ class TensorBoardTracker:
         again: Collection[str] = (),
         name: str = "run",
         config: Mapping[str, object] | None = None,
+        detail: Detail = "standard",
     ) -> None:
+        self._detail: Detail = detail
+        self._described: set[str] = set()
+        self._cards: set[str] = set()
+        self._layout = layout_of(())
+        self._families = FamilyPictures()
         use_native_crc32c()
         self._lock = threading.Lock()
         self._closed = False
@@ -86,7 +97,6 @@ class TensorBoardTracker:
         self._file = EventFile(directory, on_begin=_begin_session)
         if purge_step is not None:
             self._file.append(_session(event_pb2.SessionLog.START, step=purge_step))
-        self._file.append(event_pb2.Event(wall_time=time.time(), summary=layout_summary()))
         if config:
             self._file.append(event_pb2.Event(wall_time=time.time(), summary=settings_summary(config, name=name)))
 
@@ -101,17 +111,47 @@ class TensorBoardTracker:
         if isinstance(event, VoiceComparison):
             without = without if event.new_fixed_clips else FIXED_CLIPS
             texts = f"reference: “{event.reference_text}”\ntarget: “{event.target_text}”"
-        records = [
-            event_pb2.Event(wall_time=time.time(), step=part.step, summary=summary_pb2.Summary(value=[value]))
-            for part in ((event,) if isinstance(event, Summary) else parts(event))
-            for value in _values(part, without=without, texts=texts)
-        ]
+        simple = (event,) if isinstance(event, Summary) else parts(event)
+        records = [_record(part.step, value) for part in simple for value in _values(part, without, texts)]
         with self._lock:
-            if not self._closed:
-                for record in records:
-                    self._file.append(record)
-                if isinstance(event, VoiceComparison):
-                    self._projector.add(event)
+            if self._closed:
+                return
+            if isinstance(event, Scalars | Summary):
+                records += self._scalars(event.step, _numbers(event))
+            if isinstance(event, Summary):
+                records += [_record(event.step, _image(i)) for i in self._families.images(event.step, is_last=True)]
+            for record in records:
+                self._file.append(record)
+            if isinstance(event, VoiceComparison):
+                self._projector.add(event)
+
+    def _scalars(self, step: int, values: Mapping[str, float]) -> Iterator[Any]:
+        """The records of the numbers, of the families that they complete, and of a layout that shows more."""
+        cards = {tag for tag in values if has_card(tag, self._detail)}
+        for tag, number in values.items():
+            yield _record(step, *(self._card(tag, number) if tag in cards else (_stored(tag, number),)))
+        self._families.add(step, {tag: number for tag, number in values.items() if tag not in cards})
+        yield from (_record(step, _image(picture)) for picture in self._families.images(step))
+        if not cards <= self._cards:
+            self._cards |= cards
+            layout = layout_of(self._cards)
+            if layout != self._layout:
+                self._layout = layout
+                yield event_pb2.Event(wall_time=time.time(), step=step, summary=layout_summary(layout))
+
+    def _card(self, tag: str, number: float) -> tuple[Any, ...]:
+        """A scalar. The first one of a tag comes after a copy with the description.
+
+        TensorBoard's loaders take a description only of a tensor, `EventAccumulator.Scalars` only plain values. Of two
+        values of one step the fast loader keeps the last.
+        """
+        name = shown_name(tag)
+        plain = summary_pb2.Summary.Value(tag=name, simple_value=number)
+        if tag in self._described:
+            return (plain,)
+        self._described.add(tag)
+        metadata = scalar_metadata.create_summary_metadata(None, markdown_text(_described(tag)))
+        return (_number_tensor(name, number, metadata), plain)
 
     def flush(self, *, timeout_s: float | None = None) -> None:
         """Write the projector's files; emitted events are in the event file already."""
@@ -139,6 +179,7 @@ def open_backend(directory: Path, run: RunInfo) -> TensorBoardTracker:
         again=run.again,
         name=run.name or directory.name,
         config=run.config,
+        detail=run.detail,
     )
 
 
@@ -152,21 +193,40 @@ def _begin_session(file: EventFile) -> None:
         file.append(_session(event_pb2.SessionLog.START, step=0))
 
 
-def _values(event: Event, *, without: frozenset[str], texts: str) -> Iterator[Any]:
-    """The summary values of a simple event. Clips: those not named in `without`; `texts` is the same at all steps."""
+def _record(step: int, *values: Any) -> Any:
+    return event_pb2.Event(wall_time=time.time(), step=step, summary=summary_pb2.Summary(value=values))
+
+
+def _numbers(event: Scalars | Summary) -> dict[str, float]:
+    """The scalars of an event by tag."""
+    if isinstance(event, Scalars):
+        return {tag: float(number) for tag, number in event.values.items()}
+    return {f"{BEST_PREFIX}{tag}": value.best for tag, value in event.values.items() if value.best is not None}
+
+
+def _stored(tag: str, number: float) -> Any:
+    """A scalar without a card."""
+    metadata = summary_pb2.SummaryMetadata(
+        plugin_data=summary_pb2.SummaryMetadata.PluginData(plugin_name=DETAIL_PLUGIN),
+        data_class=summary_pb2.DATA_CLASS_TENSOR,
+    )
+    return _number_tensor(tag, number, metadata)
+
+
+def _number_tensor(name: str, number: float, metadata: Any) -> Any:
+    tensor = tensor_pb2.TensorProto(dtype=types_pb2.DT_FLOAT, tensor_shape=_shape(()), float_val=[number])
+    return summary_pb2.Summary.Value(tag=name, metadata=metadata, tensor=tensor)
+
+
+def _values(event: Event, without: frozenset[str], texts: str) -> Iterator[Any]:
+    """The summary values of a simple event other than numbers. Clips: those not named in `without`; `texts` is the same
+    at all steps."""
     match event:  # another kind, of a later version, is ignored
-        case Scalars():
-            for tag, number in event.values.items():
-                yield summary_pb2.Summary.Value(tag=tag, simple_value=float(number))
         case Histogram():
             yield _histogram(event)
-        case Summary():
-            for tag, value in event.values.items():
-                if value.best is not None:
-                    yield summary_pb2.Summary.Value(tag=f"{BEST_PREFIX}{tag}", simple_value=value.best)
         case Text():
             yield _tensor(event.tag, [markdown_text(event.text)], _text_metadata(event.tag))
-        case Table():
+        case Table() if event.rows:
             table = markdown_table(event.columns, event.rows)
             yield _tensor(event.tag, [table], _text_metadata(event.tag))
         case Image():
@@ -196,7 +256,7 @@ def _histogram(event: Histogram) -> Any:
     tensor = tensor_pb2.TensorProto(
         dtype=types_pb2.DT_DOUBLE, tensor_shape=_shape(rows.shape), tensor_content=rows.astype("<f8").tobytes()
     )
-    return summary_pb2.Summary.Value(tag=event.tag, metadata=metadata, tensor=tensor)
+    return summary_pb2.Summary.Value(tag=shown_name(event.tag), metadata=metadata, tensor=tensor)
 
 
 def _tensor(tag: str, strings: Sequence[str | bytes], metadata: Any, *, shape: tuple[int, ...] | None = None) -> Any:
@@ -206,10 +266,10 @@ def _tensor(tag: str, strings: Sequence[str | bytes], metadata: Any, *, shape: t
         tensor_shape=_shape(shape or (len(strings),)),
         string_val=[string.encode("utf-8") if isinstance(string, str) else string for string in strings],
     )
-    return summary_pb2.Summary.Value(tag=tag, metadata=metadata, tensor=tensor)
+    return summary_pb2.Summary.Value(tag=shown_name(tag), metadata=metadata, tensor=tensor)
 
 
-def _shape(sizes: Sequence[int]) -> Any:
+def _shape(sizes: Iterable[int]) -> Any:
     dimensions = [tensor_shape_pb2.TensorShapeProto.Dim(size=size) for size in sizes]
     return tensor_shape_pb2.TensorShapeProto(dim=dimensions)
 
@@ -221,3 +281,20 @@ def _text_metadata(tag: str) -> Any:
 def _meaning(tag: str) -> str:
     known = tags.find(tag)
     return known.meaning if known else ""
+
+
+def _described(tag: str) -> str:
+    """Meaning, unit and which values are better, of a scalar."""
+    name = tag.removeprefix(BEST_PREFIX)
+    known, score = tags.find(name), _score_of(name)
+    if known is None:
+        return ""
+    meaning = known.meaning if score is None else f"{score.meaning}; {known.meaning}"
+    unit = known.unit if score is None else score.unit
+    better = {"higher": "higher is better", "lower": "lower is better"}.get(tags.direction(name), "")
+    best = "best value so far: " if name != tag else ""
+    return ". ".join(part for part in (f"{best}{meaning}", unit and f"Unit: {unit}", better) if part)
+
+
+def _score_of(name: str) -> tags.Score | None:
+    return next((score for score in tags.SCORES if tags.VOICE_SCORE(score=score.name) == name), None)

@@ -21,6 +21,7 @@ import torch
 from tracker_logging import tags
 from tracker_logging.data.dataset import VoiceCloningDataset
 from tracker_logging.families.higgs_v2.processor import VoiceCloningCollator
+from tracker_logging.trackers.tensorboard_names import logged_name
 from tracker_logging.validation.material import SEED, Material
 from tracker_logging.voices.scorers.choose import OFF, ScorerChoice
 
@@ -47,10 +48,10 @@ def run_trial(material: Material, *, directory: Path, loggers: Sequence[str] | N
     trainer.train()
     fingerprints = {name: _digest(value) for name, value in _touched(trainer)}
     values = list(_written_values(directory / "runs"))
-    errors = [value.simple_value for value in values if value.tag == tags.ERRORS()]
+    errors = [value.simple_value for value in values if logged_name(value.tag) == tags.ERRORS()]
     return Trial(
         fingerprints=fingerprints,
-        written=frozenset(value.tag for value in values),
+        written=frozenset(logged_name(value.tag) for value in values),
         errors=int(max(errors, default=0.0)),
         seconds=time.perf_counter() - start,
     )

@@ -26,7 +26,8 @@ from tracker_logging.voices.measurement import Instruments, Recordings, measure_
 from tracker_logging.voices.scores import ScoredVoice, missing_voice, score_names, score_voice
 from tracker_logging.voices.summary import summarise
 
-_TEXTS = ("step", "voice", "speaker", "language", "target text", "transcript", "stop reason", "fault")
+_TEXTS = ("speaker", "language", "target text", "transcript", "stop reason", "fault")
+_FIRST = ("sim_o", "spk_top1", "sim_margin", "wer", "cer", "dnsmos_ovrl")
 
 
 class Scorer(Protocol):
@@ -107,13 +108,20 @@ def scored_event(clip: GeneratedClip, voice: ScoredVoice, scores: Mapping[str, f
 
 
 def voice_table(step: int, voices: Sequence[ScoredVoice], scores: Sequence[Mapping[str, float]]) -> Table:
-    """One row per voice; a cell is empty where the voice does not have the column's score."""
-    columns = score_names(scores)
+    """One row per voice, the scores that matter first; a cell is empty where the voice does not have the score."""
+    names = score_names(scores)
+    first = [name for name in _FIRST if name in names]
+    others = [name for name in names if name not in first]
+
+    def cells(of_voice: Mapping[str, float], wanted: Sequence[str]) -> list[Cell]:
+        return [_rounded(of_voice.get(name)) for name in wanted]
+
     rows = [
-        (*_text_cells(step, voice), *(_rounded(of_voice.get(name)) for name in columns))
+        (step, voice.voice.voice_id, *cells(of_voice, first), *_text_cells(voice), *cells(of_voice, others))
         for voice, of_voice in zip(voices, scores, strict=True)
     ]
-    return Table(step=step, tag=tags.VOICE_TABLE(), columns=(*_TEXTS, *columns), rows=tuple(rows))
+    columns = ("step", "voice", *first, *_TEXTS, *others)
+    return Table(step=step, tag=tags.VOICE_TABLE(), columns=columns, rows=tuple(rows))
 
 
 def speaker_table(step: int, voices: Sequence[ScoredVoice], scores: Sequence[Mapping[str, float]]) -> Table:
@@ -135,11 +143,10 @@ def instrument_table(step: int, names: Mapping[str, str]) -> Table:
     return Table(step=step, tag=tags.INSTRUMENT_TABLE(), columns=("kind", "measured by"), rows=tuple(names.items()))
 
 
-def _text_cells(step: int, voice: ScoredVoice) -> tuple[Cell, ...]:
+def _text_cells(voice: ScoredVoice) -> tuple[Cell, ...]:
     about = voice.voice
     transcript = None if voice.clip is None else voice.clip.transcript
-    texts = (about.voice_id, about.speaker_name, about.language, about.target_text, transcript)
-    return (step, *texts, voice.stop_reason, voice.fault)
+    return (about.speaker_name, about.language, about.target_text, transcript, voice.stop_reason, voice.fault)
 
 
 def _rounded(value: float | None) -> float | None:
