@@ -216,12 +216,16 @@ class Findings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SummaryValue:
-    """Last and best value of a scalar with the steps of both. `best` is None where neither high nor low is better."""
+    """Last and best value of a scalar with the steps of both. `best` is None where neither high nor low is better.
+
+    `base`: the value of step 0, of the model before its first update; None where it was not measured.
+    """
 
     last: float
     last_step: int
     best: float | None = None
     best_step: int | None = None
+    base: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

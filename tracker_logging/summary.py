@@ -4,7 +4,7 @@
 >>> for step, value in ((100, 0.61), (200, 0.74), (300, 0.70)):
 ...     keeper.hear(Scalars(step=step, values={"voices/sim_o/mean": value}))
 >>> keeper.summary(step=300).values["voices/sim_o/mean"]
-SummaryValue(last=0.7, last_step=300, best=0.74, best_step=200)
+SummaryValue(last=0.7, last_step=300, best=0.74, best_step=200, base=None)
 """
 
 from __future__ import annotations
@@ -46,7 +46,9 @@ def summarize(points: Iterable[tuple[int, float]], better: Better) -> SummaryVal
         return None
     last_step, last = in_order[-1]
     best_step, best = best_point(in_order, better) or (None, None)
-    return SummaryValue(last=last, last_step=last_step, best=best, best_step=best_step)
+    first_step, first = in_order[0]
+    base = first if first_step == 0 else None
+    return SummaryValue(last=last, last_step=last_step, best=best, best_step=best_step, base=base)
 
 
 class SummaryKeeper:

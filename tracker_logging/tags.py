@@ -202,6 +202,8 @@ MISSING_LIST = _tag("tracker/missing_list", "table", "", "what was promised and 
 DROPPED = _tag("tracker/dropped_events", "scalar", "count", "events dropped so far because this backend's queue was full (media first, scalars never)", "tracker")
 QUEUE = _tag("tracker/queue_mb", "scalar", "MB", "largest backlog of this backend since the last flush", "tracker")
 OVER_TIME = _tag("over_time/{family}", "image", "", "a family of scalars as one picture: codebook, layer or component × logged step", "tracker", "TensorBoard without --detail full")
+LAST_WORD_TABLE = _tag("summary/base_best_last", "table", "", "at the end of training: the base model (step 0) against the best and the last checkpoint, in the five numbers that matter", "tracker", "voices or an evaluation")
+LAST_WORD = _tag("summary/last_word", "text", "", "the same in words: which checkpoint to use and why, findings still open, what is missing; also summary.md and summary.json in the run's directory", "tracker", "voices or an evaluation")
 ALERT = _tag("alerts/{title}", "text", "", "something to read now: what was seen, what it means, what to do", "tracker", "there is an alert")
 COST = _tag("tracker/{part}_ms", "scalar", "ms", "time on the training thread at this step, by part", "tracker")
 

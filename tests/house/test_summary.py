@@ -108,7 +108,7 @@ def test_every_score_with_a_direction_has_it_under_the_tag_that_is_logged() -> N
 SUMMARY = Summary(
     step=30,
     values={
-        "voices/sim_o/mean": SummaryValue(last=0.5, last_step=30, best=0.75, best_step=20),
+        "voices/sim_o/mean": SummaryValue(last=0.5, last_step=30, best=0.75, best_step=20, base=0.25),
         "voices/silence_pct/mean": SummaryValue(last=float("nan"), last_step=30),
     },
 )
@@ -131,6 +131,7 @@ def test_wandb_has_best_and_steps_in_the_summary_of_the_run(tmp_path: Path) -> N
         if record["type"] == "summary":
             summary |= record["summary"].get("update", {})
     wanted = {
+        "base/voices/sim_o/mean": 0.25,
         "best/voices/sim_o/mean": 0.75,
         "best_step/voices/sim_o/mean": 20,
         "last_step/voices/sim_o/mean": 30,
@@ -146,5 +147,6 @@ def test_json_lines_hold_the_summary_as_strict_json(tmp_path: Path) -> None:
     tracker.close()
     line = json.loads((tmp_path / "record/events.jsonl").read_text().splitlines()[1])
     assert (line["kind"], line["step"]) == ("Summary", 30)
-    assert line["values"]["voices/sim_o/mean"] == {"last": 0.5, "last_step": 30, "best": 0.75, "best_step": 20}
+    written = {"last": 0.5, "last_step": 30, "best": 0.75, "best_step": 20, "base": 0.25}
+    assert line["values"]["voices/sim_o/mean"] == written
     assert line["values"]["voices/silence_pct/mean"]["last"] == "nan"

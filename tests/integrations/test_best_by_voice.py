@@ -52,6 +52,9 @@ def test_the_right_checkpoint_is_loaded(
 ) -> None:
     with caplog.at_level(logging.WARNING, "tracker_logging"):
         holds(case, outcome(DemoPaths(demo), tmp_path, case))
+    (summary,) = tmp_path.glob("runs/run/summary.json")
+    text = json.loads(summary.read_text())["text"]
+    assert "Its weights are loaded." in text and "base (step 0)" in text
     assert ("logs a copy of its metrics" in caplog.text) == (case == "a copy is logged")
     assert ("Scores of voices failed or were not there in time" in caplog.text) == (
         case in ("a round fails", "scores of the best step are late")

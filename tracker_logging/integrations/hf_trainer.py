@@ -217,7 +217,7 @@ class StrategicCallback(TrainerCallback):  # type: ignore[misc]  # untyped where
         if session is None:
             return
         if self.session.is_first("save", state.global_step):
-            observers = session.state()  # before the flush: what is finished by then is flushed
+            observers = session.state(state.global_step)  # before the flush: what is finished by then is flushed
             session.flush()
             if session.loop.rank == 0:
                 with session.guard.contain("checkpoint"):

@@ -203,7 +203,7 @@ class LightningCallback(Callback):  # type: ignore[misc]  # untyped where lightn
         session = self._session
         if session is None:
             return {} if self._saved is None else dict(self._saved.trackers)
-        states = session.state()
+        states = session.state(self._step)
         session.flush()
         with session.guard.contain("checkpoint"):
             return checkpoint_content(step=self._step, run=self.directory, tracker=session.tracker, observers=states)

@@ -213,7 +213,7 @@ class LoopSession:
         session = self._session
         if session is None:
             return {"step": 0} if self._saved is None else dict(self._saved.trackers)
-        states = session.state()  # before the flush: what is finished by then is flushed
+        states = session.state(self.global_step)  # before the flush: what is finished by then is flushed
         session.flush()
         with session.guard.contain("checkpoint"):
             return checkpoint_content(

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable
 from tracker_logging.events import Event
 from tracker_logging.guard import ErrorGuard
 from tracker_logging.session.cost import CostMeter
+from tracker_logging.session.last_word import LastWord
 from tracker_logging.session.ledger import Ledger, promised
 from tracker_logging.session.observer import Later, Observer
 from tracker_logging.summary import SummaryKeeper
@@ -42,6 +43,7 @@ class Emitter:
         self._cost = cost
         self._worker = WorkerThread(depth=WORKER_QUEUE)
         self._summary = SummaryKeeper()
+        self.last_word = LastWord()
         self._not_shown: set[str] = set()
 
     @property
@@ -55,6 +57,7 @@ class Emitter:
             return
         self.ledger.arrived(event)
         self._summary.hear(event)
+        self.last_word.hear(event)
         self._tracker.emit(event)
         for observer in self.observers:
             with self._guard.contain(observer.name):
@@ -93,11 +96,13 @@ class Emitter:
             self.emit(table)
 
     def finish(self, step: int) -> None:
-        """After the last event of a training: wait for the worker, settle all promises, emit the summary."""
+        """After the last event of a training: wait for the worker, settle all promises, emit summary and last word."""
         self._worker.close(timeout_s=WORKER_TIMEOUT_S)
         self._report_worker_errors()
         self.settle(step, before=None)
         self.emit(self._summary.summary(step=step))
+        for event in self.last_word.events(step=step, missing=self.ledger.missing):
+            self.emit(event)
 
     def _defer(self, later: Later) -> None:
         def job() -> None:

@@ -41,6 +41,7 @@ from tracker_logging.probes.evaluation import EvaluationCapture
 from tracker_logging.probes.hooks import detach_all
 from tracker_logging.probes.parallelism import DATA_PARALLEL
 from tracker_logging.session.cadence import COMPONENTS, Cadence
+from tracker_logging.session.console import on_console
 from tracker_logging.session.cost import CostMeter
 from tracker_logging.session.emitter import Emitter
 from tracker_logging.session.extra_forwards import ExtraForwards
@@ -220,6 +221,7 @@ class Session:
 
     def weights_loaded(self, *, step: int) -> None:
         """The loop has loaded the weights of an earlier `step` (the best checkpoint): generate their voices."""
+        self.emitter.last_word.loaded(step)
         if step not in self._extra.voice_steps:
             self._extra.run(step, conditioning_due=False, voices_due=True)
 
@@ -298,9 +300,10 @@ class Session:
             with self.cost.part("flush", component="flush"), self.guard.contain("flush"):
                 self.tracker.flush(timeout_s=FLUSH_TIMEOUT_S)
 
-    def state(self) -> dict[str, Any]:
-        """For a checkpoint, on rank 0: what each observer needs in order to continue, by its name. Plain JSON."""
+    def state(self, step: int) -> dict[str, Any]:
+        """For the checkpoint of `step`, on rank 0: what each observer needs to continue, by its name. Plain JSON."""
         states = {}
+        self.emitter.last_word.saved(step)
         for observer in self.observers:
             with self.guard.contain(observer.name):
                 if state := observer.state():
@@ -325,6 +328,8 @@ class Session:
             with self.guard.contain(observer.name):
                 observer.finish()
         self.emitter.finish(self._step)
+        if self.emitter.last_word.text:
+            on_console(f"Base, best and last:\n{self.emitter.last_word.text}")
         if self.loop.rank == 0 and self.guard.errors:
             logger.warning("Logging had %d errors in this training; see the messages above.", self.guard.errors)
         self.flush()

@@ -178,12 +178,13 @@ def _numbers_or_none(values: Mapping[str, float | None]) -> Json:
 
 
 def _read_summary(line: Json) -> SummaryValue:
-    best = line["best"]
+    best, base = line["best"], line.get("base")
     return SummaryValue(
         last=float(line["last"]),
         last_step=line["last_step"],
         best=None if best is None else float(best),
         best_step=line["best_step"],
+        base=None if base is None else float(base),
     )
 
 

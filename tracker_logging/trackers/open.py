@@ -30,6 +30,7 @@ from tracker_logging.trackers.null import NullTracker
 from tracker_logging.trackers.privacy import Change, ScrubbedTracker, Scrubber, private_and_plain
 from tracker_logging.trackers.registry import backend_names, load_backends
 from tracker_logging.trackers.registry import check_backends as check_backends
+from tracker_logging.trackers.summary_file import SummaryFileTracker
 from tracker_logging.trackers.voice_folder import VoiceFolderTracker
 from tracker_logging.trackers.waiting import WaitingBudget
 from tracker_logging.trackers.webhook import WebhookTracker
@@ -38,6 +39,7 @@ from tracker_logging.trackers.webhook import WebhookTracker
 _FILES: dict[str, OpenBackend] = {
     "voices": lambda directory, run: VoiceFolderTracker(directory),
     "findings": lambda directory, run: FindingsFileTracker(directory),
+    "summary": lambda directory, run: SummaryFileTracker(directory),
 }
 
 

@@ -171,10 +171,12 @@ open_backend = _OpenWandb()
 
 
 def _summary_values(summary: Summary) -> dict[str, float | int]:
-    """`best/TAG`, `best_step/TAG` and `last_step/TAG`. W&B itself keeps the last value under the tag."""
+    """`base/TAG`, `best/TAG`, `best_step/TAG` and `last_step/TAG`. W&B itself keeps the last value under the tag."""
     values: dict[str, float | int] = {}
     for tag, value in summary.values.items():
         values[f"last_step/{tag}"] = value.last_step
+        if value.base is not None:
+            values[f"base/{tag}"] = value.base
         if value.best is not None and value.best_step is not None:
             values |= {f"best/{tag}": value.best, f"best_step/{tag}": value.best_step}
     return values

@@ -64,6 +64,32 @@ def known_metrics() -> dict[str, str]:
     return {name: direction for name, direction in named.items() if name is not None} | {VOICE: "higher"}
 
 
+def in_words(values: Mapping[str, float]) -> str:
+    """The numbers of a round by tag, as one line for the log.
+
+    >>> in_words({"voices/spk_top1": 0.75, "voices/spk_top1/n": 12.0, "voices/stopped_pct": 75.0,
+    ...           "voices/valid_clips": 11.0, "voices/invalid_clips": 1.0})
+    'right speaker 9 of 12, 3 not stopped, 1 invalid'
+    """
+    words: list[str] = []
+    if (top1 := values.get(tags.SPK_TOP1())) is not None and (n := values.get(tags.VOICE_N(score="spk_top1"))):
+        words.append(f"right speaker {top1 * n:.0f} of {n:.0f}")
+    similarity = next((tag for tag in _SIMILARITIES if tag in values), None)
+    if similarity is not None:
+        name = similarity.split("/")[1]
+        low, high = values.get(tags.VOICE_LOW(score=name)), values.get(tags.VOICE_HIGH(score=name))
+        interval = "" if low is None or high is None else f" [{low:.2f}, {high:.2f}]"
+        words.append(f"{name} {values[similarity]:.2f}{interval}")
+    words += [f"{name} {values[tag]:.2f}" for name, tag in (("wer", tags.WER()), ("cer", tags.CER())) if tag in values]
+    generated = values.get(tags.VALID_CLIPS(), 0.0) + values.get(tags.INVALID_CLIPS(), 0.0)
+    counts = {
+        "not stopped": generated * (1.0 - values.get(tags.STOPPED(), 100.0) / 100.0),
+        "invalid": values.get(tags.INVALID_CLIPS(), 0.0),
+        "failed": values.get(tags.FAILED_VOICES(), 0.0),
+    }
+    return ", ".join(words + [f"{count:.0f} {what}" for what, count in counts.items() if round(count)])
+
+
 class BestVoice:
     """Which checkpoint has the best voice so far.
 

@@ -35,7 +35,7 @@ from tracker_logging.voices.conditioning import (
     conditioning_scalars,
     other_speakers,
 )
-from tracker_logging.voices.evaluation import EvaluationNumbers
+from tracker_logging.voices.evaluation import EvaluationNumbers, in_words
 from tracker_logging.voices.exchange import Exchange
 from tracker_logging.voices.generation import Generated, generate, not_generated, progress_bar
 from tracker_logging.voices.prompt import VoicePrompt, build_prompt, choose_samples
@@ -315,6 +315,8 @@ class _Scoring:
         try:
             for event in self._scorer.score(step=step, clips=clips):
                 self._emit(event)
+                if isinstance(event, Scalars):
+                    logger.info("Voices of step %d: %s.", step, in_words(event.values) or "no scores")
         except Exception as error:
             if self._is_closed:  # the rounds that are not scored were reported by `close`
                 return

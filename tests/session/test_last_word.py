@@ -1,0 +1,117 @@
+"""The last word of a training: base against best against last, which checkpoint to use and why."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tracker_logging.events import Event, Finding, Findings, Scalars, Table, Text
+from tracker_logging.session.last_word import LastWord
+from tracker_logging.session.ledger import MissingFamily
+from tracker_logging.trackers.open import RunInfo, open_tracker
+
+
+def voices(step: int, margin: float, *, low: float, high: float, **more: float) -> Scalars:
+    values = {"sim_margin/mean": margin, "sim_margin/low": low, "sim_margin/high": high, "sim_margin/n": 12.0} | more
+    return Scalars(step=step, values={f"voices/{name.replace('__', '/')}": value for name, value in values.items()})
+
+
+TRAINING = (
+    voices(0, 0.05, low=0.01, high=0.09, spk_top1=0.25, spk_top1__n=12.0),
+    voices(100, 0.30, low=0.25, high=0.35, spk_top1=1.0, spk_top1__n=12.0),
+    voices(200, 0.12, low=0.08, high=0.16, spk_top1=0.5, spk_top1__n=12.0),
+    Scalars(step=100, values={"eval/loss": 3.0, "outputs/accuracy/mean": 0.5}),
+    Scalars(step=200, values={"eval/loss": 2.0}),
+)
+
+
+def said(*events: Event, saved: tuple[int, ...] = (100, 200), missing: tuple[MissingFamily, ...] = ()) -> list[Event]:
+    last_word = LastWord()
+    for event in events:
+        last_word.hear(event)
+    for step in saved:
+        last_word.saved(step)
+    return list(last_word.events(step=200, missing=missing))
+
+
+def text_of(*events: Event, **options: tuple) -> str:
+    (text,) = (event.text for event in said(*events, **options) if isinstance(event, Text))
+    assert len(text.splitlines()) <= 24 and max(map(len, text.splitlines())) <= 160
+    return text
+
+
+def test_the_table_has_base_best_and_last_with_intervals_and_n() -> None:
+    (table,) = (event for event in said(*TRAINING) if isinstance(event, Table))
+    rows = {(row[0], row[1]): row[2:] for row in table.rows}
+    assert rows["sim_margin", "base"] == (0, 0.05, 0.01, 0.09, 12.0)
+    assert rows["sim_margin", "best"] == (100, 0.30, 0.25, 0.35, 12.0)
+    assert rows["sim_margin", "last"] == (200, 0.12, 0.08, 0.16, 12.0)
+    assert rows["right speaker", "best"] == (100, 1.0, None, None, 12.0)
+    assert rows["evaluation loss", "base"] == (0, None, None, None, None)
+    assert rows["evaluation loss", "last"][1] == 2.0
+    assert {row[0] for row in table.rows} == {"right speaker", "sim_margin", "evaluation loss"}
+
+
+def test_the_voice_chooses_and_not_the_loss() -> None:
+    text = text_of(*TRAINING)
+    assert "Use step 100: it has the best voice (sim_margin 0.3), clearly better than the base model (0.05)" in text
+    assert "It is checkpoint 100." in text and "0.3 [0.25, 0.35] n=12" in text
+
+
+@pytest.mark.parametrize(
+    ("base", "reason"),
+    [
+        (voices(0, 0.2, low=0.1, high=0.3), "the intervals do not show a difference"),
+        (voices(0, 0.4, low=0.3, high=0.5), "training has not improved the voice"),
+    ],
+)
+def test_a_base_model_that_is_as_good_is_reported(base: Scalars, reason: str) -> None:
+    assert reason in text_of(base, *TRAINING[1:])
+
+
+def test_a_step_without_a_checkpoint_is_not_recommended_without_a_hint() -> None:
+    assert "No checkpoint of it was saved; the nearest one is of step 200." in text_of(*TRAINING, saved=(200,))
+
+
+def test_loaded_weights_are_the_best_ones() -> None:
+    last_word = LastWord()
+    for event in TRAINING:
+        last_word.hear(event)
+    last_word.loaded(200)
+    (_, text) = last_word.events(step=200, missing=())
+    assert isinstance(text, Text) and "Use step 200" in text.text and "Its weights are loaded." in text.text
+
+
+def test_without_voices_the_loss_is_named_as_what_it_is() -> None:
+    text = text_of(*TRAINING[3:])
+    assert "Use step 200: it has the lowest eval/loss, which does not tell whether voices are cloned" in text
+
+
+def test_without_numbers_there_is_no_last_word() -> None:
+    assert said(Scalars(step=1, values={"tracker/errors": 0.0})) == []
+
+
+def test_open_findings_and_what_is_missing_are_listed() -> None:
+    findings = tuple(
+        Finding(name=name, level="warning", seen="", cause="", certainty="likely", fix="", since=1, until=until)
+        for name, until in (("reference_ignored", None), ("silence", 5))
+    )
+    missing = tuple(MissingFamily(f"voices/{index}", 100, "a reason") for index in range(5))
+    text = text_of(*TRAINING, Findings(step=200, findings=findings), missing=missing)
+    assert "Findings still open: Reference ignored (warning). See findings.md." in text
+    assert "Missing: voices/0, voices/1, voices/2 and 2 more." in text
+
+
+def test_the_files_hold_the_same(tmp_path: Path) -> None:
+    tracker = open_tracker("jsonl", directory=tmp_path / "run", run=RunInfo())
+    events = said(*TRAINING)
+    for event in events:
+        tracker.emit(event)
+    tracker.flush(timeout_s=30.0)
+    tracker.close()
+    content = json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert content["step"] == 200 and len(content["numbers"]) == 9
+    assert content["numbers"][3] == {
+        "number": "sim_margin", "model": "base", "step": 0, "value": 0.05, "low": 0.01, "high": 0.09, "n": 12.0
+    }  # fmt: skip
+    assert content["text"] in (tmp_path / "run" / "summary.md").read_text()

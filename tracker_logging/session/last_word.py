@@ -1,0 +1,224 @@
+"""The last word of a training: the base model against the best and the last checkpoint, and what to do next.
+
+    last_word = LastWord()
+    last_word.hear(Scalars(step=0, values={"voices/sim_margin/mean": 0.05}))     # every event, on any thread
+    last_word.saved(500)
+    for event in last_word.events(step=500, missing=()):
+        emit(event)
+
+Guarantees
+- It fits one screen: at most `ROWS` numbers, each with its 95 % interval and n where these were measured.
+- Only measured values. The best checkpoint is the one that the loop has loaded, else the one that `BestVoice` chooses
+  of the rounds with scores, else the one of the lowest loss.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from tracker_logging import tags
+from tracker_logging.events import Cell, Event, Finding, Findings, Scalars, Table, Text
+from tracker_logging.session.ledger import MissingFamily
+from tracker_logging.voices.evaluation import BestVoice
+
+ROWS = 5
+BASE = 0
+_MOST_LISTED = 3
+_EVAL_LOSS = "eval/loss"
+_MARGIN = tags.VOICE_SCORE(score="sim_margin")
+_SIMILARITIES = (_MARGIN, tags.VOICE_SCORE(score="sim_o"))
+
+
+@dataclass(frozen=True)
+class _Number:
+    """One row: its name, the tag of the value, and the prefix of `/low`, `/high` and `/n`."""
+
+    name: str
+    tag: str
+    bounds: str = ""
+
+
+# Of each group the first number that was measured is shown.
+_GROUPS: tuple[tuple[_Number, ...], ...] = (
+    (_Number("right speaker", tags.SPK_TOP1(), "voices/spk_top1"),),
+    (
+        _Number("sim_margin", _MARGIN, "voices/sim_margin"),
+        _Number("sim_o", tags.VOICE_SCORE(score="sim_o"), "voices/sim_o"),
+    ),
+    (
+        _Number("word errors", tags.WER(), "voices/wer"),
+        _Number("character errors", tags.CER(), "voices/cer"),
+        _Number("clips that stop, %", tags.STOPPED()),
+    ),
+    (
+        _Number("conditioning gap, nats", tags.CONDITIONING_GAP_MEAN(), "conditioning/gap"),
+        _Number("gap to no reference, nats", tags.CONDITIONING_GAP_NULL(), "conditioning/gap_null"),
+    ),
+    (_Number("evaluation loss", _EVAL_LOSS), _Number("training nll, nats", tags.NLL_MEAN())),
+)
+_WATCHED = frozenset(
+    name
+    for group in _GROUPS
+    for number in group
+    for name in (number.tag, *(f"{number.bounds}/{end}" for end in ("low", "high", "n")))
+)
+
+
+class LastWord:
+    """Serves one training. `hear` on any thread, the others on one."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._values: dict[int, dict[str, float]] = {}  # by step
+        self._findings: tuple[Finding, ...] = ()
+        self._saved: list[int] = []
+        self._loaded: int | None = None
+        self.text = ""
+        """What `events` last made."""
+
+    def hear(self, event: Event) -> None:
+        """Keep what the last word needs of an event."""
+        if isinstance(event, Scalars):
+            watched = {tag: float(value) for tag, value in event.values.items() if tag in _WATCHED}
+            if watched:
+                with self._lock:
+                    self._values.setdefault(event.step, {}).update(watched)
+        elif isinstance(event, Findings):
+            self._findings = event.findings
+
+    def saved(self, step: int) -> None:
+        """A checkpoint of `step` was saved."""
+        self._saved.append(step)
+
+    def loaded(self, step: int) -> None:
+        """The weights of `step` are those that the training ends with."""
+        self._loaded = step
+
+    def events(self, *, step: int, missing: Sequence[MissingFamily]) -> Iterator[Text | Table]:
+        """The table of the numbers and the text; nothing if no number was measured."""
+        with self._lock:
+            values = {at: dict(of_step) for at, of_step in sorted(self._values.items())}
+        models = _models(values, loaded=self._loaded)
+        rows = _rows(values, models)
+        if not rows:
+            return
+        columns = ("number", "model", "step", "value", "low", "high", "n")
+        yield Table(step=step, tag=tags.LAST_WORD_TABLE(), columns=columns, rows=tuple(rows))
+        lines = [*_grid(rows, models), "", _advice(values, models, saved=self._saved, loaded=self._loaded)]
+        lines += _open_findings(self._findings)
+        lines += _missing(missing)
+        self.text = "\n".join(lines)
+        yield Text(step=step, tag=tags.LAST_WORD(), text=self.text)
+
+
+def _models(values: Mapping[int, Mapping[str, float]], *, loaded: int | None) -> dict[str, int]:
+    """Names "base", "best" and "last", each with its step, where there is one."""
+    scored = [step for step, of_step in values.items() if any(tag in of_step for tag in _SIMILARITIES)]
+    trained = [step for step in scored if step != BASE]
+    evaluated = [step for step, of_step in values.items() if _EVAL_LOSS in of_step and step != BASE]
+    best: int | None = loaded
+    if best is None and trained:
+        choice = BestVoice()
+        best = [step for step in trained if choice.consider(values[step])][-1]
+    if best is None and evaluated:
+        best = min(evaluated, key=lambda step: values[step][_EVAL_LOSS])
+    steps = [step for step in values if step != BASE]
+    models = {"base": BASE} if BASE in values else {}
+    if best is not None:
+        models["best"] = best
+    rounds = trained or evaluated or steps
+    return models | ({"last": max(rounds)} if rounds else {})
+
+
+def _rows(values: Mapping[int, Mapping[str, float]], models: Mapping[str, int]) -> list[tuple[Cell, ...]]:
+    rows: list[tuple[Cell, ...]] = []
+    for group in _GROUPS:
+        shown = [number for number in group if any(number.tag in values.get(at, {}) for at in models.values())]
+        for model, at in models.items() if shown else ():
+            of_step, number = values.get(at, {}), shown[0]
+            ends = (of_step.get(f"{number.bounds}/{end}") for end in ("low", "high", "n"))
+            rows.append((number.name, model, at, of_step.get(number.tag), *ends))
+    return rows
+
+
+def _grid(rows: Sequence[tuple[Cell, ...]], models: Mapping[str, int]) -> list[str]:
+    """The rows as aligned text: a line per number, a column per model."""
+    titles = [f"{model} (step {at})" for model, at in models.items()]
+    names = list(dict.fromkeys(str(row[0]) for row in rows))
+    cells = {(row[0], row[1]): _cell(*row[3:]) for row in rows}
+    first = max(map(len, names))
+    widths = [
+        max(len(title), *(len(cells[name, model]) for name in names))
+        for title, model in zip(titles, models, strict=True)
+    ]
+    head = "  ".join([" " * first, *(title.ljust(width) for title, width in zip(titles, widths, strict=True))])
+    body = [
+        "  ".join([
+            name.ljust(first),
+            *(cells[name, model].ljust(width) for model, width in zip(models, widths, strict=True)),
+        ])
+        for name in names
+    ]  # fmt: skip
+    return [line.rstrip() for line in (head, *body)]
+
+
+def _cell(value: Cell, low: Cell, high: Cell, n: Cell) -> str:
+    if not isinstance(value, float):
+        return "-"
+    interval = f" [{low:.2f}, {high:.2f}]" if isinstance(low, float) and isinstance(high, float) else ""
+    return f"{value:.3g}{interval}" + (f" n={n:.0f}" if isinstance(n, float) else "")
+
+
+def _advice(
+    values: Mapping[int, Mapping[str, float]], models: Mapping[str, int], *, saved: Sequence[int], loaded: int | None
+) -> str:
+    """Which checkpoint to use, and why."""
+    best = models.get("best")
+    if best is None:
+        return "No voice was scored and nothing was evaluated, so no checkpoint can be recommended."
+    tag = next((tag for tag in _SIMILARITIES if tag in values.get(best, {})), None)
+    if tag is None:
+        why = f"it has the lowest {_EVAL_LOSS}, which does not tell whether voices are cloned"
+    else:
+        why = _against_base(values.get(BASE, {}), values[best], tag)
+    return f"Use step {best}: {why}. {_where(best, saved=saved, loaded=loaded)}".rstrip()
+
+
+def _against_base(base: Mapping[str, float], best: Mapping[str, float], tag: str) -> str:
+    name = tag.split("/")[1]
+    low, high = best.get(f"voices/{name}/low", math.nan), base.get(f"voices/{name}/high", math.nan)
+    chosen = f"it has the best voice ({name} {best[tag]:.3g})"
+    if tag not in base:
+        return chosen
+    if low > high:
+        return f"{chosen}, clearly better than the base model ({base[tag]:.3g})"
+    if best[tag] > base[tag]:
+        return f"{chosen}; the base model has {base[tag]:.3g}, and the intervals do not show a difference"
+    return f"{chosen}, but the base model is not worse ({base[tag]:.3g}): training has not improved the voice"
+
+
+def _where(best: int, *, saved: Sequence[int], loaded: int | None) -> str:
+    if loaded == best:
+        return "Its weights are loaded."
+    if best in saved or not saved:
+        return f"It is checkpoint {best}." if saved else ""
+    nearest = min(saved, key=lambda step: abs(step - best))
+    return f"No checkpoint of it was saved; the nearest one is of step {nearest}."
+
+
+def _open_findings(findings: Sequence[Finding]) -> list[str]:
+    titles = [f"{finding.title} ({finding.level})" for finding in findings if finding.is_open]
+    return [f"Findings still open: {_listed(titles)}. See findings.md."] if titles else []
+
+
+def _missing(missing: Sequence[MissingFamily]) -> list[str]:
+    templates = [family.template for family in missing]
+    return [f"Missing: {_listed(templates)}. See {tags.MISSING_LIST()}."] if templates else []
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = len(names) - _MOST_LISTED
+    return ", ".join(names[:_MOST_LISTED]) + (f" and {more} more" if more > 0 else "")
