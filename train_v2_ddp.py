@@ -8,7 +8,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import logging
 import random
 import sys
@@ -24,6 +23,7 @@ from tracker_logging.cli import Parser
 from tracker_logging.data.facts import dataset_facts
 from tracker_logging.data.sample import DataError, VoiceSample
 from tracker_logging.data.samples import Samples
+from tracker_logging.families.checkpoints import base_of_adapters
 from tracker_logging.families.higgs_v2.checkpoint import check_model_directory, open_model
 from tracker_logging.families.higgs_v2.labels import normalise_loss_by_audio_labels
 from tracker_logging.families.memory import MemoryEstimate, parameter_count
@@ -141,7 +141,7 @@ def check_arguments(args: argparse.Namespace) -> None:
     except ValueError as error:
         raise UsageError(str(error)) from error
     if args.model_path:
-        check_model_directory(adapters_of(args.model_path) or args.model_path)
+        check_model_directory(base_of_adapters(args.model_path) or args.model_path)
 
 
 def keeps_best(args: argparse.Namespace) -> bool:
@@ -216,7 +216,7 @@ def load_material(args: argparse.Namespace) -> Material:
         cache_directory=args.code_cache or args.output_dir / "codes",
         text_labels=args.use_text_head,
     )
-    base = adapters_of(args.model_path)
+    base = base_of_adapters(args.model_path)
     dtype = args.dtype or ("auto" if args.use_lora or base else "float32")  # transformers' own default is "auto"
     report_memory(args)
     model = open_model(base or args.model_path, use_text_head=args.use_text_head, dtype=dtype)
@@ -234,29 +234,12 @@ def reading_options(args: argparse.Namespace) -> list[str]:
     return [*options, "--allow_download"] if args.allow_download else options
 
 
-def adapters_of(model_path: str | None) -> str | None:
-    """The base model of a directory that holds adapters only, as a training with `--use_lora` saves them; else None.
-
-    Such a training continues with these adapters. Raises `UsageError` for a description of adapters without a base.
-    """
-    description = Path(model_path or "") / "adapter_config.json"
-    if model_path is None or not description.is_file():
-        return None
-    try:
-        base = json.loads(description.read_text(encoding="utf-8"))["base_model_name_or_path"]
-    except (OSError, ValueError, KeyError, TypeError):
-        base = None
-    if not isinstance(base, str):
-        raise UsageError(f"--model_path {model_path}: adapter_config.json names no base_model_name_or_path. Add it.")
-    return base
-
-
 def report_memory(args: argparse.Namespace) -> None:
     """Log how much memory the training needs, and the ways to need less where it may not fit."""
     import torch
 
     parameters = parameter_count(Path(args.model_path))
-    if parameters is None or args.use_lora or adapters_of(args.model_path) is not None:
+    if parameters is None or args.use_lora or base_of_adapters(args.model_path) is not None:
         return
     weight_bytes = 4 if args.dtype in (None, "float32") else 2
     estimate = MemoryEstimate(parameters=parameters, trained=parameters, weight_bytes=weight_bytes)
@@ -322,7 +305,7 @@ def prepare_model(model: Any, args: argparse.Namespace) -> Any:
         for name, parameter in model.named_parameters():
             if any(part in name for part in TEXT_PARTS) or name.startswith("text_lm_head"):
                 parameter.requires_grad_(False)
-    if args.use_lora and adapters_of(args.model_path) is None:
+    if args.use_lora and base_of_adapters(args.model_path) is None:
         from peft import LoraConfig, get_peft_model
 
         lora = LoraConfig(

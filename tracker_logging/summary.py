@@ -55,12 +55,13 @@ class SummaryKeeper:
     """Takes `Scalars` events and gives the `Summary` of the tags that have a direction. For one thread.
 
     A value of a step that was heard before replaces the earlier one, as after a resume, among the newest `KEPT` steps
-    of a tag. Of older steps only the best value is kept.
+    of a tag. Of older steps only the best value and that of step 0 are kept.
     """
 
     def __init__(self) -> None:
         self._points: dict[str, dict[int, float]] = {}
         self._best: dict[str, tuple[int, float]] = {}
+        self._base: dict[str, tuple[int, float]] = {}  # of step 0
 
     @property
     def points(self) -> int:
@@ -74,6 +75,8 @@ class SummaryKeeper:
                 if direction(tag):
                     points = self._points.setdefault(tag, {})
                     points[event.step] = float(value)
+                    if event.step == 0:
+                        self._base[tag] = 0, float(value)
                     if len(points) > KEPT:
                         oldest = next(iter(points))
                         self._settle(tag, (oldest, points.pop(oldest)))
@@ -92,4 +95,4 @@ class SummaryKeeper:
             self._best[tag] = best
 
     def _older(self, tag: str) -> list[tuple[int, float]]:
-        return [self._best[tag]] if tag in self._best else []
+        return [kept[tag] for kept in (self._base, self._best) if tag in kept]

@@ -21,6 +21,7 @@ UNUSABLE = {
     "show": ["nowhere"],
     "tail": ["nowhere"],
     "validate": ["--model_path", "nowhere"],
+    "voices": ["nowhere", "--data", "nowhere.json", "--audio_tokenizer_path", "nowhere", "-o", "run"],
     "workspace": ["--project", "p", "--run", "nowhere", "--dry-run"],
 }
 

@@ -81,7 +81,7 @@ def test_a_long_run_keeps_a_bounded_number_of_points_and_its_best_value() -> Non
         keeper.hear(Scalars(step=step, values={"outputs/nll/mean": abs(step - 100) + 1.0}))
     value = keeper.summary(step=steps).values["outputs/nll/mean"]
     assert (value.best_step, value.best, value.last_step) == (100, 1.0, steps - 1)
-    assert keeper.points == KEPT + 1
+    assert keeper.points == KEPT + 1 and value.base == 101.0
 
 
 @settings(suppress_health_check=[HealthCheck.too_slow])

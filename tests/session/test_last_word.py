@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tracker_logging.events import Event, Finding, Findings, Scalars, Table, Text
-from tracker_logging.session.last_word import LastWord
+from tracker_logging.session.last_word import KEPT, LastWord
 from tracker_logging.session.ledger import MissingFamily
 from tracker_logging.trackers.open import RunInfo, open_tracker
 
@@ -89,6 +89,17 @@ def test_without_voices_the_loss_is_named_as_what_it_is() -> None:
 
 def test_without_numbers_there_is_no_last_word() -> None:
     assert said(Scalars(step=1, values={"tracker/errors": 0.0})) == []
+
+
+def test_a_long_training_keeps_the_rounds_and_forgets_other_steps() -> None:
+    last_word = LastWord()
+    for event in TRAINING:
+        last_word.hear(event)
+    for step in range(1000, 1000 + 5 * KEPT):
+        last_word.hear(Scalars(step=step, values={"outputs/nll/mean": 1.0}))
+    assert len(last_word._values) <= KEPT
+    table, _ = last_word.events(step=9000, missing=())
+    assert {row[2] for row in table.rows} == {0, 100, 200}
 
 
 def test_open_findings_and_what_is_missing_are_listed() -> None:

@@ -25,6 +25,8 @@ from tracker_logging.session.ledger import MissingFamily
 from tracker_logging.voices.evaluation import BestVoice
 
 ROWS = 5
+KEPT = 1000
+"""Steps of which numbers are kept, and all with voices or an evaluation set."""
 BASE = 0
 _MOST_LISTED = 3
 _EVAL_LOSS = "eval/loss"
@@ -86,8 +88,17 @@ class LastWord:
             if watched:
                 with self._lock:
                     self._values.setdefault(event.step, {}).update(watched)
+                    if len(self._values) > KEPT:
+                        self._forget()
         elif isinstance(event, Findings):
             self._findings = event.findings
+
+    def _forget(self) -> None:
+        """Drop the oldest steps at which neither voices nor an evaluation set were measured."""
+        kept = {_EVAL_LOSS, *_SIMILARITIES}
+        others = [step for step, of_step in self._values.items() if step != BASE and not kept & of_step.keys()]
+        for step in others[: KEPT // 2]:
+            del self._values[step]
 
     def saved(self, step: int) -> None:
         """A checkpoint of `step` was saved."""

@@ -151,6 +151,29 @@ class BestVoice:
         return similarity > self._chosen[tag]
 
 
+def ranked(values: Mapping[int, Mapping[str, float]]) -> list[int]:
+    """The steps of checkpoints, given their scalars by tag, the best voice first, as `BestVoice` chooses.
+
+    The best one is chosen again and again of those that remain. Those without any number come last.
+
+    >>> ranked({1: {"voices/sim_o/mean": 0.5}, 2: {}, 3: {"voices/sim_o/mean": 0.7}})
+    [3, 1, 2]
+    """
+    remaining, order = dict(values), list[int]()
+    while remaining:
+        choice = BestVoice()
+        # From the most similar one: the bar is then that of the best of all, whatever the order of the steps.
+        by_similarity = sorted(remaining, key=lambda step: -_similarity(remaining[step]))
+        best = [step for step in by_similarity if choice.consider(remaining[step])]
+        order.append(best[-1] if best else by_similarity[0])
+        del remaining[order[-1]]
+    return order
+
+
+def _similarity(values: Mapping[str, float]) -> float:
+    return next((values[tag] for tag in _SIMILARITIES if tag in values), -math.inf)
+
+
 class EvaluationNumbers:
     """The newest value of each number and the choice of the best voice. `add` on any thread, `at` on one."""
 

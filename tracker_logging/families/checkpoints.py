@@ -1,0 +1,108 @@
+"""Checkpoints on this machine: those of a training's output directory, adapters on a base, merged models, the base.
+
+    for checkpoint in find_checkpoints(["models/higgs", "outputs"]):
+        model = open_checkpoint(checkpoint.path)        # on the CPU, in evaluation mode
+
+The step of a checkpoint is the number at the end of its directory's name, 0 without one. `PATH=STEP` gives another.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tracker_logging.data.sample import DataError, shown
+from tracker_logging.families.higgs_v2.checkpoint import open_model
+
+_MODEL, _ADAPTERS = "config.json", "adapter_config.json"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Checkpoint:
+    """A directory with a model or adapters, and the step at which it was saved; 0: the base model."""
+
+    step: int
+    path: Path
+
+    @property
+    def name(self) -> str:
+        """The name of the directory."""
+        return self.path.resolve().name
+
+
+def find_checkpoints(given: Sequence[str]) -> list[Checkpoint]:
+    """The checkpoints that `given` names, by step. A directory with `checkpoint-N` in it stands for all of these.
+
+    Raises `DataError` for a directory without a checkpoint, and for two checkpoints of one step.
+    """
+    found: list[Checkpoint] = []
+    for text in given:
+        path, equals, step = text.rpartition("=")
+        if equals and step.isdigit():
+            found.append(Checkpoint(int(step), _checked(Path(path))))
+            continue
+        directory = Path(text)
+        inside = [each for each in sorted(directory.glob("checkpoint-*")) if _is_checkpoint(each)]
+        found += [Checkpoint(_step(each), each) for each in inside or [_checked(directory)]]
+    by_step: dict[int, Checkpoint] = {}
+    for checkpoint in found:
+        earlier = by_step.setdefault(checkpoint.step, checkpoint)
+        if earlier.path.resolve() != checkpoint.path.resolve():
+            raise DataError(
+                f"{shown(earlier.path)} and {shown(checkpoint.path)} are both of step {checkpoint.step}. Give one of "
+                f"them another step: {shown(checkpoint.path)}=STEP."
+            )
+    return [by_step[step] for step in sorted(by_step)]
+
+
+def base_of_adapters(path: str | Path) -> str | None:
+    """The base model that a directory of PEFT adapters names; None for a directory that is a model itself.
+
+    Raises `DataError` for adapters that name none.
+    """
+    description = Path(path) / _ADAPTERS
+    if not description.is_file():
+        return None
+    try:
+        base = json.loads(description.read_text(encoding="utf-8"))["base_model_name_or_path"]
+    except (OSError, ValueError, KeyError, TypeError):
+        base = None
+    if not isinstance(base, str):
+        raise DataError(f"{shown(Path(path))}: {_ADAPTERS} names no base_model_name_or_path. Add it.")
+    return base
+
+
+def open_checkpoint(path: Path, *, base: str | None = None, **arguments: Any) -> Any:
+    """A Higgs Audio v2 model in evaluation mode; adapters on `base`, by default on the model that they name.
+
+    `arguments` go to `from_pretrained`. Raises `DataError` for what is no such model.
+    """
+    named = base_of_adapters(path)
+    if named is None:
+        return open_model(str(path), **arguments).eval()
+    from peft import PeftModel
+
+    return PeftModel.from_pretrained(open_model(base or named, **arguments), str(path)).eval()
+
+
+def _is_checkpoint(path: Path) -> bool:
+    return (path / _MODEL).is_file() or (path / _ADAPTERS).is_file()
+
+
+def _checked(path: Path) -> Path:
+    if not path.is_dir():
+        raise DataError(f"{shown(path)}: no such directory. Name a checkpoint, or the output directory of a training.")
+    if not _is_checkpoint(path):
+        raise DataError(
+            f"{shown(path)}: no {_MODEL}, {_ADAPTERS} or checkpoint-N there. Name the directory of a checkpoint."
+        )
+    return path
+
+
+def _step(path: Path) -> int:
+    number = re.search(r"(\d+)$", path.resolve().name) if path.name.startswith("checkpoint") else None
+    return 0 if number is None else int(number[1])
