@@ -136,6 +136,7 @@ CASES = [
     Case("audio_too_short", lambda i, f: target(i, f, seconds=0.05), "target audio"),
     Case("reference_short", lambda i, f: write_clip(clip_of(i[0], "reference", f), seconds=0.8), "reference audio"),
     Case("audio_long", lambda i, f: target(i, f, seconds=61, rate=16_000), "target audio"),
+    Case("audio_too_long", lambda i, f: target(i, f, seconds=1_801, rate=1_000), "target audio"),
     Case("rate_low", lambda i, f: target(i, f, rate=8_000), "target audio"),
     Case("rate_odd", lambda i, f: target(i, f, rate=23_456)),
     Case("rates_mixed", lambda i, f: target(i, f, rate=16_000)),
@@ -293,7 +294,15 @@ def test_a_pace_is_an_outlier_only_by_both_ratio_and_spread(tmp_path: Path) -> N
 
 
 def test_every_check_has_an_example() -> None:
-    elsewhere = {"file_missing", "file_unknown", "file_unreadable", "no_usable_sample", "leak_target", "leak_text"}
+    elsewhere = {
+        "speaker_without_reference",
+        "file_missing",
+        "file_unknown",
+        "file_unreadable",
+        "no_usable_sample",
+        "leak_target",
+        "leak_text",
+    }
     assert {case.name for case in CASES} | elsewhere == {check.name for check in checks.ALL}
 
 

@@ -7,9 +7,8 @@ from pathlib import Path
 import pytest
 from data_examples import healthy_items, set_target_text, write_items
 
-from tracker_logging.doctor.data_checks.pace import weighted_letters
+from tracker_logging.doctor.data_checks.letters import script_of, weighted_letters
 from tracker_logging.doctor.data_checks.report import check_files
-from tracker_logging.doctor.data_checks.texts import script_of
 
 
 @pytest.mark.parametrize(

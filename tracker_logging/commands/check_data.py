@@ -47,6 +47,7 @@ def run(args: argparse.Namespace) -> int:
     from tracker_logging.data.formats.columns import parse_columns
     from tracker_logging.data.references import Pairing
     from tracker_logging.data.sample import DataError
+    from tracker_logging.doctor.data_checks.reading import ReadingOptions
     from tracker_logging.doctor.data_checks.report import check_files
     from tracker_logging.doctor.data_checks.report_text import as_json, as_text
 
@@ -60,9 +61,11 @@ def run(args: argparse.Namespace) -> int:
         evaluation=args.eval,
         positions=positions,
         decode=args.decode,
-        shelf=AudioShelf(allow_download=args.allow_download),
-        columns=columns,
-        pairing=Pairing(seed=args.seed) if args.pair_references else None,
+        options=ReadingOptions(
+            shelf=AudioShelf(allow_download=args.allow_download),
+            columns=columns,
+            pairing=Pairing(seed=args.seed) if args.pair_references else None,
+        ),
         progress=progress_bar("samples", every=EVERY),
     )
     print(json.dumps(as_json(report), indent=1, allow_nan=False) if args.json else as_text(report))

@@ -91,15 +91,19 @@ class PairedReferences:
         return len(self.source)
 
     def __getitem__(self, index: int, /) -> VoiceSample:
-        sample = self.source[index]
+        return self.paired(self.source[index], index)
+
+    def paired(self, sample: VoiceSample, index: int) -> VoiceSample:
+        """`sample`, which is number `index` of `source`, with its reference. Raises `DataError`."""
         partner = int(self.partners[index])
         if partner < 0 or sample.reference_audio is not None:
             return sample
         return sample.with_reference_from(self.source[partner])
 
 
-def with_references(source: Source, pairing: Pairing) -> PairedReferences:
-    """`source` with references. Reads every sample and the header of every clip once; logs which speakers have none."""
+def with_references(source: Source, pairing: Pairing, *, report: bool = True) -> PairedReferences:
+    """`source` with references. Reads every sample and the header of every clip once; with `report` logs which speakers
+    have none."""
     speakers: list[str | None] = []
     seconds: list[float | None] = []
     for index in range(len(source)):
@@ -113,7 +117,8 @@ def with_references(source: Source, pairing: Pairing) -> PairedReferences:
         speakers.append(speaker)
         seconds.append(length)
     partners = pair_references(speakers, seconds, pairing)
-    _report(speakers, partners, pairing)
+    if report:
+        _report(speakers, partners, pairing)
     return PairedReferences(source, np.array([-1 if partner is None else partner for partner in partners], np.int64))
 
 

@@ -1,10 +1,12 @@
-"""A sequence whose items are read on access, by index or slice."""
+"""A sequence whose items are read on access, by index or slice, or one after the other with the errors."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TypeVar, overload
+
+from tracker_logging.data.sample import DataError
 
 Item = TypeVar("Item", covariant=True)
 
@@ -26,3 +28,16 @@ class LazySequence(Sequence[Item]):
         if not -len(self) <= index < len(self):
             raise IndexError(index)
         return self.item(index % len(self))
+
+    def outcomes(self) -> Iterator[Item | DataError]:
+        """All items in order, a `DataError` in place of each that cannot be read."""
+        for index in range(len(self)):
+            try:
+                yield self.item(index)
+            except DataError as error:
+                yield error
+
+
+def outcomes(items: Sequence[Item]) -> Iterator[Item | DataError]:
+    """All `items` in order, a `DataError` in place of each that cannot be read."""
+    return items.outcomes() if isinstance(items, LazySequence) else iter(items)

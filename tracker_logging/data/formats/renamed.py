@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from tracker_logging.data.audio_sources import AudioShelf
@@ -26,7 +26,7 @@ from tracker_logging.data.find_file import is_file_name, search_folders
 from tracker_logging.data.formats.base import Format
 from tracker_logging.data.formats.columns import ROLES
 from tracker_logging.data.formats.containers import Container, container_of, open_records
-from tracker_logging.data.formats.lazy import LazySequence
+from tracker_logging.data.formats.lazy import LazySequence, outcomes
 from tracker_logging.data.formats.manifests import audio_table_sample
 from tracker_logging.data.formats.record_file import RecordFormat, RecordSource
 from tracker_logging.data.formats.text_table import TextTable, check_text, peek_table
@@ -57,7 +57,14 @@ class Renamed(LazySequence[object]):
 
     def item(self, index: int) -> object:
         """Record `index` with its columns renamed. Raises `DataError`."""
-        record = self._records[index]
+        return self._renamed(self._records[index])
+
+    def outcomes(self) -> Iterator[object | DataError]:
+        """As in `LazySequence`."""
+        for record in outcomes(self._records):
+            yield record if isinstance(record, DataError) else self._renamed(record)
+
+    def _renamed(self, record: object) -> object:
         if not isinstance(record, Mapping):
             return record
         taken = set(self._columns.values())

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from array import array
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from tracker_logging.data.sample import DataError, shown
 
 MAX_RECORD_BYTES = 100_000_000
 MAX_RECORDS = 20_000_000
+_BUFFER_BYTES = 1 << 18
 
 
 class FileSlices(LazySequence[object]):
@@ -39,15 +41,35 @@ class FileSlices(LazySequence[object]):
     def item(self, index: int) -> object:
         """Record `index`. Raises `DataError`."""
         start, end = int(self._starts[index]), int(self._ends[index])
-        if end - start > MAX_RECORD_BYTES:
+        if end - start > MAX_RECORD_BYTES:  # `shown` is slow
             check_record_size(end - start, f"{shown(self.path)}[{index}]")
         try:
             with self.path.open("rb") as file:
                 file.seek(start)
                 content = file.read(end - start)
         except OSError as error:
-            raise DataError(f"{shown(self.path)}[{index}]: cannot be read ({error.strerror}).") from error
+            raise _unreadable(self.path, index, error) from error
         return self._parse(content, index)
+
+    def outcomes(self) -> Iterator[object | DataError]:
+        """As in `LazySequence`; the file is opened once."""
+        try:
+            file = self.path.open("rb", buffering=_BUFFER_BYTES)
+        except OSError as error:
+            yield from [_unreadable(self.path, index, error) for index in range(len(self))]
+            return
+        with file:
+            for index in range(len(self)):
+                start, end = int(self._starts[index]), int(self._ends[index])
+                try:
+                    if end - start > MAX_RECORD_BYTES:
+                        check_record_size(end - start, f"{shown(self.path)}[{index}]")
+                    file.seek(start)
+                    yield self._parse(file.read(end - start), index)
+                except DataError as error:
+                    yield error
+                except OSError as error:
+                    yield _unreadable(self.path, index, error)
 
 
 def bounds(places: array[int]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
@@ -66,3 +88,7 @@ def check_count(path: Path, count: int) -> None:
     """Raises `DataError` for more than `MAX_RECORDS` records."""
     if count > MAX_RECORDS:
         raise DataError(f"{shown(path)}: more than {MAX_RECORDS / 1e6:g} million samples. Split it into several files.")
+
+
+def _unreadable(path: Path, index: int, error: OSError) -> DataError:
+    return DataError(f"{shown(path)}[{index}]: cannot be read ({error.strerror}). Check the disk and its permissions.")

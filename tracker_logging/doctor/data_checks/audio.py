@@ -1,17 +1,19 @@
 """Are the clips valid audio? By their headers, or decoded on request.
 
-- Nothing is decoded by `audio_findings`; `sound_findings` decodes each clip once.
+- `audio_findings` needs headers only, `sound_findings` what `sounds.py` has decoded.
 - Equal audio is recognised by its content, whatever the file is called.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
+
+import numpy as np
 
 from tracker_logging.doctor.data_checks import checks
 from tracker_logging.doctor.data_checks.checks import Check, DataFinding, Place
-from tracker_logging.doctor.data_checks.record import Clip, ClipReader, Record, same_sound
+from tracker_logging.doctor.data_checks.record import Clip, Record, Sound, same_sound
+from tracker_logging.doctor.data_checks.rows import Rows, counted
 from tracker_logging.metrics.speech import SpeechLevels
 
 SHORTEST_S = 0.1
@@ -48,31 +50,51 @@ def audio_findings(record: Record) -> Iterator[DataFinding]:
         yield checks.TARGET_IS_REFERENCE.at(record.place, seen=seen, field="target audio", clip=target.name)
 
 
-def sound_findings(record: Record, reader: ClipReader) -> Iterator[DataFinding]:
-    """Problems in the decoded clips."""
-    for field, clip in record.clips():
-        if clip.problem is None:
-            sound = reader.sound(clip)
-            if sound.problem is not None:
+def sound_findings(rows: Rows, sounds: Mapping[int, Sound]) -> Iterator[DataFinding]:
+    """Problems in the decoded clips; `sounds`: by the number of the clip, those that may have one."""
+    listed = np.zeros(len(rows.shared.clips) + 1, dtype=bool)  # the last is that of NONE
+    listed[list(sounds)] = True
+    references, targets = rows.column("reference"), rows.column("target")
+    for row in np.flatnonzero(listed[references] | listed[targets]):
+        record = rows.record(row)
+        numbers = {"reference audio": int(references[row]), "target audio": int(targets[row])}
+        for field, clip in record.clips():
+            sound = sounds.get(numbers[field])
+            if sound is not None and sound.problem is not None:
                 check, seen = sound.problem
                 yield check.at(record.place, seen=seen, field=field, clip=clip.name)
-            elif sound.levels is not None:
+            elif sound is not None and sound.levels is not None:
                 yield from _levels(record.place, field, clip, sound.levels)
 
 
-def dataset_findings(records: Sequence[Record], place: Place) -> Iterator[DataFinding]:
+def is_suspect(sound: Sound) -> bool:
+    """Whether a clip that sounds like this may have a finding."""
+    levels = sound.levels
+    if levels is None:
+        return sound.problem is not None
+    return (
+        levels.speech_s < SILENT_S
+        or levels.silence_pct > SILENT_PCT
+        or levels.level_dbfs < QUIET_DBFS
+        or abs(levels.dc_offset) > OFFSET
+        or levels.clip_pct > CLIPPED_PCT
+    )
+
+
+def dataset_findings(rows: Rows) -> Iterator[DataFinding]:
     """Sample rates and channels over a file, each clip counted once."""
-    clips = {clip.path: clip for record in records for _, clip in record.clips() if clip.problem is None}
-    rates = Counter(clip.sample_rate for clip in clips.values())
+    clips = rows.shared.clips
+    used = np.unique(rows.utterances().clip)
+    rates = [(rate, count) for rate, count in counted(clips.rates[used]) if rate]
     if len(rates) > 1:
-        seen = ", ".join(f"{count} clips at {rate} Hz" for rate, count in rates.most_common())
-        yield checks.RATES_MIXED.at(place, seen=seen)
-    for rate, count in rates.items():
+        seen = ", ".join(f"{count} clips at {rate} Hz" for rate, count in rates)
+        yield checks.RATES_MIXED.at(rows.place, seen=seen)
+    for rate, count in rates:
         if rate >= LOW_HZ and rate not in USUAL_HZ:
-            yield checks.RATE_ODD.at(place, seen=f"{count} clips at {rate} Hz")
-    wide = sum(clip.channels > 1 for clip in clips.values())
+            yield checks.RATE_ODD.at(rows.place, seen=f"{count} clips at {rate} Hz")
+    wide = int((clips.channels[used] > 1).sum())
     if wide:
-        yield checks.CHANNELS_AVERAGED.at(place, seen=f"{wide} of {len(clips)} clips")
+        yield checks.CHANNELS_AVERAGED.at(rows.place, seen=f"{wide} of {len(used)} clips")
 
 
 def _header(place: Place, field: str, clip: Clip) -> Iterator[DataFinding]:

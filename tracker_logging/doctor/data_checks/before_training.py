@@ -16,12 +16,14 @@ from pathlib import Path
 from tracker_logging.data.sample import VoiceSample, shown
 from tracker_logging.data.samples import evenly
 from tracker_logging.doctor.data_checks.checks import DataFinding, Place
-from tracker_logging.doctor.data_checks.copies import Sounds, leak_findings
+from tracker_logging.doctor.data_checks.copies import leak_findings, unread_sounds
+from tracker_logging.doctor.data_checks.finding_log import FindingLog
 from tracker_logging.doctor.data_checks.pace import Positions, read_positions
-from tracker_logging.doctor.data_checks.reading import DataFile
-from tracker_logging.doctor.data_checks.record import Clip, ClipReader, Record, record_of
-from tracker_logging.doctor.data_checks.report import dataset_findings, in_order, record_findings
+from tracker_logging.doctor.data_checks.reading import Headers
+from tracker_logging.doctor.data_checks.record import Clip, record_of
+from tracker_logging.doctor.data_checks.report import dataset_findings, record_findings
 from tracker_logging.doctor.data_checks.report_text import printable
+from tracker_logging.doctor.data_checks.rows import Rows, Shared
 from tracker_logging.doctor.finding import LEVELS
 
 logger = logging.getLogger(__name__)
@@ -77,16 +79,20 @@ def quick_findings(
     model_path: str | None = None,
 ) -> tuple[DataFinding, ...]:
     """Findings of the checks that need no decoding and no hashing, in evenly spaced samples."""
-    clips, sounds = ClipReader(), Sounds([])
+    header, log, shared = Headers(), FindingLog(), Shared()
     positions = _positions(model_path)
-    findings: list[DataFinding] = []
     for samples, path in ((train, file), (evaluation, eval_file)):
         name = shown(path)
-        records = [record_of(sample, file=name, clips=clips) for sample in evenly(samples, MOST_SAMPLES)]
-        findings += dataset_findings(DataFile(Place(name), records, read=len(records)), sounds)
-        findings += [finding for record in records for finding in record_findings(record, positions)]
-    trained, evaluated = _by_path(train, shown(file)), _by_path(evaluation, shown(eval_file))
-    return in_order([*findings, *leak_findings(trained, evaluated, sounds)])
+        checked = enumerate(evenly(samples, MOST_SAMPLES))
+        records = [record_of(sample, file=name, header=header, row=row) for row, sample in checked]
+        rows = Rows.of(records, Place(name), shared)
+        log.add_all(dataset_findings(rows, unread_sounds(shared.clips)))
+        log.add_all(finding for record in records for finding in record_findings(record, positions))
+    trained, evaluated = (
+        _by_path(samples, shown(path), shared) for samples, path in ((train, file), (evaluation, eval_file))
+    )
+    log.add_all(leak_findings(trained, evaluated, unread_sounds(shared.clips)))
+    return log.in_order()
 
 
 def command(file: Path, *, eval_file: Path | None, model_path: str | None, options: Sequence[str] = ()) -> str:
@@ -97,13 +103,16 @@ def command(file: Path, *, eval_file: Path | None, model_path: str | None, optio
     return shlex.join([*parts, *options])
 
 
-def _by_path(samples: Sequence[VoiceSample], file: str) -> list[Record]:
-    """Records of evenly spaced samples whose targets are known by path only."""
-    paths = [(sample, sample.target_audio) for sample in evenly(samples, MOST_FOR_LEAKS)]
-    return [
-        Record(file=file, sample=sample, reference=None, target=None if path is None else Clip(path=path))
-        for sample, path in paths
-    ]
+def _by_path(samples: Sequence[VoiceSample], file: str, shared: Shared) -> Rows:
+    """Evenly spaced samples whose targets are known by path only."""
+
+    def unread(path: Path) -> Clip:
+        return Clip(path=path, identity=os.path.realpath(path))
+
+    chosen = enumerate(evenly(samples, MOST_FOR_LEAKS))
+    unpaired = ((row, sample.with_reference_of(None)) for row, sample in chosen)
+    records = [record_of(sample, file=file, header=unread, row=row) for row, sample in unpaired]
+    return Rows.of(records, Place(file), shared)
 
 
 def _positions(model_path: str | None) -> Positions | None:

@@ -17,15 +17,18 @@ from tracker_logging.doctor.finding import Level
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """`file` as messages show it. `sample` as its reader names it (`train.json[3]`), empty for the whole file."""
+    """`file` as messages show it. `sample` as its reader names it (`train.json[3]`), empty for the whole file. `row`:
+    its number among the accepted samples of the file, -1 for none."""
 
     file: str
     sample: str = ""
+    row: int = -1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DataFinding:
-    """One problem in one place. `field` may be empty; `clip` is the file to listen to, if there is one."""
+    """One problem in one place. `field` may be empty; `clip` is the file to listen to, if there is one. `row`: as in
+    `Place`."""
 
     name: str
     level: Level
@@ -35,6 +38,7 @@ class DataFinding:
     seen: str
     fix: str
     clip: str | None = None
+    row: int = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +64,7 @@ class Check:
             seen=seen,
             fix=fix or self.fix,
             clip=clip,
+            row=place.row,
         )
 
 
@@ -170,6 +175,9 @@ REFERENCE_SHORT = Check("reference_short", "warning", "audio",
 AUDIO_LONG = Check("audio_long", "warning", "audio",
     "Clips over 60 s make long sequences that need much memory and are rarely one sentence.",
     "Split the clip at pauses.")
+AUDIO_TOO_LONG = Check("audio_too_long", "error", "audio",
+    "Training refuses clips over 30 minutes or 100 million samples, and headers that declare such a length.",
+    "Cut the recording into utterances.")
 RATE_LOW = Check("rate_low", "warning", "audio",
     "Under 16 kHz the upper half of the speech band is missing; the model learns telephone quality.",
     "Use the original recording; upsampling does not restore it.")

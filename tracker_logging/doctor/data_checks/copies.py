@@ -5,81 +5,88 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+import hashlib
+from collections.abc import Callable, Iterator
+
+import numpy as np
 
 from tracker_logging.doctor.data_checks import checks
-from tracker_logging.doctor.data_checks.checks import DataFinding, Place
-from tracker_logging.doctor.data_checks.record import Clip, Record, content_of, middle_of, resolved
+from tracker_logging.doctor.data_checks.checks import DataFinding
+from tracker_logging.doctor.data_checks.record import content_of, middle_of
+from tracker_logging.doctor.data_checks.rows import NONE, Clips, Numbers, Rows, firsts, joined
 from tracker_logging.doctor.data_checks.speakers import are_ids
-from tracker_logging.doctor.data_checks.texts import quoted, words
+from tracker_logging.doctor.data_checks.texts import quoted
 
 MANY = 0.05  # share of repeats
 
 
-class Sounds:
-    """Gives equal audio one name: the file, or the hash of its content where another file has its size and length."""
-
-    def __init__(self, records: Sequence[Record]) -> None:
-        clips = {clip.path: clip for record in records for _, clip in record.clips() if clip.problem is None}
-        self._files = {path: resolved(path) for path in clips}
-        self._hashes = {
-            self._files[clip.path]: content_of(clip)
-            for same_size in _groups(clips.values(), lambda clip: (clip.size, clip.frames, clip.sample_rate))
-            for same_middle in _groups(same_size, middle_of)
-            for clip in same_middle
-        }
-
-    def name(self, clip: Clip | None) -> str:
-        """Equal for equal audio; empty without a clip."""
-        if clip is None:
-            return ""
-        file = self._files.get(clip.path, clip.path)
-        return self._hashes.get(file, str(file))
+def equal_sounds(clips: Clips) -> Numbers:
+    """For each clip the number of the first one of equal content, and `NONE` for `NONE` (as the last item)."""
+    sizes = clips.sizes
+    same = firsts(joined(sizes, clips.frames, clips.rates)) if len(clips) else np.zeros(0, dtype=np.int64)
+    same = np.where(clips.rates > 0, same, np.arange(len(clips)))
+    same = _split(same, lambda number: middle_of(clips.paths[number], int(sizes[number])))
+    same = _split(same, lambda number: content_of(clips.paths[number]))
+    return np.append(same, NONE)
 
 
-def copy_findings(records: Sequence[Record], place: Place, sounds: Sounds) -> Iterator[DataFinding]:
+def unread_sounds(clips: Clips) -> Numbers:
+    """As `equal_sounds`, without reading: each file is a sound of its own."""
+    return np.append(np.arange(len(clips)), NONE)
+
+
+def copy_findings(rows: Rows, sounds: Numbers) -> Iterator[DataFinding]:
     """Repeats within one file."""
-    first: dict[tuple[str, ...], Record] = {}
-    texts: dict[str, tuple[str, Record]] = {}
-    repeats = 0
-    for record in records:
-        key = (sounds.name(record.reference), sounds.name(record.target), words(record.sample.target_text))
-        earlier = first.setdefault(key, record)
-        if earlier is not record:
-            repeats += 1
-            yield checks.DUPLICATE.at(record.place, seen=f"the same as {earlier.place.sample}")
-        for utterance in record.utterances():
-            text, owner = texts.setdefault(sounds.name(utterance.clip), (words(utterance.text), record))
-            if text != words(utterance.text):
-                seen = f"{utterance.clip.name}: {quoted(utterance.text)} here, another text in {owner.place.sample}"
-                field = f"{utterance.role} text"
-                yield checks.CLIP_WITH_TWO_TEXTS.at(record.place, seen=seen, field=field, clip=utterance.clip.name)
-    if repeats > MANY * len(records):
-        yield checks.MANY_DUPLICATES.at(place, seen=f"{repeats} of {len(records)} samples")
+    keys = joined(sounds[rows.column("reference")], sounds[rows.column("target")], rows.column("target_text"))
+    earlier = firsts(keys)
+    repeats = np.flatnonzero(earlier != np.arange(len(rows)))
+    for row in repeats:
+        seen = f"the same as {rows.place_of(earlier[row]).sample}"
+        yield checks.DUPLICATE.at(rows.place_of(row), seen=seen)
+    spoken = rows.utterances()
+    owner = firsts(sounds[spoken.clip]) if len(spoken.clip) else spoken.clip
+    for position in np.flatnonzero(spoken.text[owner] != spoken.text):
+        record, other = rows.record(spoken.row[position]), rows.place_of(spoken.row[owner[position]])
+        role = "target" if spoken.is_target[position] else "reference"
+        utterance = next((known for known in record.utterances() if known.role == role), None)
+        if utterance is not None:
+            seen = f"{utterance.clip.name}: {quoted(utterance.text)} here, another text in {other.sample}"
+            yield checks.CLIP_WITH_TWO_TEXTS.at(record.place, seen=seen, field=f"{role} text", clip=utterance.clip.name)
+    if len(repeats) > MANY * len(rows):
+        yield checks.MANY_DUPLICATES.at(rows.place, seen=f"{len(repeats)} of {len(rows)} samples")
 
 
-def leak_findings(train: Sequence[Record], evaluation: Sequence[Record], sounds: Sounds) -> Iterator[DataFinding]:
+def leak_findings(train: Rows, evaluation: Rows, sounds: Numbers) -> Iterator[DataFinding]:
     """Targets of `evaluation` that are in `train`, and sentences that its speakers have in `train` too."""
-    trained = {sounds.name(record.target): record for record in train if record.target is not None}
-    by_speaker = {} if are_ids(train) or are_ids(evaluation) else {_sentence(record): record for record in train}
-    for record in evaluation:
-        same = trained.get(sounds.name(record.target)) if record.target is not None else None
-        twin = by_speaker.get(_sentence(record)) if record.sample.speaker else None
+    trained = {int(sound): row for row, sound in enumerate(sounds[train.column("target")]) if sound != NONE}
+    are_people = not (are_ids(train) or are_ids(evaluation))
+    sentences = dict(zip(_sentences(train).tolist(), range(len(train)), strict=True)) if are_people else {}
+    asked, speakers = _sentences(evaluation).tolist(), evaluation.column("speaker")
+    for row, sound in enumerate(sounds[evaluation.column("target")].tolist()):
+        same = trained.get(sound) if sound != NONE else None
+        twin = sentences.get(asked[row]) if speakers[row] != NONE else None
+        if same is None and twin is None:
+            continue
+        record = evaluation.record(row)
         if same is not None and record.target is not None:
-            seen = f"{record.target.name} is the target of {same.place.sample}"
+            seen = f"{record.target.name} is the target of {train.place_of(same).sample}"
             yield checks.LEAK_TARGET.at(record.place, seen=seen, field="target audio", clip=record.target.name)
         elif twin is not None:
-            seen = f"{record.sample.speaker!r} has {quoted(record.sample.target_text)} in {twin.place.sample} too"
+            place = train.place_of(twin).sample
+            seen = f"{record.sample.speaker!r} has {quoted(record.sample.target_text)} in {place} too"
             yield checks.LEAK_TEXT.at(record.place, seen=seen, field="target text")
 
 
-def _groups(clips: Iterable[Clip], key: Callable[[Clip], Hashable]) -> list[list[Clip]]:
-    """Clips of equal `key`, in groups of two and more."""
-    groups: dict[Hashable, list[Clip]] = {}
-    for clip in clips:
-        groups.setdefault(key(clip), []).append(clip)
-    return [group for group in groups.values() if len(group) > 1]
+def _split(same: Numbers, content: Callable[[int], bytes]) -> Numbers:
+    """`same` with groups of two and more split by the content of their clips."""
+    _, inverse, counts = np.unique(same, return_inverse=True, return_counts=True)
+    first: dict[tuple[int, bytes], int] = {}
+    split = same.copy()
+    for number in np.flatnonzero(counts[inverse] > 1).tolist():
+        digest = hashlib.blake2b(content(number), digest_size=16).digest()
+        split[number] = first.setdefault((int(same[number]), digest), number)
+    return split
 
 
-def _sentence(record: Record) -> tuple[str | None, str]:
-    return record.sample.speaker, words(record.sample.target_text)
+def _sentences(rows: Rows) -> Numbers:
+    return joined(rows.column("speaker"), rows.column("target_text"))

@@ -13,11 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
+import numpy as np
+
 from tracker_logging.doctor.data_checks import checks
-from tracker_logging.doctor.data_checks.pace import letters_per_s
 from tracker_logging.doctor.data_checks.record import Record
 from tracker_logging.doctor.data_checks.report import Report
 from tracker_logging.doctor.data_checks.report_text import printable
+from tracker_logging.doctor.data_checks.rows import Utterances, firsts
 
 MOST = 300  # rows
 EXTREMES = 5  # of each kind
@@ -86,31 +88,45 @@ def write_sheet(report: Report, path: Path) -> int:
 
 def sheet_rows(report: Report) -> Iterator[Row]:
     """Clips with a finding above info, worst first as in the table of checks, then the slowest and the fastest."""
-    by_place = {record.place.sample: record for record in report.records}
     listed: set[tuple[str, str]] = set()
     for finding in report.findings:
         if finding.clip is None or finding.level == "info" or finding.name in _NOT_PLAYABLE:
             continue
         if (finding.name, finding.clip) not in listed:
             listed.add((finding.name, finding.clip))
-            record = by_place.get(finding.sample)
+            record = report.records.of(finding.file, finding.row)
             text = _text(record, finding.field) if record is not None else ""
             yield Row(finding.name, finding.seen, finding.sample, text, Path(finding.clip))
     yield from _extremes(report)
 
 
 def _extremes(report: Report) -> Iterator[Row]:
-    paced: dict[Path, tuple[float, Record, str]] = {}
-    for record in report.records:
-        for utterance in record.utterances():
-            rate = letters_per_s(utterance)
-            if utterance.role == "target" and rate is not None:
-                paced.setdefault(utterance.clip.path, (rate, record, utterance.text))
-    ordered = sorted(paced.items(), key=lambda item: item[1][0])
-    chosen = [("slowest", item) for item in ordered[:EXTREMES]]
-    chosen += [("fastest", item) for item in reversed(ordered[EXTREMES:][-EXTREMES:])]
-    for why, (clip, (rate, record, text)) in chosen:
-        yield Row(why, f"{rate:.1f} letters/s", record.place.sample, text, clip)
+    paced = [(rows, rows.utterances()) for rows in report.files]
+    every = [
+        (letters / seconds, number, row, clip)
+        for number, (rows, uttered) in enumerate(paced)
+        for letters, seconds, row, clip in _slowest_and_fastest(uttered)
+    ]
+    every = list({clip: value for value in reversed(every) for clip in [value[3]]}.values())
+    every.sort()
+    chosen = [("slowest", value) for value in every[:EXTREMES]]
+    chosen += [("fastest", value) for value in reversed(every[EXTREMES:][-EXTREMES:])]
+    for why, (rate, number, row, _) in chosen:
+        record = report.files[number].record(row)
+        if record.target is not None:
+            yield Row(why, f"{rate:.1f} letters/s", record.place.sample, record.sample.target_text, record.target.path)
+
+
+def _slowest_and_fastest(uttered: Utterances) -> Iterator[tuple[float, float, int, int]]:
+    """Letters, seconds, row and clip of the `EXTREMES` slowest and fastest targets, each clip once."""
+    targets = uttered.where(uttered.is_target & (uttered.letters > 0))
+    if not len(targets.row):
+        return
+    targets = targets.where(firsts(targets.clip) == np.arange(len(targets.row)))
+    order = np.argsort(targets.letters / targets.seconds, kind="stable")
+    chosen = targets.where(np.unique(np.concatenate([order[:EXTREMES], order[EXTREMES:][-EXTREMES:]])))
+    columns = (chosen.letters, chosen.seconds, chosen.row, chosen.clip)
+    yield from zip(*(column.tolist() for column in columns), strict=True)
 
 
 def _text(record: Record, field: str) -> str:

@@ -4,31 +4,28 @@
 - Outliers: robust z-score of the logarithm of letters per second, 0.6745 · (x − median) / MAD (Iglewicz & Hoaglin
   1993), within one script; absolute bounds also hold in small files.
 - The number of text tokens is an estimate, and findings say so; audio frames are exact.
-
->>> weighted_letters("At 10 o'clock"), weighted_letters("你好")
-(16.0, 6.0)
 """
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import median
+
+import numpy as np
 
 from tracker_logging.doctor.data_checks import checks
 from tracker_logging.doctor.data_checks.checks import Check, DataFinding
-from tracker_logging.doctor.data_checks.record import Record, Utterance
-from tracker_logging.doctor.data_checks.texts import quoted, script_of
+from tracker_logging.doctor.data_checks.record import Record
+from tracker_logging.doctor.data_checks.rows import Rows, Utterances, firsts, joined
+from tracker_logging.doctor.data_checks.texts import quoted
 
 FASTEST_PER_S = 40.0  # about three times a fast reader of English
 SLOWEST_PER_S, PAUSES_S = 2.5, 3.0  # a very slow reader, and silence around the text
 OUTLIER_Z, OUTLIER_RATIO = 5.0, 1.8
 MIN_CLIPS = 30  # of one script, below which there are no outliers
-_WEIGHTS = {"CJK": 3.0, "HIRAGANA": 2.0, "KATAKANA": 2.0, "HANGUL": 2.0}
-_DIGIT = 4.0
 _NORMAL_MAD = 0.6745
 
 CODEC_FRAMES_PER_S = {"higgs_audio_v2": 25.0}
@@ -58,41 +55,26 @@ def read_positions(model_path: Path) -> Positions | None:
     return Positions(most, rate, codebooks if isinstance(codebooks, int) else 0)
 
 
-def weighted_letters(text: str) -> float:
-    """Letters and digits of a text in units of an English letter's duration."""
-    if text.isascii():
-        return sum(_DIGIT if letter.isdigit() else 1.0 for letter in text if letter.isalnum())
-    return sum(
-        _DIGIT if letter.isdigit() else _WEIGHTS.get(script_of(letter) or "", 1.0)
-        for letter in text
-        if letter.isalnum()
-    )
-
-
-def letters_per_s(utterance: Utterance) -> float | None:
-    """None for a text without letters or a clip without length."""
-    length = weighted_letters(utterance.text)
-    return length / utterance.clip.seconds if length and utterance.clip.seconds else None
-
-
-def pace_findings(records: Sequence[Record]) -> Iterator[DataFinding]:
+def pace_findings(rows: Rows) -> Iterator[DataFinding]:
     """Texts too long or too short for their clip; each pair once, however many samples use it."""
-    usual: dict[str, list[tuple[Record, Utterance, float]]] = {}
-    seen: set[tuple[Path, str]] = set()
-    for record in records:
-        for utterance in record.utterances():
-            rate = letters_per_s(utterance)
-            if rate is None or (utterance.clip.path, utterance.text) in seen:
-                continue
-            seen.add((utterance.clip.path, utterance.text))
-            check = _impossible(utterance)
-            if check is not None:
-                yield _finding(check, record, utterance, rate)
-            else:
-                usual.setdefault(script_of(utterance.text) or "", []).append((record, utterance, rate))
-    for group in usual.values():
-        if len(group) >= MIN_CLIPS:
-            yield from _outliers(group)
+    pairs = rows.utterances()
+    pairs = pairs.where(pairs.letters > 0)
+    if not len(pairs.row):
+        return
+    pairs = pairs.where(firsts(joined(pairs.clip, pairs.text)) == np.arange(len(pairs.row)))
+    too_long = pairs.letters > FASTEST_PER_S * pairs.seconds
+    too_short = pairs.seconds > PAUSES_S + pairs.letters / SLOWEST_PER_S
+    for check, mask in ((checks.TEXT_TOO_LONG, too_long), (checks.TEXT_TOO_SHORT, too_short & ~too_long)):
+        yield from _findings(check, rows, pairs.where(mask))
+    usual = pairs.where(~(too_long | too_short))
+    for script in np.unique(usual.script):
+        group = usual.where(usual.script == script)
+        if len(group.row) >= MIN_CLIPS:
+            logs = np.log(group.letters / group.seconds)
+            middle = float(np.median(logs))
+            far = np.abs(logs - middle)
+            is_far = (far > math.log(OUTLIER_RATIO)) & (_NORMAL_MAD * far > OUTLIER_Z * np.median(far))
+            yield from _findings(checks.PACE_OUTLIER, rows, group.where(is_far), usual=math.exp(middle))
 
 
 def position_findings(record: Record, positions: Positions) -> Iterator[DataFinding]:
@@ -110,26 +92,12 @@ def position_findings(record: Record, positions: Positions) -> Iterator[DataFind
         yield checks.SEQUENCE_PERHAPS_TOO_LONG.at(record.place, seen=seen)
 
 
-def _impossible(utterance: Utterance) -> Check | None:
-    length, seconds = weighted_letters(utterance.text), utterance.clip.seconds
-    if length > FASTEST_PER_S * seconds:
-        return checks.TEXT_TOO_LONG
-    return checks.TEXT_TOO_SHORT if seconds > PAUSES_S + length / SLOWEST_PER_S else None
-
-
-def _outliers(group: Sequence[tuple[Record, Utterance, float]]) -> Iterator[DataFinding]:
-    logs = [math.log(rate) for _, _, rate in group]
-    middle = median(logs)
-    spread = median(abs(log - middle) for log in logs)
-    for (record, utterance, rate), log in zip(group, logs, strict=True):
-        far = abs(log - middle)
-        if far > math.log(OUTLIER_RATIO) and _NORMAL_MAD * far > OUTLIER_Z * spread:
-            yield _finding(checks.PACE_OUTLIER, record, utterance, rate, usual=math.exp(middle))
-
-
-def _finding(
-    check: Check, record: Record, utterance: Utterance, rate: float, *, usual: float | None = None
-) -> DataFinding:
+def _findings(check: Check, rows: Rows, pairs: Utterances, *, usual: float | None = None) -> Iterator[DataFinding]:
     beside = "" if usual is None else f" (usual here: {usual:.1f})"
-    seen = f"{rate:.1f} letters/s{beside}: {quoted(utterance.text)} in {utterance.clip.seconds:.2f} s"
-    return check.at(record.place, seen=seen, field=f"{utterance.role} text", clip=utterance.clip.name)
+    for row, is_target, letters, seconds in zip(pairs.row, pairs.is_target, pairs.letters, pairs.seconds, strict=True):
+        record = rows.record(row)
+        role = "target" if is_target else "reference"
+        utterance = next((known for known in record.utterances() if known.role == role), None)
+        if utterance is not None:
+            seen = f"{letters / seconds:.1f} letters/s{beside}: {quoted(utterance.text)} in {seconds:.2f} s"
+            yield check.at(record.place, seen=seen, field=f"{role} text", clip=utterance.clip.name)

@@ -1,117 +1,174 @@
-"""A data file as records and findings: every item is read by the format's own reader, and its JSON is checked too.
+"""A data file as rows and findings: every item is read by the format's own reader, and its JSON is checked too.
 
+- One pass: a sample is checked when it is read, and only its numbers are kept.
 - Whatever a reader raises becomes a finding: a check never ends with a traceback.
 - Where the JSON shows why an item is refused, that finding replaces the reader's message.
 
->>> file = read_records(Path("missing.json"), clips=ClipReader())
->>> file.records, file.is_broken, [finding.name for finding in file.findings]
-([], True, ['file_missing'])
+>>> log = FindingLog()
+>>> file = read_rows(Path("missing.json"), shared=Shared(), log=log, check=lambda record: (), options=ReadingOptions())
+>>> len(file.rows), file.is_broken, log.counts
+(0, True, Counter({'file_missing': 1}))
 """
 
 from __future__ import annotations
 
 import re
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from tracker_logging.data.audio_sources import AudioShelf
 from tracker_logging.data.formats import FORMATS, Format, Source, find_format
 from tracker_logging.data.formats.json_files import JsonLines, JsonList
+from tracker_logging.data.formats.lazy import outcomes
 from tracker_logging.data.formats.record_file import RecordSource
-from tracker_logging.data.references import Pairing, pair_references
-from tracker_logging.data.sample import DataError, shown
+from tracker_logging.data.references import PairedReferences, Pairing, with_references
+from tracker_logging.data.sample import DataError, VoiceSample, shown
+from tracker_logging.data.samples import read_sample
 from tracker_logging.doctor.data_checks import checks, structure, texts
 from tracker_logging.doctor.data_checks.checks import DataFinding, Place
-from tracker_logging.doctor.data_checks.record import ClipReader, Record, record_of
+from tracker_logging.doctor.data_checks.finding_log import FindingLog
+from tracker_logging.doctor.data_checks.headers import read_header
+from tracker_logging.doctor.data_checks.record import Clip, Record, record_of
+from tracker_logging.doctor.data_checks.rows import NONE, Rows, Shared, counted
 
 Progress = Callable[[int, int], None]
 """Called with the number of items done and the number of all."""
+Checks = Callable[[Record], Iterable[DataFinding]]
+"""The findings of one sample."""
 
+CACHED = 20_000  # headers: references are used again and again, mostly by samples close to each other
 _NOT_THERE = re.compile(r"does not exist|no such (?:audio )?file|is a directory|circular link")
 
 
 @dataclass(frozen=True, slots=True)
 class DataFile:
-    """The content of a file. `read`: items, refused ones included. `is_broken`: the file as a whole cannot be read."""
+    """What a file contains. `read`: items, refused ones included. `is_broken`: it cannot be read as a whole."""
 
-    place: Place
-    records: list[Record] = field(default_factory=list)
-    findings: list[DataFinding] = field(default_factory=list)
+    rows: Rows
     read: int = 0
     is_broken: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ReadingOptions:
+    """How a file is read; as in `open_samples`."""
+
+    shelf: AudioShelf = field(default_factory=AudioShelf)
+    columns: Mapping[str, str] | None = None
+    pairing: Pairing | None = None
+
+
+class Headers:
+    """Headers by path, each read once while it is among the last ones."""
+
+    def __init__(self) -> None:
+        self._clips: dict[str, Clip] = {}
+
+    def __call__(self, path: Path) -> Clip:
+        name = str(path)
+        clip = self._clips.get(name)
+        if clip is None:
+            if len(self._clips) >= CACHED:
+                self._clips.clear()
+            clip = self._clips[name] = read_header(path)
+        return clip
 
 
 def no_progress(done: int, total: int) -> None:
     """Does nothing."""
 
 
-def read_records(
+def read_rows(
     path: Path,
     *,
-    clips: ClipReader,
-    shelf: AudioShelf | None = None,
-    columns: Mapping[str, str] | None = None,
-    pairing: Pairing | None = None,
+    shared: Shared,
+    log: FindingLog,
+    check: Checks,
+    options: ReadingOptions,
     progress: Progress = no_progress,
 ) -> DataFile:
-    """Read all of `path`. Raises nothing for bad data. `shelf`: resolves audio that is not a plain file. `columns`,
-    `pairing`: as in `open_samples`."""
+    """Read all of `path` once, and log the findings of reading and of `check`. Raises nothing for bad data."""
     place = Place(shown(path))
-    source = _source(path, place, shelf or AudioShelf(), columns)
+    source = _source(path, place, options)
+    header = Headers()
     if isinstance(source, DataFinding):
-        return DataFile(place, findings=[source], is_broken=True)
-    read: list[Record | None] = []
-    findings: list[DataFinding] = []
-    for index in range(len(source)):
-        try:
-            record = record_of(source[index], file=place.file, clips=clips)
-        except Exception as error:  # a reader that fails on malformed data must not end the report
-            read.append(None)
-            findings += _refused(error, _item(source, index), path=path, index=index)
+        log.add_all([source])
+        return DataFile(Rows(place, shared, lambda row: _no_record(place)), is_broken=True)
+    indices = array("q")
+
+    def read(row: int) -> Record:
+        return record_of(read_sample(source, indices[row]), file=place.file, header=header, row=row)
+
+    rows = Rows(place, shared, read)
+    total = len(source)
+    for index, (item, outcome) in enumerate(_outcomes(source)):
+        if isinstance(outcome, Exception):
+            log.add_all(_refused(outcome, item, path=path, index=index))
         else:
-            read.append(record)
-            item = _item(source, index)
-            findings += structure.structure_findings(record.place, item)
-            findings += texts.doubled_texts(record.place, item, record.sample)
-        progress(index + 1, len(source))
-    if pairing is not None:
-        findings += _pair(read, place, pairing, clips)
-    return DataFile(place, [record for record in read if record is not None], findings, len(source))
+            record = record_of(outcome, file=place.file, header=header, row=len(rows))
+            rows.add(record)
+            indices.append(index)
+            log.add_all(structure.structure_findings(record.place, item))
+            log.add_all(texts.doubled_texts(record.place, item, record.sample))
+            log.add_all(check(record))
+        progress(index + 1, total)
+    if options.pairing is not None:
+        log.add_all(_alone(rows, options.pairing))
+    return DataFile(rows, total)
 
 
-def _pair(read: list[Record | None], place: Place, pairing: Pairing, clips: ClipReader) -> Iterator[DataFinding]:
-    """Give the records the references that training gives them, in place. `read`: None for each refused sample."""
-    speakers = [None if record is None else record.sample.speaker for record in read]
-    targets = [None if record is None else record.target for record in read]
-    seconds = [None if clip is None or clip.problem is not None else clip.seconds for clip in targets]
-    partners = pair_references(speakers, seconds, pairing)
-    samples = [None if record is None else record.sample for record in read]
-    for index, (sample, partner) in enumerate(zip(samples, partners, strict=True)):
-        reference = None if partner is None else samples[partner]
-        if sample is not None and sample.reference_audio is None and reference is not None:
-            read[index] = record_of(sample.with_reference_from(reference), file=place.file, clips=clips)
-    alone = Counter(
-        sample.speaker
-        for sample, partner in zip(samples, partners, strict=True)
-        if sample is not None and sample.speaker and sample.reference_audio is None and partner is None
-    )
-    for speaker, count in alone.items():
-        seen = f"{speaker!r}: {count} samples, no other clip of {pairing.min_s:g} to {pairing.max_s:g} s"
-        yield checks.SPEAKER_WITHOUT_REFERENCE.at(place, seen=seen, field="speaker")
+def _no_record(place: Place) -> Record:
+    raise DataError(f"{place.file}: has no samples. Correct the file.")
 
 
-def _source(path: Path, place: Place, shelf: AudioShelf, columns: Mapping[str, str] | None) -> Source | DataFinding:
+def _outcomes(source: Source) -> Iterator[tuple[object, VoiceSample | Exception]]:
+    """For each item the JSON, None where it is not read from JSON, and the sample or why there is none."""
+    pairs = source if isinstance(source, PairedReferences) else None
+    unpaired = source if pairs is None else pairs.source
+    if not isinstance(unpaired, RecordSource):
+        for index in range(len(source)):
+            try:
+                yield None, source[index]
+            except Exception as error:  # a reader that fails on malformed data must not end the report
+                yield None, error
+        return
+    is_json = isinstance(unpaired.records, list | JsonLines | JsonList)
+    for index, value in enumerate(outcomes(unpaired.records)):
+        if isinstance(value, Exception):
+            yield None, value
+            continue
+        item = value if is_json else None
+        try:
+            sample = unpaired.parse(value, index)
+            yield item, sample if pairs is None else pairs.paired(sample, index)
+        except Exception as error:  # as above
+            yield item, error
+
+
+def _alone(rows: Rows, pairing: Pairing) -> Iterator[DataFinding]:
+    """Speakers for whom no reference was found."""
+    speakers = rows.column("speaker")[rows.column("reference") == NONE]
+    for speaker, count in counted(speakers):
+        name = rows.shared.names.name(speaker)
+        seen = f"{name!r}: {count} samples, no other clip of {pairing.min_s:g} to {pairing.max_s:g} s"
+        yield checks.SPEAKER_WITHOUT_REFERENCE.at(rows.place, seen=seen, field="speaker")
+
+
+def _source(path: Path, place: Place, options: ReadingOptions) -> Source | DataFinding:
     """The samples of `path`, or the finding that explains why there are none."""
     try:
         if not path.exists():
             dangling = path.is_symlink()
             seen = "a broken or circular link" if dangling else "no such file or directory"
             return checks.FILE_MISSING.at(place, seen=seen)
-        known = find_format(path, columns) if columns else _recognised(path)
-        return known.open(path, shelf) if known is not None else _unknown(path, place, FORMATS)
-    except Exception as error:  # as in read_records
+        known = find_format(path, options.columns) if options.columns else _recognised(path)
+        if known is None:
+            return _unknown(path, place, FORMATS)
+        source = known.open(path, options.shelf)
+        return source if options.pairing is None else with_references(source, options.pairing, report=False)
+    except Exception as error:  # a reader that fails on malformed data must not end the report
         seen, fix = _problem_and_fix(_message(error))
         return checks.FILE_UNREADABLE.at(place, seen=seen, fix=fix)
 
@@ -124,16 +181,6 @@ def _unknown(path: Path, place: Place, formats: Sequence[Format]) -> DataFinding
     what = "a directory" if path.is_dir() else f"a file with the ending {path.suffix!r}"
     known = ", ".join(format_.name for format_ in formats)
     return checks.FILE_UNKNOWN.at(place, seen=f"{what} in none of the formats that can be read ({known})")
-
-
-def _item(source: Source, index: int) -> object:
-    """The raw item of a JSON file; None for other sources, and where it is not JSON."""
-    if not isinstance(source, RecordSource) or not isinstance(source.records, list | JsonLines | JsonList):
-        return None
-    try:
-        return source.records[index]
-    except DataError:
-        return None
 
 
 def _refused(error: Exception, item: object, *, path: Path, index: int) -> list[DataFinding]:

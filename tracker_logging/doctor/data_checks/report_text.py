@@ -14,7 +14,8 @@ from typing import Any
 
 from tracker_logging.doctor.data_checks import checks
 from tracker_logging.doctor.data_checks.checks import DataFinding
-from tracker_logging.doctor.data_checks.report import Quantiles, Report, Summary
+from tracker_logging.doctor.data_checks.report import Report
+from tracker_logging.doctor.data_checks.summary import Quantiles, Summary
 from tracker_logging.doctor.finding import LEVELS
 
 ROWS = 10  # shown per check
@@ -29,7 +30,7 @@ def as_text(report: Report) -> str:
     blocks = [_summary(summary) for summary in report.summaries]
     groups = [list(group) for _, group in groupby(report.findings, key=lambda finding: finding.name)]
     for level in LEVELS:
-        blocks += [_group(group) for group in groups if group[0].level == level]
+        blocks += [_group(group, report.counts[group[0].name]) for group in groups if group[0].level == level]
     return printable("\n\n".join([*blocks, _verdict(report)]))
 
 
@@ -37,10 +38,15 @@ def as_json(report: Report) -> dict[str, Any]:
     """Summaries, counts by name, and every finding."""
     return {
         "exit_code": report.exit_code,
-        "counts": dict(Counter(finding.name for finding in report.findings)),
+        "counts": {check.name: report.counts[check.name] for check in checks.ALL if check.name in report.counts},
         "summaries": [asdict(summary) for summary in report.summaries],
-        "findings": [asdict(finding) for finding in report.findings],
+        "findings": [finding_json(finding) for finding in report.findings],
     }
+
+
+def finding_json(finding: DataFinding) -> dict[str, Any]:
+    """One finding as a JSON object."""
+    return {name: value for name, value in asdict(finding).items() if name != "row"}
 
 
 def printable(text: str) -> str:
@@ -95,17 +101,17 @@ def _quantiles(values: Quantiles | None) -> str:
     )
 
 
-def _group(group: Sequence[DataFinding]) -> str:
+def _group(group: Sequence[DataFinding], count: int) -> str:
     check = _CHECKS[group[0].name]
     rows = [(finding.sample or finding.file, finding.field, finding.seen) for finding in group[:ROWS]]
     widths = [min(_WIDEST, max(len(row[column]) for row in rows)) for column in (0, 1)]
-    lines = [f"{check.level.upper()} {check.name} × {len(group):,}", f"  {check.means}"]
+    lines = [f"{check.level.upper()} {check.name} × {count:,}", f"  {check.means}"]
     lines += [
         f"    {sample:<{widths[0]}}  {field + '  ' if widths[1] else '':<{widths[1]}}{seen}"
         for sample, field, seen in rows
     ]
-    if len(group) > ROWS:
-        lines.append(f"    … and {len(group) - ROWS:,} more (all of them: --json)")
+    if count > ROWS:
+        lines.append(f"    … and {count - ROWS:,} more (all of them: --json)")
     return "\n".join([*lines, *(f"  Fix: {fix}" for fix in _fixes(group))])
 
 
@@ -115,7 +121,9 @@ def _fixes(group: Sequence[DataFinding]) -> Iterator[str]:
 
 
 def _verdict(report: Report) -> str:
-    counts = Counter(finding.level for finding in report.findings)
+    counts: Counter[str] = Counter()
+    for name, count in report.counts.items():
+        counts[_CHECKS[name].level] += count
     total = ", ".join(_count(counts[level], level) for level in reversed(LEVELS) if counts[level])
     if report.is_unusable:
         return f"Unusable: {total}."

@@ -13,18 +13,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
-from tracker_logging.data.sample import REFERENCE_FROM
+import numpy as np
+
 from tracker_logging.doctor.data_checks import checks
 from tracker_logging.doctor.data_checks.checks import DataFinding, Place
 from tracker_logging.doctor.data_checks.record import Record
+from tracker_logging.doctor.data_checks.rows import Rows, firsts
 
 ROLES = ("system", "scene", "user", "assistant")
 PART_TYPES = ("text", "audio", "audio_url", "input_audio")
 PLACEHOLDERS = ("<audio>", "<|AUDIO|>", "<|AUDIO_OUT|>", "<|audio|>")
-# Keys that known pipelines write and that training ignores.
-KNOWN_KEYS = frozenset(
-    {"start_index", "id", "duration", "task_type", "sample_id", "reference_language", REFERENCE_FROM}
-)
 
 
 def structure_findings(place: Place, item: object) -> Iterator[DataFinding]:
@@ -53,28 +51,17 @@ def record_findings(record: Record) -> Iterator[DataFinding]:
         yield checks.REFERENCE_MISSING.at(record.place, seen="no reference audio", field="reference audio")
 
 
-def dataset_findings(records: Sequence[Record], place: Place) -> Iterator[DataFinding]:
-    """Unknown keys and repeated ids, once per file."""
-    counts: dict[str, int] = {}
-    owners: dict[str, list[str]] = {}
-    for record in records:
-        for key in _unknown_keys(record.sample.extra):
-            counts[key] = counts.get(key, 0) + 1
-        owners.setdefault(record.sample.sample_id, []).append(record.place.sample)
-    for key, count in counts.items():
-        yield checks.UNKNOWN_KEY.at(place, seen=f"in {count} of {len(records)} samples", field=key)
-    for sample_id, places in owners.items():
-        if len(places) > 1:
-            seen = f"{sample_id!r} names {len(places)} samples: {', '.join(places[:3])}"
-            yield checks.SAMPLE_ID_REPEATED.at(place, seen=seen + (", …" if len(places) > 3 else ""))
-
-
-def _unknown_keys(extra: Mapping[str, object]) -> Iterator[str]:
-    for key, value in extra.items():
-        if key == "misc" and isinstance(value, Mapping):
-            yield from (f"misc.{inner}" for inner in value if inner not in KNOWN_KEYS)
-        elif key not in KNOWN_KEYS:
-            yield key
+def dataset_findings(rows: Rows) -> Iterator[DataFinding]:
+    """Keys without effect, and ids of several samples."""
+    for key, count in rows.unknown_keys.items():
+        yield checks.UNKNOWN_KEY.at(rows.place, seen=f"in {count} of {len(rows)} samples", field=key)
+    first = firsts(rows.column("sample_id"))
+    for earliest, count in zip(*np.unique(first, return_counts=True), strict=True):
+        if count > 1:
+            records = [rows.record(row) for row in np.flatnonzero(first == earliest)[:3]]
+            places = ", ".join(record.place.sample for record in records)
+            seen = f"{records[0].sample.sample_id!r} names {count} samples: {places}"
+            yield checks.SAMPLE_ID_REPEATED.at(rows.place, seen=seen + (", …" if count > 3 else ""))
 
 
 def _contents(place: Place, messages: Sequence[Mapping[str, Any]]) -> Iterator[DataFinding]:

@@ -2,35 +2,33 @@
 
 - Words are compared without case, punctuation and space: a normalised copy of a text is not a finding.
 - Scripts by the names of Unicode characters; languages that are not in the table are not checked.
-
->>> words("The Café, again!"), script_of("река")
-('thecaféagain', 'CYRILLIC')
 """
 
 from __future__ import annotations
 
 import re
-import unicodedata
-from collections.abc import Iterator, Mapping, Sequence
-from functools import lru_cache
-from pathlib import Path
+from collections.abc import Iterator, Mapping
 from typing import Any
+
+import numpy as np
 
 from tracker_logging.data.chat_tokens import STRUCTURE
 from tracker_logging.data.formats.conversation import INSTRUCTION
 from tracker_logging.data.sample import VoiceSample
 from tracker_logging.doctor.data_checks import checks
 from tracker_logging.doctor.data_checks.checks import Check, DataFinding, Place
+from tracker_logging.doctor.data_checks.letters import script_of, words
 from tracker_logging.doctor.data_checks.mojibake import mojibake
 from tracker_logging.doctor.data_checks.record import Record, same_sound
+from tracker_logging.doctor.data_checks.rows import NONE, Rows, firsts, joined
 from tracker_logging.doctor.data_checks.structure import PLACEHOLDERS
 
 MOST = 0.8  # share of texts with a final stop, above which the others are reported
 REPEATED = 0.2  # share of the samples
 FEW = 20  # texts, below which there is no majority
 _QUOTED = 60  # characters of a text in a message
+_NO_WORDS = hash("")
 
-_ENDS = frozenset(".!?…。！？։।؟♪。\"'”’»)]」』")
 _DAMAGED = re.compile("[\ufffd\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 _ORDER = re.compile(
     r"^\s*(?:please\s+)?(?:generate|synthesi[sz]e|speak|say|read|clone|convert)\b[^:]{0,80}"
@@ -102,24 +100,25 @@ def doubled_texts(place: Place, item: object, sample: VoiceSample) -> Iterator[D
             break
 
 
-def dataset_findings(records: Sequence[Record], place: Place) -> Iterator[DataFinding]:
+def dataset_findings(rows: Rows) -> Iterator[DataFinding]:
     """One text for many clips, and target texts without a final stop where nearly all others have one."""
-    clips: dict[str, set[Path]] = {}
-    for record in records:
-        if record.target is not None:
-            clips.setdefault(words(record.sample.target_text), set()).add(record.target.path)
-    text, most = max(clips.items(), key=lambda item: len(item[1]), default=("", set()))
-    if text and len(records) >= FEW and len(most) > REPEATED * len(records):
-        example = next(record for record in records if words(record.sample.target_text) == text)
-        seen = f"{len(most)} of {len(records)} clips: {quoted(example.sample.target_text)}"
-        yield checks.TEXTS_REPEATED.at(place, seen=seen, field="target text")
-    texts = [record.sample.target_text.rstrip() for record in records]
-    unfinished = [bool(text) and text[-1] not in _ENDS for text in texts]
-    if len(texts) < FEW or sum(unfinished) > (1 - MOST) * len(texts):
+    total, texts, targets = len(rows), rows.column("target_text"), rows.column("target")
+    if total < FEW:
         return
-    for record, text, is_unfinished in zip(records, texts, unfinished, strict=True):
-        if is_unfinished:
-            yield checks.TEXT_UNFINISHED.at(record.place, seen=f"ends with {quoted(text[-20:])}", field="target text")
+    pairs = np.flatnonzero((targets != NONE) & (texts != _NO_WORDS))
+    pairs = pairs[firsts(joined(texts[pairs], targets[pairs])) == np.arange(len(pairs))]  # each clip of a text once
+    first, counts = np.unique(firsts(texts[pairs]), return_counts=True) if len(pairs) else (pairs, pairs)
+    if len(counts) and counts.max() > REPEATED * total:
+        example = rows.record(pairs[first[counts.argmax()]]).sample
+        seen = f"{counts.max()} of {total} clips: {quoted(example.target_text)}"
+        yield checks.TEXTS_REPEATED.at(rows.place, seen=seen, field="target text")
+    unfinished = np.flatnonzero(rows.column("is_finished") == 0)
+    if len(unfinished) > (1 - MOST) * total:
+        return
+    for row in unfinished:
+        record = rows.record(row)
+        end = quoted(record.sample.target_text.rstrip()[-20:])
+        yield checks.TEXT_UNFINISHED.at(record.place, seen=f"ends with {end}", field="target text")
 
 
 def quoted(text: str) -> str:
@@ -129,29 +128,6 @@ def quoted(text: str) -> str:
         for letter in (text if len(text) <= _QUOTED else text[: _QUOTED - 1] + "…")
     )
     return f'"{line}"'
-
-
-def words(text: str) -> str:
-    """The letters and digits of a text, compatibility-normalised and without case."""
-    plain = text.lower() if text.isascii() else unicodedata.normalize("NFKC", text).casefold()
-    return "".join(filter(str.isalnum, plain))
-
-
-def script_of(text: str) -> str | None:
-    """The script of most letters (`LATIN`, `CYRILLIC`, `CJK`, …); None without letters."""
-    if text.isascii():
-        return "LATIN" if any(letter.isalpha() for letter in text) else None
-    counts: dict[str, int] = {}
-    for letter in text:
-        if letter.isalpha():
-            script = _script(letter)
-            counts[script] = counts.get(script, 0) + 1
-    return max(counts, key=lambda script: counts[script], default=None)
-
-
-@lru_cache(maxsize=65_536)
-def _script(letter: str) -> str:
-    return unicodedata.name(letter, "UNKNOWN").split(" ", 1)[0]
 
 
 def _fields(record: Record) -> Iterator[tuple[str, str]]:
