@@ -47,7 +47,7 @@ def find_file(name: str, folders: Sequence[Path]) -> Path:
     """
     if not name.strip() or "\0" in name:
         raise DataError("is empty; name an audio file")
-    if any("\ud800" <= character <= "\udfff" for character in name):
+    if not name.isascii() and any("\ud800" <= character <= "\udfff" for character in name):
         raise DataError(f"names {name!r}, which is not UTF-8; rename the file")
     if ".." not in name:
         for folder in [Path("/")] if name.startswith("/") else folders:

@@ -64,6 +64,24 @@ class ParquetRows(LazySequence[Mapping[str, object]]):
             raise DataError(f"{shown(self.path)}[{index}] cannot be read ({error}). Write the file again.") from error
         return cell_values(row, f"{shown(self.path)}[{index}]")
 
+    def outcomes(self) -> Iterator[Mapping[str, object] | DataError]:
+        """As in `LazySequence`; rows are decoded together as long as all of them can be."""
+        for group, first in enumerate(self._firsts[:-1].tolist()):
+            index, last = first, int(self._firsts[group + 1])
+            if self._sizes[group] <= MAX_GROUP_BYTES:
+                try:
+                    for batch in _batches(self._file(), group):
+                        rows = batch.to_pylist()
+                        yield from rows
+                        index += len(rows)
+                except Exception:
+                    pass
+            for position in range(index, last):
+                try:
+                    yield self.item(position)
+                except DataError as error:
+                    yield error
+
     def __getstate__(self) -> dict[str, object]:
         return {**self.__dict__, "_reading": None}
 
@@ -89,12 +107,17 @@ def cell_values(row: Any, where: str) -> dict[str, object]:
     return values
 
 
+def _batches(file: Any, group: int) -> Iterator[Any]:
+    """The batches of one row group, in order."""
+    return iter(file.iter_batches(batch_size=_BATCH_ROWS, row_groups=[group], use_threads=False))
+
+
 class _Reading:
     """The batches of one row group, in order; `first` is the number of its first row in the file."""
 
     def __init__(self, file: Any, group: int, first: int) -> None:
         self._group = group
-        self._batches: Iterator[Any] = file.iter_batches(batch_size=_BATCH_ROWS, row_groups=[group], use_threads=False)
+        self._batches = _batches(file, group)
         self._batch: Any = None
         self._first = first  # the row at which `_batch` begins, or the next one if it is None
 

@@ -75,9 +75,10 @@ class Record:
         """The first of `names` that has a value, and the value; `(names[0], None)` if none has. None and empty text
         count as no value."""
         for name in names:
-            value = self._values.get(name)
-            if name in self._values:
-                self._asked.add(name)
+            if name not in self._values:
+                continue
+            self._asked.add(name)
+            value = self._values[name]
             if value is not None and not (isinstance(value, str) and not value.strip()):
                 return name, value
         return names[0], None

@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tracker_logging.data.formats.lazy import LazySequence
-from tracker_logging.data.sample import REFERENCE_FROM
+from tracker_logging.data.sample import REFERENCE_FROM, VoiceSample
 from tracker_logging.doctor.data_checks.checks import Place
 from tracker_logging.doctor.data_checks.letters import is_finished, script_of, weighted_letters, words
 from tracker_logging.doctor.data_checks.record import Clip, Record
@@ -165,12 +165,11 @@ class Rows:
         sample, names, clips = record.sample, self.shared.names, self.shared.clips
         reference = _text_numbers(sample.reference_text)
         target = _text_numbers(sample.target_text)
-        stem = None if sample.target_audio is None else sample.target_audio.stem
         values = (
             clips.number(record.reference), clips.number(record.target), reference[0], target[0], reference[1],
             target[1], names.number(reference[2]), names.number(target[2]), hash(sample.sample_id),
             names.number(sample.speaker), names.number(sample.language), record.is_usable,
-            is_finished(sample.target_text), sample.speaker in (sample.sample_id, stem),
+            is_finished(sample.target_text), _is_own_speaker(sample),
         )  # fmt: skip
         for column, value in zip(self._columns.values(), values, strict=True):
             column.append(value)
@@ -258,6 +257,14 @@ def _unknown_keys(extra: Mapping[str, object]) -> Iterator[str]:
             yield from (f"misc.{inner}" for inner in value if inner not in KNOWN_KEYS)
         elif key not in KNOWN_KEYS:
             yield key
+
+
+def _is_own_speaker(sample: VoiceSample) -> bool:
+    """Whether the speaker is the id or the file name of the sample."""
+    speaker, audio = sample.speaker, sample.target_audio
+    if speaker is None or speaker == sample.sample_id:
+        return speaker is not None
+    return audio is not None and speaker in str(audio) and speaker == audio.stem
 
 
 @lru_cache(maxsize=16_384)

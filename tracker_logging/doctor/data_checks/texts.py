@@ -68,14 +68,15 @@ def text_findings(record: Record) -> Iterator[DataFinding]:
         damage = _damage(text)
         if damage is not None:
             yield checks.TEXT_ENCODING.at(place, seen=damage, field=field)
-        if not any(letter.isalnum() for letter in text):
+        if not any(map(str.isalnum, text)):
             yield checks.TEXT_WITHOUT_WORDS.at(place, seen=quoted(text), field=field)
     if sample.target_text.startswith(INSTRUCTION) or _ORDER.match(sample.target_text):
         yield checks.INSTRUCTION_IN_TEXT.at(place, seen=quoted(sample.target_text), field="target text")
     reference, target = record.reference, record.target
-    same_text = words(sample.reference_text) == words(sample.target_text) != ""
-    if same_text and reference is not None and target is not None and not same_sound(reference, target):
-        yield checks.REFERENCE_TEXT_IS_TARGET.at(place, seen=quoted(sample.target_text), field="reference text")
+    if reference is not None and target is not None:
+        same_text = words(sample.reference_text) == words(sample.target_text) != ""
+        if same_text and not same_sound(reference, target):
+            yield checks.REFERENCE_TEXT_IS_TARGET.at(place, seen=quoted(sample.target_text), field="reference text")
     script, wanted = script_of(sample.target_text), _SCRIPTS.get(_language(sample.language))
     if script and wanted and script not in wanted:
         seen = f"language {sample.language!r}, text in {script.capitalize()}: {quoted(sample.target_text)}"
