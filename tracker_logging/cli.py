@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import io
+import os
 import pkgutil
 import sys
 from collections.abc import Sequence
@@ -18,6 +20,7 @@ from typing import NoReturn
 
 from tracker_logging import commands
 from tracker_logging.commands.base import CommandError
+from tracker_logging.data.sample import printable
 from tracker_logging.version import __version__
 
 DESCRIPTION = "Check and convert data; list, read, compare and open runs; check the installation."
@@ -27,7 +30,7 @@ class Parser(argparse.ArgumentParser):
     """Prints the error in one line, without the usage text before it."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {message}. See {self.prog} --help\n")
+        self.exit(2, f"{self.prog}: {printable(message)}. See {self.prog} --help\n")
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -58,12 +61,20 @@ def command_names() -> list[str]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # not where a test or a notebook has replaced it
+            stream.reconfigure(errors="backslashreplace")  # a console without UTF-8 shows escapes
     args = build_parser().parse_args(argv)
     try:
         status: int = args.execute(args)
+        sys.stdout.flush()
     except CommandError as error:
-        print(f"tracker-logging {args.command}: {error}", file=sys.stderr)
+        lines = f"tracker-logging {args.command}: {error}".split("\n")
+        print("\n".join(map(printable, lines)), file=sys.stderr)
         return 2
+    except BrokenPipeError:  # the reader of the output has all that it wants, as in `| head`
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123  the flush at exit must not fail again
+        return 0
     return status
 
 

@@ -90,7 +90,7 @@ def test_many_places_are_shortened_in_text_and_complete_in_json(
         one["misc"]["target_transcript"] = "They saw"
     path = str(write_items(tmp_path / "train.json", items))
     assert main(["check-data", path]) == 1
-    assert "… and 4 more (all of them: --json)" in capsys.readouterr().out
+    assert "… and 4 more (--json, --findings)" in capsys.readouterr().out
     assert main(["check-data", path, "--json"]) == 1
     found = json.loads(capsys.readouterr().out)
     assert found["counts"]["text_cut"] == 14

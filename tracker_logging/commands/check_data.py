@@ -4,6 +4,7 @@ Reads every sample as training does. Of audio files only the headers are read; -
 Exit status: 0 no finding above info, 1 findings, 2 the file cannot be used.
 
     tracker-logging check-data train.json --eval eval.json --model_path MODEL
+    tracker-logging check-data train.json --decode --html report.html
     tracker-logging check-data train.json --decode --listen outliers.html
     tracker-logging check-data train.json --json
     tracker-logging check-data metadata.csv --columns audio=wav,text=sentence,speaker=who --pair_references
@@ -14,12 +15,15 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tracker_logging.commands.base import CommandError, progress_bar
 
 if TYPE_CHECKING:
+    from tracker_logging.doctor.data_checks.checks import DataFinding
     from tracker_logging.doctor.data_checks.pace import Positions
     from tracker_logging.doctor.data_checks.report import Report
 
@@ -39,7 +43,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--decode", action="store_true", help="also check for silence, clipping and damaged audio")
     parser.add_argument("--allow_download", action="store_true", help="download audio given as an http(s) URL")
     parser.add_argument("--listen", type=Path, metavar="OUT.html", help="write a page with the clips that are outliers")
-    parser.add_argument("--json", action="store_true", help="print the report as JSON")
+    parser.add_argument("--html", type=Path, metavar="OUT.html", help="write the report as a page with players")
+    parser.add_argument(
+        "--findings", type=Path, metavar="OUT.jsonl", help="write each finding as a line of JSON when it is found"
+    )
+    parser.add_argument("--json", action="store_true", help="print the report as JSON (see schema check-data)")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -56,18 +64,22 @@ def run(args: argparse.Namespace) -> int:
         columns = parse_columns(args.columns) if args.columns else None
     except DataError as error:
         raise CommandError(str(error)) from error
-    report = check_files(
-        args.file,
-        evaluation=args.eval,
-        positions=positions,
-        decode=args.decode,
-        options=ReadingOptions(
-            shelf=AudioShelf(allow_download=args.allow_download),
-            columns=columns,
-            pairing=Pairing(seed=args.seed) if args.pair_references else None,
-        ),
-        progress=progress_bar("samples", every=EVERY),
-    )
+    with _findings_file(args.findings) as sink:
+        report = check_files(
+            args.file,
+            evaluation=args.eval,
+            positions=positions,
+            decode=args.decode,
+            options=ReadingOptions(
+                shelf=AudioShelf(allow_download=args.allow_download),
+                columns=columns,
+                pairing=Pairing(seed=args.seed) if args.pair_references else None,
+            ),
+            progress=progress_bar("samples", every=EVERY),
+            sink=sink,
+        )
+    if args.html:
+        _write_page(report, args.html)
     print(json.dumps(as_json(report), indent=1, allow_nan=False) if args.json else as_text(report))
     if args.listen:
         _write_sheet(report, args.listen)
@@ -85,6 +97,32 @@ def _positions(model_path: Path) -> Positions:
         raise CommandError(f"--model_path {model_path}: config.json names no max_position_embeddings, or it is of a "
                            "model whose codec is not known. Leave --model_path out.")  # fmt: skip
     return positions
+
+
+@contextmanager
+def _findings_file(path: Path | None) -> Iterator[Callable[[DataFinding], None] | None]:
+    """A function that writes a finding to `path` as a line of JSON; None without a path."""
+    from tracker_logging.doctor.data_checks.report_text import finding_json
+
+    if path is None:
+        yield None
+        return
+    try:
+        file = path.open("w", encoding="utf-8", buffering=1)  # whole lines, for those who read along
+    except OSError as error:
+        raise CommandError(f"--findings {path}: cannot be written ({error.strerror}).") from error
+    with file:
+        yield lambda finding: print(json.dumps(finding_json(finding)), file=file)
+
+
+def _write_page(report: Report, path: Path) -> None:
+    from tracker_logging.doctor.data_checks.page import write_page
+
+    try:
+        write_page(report, path)
+    except OSError as error:
+        raise CommandError(f"--html {path}: cannot be written ({error.strerror}).") from error
+    print(f"{path}: the report as a page.", file=sys.stderr)
 
 
 def _write_sheet(report: Report, path: Path) -> None:

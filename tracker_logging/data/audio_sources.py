@@ -89,7 +89,8 @@ class AudioShelf:
             if first == 0 and last >= file.frames - _SLACK_S * rate:
                 return path
             if first >= last:
-                raise DataError(f"is cut from {start_s:g} s, but the recording has {file.frames / rate:g} s")
+                length = f"{file.frames / rate:g} s"
+                raise DataError(f"is cut from {start_s:g} s, but the recording has {length}; correct the times")
             if last - first > MAX_FRAMES:
                 raise DataError(f"is cut to {(last - first) / rate:g} s, which is too long; correct the times")
             file.seek(first)
@@ -153,7 +154,7 @@ class AudioShelf:
         except (ValueError, TypeError, OverflowError) as error:
             raise DataError("is an array with values that are not numbers; write [n] or [channels, n]") from error
         if wave.ndim not in (1, 2) or wave.size == 0 or not np.isfinite(wave).all():
-            raise DataError(f"is an array of shape {list(wave.shape)}, empty, not finite or not [n] or [channels, n]")
+            raise DataError(f"is an array of shape {list(wave.shape)}, empty or not finite; write [n] or [channels, n]")
         if wave.ndim == 2 and wave.shape[0] < wave.shape[1]:
             wave = wave.T
         key = hashlib.sha256(f"{rate} {wave.shape}".encode() + wave.tobytes()).hexdigest()

@@ -67,6 +67,11 @@ def shown(path: Path) -> str:
         return printable(str(path))
 
 
+def cannot_read(path: Path, error: OSError) -> DataError:
+    """The error to be raised for a file that the operating system does not read."""
+    return DataError(f"{shown(path)}: cannot be read ({error.strerror}). Check the disk and its permissions.")
+
+
 def printable(text: str) -> str:
     """`text` with what no terminal or UTF-8 file should get (control characters, lone surrogates) as escapes."""
     if text.isprintable():

@@ -19,7 +19,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TextIO
 
-from tracker_logging.data.sample import DataError, printable, shown
+from tracker_logging.data.sample import DataError, cannot_read, printable, shown
 
 MAX_TEXT_BYTES = 16_000_000
 UTF8_MARK = codecs.BOM_UTF8
@@ -61,7 +61,7 @@ def open_utf8(path: Path) -> Iterator[TextIO]:
     except UnicodeDecodeError as error:
         raise wrong_encoding(shown(path), error) from error
     except OSError as error:
-        raise DataError(f"{shown(path)}: cannot be read ({error.strerror}).") from error
+        raise cannot_read(path, error) from error
 
 
 def read_utf8(path: Path, *, max_bytes: int = MAX_TEXT_BYTES) -> str:
@@ -77,7 +77,7 @@ def read_utf8(path: Path, *, max_bytes: int = MAX_TEXT_BYTES) -> str:
         evidence = bytes(error.object) + _of_siblings(path.parent, path.suffix)
         raise wrong_encoding(shown(path), error, evidence=evidence) from error
     except OSError as error:
-        raise DataError(f"{shown(path)}: cannot be read ({error.strerror}).") from error
+        raise cannot_read(path, error) from error
 
 
 def mark_bytes(path: Path) -> int:
@@ -92,7 +92,7 @@ def check_encoding(path: Path) -> None:
         with path.open("rb") as file:
             start = file.read(4)
     except OSError as error:
-        raise DataError(f"{shown(path)}: cannot be read ({error.strerror}).") from error
+        raise cannot_read(path, error) from error
     name = next((name for mark, name in _MARKS.items() if start.startswith(mark)), None)
     if name is None and len(start) == 4 and start.count(0) == 2:  # without a mark
         name = "UTF-16LE" if start[0] and start[2] else "UTF-16BE" if start[1] and start[3] else None

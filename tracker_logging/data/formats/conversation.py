@@ -103,7 +103,7 @@ def _turn(record: Record, message: Mapping[str, Any]) -> Turn:
         if isinstance(part, str):
             part = {"type": "text", "text": part}
         if not isinstance(part, Mapping):
-            raise record.error(where, "is neither text nor a list of text and audio parts")
+            raise record.error(where, "is neither text nor a list of text and audio parts; write it as one of them")
         if part.get("type") == "audio":
             turn.clips.append((index, part))
         elif isinstance(part.get("text"), str):

@@ -25,7 +25,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tracker_logging.data.formats.slices import MAX_RECORD_BYTES, FileSlices, bounds, check_count, check_record_size
-from tracker_logging.data.sample import DataError, shown
+from tracker_logging.data.sample import DataError, cannot_read, shown
 from tracker_logging.data.text_files import UTF8_MARK, mark_bytes, open_utf8, wrong_encoding
 
 _CHUNK_BYTES = 16 << 20
@@ -58,7 +58,7 @@ class JsonLines(_JsonValues):
         try:
             super().__init__(path, *_lines(path))
         except OSError as error:
-            raise DataError(f"{shown(path)}: cannot be read ({error.strerror}).") from error
+            raise cannot_read(path, error) from error
 
 
 def _lines(path: Path) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:

@@ -70,7 +70,9 @@ class KaldiSource:
             try:
                 start, end = float(segment[1]), float(segment[2])
             except ValueError as error:
-                raise place.error(utterance, f"has times in segments that are not numbers ({error})") from error
+                raise place.error(
+                    utterance, f"has times in segments that are not numbers ({error}); correct them"
+                ) from error
             values |= {"offset": start, "duration": end - start}
         audio = self.files["wav.scp"].get(recording, "")
         if audio.endswith("|") or _ARCHIVE.search(audio):

@@ -27,7 +27,7 @@ from tracker_logging.data.formats.base import Format
 from tracker_logging.data.formats.manifests import audio_table_sample
 from tracker_logging.data.formats.record import Place, Record
 from tracker_logging.data.formats.slices import check_count
-from tracker_logging.data.sample import DataError, VoiceSample, printable, shown
+from tracker_logging.data.sample import DataError, VoiceSample, cannot_read, printable, shown
 from tracker_logging.data.text_files import MAX_TEXT_BYTES
 
 MAX_AUDIO_BYTES = 200_000_000
@@ -150,7 +150,7 @@ def _content(file: Path, start: int, size: int) -> bytes:
             tar.seek(start)
             return tar.read(size)
     except OSError as error:
-        raise DataError(f"{shown(file)}: cannot be read ({error.strerror}).") from error
+        raise cannot_read(file, error) from error
 
 
 def _described(place: Place, key: str, content: bytes) -> Mapping[str, object]:

@@ -35,7 +35,7 @@ from pathlib import Path
 
 from tracker_logging.data.formats.columns import KNOWN
 from tracker_logging.data.formats.slices import MAX_RECORD_BYTES, MAX_RECORDS, FileSlices, bounds, check_count
-from tracker_logging.data.sample import DataError, shown
+from tracker_logging.data.sample import DataError, cannot_read, shown
 from tracker_logging.data.text_files import UTF8_MARK, check_encoding, wrong_encoding
 
 logger = logging.getLogger(__name__)
@@ -76,7 +76,7 @@ class TextTable(FileSlices):
         try:
             plain, quoted, signs = _scan(path, layout)
         except OSError as error:
-            raise DataError(f"{shown(path)}: cannot be read ({error.strerror}).") from error
+            raise cannot_read(path, error) from error
         self.is_quoted, rows = _decide(plain, quoted, signs, layout.delimiter)
         self._bad = rows.bad
         header = "header" if layout.has_header else f"no header, {len(layout.names)} columns"
@@ -126,7 +126,7 @@ def check_text(path: Path) -> None:
         check_encoding(path)
         _head(path)
     except OSError as error:
-        raise DataError(f"{shown(path)}: cannot be read ({error.strerror}).") from error
+        raise cannot_read(path, error) from error
 
 
 def find_layout(lines: Sequence[str], columns: Collection[str] = ()) -> Layout | None:

@@ -3,8 +3,9 @@
 - Plain WAV is read directly: one open file, a few bytes. Everything else, and every WAV with anything unusual, goes
   through the reader that training uses, so that both see the same length.
 
->>> read_header(Path("missing.wav")).problem
-(Check(name='audio_missing', ...), 'missing.wav: no such file')
+>>> check, seen = read_header(Path("missing.wav")).problem
+>>> check.name, seen
+('audio_missing', 'missing.wav: no such file')
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import html
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
@@ -49,12 +49,7 @@ small {{ opacity: .75; }}
 <body>
 <h1>{title}</h1>
 <p>{intro}</p>
-<table>
-<thead><tr><th>Why</th><th>Sample</th><th>Listen</th></tr></thead>
-<tbody>
-{rows}
-</tbody>
-</table>
+{table}
 </body>
 </html>
 """
@@ -78,11 +73,11 @@ def write_sheet(report: Report, path: Path) -> int:
     left = f"; the first {MOST} are shown" if len(rows) > MOST else ""
     files = " and ".join(summary.file for summary in report.summaries)
     text = _PAGE.format(
-        title=_escaped(f"Clips to listen to: {files}"),
+        title=escaped(f"Clips to listen to: {files}"),
         intro=f"{intro}{left}. Does each contain its text, complete and nothing else?",
-        rows="\n".join(_row(row, path.resolve().parent) for row in rows[:MOST]),
+        table=sheet_table(rows[:MOST], path.resolve().parent),
     )
-    path.write_text(text, encoding="utf-8")
+    path.write_text(text, encoding="utf-8", errors="backslashreplace")
     return min(len(rows), MOST)
 
 
@@ -133,15 +128,30 @@ def _text(record: Record, field: str) -> str:
     return record.sample.reference_text if field.startswith("reference") else record.sample.target_text
 
 
-def _row(row: Row, folder: Path) -> str:
-    source = quote(os.path.relpath(row.clip.resolve(), folder), errors="surrogateescape")
+def sheet_table(rows: Sequence[Row], folder: Path) -> str:
+    """The rows as an HTML table of a page in `folder`."""
+    body = "\n".join(_row(row, folder) for row in rows)
+    head = "<thead><tr><th>Why</th><th>Sample</th><th>Listen</th></tr></thead>"
+    return f"<table>\n{head}\n<tbody>\n{body}\n</tbody>\n</table>"
+
+
+def player(clip: Path, folder: Path) -> str:
+    """A player for `clip` on a page in `folder`, and the name of the file."""
+    source = quote(os.path.relpath(clip.resolve(), folder), errors="surrogateescape")
     return (
-        f"<tr><td><strong>{_escaped(row.why)}</strong><br><small>{_escaped(row.seen)}</small></td>"
-        f"<td>{_escaped(row.sample)}<br>{_escaped(row.text)}</td>"
-        f'<td><audio controls preload="none" src="{html.escape(source, quote=True)}"></audio>'
-        f"<br><small>{_escaped(row.clip.name)}</small></td></tr>"
+        f'<audio controls preload="none" src="{html.escape(source, quote=True)}"></audio>'
+        f"<br><small>{escaped(clip.name)}</small>"
     )
 
 
-def _escaped(text: str) -> str:
+def escaped(text: str) -> str:
+    """`text` for HTML, unprintable characters as escapes."""
     return html.escape(printable(text), quote=True)
+
+
+def _row(row: Row, folder: Path) -> str:
+    return (
+        f"<tr><td><strong>{escaped(row.why)}</strong><br><small>{escaped(row.seen)}</small></td>"
+        f"<td>{escaped(row.sample)}<br>{escaped(row.text)}</td>"
+        f"<td>{player(row.clip, folder)}</td></tr>"
+    )

@@ -1,7 +1,7 @@
 """A report as plain text for people and as JSON for programs.
 
 - The text lists each check once with its meaning and fix, and below it the places: sample, field, evidence.
-- The JSON has every finding, and finite numbers only.
+- The JSON has the findings that were kept, and finite numbers only.
 """
 
 from __future__ import annotations
@@ -12,9 +12,11 @@ from dataclasses import asdict
 from itertools import groupby
 from typing import Any
 
+from tracker_logging.data import sample
 from tracker_logging.doctor.data_checks import checks
 from tracker_logging.doctor.data_checks.checks import DataFinding
 from tracker_logging.doctor.data_checks.report import Report
+from tracker_logging.doctor.data_checks.schema import VERSION
 from tracker_logging.doctor.data_checks.summary import Quantiles, Summary
 from tracker_logging.doctor.finding import LEVELS
 
@@ -31,14 +33,16 @@ def as_text(report: Report) -> str:
     groups = [list(group) for _, group in groupby(report.findings, key=lambda finding: finding.name)]
     for level in LEVELS:
         blocks += [_group(group, report.counts[group[0].name]) for group in groups if group[0].level == level]
-    return printable("\n\n".join([*blocks, _verdict(report)]))
+    return printable("\n\n".join([*blocks, verdict(report)]))
 
 
 def as_json(report: Report) -> dict[str, Any]:
-    """Summaries, counts by name, and every finding."""
+    """Summaries, counts by name, and the findings, as `schema.report_schema` describes it."""
     return {
+        "schema": VERSION,
         "exit_code": report.exit_code,
         "counts": {check.name: report.counts[check.name] for check in checks.ALL if check.name in report.counts},
+        "left_out": sum(report.counts.values()) - len(report.findings),
         "summaries": [asdict(summary) for summary in report.summaries],
         "findings": [finding_json(finding) for finding in report.findings],
     }
@@ -51,29 +55,26 @@ def finding_json(finding: DataFinding) -> dict[str, Any]:
 
 def printable(text: str) -> str:
     """Text without terminal control sequences: unprintable characters except line ends are escaped."""
-    if text.replace("\n", "").isprintable():
-        return text
-    return "".join(
-        letter if letter == "\n" or letter.isprintable() else letter.encode("unicode_escape").decode("ascii")
-        for letter in text
-    )
+    return "\n".join(map(sample.printable, text.split("\n")))
 
 
 def _summary(summary: Summary) -> str:
-    lines = [f"{summary.file}: {summary.read:,} samples, {summary.usable:,} usable, {_time(summary.hours)} of targets"]
+    hours = time_text(summary.hours)
+    lines = [f"{summary.file}: {summary.read:,} samples, {summary.usable:,} usable, {hours} of targets"]
     rates = {f"{rate} Hz": count for rate, count in summary.sample_rates.items()}
     rows = [
         ("speakers", _names(summary.speakers)),
         ("languages", _names(summary.languages)),
         ("sample rates of clips", _names(rates)),
-        ("reference, seconds", _quantiles(summary.reference_s)),
-        ("target, seconds", _quantiles(summary.target_s)),
-        ("letters per second", _quantiles(summary.letters_per_s)),
+        ("reference, seconds", quantiles_text(summary.reference_s)),
+        ("target, seconds", quantiles_text(summary.target_s)),
+        ("letters per second", quantiles_text(summary.letters_per_s)),
     ]
     return "\n".join([*lines, *(f"  {label:<22} {value}" for label, value in rows if value)])
 
 
-def _time(hours: float) -> str:
+def time_text(hours: float) -> str:
+    """Hours, or minutes below one."""
     return f"{hours:.2f} h" if hours >= 1 else f"{60 * hours:.1f} min"
 
 
@@ -92,7 +93,8 @@ def _cut(name: str) -> str:
     return name if len(name) <= _WIDEST else name[: _WIDEST - 1] + "…"
 
 
-def _quantiles(values: Quantiles | None) -> str:
+def quantiles_text(values: Quantiles | None) -> str:
+    """The five values; "" for None."""
     if values is None:
         return ""
     return (
@@ -111,7 +113,7 @@ def _group(group: Sequence[DataFinding], count: int) -> str:
         for sample, field, seen in rows
     ]
     if count > ROWS:
-        lines.append(f"    … and {count - ROWS:,} more (all of them: --json)")
+        lines.append(f"    … and {count - ROWS:,} more (--json, --findings)")
     return "\n".join([*lines, *(f"  Fix: {fix}" for fix in _fixes(group))])
 
 
@@ -120,7 +122,8 @@ def _fixes(group: Sequence[DataFinding]) -> Iterator[str]:
     yield from dict.fromkeys(finding.fix for finding in group[:ROWS])
 
 
-def _verdict(report: Report) -> str:
+def verdict(report: Report) -> str:
+    """One sentence: how many findings of each level."""
     counts: Counter[str] = Counter()
     for name, count in report.counts.items():
         counts[_CHECKS[name].level] += count
