@@ -28,6 +28,7 @@ class DemoRecipe:
     eval_steps: int = 70
     logging_budget_pct: float = 50.0  # its steps are short, so voices take a large share
     per_device_eval_batch_size: int = 8
+    voice_temperature: float = 0.0  # random weights learn no probabilities worth sampling from in so few steps
     sentences_per_speaker: int = 500
     eval_pairs_per_speaker: int = 4
 

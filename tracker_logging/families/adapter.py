@@ -46,6 +46,15 @@ class BaseAdapter:
         self.core = core
 
     @property
+    def sampling(self) -> SamplingSettings:
+        """As the checkpoint's generation config samples; greedy where it does not."""
+        config = getattr(self.core, "generation_config", None)
+        if config is None or not config.do_sample:
+            return SamplingSettings()
+        temperature = 1.0 if config.temperature is None else float(config.temperature)
+        return SamplingSettings(temperature=temperature, top_p=float(config.top_p or 1.0), top_k=config.top_k or None)
+
+    @property
     def bos_code(self) -> int:
         """The code that begins a clip, or -1."""
         return -1 if self.pattern is None or self.pattern.bos is None else self.pattern.bos

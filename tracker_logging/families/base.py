@@ -165,9 +165,10 @@ class SamplingSettings:
 class ModelAdapter(Protocol):
     """One model family. Built once from the unwrapped model; holds no state of a step. `BaseAdapter` has defaults.
 
-    Two optional attributes: `loss_sums_codebooks = True` if the model's loss is the sum over codebooks of their mean
+    Optional attributes: `loss_sums_codebooks = True` if the model's loss is the sum over codebooks of their mean
     cross-entropies (plus the text's); the returned loss is then compared with ours. `trains_references = True` if the
     class trains every clip whatever the labels are; trained references are then not reported as a fault of the batch.
+    `sampling`: the `SamplingSettings` that the family is published with, the default of voices (without it: greedy).
     """
 
     family: str

@@ -14,6 +14,9 @@ from transformers import TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWa
 from tracker_logging.families.base import GeneratedCodes, Prompt, SamplingSettings
 from tracker_logging.families.delay_pattern import CodePattern
 
+HIGGS_SAMPLING = SamplingSettings(temperature=0.3, top_p=0.95, top_k=50)
+"""As the examples of boson-ai/higgs-audio sample."""
+
 
 class SeededSampler(TemperatureLogitsWarper):  # type: ignore[misc]  # untyped where transformers is
     """Temperature, top-k and top-p, then one draw per row, as a logits processor for greedy decoding.

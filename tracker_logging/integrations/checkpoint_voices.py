@@ -27,6 +27,7 @@ from tracker_logging.data.sample import VoiceSample
 from tracker_logging.events import Event
 from tracker_logging.families import adapter_for
 from tracker_logging.families.checkpoints import Checkpoint
+from tracker_logging.families.sampling import HIGGS_SAMPLING
 from tracker_logging.session.last_word import LastWord
 from tracker_logging.trackers.base import RunInfo, Tracker
 from tracker_logging.trackers.null import NullTracker
@@ -71,7 +72,7 @@ class CheckpointVoices:
             rounds = VoiceRounds(
                 self.samples,
                 self.processor,
-                self.settings,
+                self.settings.resolved(HIGGS_SAMPLING),
                 exchange=exchange_for(rank=rank, world_size=world_size),
                 scorer=open_scorer,
                 emit=log.emit,

@@ -13,6 +13,7 @@ from typing import Any
 
 from tracker_logging.data.sample import VoiceSample
 from tracker_logging.events import Event
+from tracker_logging.families.base import SamplingSettings
 from tracker_logging.probes.gathering import gathered
 from tracker_logging.session.ledger import promised
 from tracker_logging.session.observer import Observer, StepContext, Training
@@ -52,10 +53,11 @@ class ZeroShotObserver(Observer):
         if reason is not None or processor is None:
             logger.warning("No voices are generated: %s. Everything else is logged.", reason)
             return
+        published = getattr(training.adapter, "sampling", SamplingSettings())
         self._rounds = VoiceRounds(
             self._samples,
             processor,
-            self._settings,
+            self._settings.resolved(published),
             exchange=exchange_for(rank=training.rank, world_size=training.world_size),
             scorer=open_scorer,
             emit=training.emit,

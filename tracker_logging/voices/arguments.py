@@ -12,11 +12,11 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from tracker_logging.data.formats import open_samples
 from tracker_logging.data.sample import VoiceSample
 from tracker_logging.data.samples import evenly
-from tracker_logging.families.base import SamplingSettings
 from tracker_logging.voices.prompt import MOST_READ
 from tracker_logging.voices.scorers.choose import ScorerChoice
 from tracker_logging.voices.settings import VoiceSettings
@@ -31,9 +31,10 @@ def add_voice_arguments(parser: argparse.ArgumentParser) -> None:
     add("--voice_prompts", type=Path, help="data file with the prompts; default: the evaluation data")
     add("--voice_max_clips", type=int, default=_DEFAULTS.max_clips, help="prompts generated at each voice step")
     add("--voice_batch_size", type=int, default=_DEFAULTS.batch_size, help="halved when memory runs out")
-    add("--voice_temperature", type=float, default=_DEFAULTS.sampling.temperature, help="0: greedy")
-    add("--voice_top_p", type=float, default=_DEFAULTS.sampling.top_p)
-    add("--voice_top_k", type=int, metavar="K", help="sample from the K most likely codes; default: from all")
+    add("--voice_takes", type=int, default=_DEFAULTS.takes, metavar="K", help="clips per prompt, with different seeds")
+    add("--voice_temperature", type=float, metavar="T", help="0: greedy; default: as the model's family is published")
+    add("--voice_top_p", type=float, metavar="P", help="default: as the model's family is published")
+    add("--voice_top_k", type=int, metavar="K", help="0: from all codes; default: as the model's family is published")
     add("--voice_seed", type=int, default=_DEFAULTS.seed)
     add(
         "--voice_timeout_s",
@@ -54,7 +55,8 @@ def voice_settings(args: argparse.Namespace) -> VoiceSettings:
     return VoiceSettings(
         max_clips=args.voice_max_clips,
         batch_size=args.voice_batch_size,
-        sampling=SamplingSettings(temperature=args.voice_temperature, top_p=args.voice_top_p, top_k=args.voice_top_k),
+        takes=args.voice_takes,
+        sampling_changes=_sampling_changes(args),
         seed=args.voice_seed,
         timeout_s=args.voice_timeout_s,
         cond_gain=args.voice_cond_gain,
@@ -65,6 +67,12 @@ def voice_settings(args: argparse.Namespace) -> VoiceSettings:
             quality=None if quality is None else tuple(quality.split(",")),
         ),
     )
+
+
+def _sampling_changes(args: argparse.Namespace) -> dict[str, Any]:
+    given = {name: getattr(args, f"voice_{name}") for name in ("temperature", "top_p", "top_k")}
+    changes = {name: value for name, value in given.items() if value is not None}
+    return changes | ({"top_k": None} if changes.get("top_k") == 0 else {})
 
 
 def voice_samples(args: argparse.Namespace, evaluation: Sequence[VoiceSample]) -> Sequence[VoiceSample]:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -34,12 +34,14 @@ logger = logging.getLogger("tracker_logging")
 class RecordedVoice:
     """A prompt with its recordings.
 
-    `waves`: [n] float32 at `sample_rate` Hz by name: `reference`, `target`, and both encoded and decoded
-    (`reference_codec`, `target_codec`), each only where it exists. `speaker` groups voices, `speaker_name` is the name
-    in the data. `sampling` as in `VoiceComparison`. `errors`: recording -> why it is missing.
+    `prompt_id`: the id of the first take; takes of one prompt have the same recordings. `waves`: [n] float32 at
+    `sample_rate` Hz by name: `reference`, `target`, and both encoded and decoded (`reference_codec`, `target_codec`),
+    each only where it exists. `speaker` groups voices, `speaker_name` is the name in the data. `sampling` as in
+    `VoiceComparison`. `errors`: recording -> why it is missing.
     """
 
     voice_id: str
+    prompt_id: str
     speaker: str
     reference_text: str
     target_text: str
@@ -74,7 +76,7 @@ class ClipDecoder:
     def __init__(self, prompts: Sequence[VoicePrompt], processor: Processor) -> None:
         self._prompts = tuple(prompts)
         self._processor = processor
-        self._voices: dict[str, RecordedVoice] = {}
+        self._recorded: dict[str, RecordedVoice] = {}  # by prompt
 
     def decode(self, generated: Sequence[Generated], swapped: Sequence[Generated] = ()) -> list[GeneratedClip]:
         """One clip per prompt; a prompt without a result, or whose codes cannot be decoded, has the reason."""
@@ -85,14 +87,14 @@ class ClipDecoder:
         ]
 
     def _clip(self, prompt: VoicePrompt, result: Generated | None, swapped: Generated | None) -> GeneratedClip:
-        if prompt.voice_id not in self._voices:
-            self._voices[prompt.voice_id] = recorded_voice(prompt, self._processor)
-            for name, error in self._voices[prompt.voice_id].errors.items():
+        if prompt.prompt_id not in self._recorded:
+            self._recorded[prompt.prompt_id] = recorded_voice(prompt, self._processor)
+            for name, error in self._recorded[prompt.prompt_id].errors.items():
                 logger.warning(
                     "Voice %s: its %s cannot be decoded (%s). Scores that need it are left out; all others are logged.",
                     prompt.voice_id, name.replace("_", " "), error,
                 )  # fmt: skip
-        voice = self._voices[prompt.voice_id]
+        voice = replace(self._recorded[prompt.prompt_id], voice_id=prompt.voice_id, sampling=prompt.sampling)
         if result is None or result.codes is None:
             error = "not generated" if result is None else result.error or "not generated"
             return GeneratedClip(voice=voice, wave=None, error=error)
@@ -140,6 +142,7 @@ def recorded_voice(prompt: VoicePrompt, processor: Processor) -> RecordedVoice:
     reference_language = sample.extra.get("reference_language")
     return RecordedVoice(
         voice_id=prompt.voice_id,
+        prompt_id=prompt.prompt_id,
         speaker=prompt.speaker,
         reference_text=sample.reference_text,
         target_text=sample.target_text,

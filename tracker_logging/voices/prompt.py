@@ -41,6 +41,8 @@ class VoicePrompt:
     speaker with two recordings then counts as two speakers."""
 
     voice_id: str
+    prompt_id: str
+    """The `voice_id` of the first take."""
     speaker: str
     sample: VoiceSample
     prompt: Prompt
@@ -64,8 +66,13 @@ def choose_samples(samples: Sequence[VoiceSample], *, count: int) -> list[VoiceS
     return _round_robin([_round_robin(list(speakers.values())) for speakers in groups.values()])[:count]
 
 
-def build_prompt(sample: VoiceSample, processor: Processor, settings: SamplingSettings, *, seed: int) -> VoicePrompt:
-    """The prompt of a sample with a reference recording. Raises `DataError` if a recording cannot be read."""
+def build_prompt(
+    sample: VoiceSample, processor: Processor, settings: SamplingSettings, *, seed: int, take: int = 1
+) -> VoicePrompt:
+    """The prompt of a sample with a reference recording. Raises `DataError` if a recording cannot be read.
+
+    `take`: further takes of a prompt, from 2, are voices of their own with another seed.
+    """
     assert sample.reference_audio is not None
     reference = hashlib.sha256(sample.reference_audio.read_bytes()).hexdigest()
     identity = {
@@ -73,16 +80,20 @@ def build_prompt(sample: VoiceSample, processor: Processor, settings: SamplingSe
         "texts": [sample.system_text, sample.scene, sample.reference_text, sample.target_text],
     }
     digest = hashlib.sha256(json.dumps(identity, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+    further = f"/{take}" if take > 1 else ""
+    prompt_id = f"{digest[:_DIGEST_LENGTH]}-{_readable(sample)}"
     features = processor.prompt_features(sample)
     prompt = Prompt(
         token_ids=features["input_ids"],
         audio_codes=features.get("audio_input_ids"),
         max_frames=math.ceil(longest_s(sample) * processor.codec.frame_rate),
-        seed=int(hashlib.sha256(f"{digest}/{seed}".encode()).hexdigest()[-8:], 16),
+        seed=int(hashlib.sha256(f"{digest}/{seed}{further}".encode()).hexdigest()[-8:], 16),
     )
     sampling = {name: value for name, value in asdict(settings).items() if value is not None}
+    sampling |= {"take": take} if take > 1 else {}
     return VoicePrompt(
-        voice_id=f"{digest[:_DIGEST_LENGTH]}-{_readable(sample)}",
+        voice_id=f"{prompt_id}-take{take}" if take > 1 else prompt_id,
+        prompt_id=prompt_id,
         speaker=sample.speaker or reference[:_DIGEST_LENGTH],
         sample=sample,
         prompt=prompt,

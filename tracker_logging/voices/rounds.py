@@ -27,7 +27,7 @@ import torch
 from tracker_logging import tags
 from tracker_logging.data.sample import DataError, VoiceSample
 from tracker_logging.events import Event, Scalars
-from tracker_logging.families.base import ModelAdapter, Processor
+from tracker_logging.families.base import ModelAdapter, Processor, SamplingSettings
 from tracker_logging.voices.clips import ClipDecoder, GeneratedClip, clip_event
 from tracker_logging.voices.conditioning import (
     conditioning_losses,
@@ -74,8 +74,12 @@ class VoiceRounds:
         chosen = choose_samples(samples, count=settings.max_clips)
         if not chosen:
             raise DataError("No voice sample has a reference recording. Give samples with one, or turn zero_shot off.")
+        settings = settings.resolved(SamplingSettings())
+        self._sampling = settings.sampled_as(SamplingSettings())
         self.prompts = tuple(
-            build_prompt(sample, processor, settings.sampling, seed=settings.seed) for sample in chosen
+            build_prompt(sample, processor, self._sampling, seed=settings.seed, take=take)
+            for sample in chosen
+            for take in range(1, settings.takes + 1)
         )
         self._settings = settings
         self._exchange = exchange
@@ -83,8 +87,9 @@ class VoiceRounds:
         self.numbers = EvaluationNumbers()
         self._collate = processor.collator()
         self._share = exchange.share(self.prompts)
-        self._swapped = exchange.share(_swapped(self.prompts, processor, settings)) if settings.cond_gain else []
-        conditioned = self.prompts[: settings.conditioning_clips]
+        swapped = _swapped(self.prompts, processor, self._sampling, seed=settings.seed) if settings.cond_gain else []
+        self._swapped = exchange.share(swapped) if swapped else []
+        conditioned = self.prompts[:: settings.takes][: settings.conditioning_clips]
         share = {prompt.voice_id for prompt in exchange.share(conditioned)}
         self._rows = [row for row in conditioning_rows(conditioned, processor) if row.voice_id in share]
         self._unfinished: dict[str, list[Message | None]] = {}
@@ -170,7 +175,7 @@ class VoiceRounds:
             results = generate(
                 adapter,
                 prompts,
-                settings.sampling,
+                self._sampling,
                 batch_size=settings.batch_size,
                 timeout_s=settings.timeout_s,
                 progress=progress,
@@ -324,13 +329,16 @@ class _Scoring:
         self._emit(Scalars(step=step, values={tags.VOICE_ROUND_COST(part="scoring"): time.perf_counter() - start}))
 
 
-def _swapped(prompts: Sequence[VoicePrompt], processor: Processor, settings: VoiceSettings) -> list[VoicePrompt]:
+def _swapped(
+    prompts: Sequence[VoicePrompt], processor: Processor, sampling: SamplingSettings, *, seed: int
+) -> list[VoicePrompt]:
     """The same texts with another speaker's reference, under the voice ids of the texts."""
     swapped = []
     for prompt, partner in zip(prompts, other_speakers([prompt.speaker for prompt in prompts]), strict=True):
         if partner is not None:
             sample = prompt.sample.with_reference_of(prompts[partner].sample)
-            other = build_prompt(sample, processor, settings.sampling, seed=settings.seed)
+            take = int(prompt.sampling.get("take", 1))
+            other = build_prompt(sample, processor, sampling, seed=seed, take=take)
             swapped.append(replace(other, voice_id=prompt.voice_id))
     return swapped
 

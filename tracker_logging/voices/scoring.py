@@ -75,10 +75,10 @@ class VoiceScorer:
 
     def _score(self, clip: GeneratedClip, voices: list[ScoredVoice]) -> None:
         """Append the scored voice; a clip that cannot be measured has the reason."""
-        voice_id = clip.voice.voice_id
-        if voice_id not in self._recordings:
-            self._recordings[voice_id] = measure_recordings(clip.voice, self._instruments)
-        recordings = self._recordings[voice_id]
+        prompt_id = clip.voice.prompt_id
+        if prompt_id not in self._recordings:
+            self._recordings[prompt_id] = measure_recordings(clip.voice, self._instruments)
+        recordings = self._recordings[prompt_id]
         try:
             scored = score_voice(clip, recordings, self._instruments)
         except Exception as error:

@@ -100,6 +100,7 @@ def _voice(folder: Path, row: Json) -> RecordedVoice | None:
     unnamed = hashlib.sha256(reference.read_bytes()).hexdigest()[:10] if reference.is_file() else folder.name
     return RecordedVoice(
         voice_id=about["voice_id"],
+        prompt_id=about["voice_id"],
         speaker=about["speaker"] or unnamed,
         reference_text=about["reference_text"],
         target_text=about["target_text"],

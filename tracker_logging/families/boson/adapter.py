@@ -29,7 +29,7 @@ from tracker_logging.families.boson.batch import boson_batch, collapse, split_cl
 from tracker_logging.families.boson.layout import PlaceholderTokens, audio_lengths, expand
 from tracker_logging.families.delay_pattern import CodePattern
 from tracker_logging.families.heads import mean_nll
-from tracker_logging.families.sampling import SeededSampler, generated
+from tracker_logging.families.sampling import HIGGS_SAMPLING, SeededSampler, generated
 from tracker_logging.families.spans import audio_segments, runs, with_segments
 
 
@@ -38,6 +38,7 @@ class BosonAdapter(BaseAdapter):
 
     family = "higgs_audio"
     ffn = "text_ffn"
+    sampling = HIGGS_SAMPLING
     # The upstream collator passes an empty tensor for a stream that a batch does not have.
     may_be_empty = frozenset(
         {"audio_in_ids", "audio_in_ids_start", "audio_features", "audio_feature_attention_mask", "reward"}

@@ -24,7 +24,7 @@ from tracker_logging.families.base import (
     SamplingSettings,
 )
 from tracker_logging.families.delay_pattern import CodePattern, delayed_length
-from tracker_logging.families.sampling import SeededSampler, generated, left_padded
+from tracker_logging.families.sampling import HIGGS_SAMPLING, SeededSampler, generated, left_padded
 from tracker_logging.families.spans import audio_segments, padding_mask, runs, with_segments
 
 
@@ -35,6 +35,7 @@ class HiggsV2Adapter(BaseAdapter):
     loss_sums_codebooks = True
     prefixes = {"audio_mlp": "audio_ffn"}  # noqa: RUF012
     ffn = "text_ffn"
+    sampling = HIGGS_SAMPLING
 
     def __init__(self, core: Any) -> None:
         super().__init__(core)
