@@ -1,8 +1,9 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 OUT ?= outputs/demo
+FAULT ?= shuffled_references
 
-.PHONY: demo test test-boson lint setup coverage
+.PHONY: demo demo-broken test test-boson lint setup coverage
 
 setup: .venv/.ready
 
@@ -17,6 +18,11 @@ setup: .venv/.ready
 
 demo: setup
 	$(BIN)/python train_v2_ddp.py --demo --enable_strategic_logging --report_to both --output_dir $(OUT)
+
+# The demo with a mistake, which the doctor finds: another one with `make demo-broken FAULT=masked_end_codes`.
+demo-broken: setup
+	$(BIN)/python train_v2_ddp.py --demo --demo_fault $(FAULT) --enable_strategic_logging --report_to both \
+	    --output_dir outputs/broken-$(FAULT)
 
 # A file to a worker. Three of them keep two cores busy, since tests also wait: for browsers, servers and each other.
 # Niced, since voices are scored at the lowest priority: beside workers of full priority their scores come very late.

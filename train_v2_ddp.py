@@ -9,20 +9,18 @@ from __future__ import annotations
 
 import argparse
 import logging
-import random
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tracker_logging.dashboards.open_run import where_to_look
 
 from tracker_logging.cli import Parser
 from tracker_logging.data.facts import dataset_facts
 from tracker_logging.data.sample import DataError, VoiceSample
-from tracker_logging.data.samples import Samples
 from tracker_logging.families.checkpoints import base_of_adapters
 from tracker_logging.families.higgs_v2.checkpoint import check_model_directory, open_model
 from tracker_logging.families.higgs_v2.labels import normalise_loss_by_audio_labels
@@ -36,6 +34,9 @@ from tracker_logging.integrations.arguments import (
 )
 from tracker_logging.integrations.leave import leave
 from tracker_logging.voices.evaluation import VOICE, known_metrics
+
+if TYPE_CHECKING:
+    from tracker_logging.demo.faults import DemoFault
 
 logger = logging.getLogger("train_v2_ddp")
 
@@ -53,6 +54,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser = Parser(prog="train_v2_ddp.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     data = parser.add_argument_group("model and data")
     data.add_argument("--demo", action="store_true", help="a small model, its codec and the embedded demo voices")
+    data.add_argument("--demo_fault", metavar="NAME",
+                      help="with a mistake of common scripts, which the doctor finds: shuffled_references, "
+                      "shifted_labels, masked_end_codes or frozen_audio_ffn")  # fmt: skip
     data.add_argument("--model_path", help="directory or hub name of a Higgs Audio v2 checkpoint")
     data.add_argument("--audio_tokenizer_path", help="directory or hub name of its audio codec")
     data.add_argument("--train_data_file", type=Path, help="file or directory; formats: docs/data.md")
@@ -107,10 +111,12 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def check_arguments(args: argparse.Namespace) -> None:
-    """Refuse what cannot work, before anything is loaded. Raises `UsageError` with the cure."""
+    """Refuse what cannot work, before anything is loaded. Raises `UsageError` with the fix."""
     if args.demo and (args.model_path or args.train_data_file or args.audio_tokenizer_path):
         raise UsageError("--demo brings its own model, codec and data: drop --model_path, --audio_tokenizer_path "
                          "and --train_data_file, or drop --demo.")  # fmt: skip
+    if args.demo_fault and not args.demo:
+        raise UsageError("--demo_fault is a fault of the demo: add --demo, or drop it.")
     if not args.demo:
         for flag in ("model_path", "audio_tokenizer_path", "train_data_file"):
             if not getattr(args, flag):
@@ -201,7 +207,7 @@ def load_material(args: argparse.Namespace) -> Material:
     elif args.eval_data_file:
         train, evaluation = samples, open_data(args.eval_data_file)
     else:
-        train, evaluation = split_off(samples, share=args.validation_split, seed=args.seed)
+        train, evaluation = samples.split(share=args.validation_split, seed=args.seed)
     look_at_data(
         train,
         evaluation,
@@ -260,43 +266,16 @@ def prepare_codes(material: Material, args: argparse.Namespace, *, world_size: i
     Workers of a data loader then only read files: a codec on a GPU cannot be used in a forked process.
     """
     from accelerate import PartialState
-    from tqdm import tqdm
 
     per_step = args.per_device_train_batch_size * args.gradient_accumulation_steps * world_size
     if not args.dataloader_num_workers and 0 < args.max_steps * per_step < len(material.train):
         return
-    share = [
-        (part, index) for part in (material.train, material.evaluation) for index in range(rank, len(part), world_size)
-    ]
-    paths = (
-        path
-        for part, index in tqdm(share, desc="Codes", unit="sample", disable=rank != 0)
-        for path in clips_of(part, index, skip_bad=args.skip_bad_samples)
+    prepared = material.processor.codes.prepare_samples(
+        (material.train, material.evaluation), rank=rank, world_size=world_size, skip_bad=args.skip_bad_samples
     )
-    prepared = material.processor.codes.prepare(paths, skip_bad=args.skip_bad_samples)
     if prepared.encoded or prepared.bad:
         logger.info("Encoded %d clips; %d clips cannot be read.", prepared.encoded, prepared.bad)
     PartialState().wait_for_everyone()
-
-
-def clips_of(samples: Sequence[VoiceSample], index: int, *, skip_bad: bool) -> list[Path]:
-    """The audio files of a sample; none for a sample that cannot be read, with `skip_bad`."""
-    try:
-        sample = samples[index]
-    except DataError:
-        if not skip_bad:
-            raise
-        return []
-    return [path for path in (sample.reference_audio, sample.target_audio) if path is not None]
-
-
-def split_off(samples: Samples, *, share: float, seed: int) -> tuple[Samples, Samples]:
-    """(training, evaluation); at least one sample each. Raises `UsageError` if there are fewer than two."""
-    if len(samples) < 2:
-        raise UsageError("One sample cannot be split into training and evaluation: add data or use --disable_eval.")
-    shuffled = random.Random(seed).sample(range(len(samples)), len(samples))
-    count = min(max(1, round(share * len(samples))), len(samples) - 1)
-    return samples.take(shuffled[count:]), samples.take(shuffled[:count])
 
 
 def prepare_model(model: Any, args: argparse.Namespace) -> Any:
@@ -364,7 +343,7 @@ def train(args: argparse.Namespace) -> str | None:
     from tracker_logging.families.higgs_v2.processor import VoiceCloningCollator
     from tracker_logging.integrations.hf_trainer import failed_by, run_directory
 
-    if args.demo:  # leave a core to those who draw and score, so that its voices are heard while it trains
+    if args.demo:  # leave a core to those who draw and score, so that its voices are scored while it trains
         torch.set_num_threads(max(1, torch.get_num_threads() - 1))
     material = load_material(args)
     dataset = partial(VoiceCloningDataset, processor=material.processor, skip_bad=args.skip_bad_samples)
@@ -376,13 +355,17 @@ def train(args: argparse.Namespace) -> str | None:
         callbacks.append(EarlyStoppingCallback(args.early_stopping_patience))
     arguments = training_arguments(args, evaluate=bool(material.evaluation))
     prepare_codes(material, args, world_size=arguments.world_size, rank=arguments.process_index)
+    model, collate = material.model, VoiceCloningCollator.of(material.processor)
+    if (fault := demo_fault(args)) is not None:
+        logger.warning("The demo is trained with a fault: %s.", fault.what)
+        model, collate = fault.model(model), fault.collator(collate)
     trainer = Trainer(
-        model=material.model,
+        model=model,
         args=arguments,
         processing_class=material.processor.tokenizer,  # saved with each checkpoint, which --model_path opens again
         train_dataset=dataset(material.train),
         eval_dataset=dataset(material.evaluation) if material.evaluation else None,
-        data_collator=VoiceCloningCollator.of(material.processor),
+        data_collator=collate,
         callbacks=callbacks,
     )
     trainer.train(resume_from_checkpoint=str(args.resume_from_checkpoint) if args.resume_from_checkpoint else None)
@@ -393,6 +376,15 @@ def train(args: argparse.Namespace) -> str | None:
         if (directory := run_directory(callbacks)) is not None:
             print(where_to_look(directory.parent, run_name=directory.name, backends=backends(args)))
     return failed_by(callbacks)
+
+
+def demo_fault(args: argparse.Namespace) -> DemoFault | None:
+    """The fault that `--demo_fault` names."""
+    from tracker_logging.demo.faults import FAULTS
+
+    if args.demo_fault is not None and args.demo_fault not in FAULTS:
+        raise UsageError(f"--demo_fault {args.demo_fault}: choose one of {', '.join(FAULTS)}.")
+    return FAULTS.get(args.demo_fault)
 
 
 def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -406,9 +398,13 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 
         parser.set_defaults(**{name: value for name, value in asdict(DEMO_RECIPE).items() if name in args})
         args = parser.parse_args(argv)
-        paths = build_demo(args.output_dir / "demo")
+        fault = demo_fault(args)
+        in_place = args.output_dir / "demo"  # of an earlier state of the repository, or changed by hand
+        paths = build_demo(in_place if in_place.exists() else None)
         args.model_path, args.audio_tokenizer_path = str(paths.model), str(paths.codec)
         args.train_data_file, args.eval_data_file, args.code_cache = paths.train, paths.eval, paths.codes
+        if fault is not None:
+            args.train_data_file = fault.write(paths.train, args.output_dir / "faulty_train.json")
     return args
 
 

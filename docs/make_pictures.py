@@ -1,8 +1,7 @@
 """Makes the pictures of STRATEGIC_LOGGING.md and README.md: those of a healthy run beside those of a broken one.
 
-    python docs/make_broken_data.py outputs/demo/demo outputs/broken/data      # references of other speakers
-    …train both…
-    python docs/make_pictures.py outputs/demo/runs/run outputs/broken/runs/run
+    make demo demo-broken
+    python docs/make_pictures.py outputs/demo/runs/run outputs/broken-shuffled_references/runs/run
 
 Each picture is read from the runs' event files as it was logged at its last step; nothing is drawn anew.
 """

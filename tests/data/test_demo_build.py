@@ -110,6 +110,27 @@ def test_a_finished_build_is_reused_and_leaves_no_other_files(demo: DemoPaths, s
     assert beside == {demo.directory.name, f".{demo.directory.name}.lock"}
 
 
+def test_without_a_directory_the_demo_is_shared_by_all_trainings_of_the_user(
+    demo: DemoPaths, tmp_path: Path, small_recipe: DemoRecipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr("tracker_logging.demo.build._build", lambda paths, recipe: paths.train.write_text("[]"))
+    first = build_demo(recipe=small_recipe)
+    first.train.write_text("[1]")
+    assert build_demo(recipe=small_recipe).train.read_text() == "[1]"
+    assert build_demo(recipe=DEMO_RECIPE).directory != first.directory
+    assert {path.parent for path in (first.directory,)} == {tmp_path / "tracker_logging"}
+
+
+def test_a_cache_that_cannot_be_made_is_refused_with_the_fix(
+    tmp_path: Path, small_recipe: DemoRecipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    with pytest.raises(DataError, match="choose another folder with XDG_CACHE_HOME"):
+        build_demo(recipe=small_recipe)
+
+
 def test_a_directory_with_other_files_is_refused_and_unchanged(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(DataError, match="contains files other than the demo"):

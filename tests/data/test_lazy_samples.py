@@ -22,7 +22,6 @@ from tracker_logging.data.formats import json_files, open_samples
 from tracker_logging.data.sample import DataError
 from tracker_logging.data.samples import Samples, evenly, spread
 from tracker_logging.families.higgs_v2.processor import SpeechProcessor
-from train_v2_ddp import split_off
 
 WAVE = np.linspace(-0.1, 0.1, 9_600, dtype=np.float32)
 
@@ -107,13 +106,13 @@ def test_items_of_a_list_are_found_again_in_the_file(
 def test_training_and_evaluation_are_split_without_parsing(tmp_path: Path, parsed: Counter[int]) -> None:
     samples = open_samples(write(tmp_path / "a.jsonl", 400))
     parsed.clear()
-    train, evaluation = split_off(samples, share=0.1, seed=7)
+    train, evaluation = samples.split(share=0.1, seed=7)
     assert (len(train), len(evaluation)) == (360, 40)
     assert not parsed
     names = [sample.sample_id for part in (train, evaluation) for sample in part]
     assert sorted(names, key=int) == [str(number) for number in range(400)]
     assert names != sorted(names, key=int)
-    again, _ = split_off(samples, share=0.1, seed=7)
+    again, _ = samples.split(share=0.1, seed=7)
     np.testing.assert_array_equal(again.indices, train.indices)
 
 

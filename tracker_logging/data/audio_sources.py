@@ -41,10 +41,15 @@ _SLACK_S = 0.02  # a segment that leaves out less is the whole file
 _RATES_HZ = range(1_000, 768_001)
 
 
-def default_cache() -> Path:
-    """`$XDG_CACHE_HOME/tracker_logging/audio`, or the same below `~/.cache`."""
+def user_cache() -> Path:
+    """`$XDG_CACHE_HOME/tracker_logging`, or the same below `~/.cache`: for what any run of this user may reuse."""
     home = os.environ.get("XDG_CACHE_HOME")
-    return (Path(home) if home else Path.home() / ".cache") / "tracker_logging" / "audio"
+    return (Path(home) if home else Path.home() / ".cache") / "tracker_logging"
+
+
+def default_cache() -> Path:
+    """The folder of `user_cache` that holds clips."""
+    return user_cache() / "audio"
 
 
 @dataclass(frozen=True, slots=True)

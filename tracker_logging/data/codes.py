@@ -14,7 +14,7 @@ Guarantees
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import NamedTemporaryFile
@@ -22,10 +22,11 @@ from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+from tqdm import tqdm
 
 from tracker_logging.data.audio import MAX_FILE_BYTES, load_audio
 from tracker_logging.data.codec import IdentifiedCodec
-from tracker_logging.data.sample import DataError, shown
+from tracker_logging.data.sample import DataError, VoiceSample, shown
 
 _CHUNK = 1 << 20
 
@@ -81,6 +82,18 @@ class CodeCache:
                 bad += 1
         return Prepared(encoded=encoded, bad=bad)
 
+    def prepare_samples(
+        self, parts: Sequence[Sequence[VoiceSample]], *, rank: int = 0, world_size: int = 1, skip_bad: bool = False
+    ) -> Prepared:
+        """`prepare` for this rank's share of the clips of samples, with a progress bar on rank 0.
+
+        Raises `DataError` for a sample or clip that cannot be read, unless `skip_bad`.
+        """
+        share = [(part, index) for part in parts for index in range(rank, len(part), world_size)]
+        bar = tqdm(share, desc="Codes", unit="sample", disable=rank != 0)
+        paths = (path for part, index in bar for path in _clips_of(part, index, skip_bad=skip_bad))
+        return self.prepare(paths, skip_bad=skip_bad)
+
     def _place(self, path: Path) -> Path:
         """Where the codes are. A file is hashed again only when its size or modification time changed."""
         try:
@@ -113,3 +126,14 @@ def _read(place: Path) -> Codes | None:
         return np.load(place).astype(np.int64)  # type: ignore[no-any-return]
     except (OSError, ValueError, EOFError):
         return None
+
+
+def _clips_of(samples: Sequence[VoiceSample], index: int, *, skip_bad: bool) -> list[Path]:
+    """The audio files of a sample; none for a sample that cannot be read, with `skip_bad`."""
+    try:
+        sample = samples[index]
+    except DataError:
+        if not skip_bad:
+            raise
+        return []
+    return [path for path in (sample.reference_audio, sample.target_audio) if path is not None]

@@ -5,11 +5,12 @@ Guarantees
 - Selecting and shuffling work on indices; nothing is read for it.
 
     samples = open_samples(Path("train.jsonl"))
-    train, evaluation = samples.take(range(500, len(samples))), samples.take(range(500))
+    train, evaluation = samples.split(share=0.005, seed=42)
 """
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator, Sequence
 from typing import Protocol, overload
 
@@ -53,6 +54,14 @@ class Samples(Sequence[VoiceSample]):
     def take(self, positions: Sequence[int]) -> Samples:
         """The samples at `positions`, in that order."""
         return Samples(self.source, self.indices[np.asarray(positions, dtype=np.int64)], skip_bad=self.skip_bad)
+
+    def split(self, *, share: float, seed: int) -> tuple[Samples, Samples]:
+        """(the rest, `share` of the samples by chance); at least one each. Raises `DataError` for fewer than two."""
+        if len(self) < 2:
+            raise DataError("One sample cannot be split into training and evaluation: add data, or do not evaluate.")
+        shuffled = random.Random(seed).sample(range(len(self)), len(self))
+        count = min(max(1, round(share * len(self))), len(self) - 1)
+        return self.take(shuffled[count:]), self.take(shuffled[:count])
 
     def __len__(self) -> int:
         return len(self.indices)

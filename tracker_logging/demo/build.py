@@ -6,7 +6,7 @@ Guarantees
 - The codes of a composed sentence are the concatenated codes of its phrases; they are written to the code cache.
   (Encoding the composed file gives the same codes except for a few frames at the joins.)
 
-    paths = build_demo(Path("runs/demo-data"))
+    paths = build_demo()                          # in the user's cache directory
     paths.model, paths.codec, paths.train, paths.eval, paths.codes
 """
 
@@ -27,6 +27,7 @@ import numpy.typing as npt
 from filelock import FileLock
 
 from tracker_logging.data.audio import load_audio
+from tracker_logging.data.audio_sources import user_cache
 from tracker_logging.data.codes import CodeCache, Codes
 from tracker_logging.data.formats.conversation import INSTRUCTION
 from tracker_logging.data.sample import DataError, shown
@@ -81,14 +82,23 @@ class DemoPaths:
         return self.directory / "codes"
 
 
-def build_demo(directory: Path, *, recipe: DemoRecipe = DEMO_RECIPE) -> DemoPaths:
+def build_demo(directory: Path | None = None, *, recipe: DemoRecipe = DEMO_RECIPE) -> DemoPaths:
     """The demo in `directory`, built now unless it exists already. About 13 CPU-seconds and 260 MB.
 
-    Several processes may call it at once: one builds, the others wait for it. An older demo there is replaced. Raises
-    `DataError` if `directory` contains anything else.
+    `directory` None: below `$XDG_CACHE_HOME/tracker_logging` or `~/.cache/tracker_logging`, under a name that is the
+    hash of all that it is made of, so that every training of a machine shares it. Several processes may call it at
+    once: one builds, the others wait for it. An older demo there is replaced. Raises `DataError` if `directory`
+    contains anything else, or if it cannot be written.
     """
     fingerprint = _fingerprint(recipe)
-    directory.parent.mkdir(parents=True, exist_ok=True)
+    if directory is None:
+        directory = user_cache() / f"demo-{fingerprint[:12]}"
+    try:
+        directory.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(
+            f"{shown(directory.parent)}: cannot be made ({error.strerror}); choose another folder with XDG_CACHE_HOME."
+        ) from error
     with FileLock(directory.parent / f".{directory.name}.lock"):
         if not _is_finished(directory, fingerprint):
             _refuse_foreign(directory)
@@ -139,8 +149,10 @@ def _phrases() -> list[Phrase]:
 
 
 def _fingerprint(recipe: DemoRecipe) -> str:
-    """A hash of the voices, the sentences and the recipe."""
+    """A hash of the voices, the sentences, the recipe, and the code that makes the demo of them."""
     digest = hashlib.sha256(repr((recipe, SLOTS, SPEAKERS, SYSTEM_TEXT)).encode())
+    for source in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(source.read_bytes())
     for phrase in _phrases():
         digest.update((VOICES / clip_name(*phrase)).read_bytes())
     return digest.hexdigest()
