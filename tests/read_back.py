@@ -68,7 +68,7 @@ def read_tensorboard(directory: Path) -> Run:
 
 
 def read_wandb(directory: Path) -> Run:
-    return _read(wandb.entries(run_directories(directory)))
+    return _read(wandb.entries(run_directories(directory)), cell=lambda c: c if isinstance(c, str) else shown(c))
 
 
 def read_jsonl(directory: Path) -> Run:

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import wandb
 from read_back import read_wandb
 from tracker_examples import HOSTILE, comparison, one_of_each
 
+import wandb
 from tracker_logging.events import Alert, Image, Scalars, Table, Text
 from tracker_logging.trackers import wandb_settings as ours
 from tracker_logging.trackers.wandb import WandbTracker
@@ -86,7 +86,8 @@ def test_nothing_of_the_machine_and_nothing_outside_the_run_directory_is_recorde
     tracker.close()
     (run,) = run_directories(tmp_path)
     for record in records(run):
-        assert record["type"] != "artifact"
+        if record["type"] == "artifact":
+            continue  # of a table; its files are staged in the run, see test_wandb_tables
         text = json.dumps(record)
         assert str(tmp_path) not in text
         assert "host" not in record.get("run", {})
@@ -96,7 +97,7 @@ def test_nothing_of_the_machine_and_nothing_outside_the_run_directory_is_recorde
 def test_a_page_holds_the_text_escaped(tmp_path):
     tracker = open_run(tmp_path)
     tracker.emit(Text(step=1, tag="t", text=HOSTILE))
-    tracker.emit(Table(step=1, tag="u", columns=("a",), rows=((HOSTILE,),)))
+    tracker.emit(Table(step=1, tag="voices/a/text", columns=("a",), rows=((HOSTILE,),)))
     tracker.emit(Text(step=1, tag="v", text="pyproject.toml"))  # the name of a file is a text, not a file
     tracker.close()
     pages = [path.read_text("utf-8") for path in tmp_path.rglob("*.html")]
@@ -264,7 +265,7 @@ def test_a_failing_server_makes_the_run_offline_and_loses_nothing(tmp_path, kind
     Broken.mute.set()
     assert done.returncode == 0, done.stderr
     assert "errors 0" in done.stdout
-    assert done.stderr.count("wandb sync") == 1
+    assert done.stderr.count("tracker-logging sync") == 1
     assert ("invalid api key" in done.stderr) is (kind == "refuses the key")
     values = {key: value for key, value in read_wandb(tmp_path).scalars.items() if key[0] == "a"}
     assert values == {("a", step): float(step) for step in range(10)}

@@ -201,11 +201,11 @@ def test_a_server_that_becomes_unreachable_during_the_run(
     assert run.returncode == 0, err
     if comes_back:
         assert at_the_server(server) == EXPECTED
-        assert "wandb sync" not in err
+        assert "tracker-logging sync" not in err
     else:
-        assert err.count(f"upload it later with: wandb sync {tmp_path}/wandb/run-") == 1
+        assert err.count(f"upload it later with: tracker-logging sync {tmp_path}") == 1
     assert "errors 0" in out and "not flushed" not in err and "does not respond" not in err
-    # Either way the run's directory on this machine holds everything, to be uploaded with `wandb sync`.
+    # Either way the run's directory on this machine holds everything, to be uploaded with `tracker-logging sync`.
     assert on_this_machine(tmp_path) == EXPECTED
 
 

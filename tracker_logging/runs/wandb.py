@@ -17,12 +17,14 @@ from typing import Any
 
 import numpy as np
 
+from tracker_logging import tags
 from tracker_logging.events import AlertLevel
 from tracker_logging.rendering.png import decode_png
 from tracker_logging.runs.entries import Entry, Logged, Problem, Settings
 from tracker_logging.runs.model import AlertMessage, Clip, Histogram, Picture, Table
 from tracker_logging.trackers.parts import clip_tag
 from tracker_logging.trackers.wandb_record import STEP, keys, records
+from tracker_logging.trackers.wandb_voices import MEDIA_COLUMNS
 
 _LEVELS: dict[str, AlertLevel] = {"INFO": "info", "WARN": "warning", "ERROR": "error"}
 _NOT_FINITE = ("NaN", "Infinity", "-Infinity")
@@ -110,8 +112,15 @@ def _media_entries(row: dict[str, Any], key: str, step: int, files: Path) -> Ite
             yield Logged(step, key, read_page((files / row[f"{key}.path"]).read_text("utf-8")))
         case "table-file":
             content = json.loads((files / row[f"{key}.path"]).read_text("utf-8"))
-            rows = tuple(tuple(cell if _is_cell(cell) else str(cell) for cell in cells) for cells in content["data"])
-            yield Logged(step, key, Table(columns=tuple(map(str, content["columns"])), rows=rows))
+            yield Logged(step, key, _table(key, content["columns"], content["data"]))
+
+
+def _table(tag: str, columns: list[Any], rows: list[list[Any]]) -> Table:
+    """The columns of plain cells. Clips and pictures of a voice are entries of their own."""
+    left_out = MEDIA_COLUMNS if tag == tags.VOICE_TABLE() else ()
+    plain = [at for at, name in enumerate(columns) if name not in left_out]
+    cells = tuple(tuple(row[at] if _is_cell(row[at]) else str(row[at]) for at in plain) for row in rows)
+    return Table(columns=tuple(str(columns[at]) for at in plain), rows=cells)
 
 
 def read_page(page: str) -> str | Table:

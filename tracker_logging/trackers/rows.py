@@ -104,7 +104,7 @@ class RowTracker(ABC):
         """Plain text, to be escaped."""
 
     @abstractmethod
-    def _table(self, columns: Sequence[str], rows: Sequence[Sequence[Cell]]) -> Any:
+    def _table(self, tag: str, columns: Sequence[str], rows: Sequence[Sequence[Cell]]) -> Any:
         """A table whose cells are to be escaped."""
 
     @abstractmethod
@@ -124,7 +124,7 @@ class RowTracker(ABC):
             case Text():
                 yield event.tag, self._text(event.text)
             case Table():
-                yield event.tag, self._table(event.columns, event.rows)
+                yield event.tag, self._table(event.tag, event.columns, event.rows)
             case Image():
                 pixels = draw_heatmap(event.picture) if isinstance(event.picture, Heatmap) else event.picture
                 yield event.tag, self._image(np.asarray(pixels), caption=short_caption(event.caption) or None)

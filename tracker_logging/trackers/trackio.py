@@ -64,7 +64,7 @@ class TrackioTracker(RowTracker):
     def _text(self, text: str) -> Any:
         return trackio.Markdown(markdown_text(text))
 
-    def _table(self, columns: Sequence[str], rows: Sequence[Sequence[Cell]]) -> Any:
+    def _table(self, tag: str, columns: Sequence[str], rows: Sequence[Sequence[Cell]]) -> Any:
         return trackio.Markdown(markdown_table(columns, rows))
 
     def _image(self, pixels: npt.NDArray[np.uint8], *, caption: str | None) -> Any:

@@ -11,12 +11,11 @@ Guarantees
   `train/global_step`, which is the x-axis of every chart.
 - The clips of a voice are a list under one key: one panel, with a caption each. A panel shows one step at a time, so
   the fixed clips are part of every step.
-- Everything is inside the run directory: an offline run can be moved, then synced. That is why texts and tables are
-  HTML panels, one per step under one key, and not `wandb.Table`: a table of any log mode is an artifact that is staged
-  outside the run directory under an absolute path (a moved run loses it). IMMUTABLE shows a key's latest step only by
-  default, INCREMENTAL adds an artifact version per step whose row lists all versions before it (rows of hundreds of
-  entries), and one growing table with a step column writes everything again each time. An HTML panel has a step slider
-  that shows any earlier step, needs no artifact, and looks the same offline and online.
+- Tables are native (`wandb.Table`): they sort, filter, group and join across runs. Each is an artifact whose files are
+  staged in `wandb/data` of the run directory (`WANDB_DATA_DIR`), so that everything is inside it. W&B's record names
+  them by absolute paths: a run that was moved is uploaded with `tracker-logging sync RUN`. Texts, and the facts of a
+  single voice, are HTML panels, which have a step slider.
+- `voices/table` has the clips and the mel of each voice beside its scores (`wandb_voices`).
 - While a server is unreachable W&B tries again and sends everything when it is back. What it could not send before the
   end is in the run's directory, and the command that uploads it is logged.
 - After `kill -9` everything flushed is in the run's log on this machine (W&B's own default is every 15 s).
@@ -30,21 +29,25 @@ import os
 import shlex
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 import soundfile  # noqa: F401 - W&B imports it by name while another thread may be half-way through doing so
-import wandb
 
-from tracker_logging.events import Alert, Cell, Clip, Summary
+import wandb
+from tracker_logging import tags
+from tracker_logging.events import Alert, Cell, Clip, Event, Summary, VoiceComparison
+from tracker_logging.rendering.mel_strip import draw_mel_strip
 from tracker_logging.rendering.pcm import to_pcm16
 from tracker_logging.trackers import wandb_settings
 from tracker_logging.trackers.base import RunInfo
-from tracker_logging.trackers.plain_text import html_table, html_text
+from tracker_logging.trackers.plain_text import LONGEST_CELL, clean, html_table, html_text
 from tracker_logging.trackers.rows import RowTracker, short_caption
 from tracker_logging.trackers.wandb_record import STEP, latest_run_id, written_steps
+from tracker_logging.trackers.wandb_voices import CLIPS, MediaTable, VoiceMedia, VoiceRows, is_voice_table
 
 logger = logging.getLogger(__name__)
 
@@ -66,9 +69,11 @@ class WandbTracker(RowTracker):
     ) -> None:
         _finish_earlier()
         self._is_dirty = False
+        self._voices = VoiceRows()
         self._is_ours = wandb.run is None
         self._run: Any = wandb.run
         if self._is_ours:
+            self._data_directory = wandb_settings.enter_data_directory(directory)
             self._run = wandb_settings.begin_run(directory, project=project, name=name, run_id=run_id)
             WandbTracker._latest = self
             self._run.define_metric(STEP)
@@ -97,6 +102,27 @@ class WandbTracker(RowTracker):
                 self._is_dirty = False
                 threading.Event().wait(2 * wandb_settings.LOG_INTERVAL_S)
 
+    def emit(self, event: Event) -> None:
+        """As every backend that takes rows; the table of a round waits for the media of its voices."""
+        if is_voice_table(event):
+            with self._lock:
+                self._voices.begin(event)  # type: ignore[arg-type]
+        else:
+            super().emit(event)
+        if isinstance(event, VoiceComparison):
+            clean_id = replace(event, voice_id=tags.safe_part(event.voice_id, "_"), clips=event.shown_clips)
+            mel = draw_mel_strip(clean_id) if event.clips and event.stage != "generated" else None
+            with self._lock:
+                self._voices.hear(event, mel=mel)
+        with self._lock:
+            if not self._closed:
+                self._log_voices(is_last=False)
+
+    def _log_voices(self, *, is_last: bool) -> None:
+        for table in self._voices.take(is_last=is_last):
+            if table.step > self._written.get(tags.VOICE_TABLE(), -1):
+                self._log({tags.VOICE_TABLE(): _voice_table(table)}, step=table.step)
+
     def _summarise(self, summary: Summary) -> None:
         self._run.summary.update(_summary_values(summary))
         self._is_dirty = True
@@ -111,16 +137,18 @@ class WandbTracker(RowTracker):
 
     def _finish(self) -> None:
         """Finish the run if it is ours. Waits at most `FINISH_TIMEOUT_S` for a slow or unreachable server."""
+        self._log_voices(is_last=True)
         if not self._is_ours:
             return
         try:
             self._run.finish()
+            wandb_settings.leave_data_directory(self._data_directory)
         except TimeoutError:
             logger.warning(
                 "W&B: not everything was uploaded within %.0f s of the end, because the server is slow or unreachable. "
-                "All of it is on this machine; upload it later with: wandb sync %s",
+                "All of it is on this machine; upload it later with: tracker-logging sync %s",
                 wandb_settings.FINISH_TIMEOUT_S,
-                shlex.quote(str(Path(self._run.dir).parent)),
+                shlex.quote(str(Path(self._run.dir).parents[2])),
             )
 
     def _histogram(self, counts: npt.NDArray[np.float64], edges: npt.NDArray[np.float64]) -> Any:
@@ -129,19 +157,16 @@ class WandbTracker(RowTracker):
     def _text(self, text: str) -> Any:
         return _html(html_text(text))
 
-    def _table(self, columns: Sequence[str], rows: Sequence[Sequence[Cell]]) -> Any:
-        return _html(html_table(columns, rows))
+    def _table(self, tag: str, columns: Sequence[str], rows: Sequence[Sequence[Cell]]) -> Any:
+        if tags.find(tag) is tags.VOICE_TEXT:
+            return _html(html_table(columns, rows))
+        return _native_table(columns, [[_plain(cell) for cell in row] for row in rows])
 
     def _image(self, pixels: npt.NDArray[np.uint8], *, caption: str | None) -> Any:
         return wandb.Image(pixels, caption=caption, mode="RGB", file_type="png")
 
     def _audio(self, tag: str, clips: Mapping[str, Clip]) -> Iterator[tuple[str, Any]]:
-        panel = [
-            wandb.Audio(
-                to_pcm16(clip.samples), sample_rate=clip.sample_rate, caption=short_caption(clip.caption or name)
-            )
-            for name, clip in clips.items()
-        ]
+        panel = [_sound(name, clip) for name, clip in clips.items()]
         if panel:
             yield tag, panel
 
@@ -168,6 +193,29 @@ class _OpenWandb:
 
 
 open_backend = _OpenWandb()
+
+
+def _native_table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> Any:
+    return wandb.Table(columns=[clean(name) for name in columns], data=list(rows), allow_mixed_types=True)
+
+
+def _voice_table(table: MediaTable) -> Any:
+    rows = [[*map(_plain, row.before), *_media_cells(row.media), *map(_plain, row.after)] for row in table.rows]
+    return _native_table(table.columns, rows)
+
+
+def _media_cells(media: VoiceMedia) -> list[Any]:
+    clips = [_sound(name, media.clips[name]) if name in media.clips else None for name in CLIPS]
+    return [*clips, None if media.mel is None else wandb.Image(media.mel, mode="RGB", file_type="png")]
+
+
+def _sound(name: str, clip: Clip) -> Any:
+    caption = short_caption(clip.caption or name)
+    return wandb.Audio(to_pcm16(clip.samples), sample_rate=clip.sample_rate, caption=caption)
+
+
+def _plain(cell: Cell) -> Cell:
+    return clean(cell, longest=LONGEST_CELL) if isinstance(cell, str) else cell
 
 
 def _summary_values(summary: Summary) -> dict[str, float | int]:

@@ -12,23 +12,25 @@ Guarantees
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import netrc
 import os
 import shlex
 import sys
+import tempfile
 from functools import cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import wandb
-
 from tracker_logging.trackers.base import DEFAULT_PROJECT
 
 INIT_TIMEOUT_S = 30.0
 FINISH_TIMEOUT_S = 45.0
 LOG_INTERVAL_S = 0.2
+DATA_DIRECTORY = "WANDB_DATA_DIR"
 MODES = ("online", "offline", "shared", "disabled", "dryrun", "run")
 _TRUE = ("1", "true", "yes", "on")
 logger = logging.getLogger(__name__)
@@ -84,6 +86,34 @@ def offline_records(directory: Path) -> Path | None:
     return run_root(directory) / "wandb" if wandb_mode() in ("offline", "dryrun") else None
 
 
+def enter_data_directory(directory: Path) -> str | None:
+    """Let W&B stage the files of tables below the run's folder `wandb`, unless `WANDB_DATA_DIR` says where.
+
+    W&B sends the path of a staged file with the manifest of an artifact. Where it may send something it is therefore
+    given a link in the directory for temporary files. Returns what `leave_data_directory` takes.
+    """
+    if os.environ.get(DATA_DIRECTORY):
+        return None
+    chosen = (run_root(directory) / "wandb" / "data").absolute()
+    chosen.mkdir(parents=True, exist_ok=True)
+    if wandb_mode() not in ("offline", "disabled"):
+        with contextlib.suppress(OSError, NotImplementedError):  # a system without links
+            link = Path(tempfile.mkdtemp(prefix="wandb-data-")) / "data"
+            link.symlink_to(chosen, target_is_directory=True)
+            chosen = link
+    os.environ[DATA_DIRECTORY] = str(chosen)
+    return str(chosen)
+
+
+def leave_data_directory(chosen: str | None) -> None:
+    """Undo `enter_data_directory`, where another run has not chosen its own since."""
+    if chosen is not None and os.environ.get(DATA_DIRECTORY) == chosen:
+        del os.environ[DATA_DIRECTORY]
+    if chosen is not None and Path(chosen).is_symlink():
+        Path(chosen).unlink()
+        Path(chosen).parent.rmdir()
+
+
 def begin_run(directory: Path, *, project: str | None, name: str | None, run_id: str | None) -> Any:
     """A new `wandb` run, or the one of `run_id` continued; offline where the server takes none.
 
@@ -105,9 +135,9 @@ def begin_run(directory: Path, *, project: str | None, name: str | None, run_id:
     except wandb.errors.CommError as error:
         logger.warning(
             "W&B: no run could be begun on the server (%s). It is written offline; upload it later with: "
-            "wandb sync %s/offline-run-*",
+            "tracker-logging sync %s",
             str(error).partition("\n")[0],  # what follows is advice on a setting that is ours
-            shlex.quote(str(root / "wandb")),
+            shlex.quote(str(root)),
         )
         return wandb.init(mode="offline", **arguments)
 

@@ -26,7 +26,7 @@ from tracker_logging.voices.measurement import Instruments, Recordings, measure_
 from tracker_logging.voices.scores import ScoredVoice, missing_voice, score_names, score_voice
 from tracker_logging.voices.summary import summarise
 
-_TEXTS = ("speaker", "language", "target text", "transcript", "stop reason", "fault")
+_TEXTS = ("speaker", "language", "reference text", "target text", "transcript", "stop reason", "fault")
 _FIRST = ("sim_o", "spk_top1", "sim_margin", "wer", "cer", "dnsmos_ovrl")
 
 
@@ -146,7 +146,15 @@ def instrument_table(step: int, names: Mapping[str, str]) -> Table:
 def _text_cells(voice: ScoredVoice) -> tuple[Cell, ...]:
     about = voice.voice
     transcript = None if voice.clip is None else voice.clip.transcript
-    return (about.speaker_name, about.language, about.target_text, transcript, voice.stop_reason, voice.fault)
+    return (
+        about.speaker_name,
+        about.language,
+        about.reference_text,
+        about.target_text,
+        transcript,
+        voice.stop_reason,
+        voice.fault,
+    )
 
 
 def _rounded(value: float | None) -> float | None:
