@@ -19,6 +19,8 @@ from transformers import (
     DiaConfig,
     DiaForConditionalGeneration,
     HiggsAudioV2ForConditionalGeneration,
+    LlamaConfig,
+    LlamaForCausalLM,
     MimiConfig,
     Trainer,
     TrainingArguments,
@@ -30,6 +32,9 @@ from tracker_logging.data.formats import read_samples
 from tracker_logging.data.sample import VoiceSample
 from tracker_logging.demo.build import DemoPaths
 from tracker_logging.demo.model import demo_config
+from tracker_logging.demo.tokenizer import demo_tokenizer
+from tracker_logging.families.codec_tokens.layout import Slot, TokenLayout
+from tracker_logging.families.codec_tokens.processor import CodecTokenProcessor
 from tracker_logging.families.csm.processor import CsmSpeechProcessor
 from tracker_logging.families.dia.processor import DiaSpeechProcessor
 from tracker_logging.families.higgs_v2.processor import SpeechProcessor
@@ -40,7 +45,10 @@ from tracker_logging.voices.settings import VoiceSettings
 K = 4
 NO_SCORERS = ScorerChoice(encoder="off", pitch="off", cepstrum="off", speech="off", quality=())  # tested elsewhere
 SETTINGS = VoiceSettings(max_clips=2, conditioning_clips=2, scorers=NO_SCORERS)
-NAMES = {"higgs": "Higgs Audio v2", "higgs_text": "… with text head", "csm": "CSM", "dia": "Dia", "text": "text"}
+NAMES = {
+    "higgs": "Higgs Audio v2", "higgs_text": "… with text head", "csm": "CSM", "dia": "Dia",
+    "codec_tokens": "codec tokens", "text": "text",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -125,7 +133,29 @@ def _dia(base: SpeechProcessor, cache: Path) -> tuple[nn.Module, SpeechProcessor
     return DiaForConditionalGeneration(config), processor
 
 
-BUILDERS: dict[str, Callable[[SpeechProcessor, Path], tuple[nn.Module, SpeechProcessor]]] = {
+def demo_layout(codec: Any) -> TokenLayout:
+    """A layout for the codec of the demo: one slot for each of its codebooks."""
+    turn = "{%s_text}<speech>{%s_audio}</speech>"
+    return TokenLayout(
+        name="demo",
+        slots=tuple(Slot(f"<c{at}_{{}}>", codes=codec.codebook_size) for at in range(codec.num_codebooks)),
+        end="</speech>",
+        prompt=turn % (("target",) * 2),
+        cloning=turn % (("reference",) * 2) + turn % (("target",) * 2),
+    )
+
+
+def codec_tokens(base: SpeechProcessor, cache: Path) -> tuple[nn.Module, CodecTokenProcessor]:
+    """A tiny Llama whose vocabulary has the codes of the demo's codec."""
+    tokenizer, layout = demo_tokenizer(), demo_layout(base.codec)
+    tokenizer.add_special_tokens({"additional_special_tokens": ["<speech>", "</speech>"]})
+    tokenizer.add_tokens([slot.token.format(code) for slot in layout.slots for code in range(slot.codes)])
+    config = LlamaConfig(**(SMALL | {"vocab_size": len(tokenizer)}))
+    return LlamaForCausalLM(config), CodecTokenProcessor(tokenizer, base.codec, base.codes, layout)
+
+
+BUILDERS: dict[str, Callable[[SpeechProcessor, Path], tuple[nn.Module, Any]]] = {
+    "codec_tokens": codec_tokens,
     "higgs": _higgs,
     "higgs_text": _higgs,
     "csm": _csm,

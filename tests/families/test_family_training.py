@@ -39,6 +39,10 @@ EXPECTED = {
     "csm": (AUDIO - {"outputs/teacher_forced/teacher_forced"})
     | {"gradients/norm/depth_decoder", "gradients/norm/ffn", "attention/mass/target_to_text/mean"},
     "dia": AUDIO | {"gradients/norm/cross_attention", "gradients/norm/encoder", "chatml/reference_labelled_pct"},
+    "codec_tokens": AUDIO
+    | TEXT
+    | {"dualffn/rms_map", "chatml/reference_labelled_pct", "attention/diagonality", "gradients/norm/ffn"}
+    | {"outputs/outside_pct/codebook_3", "attention/mass/target_to_reference/mean", "conditioning/text_gap/mean"},
     "text": TEXT | {"dualffn/rms/text/layer_1", "gradients/norm/text_ffn"},
 }
 ABSENT = {
@@ -52,6 +56,7 @@ ABSENT = {
         "outputs/nll/text",
     ),
     "dia": ("dualffn/rms/text", "dualffn/rms_map", "attention/mass/target_to_text", "outputs/nll/text"),
+    "codec_tokens": ("chatml/loss_ratio", "chatml/bos_labelled", "gradients/norm/text_ffn"),
     "text": (
         "outputs/nll/codebook",
         "outputs/nll/mean",

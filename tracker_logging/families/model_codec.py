@@ -1,4 +1,4 @@
-"""A codec class of transformers (Mimi, DAC, EnCodec, the codec of Higgs Audio v2) behind the `AudioCodec` protocol.
+"""A codec class of transformers (Mimi, DAC, EnCodec at 24 kHz, that of Higgs Audio v2) as an `AudioCodec`.
 
 Guarantees
 - Runs on the model's device, without gradient; calls from several threads are serialised.
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import math
 import threading
 from typing import Any
 
@@ -34,12 +35,19 @@ class ModelCodec:
     def __init__(self, model: Any) -> None:
         config = model.config
         self.model = model.eval()
-        self.sample_rate = int(_first(config, "sampling_rate", "sample_rate"))
+        self.sample_rate = int(_first(config, "output_sampling_rate", "sampling_rate", "sample_rate"))
         hop_length = getattr(config, "hop_length", None)  # exact; `frame_rate` of DacConfig is rounded up
         self.frame_rate = float(self.sample_rate / hop_length if hop_length else config.frame_rate)
-        self.num_codebooks = int(_first(config, "n_codebooks", "num_quantizers"))
-        self.codebook_size = int(config.codebook_size)
+        levels = getattr(config, "quantization_levels", None)  # finite scalar quantization: one codebook
+        self.num_codebooks = 1 if levels else int(_first(config, "n_codebooks", "num_quantizers"))
+        self.codebook_size = math.prod(levels) if levels else int(config.codebook_size)
         self.identity = self._identity()
+        self._arguments, self._scales = {}, {}
+        if config.model_type == "encodec":
+            if config.audio_channels != 1 or config.normalize or config.chunk_length is not None:
+                raise ValueError("EnCodec is supported for one channel without chunks: the 24 kHz model.")
+            self._arguments = {"bandwidth": config.target_bandwidths[-1]}
+            self._scales = {"audio_scales": [None]}
         self._whole_frames = int(config.hop_length) if config.model_type == "dac" else 1
         self._lock = threading.Lock()
 
@@ -47,6 +55,14 @@ class ModelCodec:
     def copy_of(cls, model: Any) -> ModelCodec:
         """A codec with its own copy of `model`, which is left as it is: for the codec inside a model in training."""
         return cls(copy.deepcopy(model))
+
+    def first(self, codebooks: int) -> ModelCodec:
+        """The same codec with its first codebooks alone: residual codebooks refine those before them."""
+        part = object.__new__(type(self))  # `copy` would use `__getstate__`, which duplicates the weights
+        vars(part).update(vars(self))
+        part.num_codebooks = codebooks
+        part.identity = f"{self.identity}:{codebooks}"
+        return part
 
     def __getstate__(self) -> dict[str, Any]:
         """With weights on the CPU: a codec that is sent to another process leaves the GPU to this one."""
@@ -65,7 +81,8 @@ class ModelCodec:
         padded = np.pad(wave, (0, -len(wave) % self._whole_frames))
         values = torch.from_numpy(np.ascontiguousarray(padded))[None, None].to(self.model.device)
         with self._lock:
-            codes = self.model.encode(values).audio_codes[0]
+            codes = self.model.encode(values, **self._arguments).audio_codes
+        codes = codes.reshape(-1, codes.shape[-1])[: self.num_codebooks]  # EnCodec: [chunks, B, K, T]
         return codes.to(torch.int64).cpu().numpy()  # type: ignore[no-any-return]
 
     @torch.no_grad()
@@ -74,8 +91,9 @@ class ModelCodec:
         if codes.shape[1] == 0:
             return np.zeros(0, dtype=np.float32)
         values = torch.from_numpy(np.ascontiguousarray(codes))[None].to(self.model.device)
+        values = values[None] if self._scales else values
         with self._lock:
-            wave = self.model.decode(audio_codes=values).audio_values  # the first argument of DAC is something else
+            wave = self.model.decode(audio_codes=values, **self._scales).audio_values  # DAC's first argument is other
         return wave.reshape(-1).float().cpu().numpy()  # type: ignore[no-any-return]
 
     def _identity(self) -> str:

@@ -27,6 +27,8 @@ from tracker_logging.families.base import Processor
 from tracker_logging.families.boson.codec import BosonCodec
 from tracker_logging.families.higgs_v2.codec import HiggsCodec
 from tracker_logging.families.model_codec import ModelCodec
+from tracker_logging.families.semantic_codec import MODEL_TYPES, SemanticCodec
+from tracker_logging.families.snac_codec import SnacCodec
 
 _ENABLES = {
     "tokenizer": "decoded texts and special tokens in the input and output tables",
@@ -108,6 +110,10 @@ def _codec(candidate: Any) -> AudioCodec | None:
     if isinstance(candidate, AudioCodec):
         return candidate
     config: Any = getattr(candidate, "config", None)
+    if isinstance(candidate, nn.Module) and getattr(config, "model_type", None) in MODEL_TYPES:
+        return SemanticCodec(candidate)
+    if type(candidate).__name__ == "SNAC" and hasattr(candidate, "vq_strides"):
+        return SnacCodec(candidate)
     if isinstance(candidate, nn.Module) and hasattr(config, "codebook_size"):
         return HiggsCodec(candidate) if config.model_type == "higgs_audio_v2_tokenizer" else ModelCodec(candidate)
     return BosonCodec(candidate) if BosonCodec.fits(candidate) else None

@@ -91,6 +91,13 @@ def gap(losses: Losses, against: Condition) -> npt.NDArray[np.float64]:
     return np.array([np.subtract(nll[against], nll["own"]) for nll in both], dtype=np.float64)
 
 
+def _mean_of_codebooks(gaps: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """[prompts] from [prompts, K], over the codebooks that a target has: the tokens of a clip as a whole may be given by
+    its reference."""
+    mean: npt.NDArray[np.float64] = gaps[:, ~np.isnan(gaps).all(axis=0)].mean(axis=1)
+    return mean
+
+
 def conditioning_scalars(losses: Losses, speakers: Mapping[str, str]) -> dict[str, float]:
     """Scalars by tag; empty without a prompt that has a target recording. `speakers`: voice id -> speaker."""
     values: dict[str, float] = {}
@@ -102,7 +109,7 @@ def conditioning_scalars(losses: Losses, speakers: Mapping[str, str]) -> dict[st
     for which, tag, condition in conditions:
         gaps = gap(losses, condition)
         groups = [speakers[voice] for voice, nll in losses.items() if condition in nll and "own" in nll]
-        interval = mean_interval(gaps.mean(axis=1), groups) if len(gaps) else None
+        interval = mean_interval(_mean_of_codebooks(gaps), groups) if len(gaps) else None
         if interval is None:
             continue
         values[tag()] = interval.mean
@@ -117,8 +124,11 @@ def conditioning_scalars(losses: Losses, speakers: Mapping[str, str]) -> dict[st
     for condition, gap_tag, win_rate, wins in by_codebook:
         gaps = gap(losses, condition)
         if len(gaps):
-            values[win_rate()] = float((gaps.mean(axis=1) > 0).mean())
+            values[win_rate()] = float((_mean_of_codebooks(gaps) > 0).mean())
             for codebook, column in enumerate(gaps.T):
+                column = column[~np.isnan(column)]
+                if not len(column):
+                    continue
                 values[gap_tag(codebook=codebook)] = float(np.mean(column))
                 values[wins(codebook=codebook)] = float((column > 0).mean())
     return values

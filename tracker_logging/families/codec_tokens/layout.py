@@ -125,7 +125,8 @@ class TokenIds:
         return [slot for slot in range(len(self.slots)) if slot not in self.per_clip]
 
     def columns(self, slot: int) -> torch.Tensor:
-        """[codes + 1] int64: the vocabulary row of each code, -1 where there is none; slot 0 ends with the end."""
+        """[codes + 1] int64: the vocabulary row of each code, -1 where the slot has none. The last is that of the end
+        token, in slot 0."""
         rows = torch.full((self.codes + 1,), -1, dtype=torch.int64)
         rows[: len(self.slots[slot])] = torch.tensor(self.slots[slot])
         if slot == 0:

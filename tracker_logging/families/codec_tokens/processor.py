@@ -27,6 +27,7 @@ from tracker_logging.families.codec_tokens.layout import TokenIds, TokenLayout
 from tracker_logging.families.codec_tokens.presets import PRESETS, layout_of, preset
 from tracker_logging.families.higgs_v2.processor import with_reference
 from tracker_logging.families.load_codec import load_codec
+from tracker_logging.families.model_codec import ModelCodec
 
 _PLACE = re.compile(r"\{(reference|target)_(audio|clip)\}")
 
@@ -70,6 +71,8 @@ class CodecTokenProcessor:
                 f"{model_path}: the tokenizer has the codec tokens of no known layout ({known}). Pass `layout`."
             )
         codec = load_codec(codec_path)
+        if isinstance(codec, ModelCodec) and codec.num_codebooks > len(chosen.slots):
+            codec = codec.first(len(chosen.slots))
         return cls(tokenizer, codec, CodeCache(cache_directory, codec), chosen)
 
     @cached_property
