@@ -43,6 +43,7 @@ from tracker_logging.voices.scorers.choose import ScorerChoice
 from tracker_logging.voices.settings import VoiceSettings
 
 K = 4
+SHORT = 12  # frames
 NO_SCORERS = ScorerChoice(encoder="off", pitch="off", cepstrum="off", speech="off", quality=())  # tested elsewhere
 SETTINGS = VoiceSettings(max_clips=2, conditioning_clips=2, scorers=NO_SCORERS)
 NAMES = {
@@ -135,7 +136,7 @@ def _dia(base: SpeechProcessor, cache: Path) -> tuple[nn.Module, SpeechProcessor
 
 def demo_layout(codec: Any) -> TokenLayout:
     """A layout for the codec of the demo: one slot for each of its codebooks."""
-    turn = "{%s_text}<speech>{%s_audio}</speech>"
+    turn = "{%s_text}<speech>{%s_audio}</speech></turn>"
     return TokenLayout(
         name="demo",
         slots=tuple(Slot(f"<c{at}_{{}}>", codes=codec.codebook_size) for at in range(codec.num_codebooks)),
@@ -148,10 +149,14 @@ def demo_layout(codec: Any) -> TokenLayout:
 def codec_tokens(base: SpeechProcessor, cache: Path) -> tuple[nn.Module, CodecTokenProcessor]:
     """A tiny Llama whose vocabulary has the codes of the demo's codec."""
     tokenizer, layout = demo_tokenizer(), demo_layout(base.codec)
-    tokenizer.add_special_tokens({"additional_special_tokens": ["<speech>", "</speech>"]})
+    tokenizer.add_special_tokens({"additional_special_tokens": ["<speech>", "</speech>", "</turn>"]})
     tokenizer.add_tokens([slot.token.format(code) for slot in layout.slots for code in range(slot.codes)])
     config = LlamaConfig(**(SMALL | {"vocab_size": len(tokenizer)}))
-    return LlamaForCausalLM(config), CodecTokenProcessor(tokenizer, base.codec, base.codes, layout)
+    model = LlamaForCausalLM(config)
+    with torch.no_grad():  # the end token is likely, so that clips are short
+        model.lm_head.weight[tokenizer.convert_tokens_to_ids(layout.end)] *= 3
+    # Short clips: of many codes, a random model has too little attention left for the words to be aligned with them.
+    return model, CodecTokenProcessor(tokenizer, base.codec, lambda path: base.codes(path)[:, :SHORT], layout)
 
 
 BUILDERS: dict[str, Callable[[SpeechProcessor, Path], tuple[nn.Module, Any]]] = {

@@ -2,13 +2,34 @@
 
 from __future__ import annotations
 
+import importlib.util
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
-from codec_token_models import END, LAYOUTS, TEXT, adapter_of, batch_of, prompts_of, samples_of
+from codec_token_models import (
+    END,
+    LAYOUTS,
+    TEXT,
+    VOCABULARY,
+    adapter_of,
+    batch_of,
+    model_of,
+    prompts_of,
+    samples_of,
+)
+from peft import LoraConfig, get_peft_model
+from read_back import read_jsonl
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from transformers import PreTrainedTokenizerFast
 
-from tracker_logging.families import IGNORE, Role
+from tracker_logging import strategic_callbacks
+from tracker_logging.families import IGNORE, Role, unwrap
+from tracker_logging.families.codec_tokens.adapter import CodecTokenAdapter
 from tracker_logging.probes.capture import StepCapture
+from tracker_logging.probes.probe_set import NEEDS
 from tracker_logging.probes.snapshot import StepSnapshot
 from tracker_logging.testing import assert_adapter
 
@@ -123,3 +144,70 @@ def test_codes_that_are_not_in_slot_order_are_a_violation() -> None:
     unended["labels"][0, stop - 1] = IGNORE
     assert any("no end code is trained" in v.what for v in audit_batch(adapter.view(unended), adapter).violations)
     assert TEXT.start not in LAYOUTS["seven slots"].slots[0]
+
+
+def rows_of_a_step(name: str) -> list[dict[str, list[int]]]:
+    """All rows of equal length, as a collator of the user would pad them."""
+    batch = batch_of(name)
+    return [{key: value[row].tolist() for key, value in batch.items()} for row in range(len(batch["input_ids"]))]
+
+
+def slot_nll(name: str) -> list[float]:
+    """Of the untrained model on `batch_of`, from its logits and what each token was written as."""
+    with torch.no_grad():
+        log_p = model_of(name)(**batch_of(name)).logits.double().log_softmax(dim=-1)
+    found: list[list[float]] = [[] for _ in LAYOUTS[name].slots]
+    for row, sample in enumerate(samples_of(name)):
+        for at, slot, _ in sample.codes:
+            found[slot].append(-log_p[row, at - 1, sample.ids[at]].item())
+    return [float(np.mean(values)) for values in found]
+
+
+def test_adapters_of_peft_are_measured_as_the_model() -> None:
+    name = "seven slots"
+    model = get_peft_model(
+        model_of(name), LoraConfig(target_modules=["q_proj", "v_proj"], modules_to_save=["lm_head"], r=2)
+    )
+    adapter = CodecTokenAdapter(unwrap(model), LAYOUTS[name])
+    capture = StepCapture(adapter=adapter, needs=NEEDS)
+    capture.attach(model.train())
+    model(**batch_of(name)).loss.backward()
+    capture.before_update(None)
+    capture.after_update(None)
+    snapshot = capture.snapshot(1)
+    assert capture.errors == [] and snapshot.missing == ()
+    assert snapshot.tokens.nll == pytest.approx(slot_nll(name), rel=1e-5)
+    assert snapshot.flow.states["lora_attention_q", None] == "trained"
+    assert snapshot.flow.states["attention_k", None] == "frozen"
+
+
+@pytest.mark.skipif(importlib.util.find_spec("trl") is None, reason="TRL is not installed")
+@pytest.mark.parametrize("name", ["seven slots", "global tokens"])
+def test_the_sft_trainer_of_trl_shows_each_slot(name: str, tmp_path: Path) -> None:
+    from datasets import Dataset
+    from trl import SFTConfig, SFTTrainer
+
+    adapter = adapter_of(name)
+    words = {f"w{at}": at for at in range(VOCABULARY)}
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=Tokenizer(WordLevel(words, unk_token="w2")), pad_token="w0", eos_token="w3"
+    )
+    callbacks = strategic_callbacks(adapter=adapter, processor=tokenizer, report_to=["jsonl"], every=1, budget_pct=1e9)
+    trainer = SFTTrainer(
+        model=adapter.core,
+        args=SFTConfig(
+            output_dir=str(tmp_path), max_steps=1, per_device_train_batch_size=3, report_to="none", use_cpu=True,
+            save_strategy="no", disable_tqdm=True, bf16=False, learning_rate=0.0, gradient_checkpointing=False,
+            dataset_kwargs={"skip_prepare_dataset": True}, remove_unused_columns=False,
+        ),
+        train_dataset=Dataset.from_list(rows_of_a_step(name)),
+        data_collator=lambda rows: {key: torch.tensor([row[key] for row in rows]) for key in rows[0]},
+        callbacks=callbacks,
+        processing_class=tokenizer,
+    )  # fmt: skip
+    trainer.train()
+    callbacks[0].session.tracker.close()
+    scalars = read_jsonl(tmp_path / "runs" / "run").scalars
+    for slot, nll in enumerate(slot_nll(name)):
+        assert scalars[f"outputs/nll/codebook_{slot}", 1] == pytest.approx(nll, rel=1e-4)
+    assert scalars["tracker/errors", 1] == 0.0

@@ -117,7 +117,9 @@ def test_a_causal_model_of_codebooks_is_not_logged_as_text() -> None:
         vocab_size=32, hidden_size=16, num_hidden_layers=1, num_attention_heads=2, ffn_dim=16, num_codebooks=4,
         pad_token_id=31, bos_token_id=31,
     )  # fmt: skip
-    with pytest.raises(UnknownModelError, match=r"MusicgenForCausalLM.*without codebooks.*not guessed"):
+    with pytest.raises(
+        UnknownModelError, match=r"MusicgenForCausalLM.*is not shown: it predicts the codebooks of music.*adapter"
+    ):
         adapter_for(MusicgenForCausalLM(decoder))
 
 

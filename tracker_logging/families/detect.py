@@ -23,6 +23,7 @@ from tracker_logging.families.codec_tokens.presets import layout_of
 from tracker_logging.families.plugins import FAMILIES, call_plugin, origin, plugins
 from tracker_logging.families.processors import ProcessorParts
 from tracker_logging.families.text.adapter import TextAdapter
+from tracker_logging.families.unsupported import refusal_of
 
 logger = logging.getLogger("tracker_logging")
 
@@ -104,6 +105,11 @@ def adapter_for(
     if family in _ADAPTERS:
         return _adapter_class(*_ADAPTERS[family])(core)
     name = f"{type(core).__name__} (model_type {family!r})"
+    if (refusal := refusal_of(*(base.__name__ for base in type(core).__mro__))) is not None:
+        raise UnknownModelError(
+            f"{name} is not shown: {refusal.why}. What you can do: {refusal.instead}. "
+            "With `loggers=()` only the loop's own numbers are logged, for any model."
+        )
     if TextAdapter.fits(core):
         layout = None if parts is None else getattr(parts.voices, "layout", None) or layout_of(parts.tokenizer)
         if layout is not None and parts is not None:

@@ -92,8 +92,7 @@ def gap(losses: Losses, against: Condition) -> npt.NDArray[np.float64]:
 
 
 def _mean_of_codebooks(gaps: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """[prompts] from [prompts, K], over the codebooks that a target has: the tokens of a clip as a whole may be given by
-    its reference."""
+    """[prompts] from [prompts, K], over the codebooks that targets have: tokens of a clip may be its reference's."""
     mean: npt.NDArray[np.float64] = gaps[:, ~np.isnan(gaps).all(axis=0)].mean(axis=1)
     return mean
 

@@ -16,6 +16,7 @@ from tracker_logging.families.base import BatchView, LayerParts
 from tracker_logging.families.spans import padding_mask, with_segments
 
 _CLASS_ENDINGS = ("ForCausalLM", "LMHeadModel")
+_ALSO = frozenset({"Qwen2_5OmniThinkerForConditionalGeneration", "Qwen3OmniMoeThinkerForConditionalGeneration"})
 _LISTS = ("layers", "h", "blocks")
 _ATTENTION = ("self_attn", "attn", "self_attention", "attention")
 _FFN = ("mlp", "feed_forward", "ffn")
@@ -31,7 +32,8 @@ class TextAdapter(BaseAdapter):
     def fits(cls, core: Any) -> bool:
         """Whether the class is a causal language model by name (of itself or a base), has a head and layers, and no
         codebooks: `MusicgenForCausalLM` and `MoshiForCausalLM` predict audio."""
-        is_causal = any(base.__name__.endswith(_CLASS_ENDINGS) for base in type(core).__mro__)
+        names = [base.__name__ for base in type(core).__mro__]
+        is_causal = any(name.endswith(_CLASS_ENDINGS) or name in _ALSO for name in names)
         has_codebooks = bool(getattr(core.config, "num_codebooks", None)) if is_causal else False
         return is_causal and not has_codebooks and _head(core) is not None and _layers(core) is not None
 
@@ -70,7 +72,7 @@ def _layers(core: Any) -> nn.ModuleList | None:
     """The list of layers of the model under the head."""
     base = getattr(core, "base_model", core)
     base = getattr(core, "model", base) if base is core else base
-    for parent in (base, getattr(base, "decoder", None)):
+    for parent in (base, getattr(base, "decoder", None), getattr(base, "language_model", None)):
         for name in _LISTS:
             layers = getattr(parent, name, None)
             if isinstance(layers, nn.ModuleList) and len(layers):
