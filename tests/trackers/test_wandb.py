@@ -11,10 +11,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import wandb
 from read_back import read_wandb
 from tracker_examples import HOSTILE, comparison, one_of_each
 
-import wandb
 from tracker_logging.events import Alert, Image, Scalars, Table, Text
 from tracker_logging.trackers import wandb_settings as ours
 from tracker_logging.trackers.wandb import WandbTracker

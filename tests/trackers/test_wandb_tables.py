@@ -12,11 +12,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import wandb
 from read_back import read_wandb
 from tracker_examples import HOSTILE, comparison
 from wandb_store import WandbStore
 
-import wandb
 from tracker_logging.cli import main
 from tracker_logging.events import Event, Table
 from tracker_logging.trackers.wandb import WandbTracker

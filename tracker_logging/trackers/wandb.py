@@ -36,8 +36,8 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 import soundfile  # noqa: F401 - W&B imports it by name while another thread may be half-way through doing so
-
 import wandb
+
 from tracker_logging import tags
 from tracker_logging.events import Alert, Cell, Clip, Event, Summary, VoiceComparison
 from tracker_logging.rendering.mel_strip import draw_mel_strip

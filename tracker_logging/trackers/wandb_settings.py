@@ -25,6 +25,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import wandb
+
 from tracker_logging.trackers.base import DEFAULT_PROJECT
 
 INIT_TIMEOUT_S = 30.0
