@@ -1,4 +1,7 @@
-"""Run by `torchrun` on two gloo processes: a hand-written DDP loop with and without `watch`. `loop_ranks.py OUTPUT`."""
+"""Run by `torchrun` on two gloo processes: a hand-written loop with and without `watch`.
+
+loop_ranks.py ddp|fsdp2 OUTPUT
+"""
 
 import json
 import os
@@ -9,16 +12,27 @@ from typing import Any
 
 import torch
 from loops import ROWS, batches, fingerprint, model_and_optimizer, options
-from torch import distributed
+from torch import distributed, nn
+from torch.distributed.fsdp import fully_shard
 from torch.nn.parallel import DistributedDataParallel
 
 from tracker_logging import watch
 
 
-def train(directory: Path | None) -> str:
-    rank = distributed.get_rank()
+def distributed_model(kind: str) -> tuple[nn.Module, nn.Module, torch.optim.Optimizer]:
+    """The model that is called, the one that is hashed, and the optimizer."""
     inner, optimizer = model_and_optimizer()
-    model = DistributedDataParallel(inner, find_unused_parameters=True)
+    if kind == "ddp":
+        return DistributedDataParallel(inner, find_unused_parameters=True), inner, optimizer
+    for layer in inner.model.layers:
+        fully_shard(layer)
+    model = fully_shard(inner)
+    return model, model, torch.optim.AdamW(model.parameters(), lr=1e-3)
+
+
+def train(kind: str, directory: Path | None) -> str:
+    rank = distributed.get_rank()
+    model, inner, optimizer = distributed_model(kind)
     watched: Any = nullcontext()
     if directory is not None:
         watched = watch(model, optimizer, logging_dir=directory, **options())
@@ -34,10 +48,10 @@ def train(directory: Path | None) -> str:
     return fingerprint(inner, optimizer)
 
 
-def main(output: Path) -> None:
+def main(kind: str, output: Path) -> None:
     torch.set_num_threads(1)
     distributed.init_process_group("gloo")
-    same = train(None) == train(output / "two")
+    same = train(kind, None) == train(kind, output / "two")
     identical = [same] * 2
     distributed.all_gather_object(identical, same)
     if distributed.get_rank() == 0:
@@ -47,4 +61,4 @@ def main(output: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(sys.argv[1], Path(sys.argv[2]))

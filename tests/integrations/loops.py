@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from tiny_families import Row, higgs, higgs_collate, higgs_row
 from torch import nn
+from torch.distributed.tensor import DTensor
 
 from tracker_logging import watch
 
@@ -79,13 +80,12 @@ def evaluated(model: nn.Module, session: Any = None, *, name: str = "eval", rows
 
 
 def fingerprint(model: nn.Module, optimizer: torch.optim.Optimizer) -> str:
-    """SHA-256 of weights, optimizer state and every random generator."""
+    """SHA-256 of weights (of this rank), optimizer state and every random generator."""
     digest = hashlib.sha256()
-    for tensor in model.state_dict().values():
-        digest.update(tensor.detach().contiguous().flatten().view(torch.uint8).numpy().tobytes())
-    for state in optimizer.state_dict()["state"].values():
-        for tensor in state.values():
-            digest.update(tensor.detach().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    states = [tensor for state in optimizer.state_dict()["state"].values() for tensor in state.values()]
+    for tensor in (*model.state_dict().values(), *states):
+        local = tensor.to_local() if isinstance(tensor, DTensor) else tensor
+        digest.update(local.detach().contiguous().flatten().view(torch.uint8).numpy().tobytes())
     for state in (torch.get_rng_state().tolist(), random.getstate(), np.random.get_state()[1].tolist()):
         digest.update(repr(state).encode())
     return digest.hexdigest()

@@ -3,9 +3,6 @@
 import copy
 import json
 import logging
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -350,30 +347,6 @@ def test_without_backends_and_after_the_end_the_loop_goes_on(
     with session.step(), session.evaluation():
         session.log({"loss": 1.0})
     assert caplog.text.count("is not logged") == 1
-
-
-@pytest.mark.slow
-@pytest.mark.setting("Distribution", "DDP with `watch`", "shown, in one run")
-def test_two_processes_under_ddp_make_one_run_with_the_numbers_of_both(tmp_path: Path) -> None:
-    command = [
-        sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2",
-        str(ROOT / "tests/integrations/loop_ranks.py"), str(tmp_path),
-    ]  # fmt: skip
-    path = f"{ROOT}:{ROOT / 'tests'}:{ROOT / 'tests/integrations'}"
-    done = subprocess.run(
-        command, env=os.environ | {"PYTHONPATH": path}, cwd=tmp_path, capture_output=True, text=True, timeout=300
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    found = json.loads((tmp_path / "found.json").read_text())
-    assert found["identical"] == [True, True]
-    assert sorted(path.name for path in (tmp_path / "two").iterdir()) == ["run"]
-    two = read_jsonl(tmp_path / "two/run")
-    train_by_hand(tmp_path / "one", steps=3, accumulation=2, evaluate_every=3)  # both ranks' batches in one process
-    one = read_jsonl(tmp_path / "one/run")
-    measured = ("outputs/nll", "outputs/accuracy", "gradients/norm", "gradients/update", "eval_outputs/nll")
-    assert len(values_of(one, measured)) > 30
-    assert values_of(two, measured) == pytest.approx(values_of(one, measured), rel=2e-3, abs=1e-6, nan_ok=True)
-    assert set(values_of(two, ("tracker/errors",)).values()) == {0.0}
 
 
 def test_watch_lists_the_options_in_its_signature() -> None:
