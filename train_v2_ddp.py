@@ -190,6 +190,7 @@ def load_material(args: argparse.Namespace) -> Material:
     from tracker_logging.data.references import Pairing
     from tracker_logging.doctor.data_checks.before_training import look_at_data
     from tracker_logging.families.higgs_v2.processor import SpeechProcessor
+    from tracker_logging.voices.scorers.speaker import GE2ESpeakerEncoder
 
     set_seed(args.seed)  # adapters are initialised before the Trainer sets it
     shelf = AudioShelf(allow_download=args.allow_download)
@@ -215,6 +216,7 @@ def load_material(args: argparse.Namespace) -> Material:
         eval_file=args.eval_data_file,
         model_path=args.model_path,
         options=reading_options(args),
+        encoder=None if args.demo else lambda: GE2ESpeakerEncoder().embed,
     )
     processor = SpeechProcessor.from_pretrained(
         args.model_path,

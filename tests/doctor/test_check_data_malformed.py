@@ -33,7 +33,7 @@ def test_a_malformed_file_has_its_finding_and_no_traceback(
     if status == FLAWED and finding not in ("sample_refused", "audio_missing"):
         assert {one["sample"] for one in found["findings"] if one["name"] == finding} == {"train.json[0]"}
 
-    assert main(["check-data", str(path), "--decode", "--listen", str(tmp_path / "out.html")]) == status
+    assert main(["check-data", str(path), "--decode", "--html", str(tmp_path / "out.html")]) == status
     said = capsys.readouterr()
     assert finding in said.out
     assert "Traceback" not in said.out + said.err

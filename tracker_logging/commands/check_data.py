@@ -1,11 +1,11 @@
 """Check a data file for problems before training on it.
 
-Reads every sample as training does. Of audio files only the headers are read; --decode reads the samples as well.
+Reads every sample as training does. Of audio files only the headers are read; --decode reads the samples
+as well, and --listen compares the voices of references and targets.
 Exit status: 0 no finding above info, 1 findings, 2 the file cannot be used.
 
     tracker-logging check-data train.json --eval eval.json --model_path MODEL
-    tracker-logging check-data train.json --decode --html report.html
-    tracker-logging check-data train.json --decode --listen outliers.html
+    tracker-logging check-data train.json --decode --listen --html report.html
     tracker-logging check-data train.json --json
     tracker-logging check-data metadata.csv --columns audio=wav,text=sentence,speaker=who --pair_references
 """
@@ -24,6 +24,7 @@ from tracker_logging.commands.base import CommandError, progress_bar
 
 if TYPE_CHECKING:
     from tracker_logging.doctor.data_checks.checks import DataFinding
+    from tracker_logging.doctor.data_checks.heard import Embed
     from tracker_logging.doctor.data_checks.pace import Positions
     from tracker_logging.doctor.data_checks.report import Report
 
@@ -42,7 +43,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=SEED, help="of the training; it decides the pairs (%(default)s)")
     parser.add_argument("--decode", action="store_true", help="also check for silence, clipping and damaged audio")
     parser.add_argument("--allow_download", action="store_true", help="download audio given as an http(s) URL")
-    parser.add_argument("--listen", type=Path, metavar="OUT.html", help="write a page with the clips that are outliers")
+    parser.add_argument(
+        "--listen", action="store_true", help="also compare the voices, speed, level and noise of up to 500 samples"
+    )
     parser.add_argument("--html", type=Path, metavar="OUT.html", help="write the report as a page with players")
     parser.add_argument(
         "--findings", type=Path, metavar="OUT.jsonl", help="write each finding as a line of JSON when it is found"
@@ -70,6 +73,7 @@ def run(args: argparse.Namespace) -> int:
             evaluation=args.eval,
             positions=positions,
             decode=args.decode,
+            embed=_encoder() if args.listen else None,
             options=ReadingOptions(
                 shelf=AudioShelf(allow_download=args.allow_download),
                 columns=columns,
@@ -81,8 +85,6 @@ def run(args: argparse.Namespace) -> int:
     if args.html:
         _write_page(report, args.html)
     print(json.dumps(as_json(report), indent=1, allow_nan=False) if args.json else as_text(report))
-    if args.listen:
-        _write_sheet(report, args.listen)
     return report.exit_code
 
 
@@ -125,11 +127,7 @@ def _write_page(report: Report, path: Path) -> None:
     print(f"{path}: the report as a page.", file=sys.stderr)
 
 
-def _write_sheet(report: Report, path: Path) -> None:
-    from tracker_logging.doctor.data_checks.listening_sheet import write_sheet
+def _encoder() -> Embed:
+    from tracker_logging.voices.scorers.speaker import GE2ESpeakerEncoder
 
-    try:
-        count = write_sheet(report, path)
-    except OSError as error:
-        raise CommandError(f"--listen {path}: cannot be written ({error.strerror}).") from error
-    print(f"{path}: a page with {count} clips.", file=sys.stderr)
+    return GE2ESpeakerEncoder().embed

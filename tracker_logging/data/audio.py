@@ -67,10 +67,7 @@ def read_header(path: Path) -> AudioHeader:
 def load_audio(path: Path, sample_rate: int) -> npt.NDArray[np.float32]:
     """The whole file as [n] float32 at `sample_rate` Hz. Raises `DataError`."""
     header = read_header(path)
-    with open_audio(path) as file:
-        blocks = [block.mean(axis=1, dtype=np.float32) for block in _blocks(file, path)]
-    wave = np.concatenate(blocks) if blocks else np.zeros(0, dtype=np.float32)
-    del blocks
+    wave, _ = read_wave(path)
     if len(wave) < header.frames:
         raise DataError(
             f"{shown(path)}: truncated, {len(wave):,} of {header.frames:,} samples can be decoded. "
@@ -83,6 +80,13 @@ def load_audio(path: Path, sample_rate: int) -> npt.NDArray[np.float32]:
 
         wave = soxr.resample(wave, header.sample_rate, sample_rate)
     return np.ascontiguousarray(wave, dtype=np.float32)
+
+
+def read_wave(path: Path) -> tuple[npt.NDArray[np.float32], int]:
+    """All samples that can be decoded, as [n] float32 at the file's own rate, and that rate. Raises `DataError`."""
+    with open_audio(path) as file:
+        blocks = [block.mean(axis=1, dtype=np.float32) for block in _blocks(file, path)]
+        return np.concatenate(blocks) if blocks else np.zeros(0, dtype=np.float32), int(file.samplerate)
 
 
 @contextmanager

@@ -22,7 +22,7 @@ Wave = npt.NDArray[np.float32]
 FULL_SCALE = 0.999
 MIN_SPEECH_S = 0.3
 MAX_CLIP_PCT = 5.0
-_FRAME_S, _HOP_S = 0.025, 0.010
+FRAME_S, HOP_S = 0.025, 0.010
 _BELOW_PEAK_DB, _FLOOR_DBFS = 35.0, -60.0
 
 
@@ -48,8 +48,8 @@ def speech_levels(wave: Wave, sample_rate: int, *, speech_s: float | None = None
     finite = bool(np.isfinite(wave).all())
     samples = wave if finite else np.zeros(0, dtype=np.float32)
     offset = float(samples.mean(dtype=np.float64)) if len(samples) else 0.0
-    sounding, power = _sounding_frames(samples - np.float32(offset), sample_rate)
-    sound_s = min(duration_s, float(sounding.sum()) * _HOP_S)
+    sounding, power = sounding_frames(samples - np.float32(offset), sample_rate)
+    sound_s = min(duration_s, float(sounding.sum()) * HOP_S)
     measured_s = sound_s if speech_s is None else speech_s
     clip_pct = 100.0 * float((np.abs(samples) >= FULL_SCALE).mean()) if len(samples) else 0.0
     return SpeechLevels(
@@ -66,20 +66,20 @@ def speech_levels(wave: Wave, sample_rate: int, *, speech_s: float | None = None
 
 def sounding_stretches(wave: Wave, sample_rate: int, *, count: int) -> npt.NDArray[np.bool_]:
     """[count] whether each of `count` equal stretches of the clip (the frames of a codec) has sound in its middle."""
-    sounding, _ = _sounding_frames(wave, sample_rate)
+    sounding, _ = sounding_frames(wave, sample_rate)
     if not len(sounding):
         return np.zeros(count, dtype=np.bool_)
-    at = (np.arange(count) + 0.5) * len(wave) / count / (_HOP_S * sample_rate)
+    at = (np.arange(count) + 0.5) * len(wave) / count / (HOP_S * sample_rate)
     return sounding[np.minimum(at.astype(np.int64), len(sounding) - 1)]
 
 
 def trim_silence(wave: Wave, sample_rate: int) -> Wave:
     """The clip from its first to its last frame with sound; the clip itself if there is none."""
-    sounding, _ = _sounding_frames(wave, sample_rate)
+    sounding, _ = sounding_frames(wave, sample_rate)
     if not sounding.any():
         return wave
     first, last = np.flatnonzero(sounding)[[0, -1]]
-    start, stop = int(first * _HOP_S * sample_rate), int((last * _HOP_S + _FRAME_S) * sample_rate)
+    start, stop = int(first * HOP_S * sample_rate), int((last * HOP_S + FRAME_S) * sample_rate)
     return wave[start:stop]
 
 
@@ -107,9 +107,9 @@ def integrated_loudness(wave: Wave, sample_rate: int) -> float:
     return loudness if np.isfinite(loudness) else float("nan")
 
 
-def _sounding_frames(wave: Wave, sample_rate: int) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.float64]]:
+def sounding_frames(wave: Wave, sample_rate: int) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.float64]]:
     """Frames of 25 ms every 10 ms that are within 35 dB of the loudest and above −60 dBFS, and the power of all."""
-    length, hop = int(_FRAME_S * sample_rate), int(_HOP_S * sample_rate)
+    length, hop = int(FRAME_S * sample_rate), int(HOP_S * sample_rate)
     if len(wave) < length:
         return np.zeros(0, dtype=np.bool_), np.zeros(0)
     total = np.concatenate([[0.0], np.cumsum(np.square(wave, dtype=np.float64))])

@@ -64,7 +64,7 @@ def sound_findings(rows: Rows, sounds: Mapping[int, Sound]) -> Iterator[DataFind
                 check, seen = sound.problem
                 yield check.at(record.place, seen=seen, field=field, clip=clip.name)
             elif sound is not None and sound.levels is not None:
-                yield from _levels(record.place, field, clip, sound.levels)
+                yield from level_findings(record.place, field, clip, sound.levels)
 
 
 def is_suspect(sound: Sound) -> bool:
@@ -111,7 +111,9 @@ def _header(place: Place, field: str, clip: Clip) -> Iterator[DataFinding]:
         yield checks.RATE_LOW.at(place, seen=f"{clip.name}: {clip.sample_rate} Hz", field=field, clip=clip.name)
 
 
-def _levels(place: Place, field: str, clip: Clip, levels: SpeechLevels) -> Iterator[DataFinding]:
+def level_findings(place: Place, field: str, clip: Clip, levels: SpeechLevels) -> Iterator[DataFinding]:
+    """Problems of the levels of one decoded clip."""
+
     def finding(check: Check, seen: str) -> DataFinding:
         return check.at(place, seen=f"{clip.name}: {seen}", field=field, clip=clip.name)
 

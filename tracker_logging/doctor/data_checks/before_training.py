@@ -1,6 +1,7 @@
-"""The quick data check at the start of training: headers only, a few log lines, nothing refused.
+"""The quick data check at the start of training: headers, the sound of a few samples, a few log lines, nothing refused.
 
 - At most 2,000 evenly spaced samples of each file are checked, and the log says so; leaks are searched among 10,000.
+- With a speaker encoder the clips of at most 16 training samples are decoded and compared, for about 5 s at most.
 - It never stops training: an exception of a check is one warning.
 """
 
@@ -10,7 +11,7 @@ import logging
 import os
 import shlex
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from tracker_logging.data.sample import VoiceSample, shown
@@ -18,6 +19,8 @@ from tracker_logging.data.samples import evenly
 from tracker_logging.doctor.data_checks.checks import DataFinding, Place
 from tracker_logging.doctor.data_checks.copies import leak_findings, unread_sounds
 from tracker_logging.doctor.data_checks.finding_log import FindingLog
+from tracker_logging.doctor.data_checks.heard import Embed, listen
+from tracker_logging.doctor.data_checks.listening import listening_findings
 from tracker_logging.doctor.data_checks.pace import Positions, read_positions
 from tracker_logging.doctor.data_checks.reading import Headers
 from tracker_logging.doctor.data_checks.record import Clip, record_of
@@ -30,6 +33,7 @@ logger = logging.getLogger(__name__)
 
 MOST_SAMPLES = 2_000
 MOST_FOR_LEAKS = 10_000
+MOST_HEARD, LISTEN_S = 16, 5.0
 
 
 def look_at_data(
@@ -40,13 +44,15 @@ def look_at_data(
     eval_file: Path | None = None,
     model_path: str | None = None,
     options: Sequence[str] = (),
+    encoder: Callable[[], Embed] | None = None,
 ) -> None:
     """Log the findings as counts, and the command that shows them. Only on the first process of a group. `options`:
-    how the data is read, as arguments of that command."""
+    how the data is read, as arguments of that command. `encoder` makes the speaker encoder to listen with."""
     if os.environ.get("RANK", "0") != "0":
         return
     try:
         findings = quick_findings(train, evaluation, file=file, eval_file=eval_file or file, model_path=model_path)
+        heard, of_sound = heard_findings(train, file=file, encoder=encoder)
     except Exception as error:  # a failing check must not stop training
         logger.warning("The data could not be checked (%s: %s). Training goes on.", type(error).__name__, error)
         return
@@ -55,17 +61,19 @@ def look_at_data(
         for name, samples in (("training", train), ("evaluation", evaluation))
         if samples
     )
-    serious = [finding for finding in findings if finding.level != "info"]
+    checked += f" (headers, and the sound of {heard} of them)" if heard else " (headers only)"
+    serious = [finding for finding in (*findings, *of_sound) if finding.level != "info"]
     if not serious:
-        logger.info("Data: no problem found in %s (headers only).", checked)
+        logger.info("Data: no problem found in %s.", checked)
         return
     counts = Counter((finding.level, finding.name) for finding in serious)
     worst_first = sorted(counts.items(), key=lambda item: -LEVELS.index(item[0][0]))
-    logger.warning("Data: findings in %s (headers only). Training goes on.", checked)
+    logger.warning("Data: findings in %s. Training goes on.", checked)
     for (level, name), count in worst_first:
         example = next(finding for finding in serious if finding.name == name)
         place = printable(f"{example.sample or example.file}: {example.seen}")
         logger.warning("  %s × %d %s, such as %s", level, count, name, place)
+    options = [*options, "--listen"] if heard else options
     shown_by = command(file, eval_file=eval_file, model_path=model_path, options=options)
     logger.warning("  All of them, with their fixes: %s", shown_by)
 
@@ -93,6 +101,19 @@ def quick_findings(
     )
     log.add_all(leak_findings(trained, evaluated, unread_sounds(shared.clips)))
     return log.in_order()
+
+
+def heard_findings(
+    samples: Sequence[VoiceSample], *, file: Path, encoder: Callable[[], Embed] | None
+) -> tuple[int, tuple[DataFinding, ...]]:
+    """How many samples were decoded and compared, and the findings. None without an encoder."""
+    if encoder is None or not samples:
+        return 0, ()
+    name, header, log = shown(file), Headers(), FindingLog()
+    records = [record_of(sample, file=name, header=header) for sample in evenly(samples, MOST_HEARD)]
+    heard = listen(records, encoder(), most=MOST_HEARD, seconds=LISTEN_S)
+    log.add_all(listening_findings(heard, Place(name), with_levels=True))
+    return len(heard.records), log.in_order()
 
 
 def command(file: Path, *, eval_file: Path | None, model_path: str | None, options: Sequence[str] = ()) -> str:

@@ -154,6 +154,13 @@ LANGUAGE_SCRIPT = Check("language_script", "info", "texts",
     "The text is not in the script of the declared language (by Unicode character names).",
     "Correct the language or the text.")
 
+LANGUAGE_NOT_CHECKED = Check("language_not_checked", "info", "texts",
+    "The languages of the texts were not compared with those declared (--listen).",
+    "Install py3langid.")
+LANGUAGE_OF_TEXT = Check("language_of_text", "warning", "texts",
+    "The text is in another language than declared (by py3langid, where that is installed; --listen).",
+    "Correct the language or the text.")
+
 AUDIO_MISSING = Check("audio_missing", "error", "audio",
     "There is no clip at the sample's path.",
     "Correct the path; relative paths start at the data file's directory.")
@@ -219,6 +226,52 @@ AUDIO_CLIPPED = Check("audio_clipped", "warning", "sound",
     "Over 0.5 % of the samples are at full scale: the model learns the distortion as part of the voice.",
     "Use a recording with less gain.")
 
+HEARD_PARTLY = Check("heard_partly", "info", "listen",
+    "Only some samples, evenly spaced, were measured: --listen takes time.",
+    "None.")
+SILENCE_AT_ENDS = Check("silence_at_ends", "warning", "listen",
+    "Over 1 s of silence before or after the speech: the model learns to wait, or to go on after the text.",
+    "Trim the clip to about 0.1 s of silence at both ends.")
+AUDIO_NOISY = Check("audio_noisy", "warning", "listen",
+    "The sound is less than 12 dB above the quietest moments between words: the model learns the noise as part of the "
+    "voice.",
+    "Use a cleaner recording, or leave the sample out.")
+ENDS_CUT = Check("ends_cut", "warning", "listen",
+    "The first or last 20 ms are as loud as the speech: a word is cut off, while its text is whole.",
+    "Cut the clip again, with about 0.1 s of silence at both ends.")
+BANDWIDTH_LOW = Check("bandwidth_low", "warning", "listen",
+    "Most clips have no sound above 4.5 kHz: telephone speech that was resampled.",
+    "Use the original recordings; a higher sample rate does not restore the sound.")
+BANDWIDTH_BELOW_RATE = Check("bandwidth_below_rate", "info", "listen",
+    "Most clips use less than 60 % of what their sample rate can hold: they were recorded or coded at a lower one.",
+    "None, if no better recordings exist.")
+BANDWIDTH_OUTLIER = Check("bandwidth_outlier", "warning", "listen",
+    "The clip has less than 60 % of the bandwidth of most clips: another source, or resampled from a lower rate.",
+    "Use the original recording, or leave the sample out.")
+LEVEL_OUTLIER = Check("level_outlier", "warning", "listen",
+    "The level is over 12 dB from that of most clips. Clips are not normalised, so the model learns it.",
+    "Bring all clips to one level, such as −20 LUFS.")
+REFERENCE_OF_OTHER_VOICE = Check("reference_of_other_voice", "warning", "listen",
+    "Reference and target do not sound like one voice (cosine of their speaker embeddings under 0.75; 0.65 under 1.6 s "
+    "of speech): another speaker, another speed, or a wrong sample rate in a header.",
+    "Listen to both; pair each target with a reference of its own speaker, at its own rate.")
+TARGET_SPEED_DIFFERS = Check("target_speed_differs", "warning", "listen",
+    "Nearly all targets are read 1.2 times faster or slower than their references: a wrong sample rate, or clips that "
+    "were stretched. The model learns to change the speed of a voice.",
+    "Listen to some pairs, and prepare references and targets alike.")
+TARGET_LEVEL_DIFFERS = Check("target_level_differs", "warning", "listen",
+    "Nearly all targets are 6 dB louder or quieter than their references: the model learns to change the level.",
+    "Prepare references and targets alike.")
+TARGET_SILENCE_DIFFERS = Check("target_silence_differs", "warning", "listen",
+    "Nearly all targets have more, or less, silence than their references (15 % points of their time).",
+    "Trim references and targets alike.")
+TARGET_LENGTH_DIFFERS = Check("target_length_differs", "warning", "listen",
+    "Targets are five times longer or shorter than their references: at generation other lengths give other voices.",
+    "Use references of three to ten seconds, and targets of the lengths that will be asked for.")
+TARGET_BANDWIDTH_DIFFERS = Check("target_bandwidth_differs", "warning", "listen",
+    "Nearly all targets have 1.33 times more, or less, bandwidth than their references: the model learns to change it.",
+    "Prepare references and targets alike, from one source.")
+
 TEXT_TOO_LONG = Check("text_too_long", "error", "pace",
     "Nobody speaks so many letters in that time: the clip is cut, or the text belongs to another clip.",
     "Listen to the clip and correct the text or the audio.")
@@ -235,6 +288,15 @@ SEQUENCE_TOO_LONG = Check("sequence_too_long", "error", "pace",
 SEQUENCE_PERHAPS_TOO_LONG = Check("sequence_perhaps_too_long", "warning", "pace",
     "Audio frames and the estimated number of text tokens together exceed the model's positions.",
     "Shorten the reference, split the target, or leave the sample out.")
+
+TEXTS_SHIFTED = Check("texts_shifted", "error", "pace",
+    "Longer texts are not in longer clips, but they are if every text is moved by some rows: the texts are shifted "
+    "against the clips. The loss falls all the same, and the model does not learn to read.",
+    "Put each text beside its own clip: look for the row where a text or a clip is missing.")
+TEXTS_UNRELATED = Check("texts_unrelated", "error", "pace",
+    "Longer texts are not in longer clips (correlation of the logarithms of letters and seconds): texts and clips were "
+    "shuffled, or are of different sources.",
+    "Listen to some clips (--listen), and join texts and clips by a key, not by their order.")
 
 SPEAKER_MISSING = Check("speaker_missing", "info", "speakers",
     "No speaker is named, so neither balance nor leaks of voices can be checked.",
@@ -255,6 +317,18 @@ SPEAKER_SINGLE = Check("speaker_single", "info", "speakers",
 CLIP_OF_TWO_SPEAKERS = Check("clip_of_two_speakers", "warning", "speakers",
     "One clip is used in samples of different speakers: references were shuffled, or the names are wrong.",
     "Pair each target with a reference of its own speaker.")
+
+SPEAKER_DOMINATES = Check("speaker_dominates", "warning", "speakers",
+    "One of three or more speakers has over 60 % of the speech (in the samples that --listen measures): other voices "
+    "drift towards that one.",
+    "Draw fewer samples of that speaker, or add others.")
+NAME_OF_SEVERAL_VOICES = Check("name_of_several_voices", "warning", "speakers",
+    "The clips of one name are of several voices (--listen): references are then paired with targets of other people.",
+    "Listen to the clips that are named, and split the name.")
+VOICE_OF_SEVERAL_NAMES = Check("voice_of_several_names", "warning", "speakers",
+    "The clips of several names are as similar to each other as those of one name (--listen): one person, or one "
+    "recording channel. Scores over speakers count that voice several times.",
+    "Give all clips of a person one name.")
 
 DUPLICATE = Check("duplicate", "info", "copies",
     "The sample has the same reference, target and text as an earlier one: it counts twice.",
@@ -282,6 +356,7 @@ THEMES: dict[str, str] = {
     "texts": "Texts",
     "audio": "Audio, by its headers",
     "sound": "Audio, decoded (`--decode`)",
+    "listen": "Audio, measured and compared (`--listen`)",
     "pace": "Length against text and model",
     "speakers": "Speakers",
     "copies": "Duplicates and leaks",

@@ -1,7 +1,6 @@
-"""A page for listening to outliers: each clip with a player, its text and the reason why it is listed.
+"""The outliers of a report for listening: each clip with a player, its text and the reason why it is listed.
 
-- One HTML file; it plays the clips in place, by paths relative to the page, and loads nothing else.
-- Texts and names from the data are escaped, and no script runs on the page.
+- Clips are played in place, by paths relative to the page. Texts and names from the data are escaped.
 """
 
 from __future__ import annotations
@@ -28,31 +27,6 @@ _NOT_PLAYABLE = {
     check.name
     for check in (checks.AUDIO_MISSING, checks.AUDIO_UNREADABLE, checks.AUDIO_EMPTY, checks.AUDIO_UNDECODABLE)
 }
-_PAGE = """<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy"
- content="default-src 'none'; style-src 'unsafe-inline'; media-src 'self' file: http: https:">
-<title>{title}</title>
-<style>
-:root {{ color-scheme: light dark; }}
-body {{ font: 15px/1.45 system-ui, sans-serif; margin: 2rem auto; max-width: 72rem; padding: 0 1rem; }}
-table {{ border-collapse: collapse; width: 100%; }}
-th, td {{ text-align: left; vertical-align: top; padding: .5rem .75rem .5rem 0; border-top: 1px solid #8884; }}
-td {{ overflow-wrap: anywhere; }}
-audio {{ width: 18rem; height: 2.2rem; }}
-small {{ opacity: .75; }}
-</style>
-</head>
-<body>
-<h1>{title}</h1>
-<p>{intro}</p>
-{table}
-</body>
-</html>
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,21 +38,6 @@ class Row:
     sample: str
     text: str
     clip: Path
-
-
-def write_sheet(report: Report, path: Path) -> int:
-    """Write the page; returns the number of clips on it. Raises OSError."""
-    rows = list(sheet_rows(report))
-    intro = f"{len(rows)} clips that stand out" if rows else "No clip stands out"
-    left = f"; the first {MOST} are shown" if len(rows) > MOST else ""
-    files = " and ".join(summary.file for summary in report.summaries)
-    text = _PAGE.format(
-        title=escaped(f"Clips to listen to: {files}"),
-        intro=f"{intro}{left}. Does each contain its text, complete and nothing else?",
-        table=sheet_table(rows[:MOST], path.resolve().parent),
-    )
-    path.write_text(text, encoding="utf-8", errors="backslashreplace")
-    return min(len(rows), MOST)
 
 
 def sheet_rows(report: Report) -> Iterator[Row]:

@@ -21,14 +21,18 @@ import numpy as np
 from tracker_logging.doctor.data_checks import audio, checks, copies, pace, speakers, structure, texts
 from tracker_logging.doctor.data_checks.checks import DataFinding
 from tracker_logging.doctor.data_checks.finding_log import FindingLog
+from tracker_logging.doctor.data_checks.heard import Embed, listen
+from tracker_logging.doctor.data_checks.listening import listening_findings
 from tracker_logging.doctor.data_checks.pace import Positions
 from tracker_logging.doctor.data_checks.reading import Progress, ReadingOptions, no_progress, read_rows
 from tracker_logging.doctor.data_checks.record import Record, Sound
 from tracker_logging.doctor.data_checks.rows import Clips, Numbers, Records, Rows, Shared
 from tracker_logging.doctor.data_checks.sounds import decode as decoded_clips
 from tracker_logging.doctor.data_checks.summary import Levels, Summary, summarise
+from tracker_logging.doctor.data_checks.text_order import order_findings, targets_of
 
 CLEAN, FINDINGS, UNUSABLE = 0, 1, 2
+MOST_HEARD = 500  # samples of a file whose clips are measured and compared
 
 _LEVEL = {check.name: check.level for check in checks.ALL}
 
@@ -59,13 +63,15 @@ def check_files(
     evaluation: Path | None = None,
     positions: Positions | None = None,
     decode: bool = False,
+    embed: Embed | None = None,
     options: ReadingOptions | None = None,
     progress: Progress = no_progress,
     sink: Callable[[DataFinding], None] | None = None,
 ) -> Report:
     """Read and check a data file, and with `evaluation` a second one and the leaks between them. `options`: how both
-    are read. `progress`: called for the samples of each file, then with `decode` for the clips. `sink`: called with
-    each finding when it is found."""
+    are read. `embed`: a speaker encoder; the clips of at most `MOST_HEARD` samples of each file are compared with it.
+    `progress`: called for the samples of each file, then with `decode` for the clips. `sink`: called with each finding
+    when it is found."""
     shared, log = Shared(), FindingLog(sink)
     paths = [path] if evaluation is None else [path, evaluation]
     files = [
@@ -95,6 +101,10 @@ def check_files(
         levels, suspects = _decoded(shared.clips, progress)
         for file in files:
             log.add_all(audio.sound_findings(file.rows, suspects))
+    for file in files if embed is not None else ():
+        assert embed is not None
+        heard = listen(file.rows.records(), embed, most=MOST_HEARD, progress=progress)
+        log.add_all(listening_findings(heard, file.rows.place, with_levels=not decode))
     return Report(
         findings=log.in_order(),
         counts=dict(log.counts),
@@ -121,6 +131,7 @@ def dataset_findings(rows: Rows, sounds: Numbers) -> Iterator[DataFinding]:
         yield from texts.dataset_findings(rows)
         yield from audio.dataset_findings(rows)
         yield from pace.pace_findings(rows)
+        yield from order_findings(*targets_of(rows), rows.place)
         yield from speakers.speaker_findings(rows)
         yield from copies.copy_findings(rows, sounds)
 
