@@ -69,7 +69,14 @@ def build(directory: Path, text: str) -> list[Path]:
 
 
 def test_every_format_has_a_section_with_an_example() -> None:
-    assert sections().keys() == NAMES.keys()
+    assert sections().keys() == NAMES.keys() | {"Several"}
+
+
+def test_the_dialogue_of_the_page_has_two_references_and_two_targets(tmp_path: Path) -> None:
+    (path,) = build(tmp_path, sections()["Several"])
+    (sample,) = read_samples(path)
+    assert [clip.name for clip in sample.clips] == ["a.wav", "b.wav", "c.wav", "d.wav"]
+    assert (sample.references_in, sample.voices, sample.scene, len(sample.targets)) == ("system", 2, "A quiet room.", 2)
 
 
 @pytest.mark.parametrize("section", NAMES)

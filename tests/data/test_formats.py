@@ -6,6 +6,7 @@ import base64
 import json
 import logging
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,9 @@ import numpy as np
 import pytest
 import soundfile
 
+from tracker_logging.data.convert import convert
 from tracker_logging.data.formats import containers, find_format, open_samples, read_samples
-from tracker_logging.data.sample import DataError
+from tracker_logging.data.sample import DataError, Utterance
 
 
 @pytest.fixture(autouse=True)
@@ -82,7 +84,7 @@ def test_a_bare_list_of_messages_is_a_conversation(tmp_path: Path) -> None:
     assert sample.target_text == "At 10:30."
 
 
-def test_a_dialogue_of_several_voices_is_refused_and_one_voice_is_chosen_by_its_tag(tmp_path: Path) -> None:
+def test_every_tagged_voice_of_a_dialogue_is_a_reference_and_one_voice_is_chosen_by_its_tag(tmp_path: Path) -> None:
     voices = [
         {
             "speaker_tag": f"[SPEAKER{n}]",
@@ -90,17 +92,136 @@ def test_a_dialogue_of_several_voices_is_refused_and_one_voice_is_chosen_by_its_
             "ref_audio_file": "ref.wav",
             "ref_transcript": f"Ref {n}.",
         }
-        for n in (0, 1)
+        for n in (1, 0)
     ]
     both = {"audio_file": "target.wav", "transcript": "[SPEAKER0] Hello. [SPEAKER1] Bye.", "ref_speakers": voices}
     one = {**both, "transcript": "[SPEAKER1] Bye."}
     unclear = {**both, "transcript": "Bye."}
-    (tmp_path / "metadata.json").write_text(json.dumps({"samples": [one, both, unclear]}))
-    first, second, third = find_format(tmp_path).read(tmp_path)
-    assert not isinstance(first, DataError)
-    assert first.reference_text == "Ref 1."
-    assert "split the dialogue into a sample per speaker" in str(second)
+    system = {**both, "ref_audio_in_system_message": True}
+    silent = {**both, "ref_speakers": [voices[1], {"speaker_tag": "[SPEAKER1]", "ref_audio_file": "ref.wav"}]}
+    (tmp_path / "metadata.json").write_text(json.dumps({"samples": [one, both, unclear, system, silent]}))
+    first, second, third, fourth, fifth = find_format(tmp_path).read(tmp_path)
+    assert not isinstance(first, DataError) and not isinstance(second, DataError) and not isinstance(fourth, DataError)
+    assert first.reference_text == "Ref 1." and first.is_pair and first.voices == 1
+    ref = tmp_path / "ref.wav"
+    assert second.references == (Utterance("[SPEAKER0] Ref 0.", ref), Utterance("[SPEAKER1] Ref 1.", ref))
+    assert (second.voices, second.references_in) == (2, "turns")
+    assert fourth.references == (Utterance("", ref), Utterance("", ref))
+    assert (fourth.voices, fourth.references_in) == (2, "system")
     assert "name the one that speaks in `speaker_id`" in str(third)
+    assert "each voice of a dialogue needs both" in str(fifth)
+
+
+def answer(text: str, audio: str, *, index: int) -> list[dict[str, Any]]:
+    user = {"role": "user", "content": f"[SPEAKER{index}] {text}"}
+    return [user, {"role": "assistant", "content": [{"type": "audio", "path": audio}]}]
+
+
+SCENE = {
+    "role": "scene",
+    "content": [
+        {"type": "text", "text": "A quiet room."},
+        {"type": "text", "text": "SPEAKER0:"},
+        {"type": "audio", "path": "ref.wav"},
+        {"type": "text", "text": "SPEAKER1:"},
+        {"type": "audio", "path": "other.wav"},
+    ],
+}
+
+
+def test_the_scene_of_the_documents_of_transformers_holds_references(tmp_path: Path) -> None:
+    (tmp_path / "other.wav").write_bytes((tmp_path / "ref.wav").read_bytes())
+    system = {"role": "system", "content": "Generate audio."}
+    path = lines(tmp_path / "a.jsonl", {"messages": [system, SCENE, *answer("Hello.", "target.wav", index=0)]})
+    (sample,) = read_samples(path)
+    assert [one.audio for one in sample.references] == [tmp_path / "ref.wav", tmp_path / "other.wav"]
+    assert (sample.references_in, sample.voices) == ("system", 2)
+    assert (sample.system_text, sample.scene, sample.target_text) == (
+        "Generate audio.",
+        "A quiet room.",
+        "[SPEAKER0] Hello.",
+    )
+    boson = "Generate audio.\n\n<|scene_desc_start|>\nA quiet room.\n\nSPEAKER0: "
+    parts = [
+        boson, {"type": "audio", "audio_url": "ref.wav"}, "\nSPEAKER1: ", {"type": "audio", "audio_url": "other.wav"},
+        "\n<|scene_desc_end|>",
+    ]  # fmt: skip
+    target = {"role": "assistant", "content": {"type": "audio", "audio_url": "target.wav"}}
+    messages = [{"role": "system", "content": parts}, {"role": "user", "content": "[SPEAKER0] Hello."}, target]
+    (same,) = read_samples(lines(tmp_path / "b.jsonl", {"messages": messages}))
+    assert (same.references, same.scene, same.system_text) == (sample.references, sample.scene, sample.system_text)
+
+
+def test_start_index_tells_targets_from_references(tmp_path: Path) -> None:
+    messages = [part for at, name in enumerate(("ref.wav", "target.wav", "target.wav"))
+                for part in answer(f"Text {at}.", name, index=at % 2)]  # fmt: skip
+    path = lines(tmp_path / "a.jsonl", {"messages": messages}, {"messages": messages, "start_index": 3})
+    one, two = read_samples(path)
+    assert [use.text for use in one.references] == ["[SPEAKER0] Text 0.", "[SPEAKER1] Text 1."]
+    assert one.more_targets == () and one.target_text == "[SPEAKER0] Text 2."
+    assert [use.text for use in two.references] == ["[SPEAKER0] Text 0."] and two.extra == {}
+    assert [use.text for use in two.targets] == ["[SPEAKER1] Text 1.", "[SPEAKER0] Text 2."]
+    assert two.clips == tuple(tmp_path / name for name in ("ref.wav", "target.wav", "target.wav"))
+
+
+def test_several_clips_of_a_user_are_references_each_after_its_text(tmp_path: Path) -> None:
+    item = chatml()
+    extra = [{"type": "text", "text": "Once more."}, {"type": "audio", "audio_url": "target.wav"}]
+    item["messages"][0]["content"][2:2] = extra
+    (sample,) = read_samples(lines(tmp_path / "a.jsonl", item))
+    assert [use.text for use in sample.references] == ["The reference.", "Once more."]
+    assert sample.target_text == "At 10:30." and sample.voices == 1
+
+
+WRONG_STRUCTURE = {
+    "a reference after a target": (
+        {"messages": [*answer("A.", "ref.wav", index=0), {"role": "user", "content": ["B.", {"type": "audio",
+         "path": "ref.wav"}]}, {"role": "assistant", "content": [{"type": "audio", "path": "target.wav"}]}],
+         "start_index": 1},
+        "has a reference after a target",
+    ),
+    "both places": (
+        {"messages": [SCENE, *answer("A.", "ref.wav", index=0), *answer("B.", "target.wav", index=0)]},
+        "references in the system message and in turns",
+    ),
+    "labels out of order": (
+        {"messages": [{**SCENE, "content": [*SCENE["content"][3:], *SCENE["content"][1:3]]},
+                      *answer("B.", "target.wav", index=0)]},
+        "labels are not SPEAKER0:, SPEAKER1:",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", WRONG_STRUCTURE)
+def test_a_structure_that_cannot_be_kept_is_refused(tmp_path: Path, name: str) -> None:
+    (tmp_path / "other.wav").write_bytes((tmp_path / "ref.wav").read_bytes())
+    item, message = WRONG_STRUCTURE[name]
+    with pytest.raises(DataError, match=message):
+        read_samples(lines(tmp_path / "a.jsonl", item))
+
+
+def test_samples_of_several_references_and_targets_convert_to_native_and_back(tmp_path: Path) -> None:
+    (tmp_path / "other.wav").write_bytes((tmp_path / "ref.wav").read_bytes())
+    messages = [
+        *answer("A.", "ref.wav", index=0),
+        *answer("B.", "target.wav", index=1),
+        *answer("C.", "ref.wav", index=0),
+    ]
+    path = lines(
+        tmp_path / "a.jsonl",
+        {"messages": messages, "start_index": 3, "mood": "calm"},
+        {"messages": messages},
+        {"messages": [SCENE, *messages], "start_index": 1},
+        {"messages": messages[2:], "start_index": 0},
+    )
+    out = tmp_path / "b.jsonl"
+    convert(path, out, to="native")
+    nameless = [replace(one, sample_id="", origin="") for one in read_samples(path)]
+    assert [replace(one, sample_id="", origin="") for one in read_samples(out)] == nameless
+    assert [len(one.targets) for one in nameless] == [2, 1, 3, 1]
+    for to in ("chatml", "manifest"):
+        with pytest.raises(DataError, match=r"holds one reference and one target, the sample has 1 and 2.*--to native"):
+            convert(path, tmp_path / f"{to}.jsonl", to=to)
 
 
 def test_clips_and_marks_of_ms_swift_must_agree(tmp_path: Path) -> None:

@@ -48,6 +48,12 @@ def target(items: Items, folder: Path, **changes: Any) -> None:
     write_clip(clip_of(items[0], "target", folder), **changes)
 
 
+def references_of_four_removed(items: Items, folder: Path) -> None:
+    for one in items[:4]:
+        one["messages"][1]["content"] = one["messages"][1]["content"][2:]
+        del one["misc"]["ref_transcript"]
+
+
 def stereo(items: Items, folder: Path) -> None:
     soundfile.write(clip_of(items[0], "target", folder), np.full((RATE, 2), 0.1), RATE)
 
@@ -115,6 +121,7 @@ CASES = [
     Case("placeholders_differ", lambda i, _: set_target_text(i[0], "<audio> Hello to all of you."), "messages"),
     Case("target_missing", lambda i, _: message(i, 2).update(content=sentence(0)), "target audio"),
     Case("reference_missing", lambda i, _: message(i, 1)["content"].pop(1), "reference audio"),
+    Case("references_mixed", references_of_four_removed, "reference audio", 10),
     Case("unknown_key", lambda i, _: i[0].update(spaeker="x"), "spaeker"),
     Case("sample_id_repeated", lambda i, _: i[1]["misc"].update(sample_id="s0")),
     Case("sample_refused", lambda i, _: i[0].update(speaker=["a"])),
@@ -319,3 +326,65 @@ def test_a_target_that_is_a_copy_of_its_reference_is_not_blamed_on_the_texts(tmp
     copy_target(items, tmp_path)
     set_reference_text(items[0], sentence(0))
     assert names(check_files(write_items(tmp_path / "train.json", items))) == {"target_is_reference"}
+
+
+def dialogues(folder: Path, count: int = 6) -> list[dict[str, Any]]:
+    """Two voices as references, then two targets."""
+    items = []
+    for number in range(count):
+        messages = []
+        for turn in range(4):
+            name = f"clips/{number}_{turn}.wav"
+            write_clip(folder / name, seconds=2.0 + 0.01 * turn, seed=10 * number + turn)
+            text = f"[SPEAKER{turn % 2}] {sentence(30 * turn + number)}"
+            messages.append({"role": "user", "content": text})
+            messages.append({"role": "assistant", "content": [{"type": "audio", "path": name}]})
+        items.append({"id": f"d{number}", "messages": messages, "start_index": 5, "speaker": f"pair{number % 2}"})
+    return items
+
+
+def checked(folder: Path, items: list[dict[str, Any]], **options: Any) -> list[tuple[str, str, str]]:
+    report = check_files(write_items(folder / "dialogues.json", items), **options)
+    return [(finding.name, finding.sample, finding.field) for finding in report.findings]
+
+
+def test_dialogues_of_several_targets_have_no_finding_and_each_clip_is_checked(tmp_path: Path) -> None:
+    items = dialogues(tmp_path)
+    assert checked(tmp_path, items, decode=True) == []
+    (tmp_path / "clips/2_1.wav").write_bytes(b"")  # the second reference
+    write_clip(tmp_path / "clips/3_3.wav", level=0.0)  # the second target
+    (tmp_path / "clips/4_3.wav").write_bytes((tmp_path / "clips/4_1.wav").read_bytes())
+    items[5]["messages"][6]["content"] = "[SPEAKER1] … !"
+    found = checked(tmp_path, items, decode=True)
+    assert ("audio_empty", "dialogues.json[2]", "reference audio") in found
+    assert ("audio_silent", "dialogues.json[3]", "target audio") in found
+    assert ("target_is_reference", "dialogues.json[4]", "target audio") in found
+    assert ("text_without_words", "dialogues.json[5]", "target text") in found
+
+
+def test_references_in_the_system_message_have_no_text_to_be_checked(tmp_path: Path) -> None:
+    items = dialogues(tmp_path)
+    for item in items:
+        clips = [part for message in item["messages"][:4] for part in message["content"] if isinstance(part, dict)]
+        scene = [part for at, clip in enumerate(clips) for part in ({"type": "text", "text": f"SPEAKER{at}:"}, clip)]
+        item["messages"] = [{"role": "scene", "content": scene}, *item["messages"][4:]]
+        item["start_index"] = 1
+    assert checked(tmp_path, items) == []
+
+
+def test_a_file_that_mixes_samples_without_a_reference_gets_one_remark(tmp_path: Path) -> None:
+    items = healthy_items(tmp_path, 10)
+    for item in items[:4]:
+        item["messages"][1]["content"] = item["messages"][1]["content"][2:]
+        del item["misc"]["ref_transcript"]
+    report = check_files(write_items(tmp_path / "mixed.json", items))
+    assert [(f.name, f.level, f.seen) for f in report.findings] == [
+        ("references_mixed", "info", "in 4 of 10 samples no reference audio")
+    ]
+    for item in items[4:]:
+        item["messages"][1]["content"] = item["messages"][1]["content"][2:]
+        del item["misc"]["ref_transcript"]
+    report = check_files(write_items(tmp_path / "none.json", items))
+    assert [(f.name, f.level, f.seen) for f in report.findings] == [
+        ("reference_missing", "warning", "in 10 of 10 samples no reference audio")
+    ]

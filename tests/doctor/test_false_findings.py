@@ -9,7 +9,7 @@ import pytest
 import torch
 from doctor.small_run import SAMPLES, Batch, diagnose, spoiled
 from doctor.traces import examined, names
-from probes.small_model import sample
+from probes.small_model import sample, turns
 
 from tracker_logging.doctor.doctor import Doctor
 from tracker_logging.doctor.rules import RULES
@@ -64,6 +64,31 @@ def test_a_recipe_without_references_is_information_only(tmp_path: Path) -> None
     single_turn = [sample(0, 4 + at % 5, seed=at) for at in range(24)]
     found = diagnose(tmp_path, samples=single_turn)
     assert set(found.findings) == {"trained_without_reference"} and found.bad == set()
+
+
+def test_a_recipe_of_several_targets_per_sample_has_no_finding(tmp_path: Path) -> None:
+    """Two voices, then three turns of a dialogue that are all trained; the lengths differ."""
+    dialogues = [
+        turns((4, False), (5, False), *[(4 + (at + turn) % 4, True) for turn in range(1 + at % 3)], seed=at)
+        for at in range(24)
+    ]
+    found = diagnose(tmp_path, samples=dialogues)
+    assert found.findings == {} and found.errors == 0
+    assert found.values["chatml/reference_labelled_pct"] == 0.0
+    assert found.values["chatml/eos_labelled_pct"] == found.values["chatml/label_coverage_pct/codebook_0"] == 100.0
+    assert found.values["chatml/targets_per_sample"] > 1
+
+
+def test_conversations_of_which_every_clip_is_trained_are_no_trained_reference(tmp_path: Path) -> None:
+    conversations = [turns(*[(4 + (at + turn) % 4, True) for turn in range(2 + at % 3)], seed=at) for at in range(24)]
+    assert diagnose(tmp_path, samples=conversations).findings == {}
+
+
+def test_a_training_that_mixes_samples_with_and_without_a_reference_has_no_warning(tmp_path: Path) -> None:
+    """Batch size 1, and cloning is wanted: every third sample has no reference."""
+    mixed = [sample(0 if at % 3 == 1 else 4, 4 + at % 5, seed=at) for at in range(24)]
+    settings = {"per_device_train_batch_size": 1, "max_steps": 12, "train_sampling_strategy": "sequential"}
+    assert diagnose(tmp_path, samples=mixed, **settings).bad == set()
 
 
 def test_a_single_zero_gradient_is_not_counted_twice() -> None:

@@ -109,10 +109,12 @@ CASES: dict[str, tuple[Sequence[Trace], Sequence[Trace]]] = {
         ],
     ),
     "reference_trained": (
-        [{"chatml/reference_labelled_pct": [98.0]}],
+        [{"chatml/reference_labelled_pct": [2.0]}, {"chatml/pair_labelled_pct": [100.0]}],
         [
             {"chatml/reference_labelled_pct": [0.0]},
             {"chatml/reference_labelled_pct": [40.0], "chatml/label_mismatch_pct": [90.0]},
+            {"chatml/pair_labelled_pct": [0.0]},
+            {"chatml/pair_labelled_pct": [100.0], "chatml/targets_per_sample": [2.4]},
         ],
     ),
     "prompt_text_trained": ([{"chatml/prompt_labelled_pct": [60.0]}], [{"chatml/prompt_labelled_pct": [0.0]}]),
@@ -301,6 +303,8 @@ CASES: dict[str, tuple[Sequence[Trace], Sequence[Trace]]] = {
         [
             {"chatml/with_reference_pct": [100.0, 25.0]},
             {"chatml/with_reference_pct": every(0.0)},
+            {"chatml/with_reference_pct": [25.0, 25.0, 0.0, 50.0], "conditioning/gap_null/mean": [0.0]},
+            {"chatml/with_reference_pct": [100.0, 0.0, 100.0, 100.0, 0.0, 0.0, 100.0], "conditioning/gap/mean": [0.0]},
         ],
     ),
     "trained_without_reference": (

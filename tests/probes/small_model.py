@@ -43,15 +43,19 @@ def labels_of(delayed: torch.Tensor) -> torch.Tensor:
 
 def sample(reference: int, target: int, *, seed: int = 0) -> dict[str, torch.Tensor]:
     """One unpadded sample; `reference` 0 leaves the reference out."""
+    return turns(*[(count, trained) for count, trained in ((reference, False), (target, True)) if count], seed=seed)
+
+
+def turns(*clips: tuple[int, bool], words: int = 5, seed: int = 0) -> dict[str, torch.Tensor]:
+    """A sample of turns: the number of frames of each clip, and whether it is trained."""
     generator = torch.Generator().manual_seed(seed)
     tokens, frames, labels = [1, 5, 6], [], []
-    for count, trained in ((reference, False), (target, True)):
-        if count:
-            codes = torch.randint(0, BOS, (K, count), generator=generator)
-            delayed = apply_delay(codes, bos=BOS, eos=EOS)
-            tokens += [7, *torch.randint(8, 50, (5,), generator=generator).tolist(), AUDIO_BOS, *audio_tokens(count)]
-            frames.append(delayed)
-            labels.append(labels_of(delayed) if trained else torch.full_like(delayed, IGNORE))
+    for count, trained in clips:
+        delayed = apply_delay(torch.randint(0, BOS, (K, count), generator=generator), bos=BOS, eos=EOS)
+        text = torch.randint(8, 50, (words,), generator=generator).tolist()
+        tokens += [7, *text, AUDIO_BOS, *audio_tokens(count)]
+        frames.append(delayed)
+        labels.append(labels_of(delayed) if trained else torch.full_like(delayed, IGNORE))
     return {
         "input_ids": torch.tensor([*tokens, 2]),
         "audio_input_ids": torch.cat(frames),

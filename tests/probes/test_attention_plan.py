@@ -8,7 +8,7 @@ T, R, G, P = int(Role.TEXT), int(Role.REFERENCE), int(Role.TARGET), int(Role.PAD
 
 def test_bins_never_mix_roles_and_cover_all_but_padding() -> None:
     roles = torch.tensor([P] * 3 + [T] * 10 + [R] * 40 + [T] * 12 + [G] * 60 + [T] + [P] * 5)
-    bins = make_bins(roles, text=(55, 60), limit=20)
+    bins = make_bins(roles, texts=[(55, 60)], limit=20)
     covered = [at for one in bins for at in range(one.start, one.stop)]
     assert covered == (roles != P).nonzero().flatten().tolist()
     assert all(int(roles[at]) == one.role for one in bins for at in range(one.start, one.stop))
@@ -18,9 +18,7 @@ def test_bins_never_mix_roles_and_cover_all_but_padding() -> None:
 
 def test_a_short_sample_has_a_bin_for_each_position() -> None:
     roles = torch.tensor([T] * 4 + [G] * 6)
-    assert [(one.start, one.stop) for one in make_bins(roles, text=None, limit=32)] == [
-        (at, at + 1) for at in range(10)
-    ]
+    assert [(one.start, one.stop) for one in make_bins(roles, texts=(), limit=32)] == [(at, at + 1) for at in range(10)]
 
 
 def test_the_targets_text_is_the_longest_stretch_between_special_tokens_before_it() -> None:
@@ -32,5 +30,5 @@ def test_the_targets_text_is_the_longest_stretch_between_special_tokens_before_i
 
 def test_a_sample_without_target_has_no_alignment_and_no_entropy_rows() -> None:
     plan = plan_sample(torch.tensor([T] * 4 + [R] * 5), torch.zeros(9), sample=0, bins=8, special_ids=())
-    assert len(plan.target_rows) == len(plan.entropy_rows) == 0
+    assert len(plan.readings) == len(plan.entropy_rows) == 0
     assert plan.groups.sum(dim=1).tolist()[2] == 0

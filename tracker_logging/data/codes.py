@@ -136,4 +136,4 @@ def _clips_of(samples: Sequence[VoiceSample], index: int, *, skip_bad: bool) -> 
         if not skip_bad:
             raise
         return []
-    return [path for path in (sample.reference_audio, sample.target_audio) if path is not None]
+    return list(sample.clips)

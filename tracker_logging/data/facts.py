@@ -24,8 +24,9 @@ def dataset_facts(name: str, samples: Sequence[VoiceSample]) -> dict[str, int | 
     is_whole = len(samples) <= MOST_READ
     digest = hashlib.sha256(b"" if is_whole else str(len(samples)).encode())
     for sample in read:
-        clips = [clip.name for clip in (sample.reference_audio, sample.target_audio) if clip is not None]
-        digest.update(repr((sample.reference_text, sample.target_text, clips)).encode("utf-8", "surrogatepass"))
+        more = [one.text for one in (*sample.more_references, *sample.more_targets)]
+        texts = (sample.reference_text, sample.target_text, *more, [clip.name for clip in sample.clips])
+        digest.update(repr(texts).encode("utf-8", "surrogatepass"))
     facts: dict[str, int | str] = {f"{name}_samples": len(samples)}
     if is_whole:
         facts[f"{name}_speakers"] = len({sample.speaker for sample in read if sample.speaker})

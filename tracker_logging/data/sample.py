@@ -13,13 +13,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from itertools import cycle
 from pathlib import Path
+from typing import Literal
+
+from tracker_logging.data.voices import retagged, voices_in
 
 REFERENCE_FROM = "reference_from"  # in `extra`: the id of the sample whose recording is the reference
 
 
 class DataError(ValueError):
     """Data that cannot be used. The message names the file, the field and the fix."""
+
+
+@dataclass(frozen=True, slots=True)
+class Utterance:
+    """A text and its clip. The clip is None for a text that is only generated from."""
+
+    text: str
+    audio: Path | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +41,11 @@ class VoiceSample:
     `reference_audio` is None without a voice prompt, `target_audio` is None for a prompt that is only
     generated from. `speaker` and `language` are None where the data does not name them. `system_text` may be empty.
     `origin` is the file and index of the sample, for messages.
+
+    A sample may have `more_references` after the first (more clips of the voice, or the other voices of a dialogue) and
+    `more_targets`: later turns that are trained too. `references_in`: references are turns with a text of their own, or
+    clips in the system message, without texts. Tags `[SPEAKER0]`, `[SPEAKER1]`, … in the texts tell voices apart; a
+    reference in the system message is the voice of its number.
     """
 
     sample_id: str
@@ -42,12 +59,64 @@ class VoiceSample:
     scene: str | None = None
     extra: Mapping[str, object] = field(default_factory=dict)
     origin: str = ""
+    more_references: tuple[Utterance, ...] = ()
+    more_targets: tuple[Utterance, ...] = ()
+    references_in: Literal["turns", "system"] = "turns"
+
+    @property
+    def references(self) -> tuple[Utterance, ...]:
+        """All references in order; empty without a voice prompt."""
+        if self.reference_audio is None:
+            return ()
+        return (Utterance(self.reference_text, self.reference_audio), *self.more_references)
+
+    @property
+    def targets(self) -> tuple[Utterance, ...]:
+        """All targets in order; the first may have no clip."""
+        return (Utterance(self.target_text, self.target_audio), *self.more_targets)
+
+    @property
+    def clips(self) -> tuple[Path, ...]:
+        """The audio files of all references, then of all targets."""
+        return tuple(one.audio for one in (*self.references, *self.targets) if one.audio is not None)
+
+    @property
+    def is_pair(self) -> bool:
+        """At most one reference, as a turn, and one target: what a table row or ChatML can hold."""
+        return not self.more_references and not self.more_targets and self.references_in == "turns"
+
+    @property
+    def voices(self) -> int:
+        """How many voices the sample tells apart; 1 without tags."""
+        numbers = {number for one in (*self.references, *self.targets) for number in voices_in(one.text)}
+        return max(1, len(numbers), len(self.references) if self.references_in == "system" else 0)
 
     def with_reference_of(self, other: VoiceSample | None) -> VoiceSample:
-        """The same target with the reference of `other`, or without a reference."""
-        if other is None:
-            return replace(self, reference_text="", reference_audio=None)
-        return replace(self, reference_text=other.reference_text, reference_audio=other.reference_audio)
+        """The same targets with the references of `other`, or without a reference.
+
+        There are as many references as before, in the same place and with the same tags; those of `other` are repeated
+        where it has fewer. A sample without a reference gets all of `other`'s.
+        """
+        if other is None or not other.references:
+            return replace(self, reference_text="", reference_audio=None, more_references=(), references_in="turns")
+        if not self.references:
+            first, *more = other.references
+            place = other.references_in
+        else:
+            first, *more = (
+                Utterance(retagged(new.text, like=old.text), new.audio)
+                for old, new in zip(self.references, cycle(other.references), strict=False)
+            )
+            place = self.references_in
+        if place == "system":
+            first, *more = (replace(one, text="") for one in (first, *more))
+        return replace(
+            self,
+            reference_text=first.text,
+            reference_audio=first.audio,
+            more_references=tuple(more),
+            references_in=place,
+        )
 
     def with_reference_from(self, utterance: VoiceSample) -> VoiceSample:
         """The same target with the target of `utterance` as its reference."""

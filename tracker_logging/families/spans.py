@@ -12,6 +12,8 @@ import torch
 
 from tracker_logging.families.base import IGNORE, Role, Segment, Span
 
+TRAINED = 0.5
+
 
 def padding_mask(mask: torch.Tensor | None, like: torch.Tensor) -> torch.Tensor:
     """`mask` as bool [B, T] of the shape of `like`: False where padding is.
@@ -41,16 +43,18 @@ def audio_segments(
 ) -> tuple[Segment, ...]:
     """The segments of a batch from the audio spans of each sample.
 
-    The last span of a sample with a label ([B, T, K] labels) is its target; all others are references. `overhang`:
-    positions beyond the frames of a whole clip, `lead` of them before its first code.
+    Every trained span is a target, however many a sample has; all others are references. A span is trained if the share
+    of its codes that carry a label ([B, T, K] labels) is at least `TRAINED` of the highest share in its sample: a few
+    stray labels make no target, nor does a codebook that a family trains in every clip. `overhang`: positions beyond
+    the frames of a whole clip, `lead` of them before its first code.
     """
-    labelled = None if audio_labels is None else (audio_labels != IGNORE).any(dim=-1).cpu()
+    labelled = None if audio_labels is None else (audio_labels != IGNORE).float().mean(dim=-1).cpu()
     segments: list[Segment] = []
     for sample, sample_spans in enumerate(spans):
-        trained = [span for span in sample_spans if labelled is not None and bool(labelled[sample, slice(*span)].any())]
-        target = trained[-1] if trained else None
-        for start, stop in sample_spans:
-            role = Role.TARGET if (start, stop) == target else Role.REFERENCE
+        shares = [0.0 if labelled is None else float(labelled[sample, slice(*span)].mean()) for span in sample_spans]
+        most = max(shares, default=0.0)
+        for (start, stop), share in zip(sample_spans, shares, strict=True):
+            role = Role.TARGET if share > 0 and share >= TRAINED * most else Role.REFERENCE
             segments.append(Segment(sample, role, start, stop, max(0, stop - start - overhang), lead))
     return tuple(segments)
 

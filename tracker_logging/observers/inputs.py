@@ -81,6 +81,8 @@ class InputObserver(Observer):
             tags.EOS_LABELLED(): labels.eos_pct,
             tags.BOS_LABELLED(): labels.bos_pct,
             tags.REFERENCE_LABELLED(): labels.reference_pct,
+            tags.PAIR_LABELLED(): labels.pair_pct,
+            tags.TARGETS(): targets_per_sample(snapshot.batch),
             tags.LABEL_MISMATCH(): labels.mismatch_pct,
             tags.CAUSALITY_LEAK(): snapshot.causality_leak,
             tags.WITH_REFERENCE(): with_reference_pct(snapshot.batch),
@@ -119,13 +121,22 @@ class InputObserver(Observer):
 
 
 def with_reference_pct(view: BatchView) -> float | None:
-    """Of the samples that have a target, the share that has a reference too; None without a target."""
-    having = {
-        role: {segment.sample for segment in view.segments if segment.role == role}
-        for role in (Role.REFERENCE, Role.TARGET)
+    """Of the samples that have a target, the share in which audio comes before a target: a reference, or an earlier
+    target, whose voice the later one continues. None without a target."""
+    targets = {segment.sample for segment in view.segments if segment.role == Role.TARGET}
+    with_voice = {
+        target.sample
+        for target in view.segments
+        if target.role == Role.TARGET
+        if any(other.sample == target.sample and other.start < target.start for other in view.segments)
     }
-    targets = having[Role.TARGET]
-    return 100.0 * len(targets & having[Role.REFERENCE]) / len(targets) if targets else None
+    return 100.0 * len(with_voice) / len(targets) if targets else None
+
+
+def targets_per_sample(view: BatchView) -> float | None:
+    """Targets per sample that has one; None without a target."""
+    samples = [segment.sample for segment in view.segments if segment.role == Role.TARGET]
+    return len(samples) / len(set(samples)) if samples else None
 
 
 def input_audio(step: int, view: BatchView, adapter: ModelAdapter, codec: AudioCodec) -> Iterator[Event]:
@@ -135,7 +146,8 @@ def input_audio(step: int, view: BatchView, adapter: ModelAdapter, codec: AudioC
 
 
 def heard_clips(view: BatchView, adapter: ModelAdapter, codec: AudioCodec) -> Mapping[str, Clip]:
-    """Reference and target of the first sample, decoded from the codes that the model was given."""
+    """References and targets of the first sample, decoded from the codes that the model was given: `reference`,
+    `target`, `target_2`, …"""
     clips: dict[str, Clip] = {}
     for segment in view.segments:
         if segment.sample != 0 or segment.frames == 0 or adapter.pattern is None:
@@ -144,11 +156,12 @@ def heard_clips(view: BatchView, adapter: ModelAdapter, codec: AudioCodec) -> Ma
         laid = view.codes[0, segment.start :]
         codes = adapter.pattern.revert(laid, lead=segment.lead, frames=segment.frames)
         if codes.numel() and int(codes.min()) >= 0 and int(codes.max()) < codec.codebook_size:
-            name = segment.role.name.lower()
+            role = segment.role.name.lower()
+            number = 1 + sum(other.split("_")[0] == role for other in clips)
             seconds = segment.frames / codec.frame_rate
-            clips[name] = Clip(
+            clips[role if number == 1 else f"{role}_{number}"] = Clip(
                 samples=codec.decode(codes.numpy()),
                 sample_rate=codec.sample_rate,
-                caption=f"{name} as the model hears it, {seconds:.2f} s",
+                caption=f"{role}{'' if number == 1 else f' {number}'} as the model hears it, {seconds:.2f} s",
             )
     return clips

@@ -90,7 +90,7 @@ class AttentionProbe:
             with torch.autocast(output.device.type, enabled=False):  # the kernel ran in the model's precision
                 self._add(layer, plan, output)
                 if weights is not None and len(plan.entropy_rows):
-                    self._add_entropy(layer, plan, output[..., :-1], weights)
+                    self._add_entropy(layer, plan, output[..., : len(plan.bins)], weights)
 
     def _is_plain_causal(self, mask: Any, plan: SamplePlan) -> bool:
         """Computed once per mask and sample: layers share their mask."""
@@ -113,8 +113,8 @@ class AttentionProbe:
             )
 
     def _add(self, layer: int, plan: SamplePlan, output: torch.Tensor) -> None:
-        """`output` [H, S, N + 1] float32: attention to each bin, then the moment over the target text."""
-        to_bins, moment = output[..., :-1], output[..., -1]
+        """`output` [H, S, N + M] float32: attention to each bin, then the moment over the text of each reading."""
+        to_bins, moments = output[..., : len(plan.bins)], output[..., len(plan.bins) :]
         seen = to_bins[:, plan.positions]
         self._worst.append((seen.sum(dim=-1) - 1.0).abs().max())
         pooled = plan.averaging[:, plan.positions] @ seen
@@ -123,18 +123,18 @@ class AttentionProbe:
         self.sums["pair_rows"][layer] += torch.outer(in_group, (in_group > 0).float())
         if layer in self.map_layers and plan.sample == 0:
             self.maps[layer] = pooled.mean(dim=0)
-        if len(plan.target_rows):
+        for number, reading in enumerate(plan.readings):
             add_alignment(
                 self.sums,
                 layer,
-                to_text=to_bins[:, plan.target_rows] * plan.text,
-                moment=moment[:, plan.target_rows],
-                times=plan.target_times,
+                to_text=to_bins[:, reading.rows] * reading.text,
+                moment=moments[:, reading.rows, number],
+                times=reading.times,
             )
 
     def _add_entropy(self, layer: int, plan: SamplePlan, to_bins: torch.Tensor, weights: torch.Tensor) -> None:
         kernel_mass = to_bins[:, plan.entropy_rows] @ plan.groups.T
-        row_mass = weights @ (plan.values[:, :-1] @ plan.groups.T)
+        row_mass = weights @ (plan.values[:, : len(plan.bins)] @ plan.groups.T)
         self._entropy_worst.append((kernel_mass - row_mass).abs().max())
         self.sums["entropy"][layer] += metric.entropy(weights).sum(dim=1).double()
         self.sums["entropy_rows"][layer] += len(plan.entropy_rows)
@@ -166,7 +166,7 @@ def add_alignment(
 
 
 def substitute(call: AttentionCall, plan: SamplePlan, *, plain_causal: bool) -> torch.Tensor:
-    """P·W of the kernel for the values W of the plan: [H, S, N + 1] float32, 0 at padding.
+    """P·W of the kernel for the values W of the plan: [H, S, N + M] float32, 0 at padding.
 
     `plain_causal`: between `plan.first` and `plan.last` the mask only hides later positions, so the kernel can take its
     causal path on that stretch, at half the cost. W is split to the value width of the model's own call, since other

@@ -1,6 +1,6 @@
 """Groups the positions of a sample into bins before its attention is measured.
 
-A sample is split where its role changes (text, reference, target) and around the text of the target; long stretches
+A sample is split where its role changes (text, reference, target) and around the text of each target; long stretches
 are split further into bins of neighbouring positions. Each bin is one column of indicator values for the kernel and
 one row of the heatmap, so no bin mixes roles. Padding is in no bin.
 
@@ -15,7 +15,7 @@ torch.Size([10, 11])
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from itertools import groupby, pairwise
 
@@ -39,15 +39,26 @@ class Bin:
 
 
 @dataclass(frozen=True, slots=True)
+class Reading:
+    """One target and the text that it reads aloud.
+
+    `rows` [F] int64 and `times` [F] float32 (0 to 1): positions of the target. `text` [N] float32: bins of its text.
+    """
+
+    rows: torch.Tensor
+    times: torch.Tensor
+    text: torch.Tensor
+
+
+@dataclass(frozen=True, slots=True)
 class SamplePlan:
     """Index tensors of one sample, on the device of the model.
 
-    - `values` [S, N + 1] float32: indicators of the N bins, then the position in the target text (0 to 1)
+    - `values` [S, N + M] float32: indicators of the N bins, then the position in the text (0 to 1) of each reading
     - `averaging` [N, S] float32: row n averages over the positions of bin n
-    - `sizes` [N], `groups` [3, N], `text` [N] float32: positions per bin, its role, whether it is target text
-    - `target_rows` [F] int64 and `target_times` [F] float32 (0 to 1): positions of the target; empty if the text of the
-      target is unknown
-    - `entropy_rows` [E] int64: evenly spaced positions of the target (of the text, where there is no audio)
+    - `sizes` [N], `groups` [3, N] float32: positions per bin, its role
+    - `readings`: the M targets whose text is known
+    - `entropy_rows` [E] int64: evenly spaced positions of all targets (of the text, where there is no audio)
     - `positions` [R] int64: all positions in a bin, between `first` and `last` (exclusive)
     """
 
@@ -59,9 +70,7 @@ class SamplePlan:
     averaging: torch.Tensor
     sizes: torch.Tensor
     groups: torch.Tensor
-    text: torch.Tensor
-    target_rows: torch.Tensor
-    target_times: torch.Tensor
+    readings: tuple[Reading, ...]
     entropy_rows: torch.Tensor
     positions: torch.Tensor
 
@@ -77,24 +86,16 @@ def plan_sample(
 ) -> SamplePlan:
     """Plan one row of a batch: `roles` and `token_ids` [S]. All tensors are on the CPU.
 
-    `text`: span of the target text; None: it is searched for before the target.
+    `text`: span of the text of the only target; None: the text of each target is searched for before it.
     """
-    length = len(roles)
-    target = first_run(roles, Role.TARGET)
-    if text is None and target is not None:
-        text = target_text(roles, token_ids, before=target[0], special_ids=special_ids)
-    sample_bins = make_bins(roles, text=text, limit=bins)
-    values = torch.zeros(length, len(sample_bins) + 1)
-    averaging = torch.zeros(len(sample_bins), length)
-    for number, bin_ in enumerate(sample_bins):
-        values[bin_.start : bin_.stop, number] = 1.0
-        averaging[number, bin_.start : bin_.stop] = 1.0 / (bin_.stop - bin_.start)
-    in_text = torch.zeros(len(sample_bins))
-    target_rows = torch.arange(0)
+    targets = runs_of(roles, Role.TARGET)
     if text is not None:
-        values[slice(*text), -1] = times(text[1] - text[0])
-        in_text = torch.tensor([float(text[0] <= bin_.start < text[1]) for bin_ in sample_bins])
-        target_rows = target_rows if target is None else torch.arange(*target)
+        read = [(targets[0] if targets else (0, 0), text)]
+    else:
+        found = [target_text(roles, token_ids, before=start, special_ids=special_ids) for start, _ in targets]
+        read = [(target, of_target) for target, of_target in zip(targets, found, strict=True) if of_target is not None]
+    sample_bins = make_bins(roles, texts=[of_target for _, of_target in read], limit=bins)
+    values, averaging = _bin_values(sample_bins, len(roles), texts=[of_target for _, of_target in read])
     positions = (roles != Role.PADDING).nonzero().squeeze(-1)
     return SamplePlan(
         sample=sample,
@@ -105,18 +106,35 @@ def plan_sample(
         averaging=averaging,
         sizes=torch.tensor([float(bin_.stop - bin_.start) for bin_ in sample_bins]),
         groups=torch.tensor([[float(bin_.role == role) for bin_ in sample_bins] for role in GROUPS]),
-        text=in_text,
-        target_rows=target_rows,
-        target_times=times(len(target_rows)),
-        entropy_rows=_entropy_rows(roles, positions, target),
+        readings=tuple(
+            Reading(
+                rows=torch.arange(*target),
+                times=times(target[1] - target[0]),
+                text=torch.tensor([float(start <= bin_.start < stop) for bin_ in sample_bins]),
+            )
+            for target, (start, stop) in read
+        ),
+        entropy_rows=_entropy_rows(roles, positions, targets),
         positions=positions,
     )
 
 
-def _entropy_rows(roles: torch.Tensor, positions: torch.Tensor, target: Span | None) -> torch.Tensor:
-    """[E] int64: at most about `ENTROPY_ROWS` evenly spaced rows of the target, or of a sample that is all text."""
-    if target is not None:
-        rows = torch.arange(*target)
+def _bin_values(bins: Sequence[Bin], length: int, *, texts: Sequence[Span]) -> tuple[torch.Tensor, torch.Tensor]:
+    """`values` and `averaging` of a `SamplePlan`."""
+    values = torch.zeros(length, len(bins) + len(texts))
+    averaging = torch.zeros(len(bins), length)
+    for number, bin_ in enumerate(bins):
+        values[bin_.start : bin_.stop, number] = 1.0
+        averaging[number, bin_.start : bin_.stop] = 1.0 / (bin_.stop - bin_.start)
+    for number, (start, stop) in enumerate(texts, start=len(bins)):
+        values[start:stop, number] = times(stop - start)
+    return values, averaging
+
+
+def _entropy_rows(roles: torch.Tensor, positions: torch.Tensor, targets: Sequence[Span]) -> torch.Tensor:
+    """[E] int64: at most about `ENTROPY_ROWS` evenly spaced rows of the targets, or of a sample that is all text."""
+    if targets:
+        rows = torch.cat([torch.arange(*target) for target in targets])
     else:
         rows = positions if bool((roles[positions] == Role.TEXT).all()) else torch.arange(0)
     step = max(1, len(rows) // ENTROPY_ROWS)
@@ -143,15 +161,15 @@ def target_text(
     return (longest[0], longest[-1] + 1) if len(longest) >= MINIMUM_TEXT else None
 
 
-def make_bins(roles: torch.Tensor, *, text: tuple[int, int] | None, limit: int) -> tuple[Bin, ...]:
+def make_bins(roles: torch.Tensor, *, texts: Sequence[Span], limit: int) -> tuple[Bin, ...]:
     """At most `limit` bins (more only if there are more stretches); each stretch gets bins by its share of positions.
 
-    >>> [(bin_.start, bin_.stop) for bin_ in make_bins(torch.tensor([1, 1, 3, 3, 3, 3]), text=None, limit=3)]
+    >>> [(bin_.start, bin_.stop) for bin_ in make_bins(torch.tensor([1, 1, 3, 3, 3, 3]), texts=(), limit=3)]
     [(0, 2), (2, 6)]
     """
     kinds = roles.tolist()
-    if text is not None:
-        kinds[slice(*text)] = [-int(Role.TEXT)] * (text[1] - text[0])
+    for start, stop in texts:
+        kinds[start:stop] = [-int(Role.TEXT)] * (stop - start)
     stretches: list[tuple[int, int, Role]] = []
     for kind, run in groupby(range(len(kinds)), key=lambda at: int(kinds[at])):
         at = list(run)
@@ -195,12 +213,13 @@ def times(count: int) -> torch.Tensor:
     return (torch.arange(count) + 0.5) / max(1, count)
 
 
-def first_run(roles: torch.Tensor, role: Role) -> Span | None:
-    """`[start, stop)` of the first run of `role` in [S], or None."""
-    at = (roles == role).nonzero().squeeze(-1).tolist()
-    if not at:
-        return None
-    stop = at[0]
-    while stop < len(roles) and int(roles[stop]) == role:
-        stop += 1
-    return at[0], stop
+def runs_of(roles: torch.Tensor, role: Role) -> list[Span]:
+    """`[start, stop)` of each run of `role` in [S].
+
+    >>> runs_of(torch.tensor([1, 3, 3, 1, 3]), Role.TARGET)
+    [(1, 3), (4, 5)]
+    """
+    grouped = [
+        list(run) for is_role, run in groupby(range(len(roles)), key=lambda at: int(roles[at]) == role) if is_role
+    ]
+    return [(run[0], run[-1] + 1) for run in grouped]

@@ -43,7 +43,10 @@ class LabelShares:
     - `text_pct`: labelled text positions. `prompt_pct`: the same before the text of the target (all text of a sample
       without a target)
     - `eos_pct`: targets and codebooks whose first end code is labelled
-    - `bos_pct`: labelled begin codes of all audio. `reference_pct`: labelled positions of references
+    - `bos_pct`: labelled begin codes of all audio. `reference_pct`: labelled positions of references; a clip is one if
+      it has no labels, or few beside those of a target
+    - `pair_pct`: samples of exactly two clips that train both; the first may be a voice prompt with labels by mistake.
+      None without such samples, and beside a sample whose several targets are meant (three clips or more)
     - `mismatch_pct`: labels that differ from the code at their position
     - `samples_pct`: samples with a labelled audio position (text position, where the batch has no audio labels)
     """
@@ -54,6 +57,7 @@ class LabelShares:
     eos_pct: float | None
     bos_pct: float | None
     reference_pct: float | None
+    pair_pct: float | None
     mismatch_pct: float | None
     samples_pct: float | None
 
@@ -121,23 +125,49 @@ def _label_shares(view: BatchView, adapter: ModelAdapter, *, special_ids: Collec
         eos_pct=100.0 * labelled_ends / expected_ends if expected_ends else None,
         bos_pct=None if labelled is None else _share(labelled[given & (view.codes == adapter.bos_code)]),
         reference_pct=None if labelled is None or skip_references else _share(_any_codebook(references, labelled)),
+        pair_pct=None if trains_references else _trained_pairs(view),
         mismatch_pct=None if labels is None else _share((labels != view.codes)[(labels != IGNORE) & given]),
         samples_pct=None if labels is None and text_labels is None else _labelled_samples(labels, text_labels),
     )
 
 
 def _prompt_positions(view: BatchView, *, special_ids: Collection[int]) -> torch.Tensor:
-    """[B, T] bool: the text before the text of the target; all text of a sample without a target."""
+    """[B, T] bool: the text before the text of a sample's first target, and the text of later references; all text of a
+    sample without a target."""
     prompt = view.roles == int(Role.TEXT)
-    for segment in view.segments:
-        if segment.role == Role.TARGET:
-            sample, start = segment.sample, segment.start
-            if view.target_text is not None:
-                text = view.target_text[sample]
-            else:
-                text = target_text(view.roles[sample], view.token_ids[sample], before=start, special_ids=special_ids)
-            prompt[sample, start if text is None else text[0] :] = False
+    is_text = prompt.clone()
+    for sample in range(len(prompt)):
+        segments = _segments_of(view, sample)
+        first = next((at for at, segment in enumerate(segments) if segment.role == Role.TARGET), None)
+        if first is None:
+            continue
+        prompt[sample, _text_start(view, segments[first], special_ids=special_ids) :] = False
+        for segment in segments[first:]:
+            if segment.role == Role.REFERENCE:
+                text = slice(_text_start(view, segment, special_ids=special_ids), segment.start)
+                prompt[sample, text] = is_text[sample, text]
     return prompt
+
+
+def _text_start(view: BatchView, segment: Segment, *, special_ids: Collection[int]) -> int:
+    """Where the text of a clip begins; the beginning of the clip, where its text is unknown."""
+    sample, start = segment.sample, segment.start
+    if view.target_text is not None:
+        text = view.target_text[sample]
+    else:
+        text = target_text(view.roles[sample], view.token_ids[sample], before=start, special_ids=special_ids)
+    return start if text is None else text[0]
+
+
+def _trained_pairs(view: BatchView) -> float | None:
+    """See `LabelShares.pair_pct`."""
+    roles = [[segment.role for segment in _segments_of(view, sample)] for sample in range(len(view.token_ids))]
+    if any(len(of_sample) > 2 and of_sample.count(Role.TARGET) > 1 for of_sample in roles):
+        return None
+    pairs = [
+        of_sample.count(Role.TARGET) == 2 for of_sample in roles if len(of_sample) == 2 and Role.TARGET in of_sample
+    ]
+    return 100.0 * sum(pairs) / len(pairs) if pairs else None
 
 
 def _label_counts(
@@ -221,14 +251,16 @@ def _codes(view: BatchView, segment: Segment) -> torch.Tensor:
 
 
 def _copied_references(view: BatchView) -> int | None:
-    """Samples in which a reference has the codes of a target; None without a reference beside a target."""
-    copied: dict[int, bool] = {}
-    for reference in (segment for segment in view.segments if segment.role == Role.REFERENCE):
-        for target in _segments_of(view, reference.sample):
-            if target.role == Role.TARGET and reference.frames and target.frames:
-                same = torch.equal(_codes(view, reference), _codes(view, target))
-                copied[reference.sample] = copied.get(reference.sample, False) or same
-    return sum(copied.values()) if copied else None
+    """Samples in which a reference has the codes of a target; None without a reference."""
+    references = [segment for segment in view.segments if segment.role == Role.REFERENCE]
+    copied = {
+        reference.sample
+        for reference in references
+        for target in _segments_of(view, reference.sample)
+        if target.role == Role.TARGET and reference.frames and target.frames
+        if torch.equal(_codes(view, reference), _codes(view, target))
+    }
+    return len(copied) if references else None
 
 
 def _segments_of(view: BatchView, sample: int) -> list[Segment]:
@@ -264,8 +296,6 @@ def _sample_violations(
         )
     if not any(segment.role == Role.TARGET for segment in segments):
         yield "no audio of this sample is trained", "give the target audio labels (audio_labels)"
-    if not any(segment.role == Role.REFERENCE for segment in segments):
-        yield "no reference audio", "put the reference clip in an assistant turn before the target text"
     if _is_truncated(view, sample, adapter, special_ids):
         yield "the sample is truncated", "raise the maximum length, or drop such samples"
 

@@ -19,7 +19,7 @@ from torch import nn
 
 from tracker_logging.families.base import BatchView, Role
 from tracker_logging.probes.attention import MINIMUM_BINS, TOLERANCE, add_alignment, substitute
-from tracker_logging.probes.attention_plan import Bin, SamplePlan, first_run, plan_sample, times
+from tracker_logging.probes.attention_plan import Bin, SamplePlan, plan_sample, runs_of, times
 from tracker_logging.probes.tap import AttentionCall, CannotTapError
 from tracker_logging.probes.tensors import to_device
 
@@ -63,23 +63,23 @@ class CrossAttentionProbe:
     def observe(self, layer: int, call: AttentionCall) -> None:
         """Add one call of the kernel."""
         for plan in self._plans:
-            output = substitute(call, plan.keys, plain_causal=False)  # [H, S, N + 1]
+            output = substitute(call, plan.keys, plain_causal=False)  # [H, S, N], [H, S, N + 1] with a known text
             with torch.autocast(output.device.type, enabled=False):
-                self._add(layer, plan, output[..., :-1], output[..., -1])
+                self._add(layer, plan, output[..., : len(plan.keys.bins)], output[..., len(plan.keys.bins) :])
 
     def check(self) -> None:
         """Raises `ValueError` if the rows of the kernel do not sum to 1. Synchronises with the device."""
         if self._worst and not float(torch.stack(self._worst).max()) <= TOLERANCE:
             raise ValueError("rows of cross-attention do not sum to 1 over the text: no attention is shown")
 
-    def _add(self, layer: int, plan: CrossPlan, to_bins: torch.Tensor, moment: torch.Tensor) -> None:
+    def _add(self, layer: int, plan: CrossPlan, to_bins: torch.Tensor, moments: torch.Tensor) -> None:
         seen = to_bins[:, plan.queries.positions]
         self._worst.append((seen.sum(dim=-1) - 1.0).abs().max())
         if layer in self._map_layers and plan.keys.sample == 0:
             self.maps[layer] = (plan.queries.averaging[:, plan.queries.positions] @ seen).mean(dim=0)
         if len(plan.rows):
-            to_text = to_bins[:, plan.rows] * plan.keys.text
-            add_alignment(self.sums, layer, to_text=to_text, moment=moment[:, plan.rows], times=plan.times)
+            to_text = to_bins[:, plan.rows] * plan.keys.readings[0].text
+            add_alignment(self.sums, layer, to_text=to_text, moment=moments[:, plan.rows, 0], times=plan.times)
 
     def _plan(self, view: BatchView, queries: SamplePlan) -> CrossPlan:
         sample, device = queries.sample, view.roles.device
@@ -93,8 +93,8 @@ class CrossAttentionProbe:
             special_ids=(),
             text=text,
         )
-        target = None if text is None else first_run(view.roles[sample, view.in_layers].cpu(), Role.TARGET)
-        rows = torch.arange(0) if target is None else torch.arange(*target)
+        targets = [] if text is None else runs_of(view.roles[sample, view.in_layers].cpu(), Role.TARGET)
+        rows = torch.arange(*targets[0]) if targets else torch.arange(0)
         return CrossPlan(to_device(keys, device), queries, rows.to(device), times(len(rows)).to(device))
 
 

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -27,6 +28,8 @@ from tracker_logging.data.audio import check_audio
 from tracker_logging.data.sample import VoiceSample
 from tracker_logging.data.samples import evenly
 from tracker_logging.families.base import Processor, Prompt, SamplingSettings
+
+logger = logging.getLogger("tracker_logging")
 
 MOST_READ = 2_000
 _LONGER_THAN_TARGET = 1.5
@@ -53,16 +56,27 @@ class VoicePrompt:
 def choose_samples(samples: Sequence[VoiceSample], *, count: int) -> list[VoiceSample]:
     """At most `count` samples that have a reference recording, round robin over languages and their speakers.
 
+    Dialogues of several voices are left out, with a message: a clip is compared with the one voice of its prompt.
     Of more than `MOST_READ` samples, that many are read, evenly spread.
     """
     groups: dict[str, dict[str, list[VoiceSample]]] = {}
     seen: set[tuple[Path, str]] = set()
+    dialogues = 0
     for sample in evenly(samples, MOST_READ):
+        if sample.voices > 1:
+            dialogues += 1
+            continue
         if sample.reference_audio is None or (sample.reference_audio, sample.target_text) in seen:
             continue
         seen.add((sample.reference_audio, sample.target_text))
         speaker = sample.speaker or str(sample.reference_audio)
         groups.setdefault(sample.language or "", {}).setdefault(speaker, []).append(sample)
+    if dialogues:
+        logger.warning(
+            "%d of the voice samples are dialogues of several voices and are not generated from: a clip is scored "
+            "against one voice. Give samples of one voice in voice_samples.",
+            dialogues,
+        )
     return _round_robin([_round_robin(list(speakers.values())) for speakers in groups.values()])[:count]
 
 
@@ -75,10 +89,14 @@ def build_prompt(
     """
     assert sample.reference_audio is not None
     reference = hashlib.sha256(sample.reference_audio.read_bytes()).hexdigest()
-    identity = {
+    identity: dict[str, object] = {
         "reference": reference,
         "texts": [sample.system_text, sample.scene, sample.reference_text, sample.target_text],
     }
+    if not sample.is_pair:
+        more = [one for one in sample.more_references if one.audio is not None]
+        identity["more"] = [[hashlib.sha256(one.audio.read_bytes()).hexdigest(), one.text] for one in more if one.audio]
+        identity["references_in"] = sample.references_in
     digest = hashlib.sha256(json.dumps(identity, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
     further = f"/{take}" if take > 1 else ""
     prompt_id = f"{digest[:_DIGEST_LENGTH]}-{_readable(sample)}"

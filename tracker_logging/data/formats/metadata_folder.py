@@ -12,8 +12,9 @@ F5 has `ref_speakers` in its samples, several voices to choose the reference fro
         {"speaker_tag": "[SPEAKER0]", "speaker_id": "slt", "ref_audio_file": "r0.wav", "ref_transcript": "By slt."},
         {"speaker_tag": "[SPEAKER1]", "speaker_id": "awb", "ref_audio_file": "r1.wav", "ref_transcript": "By awb."}]}
 
-The reference is the entry whose tag alone is in the text, or that of the sample's `speaker_id`, or the only one. A
-dialogue of several voices is refused: one reference would teach the wrong voice.
+The reference is the entry whose tag alone is in the text, or that of the sample's `speaker_id`, or the only one. A text
+with several tags is a dialogue: every tagged voice is a reference. With `"ref_audio_in_system_message": true` in a
+sample its references stand in the system message, without their texts.
 """
 
 from __future__ import annotations
@@ -28,8 +29,9 @@ from tracker_logging.data.formats.columns import REFERENCE_TEXT, SPEAKER, TARGET
 from tracker_logging.data.formats.containers import load_json
 from tracker_logging.data.formats.record import Record
 from tracker_logging.data.formats.record_file import RecordFormat, RecordSource, Values
-from tracker_logging.data.sample import DataError, VoiceSample, shown
+from tracker_logging.data.sample import DataError, Utterance, VoiceSample, shown
 from tracker_logging.data.text_files import read_utf8
+from tracker_logging.data.voices import voices_in
 
 METADATA = "metadata.json"
 _TEXT = ("transcript", "text", *TARGET_TEXT)
@@ -60,13 +62,25 @@ def _is_metadata(values: Values) -> bool:
 
 def _sample(record: Record) -> VoiceSample:
     target_text = record.text(*_TEXT) or _text_of_file(record, "transcript_file")
-    reference = _chosen_reference(record, target_text) or record
+    in_system = record.get("ref_audio_in_system_message")[1] is True
+    first, *more = (_reference(voice, tag, in_system) for voice, tag in _chosen_references(record, target_text))
     return record.sample(
-        reference_text=reference.text(*REFERENCE_TEXT) or _text_of_file(reference, "ref_transcript_file"),
-        reference_audio=reference.named_audio("ref_audio_file"),
+        reference_text=first.text,
+        reference_audio=first.audio,
         target_text=target_text,
         target_audio=record.named_audio("audio_file"),
+        more_references=more,
+        references_in="system" if in_system else "turns",
     )
+
+
+def _reference(voice: Record, tag: str, in_system: bool) -> Utterance:
+    """A reference, with `tag` before its text. Raises `DataError` for a voice of a dialogue without clip or text."""
+    text = voice.text(*REFERENCE_TEXT) or _text_of_file(voice, "ref_transcript_file")
+    audio = voice.named_audio("ref_audio_file")
+    if tag and (audio is None or (text is None and not in_system)):
+        raise voice.error("ref_audio_file", "or `ref_transcript` is missing; each voice of a dialogue needs both")
+    return Utterance("" if in_system else f"{tag} {text or ''}".strip(), audio)
 
 
 def _text_of_file(record: Record, field: str) -> str | None:
@@ -80,25 +94,26 @@ def _text_of_file(record: Record, field: str) -> str | None:
     return text
 
 
-def _chosen_reference(record: Record, target_text: str | None) -> Record | None:
-    """The entry of `ref_speakers` whose voice `target_text` is in; None without `ref_speakers`. Raises `DataError`."""
+def _chosen_references(record: Record, target_text: str | None) -> list[tuple[Record, str]]:
+    """The voices of `target_text`, each with the tag that its own text gets: none for a single voice. The record itself
+    without `ref_speakers`. Raises `DataError`."""
     _, speakers = record.get("ref_speakers")
     if speakers is None or speakers == []:
-        return None
+        return [(record, "")]
     if not isinstance(speakers, list) or not all(isinstance(speaker, Mapping) for speaker in speakers):
         raise record.error("ref_speakers", "is not a list of objects; write one object per voice")
     voices = [Record(speaker, record.place, name=f"ref_speakers[{i}]") for i, speaker in enumerate(speakers)]
     tags = [voice.text("speaker_tag") for voice in voices]
-    tagged = [voice for voice, tag in zip(voices, tags, strict=True) if tag and tag in (target_text or "")]
+    tagged = [(voice, tag) for voice, tag in zip(voices, tags, strict=True) if tag and tag in (target_text or "")]
     if len(tagged) > 1:
-        raise record.error(
-            "ref_speakers", f"gives {len(tagged)} voices of one text; split the dialogue into a sample per speaker"
-        )
+        if unknown := [tag for _, tag in tagged if not voices_in(tag)]:
+            raise record.error("ref_speakers", f"tags a voice {unknown[0]!r}; write [SPEAKER0], [SPEAKER1], …")
+        return sorted(tagged, key=lambda voice: voices_in(voice[1]))
     speaker_id = record.text(*SPEAKER)
     same_id = [voice for voice in voices if speaker_id is not None and voice.text(*SPEAKER) == speaker_id]
-    for candidates in (tagged, same_id, voices):
+    for candidates in ([voice for voice, _ in tagged], same_id, voices):
         if len(candidates) == 1:
-            return candidates[0]
+            return [(candidates[0], "")]
     raise record.error("ref_speakers", f"gives {len(voices)} voices; name the target's voice in `speaker_id`")
 
 

@@ -10,9 +10,10 @@ Guarantees
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from tracker_logging.data.audio_sources import AudioShelf
 from tracker_logging.data.find_file import find_file, search_folders
@@ -26,7 +27,7 @@ from tracker_logging.data.formats.columns import (
     SYSTEM,
     TARGET_TEXT,
 )
-from tracker_logging.data.sample import DataError, VoiceSample, printable, shown
+from tracker_logging.data.sample import DataError, Utterance, VoiceSample, printable, shown
 
 MAX_DEPTH = 64
 
@@ -82,6 +83,10 @@ class Record:
             if value is not None and not (isinstance(value, str) and not value.strip()):
                 return name, value
         return names[0], None
+
+    def peek(self, name: str) -> object:
+        """The value of `name` or None; it stays one of `rest()`."""
+        return self._values.get(name)
 
     def text(self, *names: str) -> str | None:
         """Text, stripped, or a whole number as text. Raises `DataError` for another kind of value."""
@@ -159,10 +164,13 @@ class Record:
         language: str | None = None,
         speaker: str | None = None,
         extra: Mapping[str, object] | None = None,
+        more_references: Sequence[Utterance] = (),
+        more_targets: Sequence[Utterance] = (),
+        references_in: Literal["turns", "system"] = "turns",
     ) -> VoiceSample:
         """The sample of these values and of the fields that every format has. Raises `DataError` without a target text,
         and for a reference without its text."""
-        if reference_audio is not None and not reference_text:
+        if reference_audio is not None and not reference_text and references_in == "turns":
             raise self.error(REFERENCE_TEXT[0], "is missing: the text of the reference audio; add it")
         if not target_text:
             raise self.error(TARGET_TEXT[0], "is missing: the text of the target; add it")
@@ -185,6 +193,9 @@ class Record:
             scene=known["scene"] or scene,
             extra={**self.rest(), **(extra or {})},
             origin=self.place.origin,
+            more_references=tuple(more_references),
+            more_targets=tuple(more_targets),
+            references_in=references_in if reference_audio is not None else "turns",
         )
 
 

@@ -21,10 +21,10 @@ from tracker_logging.data.formats.columns import (
     TARGET_TEXT,
 )
 from tracker_logging.data.formats.conversation import INSTRUCTION
-from tracker_logging.data.sample import VoiceSample
+from tracker_logging.data.sample import DataError, VoiceSample
 
 # Names that the reader of some format interprets: as unknown keys they are written below `extra`.
-READ = KNOWN | {EXTRA, "messages", "conversation", "misc", "audios", "ref_speakers"}
+READ = KNOWN | {EXTRA, "messages", "conversation", "misc", "audios", "ref_speakers", "start_index"}
 COLUMNS = (
     "id",
     REFERENCE_AUDIO[0],
@@ -40,7 +40,8 @@ _READ_IN_MISC = {"sample_id", "language", "scene", *REFERENCE_TEXT, *TARGET_TEXT
 
 
 def chatml_item(sample: VoiceSample, folder: Path) -> dict[str, Any]:
-    """`sample` as F1, for a file in `folder`."""
+    """`sample` as F1, for a file in `folder`. Raises `DataError` for several references or targets."""
+    _check_pair(sample, "ChatML")
     user: list[dict[str, str]] = [{"type": "text", "text": f"{INSTRUCTION} {sample.target_text}"}]
     if sample.reference_audio is not None:
         reference = {"type": "audio", "audio_url": _written_path(sample.reference_audio, folder)}
@@ -72,19 +73,28 @@ def transformers_item(sample: VoiceSample, folder: Path) -> dict[str, Any]:
         return {"role": "assistant", "content": [{"type": "audio", "path": _written_path(path, folder)}]}
 
     messages = [text_turn("system", sample.system_text)] if sample.system_text else []
-    if sample.scene is not None:
-        messages.append(text_turn("scene", sample.scene))
-    if sample.reference_audio is not None:
-        messages += [text_turn("user", sample.reference_text), audio_turn(sample.reference_audio)]
-    messages.append(text_turn("user", sample.target_text))
-    if sample.target_audio is not None:
-        messages.append(audio_turn(sample.target_audio))
+    scene = [] if sample.scene is None else [{"type": "text", "text": sample.scene}]
+    if sample.references_in == "system":
+        for number, path in enumerate(one.audio for one in sample.references if one.audio is not None):
+            label = {"type": "text", "text": f"SPEAKER{number}:"}
+            scene += [label, {"type": "audio", "path": _written_path(path, folder)}]
+    if scene:
+        messages.append({"role": "scene", "content": scene})
+    start = len(messages)
+    turns = [*(sample.references if sample.references_in == "turns" else ()), *sample.targets]
+    for one in turns:
+        messages.append(text_turn("user", one.text))
+        if one.audio is not None:
+            messages.append(audio_turn(one.audio))
     item = _with_extra({"id": sample.sample_id, "messages": messages}, sample, sample.extra)
+    if sample.more_targets:
+        item["start_index"] = start + 2 * (len(turns) - len(sample.targets)) + 1
     return {name: value for name, value in item.items() if name != "scene"}
 
 
 def manifest_item(sample: VoiceSample, folder: Path) -> dict[str, Any]:
-    """`sample` as F8, for a file in `folder`."""
+    """`sample` as F8, for a file in `folder`. Raises `DataError` for several references or targets."""
+    _check_pair(sample, "A manifest")
     reference, target = sample.reference_audio, sample.target_audio
     item = {
         "id": sample.sample_id,
@@ -95,6 +105,14 @@ def manifest_item(sample: VoiceSample, folder: Path) -> dict[str, Any]:
         **({"system": sample.system_text} if sample.system_text else {}),
     }
     return _with_extra(item, sample, sample.extra)
+
+
+def _check_pair(sample: VoiceSample, what: str) -> None:
+    if not sample.is_pair:
+        raise DataError(
+            f"{sample.origin}: {what} holds one reference and one target, the sample has {len(sample.references)} and "
+            f"{len(sample.targets)}. Convert with --to native."
+        )
 
 
 def _written_path(path: Path, folder: Path) -> str:

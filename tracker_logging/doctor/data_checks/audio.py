@@ -7,13 +7,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from itertools import product
 
 import numpy as np
 
 from tracker_logging.doctor.data_checks import checks
 from tracker_logging.doctor.data_checks.checks import Check, DataFinding, Place
 from tracker_logging.doctor.data_checks.record import Clip, Record, Sound, same_sound
-from tracker_logging.doctor.data_checks.rows import Rows, counted
+from tracker_logging.doctor.data_checks.rows import NONE, Rows, counted
 from tracker_logging.metrics.speech import SpeechLevels
 
 SHORTEST_S = 0.1
@@ -33,8 +34,9 @@ def audio_findings(record: Record) -> Iterator[DataFinding]:
     target, reference = record.target, record.reference
     if target is None or target.problem:
         return
-    if target.seconds < SHORTEST_S:
-        yield checks.AUDIO_TOO_SHORT.at(record.place, seen=_length(target), field="target audio", clip=target.name)
+    for field, clip in record.clips():
+        if field == "target audio" and clip.problem is None and clip.seconds < SHORTEST_S:
+            yield checks.AUDIO_TOO_SHORT.at(record.place, seen=_length(clip), field=field, clip=clip.name)
     declared = _declared_seconds(record)
     if declared is not None:
         off = abs(declared - target.seconds)
@@ -43,11 +45,15 @@ def audio_findings(record: Record) -> Iterator[DataFinding]:
             yield checks.DURATION_DECLARED.at(record.place, seen=seen, field="duration", clip=target.name)
     if reference is None or reference.problem:
         return
-    if reference.seconds < SHORT_REFERENCE_S:
-        yield checks.REFERENCE_SHORT.at(record.place, seen=_length(reference), field="reference audio")
-    if same_sound(reference, target):
-        seen = f"both are {target.name}" if reference.path == target.path else f"{reference.name} = {target.name}"
-        yield checks.TARGET_IS_REFERENCE.at(record.place, seen=seen, field="target audio", clip=target.name)
+    clips = [(field, clip) for field, clip in record.clips() if clip.problem is None]
+    references = [clip for field, clip in clips if field == "reference audio"]
+    for reference in references:
+        if reference.seconds < SHORT_REFERENCE_S:
+            yield checks.REFERENCE_SHORT.at(record.place, seen=_length(reference), field="reference audio")
+    for reference, (field, clip) in product(references, clips):
+        if field == "target audio" and same_sound(reference, clip):
+            seen = f"both are {clip.name}" if reference.path == clip.path else f"{reference.name} = {clip.name}"
+            yield checks.TARGET_IS_REFERENCE.at(record.place, seen=seen, field=field, clip=clip.name)
 
 
 def sound_findings(rows: Rows, sounds: Mapping[int, Sound]) -> Iterator[DataFinding]:
@@ -55,11 +61,12 @@ def sound_findings(rows: Rows, sounds: Mapping[int, Sound]) -> Iterator[DataFind
     listed = np.zeros(len(rows.shared.clips) + 1, dtype=bool)  # the last is that of NONE
     listed[list(sounds)] = True
     references, targets = rows.column("reference"), rows.column("target")
-    for row in np.flatnonzero(listed[references] | listed[targets]):
+    suspects = {row for row, more in rows.more.items() if listed[list(more)].any()}
+    for row in sorted({*np.flatnonzero(listed[references] | listed[targets]).tolist(), *suspects}):
         record = rows.record(row)
-        numbers = {"reference audio": int(references[row]), "target audio": int(targets[row])}
-        for field, clip in record.clips():
-            sound = sounds.get(numbers[field])
+        numbers = [int(number) for number in (references[row], targets[row]) if number != NONE]
+        for (field, clip), number in zip(record.clips(), [*numbers, *rows.more.get(row, ())], strict=True):
+            sound = sounds.get(number)
             if sound is not None and sound.problem is not None:
                 check, seen = sound.problem
                 yield check.at(record.place, seen=seen, field=field, clip=clip.name)

@@ -112,6 +112,9 @@ TARGET_MISSING = Check("target_missing", "error", "structure",
 REFERENCE_MISSING = Check("reference_missing", "warning", "structure",
     "Without a reference the model learns speech in no particular voice, not cloning.",
     "Add a clip of the same speaker as the reference, unless such samples are intended.")
+REFERENCES_MIXED = Check("references_mixed", "info", "structure",
+    "Samples with and without a reference are mixed: the model learns cloning, and speech in no particular voice.",
+    "None, if it is intended, as for guidance that needs both.")
 UNKNOWN_KEY = Check("unknown_key", "info", "structure",
     "The key is kept with the sample and has no effect on training; it may be misspelled.",
     "None, if it is not misspelled.")

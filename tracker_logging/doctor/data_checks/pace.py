@@ -81,7 +81,7 @@ def position_findings(record: Record, positions: Positions) -> Iterator[DataFind
     """Whether the sample's sequence exceeds the model's positions."""
     frames = sum(math.ceil(clip.seconds * positions.frames_per_s) + positions.codebooks for _, clip in record.clips())
     sample = record.sample
-    texts = (sample.system_text, sample.scene or "", sample.reference_text, sample.target_text)
+    texts = [sample.system_text, sample.scene or "", *(one.text for one in (*sample.references, *sample.targets))]
     size = sum(len(text.encode("utf-8", "surrogatepass")) for text in texts)
     tokens = _TEMPLATE_TOKENS + round(size / _BYTES_PER_TOKEN)
     if frames > positions.most:

@@ -14,11 +14,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
 from tracker_logging.data.sample import VoiceSample, shown
+from tracker_logging.data.voices import untagged
 from tracker_logging.doctor.data_checks.checks import Check, Place
 from tracker_logging.metrics.speech import SpeechLevels
 
@@ -72,13 +73,15 @@ class Utterance:
 @dataclass(frozen=True, kw_only=True)
 class Record:
     """`file` as messages show it; `sample` was accepted by its reader. A clip is None where the sample has none. `row`:
-    the number among the accepted samples of the file."""
+    the number among the accepted samples of the file. `more`: the clips beyond the first reference and the first
+    target, with their texts."""
 
     file: str
     sample: VoiceSample
     reference: Clip | None
     target: Clip | None
     row: int = 0
+    more: tuple[Utterance, ...] = ()
 
     @cached_property
     def place(self) -> Place:
@@ -90,13 +93,23 @@ class Record:
             yield "reference audio", self.reference
         if self.target is not None:
             yield "target audio", self.target
+        for utterance in self.more:
+            yield f"{utterance.role} audio", utterance.clip
 
     def utterances(self) -> Iterator[Utterance]:
-        """Clips with a valid header and their texts."""
-        if self.reference is not None and self.reference.problem is None:
-            yield Utterance("reference", self.sample.reference_text, self.reference)
-        if self.target is not None and self.target.problem is None:
-            yield Utterance("target", self.sample.target_text, self.target)
+        """Clips with a valid header and their texts without tags. References in the system message have no text."""
+        known = [
+            Utterance(role, text, clip)
+            for role, text, clip in (
+                ("reference", self.sample.reference_text, self.reference),
+                ("target", self.sample.target_text, self.target),
+            )
+            if clip is not None
+        ]
+        for utterance in (*known, *self.more):
+            has_text = utterance.role == "target" or self.sample.references_in == "turns"
+            if has_text and utterance.clip.problem is None:
+                yield replace(utterance, text=untagged(utterance.text))
 
     @property
     def is_usable(self) -> bool:
@@ -112,6 +125,12 @@ def record_of(sample: VoiceSample, *, file: str, header: Callable[[Path], Clip],
         reference=None if sample.reference_audio is None else header(sample.reference_audio),
         target=None if sample.target_audio is None else header(sample.target_audio),
         row=row,
+        more=tuple(
+            Utterance(role, one.text, header(one.audio))
+            for role, more in (("reference", sample.more_references), ("target", sample.more_targets))
+            for one in more
+            if one.audio is not None
+        ),
     )
 
 

@@ -23,6 +23,7 @@ import numpy.typing as npt
 
 from tracker_logging.data.formats.lazy import LazySequence
 from tracker_logging.data.sample import REFERENCE_FROM, VoiceSample
+from tracker_logging.data.voices import untagged
 from tracker_logging.doctor.data_checks.checks import Place
 from tracker_logging.doctor.data_checks.letters import is_finished, script_of, weighted_letters, words
 from tracker_logging.doctor.data_checks.record import Clip, Record
@@ -146,6 +147,7 @@ class Rows:
         self.place = place
         self.shared = shared
         self.unknown_keys: Counter[str] = Counter()
+        self.more: dict[int, tuple[int, ...]] = {}  # row -> the clips of `Record.more`
         self._read = read
         self._columns: dict[str, array[Any]] = {name: array(kind) for name, kind in _TYPES.items()}
 
@@ -163,8 +165,12 @@ class Rows:
     def add(self, record: Record) -> None:
         """Take the numbers of `record` as the next row."""
         sample, names, clips = record.sample, self.shared.names, self.shared.clips
-        reference = _text_numbers(sample.reference_text)
-        target = _text_numbers(sample.target_text)
+        reference, target = (
+            _text_numbers(untagged(text) if "[" in text else text)
+            for text in (sample.reference_text, sample.target_text)
+        )
+        if record.more:
+            self.more[len(self)] = tuple(clips.number(utterance.clip) for utterance in record.more)
         values = (
             clips.number(record.reference), clips.number(record.target), reference[0], target[0], reference[1],
             target[1], names.number(reference[2]), names.number(target[2]), hash(sample.sample_id),

@@ -18,10 +18,12 @@ import numpy as np
 from tracker_logging.doctor.data_checks import checks
 from tracker_logging.doctor.data_checks.checks import DataFinding, Place
 from tracker_logging.doctor.data_checks.record import Record
-from tracker_logging.doctor.data_checks.rows import Rows, firsts
+from tracker_logging.doctor.data_checks.rows import NONE, Rows, firsts
 
 ROLES = ("system", "scene", "user", "assistant")
 PART_TYPES = ("text", "audio", "audio_url", "input_audio")
+FEW, SELDOM, MOST_NAMED = 5, 0.2, 100
+"""Samples of a file, and the share and number without a reference up to which each of them is named."""
 PLACEHOLDERS = ("<audio>", "<|AUDIO|>", "<|AUDIO_OUT|>", "<|audio|>")
 
 
@@ -47,12 +49,11 @@ def record_findings(record: Record) -> Iterator[DataFinding]:
     """Missing clips of one sample."""
     if record.target is None:
         yield checks.TARGET_MISSING.at(record.place, seen="no target audio", field="target audio")
-    if record.reference is None:
-        yield checks.REFERENCE_MISSING.at(record.place, seen="no reference audio", field="reference audio")
 
 
 def dataset_findings(rows: Rows) -> Iterator[DataFinding]:
-    """Keys without effect, and ids of several samples."""
+    """Missing references, keys without effect, and ids of several samples."""
+    yield from _missing_references(rows)
     for key, count in rows.unknown_keys.items():
         yield checks.UNKNOWN_KEY.at(rows.place, seen=f"in {count} of {len(rows)} samples", field=key)
     first = firsts(rows.column("sample_id"))
@@ -62,6 +63,19 @@ def dataset_findings(rows: Rows) -> Iterator[DataFinding]:
             places = ", ".join(record.place.sample for record in records)
             seen = f"{records[0].sample.sample_id!r} names {count} samples: {places}"
             yield checks.SAMPLE_ID_REPEATED.at(rows.place, seen=seen + (", …" if count > 3 else ""))
+
+
+def _missing_references(rows: Rows) -> Iterator[DataFinding]:
+    """One finding per sample where few have none; else one for the file, which mixes both kinds or has no reference."""
+    without = np.flatnonzero(rows.column("reference") == NONE)
+    share = len(without) / max(1, len(rows))
+    if len(rows) < FEW or (share <= SELDOM and len(without) <= MOST_NAMED):
+        for row in without:
+            yield checks.REFERENCE_MISSING.at(rows.place_of(row), seen="no reference audio", field="reference audio")
+        return
+    check = checks.REFERENCES_MIXED if SELDOM < share < 1 else checks.REFERENCE_MISSING
+    seen = f"in {len(without)} of {len(rows)} samples no reference audio"
+    yield check.at(rows.place, seen=seen, field="reference audio")
 
 
 def _contents(place: Place, messages: Sequence[Mapping[str, Any]]) -> Iterator[DataFinding]:

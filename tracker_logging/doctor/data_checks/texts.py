@@ -15,6 +15,7 @@ import numpy as np
 from tracker_logging.data.chat_tokens import STRUCTURE
 from tracker_logging.data.formats.conversation import INSTRUCTION
 from tracker_logging.data.sample import VoiceSample
+from tracker_logging.data.voices import untagged
 from tracker_logging.doctor.data_checks import checks
 from tracker_logging.doctor.data_checks.checks import Check, DataFinding, Place
 from tracker_logging.doctor.data_checks.letters import script_of, words
@@ -68,7 +69,7 @@ def text_findings(record: Record) -> Iterator[DataFinding]:
         damage = _damage(text)
         if damage is not None:
             yield checks.TEXT_ENCODING.at(place, seen=damage, field=field)
-        if not any(map(str.isalnum, text)):
+        if not any(map(str.isalnum, untagged(text))):
             yield checks.TEXT_WITHOUT_WORDS.at(place, seen=quoted(text), field=field)
     if sample.target_text.startswith(INSTRUCTION) or _ORDER.match(sample.target_text):
         yield checks.INSTRUCTION_IN_TEXT.at(place, seen=quoted(sample.target_text), field="target text")
@@ -132,9 +133,13 @@ def quoted(text: str) -> str:
 
 
 def _fields(record: Record) -> Iterator[tuple[str, str]]:
-    if record.reference is not None:
+    has_texts = record.sample.references_in == "turns"
+    if record.reference is not None and has_texts:
         yield "reference text", record.sample.reference_text
     yield "target text", record.sample.target_text
+    for utterance in record.more:
+        if has_texts or utterance.role == "target":
+            yield f"{utterance.role} text", utterance.text
 
 
 def _damage(text: str) -> str | None:

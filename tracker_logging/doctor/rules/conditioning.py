@@ -18,6 +18,8 @@ LITTLE_ATTENTION = 0.02
 FEW_WINS, MANY_WINS = 0.7, 0.85
 """Shares of the prompts whose own text is better than another's: 0.5 is chance, a model that reads has nearly 1."""
 MIN_PROMPTS = 4
+RARE = 0.01
+"""Probability below which batches without references are no chance of a recipe that mixes samples with and without."""
 
 _GAPS = {"gap": "another speaker's reference", "gap_null": "no reference"}
 _LOWS = tuple(tags.CONDITIONING_LOW(which=which) for which in _GAPS)
@@ -39,12 +41,22 @@ def _is_cloning(history: History) -> bool:
     return had_references or any(history[tag] for tag in _CLONING)
 
 
+def _is_mixed(history: History) -> bool:
+    """Whether samples without a reference are part of the recipe: batches with some references came twice, or a run of
+    batches without is as long as chance makes it by the share of the batches before."""
+    shares = [share for _, share in history[tags.WITH_REFERENCE()].points]
+    missing = next((at for at, share in enumerate(reversed(shares)) if share >= 50), len(shares))
+    before = shares[: len(shares) - missing]
+    by_chance = bool(before) and (1 - sum(before) / (100 * len(before))) ** missing > RARE
+    return by_chance or sum(0 < share < 100 for share in shares) >= 2
+
+
 def _reference_missing(history: History) -> str | None:
-    return _without_reference(history) if _is_cloning(history) else None
+    return _without_reference(history) if _is_cloning(history) and not _is_mixed(history) else None
 
 
 def _trained_without_reference(history: History) -> str | None:
-    return None if _is_cloning(history) else _without_reference(history)
+    return _without_reference(history) if _is_mixed(history) or not _is_cloning(history) else None
 
 
 def _reference_ignored(history: History) -> str | None:
@@ -91,7 +103,7 @@ RULES = (
         triggers=(tags.WITH_REFERENCE,),
         also_reads=_CLONING,
         opens_when="fewer than half of the samples of a batch have reference audio, while cloning is evaluated or "
-        "other batches have references",
+        "other batches have references, unless samples with and without a reference are mixed",
         evidence=_reference_missing,
         causes=(
             Cause(
@@ -111,10 +123,14 @@ RULES = (
         triggers=(tags.WITH_REFERENCE,),
         also_reads=_CLONING,
         opens_when="fewer than half of the samples of a batch have reference audio, and nothing shows that cloning is "
-        "wanted",
+        "wanted, or samples with and without a reference are mixed",
         evidence=_trained_without_reference,
         causes=(
-            Cause("It is a single-turn recipe, which trains voices without cloning them.", check="you chose it"),
+            Cause(
+                "It is a single-turn recipe, which trains voices without cloning them, or one that mixes such samples "
+                "with cloning.",
+                check="you chose it",
+            ),
             Cause("The reference is dropped on the way into the batch.", check="the data has reference clips"),
         ),
         fix="nothing, for a single-turn recipe; for cloning put the reference clip into the sample's prompt.",

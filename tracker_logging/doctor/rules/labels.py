@@ -55,6 +55,19 @@ def _above_zero(tag: tags.Tag, text: str, *, unless: Sequence[tags.Tag] = ()) ->
     return evidence
 
 
+def _reference_trained(history: History) -> str | None:
+    """Stray labels on a reference, or a pair of which both clips are trained and nothing shows that this is meant."""
+    for tag, text in (
+        (tags.REFERENCE_LABELLED, "{share:.3g} % of the reference's positions carry a label"),
+        (tags.PAIR_LABELLED, "in {share:.3g} % of the samples of two clips, both clips are trained"),
+    ):
+        series = history[tag()]
+        if series.last > 0 and not _is_explained(history, step=series.step, by=_MISPLACED):
+            meant = tag is tags.PAIR_LABELLED and any(count > 2 for _, count in history[tags.TARGETS()].points)
+            return None if meant else f"{text.format(share=series.last)} ({tag()})"
+    return None
+
+
 def _samples_without_labels(history: History) -> str | None:
     series = history[tags.WITH_LABELS()]
     if not series.last < 100:
@@ -227,21 +240,20 @@ RULES = (
         name="reference_trained",
         level="warning",
         certainty="likely",
-        triggers=(tags.REFERENCE_LABELLED,),
-        also_reads=_MISPLACED,
-        opens_when="a position of the reference carries a label, while codes and labels are in their places",
-        evidence=_above_zero(
-            tags.REFERENCE_LABELLED, "{value} % of the reference's positions carry a label", unless=_MISPLACED
-        ),
+        triggers=(tags.REFERENCE_LABELLED, tags.PAIR_LABELLED),
+        also_reads=(*_MISPLACED, tags.TARGETS),
+        opens_when="positions of a reference carry a label, or both clips of a sample of two are trained in a training "
+        "whose samples have no more clips; codes and labels are in their places",
+        evidence=_reference_trained,
         causes=(
             Cause(
                 "The labels cover the voice prompt. The model is trained to generate the prompt without a reference, "
                 "which takes capacity and gradient from cloning.",
-                check="the sample has one target, and inputs/segments shows the reference as a prompt",
+                check="the sample has one target in the data, and inputs/segments shows its voice prompt as a target",
             ),
             Cause(
-                "The sample has several targets on purpose, and all but the last are taken for references.",
-                check="inputs/segments shows several trained clips per sample",
+                "The samples are conversations of two targets on purpose.",
+                check="the data has two trained turns per sample (`start_index`), none of them a voice prompt",
             ),
         ),
         fix="set audio_labels of every reference segment to -100. Samples with several targets need no fix.",

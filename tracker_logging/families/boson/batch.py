@@ -24,7 +24,7 @@ def boson_batch(
     """`input_ids` [B, S], `attention_mask`, `audio_out_ids` [K, N] with `audio_out_ids_start`, and labels.
 
     `native`: the arguments of `HiggsAudioV2ForConditionalGeneration.forward`, padded on the right. A frame of `bos` in
-    every codebook begins a clip. With `references_in` every clip but the last of a sample becomes an `<|AUDIO|>`
+    every codebook begins a clip. With `references_in` every clip without a label becomes an `<|AUDIO|>`
     (`audio_in_ids`); else all are `<|AUDIO_OUT|>`, as in boson's own voice cloning.
     """
     masks = native.get("attention_mask")
@@ -33,7 +33,7 @@ def boson_batch(
     for sample, token_ids in enumerate(native["input_ids"]):
         keep = slice(None) if masks is None else masks[sample].bool()
         clips, labels = _clips(native, sample, bos=bos)
-        is_in = [references_in and clip < len(clips) - 1 for clip in range(len(clips))]
+        is_in = [references_in and label is not None and bool((label == IGNORE).all()) for label in labels]
         texts = {"input_ids": token_ids[keep]}
         if native.get("labels") is not None:
             texts["label_ids"] = native["labels"][sample][keep]

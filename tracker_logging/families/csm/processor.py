@@ -1,6 +1,7 @@
 """A voice-cloning sample as the tensors that `CsmForConditionalGeneration` takes.
 
-A turn is `<begin> [0]text <end>`, its audio tokens and `<|audio_eos|>`; the reference is a turn before the target's.
+A turn is `<begin> [0]text <end>`, its audio tokens and `<|audio_eos|>`; references are turns before those of the
+targets. The number is that of the voice's tag, 0 without one.
 The class trains all audio of a row; label -101 excludes the reference from the depth decoder's loss.
 
     processor = CsmSpeechProcessor(tokenizer, codec, codes, config=model.config)
@@ -11,17 +12,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch.nn.utils.rnn import pad_sequence
 
 from tracker_logging.data.audio import load_audio
-from tracker_logging.data.sample import DataError, VoiceSample
+from tracker_logging.data.sample import DataError, Utterance, VoiceSample
+from tracker_logging.data.voices import spoken_parts
 from tracker_logging.families.base import IGNORE, Features, Reference
 from tracker_logging.families.csm.adapter import BACKBONE_ONLY
-from tracker_logging.families.higgs_v2.processor import SpeechProcessor, with_reference
+from tracker_logging.families.higgs_v2.processor import SpeechProcessor, target_clips, with_reference
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -33,43 +34,46 @@ class CsmSpeechProcessor(SpeechProcessor):
     def features(self, sample: VoiceSample, *, reference: Reference = "own") -> Features:
         """`input_ids`, `labels` [T], `input_values` [samples] and `input_values_cutoffs` [clips]."""
         sample = with_reference(sample, reference)
-        if sample.target_audio is None:
-            raise DataError(f"{sample.origin}, target audio: missing, so there is nothing to train on. Add it.")
-        turns = [self._turn(sample.target_text, sample.target_audio)]
-        clips = [sample.target_audio]
-        reference_length = 0
-        if sample.reference_audio is not None:
-            turns.insert(0, self._turn(sample.reference_text, sample.reference_audio))
-            clips.insert(0, sample.reference_audio)
-            reference_length = len(turns[0])
+        targets = target_clips(sample)
+        clips = [*(one.audio for one in sample.references if one.audio is not None), *targets]
+        turns = [self._turn(sample, one) for one in (*sample.references, *sample.targets)]
         ids = torch.cat(turns)
         audio = (ids == self.config.audio_token_id) | (ids == self.config.audio_eos_token_id)
         labels = torch.where(audio, ids, IGNORE)
-        labels[:reference_length][audio[:reference_length]] = BACKBONE_ONLY
+        prompt = sum(len(turn) for turn in turns[: len(sample.references)])
+        labels[:prompt][audio[:prompt]] = BACKBONE_ONLY
         waves = [torch.from_numpy(load_audio(path, self.codec.sample_rate)) for path in clips]
         ends = torch.tensor([len(wave) for wave in waves]).cumsum(0)
         return {"input_ids": ids, "labels": labels, "input_values": torch.cat(waves), "input_values_cutoffs": ends}
 
     def prompt_features(self, sample: VoiceSample, *, reference: Reference = "own") -> Features:
-        """`input_ids` [T] that end with the target's text, and the reference's frames `audio_input_ids` [F, K]."""
+        """`input_ids` [T] that end with the first target's text, and frames of references `audio_input_ids` [F, K]."""
         sample = with_reference(sample, reference)
-        text = self._turn(sample.target_text, None)
-        if sample.reference_audio is None:
+        turns = [self._turn(sample, one) for one in sample.references]
+        text = self._turn(sample, Utterance(sample.target_text, None))
+        if not turns:
             return {"input_ids": text}
-        codes = torch.from_numpy(self.codes(sample.reference_audio))
-        end = torch.full((1, len(codes)), self.config.codebook_eos_token_id, dtype=torch.int64)
-        turn = self._turn(sample.reference_text, sample.reference_audio)
-        return {"input_ids": torch.cat([turn, text]), "audio_input_ids": torch.cat([codes.T, end])}
+        end = torch.full((1, self.codec.num_codebooks), self.config.codebook_eos_token_id, dtype=torch.int64)
+        frames = [torch.from_numpy(self.codes(one.audio)).T for one in sample.references if one.audio is not None]
+        whole = [part for clip in frames for part in (clip, end)]
+        return {"input_ids": torch.cat([*turns, text]), "audio_input_ids": torch.cat(whole)}
 
     def collator(self) -> Callable[[Sequence[Features]], Features]:
         """Makes a batch padded on the left, as `CsmProcessor` pads."""
         return collate
 
-    def _turn(self, text: str, audio: Path | None) -> torch.Tensor:
-        words = self.tokenizer.encode(f"[0]{text.strip()}", add_special_tokens=False)
-        ids = [self.tokenizer.bos_token_id, *words, self.tokenizer.eos_token_id]
-        if audio is not None:
-            frames = self.codes(audio).shape[1]
+    def _turn(self, sample: VoiceSample, utterance: Utterance) -> torch.Tensor:
+        parts = spoken_parts(utterance.text)
+        if len({voice for voice, _ in parts}) != 1:
+            problem = "no text" if not parts else "several voices in one clip"
+            raise DataError(
+                f"{sample.origin}: a turn has {problem}, and CSM needs one of each. Split the sample's clips."
+            )
+        voice, words = parts[0][0], " ".join(words for _, words in parts)
+        tokens = self.tokenizer.encode(f"[{voice}]{words}", add_special_tokens=False)
+        ids = [self.tokenizer.bos_token_id, *tokens, self.tokenizer.eos_token_id]
+        if utterance.audio is not None:
+            frames = self.codes(utterance.audio).shape[1]
             ids += [self.config.audio_token_id] * frames + [self.config.audio_eos_token_id]
         return torch.tensor(ids)
 

@@ -1,7 +1,8 @@
 """A voice-cloning sample as the tensors that `DiaForConditionalGeneration` takes.
 
 Text is `[S1] reference text target text` in the encoder: one tag for one voice, as the README of nari-labs/dia requires
-(it calls a tag twice in a row "not good"). The reference's codes are the prefix of the decoder's rows, without labels.
+(it calls a tag twice in a row "not good"); a dialogue has `[S2]` where the voice changes. The references' codes are the
+prefix of the decoder's rows, without labels; several targets follow as one stretch of audio.
 Labels are those of `DiaProcessor(output_labels=True)`: shifted, no begin and no fill.
 
     processor = DiaSpeechProcessor(tokenizer, codec, codes, config=model.config)
@@ -12,16 +13,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 import torch
 from torch.nn.utils.rnn import pad_sequence
 
-from tracker_logging.data.sample import DataError, VoiceSample
+from tracker_logging.data.sample import DataError, Utterance, VoiceSample
+from tracker_logging.data.voices import spoken_parts
 from tracker_logging.families.base import IGNORE, Features, Reference
 from tracker_logging.families.delay_pattern import CodePattern
 from tracker_logging.families.dia.adapter import pattern_of
-from tracker_logging.families.higgs_v2.processor import SpeechProcessor, with_reference
+from tracker_logging.families.higgs_v2.processor import SpeechProcessor, target_clips, with_reference
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -38,24 +41,23 @@ class DiaSpeechProcessor(SpeechProcessor):
     def features(self, sample: VoiceSample, *, reference: Reference = "own") -> Features:
         """`input_ids` [T], `decoder_input_ids` and `labels` [R, K]."""
         sample = with_reference(sample, reference)
-        if sample.target_audio is None:
-            raise DataError(f"{sample.origin}, target audio: missing, so there is nothing to train on. Add it.")
-        paths = [path for path in (sample.reference_audio, sample.target_audio) if path is not None]
-        codes = [torch.from_numpy(self.codes(path)) for path in paths]
-        reference_frames = 0 if len(codes) == 1 else codes[0].shape[1]
+        targets = target_clips(sample)
+        prompt = self._reference_codes(sample)
+        codes = [*prompt, *(torch.from_numpy(self.codes(path)) for path in targets)]
+        reference_frames = sum(clip.shape[1] for clip in prompt)
         pattern = self.pattern
         delayed = pattern.apply(torch.cat(codes, dim=1))
         labels = delayed[1:].masked_fill((delayed[1:] == pattern.bos) | (delayed[1:] == pattern.fill), IGNORE)
         frame = torch.arange(len(labels))[:, None] - torch.tensor(pattern.delays)
         labels = labels.masked_fill(frame < reference_frames, IGNORE)
-        return {"input_ids": self._words(sample), "decoder_input_ids": delayed[:-1], "labels": labels}
+        return {"input_ids": self._words(sample, sample.targets), "decoder_input_ids": delayed[:-1], "labels": labels}
 
     def prompt_features(self, sample: VoiceSample, *, reference: Reference = "own") -> Features:
         """`input_ids` [T] and, with a reference, its frames `audio_input_ids` [F, K]."""
         sample = with_reference(sample, reference)
-        features = {"input_ids": self._words(sample)}
-        if sample.reference_audio is not None:
-            features["audio_input_ids"] = self.pattern.apply(torch.from_numpy(self.codes(sample.reference_audio)))
+        features = {"input_ids": self._words(sample, sample.targets[:1])}
+        if prompt := self._reference_codes(sample):
+            features["audio_input_ids"] = self.pattern.apply(torch.cat(prompt, dim=1))
         return features
 
     def collator(self) -> Callable[[Sequence[Features]], Features]:
@@ -63,9 +65,16 @@ class DiaSpeechProcessor(SpeechProcessor):
         begin = int(self.pattern.bos or 0)
         return lambda rows: collate(rows, begin=begin)
 
-    def _words(self, sample: VoiceSample) -> torch.Tensor:
-        texts = [sample.target_text] if sample.reference_audio is None else [sample.reference_text, sample.target_text]
-        text = " ".join(["[S1]", *(part.strip() for part in texts)])
+    def _reference_codes(self, sample: VoiceSample) -> list[torch.Tensor]:
+        if sample.references_in == "system":
+            raise DataError(f"{sample.origin}: a reference in the system message has no text, which Dia needs. Add it.")
+        return [torch.from_numpy(self.codes(one.audio)) for one in sample.references if one.audio is not None]
+
+    def _words(self, sample: VoiceSample, targets: Sequence[Utterance]) -> torch.Tensor:
+        """References, then `targets`, with a tag wherever the voice changes."""
+        parts = [part for one in (*sample.references, *targets) for part in spoken_parts(one.text)]
+        stretches = groupby(parts, key=lambda part: part[0])
+        text = " ".join(f"[S{voice + 1}] {' '.join(words for _, words in run)}" for voice, run in stretches)
         return torch.tensor(self.tokenizer.encode(text, add_special_tokens=False))
 
 

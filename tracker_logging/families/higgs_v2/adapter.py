@@ -21,6 +21,7 @@ from tracker_logging.families.base import (
     GeneratedCodes,
     LayerParts,
     Prompt,
+    Role,
     SamplingSettings,
 )
 from tracker_logging.families.delay_pattern import CodePattern, delayed_length
@@ -89,7 +90,8 @@ class HiggsV2Adapter(BaseAdapter):
         view = self.view(inputs)
         if view.audio_labels is None:
             raise ValueError("audio_nll needs `audio_labels` in the batch.")
-        labels = view.audio_labels[:, 1:]
+        of_target = (view.roles == Role.TARGET).unsqueeze(-1)
+        labels = view.audio_labels.where(of_target, IGNORE)[:, 1:]
         # Only columns that predict a labelled position in some sample go through the audio head.
         columns = (labels != IGNORE).any(dim=-1).any(dim=0).nonzero().squeeze(-1)
         unlabelled = {k: v for k, v in inputs.items() if k not in ("labels", "audio_labels")}

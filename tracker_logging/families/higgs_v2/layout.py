@@ -3,13 +3,15 @@
 The layout is that of Higgs Audio v2's chat template, with Llama-3 headers; every turn ends with `<|eot_id|>`:
 
     system     text [scene]
-    user       reference text                        ┐ only with a reference
+    user       reference text                        ┐ for each reference
     assistant  <|audio_out_bos|> audio <|audio_eos|> ┘
-    user       target text
-    assistant  <|audio_out_bos|> audio <|audio_eos|>
+    user       target text                           ┐ for each target
+    assistant  <|audio_out_bos|> audio <|audio_eos|> ┘
 
-    before, between, after = cloning_text(sample)       # with a reference
-    before, after = cloning_text(sample)                # without
+References in the system message are lines of its scene instead: `SPEAKER0: <|audio_out_bos|> audio <|audio_eos|>`.
+
+    before, between, after = cloning_text(sample)       # with a reference and a target
+    before, after = cloning_text(sample)                # without a reference
     SpecialTokens.of(tokenizer).audio_out               # id of <|AUDIO_OUT|>
 """
 
@@ -31,7 +33,7 @@ from tracker_logging.data.chat_tokens import (
     START_HEADER,
     STRUCTURE,
 )
-from tracker_logging.data.sample import DataError, VoiceSample
+from tracker_logging.data.sample import DataError, Utterance, VoiceSample
 
 DEFAULT_SYSTEM_TEXT = "Generate audio following instruction."
 
@@ -72,16 +74,36 @@ class SpecialTokens:
 
 
 def cloning_text(sample: VoiceSample) -> tuple[str, ...]:
-    """The texts around the audio clips: one clip goes between each two of them. The last text ends the target's turn.
+    """The texts around the audio clips: one clip goes between each two of them, references first, then targets. Each
+    text after a clip begins with the end of the clip; the last is the end of the last target alone.
 
     Raises `DataError` if a text of the sample contains a token of the structure.
     """
-    system = f"{BEGIN_OF_TEXT}{_turn('system', _system_text(sample))}"
-    target = f"{_turn('user', _plain(sample, 'target text', sample.target_text))}{_BEFORE_AUDIO}"
-    if sample.reference_audio is None:
-        return f"{system}{target}", _AFTER_AUDIO
-    reference = f"{_turn('user', _plain(sample, 'reference text', sample.reference_text))}{_BEFORE_AUDIO}"
-    return f"{system}{reference}", f"{_AFTER_AUDIO}{target}", _AFTER_AUDIO
+    pieces = [f"{BEGIN_OF_TEXT}{START_HEADER}system{END_HEADER}\n\n{_system_text(sample)}"]
+    scene = _scene_lines(sample)
+    if scene:
+        pieces[0] += f"\n\n{SCENE_START}\n{scene[0]}"
+        pieces += [f"{AUDIO_EOS}{line}" for line in scene[1:]]
+        pieces[-1] += f"\n{SCENE_END}"
+    pieces[-1] += END_OF_TURN
+    for field, turn in _spoken(sample):
+        pieces[-1] += f"{_turn('user', _plain(sample, field, turn.text))}{_BEFORE_AUDIO}"
+        pieces.append(_AFTER_AUDIO)
+    return tuple(pieces)
+
+
+def _spoken(sample: VoiceSample) -> list[tuple[str, Utterance]]:
+    references = sample.references if sample.references_in == "turns" else ()
+    return [*(("reference text", one) for one in references), *(("target text", one) for one in sample.targets)]
+
+
+def _scene_lines(sample: VoiceSample) -> list[str]:
+    """The scene in the parts around its clips; empty without a scene."""
+    scene = "" if sample.scene is None else _plain(sample, "scene", sample.scene)
+    if sample.references_in == "turns":
+        return [] if sample.scene is None else [scene]
+    first, *more = (f"SPEAKER{number}: {AUDIO_OUT_BOS}" for number in range(len(sample.references)))
+    return [f"{scene}\n\n{first}" if scene else first, *(f"\n{label}" for label in more), ""]
 
 
 def _turn(role: str, text: str) -> str:
@@ -89,10 +111,7 @@ def _turn(role: str, text: str) -> str:
 
 
 def _system_text(sample: VoiceSample) -> str:
-    text = _plain(sample, "system text", sample.system_text) or DEFAULT_SYSTEM_TEXT
-    if sample.scene is None:
-        return text
-    return f"{text}\n\n{SCENE_START}\n{_plain(sample, 'scene', sample.scene)}\n{SCENE_END}"
+    return _plain(sample, "system text", sample.system_text) or DEFAULT_SYSTEM_TEXT
 
 
 def _plain(sample: VoiceSample, field: str, text: str) -> str:

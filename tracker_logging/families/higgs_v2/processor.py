@@ -82,47 +82,48 @@ class SpeechProcessor:
         """One row for training or teacher-forced scoring, all int64: `input_ids` [T], `audio_input_ids` [F, K],
         `audio_labels` [F, K], and with `text_labels` also `labels` [T].
 
-        `reference` replaces the sample's own reference with another sample's, or with none.
-        Text is trained only in the assistant's turn of the target: `<|audio_out_bos|>`, `<|audio_eos|>`, `<|eot_id|>`.
-        Raises `DataError` for a clip that cannot be read and for a sample without target audio.
+        `reference` replaces the sample's own references with another sample's, or with none. All targets are trained.
+        Text is trained only in the assistant's turns of targets: `<|audio_out_bos|>`, `<|audio_eos|>`, `<|eot_id|>`.
+        Raises `DataError` for a clip that cannot be read and for a target without audio.
         """
         sample = with_reference(sample, reference)
-        if sample.target_audio is None:
-            raise DataError(f"{sample.origin}, target audio: missing, so there is nothing to train on. Add it.")
-        *before, end = cloning_text(sample)
-        ids, references = self._up_to_target(sample, before)
-        target = self._frames(sample.target_audio)
-        tail = self._text(end)
-        target_codes = target_labels(target, bos=self.bos_code, eos=self.eos_code)
+        targets = target_clips(sample)
+        texts = [self._text(text) for text in cloning_text(sample)]
+        references = [self._frames(one.audio) for one in sample.references if one.audio is not None]
+        trained = [self._frames(path) for path in targets]
+        ids: list[torch.Tensor] = [texts[0]]
+        text_labels = [torch.full_like(texts[0], IGNORE)]
+        end = len(texts[-1])
+        for number, (frames, text) in enumerate(zip([*references, *trained], texts[1:], strict=True)):
+            is_target = number >= len(references)
+            ids += [self._placeholders(frames), text]
+            text_labels += [torch.full_like(part, IGNORE) for part in ids[-2:]]
+            if is_target:
+                text_labels[-3][-1] = ids[-3][-1]
+                text_labels[-1][:end] = text[:end]
+        labels = [reference_labels(frames) for frames in references]
+        labels += [target_labels(frames, bos=self.bos_code, eos=self.eos_code) for frames in trained]
         features = {
-            "input_ids": torch.cat([ids, self._placeholders(target), tail]),
-            "audio_input_ids": torch.cat([*references, target]),
-            "audio_labels": torch.cat([*(reference_labels(frames) for frames in references), target_codes]),
+            "input_ids": torch.cat(ids),
+            "audio_input_ids": torch.cat([*references, *trained]),
+            "audio_labels": torch.cat(labels),
         }
-        if self.text_labels:
-            trained = torch.full_like(features["input_ids"], IGNORE)
-            trained[len(ids) - 1] = ids[-1]
-            trained[-len(tail) :] = tail
-            features["labels"] = trained
-        return features
+        return features | ({"labels": torch.cat(text_labels)} if self.text_labels else {})
 
     def prompt_features(self, sample: VoiceSample, *, reference: Reference = "own") -> Features:
-        """The input of free-running generation, all int64: `input_ids` [T] ending with `<|audio_out_bos|>` and, with a
-        reference, its delayed frames `audio_input_ids` [F, K]."""
+        """The input of free-running generation of the first target, all int64: `input_ids` [T] ending with
+        `<|audio_out_bos|>` and, with references, their delayed frames `audio_input_ids` [F, K]."""
         sample = with_reference(sample, reference)
-        ids, references = self._up_to_target(sample, list(cloning_text(sample)[:-1]))
-        return {"input_ids": ids, **({"audio_input_ids": torch.cat(references)} if references else {})}
+        texts = cloning_text(sample)
+        references = [self._frames(one.audio) for one in sample.references if one.audio is not None]
+        ids = [self._text(texts[0])]
+        for frames, text in zip(references, texts[1:], strict=False):
+            ids += [self._placeholders(frames), self._text(text)]
+        return {"input_ids": torch.cat(ids), **({"audio_input_ids": torch.cat(references)} if references else {})}
 
     def collator(self) -> Callable[[Sequence[Features]], Features]:
         """Makes a batch from rows of `features`."""
         return VoiceCloningCollator.of(self)
-
-    def _up_to_target(self, sample: VoiceSample, texts: list[str]) -> tuple[torch.Tensor, list[torch.Tensor]]:
-        """Token ids up to the beginning of the target, and the frames of the reference if there is one."""
-        if sample.reference_audio is None:
-            return self._text(texts[0]), []
-        frames = self._frames(sample.reference_audio)
-        return torch.cat([self._text(texts[0]), self._placeholders(frames), self._text(texts[1])]), [frames]
 
     def _frames(self, path: Path) -> torch.Tensor:
         return apply_delay(torch.from_numpy(self.codes(path)), bos=self.bos_code, eos=self.eos_code)
@@ -171,6 +172,14 @@ class VoiceCloningCollator:
 def with_reference(sample: VoiceSample, reference: Reference) -> VoiceSample:
     """The sample with the reference that `features` is asked for."""
     return sample if isinstance(reference, str) else sample.with_reference_of(reference)
+
+
+def target_clips(sample: VoiceSample) -> list[Path]:
+    """The clips of all targets. Raises `DataError` where one is missing."""
+    clips = [one.audio for one in sample.targets if one.audio is not None]
+    if len(clips) < len(sample.targets):
+        raise DataError(f"{sample.origin}, target audio: missing, so there is nothing to train on. Add it.")
+    return clips
 
 
 def _pad(tensors: list[torch.Tensor], value: int) -> torch.Tensor:
