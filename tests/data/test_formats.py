@@ -108,7 +108,7 @@ def test_every_tagged_voice_of_a_dialogue_is_a_reference_and_one_voice_is_chosen
     assert (second.voices, second.references_in) == (2, "turns")
     assert fourth.references == (Utterance("", ref), Utterance("", ref))
     assert (fourth.voices, fourth.references_in) == (2, "system")
-    assert "name the one that speaks in `speaker_id`" in str(third)
+    assert "name the target's voice in `speaker_id`" in str(third)
     assert "each voice of a dialogue needs both" in str(fifth)
 
 
