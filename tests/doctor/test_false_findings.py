@@ -91,6 +91,12 @@ def test_a_training_that_mixes_samples_with_and_without_a_reference_has_no_warni
     assert diagnose(tmp_path, samples=mixed, **settings).bad == set()
 
 
+@pytest.mark.parametrize("shares", [[25.0, 25.0, 0.0, 50.0], [100.0, 0.0, 100.0, 100.0, 0.0, 0.0, 100.0]])
+def test_batches_without_references_by_chance_are_no_lost_references(shares: list[float]) -> None:
+    trace = {"chatml/with_reference_pct": shares, "conditioning/gap/mean": [0.0]}
+    assert "reference_missing" not in names(trace)
+
+
 def test_a_single_zero_gradient_is_not_counted_twice() -> None:
     """The Trainer logs its norm after the step at which the other numbers are new."""
     doctor = Doctor()

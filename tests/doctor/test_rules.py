@@ -113,7 +113,6 @@ CASES: dict[str, tuple[Sequence[Trace], Sequence[Trace]]] = {
         [
             {"chatml/reference_labelled_pct": [0.0]},
             {"chatml/reference_labelled_pct": [40.0], "chatml/label_mismatch_pct": [90.0]},
-            {"chatml/pair_labelled_pct": [0.0]},
             {"chatml/pair_labelled_pct": [100.0], "chatml/targets_per_sample": [2.4]},
         ],
     ),
@@ -303,8 +302,6 @@ CASES: dict[str, tuple[Sequence[Trace], Sequence[Trace]]] = {
         [
             {"chatml/with_reference_pct": [100.0, 25.0]},
             {"chatml/with_reference_pct": every(0.0)},
-            {"chatml/with_reference_pct": [25.0, 25.0, 0.0, 50.0], "conditioning/gap_null/mean": [0.0]},
-            {"chatml/with_reference_pct": [100.0, 0.0, 100.0, 100.0, 0.0, 0.0, 100.0], "conditioning/gap/mean": [0.0]},
         ],
     ),
     "trained_without_reference": (

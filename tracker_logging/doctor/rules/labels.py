@@ -20,7 +20,6 @@ LOSS_RATIO_BAND = (0.8, 1.25)
 LOSS_BAND = 3.0
 """The Trainer's loss is a mean over its logging steps, so that it may be off by a small factor while the nll falls."""
 
-
 _OTHER_FAULTS = (
     tags.DELAY_VIOLATIONS,
     tags.LABEL_MISMATCH,
@@ -29,7 +28,6 @@ _OTHER_FAULTS = (
     tags.PLACEHOLDER_MISMATCH,
 )
 """Faults that move or remove labels: a label that is missing beside one of them proves nothing of its own."""
-
 
 _MISPLACED = (tags.DELAY_VIOLATIONS, tags.LABEL_MISMATCH)
 """Faults that put labels on positions that should have none."""
@@ -57,15 +55,13 @@ def _above_zero(tag: tags.Tag, text: str, *, unless: Sequence[tags.Tag] = ()) ->
 
 def _reference_trained(history: History) -> str | None:
     """Stray labels on a reference, or a pair of which both clips are trained and nothing shows that this is meant."""
-    for tag, text in (
-        (tags.REFERENCE_LABELLED, "{share:.3g} % of the reference's positions carry a label"),
-        (tags.PAIR_LABELLED, "in {share:.3g} % of the samples of two clips, both clips are trained"),
-    ):
-        series = history[tag()]
-        if series.last > 0 and not _is_explained(history, step=series.step, by=_MISPLACED):
-            meant = tag is tags.PAIR_LABELLED and any(count > 2 for _, count in history[tags.TARGETS()].points)
-            return None if meant else f"{text.format(share=series.last)} ({tag()})"
-    return None
+    stray, pairs = history[tags.REFERENCE_LABELLED()], history[tags.PAIR_LABELLED()]
+    if stray.last > 0 and not _is_explained(history, step=stray.step, by=_MISPLACED):
+        return f"{stray.last:.3g} % of the reference's positions carry a label ({tags.REFERENCE_LABELLED()})"
+    meant = any(count > 2 for _, count in history[tags.TARGETS()].points)
+    if not pairs.last > 0 or meant or _is_explained(history, step=pairs.step, by=_MISPLACED):
+        return None
+    return f"in {pairs.last:.3g} % of the samples of two clips, both are trained ({tags.PAIR_LABELLED()})"
 
 
 def _samples_without_labels(history: History) -> str | None:
@@ -252,8 +248,7 @@ RULES = (
                 check="the sample has one target in the data, and inputs/segments shows its voice prompt as a target",
             ),
             Cause(
-                "The samples are conversations of two targets on purpose.",
-                check="the data has two trained turns per sample (`start_index`), none of them a voice prompt",
+                "The samples are conversations of two targets.", check="the data has no voice prompt, but `start_index`"
             ),
         ),
         fix="set audio_labels of every reference segment to -100. Samples with several targets need no fix.",
