@@ -24,7 +24,7 @@ from conftest import BROWSER, QUIET, serving
 from playwright.sync_api import sync_playwright
 from speaking_runs import comparison, write_run
 from tracker_logging.dashboards.compare import compare, write_page
-from tracker_logging.dashboards.voice_index import VoiceRuns
+from tracker_logging.dashboards.voice_runs import VoiceRuns
 
 from tracker_logging.events import Audio, Scalars
 from tracker_logging.trackers.tensorboard import TensorBoardTracker
@@ -71,11 +71,11 @@ def paint_s(browser: Any, address: str, selector: str, *, frame: str | None = No
 
 def measure_tab(browser: Any, logdir: Path) -> None:
     runs = VoiceRuns({"": logdir})
-    print(f"index of the voices, first time       {seconds(runs.index):7.2f} s")
-    print(f"index of the voices, again            {seconds(runs.index):7.2f} s")
+    print(f"voices of all runs, first time        {seconds(lambda: runs.wait(READY_MS / 1e3)):7.2f} s")
+    print(f"voices of all runs, again             {seconds(runs.table):7.2f} s")
     with serving(logdir, "--samples_per_plugin", "audio=1000") as address:
-        index = f"{address}/data/plugin/voices/index.json"
-        print(f"index over HTTP, first time           {seconds(lambda: urllib.request.urlopen(index).read()):7.2f} s")
+        index = f"{address}/data/plugin/voices/runs.json"
+        print(f"table over HTTP, first time           {seconds(lambda: urllib.request.urlopen(index).read()):7.2f} s")
         alone = paint_s(browser, f"{address}/data/plugin_entry.html?name=voices", ".row[data-voice] .text")
         print(f"Voices tab alone, first paint         {alone:7.2f} s")
         frame = "iframe[src*='name=voices']"

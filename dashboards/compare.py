@@ -109,7 +109,7 @@ def compare(
     """Read the runs. The first of `paths`, or of `groups` without `paths`, is the baseline of all others.
 
     `groups`: name → runs of one setting (seeds). `at`: see `checkpoints.py`. `also`: scores that get a verdict besides
-    those of `comparison.QUESTIONS`. Raises `NotARunError` for a place without a run.
+    those of `questions.py`. Raises `NotARunError` for a place without a run.
     """
     everything = [*paths, *(path for of_group in (groups or {}).values() for path in of_group)]
     read = [open_run(path) for path in everything]

@@ -5,12 +5,10 @@
 
 Guarantees
 - Only voices with the same id are paired, at steps that the runs have (`checkpoints.py`); the others are listed.
-- One score per question (`QUESTIONS`) has a verdict. In 95 % of pages on which nothing differs there is no verdict at
-  all: speakers are the unit of chance, and the tests of a page are corrected for their number
-  (`metrics/sign_flip.py`). All other scores are described, with the interval of `metrics/interval.py` and without a
-  verdict.
-- With too few speakers for a verdict the row tells how many it needs; without a verdict, which difference would be
-  found.
+- One score per question (`questions.py`) has a verdict. In 95 % of pages on which nothing differs there is none at all:
+  speakers are the unit of chance, and the tests of a page are corrected for their number (`metrics/sign_flip.py`). All
+  other scores are described, with the interval of `metrics/interval.py`.
+- With too few speakers a row tells how many it needs; without a verdict, which difference would be found.
 """
 
 from __future__ import annotations
@@ -36,21 +34,11 @@ from tracker_logging.tags import SCORES, Better, Score
 
 from .checkpoints import At, Chosen, choose, values_at
 from .conditions import conditions
+from .questions import measured_scores, primary_scores
 from .sentences import row_sentence
 
 Json = dict[str, Any]
 Array = npt.NDArray[np.float64]
-
-QUESTIONS: Mapping[str, Sequence[str]] = {
-    "right voice": ("sim_margin", "sim_o"),
-    "right words": ("wer", "cer"),
-    "sound": ("dnsmos_ovrl", "distillmos", "dnsmos_p808"),
-    "used reference": ("cond_gain",),
-}
-"""Question → its scores; the first one that both sides have gets the verdict."""
-
-BY_CHARACTERS = ("zh", "ja", "th", "yue", "lo", "my", "km")
-"""Languages written without spaces between words: their words are judged by `cer`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +77,7 @@ class Row:
 
 
 def compare_sides(sides: Sequence[Side], *, at: At = "last-common", also: Sequence[str] = ()) -> Json:
-    """`pairs`: each further side against the first. `also`: scores that get a verdict besides those of `QUESTIONS`."""
+    """`pairs`: each further side against the first. `also`: more scores that get a verdict."""
     comparisons = [_Pair(sides[0], other, at=at, also=also, comparisons=len(sides) - 1) for other in sides[1:]]
     return {"at": at, "pairs": [pair.as_json() for pair in comparisons]}
 
@@ -265,18 +253,7 @@ def _with_verdict(row: Row, *, p: float, gained: float, detectable: float | None
 
 def _primary(runs: Mapping[str, Mapping[str, Voice]], also: Sequence[str]) -> dict[str, str]:
     """Question → the score that answers it: the first that every run has. `also` is asked under its own name."""
-    measured = [
-        {score for voice in voices.values() for step in voice.steps.values() for score in step.scores}
-        for voices in runs.values()
-    ]
-    everywhere = set.intersection(*measured)
-    languages = [(voice.language or "").split("-")[0].lower() for voice in next(iter(runs.values())).values()]
-    by_characters = sum(language in BY_CHARACTERS for language in languages) * 2 > len(languages)
-    chosen = {}
-    for question, scores in QUESTIONS.items():
-        order = sorted(scores, key=lambda score: score != "cer") if by_characters and "cer" in scores else scores
-        name = next((score for score in order if score in everywhere), None)
-        if name is not None:
-            chosen[question] = name
-    extra = {name: name for name in also if name in everywhere and name not in chosen.values()}
-    return {**chosen, **extra}
+    everywhere = set.intersection(*(measured_scores(voices.values()) for voices in runs.values()))
+    languages = [voice.language for voice in next(iter(runs.values())).values()]
+    chosen = primary_scores(everywhere, languages=languages)
+    return chosen | {name: name for name in also if name in everywhere and name not in chosen.values()}

@@ -19,13 +19,11 @@ from tracker_logging.summary import best_point
 from tracker_logging.tags import SCORES
 
 from .checkpoints import complete_steps, finished_steps, mean_by_step, values_at
-from .comparison import QUESTIONS
+from .questions import measured_scores, primary_scores
 
 Json = dict[str, Any]
 
-SHOWN = tuple(name for names in QUESTIONS.values() for name in names)
-"""The scores of a line, where they were measured."""
-_POINTS = 24  # of a sparkline
+_POINTS = 16  # of a sparkline
 _ABOUT = {score.name: score for score in SCORES}
 
 
@@ -35,23 +33,26 @@ def leaderboard(runs: Mapping[str, Mapping[str, Voice]], *, findings: Mapping[st
 
 
 def line(name: str, voices: Mapping[str, Voice], findings: Sequence[Finding]) -> Json:
-    """One run. `scores`: name → mean, low, high, voices and speakers at the last finished step, best step and curve."""
+    """One run. `scores`: name → mean, low, high and voices at the last complete step, and the best step.
+
+    `curve`: [step, mean] of `best_by`, the first score.
+    """
     complete = complete_steps(finished_steps(voices))
-    last = complete[-1] if complete else None
-    best_by = next((score for score in SHOWN if any(mean_by_step(voices, score))), None)
-    scores = {
-        score: row for score in SHOWN if last is not None and (row := _score(voices, score, complete)) is not None
-    }
-    open_findings = [finding for finding in findings if finding.until is None]
+    names = primary_scores(measured_scores(voices.values()), languages=[voice.language for voice in voices.values()])
+    means = {name: _means(voices, name, complete) for name in names.values()}
+    scores = {name: _score(voices, name, complete[-1], of_score) for name, of_score in means.items() if of_score}
+    best_by = next(iter(scores), None)
+    curve = {} if best_by is None else means[best_by]
     return {
-        "run": name,
-        "step": last,
-        "best_step": scores[best_by]["best_step"] if best_by in scores else None,
+        "name": name,
+        "step": complete[-1] if complete else None,
+        "best_step": None if best_by is None else scores[best_by]["best_step"],
         "best_by": best_by,
         "voices": len(voices),
         "speakers": len({voice.speaker or "" for voice in voices.values()}),
         "scores": scores,
-        "findings": [{"name": finding.title, "level": finding.level} for finding in open_findings],
+        "curve": [[step, _short(curve[step])] for step in _thinned(list(curve))],
+        "findings": [{"name": finding.title, "level": finding.level} for finding in findings if finding.until is None],
     }
 
 
@@ -78,12 +79,14 @@ def _at(voices: Mapping[str, Voice], score: str, step: int, means: Mapping[int, 
     return {"step": step, "mean": means[step], "voices": len(values_at(voices, step=step, score=score))}
 
 
-def _score(voices: Mapping[str, Voice], score: str, steps: Sequence[int]) -> Json | None:
-    """A score over the complete `steps`; None where it was never measured. Missing at the last step: only the curve."""
-    means = {step: mean for step, mean in mean_by_step(voices, score).items() if step in set(steps)}
-    if not means:
-        return None
-    values = values_at(voices, step=steps[-1], score=score)
+def _means(voices: Mapping[str, Voice], score: str, steps: Sequence[int]) -> dict[int, float]:
+    """Mean over voices at those of `steps` that have the score."""
+    return {step: mean for step, mean in mean_by_step(voices, score).items() if step in set(steps)}
+
+
+def _score(voices: Mapping[str, Voice], score: str, last: int, means: Mapping[int, float]) -> Json:
+    """A score at the last complete step (None where it is missing there) and its best step."""
+    values = values_at(voices, step=last, score=score)
     interval = mean_interval(list(values.values()), [voices[voice].speaker or "" for voice in values])
     best = best_point(means.items(), _ABOUT[score].better)
     return {
@@ -93,7 +96,6 @@ def _score(voices: Mapping[str, Voice], score: str, steps: Sequence[int]) -> Jso
         "voices": len(values),
         "best_step": None if best is None else best[0],
         "best": None if best is None else _short(best[1]),
-        "curve": [[step, _short(means[step])] for step in _thinned(list(means))],
     }
 
 

@@ -2,11 +2,12 @@
 
 Routes below `data/plugin/voices/`
 - `/static/*` modules and styles of the page
-- `/index.json` runs, voices, steps and scores; answers 304 to a known `If-None-Match`
+- `/runs.json` a line per run with its scores; answers 304 to a known `If-None-Match`
+- `/voices.json?run=` the voices of one run with their steps and scores
 - `/clip?run=&voice=&name=` one clip, whole or by `Range`
 
 Guarantees
-- Only clips and sidecars of voices below the log directory are served (see `voice_index.py`); anything else is 404.
+- Only clips and sidecars of voices below the log directory are served (see `voice_runs.py`); anything else is 404.
 - Nothing is read before the tab asks for it; the page works under TensorBoard's content security policy.
 """
 
@@ -26,7 +27,7 @@ from tensorboard.plugins import base_plugin
 from werkzeug import wrappers
 from werkzeug.utils import send_file
 
-from .voice_index import OutsideLogDirectoryError, VoiceRuns
+from .voice_runs import OutsideLogDirectoryError, VoiceRuns
 
 STATIC = resources.files("tracker_logging.dashboards") / "static"
 MIME = {".js": "text/javascript", ".css": "text/css"}
@@ -44,13 +45,18 @@ class VoicesPlugin(base_plugin.TBPlugin):  # type: ignore[misc]
 
     def is_active(self) -> bool:
         """True when a run below the log directory has voices."""
-        return bool(self._runs.directories())
+        return bool(self._runs.names())
 
     def frontend_metadata(self) -> base_plugin.FrontendMetadata:
         return base_plugin.FrontendMetadata(es_module_path="/static/tab.js", tab_name="Voices", disable_reload=True)
 
     def get_plugin_apps(self) -> dict[str, Callable[..., Any]]:
-        return {"/static/*": self._serve_static, "/index.json": self._serve_index, "/clip": self._serve_clip}
+        return {
+            "/static/*": self._serve_static,
+            "/runs.json": self._serve_runs,
+            "/voices.json": self._serve_voices,
+            "/clip": self._serve_clip,
+        }
 
     @wrappers.Request.application  # type: ignore[arg-type]
     def _serve_static(self, request: wrappers.Request) -> wrappers.Response:
@@ -60,16 +66,25 @@ class VoicesPlugin(base_plugin.TBPlugin):  # type: ignore[misc]
         return _answer(request, STATIC.joinpath(name).read_bytes(), MIME[Path(name).suffix])
 
     @wrappers.Request.application  # type: ignore[arg-type]
-    def _serve_index(self, request: wrappers.Request) -> wrappers.Response:
+    def _serve_runs(self, request: wrappers.Request) -> wrappers.Response:
+        table = self._runs.table()
         places = self._places(request)
-        index = self._runs.index()
-        for run in index["runs"]:
-            run["place"] = places.get(run["name"], len(places))
-        text = json.dumps(index)
-        etag = hashlib.sha256(text.encode()).hexdigest()[:32]
+        others = iter(range(len(places), len(places) + len(table["runs"])))  # runs without event files
+        for run in table["runs"]:
+            run["place"] = places[run["name"]] if run["name"] in places else next(others)
+        text = json.dumps(table, separators=(",", ":"))
+        etag = hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
         if request.headers.get("If-None-Match") == etag:
             return wrappers.Response(status=304)
         return _answer(request, text, "application/json", headers=[("ETag", etag)])
+
+    @wrappers.Request.application  # type: ignore[arg-type]
+    def _serve_voices(self, request: wrappers.Request) -> wrappers.Response:
+        try:
+            voices = self._runs.voices(request.args.get("run", ""))
+        except OutsideLogDirectoryError:
+            return _not_found(request)
+        return _answer(request, json.dumps(voices, separators=(",", ":")), "application/json")
 
     def _places(self, request: wrappers.Request) -> dict[str, int]:
         """Run → its position in TensorBoard's own list, which determines its colour there."""
@@ -77,7 +92,9 @@ class VoicesPlugin(base_plugin.TBPlugin):  # type: ignore[misc]
             plugin_util.context(request.environ), experiment_id=plugin_util.experiment_id(request.environ)
         )
         began = {run.run_name: math.inf if run.start_time is None else run.start_time for run in runs}
-        return {name: place for place, name in enumerate(sorted(began, key=lambda name: (began[name], name)))}
+        order = sorted(began, key=lambda name: (began[name], name))
+        # With --logdir_spec TensorBoard names the run in the root of a directory "name/.".
+        return {name.removesuffix("/."): place for place, name in enumerate(order)}
 
     @wrappers.Request.application  # type: ignore[arg-type]
     def _serve_clip(self, request: wrappers.Request) -> wrappers.Response:

@@ -1,25 +1,17 @@
-"""The voices of several runs as one index: the JSON that the Voices tab and the comparison page show.
+"""The voices of several runs as one index: the JSON that the comparison page shows, and the Voices tab puts together.
 
-    index = VoiceRuns({"": Path("outputs/runs")}).index()
-    index["voices"][0]["generated"]["a"][-1]["scores"]["sim_o"]
-
-Guarantees
-- Only plain files below the log directory are served; a link is never followed, a name with a separator is refused.
-- A second call reads only what has changed since the first one.
-- A file that cannot be read is named in `problems`; the rest is shown.
+index = voice_index({"a": run.voices})
+index["voices"][0]["generated"]["a"][-1]["scores"]["sim_o"]
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from tracker_logging.runs.model import Clip, Voice, VoiceStep
-from tracker_logging.runs.voices import VoiceFolders, directories_with_voices
 from tracker_logging.tags import SCORES
-from tracker_logging.trackers.voice_folder import FOLDER, FORMAT
+from tracker_logging.trackers.voice_folder import FORMAT
 
 Json = dict[str, Any]
 
@@ -35,67 +27,19 @@ OF_FIXED_CLIP = {"sim_ceiling": "target", "sim_codec": "codec", "wer_real": "tar
 """Scores of a fixed clip, which are shown under it."""
 
 
-class OutsideLogDirectoryError(ValueError):
-    """A name that does not lead to a plain file of a voice below the log directory."""
-
-
-class VoiceRuns:
-    """All runs with a `voices` folder below `roots`: name of a root ("" for a single one) → directory.
-
-    Safe from several threads.
-    """
-
-    def __init__(self, roots: Mapping[str, Path]) -> None:
-        self._roots = dict(roots)
-        self._folders = VoiceFolders()
-
-    def directories(self) -> dict[str, Path]:
-        """Name of every run that has voices → its directory. The name is TensorBoard's: the path below the root."""
-        directories: dict[str, Path] = {}
-        for prefix, root in self._roots.items():
-            for directory in directories_with_voices(root):
-                name = "/".join(part for part in (prefix, *directory.relative_to(root).parts) if part)
-                directories[name or "."] = directory
-        return dict(sorted(directories.items()))
-
-    def index(self) -> Json:
-        """Scores, runs and voices with every step, without audio and pitch."""
-        read = {name: self._folders.read(directory) for name, directory in self.directories().items()}
-        problems = [problem for _, of_run in read.values() for problem in of_run]
-        return voice_index({name: voices for name, (voices, _) in read.items()}, problems=problems)
-
-    def file(self, *, run: str, voice: str, name: str) -> Path:
-        """A clip or sidecar. Raises `OutsideLogDirectoryError` for everything else."""
-        directory = self.directories().get(run)
-        if directory is None or any(not _is_plain_name(part) for part in (voice, name)):
-            raise OutsideLogDirectoryError(f"{run}/{voice}/{name}")
-        path = directory / FOLDER / voice / name
-        # os.path.isfile answers for names that no file can have, such as one of 300 letters; Path.is_file raises.
-        if path.suffix not in (".flac", ".json") or not os.path.isfile(path):  # noqa: PTH113
-            raise OutsideLogDirectoryError(f"{run}/{voice}/{name}")
-        if path.resolve() != directory.resolve() / FOLDER / voice / name:
-            raise OutsideLogDirectoryError(f"{run}/{voice}/{name}")
-        return path
-
-
 def voice_index(runs: Mapping[str, Mapping[str, Voice]], *, problems: Sequence[str] = ()) -> Json:
     """The index of `runs`: name → its voices by id. Fixed clips and texts come from the first run that has them."""
     voices: dict[str, Json] = {}
     for run, of_run in runs.items():
-        for voice in of_run.values():
-            row = voices.setdefault(
-                voice.id,
-                {"id": voice.id, "speaker": None, "language": None, "reference_text": "", "target_text": ""}
-                | {"clips": {}, "generated": {}},
-            )
+        for about in voices_of_run(of_run):
+            row = voices.setdefault(about["id"], {**about, "clips": {}, "generated": {}})
             for key in ("speaker", "language", "reference_text", "target_text"):
-                row[key] = row[key] or getattr(voice, key)
-            for kind, clip in voice.clips.items():
-                shown = _clip(clip, f"{kind}.flac")
-                if kind not in row["clips"] and shown is not None:
-                    row["clips"][kind] = {"run": run, **shown}
-            if voice.steps:
-                row["generated"][run] = [_entry(step) for step in voice.steps.values()]
+                row[key] = row[key] or about[key]
+            row["clips"] = {kind: {"run": run, **clip} for kind, clip in about["clips"].items()} | row["clips"]
+            if about["steps"]:
+                row["generated"][run] = about["steps"]
+    for row in voices.values():
+        del row["steps"]
     return {
         "format": FORMAT,
         "scores": score_table(),
@@ -103,6 +47,24 @@ def voice_index(runs: Mapping[str, Mapping[str, Voice]], *, problems: Sequence[s
         "voices": [row for _, row in sorted(voices.items()) if row["clips"] or row["generated"]],
         "problems": list(problems),
     }
+
+
+def voices_of_run(voices: Mapping[str, Voice]) -> list[Json]:
+    """The voices of one run: texts, fixed clips and steps."""
+    return [
+        {
+            "id": voice.id,
+            "speaker": voice.speaker,
+            "language": voice.language,
+            "reference_text": voice.reference_text or "",
+            "target_text": voice.target_text or "",
+            "clips": {
+                kind: shown for kind, clip in voice.clips.items() if (shown := _clip(clip, f"{kind}.flac")) is not None
+            },
+            "steps": [_entry(step) for step in voice.steps.values()],
+        }
+        for voice in voices.values()
+    ]
 
 
 def clips_of(runs: Mapping[str, Mapping[str, Voice]]) -> dict[str, Clip]:
@@ -152,7 +114,3 @@ def _name(clip: Clip, name: str) -> str:
 
 def _step_name(step: VoiceStep) -> str:
     return f"step-{step.step:08d}.flac"
-
-
-def _is_plain_name(name: str) -> bool:
-    return bool(name) and not name.startswith(".") and Path(name).name == name and "\\" not in name and "\0" not in name

@@ -5,24 +5,28 @@
 //
 // A source gives `bytes(clip) -> Promise<ArrayBuffer>` and `address(link: URLSearchParams) -> string`.
 
-import { letter } from "./blind.js";
 import { BlindComparison } from "./blind_panel.js";
 import { Clips } from "./clips.js";
+import { ColumnWindow } from "./column_window.js";
 import { runColour } from "./colours.js";
 import { make, set, setText } from "./dom.js";
+import { headerCells } from "./header.js";
 import { helpDialog, listen } from "./keys.js";
+import { Leaderboard } from "./leaderboard.js";
 import { Player } from "./player.js";
-import { Row, TITLES } from "./row.js";
+import { watchRows } from "./sight.js";
+import { Row } from "./row.js";
 import { Toolbar } from "./toolbar.js";
 import { Transport } from "./transport.js";
 import { columnOf, columnsOf, firstView, fromLink, rowsOf, stepOf, stepsOf, toLink, visibleRuns } from "./view.js";
 
 export class Board {
-  constructor(source, index, { theme, link }) {
+  constructor(source, index, { theme, link, shown }) {
     this.source = source;
     this.index = index;
     this.theme = theme;
-    this.view = fromLink(index, firstView(index), link);
+    this.view = fromLink(index, firstView(index, shown), link);
+    this.wanted = link; // what it names may be in voices that are not loaded yet
     this.blind = null;
     this.clips = new Clips(source);
     this.player = new Player(this.clips, () => this.updatePlaying());
@@ -30,16 +34,21 @@ export class Board {
     this.help = helpDialog();
     this.toolbar = new Toolbar(this);
     this.transport = new Transport(this);
+    const act = { show: (names) => this.change({ shown: names }), listen: (run) => this.listenTo(run), colour: (run) => runColour(this.index.runs, run, this.theme) };
+    this.leaderboard = new Leaderboard(act, index.scores);
+    this.unreachable = make("p", { class: "unreachable", role: "alert", hidden: true }, "The server does not answer. What is shown may be old; trying again.");
     this.header = make("div", { class: "row header", role: "row" });
     this.empty = make("p", { class: "empty", role: "status" });
     this.problems = make("p", { class: "problems" });
     this.guide = make("div", { class: "guide" });
     this.table = make("div", { class: "table", role: "table", "aria-label": "Voices" }, this.header);
     this.scroll = make("div", { class: "scroll" }, this.table, this.empty, this.problems);
-    this.element = make("section", { class: "board", "aria-label": "Voice board" }, this.toolbar.element, this.guide, this.scroll, this.transport.element, this.help);
-    this.inSight = new Set();
-    this.watcher = new IntersectionObserver((entries) => this.sighted(entries), { root: this.scroll, rootMargin: "200px" });
+    this.element = make("section", { class: "board", "aria-label": "Voice board" }, this.unreachable, this.leaderboard.element, this.toolbar.element, this.guide, this.scroll, this.transport.element, this.help);
+    this.columns = new ColumnWindow(this.scroll, this.table);
+    this.inSight = new Set(); // voices whose rows are in sight
+    this.watcher = watchRows(this.scroll, this.inSight, (id) => this.enter(id), () => this.fetchInSight());
     new ResizeObserver(() => this.update()).observe(this.scroll); // also fires when first shown
+    this.scroll.addEventListener("scroll", () => this.columns.measure() && this.update(), { passive: true });
     listen(this);
   }
 
@@ -55,7 +64,20 @@ export class Board {
   /** Replace the index by a newer one of the same log directory; position, selection and playback are kept. */
   refresh(index) {
     this.index = index;
-    this.change({ voice: this.view.voice ?? index.voices[0]?.id ?? null });
+    const known = index.voices.some((voice) => voice.id === this.view.voice);
+    this.view = fromLink(index, { ...this.view, voice: known ? this.view.voice : (index.voices[0]?.id ?? null) }, this.wanted);
+    if (index.voices.length) this.wanted = new URLSearchParams();
+    this.view.score ||= firstView(index).score;
+    this.change({});
+  }
+
+  /** Tell whether the server answers. */
+  setReachable(reachable) {
+    this.unreachable.hidden = reachable;
+  }
+
+  linkOfView() {
+    return toLink(this.index, this.view);
   }
 
   setTheme(theme) {
@@ -80,7 +102,7 @@ export class Board {
   }
 
   selectedCell() {
-    return this.rows.get(this.view.voice)?.cells[this.placeIn(this.view.voice)] ?? null;
+    return this.rows.get(this.view.voice)?.cells.get(this.placeIn(this.view.voice)) ?? null;
   }
 
   /** Playback follows the selected cell and keeps its position. */
@@ -113,6 +135,7 @@ export class Board {
   }
 
   goTo(voiceId, place) {
+    if (this.columns.reveal(place)) this.update();
     this.select(voiceId, place);
     const cell = this.selectedCell();
     cell?.element.scrollIntoView({ block: "nearest", inline: "nearest" });
@@ -144,11 +167,6 @@ export class Board {
     if (clip) this.player.play(clip, Math.min(seconds, clip.seconds)).then(() => this.player.seek(Math.min(seconds, clip.seconds)));
   }
 
-  toggleRun(name) {
-    const { shown } = this.view;
-    this.change({ shown: shown.includes(name) ? shown.filter((one) => one !== name) : [...shown, name] });
-  }
-
   /** Plays the first voice of a run at its newest step. */
   listenTo(run) {
     const voice = rowsOf(this.index, this.view).find((one) => one.generated[run]?.some((entry) => entry.clip));
@@ -160,7 +178,7 @@ export class Board {
   }
 
   async copyLink() {
-    const address = this.source.address(toLink(this.index, this.view));
+    const address = this.source.address(this.linkOfView());
     try {
       await navigator.clipboard.writeText(address);
       setText(this.toolbar.link, "Copied ✓");
@@ -191,15 +209,18 @@ export class Board {
   update() {
     const voices = rowsOf(this.index, this.view);
     const columns = columnsOf(this.index, this.view);
+    this.updateLeaderboard();
     this.table.style.setProperty("--clips", columns.length);
     this.toolbar.update();
-    this.updateHeader(columns);
+    this.columns.count = columns.length;
+    this.columns.measure();
+    this.header.replaceChildren(...headerCells(this, columns));
     const wanted = voices.map((voice) => this.rowOf(voice.id).element);
     if (wanted.some((element, place) => this.table.children[place + 1] !== element) || this.table.children.length !== wanted.length + 1) {
       this.table.replaceChildren(this.header, ...wanted);
     }
-    for (const voice of voices) this.rows.get(voice.id).update(voice, this.columnsFor(voice.id));
-    const none = this.index.voices.length ? "No voice matches the filters." : "No voices yet. They appear here after the first round of generation.";
+    for (const voice of voices) this.updateRow(voice);
+    const none = this.index.voices.length ? "No voice matches the filters." : this.isLoading() ? "Loading …" : this.view.shown.length ? "No voices yet. They appear here after the first round of generation." : "No run is shown. Choose one above.";
     setText(this.empty, voices.length ? "" : none);
     setText(this.problems, this.index.problems.length ? `Cannot be read: ${this.index.problems.slice(0, 5).join("; ")}` : "");
     this.fetchInSight();
@@ -210,6 +231,26 @@ export class Board {
   /** Called after each update; replaced by the page that shows more than the board. */
   changed() {}
 
+  /** Rows out of sight are updated when they come into sight. */
+  updateRow(voice) {
+    const row = this.rows.get(voice.id);
+    if (this.inSight.has(voice.id) || voice.id === this.view.voice) row.update(voice, this.columnsFor(voice.id), this.columns);
+    else row.isOld = true;
+  }
+
+  /** Whether the voices of a shown run are not there yet. */
+  isLoading() {
+    return visibleRuns(this.index, this.view).some((run) => run.loaded === false);
+  }
+
+  updateLeaderboard() {
+    const state = [this.index, this.view.shown, this.theme, Boolean(this.blind)];
+    if (this.boardState?.every((part, place) => part === state[place])) return;
+    this.boardState = state;
+    this.leaderboard.element.hidden = Boolean(this.blind);
+    this.leaderboard.update(this.index.runs, this.view.shown);
+  }
+
   rowOf(voiceId) {
     if (!this.rows.has(voiceId)) {
       const row = new Row(voiceId, this);
@@ -217,18 +258,6 @@ export class Board {
       this.watcher.observe(row.element);
     }
     return this.rows.get(voiceId);
-  }
-
-  updateHeader(columns) {
-    let generated = 0;
-    const cells = columns.map((column) => {
-      const run = column.startsWith("run:") ? column.slice(4) : null;
-      const title = run === null ? TITLES[column] : this.blind ? `Clip ${letter(generated++)}` : run;
-      const cell = make("div", { class: "column", role: "columnheader", "data-run": run !== null && !this.blind }, title);
-      if (run !== null && !this.blind) cell.style.setProperty("--run", runColour(this.index.runs, run, this.theme));
-      return cell;
-    });
-    this.header.replaceChildren(make("div", { class: "column first", role: "columnheader" }, "Voice"), ...cells);
   }
 
   updatePlaying() {
@@ -249,27 +278,22 @@ export class Board {
   showPosition() {
     const { playing, position } = this.player;
     for (const row of this.rows.values()) {
-      for (const cell of row.cells) cell.playing({ here: this.player.isAt(cell.clip), playing, position });
+      for (const cell of row.cells.values()) cell.playing({ here: this.player.isAt(cell.clip), playing, position });
     }
   }
 
-  // --- pictures are drawn only for visible cells --------------------------------------------------------------------------
-
-  sighted(entries) {
-    for (const entry of entries) {
-      const id = entry.target.dataset.voice;
-      if (entry.isIntersecting) this.inSight.add(id);
-      else this.inSight.delete(id);
-    }
-    this.fetchInSight();
+  /** A row came into sight: it is updated if it is old. */
+  enter(id) {
+    const voice = this.rows.get(id).isOld && this.index.voices.find((one) => one.id === id);
+    if (voice) this.updateRow(voice);
   }
 
   /** Waits briefly, so that a moving slider does not load every step that it passes. */
   fetchInSight() {
     clearTimeout(this.later);
     this.later = setTimeout(() => {
-      for (const id of this.inSight) for (const cell of this.rows.get(id).cells) cell.want(() => this.inSight.has(id));
-      set(this.element, "data-ready", "true");
+      for (const id of this.inSight) for (const cell of this.rows.get(id).cells.values()) cell.want(() => this.inSight.has(id));
+      if (!this.isLoading()) set(this.element, "data-ready", "true");
     }, 120);
   }
 }

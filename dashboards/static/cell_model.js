@@ -21,7 +21,8 @@ function fixedModel(index, view, voice, kind) {
 function generatedModel(index, view, voice, run) {
   const step = stepOf(index, view);
   const entry = entryAt(voice.generated[run], step);
-  if (!entry) return { kind: "generated", clip: null, notes: [`nothing at or before step ${step}`], scores: [], words: null, scoreValues: {} };
+  const loading = index.runs.some((one) => one.name === run && one.loaded === false);
+  if (!entry) return { kind: "generated", clip: null, notes: [loading ? "loading …" : `nothing at or before step ${step}`], scores: [], words: null, scoreValues: {} };
   const notes = [];
   if (entry.step !== step) notes.push(`step ${entry.step}, the nearest earlier one`);
   if (entry.error) notes.push(`failed: ${entry.error}`);

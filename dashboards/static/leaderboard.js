@@ -24,7 +24,7 @@ export class Leaderboard {
     const choose = (text, names) => make("button", { type: "button", onclick: () => act.show(names()) }, text);
     this.number = make("input", { type: "number", class: "limit", min: 1, value: 3, "aria-label": "How many of the best runs" });
     this.best = choose("Best", () => bestRuns(this.found(), this.main(), Number(this.number.value), this.directions));
-    this.choice = make("div", { class: "line choice" }, this.query, choose("None", () => []), choose("All", () => this.found().map((line) => line.run)), this.best, this.number, this.count);
+    this.choice = make("div", { class: "line choice" }, this.query, choose("None", () => []), choose("All", () => this.found().map((line) => line.name)), this.best, this.number, this.count);
     this.head = make("div", { class: "lead head", role: "row" });
     this.above = make("div");
     this.below = make("div");
@@ -60,7 +60,7 @@ export class Leaderboard {
   draw() {
     const scores = this.scoreNames();
     this.choice.hidden = this.lines.length <= FEW;
-    this.element.style.setProperty("--scores", scores.length);
+    this.element.style.setProperty("--scores", scores.length ? `repeat(${scores.length}, minmax(112px, 1fr))` : "");
     const pending = this.lines.filter((line) => line.pending).length;
     const found = this.found();
     setText(this.count, `${found.length} of ${this.lines.length} runs${pending ? `, ${pending} being read` : ""}`);
@@ -98,27 +98,27 @@ export class Leaderboard {
   }
 
   line(line) {
-    const shown = this.shown.has(line.run);
+    const shown = this.shown.has(line.name);
     const number = this.lines.indexOf(line);
-    const pill = make("button", { type: "button", class: "lead-run", "aria-pressed": shown, title: `${shown ? "Hide" : "Show"} ${line.run}` },
-      make("i", { "aria-hidden": "true" }), make("span", {}, line.run), number < 9 ? make("kbd", { "aria-hidden": "true" }, String(number + 1)) : null);
-    pill.onclick = () => this.act.show(shown ? [...this.shown].filter((name) => name !== line.run) : [...this.shown, line.run]);
-    const hear = make("button", { type: "button", class: "play small", "aria-label": `Play the first voice of ${line.run}`, title: "Play the first voice", onclick: () => this.act.listen(line.run) });
+    const pill = make("button", { type: "button", class: "run", "aria-pressed": shown, title: `${shown ? "Hide" : "Show"} ${line.name}` },
+      make("i", { "aria-hidden": "true" }), make("span", {}, line.name), number < 9 ? make("kbd", { "aria-hidden": "true" }, String(number + 1)) : null);
+    pill.onclick = () => this.act.show(shown ? [...this.shown].filter((name) => name !== line.name) : [...this.shown, line.name]);
+    const hear = make("button", { type: "button", class: "play small", "aria-label": `Play the first voice of ${line.name}`, title: "Play the first voice", onclick: () => this.act.listen(line.name) });
     const cell = (text, more = {}) => make("span", { role: "cell", ...more }, text);
     const findings = line.findings.map((finding) => finding.name).join("\n");
-    const row = make("div", { class: "lead", role: "row", "data-run": line.run },
+    const row = make("div", { class: "lead", role: "row", "data-run": line.name },
       make("span", { role: "rowheader", class: "lead-name" }, pill, hear), cell(line.step ?? (line.pending ? "…" : "–")),
       ...this.scoreNames().map((name) => scoreCell(name, line.scores[name])),
       cell(line.best_step ?? "–"), cell(line.findings.length || "–", { title: findings, "data-level": line.findings[0]?.level }), this.curve(line));
-    row.style.setProperty("--run", this.act.colour(line.run));
+    row.style.setProperty("--run", this.act.colour(line.name));
     set(row, "data-shown", shown);
     return row;
   }
 
   curve(line) {
-    const points = line.scores[this.main()]?.curve ?? [];
-    const lines = [{ name: line.run, colour: this.act.colour(line.run), points }];
-    const chart = sparkline({ lines, ceiling: null, step: null, scoreName: this.main(), onStep: null });
+    const points = line.curve ?? [];
+    const lines = [{ name: line.name, colour: this.act.colour(line.name), points }];
+    const chart = sparkline({ lines, ceiling: null, step: null, scoreName: line.best_by, onStep: null });
     return make("span", { role: "cell", class: "lead-curve" }, chart);
   }
 }

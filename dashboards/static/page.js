@@ -9,6 +9,7 @@ import { settingsSection } from "./page_settings.js";
 
 export function start() {
   const data = JSON.parse(document.getElementById("data").textContent);
+  data.index.runs = data.leaderboard;
   const link = new URLSearchParams(location.hash.slice(1));
   let theme = matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light";
   document.documentElement.dataset.theme = theme;

@@ -8,7 +8,7 @@ import { shortNumber, withUnit } from "./scores.js";
 const MARKS = { better: "▲ better", worse: "▼ worse", none: "no difference shown", "too few": "too few speakers to tell", "": "" };
 
 /** { element, draw() }; `listen(run)` plays the first voice of a run on the board, `show(names)` chooses the runs there. */
-export function summarySection({ index, pairs, answer, leaderboard, runs, findings, silent, left_out: leftOut }, { theme, listen, show }) {
+export function summarySection({ index, pairs, answer, runs, findings, silent, left_out: leftOut }, { theme, listen, show }) {
   const element = make("section", { class: "sheet", "aria-label": "Summary" });
   const table = new Leaderboard({ listen, show, colour: (run) => runColour(index.runs, run, theme()) }, index.scores);
   const answers = make("div", { class: "answers" }, ...answer.map((text) => make("p", { class: "answer" }, text)));
@@ -21,7 +21,7 @@ export function summarySection({ index, pairs, answer, leaderboard, runs, findin
     leftOut.length ? `Audio of ${leftOut.length} steps was left out to limit the size of the page: ${leftOut.slice(0, 12).join(", ")}${leftOut.length > 12 ? ", …" : ""}.` : null,
   ].filter(Boolean);
   element.append(make("h2", {}, "Findings and alerts"), ...findingParts(findings), ...notes.map((note) => make("p", { class: "note" }, note)));
-  return { element, draw: (shown) => table.update(leaderboard, shown) };
+  return { element, draw: (shown) => table.update(index.runs, shown) };
 }
 
 function pairPart(pair, index) {

@@ -14,7 +14,8 @@ export class Row {
   constructor(voiceId, board) {
     this.voiceId = voiceId;
     this.board = board;
-    this.cells = [];
+    this.cells = new Map(); // place → cell, for the columns in sight
+    this.isOld = true;
     this.speaker = make("strong");
     this.language = make("span", { class: "language" });
     this.text = make("p", { class: "text" });
@@ -27,26 +28,27 @@ export class Row {
     this.element = make("div", { class: "row", role: "row", "data-voice": voiceId }, this.heading);
   }
 
-  /** `columns` in the display order of this row. */
-  update(voice, columns) {
+  /** `columns` in the display order of this row; `span`: places of those in sight. */
+  update(voice, columns, { from, to }) {
+    this.isOld = false;
     const { index, view, theme, blind } = this.board;
     setText(this.speaker, voice.speaker ?? "unknown speaker");
     setText(this.language, voice.language ?? "");
     setText(this.text, voice.target_text ?? "");
     setText(this.prompt, voice.reference_text ? `Reference text: ${voice.reference_text}` : "");
     set(this.element, "data-selected", view.voice === voice.id);
-    const models = columns.map((column) => cellModel(index, view, voice, column));
-    const span = Math.max(0.5, ...models.map((model) => model.clip?.seconds ?? 0));
-    this.fitCells(columns.length);
-    this.models = models;
+    const models = columns.map((column, place) => (place >= from && place < to ? cellModel(index, view, voice, column) : null));
+    const span = Math.max(0.5, ...models.map((model) => model?.clip?.seconds ?? 0));
+    this.fitCells(from, to);
     const judged = blind?.judgementOf(voice.id);
-    columns.forEach((column, place) => {
+    this.cells.forEach((cell, place) => {
+      const column = columns[place];
       const selected = view.voice === voice.id && this.board.placeIn(voice.id) === place;
       const run = column.startsWith("run:") ? column.slice(4) : null;
       const name = `${this.columnName(column, columns)} of ${voice.speaker ?? voice.id}: ${voice.target_text ?? ""}`;
       const colour = run && !blind ? runColour(index.runs, run, theme) : null;
       const voted = judged && run !== null && judged.preferred === run;
-      this.cells[place].update(models[place], { name, colour, span, selected, theme, blind: Boolean(blind), voting: blind?.offers(voice.id), voted });
+      cell.update(models[place], { name, colour, span, selected, theme, blind: Boolean(blind), voting: blind?.offers(voice.id), voted });
     });
     this.tie.hidden = !blind?.offers(voice.id);
     setText(this.tie, judged && judged.preferred === null ? "No preference ✓" : "No preference");
@@ -59,18 +61,25 @@ export class Row {
     return `clip ${letter(columns.filter((name) => name.startsWith("run:")).indexOf(column))}`;
   }
 
-  fitCells(count) {
+  fitCells(from, to) {
     const act = {
       choose: (place) => this.board.select(this.voiceId, place),
       toggle: (place) => this.board.toggle(this.voiceId, place),
       seek: (place, seconds) => this.board.seek(this.voiceId, place, seconds),
       vote: (place) => this.board.vote(this.voiceId, place),
     };
-    while (this.cells.length > count) this.cells.pop().element.remove();
-    while (this.cells.length < count) {
-      const cell = new Cell(this.cells.length, act, this.board.clips);
-      this.cells.push(cell);
-      this.element.append(cell.element);
+    for (const [place, cell] of this.cells) {
+      if (place >= from && place < to) continue;
+      cell.element.remove();
+      this.cells.delete(place);
+    }
+    for (let place = from; place < to; place++) {
+      if (this.cells.has(place)) continue;
+      const cell = new Cell(place, act, this.board.clips);
+      cell.element.style.setProperty("--place", place);
+      this.cells.set(place, cell);
+      const next = [...this.cells.keys()].filter((other) => other > place).sort((a, b) => a - b)[0];
+      this.element.insertBefore(cell.element, next === undefined ? null : this.cells.get(next).element);
     }
   }
 

@@ -14,7 +14,7 @@ export function searchRuns(lines, query) {
 
 function matches(line, word) {
   const condition = CONDITION.exec(word);
-  if (!condition) return line.run.toLowerCase().includes(word.toLowerCase());
+  if (!condition) return line.name.toLowerCase().includes(word.toLowerCase());
   const [, name, sign, wanted] = condition;
   const value = line.scores[name]?.mean ?? line.settings?.[name] ?? { step: line.step, best_step: line.best_step }[name];
   if (value === undefined || value === null) return false;
@@ -25,7 +25,7 @@ function matches(line, word) {
 /** The lines by name, step, findings or a score, those without it last. `directions`: score → "higher", "lower", …. */
 export function sortRuns(lines, key, descending, directions) {
   const values = {
-    run: (line) => line.run,
+    run: (line) => line.name,
     step: (line) => line.step,
     best_step: (line) => line.best_step,
     findings: (line) => line.findings.length,
@@ -42,7 +42,7 @@ export function sortRuns(lines, key, descending, directions) {
 /** The names of the `count` best runs in a score; runs without it are left out. */
 export function bestRuns(lines, score, count, directions) {
   const having = lines.filter((line) => Number.isFinite(line.scores[score]?.mean));
-  return sortRuns(having, score, true, directions).slice(0, count).map((line) => line.run);
+  return sortRuns(having, score, true, directions).slice(0, count).map((line) => line.name);
 }
 
 /** Larger is better: a score's value, turned by its direction. */

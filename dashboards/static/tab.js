@@ -1,32 +1,48 @@
 // Entry point of the TensorBoard tab: TensorBoard imports this module in an iframe and calls `render()`.
-// It imports the board only then, so that the index and the modules load at the same time.
+// It imports the board only then, so that the table of runs and the modules load at the same time.
+
+import { Fleet, firstRuns } from "./fleet.js";
 
 const REFRESH_MS = 5000;
+const PENDING_MS = 1000; // while the server reads runs for the first time
 const PLUGIN = "p.voices."; // TensorBoard keeps `p.<plugin>.<key>` in its address for plugins
+const STORE = "tracker_logging.view";
 
 export async function render() {
   document.documentElement.lang = "en";
   document.title = "Voices";
-  const loaded = Promise.all([fetchIndex(), import("./board.js"), addStyles()]);
-  const [index, { Board }] = await loaded.catch((error) => {
+  const fleet = new Fleet(ask);
+  const loaded = Promise.all([fleet.refresh(), import("./board.js"), addStyles()]);
+  const [, { Board }] = await loaded.catch((error) => {
     document.body.append(`The voices cannot be read (${error.message}). Reload the page to try again.`);
     throw error;
   });
   applyTheme();
-  const board = new Board(source, index, { theme: currentTheme(), link: readLink() });
+  const link = readLink();
+  const board = new Board(source, fleet.index(), { theme: currentTheme(), link, shown: firstRuns(fleet.table.runs) });
   document.body.append(board.element);
-  window.focus(); // keys work before the first click
+  const load = () => fleet.load(board.view.shown, () => board.refresh(fleet.index()));
+  let shown = null;
+  board.changed = () => {
+    remember(board);
+    if (shown === board.view.shown) return;
+    shown = board.view.shown;
+    load();
+  };
+  await load();
   watchTheme(() => {
     applyTheme();
     board.setTheme(currentTheme());
   });
-  keepFresh(board);
+  keepFresh(fleet, board, load);
 }
 
 const source = {
   async bytes({ run, voice, file }) {
-    const answer = await fetch(`clip?${new URLSearchParams({ run, voice, name: file })}`);
-    if (!answer.ok) throw new Error(`${file}: ${answer.status}`);
+    const answer = await fetch(`clip?${new URLSearchParams({ run, voice, name: file })}`).catch(() => {
+      throw new Error("the server does not answer");
+    });
+    if (!answer.ok) throw new Error(answer.status === 404 ? "the file is missing" : `the server answers ${answer.status}`);
     return answer.arrayBuffer();
   },
   /** A URL of TensorBoard itself, not of the iframe. */
@@ -38,38 +54,61 @@ const source = {
 };
 
 function addStyles() {
-  const styles = Object.assign(document.createElement("link"), { rel: "stylesheet", href: "static/board.css" });
-  document.head.append(styles);
-  return new Promise((resolve) => (styles.onload = styles.onerror = resolve));
+  const add = (name) => {
+    const styles = Object.assign(document.createElement("link"), { rel: "stylesheet", href: `static/${name}` });
+    document.head.append(styles);
+    return new Promise((resolve) => (styles.onload = styles.onerror = resolve));
+  };
+  return Promise.all(["board.css", "leaderboard.css"].map(add));
 }
 
-let known = null;
-
-/** The index, or null when it has not changed. */
-async function fetchIndex() {
-  const answer = await fetch("index.json", { cache: "no-store", headers: known ? { "If-None-Match": known } : {} });
-  if (answer.status === 304) return null;
-  if (!answer.ok) throw new Error(`index.json: ${answer.status}`);
-  known = answer.headers.get("ETag");
-  return answer.json();
+async function ask(address, etag) {
+  const answer = await fetch(address, { cache: "no-store", headers: etag ? { "If-None-Match": etag } : {} });
+  if (answer.status !== 304 && !answer.ok) throw new Error(`${address.split("?")[0]}: ${answer.status}`);
+  return { status: answer.status, etag: answer.headers.get("ETag"), content: answer.status === 304 ? null : await answer.json() };
 }
 
-function keepFresh(board) {
-  setInterval(async () => {
-    if (document.hidden || board.element.offsetParent === null) return;
-    const index = await fetchIndex().catch(() => null); // the server may be unreachable for a while
-    if (index) board.refresh(index);
-  }, REFRESH_MS);
+function keepFresh(fleet, board, load) {
+  const look = async () => {
+    if (!document.hidden && board.element.offsetParent !== null) {
+      try {
+        if (await fleet.refresh()) {
+          board.refresh(fleet.index());
+          await load();
+        }
+        board.setReachable(true);
+      } catch {
+        board.setReachable(false);
+      }
+    }
+    setTimeout(look, fleet.table.runs.some((run) => run.pending) ? PENDING_MS : REFRESH_MS);
+  };
+  setTimeout(look, fleet.table.runs.some((run) => run.pending) ? PENDING_MS : REFRESH_MS);
 }
 
 function frameHost() {
   return window.parent;
 }
 
-/** TensorBoard's address is `#voices&p.voices.step=500&…`; the values are those of a query. */
+/** TensorBoard's address is `#voices&p.voices.step=500&…`; the values are those of a query. Else the view before a reload. */
 function readLink() {
-  const parts = frameHost().location.hash.slice(1).split("&");
-  return new URLSearchParams(parts.filter((part) => part.startsWith(PLUGIN)).map((part) => part.slice(PLUGIN.length)).join("&"));
+  const parts = frameHost().location.hash.slice(1).split("&").filter((part) => part.startsWith(PLUGIN));
+  if (parts.length) return new URLSearchParams(parts.map((part) => part.slice(PLUGIN.length)).join("&"));
+  try {
+    return new URLSearchParams(sessionStorage.getItem(STORE) ?? "");
+  } catch {
+    return new URLSearchParams();
+  }
+}
+
+function remember(board) {
+  const link = board.linkOfView();
+  if (board.view.step === null) link.delete("step"); // the newest step stays the newest
+  try {
+    sessionStorage.setItem(STORE, link.toString());
+  } catch {
+    return; // the browser denies storage: the view is lost with a reload
+  }
 }
 
 function currentTheme() {

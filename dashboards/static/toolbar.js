@@ -1,13 +1,11 @@
 // The controls above the voices: runs, step, search, order and actions.
 
-import { runColour } from "./colours.js";
 import { make, set, setText } from "./dom.js";
 import { measuredScores, rowsOf, stepOf, stepsOf, visibleRuns } from "./view.js";
 
 export class Toolbar {
   constructor(board) {
     this.board = board;
-    this.runs = make("div", { class: "runs", role: "group", "aria-label": "Runs shown" });
     this.element = make("div", { class: "toolbar" }, this.topLine(), this.stepLine(), this.filterLine());
   }
 
@@ -18,7 +16,7 @@ export class Toolbar {
     this.link = act("Copy link", "Copy a link to this voice, step and runs", () => this.board.copyLink());
     this.help = act("Keys ?", "Show the keys", () => this.board.help.showModal());
     const actions = make("div", { class: "actions" }, this.blind, this.link, this.help);
-    return make("div", { class: "line" }, make("div", { class: "grow" }, this.runs, this.summary), actions);
+    return make("div", { class: "line" }, make("div", { class: "grow" }, this.summary), actions);
   }
 
   stepLine() {
@@ -64,7 +62,6 @@ export class Toolbar {
     this.slider.disabled = Boolean(blind) || this.steps.length < 2;
     setText(this.stepText, this.steps.length ? `${step} (${place + 1} of ${this.steps.length})` : "none yet");
     set(this.newest, "aria-pressed", view.step === null);
-    this.updateRuns();
     const shown = rowsOf(index, view).length;
     const voices = shown === index.voices.length ? `${shown} voices` : `${shown} of ${index.voices.length} voices`;
     const clip = blind ? "Runs are hidden and shuffled for each voice." : "Press ▶ or space to listen; ← → compare at the same position.";
@@ -73,22 +70,6 @@ export class Toolbar {
     this.blind.disabled = !blind && visibleRuns(index, view).length < 2;
     this.blind.title = this.blind.disabled ? "Needs two runs" : "Hide and shuffle the runs, then choose the better clip";
     this.updateFilters();
-  }
-
-  updateRuns() {
-    const { index, view, theme, blind } = this.board;
-    this.runs.hidden = Boolean(blind);
-    const pills = index.runs.map((run, number) => {
-      const shown = view.shown.includes(run.name);
-      const pill = make("button", { type: "button", class: "run", "aria-pressed": shown, title: `${shown ? "Hide" : "Show"} ${run.name}` });
-      pill.style.setProperty("--run", runColour(index.runs, run.name, theme));
-      pill.append(make("i", { "aria-hidden": "true" }), run.name, number < 9 ? make("kbd", { "aria-hidden": "true" }, String(number + 1)) : "");
-      pill.onclick = () => this.board.toggleRun(run.name);
-      return pill;
-    });
-    const focused = [...this.runs.children].indexOf(document.activeElement);
-    this.runs.replaceChildren(...pills);
-    this.runs.children[focused]?.focus();
   }
 
   updateFilters() {

@@ -1,11 +1,11 @@
 // The state of the view and what is derived from it: pure functions of index and view.
 
 /** The initial view: newest step, all runs, order of the files. */
-export function firstView(index) {
+export function firstView(index, shown = index.runs.map((run) => run.name)) {
   const measured = measuredScores(index);
   return {
     step: null, // null = always the newest step
-    shown: index.runs.map((run) => run.name), // names of the runs on the board
+    shown, // names of the runs on the board
     voice: index.voices[0]?.id ?? null,
     column: null, // "reference", "target", "codec" or "run:<name>"
     score: (measured.find((score) => score.ceilings.length) ?? measured[0])?.name ?? "",

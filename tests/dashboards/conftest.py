@@ -81,13 +81,14 @@ def tensorboard(logdir: Path) -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def serving(logdir: Path, *options: str) -> Iterator[str]:
-    """Runs `tensorboard --logdir` on a free port until the block ends; gives its address."""
+def serving(logdir: Path | None, *options: str) -> Iterator[str]:
+    """Runs TensorBoard on a free port until the block ends; gives its address. `logdir` None: `options` name it."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     address = f"http://127.0.0.1:{port}"
-    command = [sys.executable, "-m", "tensorboard.main", "--logdir", str(logdir), "--host", "127.0.0.1", *options]
+    where = [] if logdir is None else ["--logdir", str(logdir)]
+    command = [sys.executable, "-m", "tensorboard.main", *where, "--host", "127.0.0.1", *options]
     with tempfile.TemporaryFile("w+") as errors:
         process = subprocess.Popen([*command, "--port", str(port)], stderr=errors)
         try:

@@ -103,7 +103,7 @@ def test_the_page_opens_with_leaderboard_and_answer(page: Any, written: Path) ->
     page.goto(written.as_uri())
     summary = page.get_by_label("Summary", exact=True)
     expect(summary.locator(".lead[data-run]")).to_have_count(2)
-    expect(summary.locator(".lead[data-run=first] [data-score=sim_o]")).to_have_text("0.66")
+    expect(summary.locator(".lead[data-run=first] [data-score=sim_margin]")).to_have_text("0.1")
     expect(summary.locator(".answer")).to_contain_text("data (train_data_file: first a.json, second b.json)")
     expect(summary.locator(".answer")).to_contain_text(
         "Too few speakers to tell in sim_margin: 2 speakers, it needs 6."

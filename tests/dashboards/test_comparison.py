@@ -103,7 +103,7 @@ def test_a_line_of_the_leaderboard_has_the_last_finished_round_and_the_open_find
     findings = [Finding(name="voices_collapse", since=1, **words), Finding(name="late", since=1, until=2, **words)]
     (line,) = leaderboard({"a": run.voices}, findings={"a": findings})
     assert (line["step"], line["best_step"], line["best_by"], line["voices"]) == (3, 3, "sim_o", 6)
-    assert line["scores"]["sim_o"]["curve"] == [[1, 0.2], [2, 0.25], [3, 0.4]]
+    assert line["curve"] == [[1, 0.2], [2, 0.25], [3, 0.4]]
     assert line["scores"]["sim_o"]["mean"] == 0.4
     assert line["scores"]["sim_o"]["voices"] == 6
     assert line["findings"] == [{"name": "Voices collapse", "level": "warning"}]

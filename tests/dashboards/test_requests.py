@@ -54,6 +54,7 @@ def test_any_clip_asked_for_is_a_file_of_a_run_or_refused(
 def test_any_asset_or_index_asked_for_is_answered(plugin: VoicesPlugin, path: str, tag: str) -> None:
     apps = plugin.get_plugin_apps()
     assert Client(apps["/static/*"]).get("/static/" + path).status_code in (200, 404)
-    answer = Client(apps["/index.json"]).get("/index.json", headers={"If-None-Match": tag})
+    answer = Client(apps["/runs.json"]).get("/runs.json", headers={"If-None-Match": tag})
     assert answer.status_code == 200
-    assert json.loads(answer.data)["runs"] == [{"name": "careful", "place": 0}]
+    assert [(run["name"], run["place"]) for run in json.loads(answer.data)["runs"]] == [("careful", 0)]
+    assert Client(apps["/voices.json"]).get("/voices.json", query_string={"run": path}).status_code in (200, 404)

@@ -10,11 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import serving, write_curves
+from conftest import DEADLINE_S, serving, wait_for, write_curves
 from playwright.sync_api import expect
 from speaking_runs import write_run
-from tracker_logging.dashboards.voice_index import OutsideLogDirectoryError, VoiceRuns
+from tracker_logging.dashboards.voice_runs import OutsideLogDirectoryError, VoiceRuns
 
+from tracker_logging.doctor.finding import Finding as DoctorsFinding
+from tracker_logging.events import Findings
+from tracker_logging.runs import voices
+from tracker_logging.trackers.findings_file import FindingsFileTracker
 from tracker_logging.trackers.tensorboard import TensorBoardTracker
 
 
@@ -66,8 +70,9 @@ def test_only_the_pages_own_files_are_assets(tensorboard: str, name: str) -> Non
     assert refused.value.code == 404
 
 
-def test_the_index_is_sent_once_per_change(tensorboard: str) -> None:
-    address = f"{tensorboard}/data/plugin/voices/index.json"
+def test_the_table_of_runs_is_sent_once_per_change(tensorboard: str) -> None:
+    address = f"{tensorboard}/data/plugin/voices/runs.json"
+    wait_for(lambda: not any(run["pending"] for run in json.loads(urllib.request.urlopen(address).read())["runs"]))
     etag = urllib.request.urlopen(address).headers["ETag"]
     with pytest.raises(urllib.error.HTTPError) as unchanged:
         urllib.request.urlopen(urllib.request.Request(address, headers={"If-None-Match": etag}))
@@ -80,7 +85,7 @@ def test_runs_have_the_colours_of_tensorboard(tmp_path: Path) -> None:
         write_curves(TensorBoardTracker(tmp_path / "runs" / name), slope=1.0)
     with serving(tmp_path / "runs") as address:
         listed = json.loads(urllib.request.urlopen(f"{address}/data/runs").read())
-        index = json.loads(urllib.request.urlopen(f"{address}/data/plugin/voices/index.json").read())
+        index = json.loads(urllib.request.urlopen(f"{address}/data/plugin/voices/runs.json").read())
     assert listed == ["second", "first"]
     assert {run["name"]: run["place"] for run in index["runs"]} == {"second": 0, "first": 1}
 
@@ -88,11 +93,75 @@ def test_runs_have_the_colours_of_tensorboard(tmp_path: Path) -> None:
 def test_a_broken_sidecar_is_named_and_the_rest_is_shown(tmp_path: Path) -> None:
     write_run(tmp_path / "run", steps=[1, 2], voices=1)
     (tmp_path / "run/voices/voice-00/step-00000001.json").write_text('{"format": 1, "step"')
-    index = VoiceRuns({"": tmp_path}).index()
-    assert [entry["step"] for entry in index["voices"][0]["generated"]["run"]] == [2]
-    assert index["problems"] == ["voice-00/step-00000001.json is left out: JSONDecodeError"]
+    runs = VoiceRuns({"": tmp_path})
+    assert [step["step"] for step in runs.voices("run")["voices"][0]["steps"]] == [2]
+    assert runs.wait(DEADLINE_S)
+    assert runs.table()["problems"] == ["voice-00/step-00000001.json is left out: JSONDecodeError"]
     (tmp_path / "run/voices/voice-00/step-00000001.json").write_text('{"format": 1, "step": 1, "scores": [NaN]}')
-    assert VoiceRuns({"": tmp_path}).index()["problems"] == ["voice-00/step-00000001.json is left out: KeyError"]
+    again = VoiceRuns({"": tmp_path})
+    assert again.wait(DEADLINE_S)
+    assert again.table()["problems"] == ["voice-00/step-00000001.json is left out: KeyError"]
+
+
+def test_unchanged_runs_are_read_once_and_a_changed_one_in_part(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = [f"run-{number}" for number in range(5)]
+    for name in names:
+        write_run(tmp_path / name, steps=[1, 2], voices=2)
+    read: list[str] = []
+    parse = voices._parse
+    monkeypatch.setattr(voices, "_parse", lambda path: (read.append(str(path)), parse(path))[1])
+    runs = VoiceRuns({"": tmp_path})
+    assert [run["pending"] for run in runs.table()["runs"]] == [True] * 5
+    assert runs.wait(DEADLINE_S)
+    assert len(read) == len(set(read)) == 5 * 2 * 3
+    first = runs.table()
+    assert [run["pending"] for run in first["runs"]] == [False] * 5
+    assert [run["scores"]["sim_margin"]["mean"] for run in first["runs"]] == [0.25] * 5
+    read.clear()
+    runs.voices("run-1")
+    assert runs.table() == first
+    write_run(tmp_path / "run-1", steps=[3], voices=1)
+    assert runs.table()["runs"][1]["version"] != first["runs"][1]["version"]
+    assert runs.wait(DEADLINE_S)
+    assert [Path(path).name for path in read] == ["step-00000003.json"]
+
+
+def test_the_tree_is_not_searched_for_a_clip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_run(tmp_path / "run", steps=[1], voices=1)
+    runs = VoiceRuns({"": tmp_path})
+    runs.table()
+    monkeypatch.setattr(runs, "_search", lambda: pytest.fail("the tree is searched again"))
+    for _ in range(50):
+        assert runs.file(run="run", voice="voice-00", name="target.flac").is_file()
+
+
+def test_settings_that_differ_and_open_findings_are_in_the_table(tmp_path: Path) -> None:
+    for name, rate in (("a", 0.1), ("b", 0.2)):
+        write_run(tmp_path / name, steps=[1], voices=1)
+        config = {"lr": rate, "epochs": 3, "output_dir": name}
+        write_curves(TensorBoardTracker(tmp_path / name, config=config), slope=1.0)
+    words: dict[str, Any] = {"level": "error", "seen": "", "cause": "", "fix": "", "certainty": "likely"}
+    finding = DoctorsFinding(name="no_gradient", since=3, **words)
+    FindingsFileTracker(tmp_path / "a").emit(Findings(step=3, findings=(finding,)))
+    runs = VoiceRuns({"": tmp_path})
+    assert runs.wait(DEADLINE_S)
+    lines = {run["name"]: run for run in runs.table()["runs"]}
+    assert [lines[name]["settings"] for name in "ab"] == [{"lr": 0.1}, {"lr": 0.2}]
+    assert lines["a"]["findings"] == [{"name": "No gradient", "level": "error"}]
+
+
+def test_runs_have_a_colour_each_without_event_files_and_with_named_directories(tmp_path: Path) -> None:
+    for name in ("a", "b/deep", "c"):
+        write_run(tmp_path / name, steps=[1], voices=1)
+    for name in ("a", "b/deep"):
+        write_curves(TensorBoardTracker(tmp_path / name), slope=1.0)
+    spec = ",".join(f"{name}:{tmp_path / name}" for name in "abc")
+    with serving(None, "--logdir_spec", spec) as address:
+        wait_for(lambda: len(json.loads(urllib.request.urlopen(f"{address}/data/runs").read())) == 2)
+        table = json.loads(urllib.request.urlopen(f"{address}/data/plugin/voices/runs.json").read())
+    assert {run["name"]: run["place"] for run in table["runs"]} == {"a": 0, "b/deep": 1, "c": 2}
 
 
 def test_a_linked_run_is_not_followed(tmp_path: Path) -> None:
@@ -100,7 +169,7 @@ def test_a_linked_run_is_not_followed(tmp_path: Path) -> None:
     (tmp_path / "logs").mkdir()
     (tmp_path / "logs/run").symlink_to(tmp_path / "elsewhere/run")
     runs = VoiceRuns({"": tmp_path / "logs"})
-    assert runs.index()["runs"] == []
+    assert runs.names() == []
     with pytest.raises(OutsideLogDirectoryError):
         runs.file(run="run", voice="voice-00", name="target.flac")
 
@@ -110,14 +179,13 @@ def test_folders_of_the_same_name_that_hold_no_voices_are_no_runs(tmp_path: Path
     for other in ("real/wandb/offline-run-1/files/media/html/voices/voice-00", "data/voices/anna"):
         (tmp_path / other).mkdir(parents=True)
         (tmp_path / other / "text_10.html").write_text("text")
-    assert list(VoiceRuns({"": tmp_path}).directories()) == ["real"]
+    assert VoiceRuns({"": tmp_path}).names() == ["real"]
 
 
 def test_named_directories_are_named_runs(tmp_path: Path) -> None:
     write_run(tmp_path / "a", steps=[1], voices=1)
     write_run(tmp_path / "b/deep", steps=[1], voices=1)
-    index = VoiceRuns({"one": tmp_path / "a", "two": tmp_path / "b"}).index()
-    assert [run["name"] for run in index["runs"]] == ["one", "two/deep"]
+    assert VoiceRuns({"one": tmp_path / "a", "two": tmp_path / "b"}).names() == ["one", "two/deep"]
 
 
 HOSTILE = "<img src=x onerror=\"document.title='taken'\"><script>document.title='taken'</script>"

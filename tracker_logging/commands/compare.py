@@ -82,7 +82,7 @@ def _print(report: Report) -> None:
     lines = report.as_json()["leaderboard"]
     scores = list(dict.fromkeys(score for line in lines for score in line["scores"]))
     rows = [
-        [line["run"], _text(line["step"]), *(_score(line["scores"].get(score)) for score in scores),
+        [line["name"], _text(line["step"]), *(_score(line["scores"].get(score)) for score in scores),
          _text(line["best_step"]), str(len(line["findings"])) if line["findings"] else "-"]
         for line in lines
     ]  # fmt: skip

@@ -3,8 +3,8 @@
 `sign_flip_p` flips the sign of *all differences of a speaker* at once. If the runs do not differ, each of these 2^G
 outcomes is equally likely, whatever the distribution of the scores: the p value is exact for any number of speakers.
 Several scores are tested together: Holm's step-down procedure on the joint distribution of the flips (maxT of Westfall
-& Young 1993, algorithm 2.8). Holm on separate p values would need 8 speakers for four scores, where this needs 6,
-because the smallest p value of G speakers is 2 / 2^G.
+& Young 1993, algorithm 2.8). Holm on separate p values would need 8 speakers for four scores where this needs 6: the
+smallest p value of G speakers is 2 / 2^G.
 
 `crossed_test` compares groups of runs (seeds): speakers and runs are both random, and their variances are added
 (Clark 1973; degrees of freedom by Satterthwaite 1946).

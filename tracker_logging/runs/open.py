@@ -6,13 +6,14 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from tracker_logging import tags
 from tracker_logging.events import Finding
 from tracker_logging.runs import json_lines, tensorboard, wandb
-from tracker_logging.runs.entries import Contents, collect
+from tracker_logging.runs.entries import Contents, Settings, collect
 from tracker_logging.runs.model import Clip, Histogram, NotARunError, Picture, Run, Series, Source, Table
 from tracker_logging.runs.voices import VoiceFolders, has_voices, voices_of_backend
 from tracker_logging.trackers.findings_file import FORMAT, JSON_NAME
@@ -20,6 +21,7 @@ from tracker_logging.trackers.jsonl import FOLDER as RECORD
 from tracker_logging.trackers.jsonl import LINES
 from tracker_logging.trackers.voice_folder import FOLDER as VOICES
 
+_FIRST_ENTRIES = 20  # of a run, among which its settings are
 _INSIDE_A_RUN = frozenset({VOICES, RECORD, "wandb", "projector"})
 
 
@@ -66,6 +68,26 @@ def open_run(path: Path | str) -> Run:
         case _:
             contents = Contents()
     return _run(place, contents)
+
+
+def settings_and_findings(directory: Path) -> tuple[dict[str, Any], tuple[Finding, ...], list[str]]:
+    """What a listing of many runs shows besides their voices: settings, findings, and what could not be read.
+
+    Settings come from the beginning of an event file or of a record; a W&B log is not opened.
+    """
+    problems: list[str] = []
+    findings = _findings_file(directory / JSON_NAME, problems) or ()
+    record = json_lines.record_file(directory)
+    try:
+        if any(directory.glob(tensorboard.EVENT_FILES)):
+            source = tensorboard.entries(directory)
+        else:
+            source = iter(()) if record is None else json_lines.entries(record)
+        first = [entry for entry in islice(source, _FIRST_ENTRIES) if isinstance(entry, Settings)]
+    except OSError as error:
+        problems.append(f"{directory.name}: the settings cannot be read ({type(error).__name__}).")
+        first = []
+    return dict(sorted(collect(first).settings.items())), findings, problems
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,9 +5,9 @@ import { test } from "node:test";
 
 const { bestRuns, searchRuns, sortRuns } = await import(new URL("../../../dashboards/static/run_search.js", import.meta.url));
 
-const line = (run, wer, settings = {}) => ({ run, step: 10, best_step: 5, findings: [], settings, scores: wer === null ? {} : { wer: { mean: wer } } });
+const line = (name, wer, settings = {}) => ({ name, step: 10, best_step: 5, findings: [], settings, scores: wer === null ? {} : { wer: { mean: wer } } });
 const lines = [line("low-rate", 0.3, { lr: 0.0002, codec: "mimi" }), line("high-rate", 0.1, { lr: 0.02 }), line("other", null)];
-const names = (found) => found.map((one) => one.run);
+const names = (found) => found.map((one) => one.name);
 
 test("runs are found by name, score and setting, all words together", () => {
   assert.deepEqual(names(searchRuns(lines, " RATE ")), ["low-rate", "high-rate"]);

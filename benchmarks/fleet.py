@@ -1,0 +1,144 @@
+"""Measures the Voices tab with many runs: first paint, an arrow key, the idle poll, sizes and memory of the server.
+
+    python benchmarks/fleet.py [--runs 2,40,300] [--voices 12] [--rounds 20]
+
+Needs Chromium and Playwright (see tests/dashboards/conftest.py). Runs have drawn scores and one short clip, linked to
+every place. First paint and key are medians; the key is timed in the page, from the event to the next frame.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "dashboards"))
+
+import numpy as np
+import soundfile
+from conftest import BROWSER, QUIET, serving
+from playwright.sync_api import sync_playwright
+from scored_runs import draw_scores, speaker_of, write_scores
+
+from tracker_logging.trackers.voice_folder import FOLDER
+
+REPEATS = 5
+READY_MS = 120_000
+KEY = """() => new Promise((done) => {
+  const begin = performance.now();
+  document.dispatchEvent(new KeyboardEvent("keydown", { key: "ArrowDown", bubbles: true }));
+  requestAnimationFrame(() => setTimeout(() => done(performance.now() - begin)));
+})"""
+
+
+def write_fleet(logdir: Path, *, runs: int, voices: int, rounds: int) -> None:
+    random = np.random.default_rng(0)
+    noise = (0.1 * random.standard_normal(24_000)).astype(np.float32)
+    about = {"file": "", "sample_rate": 24_000, "seconds": 1.0}
+    for number in range(runs):
+        directory = logdir / f"sweep-{number:03d}"
+        directory.mkdir()
+        clip = directory / "clip.flac"  # one file has at most 65,000 links
+        soundfile.write(clip, noise, 24_000, format="FLAC")
+        scores = draw_scores(random, voices=voices, speakers=voices, steps=range(100, 100 * rounds + 1, 100))
+        write_scores(directory, scores, speaker=partial(speaker_of, speakers=voices))
+        for folder in (directory / FOLDER).iterdir():
+            for sidecar in folder.glob("step-*.json"):
+                sound = sidecar.with_suffix(".flac")
+                os.link(clip, sound)
+                content = json.loads(sidecar.read_text()) | {"clip": {**about, "file": sound.name}}
+                sidecar.write_text(json.dumps(content))
+
+
+def measure(browser: Any, logdir: Path) -> None:
+    with serving(logdir) as address:
+        table = f"{address}/data/plugin/voices/runs.json"
+        tab = f"{address}/data/plugin_entry.html?name=voices"
+        print(f"  first paint, nothing read yet     {paint_s(browser, tab, repeats=1):8.2f} s")
+        begin = time.perf_counter()
+        while any(run["pending"] for run in json.loads(urllib.request.urlopen(table).read())["runs"]):
+            time.sleep(0.2)
+        print(f"  all runs read after               {time.perf_counter() - begin:8.2f} s more")
+        print(f"  first paint                       {paint_s(browser, tab):8.2f} s")
+        answer = urllib.request.urlopen(table)
+        print(f"  table of runs                     {len(answer.read()) / 1e3:8.0f} kB")
+        print(f"  idle poll                         {poll_ms(table, answer.headers['ETag']):8.1f} ms")
+        page = browser.new_page(viewport={"width": 1500, "height": 950})
+        page.goto(tab)
+        page.locator(".board[data-ready]").wait_for(timeout=READY_MS)
+        print(f"  arrow key                         {statistics.median(page.evaluate(KEY) for _ in range(9)):8.1f} ms")
+        page.evaluate("document.querySelectorAll('.choice button')[1]?.click()")
+        page.wait_for_timeout(20_000)
+        cells = page.evaluate("document.querySelectorAll('.cell').length")
+        key = statistics.median(page.evaluate(KEY) for _ in range(9))
+        print(f"  arrow key, all runs shown         {key:8.1f} ms ({cells} cells built)")
+        page.close()
+        print(f"  memory of the server              {memory_mb(address):8.0f} MB")
+
+
+def paint_s(browser: Any, address: str, selector: str = ".row[data-voice] .text", repeats: int = REPEATS) -> float:
+    times = []
+    for _ in range(repeats):
+        page = browser.new_page(viewport={"width": 1500, "height": 950})
+        begin = time.perf_counter()
+        page.goto(address, wait_until="commit")
+        page.locator(selector).first.wait_for(timeout=READY_MS, state="attached")
+        times.append(time.perf_counter() - begin)
+        page.close()
+    return statistics.median(times)
+
+
+def poll_ms(table: str, etag: str) -> float:
+    times = []
+    for _ in range(20):
+        begin = time.perf_counter()
+        try:
+            urllib.request.urlopen(urllib.request.Request(table, headers={"If-None-Match": etag})).read()
+        except urllib.error.HTTPError as unchanged:
+            assert unchanged.code == 304
+        times.append(1e3 * (time.perf_counter() - begin))
+    return statistics.median(times)
+
+
+def memory_mb(address: str) -> float:
+    """Resident memory of the process that listens on the port of the address."""
+    port = address.rpartition(":")[2]
+    for place in Path("/proc").glob("[0-9]*"):
+        try:
+            command = (place / "cmdline").read_bytes().split(b"\0")
+            if b"tensorboard.main" in command and port.encode() in command:
+                return int((place / "statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
+        except OSError:
+            continue
+    return float("nan")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--runs", default="2,40,300")
+    parser.add_argument("--voices", type=int, default=12)
+    parser.add_argument("--rounds", type=int, default=20)
+    args = parser.parse_args()
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=BROWSER, args=QUIET.split())
+        for runs in map(int, args.runs.split(",")):
+            with tempfile.TemporaryDirectory() as directory:
+                logdir = Path(directory) / "runs"
+                logdir.mkdir()
+                write_fleet(logdir, runs=runs, voices=args.voices, rounds=args.rounds)
+                print(f"{runs} runs × {args.voices} voices × {args.rounds} rounds")
+                measure(browser, logdir)
+        browser.close()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,70 @@
+// The runs of a log directory: a table of all of them, and the voices of those that are shown, loaded when asked for.
+
+const AT_ONCE = 4; // runs loaded at the same time
+
+export class Fleet {
+  /** `get(address, etag)` answers { status, etag, content }; it rejects where the server cannot be reached. */
+  constructor(get) {
+    this.get = get;
+    this.etag = null;
+    this.table = { scores: [], runs: [], problems: [] };
+    this.loaded = new Map(); // run → { version, voices }
+    this.failed = new Map(); // run → message
+  }
+
+  /** Asks for the table; true when it has changed. */
+  async refresh() {
+    const { status, etag, content } = await this.get("runs.json", this.etag);
+    if (status === 304) return false;
+    this.etag = etag;
+    this.table = content;
+    return true;
+  }
+
+  /** Loads those of the runs that are not there in their newest version; calls `arrived()` after each. */
+  async load(names, arrived) {
+    const versions = new Map(this.table.runs.map((run) => [run.name, run.version]));
+    const waiting = names.filter((name) => versions.has(name) && this.loaded.get(name)?.version !== versions.get(name));
+    const work = async () => {
+      for (let name = waiting.shift(); name !== undefined; name = waiting.shift()) {
+        try {
+          const { content } = await this.get(`voices.json?${new URLSearchParams({ run: name })}`, null);
+          this.loaded.set(name, { version: content.version, voices: content.voices });
+          this.failed.delete(name);
+        } catch (error) {
+          this.failed.set(name, error.message);
+        }
+        arrived();
+      }
+    };
+    await Promise.all(Array.from({ length: AT_ONCE }, work));
+  }
+
+  /** The index of the board: all runs, and the voices of the loaded ones. */
+  index() {
+    const problems = [...this.table.problems, ...[...this.failed].map(([run, message]) => `${run}: ${message}`)];
+    return { ...mergeRuns(this.table, this.loaded), problems };
+  }
+}
+
+/** One row per voice id; texts and fixed clips come from the first run that has them. */
+export function mergeRuns(table, loaded) {
+  const voices = new Map();
+  for (const run of table.runs) {
+    for (const voice of loaded.get(run.name)?.voices ?? []) {
+      const row = voices.get(voice.id) ?? { ...voice, clips: {}, generated: {} };
+      for (const key of ["speaker", "language", "reference_text", "target_text"]) row[key] ||= voice[key];
+      for (const [kind, clip] of Object.entries(voice.clips)) row.clips[kind] ??= { run: run.name, ...clip };
+      if (voice.steps.length) row.generated[run.name] = voice.steps;
+      voices.set(voice.id, row);
+    }
+  }
+  const runs = table.runs.map((run) => ({ ...run, loaded: loaded.has(run.name) }));
+  return { scores: table.scores, runs, voices: [...voices.values()].sort((a, b) => (a.id < b.id ? -1 : 1)) };
+}
+
+/** The runs that are shown at first: all of a few, else those with the best scores, else the first ones. */
+export function firstRuns(runs, most = 4, kept = 3) {
+  if (runs.length <= most) return runs.map((run) => run.name);
+  return runs.slice(-kept).map((run) => run.name);
+}

@@ -1,0 +1,20 @@
+// The titles above the columns.
+
+import { letter } from "./blind.js";
+import { runColour } from "./colours.js";
+import { make } from "./dom.js";
+import { TITLES } from "./row.js";
+
+/** The cells of the header row for the columns in sight. */
+export function headerCells({ index, theme, blind, columns: window }, columns) {
+  let generated = 0;
+  const cells = columns.map((column, place) => {
+    const run = column.startsWith("run:") ? column.slice(4) : null;
+    const title = run === null ? TITLES[column] : blind ? `Clip ${letter(generated++)}` : run;
+    const cell = make("div", { class: "column", role: "columnheader", "data-run": run !== null && !blind }, title);
+    if (run !== null && !blind) cell.style.setProperty("--run", runColour(index.runs, run, theme));
+    cell.style.gridColumn = window.gridColumn(place);
+    return cell;
+  });
+  return [make("div", { class: "column first", role: "columnheader" }, "Voice"), ...cells.slice(window.from, window.to)];
+}
