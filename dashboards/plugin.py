@@ -27,6 +27,8 @@ from tensorboard.plugins import base_plugin
 from werkzeug import wrappers
 from werkzeug.utils import send_file
 
+from tracker_logging.runs.remote import RemoteCopy, is_remote
+
 from .voice_runs import OutsideLogDirectoryError, VoiceRuns
 
 STATIC = resources.files("tracker_logging.dashboards") / "static"
@@ -84,6 +86,8 @@ class VoicesPlugin(base_plugin.TBPlugin):  # type: ignore[misc]
             voices = self._runs.voices(request.args.get("run", ""))
         except OutsideLogDirectoryError:
             return _not_found(request)
+        except OSError as error:
+            return _answer(request, str(error), "text/plain", code=503)
         return _answer(request, json.dumps(voices, separators=(",", ":")), "application/json")
 
     def _places(self, request: wrappers.Request) -> dict[str, int]:
@@ -103,6 +107,8 @@ class VoicesPlugin(base_plugin.TBPlugin):  # type: ignore[misc]
             path = self._runs.file(**asked)
         except OutsideLogDirectoryError:
             return _not_found(request)
+        except OSError as error:
+            return _answer(request, str(error), "text/plain", code=503)
         mime = "audio/flac" if path.suffix == ".flac" else "application/json"
         response = send_file(path, request.environ, mimetype=mime, conditional=True)
         response.headers["X-Content-Type-Options"] = "nosniff"
@@ -114,13 +120,18 @@ def static_names() -> list[str]:
     return [file.name for file in STATIC.iterdir() if Path(file.name).suffix in MIME]
 
 
-def _roots(context: Any) -> dict[str, Path]:
+def _roots(context: Any) -> dict[str, Path | RemoteCopy]:
     """`--logdir`, or the named directories of `--logdir_spec name:path,other:path`."""
     spec = getattr(context.flags, "logdir_spec", "") if context.flags else ""
     if not spec:
-        return {"": Path(context.logdir).expanduser()}
-    pairs = [part.partition(":") if ":" in part else ("", "", part) for part in spec.split(",")]
-    return {name or str(number): Path(path).expanduser() for number, (name, _, path) in enumerate(pairs)}
+        return {"": _root(context.logdir)}
+    pairs = [part.partition(":") if ":" in part and not is_remote(part) else ("", "", part) for part in spec.split(",")]
+    return {name or str(number): _root(path) for number, (name, _, path) in enumerate(pairs)}
+
+
+def _root(place: str) -> Path | RemoteCopy:
+    """A directory, or the local copy of a remote one. TensorBoard itself reads remote places, too."""
+    return RemoteCopy(place) if is_remote(place) else Path(place).expanduser()
 
 
 def _not_found(request: wrappers.Request) -> wrappers.Response:

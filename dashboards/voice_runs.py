@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from tracker_logging.runs.open import settings_and_findings
+from tracker_logging.runs.remote import RemoteCopy
 from tracker_logging.runs.voices import VoiceFolders, directories_with_voices
 from tracker_logging.trackers.voice_folder import FOLDER, FORMAT
 
@@ -61,10 +62,15 @@ class _Run:
 
 
 class VoiceRuns:
-    """All runs with a `voices` folder below `roots`: name of a root ("" for a single one) → directory."""
+    """All runs with a `voices` folder below `roots`: name of a root ("" for a single one) → directory.
 
-    def __init__(self, roots: Mapping[str, Path]) -> None:
-        self._roots = dict(roots)
+    A remote root is a `RemoteCopy`: names are looked at, sidecars and clips are fetched when they are needed.
+    """
+
+    def __init__(self, roots: Mapping[str, Path | RemoteCopy]) -> None:
+        self._roots = {name: root.root if isinstance(root, RemoteCopy) else root for name, root in roots.items()}
+        self._copies = [root for root in roots.values() if isinstance(root, RemoteCopy)]
+        self._unreachable: list[str] = []
         self._runs: dict[str, _Run] = {}
         self._lock = threading.Lock()
         self._next_search = 0.0
@@ -92,11 +98,11 @@ class VoiceRuns:
                     lines[name].setdefault("settings", {})[row["name"]] = value
         if any(run.read_version != run.version for run in runs.values()):
             self._read_in_background()
-        problems = [problem for run in runs.values() for problem in run.problems]
+        problems = [*self._unreachable, *(problem for run in runs.values() for problem in run.problems)]
         return {"format": FORMAT, "scores": score_table(), "runs": [*lines.values()], "problems": problems}
 
     def voices(self, name: str) -> Json:
-        """The voices of one run with every step, without audio and pitch. Raises `OutsideLogDirectoryError`."""
+        """The voices of one run with every step, without audio. Raises `OutsideLogDirectoryError`, `OSError`."""
         run = self._known().get(name)
         if run is None:
             raise OutsideLogDirectoryError(name)
@@ -105,6 +111,7 @@ class VoiceRuns:
             known = self._answers.get((name, version))
         if known is not None:
             return known
+        self._fetch(run.directory, ".json")
         with run.lock:
             answer = {
                 "run": name,
@@ -124,6 +131,7 @@ class VoiceRuns:
             raise OutsideLogDirectoryError(f"{run}/{voice}/{name}")
         path = known.directory / FOLDER / voice / name
         # os.path.isfile answers for names that no file can have, such as one of 300 letters; Path.is_file raises.
+        self._fetch(path)
         if path.suffix not in (".flac", ".json") or not os.path.isfile(path):  # noqa: PTH113
             raise OutsideLogDirectoryError(f"{run}/{voice}/{name}")
         if path.resolve() != known.directory.resolve() / FOLDER / voice / name:
@@ -154,6 +162,12 @@ class VoiceRuns:
             return self._runs
 
     def _search(self) -> dict[str, Path]:
+        self._unreachable = []
+        for copy in self._copies:
+            try:
+                copy.refresh()
+            except OSError as error:  # what was there before is shown
+                self._unreachable.append(str(error))
         places = {}
         for prefix, root in self._roots.items():
             for directory in directories_with_voices(root):
@@ -183,6 +197,12 @@ class VoiceRuns:
                 self._folders.popitem(last=False)
             return folders
 
+    def _fetch(self, place: Path, *suffixes: str) -> None:
+        """Get the content of what lies on a remote place. Raises `OSError`."""
+        for copy in self._copies:
+            if place.is_relative_to(copy.root):
+                copy.fetch(place, suffixes=suffixes)
+
     def _read_in_background(self) -> None:
         with self._lock:
             if self._reader is None or not self._reader.is_alive():
@@ -196,6 +216,11 @@ class VoiceRuns:
             version = run.version
             if run.read_version == version:
                 continue
+            try:
+                self._fetch(run.directory, ".json")
+            except OSError as error:
+                run.problems = [str(error)]
+                continue  # tried again at the next call
             with run.lock:
                 voices, problems = self._folders_of(name).read(run.directory)
             settings, findings, more = settings_and_findings(run.directory)

@@ -14,6 +14,7 @@ ValueError: every (--strategic_logging_steps) is 0: it must be 1 or more.
 from __future__ import annotations
 
 import difflib
+import re
 from argparse import BooleanOptionalAction
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
@@ -34,6 +35,9 @@ def option(default: Any, help: str, *, flag: str | None = None, **parser_setting
     return field(default=default, metadata={"help": help, "flag": flag, "parser": parser_settings})
 
 
+_REMOTE = re.compile(r"[a-z][a-z0-9+.-]+:/")  # what a path makes of a URL
+
+
 @dataclass(frozen=True, kw_only=True)
 class LoggingConfig:
     """The options of one training's logging. Raises `ValueError`, naming option, flag and fix, for a wrong value.
@@ -45,6 +49,10 @@ class LoggingConfig:
         ("tensorboard",), "tensorboard, wandb, jsonl, trackio (with commas), both or none", metavar="NAMES"
     )
     logging_dir: Path | None = option(None, "directory of the runs; default: OUTPUT_DIR/runs", type=Path)
+    mirror_to: str | None = option(
+        None, "copy the run to this place while it is written, such as s3://bucket/runs (any place of fsspec)",
+        metavar="URL",
+    )  # fmt: skip
     run_name: str | None = option(None, "name of the run (default: run); a name that is taken gets a number: run-2")
     every: int = option(100, "log step 1 and every N steps", flag="strategic_logging_steps", type=int, metavar="N")
     loggers: tuple[LoggerName, ...] = option(
@@ -91,6 +99,16 @@ class LoggingConfig:
         object.__setattr__(self, "loggers", names(self.loggers))
         if self.logging_dir is not None:
             object.__setattr__(self, "logging_dir", Path(self.logging_dir))
+            if _REMOTE.match(str(self.logging_dir)):
+                raise ValueError(
+                    f"{_label('logging_dir')} is {self.logging_dir}: a run is written to a local directory. "
+                    f"Name one or leave it out, and copy the run with {flag_of('mirror_to')} URL."
+                )
+        if self.mirror_to is not None and (not self.report_to or "://" not in self.mirror_to):
+            raise ValueError(
+                f"{_label('mirror_to')} is {self.mirror_to!r}: it must be a URL such as s3://bucket/runs, and needs a "
+                f"backend in {flag_of('report_to')}."
+            )
         if unknown := sorted(set(self.loggers) - set(LOGGERS)):
             raise ValueError(f"{_label('loggers')}: {', '.join(unknown)} unknown. Choose of {', '.join(LOGGERS)}.")
         if self.doctor_fail_on not in FAIL_ON:

@@ -81,7 +81,7 @@ def tensorboard(logdir: Path) -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def serving(logdir: Path | None, *options: str) -> Iterator[str]:
+def serving(logdir: Path | str | None, *options: str) -> Iterator[str]:
     """Runs TensorBoard on a free port until the block ends; gives its address. `logdir` None: `options` name it."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

@@ -16,6 +16,7 @@ UNUSABLE = {
     "get": ["nowhere", "loss"],
     "list": ["nowhere"],
     "mcp": ["nowhere"],
+    "mirror": ["nowhere", "memory://a"],
     "open": ["nowhere"],
     "replay": ["nowhere", "--to", "tensorboard"],
     "score": ["nowhere"],

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tracker_logging.runs import NotARunError, Run, open_run
+from tracker_logging.runs.remote import local_place
 from tracker_logging.trackers.plain_text import clean
 
 _BAR = 30  # characters
@@ -23,7 +24,15 @@ class CommandError(Exception):
 def add_run_argument(parser: argparse.ArgumentParser) -> None:
     """RUN, as `open_run` takes it."""
     what = "a run's directory, its record/events.jsonl, or the directory of an offline W&B run"
-    parser.add_argument("run", type=Path, metavar="RUN", help=what)
+    parser.add_argument("run", type=run_place, metavar="RUN", help=f"{what}; also of a remote place such as s3://…")
+
+
+def run_place(text: str) -> Path:
+    """A path, or the local copy of a remote place."""
+    try:
+        return local_place(text)
+    except (OSError, ValueError) as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def open_run_or_fail(path: Path) -> Run:

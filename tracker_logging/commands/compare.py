@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tracker_logging.commands.base import CommandError, print_table, progress_bar
+from tracker_logging.commands.base import CommandError, print_table, progress_bar, run_place
 from tracker_logging.tags import SCORES
 
 if TYPE_CHECKING:
@@ -28,7 +28,9 @@ _DIRECTED = {score.name: score.better for score in SCORES if not score.of_real_c
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("runs", nargs="*", type=Path, metavar="RUN", help="two or more runs; the first is the baseline")
+    parser.add_argument(
+        "runs", nargs="*", type=run_place, metavar="RUN", help="two or more runs; the first is the baseline"
+    )
     parser.add_argument(
         "--group", action="append", default=[], type=_group, metavar="NAME:RUN,RUN",
         help="runs of one setting with different seeds, compared as one; may be repeated; the first is the baseline if "
@@ -71,7 +73,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _group(text: str) -> tuple[str, list[Path]]:
     name, _, paths = text.partition(":")
-    runs = [Path(path) for path in paths.split(",") if path]
+    runs = [run_place(path) for path in paths.split(",") if path]
     if not name or not runs:
         raise argparse.ArgumentTypeError(f"{text!r} is not NAME:RUN,RUN")
     return name, runs

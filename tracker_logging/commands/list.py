@@ -7,7 +7,6 @@ tracker-logging list outputs --json
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from tracker_logging.commands.base import CommandError, print_json, print_table
 from tracker_logging.runs import NotARunError, list_runs
@@ -15,7 +14,7 @@ from tracker_logging.runs.as_json import document, run_listing, timestamp
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("place", type=Path, metavar="PLACE", help="a directory; runs at any depth are listed")
+    parser.add_argument("place", metavar="PLACE", help="a directory, also s3://…; runs at any depth are listed")
     parser.add_argument("--json", action="store_true", help="print the list as JSON")
 
 

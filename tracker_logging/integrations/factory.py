@@ -33,6 +33,7 @@ from tracker_logging.observers.zero_shot import ZeroShotObserver
 from tracker_logging.session.observer import Observer
 from tracker_logging.session.session import Loop, Session
 from tracker_logging.trackers.base import Tracker
+from tracker_logging.trackers.mirror import Mirror, MirroredTracker, open_place
 from tracker_logging.trackers.open import RunInfo, check_backends, open_tracker
 from tracker_logging.trackers.state import resumed
 from tracker_logging.trackers.webhook import check_address
@@ -104,10 +105,12 @@ class LoggingSetup:
 
 
 def check_config(config: LoggingConfig) -> None:
-    """Refuse what cannot work. Raises `ValueError` for a missing backend and for an address that is none."""
+    """Refuse what cannot work. Raises `ValueError` for a missing backend or package, and for no address."""
     check_backends(config.report_to)
     if config.alert_webhook is not None:
         check_address(config.alert_webhook)
+    if config.mirror_to is not None:
+        open_place(config.mirror_to)
 
 
 def observer_arguments(
@@ -179,6 +182,8 @@ def open_run(
         strict=config.strict,
         written_by_loop=written_by_loop,
     )
+    if config.mirror_to is not None:
+        tracker = MirroredTracker(tracker, Mirror(directory, f"{config.mirror_to.rstrip('/')}/{directory.name}"))
     return OpenRun(directory=directory, tracker=tracker)
 
 

@@ -15,6 +15,7 @@ from tracker_logging.events import Finding
 from tracker_logging.runs import json_lines, tensorboard, wandb
 from tracker_logging.runs.entries import Contents, Settings, collect
 from tracker_logging.runs.model import Clip, Histogram, NotARunError, Picture, Run, Series, Source, Table
+from tracker_logging.runs.remote import RemoteCopy, is_remote, local_place
 from tracker_logging.runs.voices import VoiceFolders, has_voices, voices_of_backend
 from tracker_logging.trackers.findings_file import FORMAT, JSON_NAME
 from tracker_logging.trackers.jsonl import FOLDER as RECORD
@@ -41,7 +42,7 @@ class RunSummary:
 
 def list_runs(place: Path | str) -> list[RunSummary]:
     """The runs at or below `place`, by name. Files are looked at, not read. Raises `NotARunError` for no directory."""
-    root = Path(place).expanduser().resolve()
+    root = _listed_place(place)
     if not root.is_dir():
         raise NotARunError(f"{place}: no such directory.")
     return sorted(_runs_below(root), key=lambda run: run.name)
@@ -52,7 +53,8 @@ def open_run(path: Path | str) -> Run:
 
     A directory that several backends wrote to is read from its event files, else from its JSON lines, else from its W&B
     log; findings and voices come from `findings.json` and `voices/` beside them where these are. Reads scalars, texts
-    and tables at once, media when they are asked for. Raises `NotARunError`.
+    and tables at once, media when they are asked for. A remote run (`s3://…`, any place of fsspec) is read from a local
+    copy. Raises `NotARunError`.
     """
     place = locate(path)
     match place.source:
@@ -105,7 +107,10 @@ class Place:
 
 def locate(path: Path | str) -> Place:
     """What `open_run(path)` reads. Raises `NotARunError`."""
-    place = Path(path).expanduser().resolve()
+    try:
+        place = local_place(path).expanduser().resolve()
+    except (OSError, ValueError) as error:
+        raise NotARunError(str(error)) from error
     record, wandb_run = json_lines.record_file(place), wandb.run_folder(place)
     if place.is_dir() and any(place.glob(tensorboard.EVENT_FILES)):
         return Place(source="TensorBoard", files=place, run=place, directory=place)
@@ -120,6 +125,18 @@ def locate(path: Path | str) -> Place:
     if place.is_dir() and has_voices(place):
         return Place(source="voices folder", files=place, run=place, directory=place)
     raise NotARunError(_nothing_there(Path(path), place))
+
+
+def _listed_place(place: Path | str) -> Path:
+    """A local directory with the names of all files: those of a remote place are empty. Raises `NotARunError`."""
+    if not is_remote(place):
+        return Path(place).expanduser().resolve()
+    try:
+        copy = RemoteCopy(str(place))
+        copy.refresh()
+    except (OSError, ValueError) as error:
+        raise NotARunError(str(error)) from error
+    return copy.root
 
 
 def _run(place: Place, contents: Contents) -> Run:
