@@ -4,8 +4,9 @@
     python benchmarks/doctor.py --write    # and writes it into docs/doctor.md
 
 Each fault is a small edit of a healthy training (a small Higgs Audio v2 in a real Trainer, with all loggers) or of a
-healthy data file. A fault is *named* if one of its expected findings is reported, and *noticed* if any finding above
-info is.
+healthy data file (sentences of the demo's voices). A fault is *named* if one of its expected findings is reported, and
+*noticed* if any finding above info is. Faults that are also in tests are marked: rules were made with those in mind,
+the others are kept back. All samples, texts and clips are drawn with another seed than in tests.
 """
 
 from __future__ import annotations
@@ -18,11 +19,11 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import soundfile
 import torch
 from torch import nn
 from transformers import Trainer
@@ -31,8 +32,9 @@ ROOT = Path(__file__).parents[1]
 # This file has the name of the tests' folder, so its own folder must not be searched.
 sys.path = [str(ROOT), str(ROOT / "tests"), str(ROOT / "tests" / "doctor"), *sys.path[1:]]
 
-from data_examples import RATE, Items, clip_of, healthy_items, set_target_text, write_clip, write_items  # noqa: E402
+from data_examples import write_items  # noqa: E402
 from doctor.small_run import SAMPLES, Batch, diagnose, mean_loss_model, sound_model, spoiled  # noqa: E402
+from doctor.test_false_findings import target_copied  # noqa: E402
 from doctor.test_faulty_batches import BATCHES  # noqa: E402
 from doctor.test_faulty_trainings import (  # noqa: E402
     NeverBackward,
@@ -43,25 +45,34 @@ from doctor.test_faulty_trainings import (  # noqa: E402
     only,
     with_adapters,
 )
+from peft import LoraConfig, get_peft_model  # noqa: E402
 from probes.small_model import EOS, sample, small_model  # noqa: E402
+from speech_examples import Wave, speech_items  # noqa: E402
 
+from benchmarks.doctor_data import DATA_FAULTS, HEALTHY_DATA, Edit  # noqa: E402
 from tracker_logging.doctor.data_checks.report import check_files  # noqa: E402
 from tracker_logging.families import IGNORE  # noqa: E402
+from tracker_logging.voices.scorers.speaker import GE2ESpeakerEncoder  # noqa: E402
 
 PAGE = ROOT / "docs" / "doctor.md"
 _BLOCK = re.compile(r"<!-- benchmark -->.*<!-- end benchmark -->", re.DOTALL)
+
+SEED = 11  # of speech and samples; tests use 0
+DATA_SAMPLES = 24
 
 Options = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Fault:
-    """`expected`: the findings that name the cause. `options` of `diagnose`, or an edit of a data file."""
+    """`expected`: the findings that name the cause. `options` of `diagnose`, or an edit of a data file. `tested`: a
+    test has the same fault."""
 
     name: str
     expected: frozenset[str]
     options: Callable[[], Options] | None = None
-    data: Callable[[Items, Path], Any] | None = None
+    data: Edit | None = None
+    tested: bool = False
 
 
 @dataclass(frozen=True)
@@ -79,15 +90,12 @@ class Result:
 
 
 def batch_fault(name: str, expected: str, spoil: Callable[[Batch], None], **options: Any) -> Fault:
-    return training_fault(name, expected, lambda: {"collate": spoiled(spoil), **options})
+    tested = spoil in BATCHES or spoil in (one_placeholder_less, one_placeholder_moved)
+    return training_fault(name, expected, lambda: {"collate": spoiled(spoil), **options}, tested=tested)
 
 
-def training_fault(name: str, expected: str, options: Callable[[], Options]) -> Fault:
-    return Fault(name, frozenset(expected.split()), options=options)
-
-
-def data_fault(name: str, expected: str, edit: Callable[[Items, Path], Any]) -> Fault:
-    return Fault(name, frozenset(expected.split()), data=edit)
+def training_fault(name: str, expected: str, options: Callable[[], Options], *, tested: bool = False) -> Fault:
+    return Fault(name, frozenset(expected.split()), options=options, tested=tested)
 
 
 # --- edits of a batch -------------------------------------------------------------------------------------------------
@@ -124,6 +132,12 @@ def _set(name: str, value: Callable[[Batch], torch.Tensor]) -> Callable[[Batch],
         made[name] = value(made)
 
     return spoil
+
+
+def adapted(*targets: str) -> nn.Module:
+    """Adapters on the projections whose name ends like one of `targets`."""
+    pattern = rf".*({'|'.join(targets)})"
+    return get_peft_model(sound_model(), LoraConfig(r=4, target_modules=pattern))
 
 
 SPOILERS = {spoil.__name__: spoil for spoil in BATCHES}
@@ -213,9 +227,13 @@ TRAINING_FAULTS = (
     training_fault("warm-up longer than any training", "update_too_small does_not_learn learning_rate_zero",
                    lambda: {"warmup_steps": 10_000_000, "max_steps": 6}),
     training_fault("learning rate 300 times too high", "update_too_large", lambda: {"learning_rate": 0.3}),
-    training_fault("weight decay 100", "update_too_large", lambda: {"weight_decay": 100.0}),
-    training_fault("gradients clipped to 1e-12", "update_too_small does_not_learn",
+    training_fault("learning rate 1,000 times too low", "update_too_small does_not_learn",
+                   lambda: {"learning_rate": 1e-6, "max_steps": 60, "every": 2, "lr_scheduler_type": "constant"}),
+    training_fault("weight decay 100", "weights_shrink", lambda: {"weight_decay": 100.0}),
+    training_fault("weight decay 2", "weights_shrink", lambda: {"weight_decay": 2.0, **LONG}),
+    training_fault("gradients clipped to 1e-12", "gradient_clipped_away",
                    lambda: {"max_grad_norm": 1e-12, "max_steps": 6, "lr_scheduler_type": "constant"}),
+    training_fault("gradients clipped to 1e-4", "gradient_clipped_away", lambda: {"max_grad_norm": 1e-4}),
     training_fault("bf16 weights, low learning rate", "updates_rounded_to_zero update_too_small no_update",
                    lambda: {"model": in_bf16(), "learning_rate": 1e-6, "max_steps": 6,
                             "lr_scheduler_type": "constant"}),
@@ -223,6 +241,10 @@ TRAINING_FAULTS = (
     training_fault("audio path frozen", "audio_path_frozen", lambda: {"model": only(".mlp.", "self_attn")}),
     training_fault("head frozen", "audio_path_frozen", lambda: {"model": only("mlp", "self_attn")}),
     training_fault("only embeddings trained", "audio_path_frozen", lambda: {"model": only("embed")}),
+    training_fault("adapters on the text FFN only", "audio_path_frozen",
+                   lambda: {"model": adapted(r"\.mlp\.(up|down|gate)_proj")}),
+    training_fault("adapters on the attention only", "audio_path_frozen",
+                   lambda: {"model": adapted("q_proj", "v_proj")}),
     training_fault("NaN in a weight", "non_finite_values",
                    lambda: {"model": broken_weight("model.layers.0.self_attn.o_proj.weight", float("nan"))}),
     training_fault("infinity in a weight", "non_finite_values",
@@ -230,103 +252,14 @@ TRAINING_FAULTS = (
     training_fault("one codebook constant", "dead_codebook",
                    lambda: {"samples": [one_code(20, seed=at, codebook=2) for at in range(4)], "max_steps": 60,
                             "every": 3, "learning_rate": 1e-2}),
-    batch_fault("text replaced by one token", "text_ignored",
+    training_fault("targets are their own references", "reference_is_target",
+                   lambda: {"samples": [sample(6, 6, seed=at) for at in range(24)],
+                            "collate": spoiled(target_copied)}, tested=True),
+    batch_fault("text replaced by one token", "texts_of_batch_equal",
                 _set("input_ids", lambda made: made["input_ids"].where(
                     (made["input_ids"] >= 60) | (made["input_ids"] < 8), 9))),
-    training_fault("the same sample in every row", "many_duplicates",
+    training_fault("the same sample in every row", "samples_repeated",
                    lambda: {"samples": [SAMPLES[0]] * 24}),
-)  # fmt: skip
-
-# --- edits of a data file ---------------------------------------------------------------------------------------------
-
-
-def _target(**changes: Any) -> Callable[[Items, Path], Any]:
-    return lambda items, folder: write_clip(clip_of(items[0], "target", folder), **changes)
-
-
-def _resampled(factor: float) -> Callable[[Items, Path], None]:
-    """Every target is played faster or slower, its text is not changed."""
-
-    def edit(items: Items, folder: Path) -> None:
-        for one in items:
-            wave, rate = soundfile.read(clip_of(one, "target", folder))
-            picked = np.arange(0, len(wave), factor).astype(int)
-            soundfile.write(clip_of(one, "target", folder), wave[picked[picked < len(wave)]], rate)
-
-    return edit
-
-
-def _texts_shifted(items: Items, folder: Path) -> None:
-    texts = [one["misc"]["target_transcript"] for one in items]
-    for one, text in zip(items, texts[1:] + texts[:1], strict=True):
-        set_target_text(one, text)
-
-
-def _clips_of_others(items: Items, folder: Path) -> None:
-    references = [one["messages"][1]["content"][1] for one in items]
-    for one, reference in zip(items, references[1:] + references[:1], strict=True):
-        one["messages"][1]["content"][1] = reference
-
-
-def _same_clip(items: Items, folder: Path) -> None:
-    for one in items:
-        one["messages"][1]["content"][1] = one["messages"][2]["content"][0]
-
-
-def _every(change: Callable[[dict[str, Any], int], Any]) -> Callable[[Items, Path], None]:
-    def edit(items: Items, folder: Path) -> None:
-        for number, one in enumerate(items):
-            change(one, number)
-
-    return edit
-
-
-def _half_cut(items: Items, folder: Path) -> None:
-    path = clip_of(items[0], "target", folder)
-    content = path.read_bytes()
-    path.write_bytes(content[: len(content) // 2])
-
-
-def _offset(items: Items, folder: Path) -> None:
-    noise = np.random.default_rng(0).uniform(-0.2, 0.2, 2 * RATE) + 0.1
-    soundfile.write(clip_of(items[0], "target", folder), noise, RATE)
-
-
-def _padded(items: Items, folder: Path) -> None:
-    wave = np.random.default_rng(0).uniform(-0.2, 0.2, RATE // 2)
-    soundfile.write(clip_of(items[0], "target", folder), np.concatenate([wave, np.zeros(3 * RATE)]), RATE)
-
-
-def _clipped(items: Items, folder: Path) -> None:
-    noise = np.random.default_rng(0).normal(0, 0.8, 2 * RATE)
-    soundfile.write(clip_of(items[0], "target", folder), np.clip(noise, -1, 1), RATE)
-
-
-DATA_FAULTS = (
-    data_fault("texts shifted by one row", "texts_shifted", _texts_shifted),
-    data_fault("references of the next sample", "clip_of_two_speakers", _clips_of_others),
-    data_fault("target is its own reference", "target_is_reference", _same_clip),
-    data_fault("all clips twice as fast", "text_too_long pace_outlier", _resampled(6.0)),
-    data_fault("one target cut to a tenth", "text_too_long", _target(seconds=0.2)),
-    data_fault("one target of half a minute", "text_too_short", _target(seconds=30.0)),
-    data_fault("a silent target", "audio_silent", _target(level=0.0)),
-    data_fault("a whispered target", "audio_quiet", _target(level=0.003)),
-    data_fault("a target at 8 kHz", "rate_low", _target(rate=8_000)),
-    data_fault("long silence after a target", "audio_mostly_silent text_too_short", _padded),
-    data_fault("a clipped target", "audio_clipped", _clipped),
-    data_fault("a DC offset", "audio_offset", _offset),
-    data_fault("half of a file is missing", "audio_truncated", _half_cut),
-    data_fault("a missing file", "audio_missing", lambda items, folder: clip_of(items[0], "target", folder).unlink()),
-    data_fault("speaker is the sample id", "speaker_is_sample_id",
-               _every(lambda one, number: one.update(speaker=one["misc"]["sample_id"]))),
-    data_fault("a text of punctuation", "text_without_words", lambda items, folder: set_target_text(items[0], "...")),
-    data_fault("text decoded as Latin-1", "text_encoding",
-               lambda items, folder: set_target_text(items[0], "They saw the cafÃ© beside it.")),
-    data_fault("a structure token in a text", "structure_in_text",
-               lambda items, folder: set_target_text(items[0], "They saw <|eot_id|> it.")),
-    data_fault("half of the samples twice", "many_duplicates", lambda items, folder: items.extend(items[: 12])),
-    data_fault("one text for all clips", "texts_repeated",
-               _every(lambda one, number: set_target_text(one, "They saw the river."))),
 )  # fmt: skip
 
 
@@ -355,7 +288,7 @@ HEALTHY: dict[str, Callable[[], Options]] = {
 
 
 def run_training(options: Options, folder: Path) -> tuple[frozenset[str], frozenset[str], dict[str, int]]:
-    found = diagnose(folder, **({"max_steps": 4} | options))
+    found = diagnose(folder, **({"max_steps": 4, "samples": varied(SEED)} | options))
     since = {name: finding.since or 0 for name, finding in found.findings.items()}
     return frozenset(found.bad), frozenset(found.findings), since
 
@@ -368,11 +301,32 @@ def run_fault(fault: Fault) -> Result:
             named = [since[own] for own in fault.expected & reported]
             return Result(fault, found, reported, min(named, default=None))
         assert fault.data is not None
-        items = healthy_items(folder, 24)
-        fault.data(items, folder)
-        findings = check_files(write_items(folder / "train.json", items), decode=True).findings
-        above_info = frozenset(own.name for own in findings if own.level != "info")
-        return Result(fault, above_info, frozenset(own.name for own in findings), None)
+        above_info, reported = run_data(fault.data, folder, seed=SEED)
+        return Result(fault, above_info, reported, None)
+
+
+@cache
+def encoder() -> GE2ESpeakerEncoder:
+    return GE2ESpeakerEncoder()
+
+
+_EMBEDDED: dict[tuple[int, bytes], Wave] = {}
+
+
+def embed(wave: Wave, rate: int) -> Wave:
+    """Each different clip once: most faults change one."""
+    key = (rate, wave.tobytes())
+    if key not in _EMBEDDED:
+        _EMBEDDED[key] = encoder().embed(wave, rate)
+    return _EMBEDDED[key]
+
+
+def run_data(edit: Edit, folder: Path, *, seed: int) -> tuple[frozenset[str], frozenset[str]]:
+    """The names of the findings above info, and of all, in an edited file of healthy speech."""
+    items = speech_items(folder, DATA_SAMPLES, seed=seed)
+    edit(items, folder)
+    findings = check_files(write_items(folder / "train.json", items), decode=True, embed=embed).findings
+    return frozenset(own.name for own in findings if own.level != "info"), frozenset(own.name for own in findings)
 
 
 def table(results: Sequence[Result], alarms: dict[str, frozenset[str]]) -> str:
@@ -380,10 +334,12 @@ def table(results: Sequence[Result], alarms: dict[str, frozenset[str]]) -> str:
     kinds = {
         "trainings": [result for result in results if result.fault.options is not None],
         "data files": [result for result in results if result.fault.data is not None],
+        "also in tests": [result for result in results if result.fault.tested],
+        "kept back": [result for result in results if not result.fault.tested],
         "all": results,
     }
     lines = ["| | faults | right cause | any warning |", "|---|---|---|---|"]
-    for kind, own in kinds.items():
+    for kind, own in ((kind, own) for kind, own in kinds.items() if own):
         named, noticed = sum(result.is_named for result in own), sum(bool(result.found) for result in own)
         lines.append(f"| {kind} | {len(own)} | {named} ({_pct(named, own)}) | {noticed} ({_pct(noticed, own)}) |")
     steps = [result.named_at for result in results if result.named_at is not None]
@@ -393,7 +349,9 @@ def table(results: Sequence[Result], alarms: dict[str, frozenset[str]]) -> str:
         f"False alarms in {len(alarms)} healthy variations: {len(false)}"
         + "".join(f"; {name}: {', '.join(sorted(found))}" for name, found in false.items())
         + ".",
-        f"Steps to the finding, over the trainings: median {int(np.median(steps))}, largest {max(steps)}.",
+        f"Steps to the finding, over the trainings: median {int(np.median(steps))}, largest {max(steps)}."
+        if steps
+        else "",
         "",
         "| fault | expected | found | |",
         "|---|---|---|---|",
@@ -412,17 +370,31 @@ def _pct(count: int, results: Iterable[Result]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--write", action="store_true", help="write the table into docs/doctor.md")
+    parser.add_argument("--only", default="", help="faults and variations whose name has this part; not with --write")
     parser.add_argument("--json", type=Path, help="write the findings of every fault and variation to a file")
     args = parser.parse_args()
     logging.disable(logging.ERROR)
     results = []
-    for fault in (*TRAINING_FAULTS, *DATA_FAULTS):
+    data_faults = [
+        Fault(own.name, frozenset(own.expected.split()), data=own.edit, tested=own.tested) for own in DATA_FAULTS
+    ]
+    for fault in (*TRAINING_FAULTS, *data_faults):
+        if args.only not in fault.name:
+            continue
         results.append(run_fault(fault))
         print(f"{fault.name}: {'named' if results[-1].is_named else sorted(results[-1].found)}", file=sys.stderr)
     alarms = {}
     for name, options in HEALTHY.items():
+        if args.only not in name:
+            continue
         with tempfile.TemporaryDirectory() as folder:
             alarms[name] = run_training(options(), Path(folder))[0]
+        print(f"healthy, {name}: {sorted(alarms[name])}", file=sys.stderr)
+    for number, (name, edit) in enumerate(HEALTHY_DATA.items()):
+        if args.only not in name:
+            continue
+        with tempfile.TemporaryDirectory() as folder:
+            alarms[name] = run_data(edit, Path(folder), seed=SEED + 1 + number)[0]
         print(f"healthy, {name}: {sorted(alarms[name])}", file=sys.stderr)
     text = table(results, alarms)
     print(text)

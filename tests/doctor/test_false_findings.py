@@ -44,18 +44,19 @@ def test_a_training_without_any_label_is_not_blamed_on_backward(tmp_path: Path) 
     assert found.bad == {"samples_without_labels"}
 
 
-def test_a_target_that_is_its_own_reference_is_named(tmp_path: Path) -> None:
-    def copied(made: Batch) -> None:
-        """Reference and target have as many frames in these samples: the second half is made the first."""
-        half = made["audio_input_ids"].shape[1] // 2
-        labels = made["audio_labels"][:, half:]
-        codes = made["audio_input_ids"][:, :half]
-        made["audio_input_ids"][:, half:] = codes
-        made["audio_labels"][:, half:] = codes.where(labels != IGNORE, IGNORE)
+def target_copied(made: Batch) -> None:
+    """Reference and target have as many frames in these samples: the second half is made the first."""
+    half = made["audio_input_ids"].shape[1] // 2
+    labels = made["audio_labels"][:, half:]
+    codes = made["audio_input_ids"][:, :half]
+    made["audio_input_ids"][:, half:] = codes
+    made["audio_labels"][:, half:] = codes.where(labels != IGNORE, IGNORE)
 
+
+def test_a_target_that_is_its_own_reference_is_named(tmp_path: Path) -> None:
     same_length = [sample(6, 6, seed=at) for at in range(24)]
     assert diagnose(tmp_path, samples=same_length).bad == set()
-    found = diagnose(tmp_path, samples=same_length, collate=spoiled(copied), max_steps=2)
+    found = diagnose(tmp_path, samples=same_length, collate=spoiled(target_copied), max_steps=2)
     assert found.bad == {"reference_is_target"}
     assert "in 4 samples" in found.findings["reference_is_target"].seen
 

@@ -181,6 +181,13 @@ CASES: dict[str, tuple[set[str], Callable[[Items, Path], Any]]] = {
         {"target_length_differs"},
         on_target(lambda wave: wave[RATE // 10 : RATE // 2], every=True, role="reference"),
     ),
+    "all clips at twice their speed": (
+        {"pace_of_file"},
+        lambda items, folder: [
+            on_target(lambda wave: soxr.resample(wave, RATE, 12_000), every=True, role=role)(items, folder)
+            for role in ("reference", "target")
+        ],
+    ),
     "a text in another language": ({"language_of_text"}, in_german),
 }
 

@@ -292,6 +292,10 @@ SEQUENCE_PERHAPS_TOO_LONG = Check("sequence_perhaps_too_long", "warning", "pace"
     "Audio frames and the estimated number of text tokens together exceed the model's positions.",
     "Shorten the reference, split the target, or leave the sample out.")
 
+PACE_OF_FILE = Check("pace_of_file", "warning", "pace",
+    "Most clips have more than 20 or fewer than 5 letters per second: a wrong sample rate in the headers, stretched "
+    "clips, or texts in another form than what is read.",
+    "Listen to some clips; correct their sample rate, or the texts.")
 TEXTS_SHIFTED = Check("texts_shifted", "error", "pace",
     "Longer texts are not in longer clips, but they are if every text is moved by some rows: the texts are shifted "
     "against the clips. The loss falls all the same, and the model does not learn to read.",

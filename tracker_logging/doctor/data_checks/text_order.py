@@ -1,5 +1,7 @@
 """Do the texts of a file belong to their clips? Longer texts take longer, whatever the clips sound like.
 
+- How many letters a second is usual in the file is compared with what people read: a wrong sample rate of all clips
+  makes all of them too fast or too slow.
 - Compared is the correlation of the logarithms of letters and seconds over the targets of a file, for the texts where
   they are and moved by up to `FARTHEST` rows. Headers are enough.
 - Nothing is found in a file of fewer than `MIN_ROWS` clips, or whose texts have nearly the same length.
@@ -30,6 +32,8 @@ FARTHEST = 3
 MIN_SPREAD = 0.12
 """Standard deviation of the logarithm of letters and of seconds; below, all clips are about as long."""
 FITS, GAIN = 0.6, 0.3
+SLOW_PER_S, FAST_PER_S = 5.0, 20.0
+"""Weighted letters per second; read English has 11 to 15."""
 UNRELATED = 0.5
 """Healthy files have 0.8 and more; reported is a correlation whose 99 % interval ends below this."""
 _Z = 2.6
@@ -77,6 +81,7 @@ def targets_of(rows: Rows) -> tuple[Numbers, Numbers]:
 def order_findings(letters: Numbers, seconds: Numbers, place: Place) -> Iterator[DataFinding]:
     """Texts that fit the clips of other rows, or no clips at all. Arguments as for `best_shift`."""
     fit = best_shift(letters, seconds)
+    yield from _usual_pace(letters, seconds, place)
     if fit is None:
         return
     own = f"letters and seconds have a correlation of {fit.own:.2f} in {fit.rows} rows"
@@ -87,3 +92,12 @@ def order_findings(letters: Numbers, seconds: Numbers, place: Place) -> Iterator
         yield checks.TEXTS_SHIFTED.at(place, seen=seen, field="target text")
     elif math.tanh(math.atanh(min(fit.own, 0.999)) + _Z / math.sqrt(fit.rows - 3)) < UNRELATED:
         yield checks.TEXTS_UNRELATED.at(place, seen=own, field="target text")
+
+
+def _usual_pace(letters: Numbers, seconds: Numbers, place: Place) -> Iterator[DataFinding]:
+    known = (letters > 0) & (seconds > 0)
+    if known.sum() < MIN_ROWS:
+        return
+    usual = float(np.median(letters[known] / seconds[known]))
+    if not SLOW_PER_S <= usual <= FAST_PER_S:
+        yield checks.PACE_OF_FILE.at(place, seen=f"{usual:.1f} letters/s in most of {int(known.sum())} targets")
