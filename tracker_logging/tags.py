@@ -57,6 +57,7 @@ def _tag(template: str, kind: Kind, unit: str, meaning: str, owner: Owner, optio
 SAMPLES = _tag("inputs/samples", "table", "", "decoded samples of the batch, special tokens visible, runs of audio placeholders collapsed", "inputs")
 TENSORS = _tag("inputs/tensors", "table", "", "every tensor of the batch: name, shape, dtype, min, max, mean, non-finite, first values", "inputs")
 SEGMENTS = _tag("inputs/segments", "table", "", "audio segments: sample, role, position, frames, seconds", "inputs")
+HARD_SAMPLES = _tag("inputs/hard_samples", "table", "", "samples of this training with the highest loss, with loss that does not fall, or with loss far above the others each time (text and audio may differ): target text, its length, nll, median nll of the samples before it, first nll, how often it was measured. `tracker-logging check-data DATA --losses RUN` names their file and line", "outputs", "target texts can be decoded")
 INPUT_AUDIO = _tag("inputs/audio", "audio", "", "references and targets of the first sample as the model hears them, decoded from their codes", "inputs", "a codec")
 SEQUENCE_LENGTH = _tag("inputs/length/{which}", "scalar", "tokens", "sequence length without padding: mean or max over the batch", "inputs")
 PADDING = _tag("inputs/padding_pct", "scalar", "%", "share of padded positions in the batch", "inputs")

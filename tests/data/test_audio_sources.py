@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
+import fsspec
 import numpy as np
 import pytest
 import soundfile
@@ -162,6 +163,30 @@ def test_a_fetch_ends_at_its_limit_and_does_not_leave_http(tmp_path: Path, site:
         (f"{address}/gone.wav", "cannot be downloaded.*404"),
         (f"{address}/leaves", "cannot be downloaded"),
         ("ftp://127.0.0.1/clip.wav", "neither http nor https"),
+    ]:
+        with pytest.raises(DataError, match=message):
+            shelf.file_of(wanted, folders=[])
+
+
+def test_a_place_of_a_store_is_read_through_fsspec_where_that_is_allowed(tmp_path: Path) -> None:
+    content = recording(tmp_path).read_bytes()
+    store = fsspec.filesystem("memory")
+    store.pipe("/bucket/clip.wav", content)
+    shelf = AudioShelf(directory=tmp_path / "shelf", allow_download=True)
+    clip = shelf.file_of("memory://bucket/clip.wav", folders=[])
+    assert (clip.read_bytes(), clip.suffix) == (content, ".wav")
+    store.rm("/bucket/clip.wav")
+    assert shelf.file_of("memory://bucket/clip.wav", folders=[]) == clip  # read once
+    small = AudioShelf(directory=tmp_path / "small", allow_download=True, max_bytes=1_000)
+    store.pipe("/bucket/clip.wav", content)
+    for shelf, wanted, message in [
+        (AudioShelf(), "memory://bucket/clip.wav", "set --allow_download"),
+        (small, "memory://bucket/clip.wav", "is larger than 0.001 MB"),
+        (small, "memory://bucket/gone.wav", "cannot be downloaded"),
+        (small, "oci://bucket/clip.wav", "cannot be downloaded.*[Ii]nstall"),  # its package is not installed
+        (small, "zip://clip.wav::memory://bucket/a.zip", "neither http nor https"),
+        (small, f"local://{tmp_path}/clip.wav", "neither http nor https"),
+        (small, "nowhere://clip.wav", "neither http nor https"),
     ]:
         with pytest.raises(DataError, match=message):
             shelf.file_of(wanted, folders=[])

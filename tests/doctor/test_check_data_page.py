@@ -14,12 +14,17 @@ from urllib.parse import unquote
 
 import jsonschema
 import pytest
-from data_examples import clip_of, healthy_items, set_target_text, write_clip, write_items
+from data_examples import clip_of, healthy_items, sentence, set_target_text, write_clip, write_items
 
+from tracker_logging import tags
 from tracker_logging.cli import main
 from tracker_logging.doctor.data_checks import finding_log
 from tracker_logging.doctor.data_checks.report import check_files
 from tracker_logging.doctor.data_checks.schema import finding_schema
+from tracker_logging.events import Scalars, Table
+from tracker_logging.metrics.hard_samples import HIGHEST, SUSPECT
+from tracker_logging.observers.outputs import HARD_COLUMNS
+from tracker_logging.trackers.tensorboard import TensorBoardTracker
 
 SCHEMA = Path(__file__).with_name("check_data_schema_1.json")
 HOSTILE = "\x1b[31mred\x07\u202e<script>"
@@ -105,6 +110,38 @@ def test_findings_are_written_when_they_are_found_and_counted_without_limit(
     bad = write_items(tmp_path / "bad.json", [*items[:3], {"messages": 3}, *items[3:]])
     check_files(bad, progress=progress, sink=lambda finding: found.append(finding.name))
     assert read_while_running[:4] == [0, 0, 0, 1]
+
+
+def test_samples_that_were_hard_in_a_training_are_named_by_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write_items(tmp_path / "train.json", healthy_items(tmp_path, 6))
+    hard = (
+        (SUSPECT, sentence(1).upper(), 2.02, 5.0, 2.0, 6.0, 3, 90),
+        (HIGHEST, sentence(4), None, 3.0, 2.0, 6.0, 3, 80),
+        (HIGHEST, sentence(2), 3.5, 3.0, 2.0, 6.0, 3, 80),  # a clip of another length
+        (HIGHEST, "Not in the data.", None, 3.0, 2.0, 6.0, 3, 80),
+    )
+    tracker = TensorBoardTracker(tmp_path / "run")
+    for step, rows in ((40, hard[1:]), (90, hard)):
+        tracker.emit(Table(step=step, tag=tags.HARD_SAMPLES(), columns=HARD_COLUMNS, rows=rows))
+    tracker.close()
+    assert main(["check-data", str(path), "--losses", str(tmp_path / "run"), "--json"]) == 1
+    findings = json.loads(capsys.readouterr().out)["findings"]
+    named = [(one["name"], one["level"], one["sample"]) for one in findings]
+    assert named == [("loss_suspect", "warning", "train.json[1]"), ("loss_high", "info", "train.json[4]")]
+    assert "nll 5 at step 90 (usual 2, at first 6, measured 3 times)" in findings[0]["seen"]
+    assert findings[0]["clip"].endswith("1_target.wav")
+
+
+def test_a_run_without_hard_samples_is_a_one_line_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = write_items(tmp_path / "train.json", healthy_items(tmp_path, 2))
+    assert main(["check-data", str(path), "--losses", str(tmp_path / "no run")]) == 2
+    tracker = TensorBoardTracker(tmp_path / "run")
+    tracker.emit(Scalars(step=1, values={"loss": 2.0}))
+    tracker.close()
+    assert main(["check-data", str(path), "--losses", str(tmp_path / "run")]) == 2
+    assert "the run has no inputs/hard_samples" in capsys.readouterr().err
 
 
 def test_control_characters_in_names_are_escaped_in_every_output(

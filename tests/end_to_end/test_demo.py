@@ -1,6 +1,7 @@
 """The demo as `make demo` runs it, but cut short: what it must have learned by then, and that both backends hold the
 same."""
 
+import json
 import math
 import re
 from pathlib import Path
@@ -9,6 +10,10 @@ import pytest
 from read_back import Run, read_tensorboard, read_wandb, same_scalars
 
 from tracker_logging import tags
+from tracker_logging.cli import main as main_of_command
+from tracker_logging.data.formats import read_samples
+from tracker_logging.demo.build import DemoPaths
+from tracker_logging.runs import open_run
 from train_v2_ddp import main
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
@@ -70,6 +75,20 @@ def test_nothing_of_ours_failed_or_was_dropped(tensorboard: Run) -> None:
     assert set(curve(tensorboard, "tracker/errors")) == {0.0}
     assert set(curve(tensorboard, "tracker/dropped_events")) <= {0.0}
     assert tensorboard.doubles == []
+
+
+def test_the_hardest_samples_are_named_by_file_and_line(
+    written: Path, demo: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = open_run(written)
+    tables = run.tables[tags.HARD_SAMPLES()]
+    texts = {str(row[1]) for row in tables[max(tables)].rows}
+    samples = {sample.origin: sample.target_text for sample in read_samples(DemoPaths(demo).train)}
+    assert texts and texts <= set(samples.values())
+    main_of_command(["check-data", str(DemoPaths(demo).train), "--losses", str(written), "--json"])
+    findings = json.loads(capsys.readouterr().out)["findings"]
+    named = {samples[one["sample"]] for one in findings if one["name"] in ("loss_high", "loss_suspect")}
+    assert named == texts
 
 
 def test_every_tag_that_the_demo_must_produce_is_there(tensorboard: Run) -> None:

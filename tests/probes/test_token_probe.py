@@ -35,6 +35,22 @@ def test_micro_batches_add_up_to_the_batch() -> None:
         assert getattr(parts.tokens, name) == pytest.approx(getattr(whole.tokens, name), rel=1e-6), name
 
 
+@pytest.mark.parametrize("left", [False, True])
+def test_each_sample_has_the_loss_that_it_has_alone(left: bool) -> None:
+    model = small_model()
+    samples = [sample(5, 7, seed=1), sample(0, 3, seed=2), sample(4, 6, seed=3)]
+    together, _ = watch(model, batch(*samples[:2], left=left), batch(samples[2]))
+    assert len(together.sample_losses) == 3
+    assert [loss.frames for loss in together.sample_losses] == [7, 3, 6]
+    for one, loss in zip(samples, together.sample_losses, strict=True):
+        alone, _ = watch(model, batch(one))
+        assert loss.nll == pytest.approx(alone.tokens.mean(alone.tokens.nll), rel=1e-6)
+        assert loss.codes == alone.tokens.rows.sum()
+        tokens = one["input_ids"].tolist()
+        last_audio = len(tokens) - 1 - tokens[::-1].index(AUDIO_BOS)
+        assert loss.text_ids.tolist()[-7:] == tokens[last_audio - 6 : last_audio + 1]
+
+
 def two_clips_in_a_row() -> dict[str, torch.Tensor]:
     """Two targets with no token between them; every code is labelled, begin codes too."""
     clips = [apply_delay(torch.randint(0, BOS, (K, n)), bos=BOS, eos=EOS) for n in (4, 5)]

@@ -7,6 +7,7 @@ Exit status: 0 no finding above info, 1 findings, 2 the file cannot be used.
     tracker-logging check-data train.json --eval eval.json --model_path MODEL
     tracker-logging check-data train.json --decode --listen --html report.html
     tracker-logging check-data train.json --json
+    tracker-logging check-data train.json --losses outputs/logs
     tracker-logging check-data metadata.csv --columns audio=wav,text=sentence,speaker=who --pair_references
 """
 
@@ -20,11 +21,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tracker_logging.commands.base import CommandError, progress_bar
+from tracker_logging.commands.base import CommandError, open_run_or_fail, progress_bar
 
 if TYPE_CHECKING:
     from tracker_logging.doctor.data_checks.checks import DataFinding
     from tracker_logging.doctor.data_checks.heard import Embed
+    from tracker_logging.doctor.data_checks.losses import Losses
     from tracker_logging.doctor.data_checks.pace import Positions
     from tracker_logging.doctor.data_checks.report import Report
 
@@ -41,6 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--pair_references", action="store_true", help="pair samples with references as training does with this option"
     )
     parser.add_argument("--seed", type=int, default=SEED, help="of the training; it decides the pairs (%(default)s)")
+    parser.add_argument("--losses", type=Path, metavar="RUN", help="list the samples that were hard in a training")
     parser.add_argument("--decode", action="store_true", help="also check for silence, clipping and damaged audio")
     parser.add_argument("--allow_download", action="store_true", help="download audio given as an http(s) URL")
     parser.add_argument(
@@ -72,6 +75,7 @@ def run(args: argparse.Namespace) -> int:
             args.file,
             evaluation=args.eval,
             positions=positions,
+            losses=_losses(args.losses) if args.losses else None,
             decode=args.decode,
             embed=_encoder() if args.listen else None,
             options=ReadingOptions(
@@ -99,6 +103,19 @@ def _positions(model_path: Path) -> Positions:
         raise CommandError(f"--model_path {model_path}: config.json names no max_position_embeddings, or it is of a "
                            "model whose codec is not known. Leave --model_path out.")  # fmt: skip
     return positions
+
+
+def _losses(path: Path) -> Losses:
+    """The hard samples of the run, by their texts."""
+    from tracker_logging import tags
+    from tracker_logging.doctor.data_checks.losses import losses_by_text
+
+    tables = open_run_or_fail(path).tables.get(tags.HARD_SAMPLES())
+    if not tables:
+        fix = "Train with OutputLoggerCallback and a processor that has a tokenizer."
+        raise CommandError(f"--losses {path}: the run has no {tags.HARD_SAMPLES()}. {fix}")
+    last = tables[max(tables)]
+    return losses_by_text(last.columns, last.rows)
 
 
 @contextmanager

@@ -159,7 +159,7 @@ class AudioShelf:
         except (ValueError, TypeError, OverflowError) as error:
             raise DataError("is an array with values that are not numbers; write [n] or [channels, n]") from error
         if wave.ndim not in (1, 2) or wave.size == 0 or not np.isfinite(wave).all():
-            raise DataError(f"is an array of shape {list(wave.shape)}, empty or not finite; write [n] or [channels, n]")
+            raise DataError(f"is an array of shape {list(wave.shape)}, empty, not finite or not [n]; write [n]")
         if wave.ndim == 2 and wave.shape[0] < wave.shape[1]:
             wave = wave.T
         key = hashlib.sha256(f"{rate} {wave.shape}".encode() + wave.tobytes()).hexdigest()

@@ -72,12 +72,13 @@ def shift_labels(labels: torch.Tensor, *, predicts_next: torch.Tensor) -> torch.
 
 
 def score(
-    logits: torch.Tensor, *, labels: torch.Tensor, next_labels: torch.Tensor
+    logits: torch.Tensor, *, labels: torch.Tensor, next_labels: torch.Tensor, by_row: torch.Tensor | None = None
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Sums over the labelled rows, on the device of the logits and with one synchronisation at most.
 
     `logits` [N, K·V] of any float type, `next_labels` [N, K] int64 are the labels that the rows predict, `labels`
-    [N, K] int64 those of the rows themselves. Returns sums [K, len(COLUMNS)] float64 and counts of predicted codes
+    [N, K] int64 those of the rows themselves. `by_row` [N, 2] float64, zeros, gets for each row the nll summed over
+    its finite labelled codes, and their number. Returns sums [K, len(COLUMNS)] float64 and counts of predicted codes
     [K, V] int64.
     """
     codebooks = labels.shape[-1]
@@ -87,14 +88,17 @@ def score(
     index = ((next_labels != IGNORE) | (labels != IGNORE)).any(dim=-1).nonzero().squeeze(-1)
     for rows in index.split(max(1, CHUNK_ELEMENTS // logits.shape[-1])):
         chunk = logits[rows].float().unflatten(-1, (codebooks, vocabulary))
-        _score_chunk(chunk, labels[rows], next_labels[rows], sums, histogram)
+        nll, counted = _score_chunk(chunk, labels[rows], next_labels[rows], sums, histogram)
+        if by_row is not None:
+            by_row[rows] = torch.stack([nll.sum(dim=-1), counted.double().sum(dim=-1)], dim=-1)
     return sums, histogram.view(codebooks, vocabulary)
 
 
 def _score_chunk(
     logits: torch.Tensor, labels: torch.Tensor, next_labels: torch.Tensor, sums: torch.Tensor, histogram: torch.Tensor
-) -> None:
-    """Add the rows `logits` [R, K, V] float32 to `sums` and `histogram`."""
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Add the rows `logits` [R, K, V] float32 to `sums` and `histogram`. Returns the nll [R, K] float64, 0 where it
+    does not count, and whether it counts."""
     finite = logits.sum(dim=-1).isfinite()
     labelled = next_labels != IGNORE
     counted, copied = labelled & finite, (labels != IGNORE) & finite
@@ -121,6 +125,7 @@ def _score_chunk(
     codebooks, vocabulary = logits.shape[1:]
     offsets = torch.arange(codebooks, device=logits.device) * vocabulary
     histogram.scatter_add_(0, (predicted + offsets).flatten(), counted.long().flatten())
+    return columns[1], counted
 
 
 def statistics(

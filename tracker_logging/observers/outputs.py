@@ -12,11 +12,13 @@ from tracker_logging import tags
 from tracker_logging.data.codec import AudioCodec
 from tracker_logging.events import Audio, Cell, Clip, Event, Heatmap, Image, Scalars, Table
 from tracker_logging.families.base import IGNORE, ModelAdapter
+from tracker_logging.metrics.hard_samples import LossHistory
 from tracker_logging.metrics.tokens import TokenStatistics
-from tracker_logging.observers.readable import readable_tokens
+from tracker_logging.observers.readable import readable_tokens, target_words
 from tracker_logging.probes.snapshot import EvaluationSnapshot, FloatArray, IntArray, SampleOutputs, StepSnapshot
-from tracker_logging.session.observer import Later, Observer
+from tracker_logging.session.observer import Later, Observer, Training
 
+HARD_COLUMNS = ("why", "target text", "seconds", "nll", "usual nll", "first nll", "measured", "step")
 PAIRS = 10  # label / prediction pairs shown from each end
 
 _Statistics: TypeAlias = tuple[tuple[tags.Tag, Callable[[TokenStatistics], FloatArray]], ...]
@@ -44,11 +46,16 @@ class OutputObserver(Observer):
     name = "outputs"
     needs = frozenset({"tokens", "finite"})
 
+    def begin(self, training: Training) -> None:
+        super().begin(training)
+        self._losses = LossHistory()
+
     def observe(self, snapshot: StepSnapshot) -> Iterable[Event | Later]:
         step = snapshot.step
         values = _scalars(snapshot)
         if values:
             yield Scalars(step=step, values=values)
+        yield from self._hard_samples(snapshot)
         sample = snapshot.sample
         if sample is None:
             return
@@ -80,6 +87,23 @@ class OutputObserver(Observer):
         if values:
             named = {tags.of_evaluation(tag, snapshot.name): value for tag, value in values.items()}
             yield Scalars(step=snapshot.step, values=named)
+
+    def _hard_samples(self, snapshot: StepSnapshot) -> Iterator[Event]:
+        """The hardest samples of the training so far."""
+        if self.training.tokenizer is None:
+            return
+        codec = self.training.codec
+        for sample in snapshot.sample_losses:
+            text = target_words(sample.text_ids, self.training.tokenizer, special_ids=self.training.special_ids)
+            if text:
+                seconds = None if codec is None else round(sample.frames / codec.frame_rate, 3)
+                self._losses.add(step=snapshot.step, text=text, nll=sample.nll, seconds=seconds)
+        rows = tuple(
+            (hard.why, hard.text, hard.seconds, hard.nll, hard.usual, hard.first_nll, hard.seen, hard.step)
+            for hard in self._losses.hardest()
+        )
+        if rows:
+            yield Table(step=snapshot.step, tag=tags.HARD_SAMPLES(), columns=HARD_COLUMNS, rows=rows)
 
     def _text(self, token_ids: IntArray) -> str:
         return readable_tokens(token_ids.tolist(), self.training.tokenizer)

@@ -5,7 +5,7 @@ readable_tokens([5, 5, 5, 5, 5], tokenizer)      # "<|AUDIO_OUT|>×5"
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from itertools import groupby
 from typing import Any
 
@@ -37,6 +37,13 @@ def readable_tokens(token_ids: Iterable[int], tokenizer: Any) -> str:
             parts.append(f"{_decode([token_id], tokenizer)}×{count}")
     flush()
     return ("" if tokenizer else " ").join(parts)
+
+
+def target_words(token_ids: Iterable[int], tokenizer: Any, *, special_ids: Collection[int]) -> str:
+    """The text of the longest run without a special token: the words are between the tokens of a chat template."""
+    runs = [list(run) for is_special, run in groupby(token_ids, key=lambda at: at in special_ids) if not is_special]
+    longest = [token_id for token_id in max(runs, key=len, default=[]) if token_id >= 0]
+    return _decode(longest, tokenizer).strip() if longest else ""
 
 
 def _decode(token_ids: list[int], tokenizer: Any) -> str:

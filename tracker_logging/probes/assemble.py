@@ -9,12 +9,12 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from tracker_logging.families.base import BatchView
+from tracker_logging.families.base import BatchView, Role
 from tracker_logging.probes.attention import AttentionProbe
 from tracker_logging.probes.cross_attention import CrossAttentionProbe
 from tracker_logging.probes.loss_check import loss_ratio
 from tracker_logging.probes.probe_set import ProbeSet
-from tracker_logging.probes.snapshot import AttentionMap, AttentionStatistics, SampleOutputs, StepSnapshot
+from tracker_logging.probes.snapshot import AttentionMap, AttentionStatistics, SampleLoss, SampleOutputs, StepSnapshot
 from tracker_logging.probes.statistics import (
     Sums,
     activation_statistics,
@@ -90,6 +90,7 @@ def assemble(
         missing=(*missing, *also_missing),
         loss_ratio=loss_ratio(sums, shared_count=shared_count),
         first_non_finite_layer=next((layers[row] for row in np.flatnonzero(sums.get("non_finite", ()))), None),
+        sample_losses=() if probes.tokens is None else sample_losses(probes.tokens.losses),
         causality_leak=max((float(leak) for leak, count in sums.get("causality", ()) if count), default=None),
     )
 
@@ -106,6 +107,30 @@ def sample_outputs(sample: SamplePrediction) -> SampleOutputs | None:
         text_predicted=_integers(sample.text),
         text_labels=_integers(sample.text_labels),
     )
+
+
+def sample_losses(losses: Sequence[tuple[BatchView, torch.Tensor]]) -> tuple[SampleLoss, ...]:
+    """The loss of every sample with a target whose text can be told from the other text."""
+    samples: list[SampleLoss] = []
+    for view, sums in losses:
+        token_ids, roles, numbers = view.token_ids.cpu(), view.roles.cpu(), sums.cpu().tolist()
+        targets = {segment.sample: segment for segment in view.segments if segment.role == Role.TARGET}
+        for sample, segment in targets.items():
+            nll, codes = numbers[sample]
+            span = None if view.target_text is None else view.target_text[sample]
+            start, stop = span if span is not None else _text_before(roles[sample], segment.start)
+            if codes and stop > start:
+                text_ids = token_ids[sample, start:stop].numpy().astype(np.int64)
+                samples.append(SampleLoss(text_ids, nll / codes, int(codes), segment.frames))
+    return tuple(samples)
+
+
+def _text_before(roles: torch.Tensor, position: int) -> tuple[int, int]:
+    """The run of text that ends before `position`."""
+    start = position
+    while start > 0 and int(roles[start - 1]) == Role.TEXT:
+        start -= 1
+    return start, position
 
 
 def _attention(probes: ProbeSet, sums: Sums, layers: Sequence[int], view: BatchView) -> AttentionStatistics | None:

@@ -41,6 +41,18 @@ class SampleOutputs:
 
 
 @dataclass(frozen=True, slots=True)
+class SampleLoss:
+    """The teacher-forced loss of one training sample of this rank. `nll`: mean over the `codes` labelled codes of its
+    targets, in nats. `frames`: audio frames of its last target. `text_ids` [N] int64: the text before that target,
+    special tokens included."""
+
+    text_ids: IntArray
+    nll: float
+    codes: int
+    frames: int
+
+
+@dataclass(frozen=True, slots=True)
 class AttentionMap:
     """Attention of one sample of this rank, mean over heads.
 
@@ -117,6 +129,7 @@ class StepSnapshot:
     - `loss_ratio`: loss that the model returned / loss computed from its predictions
     - `first_non_finite_layer`: the adapter's index of the first layer with a non-finite output
     - `causality_leak`: see `causality.py`; at the first logged step only
+    - `sample_losses`: of the samples in the first micro-batches, in order
     - `missing`: what the model or the training does not allow to measure, with the reason
 
     A part that was not needed, failed or is missing is None.
@@ -139,6 +152,7 @@ class StepSnapshot:
     loss_ratio: float | None = None
     first_non_finite_layer: int | None = None
     causality_leak: float | None = None
+    sample_losses: tuple[SampleLoss, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,8 @@ from tracker_logging.metrics import tokens as metric
 
 __all__ = ["SamplePrediction", "TokenProbe", "predicts_next"]
 
+MOST_BATCHES = 32  # micro-batches of a step whose samples have a loss of their own
+
 
 @dataclass(frozen=True, slots=True)
 class SamplePrediction:
@@ -51,6 +53,7 @@ class TokenProbe:
         self._adapter = adapter
         self._keep_sample = keep_sample
         self._kept: BatchView | None = None
+        self._losses: list[tuple[BatchView, torch.Tensor]] = []
         self._view: BatchView | None = None
         codebooks, vocabulary = max(1, adapter.num_codebooks), max(1, adapter.codebook_vocabulary)
         self.sums = {
@@ -102,7 +105,12 @@ class TokenProbe:
         scored = scored_rows(head, output, view, vocabulary=vocabulary, bos_code=self._adapter.bos_code)
         if scored is None:
             return
-        sums, histogram = metric.score(scored.logits, labels=scored.labels, next_labels=scored.next_labels)
+        by_row = scored.logits.new_zeros(len(scored.logits), 2, dtype=torch.float64) if self._keep_sample else None
+        sums, histogram = metric.score(
+            scored.logits, labels=scored.labels, next_labels=scored.next_labels, by_row=by_row
+        )
+        if by_row is not None:
+            self._add_losses(view, by_row, scored.at)
         if head.columns is not None:
             columns = head.columns.to(histogram.device)
             histogram = histogram[:, columns.clamp(min=0)].masked_fill(columns < 0, 0)
@@ -126,6 +134,22 @@ class TokenProbe:
             self._keep_text(view, rows, shifted[:, 0], positions)
         sums, _ = metric.score(rows, labels=labels, next_labels=shifted)
         self._add("text", sums, range(1))
+
+    def _add_losses(self, view: BatchView, by_row: torch.Tensor, at: torch.Tensor | None) -> None:
+        """Add the sums of each row to those of its sample."""
+        samples, length = view.token_ids.shape
+        if not self._losses or self._losses[-1][0] is not view:
+            if len(self._losses) >= MOST_BATCHES:
+                return
+            self._losses.append((view, by_row.new_zeros(samples, 2)))
+        positions = torch.arange(len(by_row), device=by_row.device) if at is None else at
+        self._losses[-1][1].index_add_(0, positions // length, by_row)
+
+    @property
+    def losses(self) -> tuple[tuple[BatchView, torch.Tensor], ...]:
+        """The first `MOST_BATCHES` batches, each with the nll summed over the codes of a sample, and their number,
+        [B, 2] float64 on the device of the model."""
+        return tuple(self._losses)
 
     def _keep_text(self, view: BatchView, logits: torch.Tensor, labels: torch.Tensor, positions: torch.Tensor) -> None:
         """Keep the most likely tokens at the labelled positions of the first sample."""

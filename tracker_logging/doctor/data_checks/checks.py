@@ -352,6 +352,13 @@ LEAK_TARGET = Check("leak_target", "error", "copies",
 LEAK_TEXT = Check("leak_text", "warning", "copies",
     "A speaker's sentence of the evaluation data is also in the training data, in another recording.",
     "Evaluate on sentences of the speaker that are not in the training data.")
+LOSS_SUSPECT = Check("loss_suspect", "warning", "losses",
+    "In that training the loss of the sample was far above that of the others each time, or did not fall while that of "
+    "the others did: text and audio may differ.",
+    "Listen to the clip and correct the text or the audio, or leave the sample out.")
+LOSS_HIGH = Check("loss_high", "info", "losses",
+    "The sample has one of the highest losses of that training: noise, another style, or a fault.",
+    "Listen to the clip.")
 # fmt: on
 
 ALL: tuple[Check, ...] = tuple(value for value in list(globals().values()) if isinstance(value, Check))
@@ -367,4 +374,5 @@ THEMES: dict[str, str] = {
     "pace": "Length against text and model",
     "speakers": "Speakers",
     "copies": "Duplicates and leaks",
+    "losses": "Losses of a training (`--losses`)",
 }

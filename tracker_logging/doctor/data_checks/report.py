@@ -23,6 +23,7 @@ from tracker_logging.doctor.data_checks.checks import DataFinding
 from tracker_logging.doctor.data_checks.finding_log import FindingLog
 from tracker_logging.doctor.data_checks.heard import Embed, listen
 from tracker_logging.doctor.data_checks.listening import listening_findings
+from tracker_logging.doctor.data_checks.losses import Losses, loss_findings
 from tracker_logging.doctor.data_checks.pace import Positions
 from tracker_logging.doctor.data_checks.reading import Progress, ReadingOptions, no_progress, read_rows
 from tracker_logging.doctor.data_checks.record import Record, Sound
@@ -62,16 +63,19 @@ def check_files(
     *,
     evaluation: Path | None = None,
     positions: Positions | None = None,
+    losses: Losses | None = None,
     decode: bool = False,
     embed: Embed | None = None,
     options: ReadingOptions | None = None,
     progress: Progress = no_progress,
     sink: Callable[[DataFinding], None] | None = None,
 ) -> Report:
-    """Read and check a data file, and with `evaluation` a second one and the leaks between them. `options`: how both
-    are read. `embed`: a speaker encoder; the clips of at most `MOST_HEARD` samples of each file are compared with it.
-    `progress`: called for the samples of each file, then with `decode` for the clips. `sink`: called with each finding
-    when it is found."""
+    """Read and check a data file, and with `evaluation` a second one and the leaks between them.
+
+    `losses`: of a training on the data. `embed`: a speaker encoder; the clips of at most `MOST_HEARD` samples of each
+    file are compared with it. `options`: how both files are read. `progress`: called for the samples of each file, then
+    with `decode` for the clips. `sink`: called with each finding when it is found.
+    """
     shared, log = Shared(), FindingLog(sink)
     paths = [path] if evaluation is None else [path, evaluation]
     files = [
@@ -79,7 +83,7 @@ def check_files(
             name,
             shared=shared,
             log=log,
-            check=lambda record: record_findings(record, positions),
+            check=lambda record: (*record_findings(record, positions), *loss_findings(record, losses or {})),
             options=options or ReadingOptions(),
             progress=progress,
         )
