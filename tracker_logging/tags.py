@@ -165,6 +165,8 @@ SILENT_CLIPS = _tag("voices/silent_clips", "scalar", "count", "generated clips w
 CLIPPED_CLIPS = _tag("voices/clipped_clips", "scalar", "count", "generated clips with more than 5 % of their samples at full scale", "zero_shot", "a clip was generated")
 FAILED_VOICES = _tag("voices/failed", "scalar", "count", "prompts without a generated clip, for an error or a time-out", "zero_shot")
 STOPPED = _tag("voices/stopped_pct", "scalar", "%", "clips that stopped by themselves", "zero_shot")
+REAL_TIME_FACTOR = _tag("voices/rtf", "scalar", "s/s", "seconds of generation per second of generated audio, all ranks and batches of the round together", "zero_shot", "a clip was generated")
+GENERATED_FRAMES_PER_S = _tag("voices/frames_per_s", "scalar", "1/s", "generated audio frames per second of generation, likewise", "zero_shot", "a clip was generated")
 VOICE_ROUND_COST = _tag("voices/cost/{part}_s", "scalar", "s", "wall time of a round of voices: generation on the training thread, scoring off it", "zero_shot")
 VOICE_SCORE = _tag("voices/{score}/mean", "scalar", "", "mean of a score over the valid clips", "zero_shot", "its scorer is installed")
 VOICE_LOW = _tag("voices/{score}/low", "scalar", "", "lower end of the 95 % interval of a score or of a number over the set, over speakers", "zero_shot", "five speakers have the score")
@@ -237,6 +239,8 @@ SCORES: tuple[Score, ...] = (
     Score("sim_codec", "cosine", "", "speaker similarity, the target through the codec vs the prompt", of_real_clips=True),
     Score("sim_margin", "cosine", "higher", "sim_o − mean similarity to the prompts of other speakers"),
     Score("spk_top1", "share", "higher", "1 if the nearest prompt is of the own speaker", mean=False),
+    Score("sim_drift", "cosine", "zero", "similarity to the prompt, last third − first third of the generated clip; for clips of 4.5 s and more"),
+    Score("off_speaker", "share", "lower", "1.6 s windows of the generated clip whose nearest prompt is of another speaker, for clips of 4.5 s and more: above 0 where the speaker changes within a clip"),
     Score("cond_gain", "cosine", "higher", "sim_o − similarity to this prompt when the same text is generated with another speaker's prompt"),
     Score("wer", "share", "lower", "word errors of the transcript against the target text", mean=False),
     Score("wer_real", "share", "", "the same of the real target recording: the floor", of_real_clips=True, mean=False),

@@ -36,6 +36,10 @@ from tracker_logging.voices.protocols import (
 
 logger = logging.getLogger("tracker_logging")
 
+LONG_S = 4.5
+"""Seconds from which a clip is long enough to compare its thirds, in each of which a speaker can be recognised."""
+_WINDOW_S, _HOP_S = 1.6, 0.8
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Instruments:
@@ -71,13 +75,15 @@ class Instruments:
 class Measurement:
     """One clip, `wave` [n] float32 at `sample_rate` Hz, and what was measured in it.
 
-    `embedding` [D] float32, `pitch_hz` [frames] float32 (NaN where unvoiced), `cepstrum` [frames, order + 1] float64.
+    `embedding` [D] float32, `windows` [W, D] float32 (see `speaker_windows`), `pitch_hz` [frames] float32 (NaN where
+    unvoiced), `cepstrum` [frames, order + 1] float64.
     """
 
     wave: FloatArray
     sample_rate: int
     levels: SpeechLevels
     embedding: FloatArray | None = None
+    windows: FloatArray | None = None
     pitch_hz: FloatArray | None = None
     cepstrum: npt.NDArray[np.float64] | None = None
     transcript: str | None = None
@@ -110,6 +116,17 @@ def measure(
         lufs=None if loudness is None else loudness(wave, sample_rate),
         quality=quality,
     )
+
+
+def speaker_windows(wave: FloatArray, sample_rate: int, encoder: SpeakerEncoder) -> FloatArray | None:
+    """Speaker embeddings [W, D] of windows of 1.6 s every 0.8 s of a long clip [n] float32, silence at both ends
+    trimmed; None for a clip shorter than `LONG_S`."""
+    speech = trim_silence(wave, sample_rate)
+    if len(speech) < LONG_S * sample_rate:
+        return None
+    length, hop = int(_WINDOW_S * sample_rate), int(_HOP_S * sample_rate)
+    starts = range(0, len(speech) - length + 1, hop)
+    return np.stack([encoder.embed(speech[start : start + length], sample_rate) for start in starts])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -114,11 +114,11 @@ class VoiceRounds:
 
         def work() -> Message:
             start = time.perf_counter()
-            results = {
-                "generated": self._generate(adapter, self._share),
-                "swapped": self._generate(adapter, self._swapped),
-            }
-            return results | {"seconds": time.perf_counter() - start}
+            generated = self._generate(adapter, self._share)
+            generated_s = time.perf_counter() - start
+            swapped = self._generate(adapter, self._swapped)
+            seconds = time.perf_counter() - start
+            return {"generated": generated, "swapped": swapped, "generated_s": generated_s, "seconds": seconds}
 
         self._round(f"voices/{step}", work)
 
@@ -231,14 +231,20 @@ class VoiceRounds:
     def _emit_clips(self, step: int, messages: Sequence[Message | None]) -> bool:
         """Log the clips of all ranks and have them scored. False if scoring is too far behind to take them."""
         assert self._scoring is not None
-        clips = self._decoder.decode(self._gathered(messages, "generated"), self._gathered(messages, "swapped"))
+        results = self._gathered(messages, "generated")
+        clips = self._decoder.decode(results, self._gathered(messages, "swapped"))
         choice = self._settings.scorers.to_text()
         for clip in clips:
             self._emit(clip_event(clip, step=step, scorers=choice, new_fixed_clips=self._is_first))
         self._is_first = False
-        seconds = [message["seconds"] for message in messages if message is not None and "seconds" in message]
-        if seconds:
-            self._emit(Scalars(step=step, values={tags.VOICE_ROUND_COST(part="generation"): max(seconds)}))
+        cost = {
+            name: max((message[name] for message in messages if message is not None and name in message), default=0.0)
+            for name in ("seconds", "generated_s")
+        }
+        if cost["seconds"] > 0:
+            speed = _speed(results, clips, generated_s=cost["generated_s"])
+            values = {tags.VOICE_ROUND_COST(part="generation"): cost["seconds"]} | speed
+            self._emit(Scalars(step=step, values=values))
         return self._scoring.submit(clips, step=step, done=lambda: self._unfinished.pop(f"voices/{step}", None))
 
     def _gathered(self, messages: Sequence[Message | None], key: str) -> list[Generated]:
@@ -327,6 +333,18 @@ class _Scoring:
                 return
             raise RuntimeError(f"step {step} is not scored: {error} {_SCORE_LATER}") from error
         self._emit(Scalars(step=step, values={tags.VOICE_ROUND_COST(part="scoring"): time.perf_counter() - start}))
+
+
+def _speed(results: Sequence[Generated], clips: Sequence[GeneratedClip], *, generated_s: float) -> dict[str, float]:
+    """How fast the clips were generated; empty without a clip."""
+    audio_s = sum(len(clip.wave) / clip.voice.sample_rate for clip in clips if clip.wave is not None)
+    frames = {result.voice_id: result.codes.shape[1] for result in results if result.codes is not None}
+    if audio_s == 0 or generated_s == 0:
+        return {}
+    return {
+        tags.REAL_TIME_FACTOR(): generated_s / audio_s,
+        tags.GENERATED_FRAMES_PER_S(): sum(frames.values()) / generated_s,
+    }
 
 
 def _swapped(

@@ -12,7 +12,7 @@ Guarantees
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -22,7 +22,7 @@ from tracker_logging.metrics.pitch import pitch_error, pitch_shift
 from tracker_logging.metrics.similarity import cosines
 from tracker_logging.metrics.words import character_errors, leaked_share, word_errors
 from tracker_logging.voices.clips import GeneratedClip, RecordedVoice
-from tracker_logging.voices.measurement import Instruments, Measurement, Recordings, measure
+from tracker_logging.voices.measurement import Instruments, Measurement, Recordings, measure, speaker_windows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -54,6 +54,8 @@ def score_voice(generated: GeneratedClip, recordings: Recordings, instruments: I
     if generated.wave is None:
         return missing_voice(voice, recordings, generated.error or "not generated")
     clip = measure(generated.wave, voice.sample_rate, instruments, language=voice.language)
+    if instruments.encoder is not None and clip.levels.fault is None:
+        clip = replace(clip, windows=speaker_windows(clip.wave, voice.sample_rate, instruments.encoder))
     scores = clip_scores(voice, clip, recordings)
     if generated.repetition is not None:
         scores["repetition"] = generated.repetition
@@ -70,6 +72,7 @@ def clip_scores(voice: RecordedVoice, clip: Measurement, recordings: Recordings)
         **recording_scores(voice, recordings),
         **_levels(clip, recordings),
         "sim_o": speaker_similarity(clip, recordings.reference),
+        **_drift(clip, recordings),
         "sim_r": speaker_similarity(clip, recordings.reference_codec),
         **_rates(voice, clip, recordings),
         **_pitch(clip, recordings),
@@ -106,6 +109,16 @@ def score_names(scores: Sequence[Mapping[str, float]]) -> list[str]:
     known = [score.name for score in tags.SCORES]
     others = sorted({name for of_voice in scores for name in of_voice} - set(known))
     return [name for name in [*known, *others] if any(name in of_voice for of_voice in scores)]
+
+
+def _drift(clip: Measurement, recordings: Recordings) -> dict[str, float]:
+    """How the similarity to the prompt changes within a long clip."""
+    reference = recordings.reference
+    if clip.windows is None or reference is None or reference.embedding is None:
+        return {}
+    similarity = cosines(clip.windows, reference.embedding)[:, 0]
+    third = len(similarity) // 3
+    return {"sim_drift": float(similarity[-third:].mean() - similarity[:third].mean())}
 
 
 def _levels(clip: Measurement, recordings: Recordings) -> dict[str, float]:

@@ -50,6 +50,8 @@ def summarise(voices: Sequence[ScoredVoice]) -> Summary:
         for row, margin, top1 in zip(field.rows, field.margins, field.top1, strict=True):
             extra = {"sim_margin": float(margin), "spk_top1": float(top1)}
             scores[row] |= {name: value for name, value in extra.items() if np.isfinite(value)}
+        for row, share in field.off_speaker.items():
+            scores[row]["off_speaker"] = share
         scalars |= _field_numbers(field)
     valid = [index for index, voice in enumerate(voices) if voice.fault is None]
     known = {score.name: score for score in tags.SCORES}
@@ -70,7 +72,10 @@ def summarise(voices: Sequence[ScoredVoice]) -> Summary:
 
 @dataclass(frozen=True)
 class _Field:
-    """Speaker similarities of the valid clips `rows` [G] to all prompts [G, P], and of the real targets to them."""
+    """Speaker similarities of the valid clips `rows` [G] to all prompts [G, P], and of the real targets to them.
+
+    `windows_to_prompts`: [W, P] by row, of long clips.
+    """
 
     rows: tuple[int, ...]
     own: tuple[int, ...]
@@ -79,6 +84,7 @@ class _Field:
     to_prompts: Array
     between_prompts: Array
     targets_to_prompts: Array
+    windows_to_prompts: Mapping[int, Array]
 
     @classmethod
     def of(cls, voices: Sequence[ScoredVoice]) -> _Field | None:
@@ -100,6 +106,11 @@ class _Field:
             generated=sim.cosines(generated, generated),
             to_prompts=sim.cosines(generated, prompted),
             between_prompts=sim.cosines(prompted, prompted),
+            windows_to_prompts={
+                i: sim.cosines(clip.windows, prompted)
+                for i, clip in valid.items()
+                if clip is not None and clip.windows is not None and i in clips
+            },
             targets_to_prompts=sim.cosines([missing if vector is None else vector for vector in targets], prompted),
         )
 
@@ -110,6 +121,17 @@ class _Field:
     @property
     def top1(self) -> Array:
         return sim.nearest_is_own(self.to_prompts, own=self.own, speakers=self.speakers)
+
+    @property
+    def off_speaker(self) -> dict[int, float]:
+        """By row of a long clip, the share of its windows whose nearest prompt is of another speaker."""
+        shares: dict[int, float] = {}
+        for row, similarity in self.windows_to_prompts.items():
+            own = [self.own[self.rows.index(row)]] * len(similarity)
+            nearest = sim.nearest_is_own(similarity, own=own, speakers=self.speakers)
+            if np.isfinite(nearest).all():
+                shares[row] = float(1.0 - nearest.mean())
+        return shares
 
     @property
     def real_margin(self) -> float:
