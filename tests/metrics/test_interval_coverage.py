@@ -56,6 +56,18 @@ def test_the_interval_of_a_mean_contains_the_truth_in_95_percent(score: str, siz
         assert above <= 0.03 + 3 * np.sqrt(0.03 * 0.97 / REPEATS)
 
 
+@pytest.mark.parametrize("size", [(6, 1, 3), (6, 2, 4), (12, 1, 5)], ids=str)
+def test_several_takes_of_each_prompt_do_not_count_as_more_speakers(size: tuple[int, int, int]) -> None:
+    speakers, prompts, takes = size
+    rng = np.random.default_rng(3)
+    found = []
+    for _ in range(REPEATS):
+        of_speaker, of_prompt = rng.normal(0.0, 0.1, (speakers, 1, 1)), rng.normal(0.0, 0.05, (speakers, prompts, 1))
+        values = of_speaker + of_prompt + rng.normal(0.0, 0.05, size)
+        found.append(mean_interval(values.ravel(), of_speakers(speakers, prompts * takes)))
+    assert LOWEST <= covered(found, 0.0)[0] <= HIGHEST
+
+
 @pytest.mark.parametrize("size", [(5, 2), (6, 2), (6, 4), (10, 1)], ids=str)
 def test_a_gap_of_zero_is_above_zero_in_at_most_3_percent(size: tuple[int, int]) -> None:
     speakers, prompts = size
