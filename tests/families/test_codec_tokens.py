@@ -26,9 +26,10 @@ from tokenizers.models import WordLevel
 from transformers import PreTrainedTokenizerFast
 
 from tracker_logging import strategic_callbacks
-from tracker_logging.families import IGNORE, Role, unwrap
+from tracker_logging.families import IGNORE, Prompt, Role, SamplingSettings, unwrap
 from tracker_logging.families.codec_tokens.adapter import CodecTokenAdapter
 from tracker_logging.probes.capture import StepCapture
+from tracker_logging.probes.isolation import isolated
 from tracker_logging.probes.probe_set import NEEDS
 from tracker_logging.probes.snapshot import StepSnapshot
 from tracker_logging.testing import assert_adapter
@@ -211,3 +212,33 @@ def test_the_sft_trainer_of_trl_shows_each_slot(name: str, tmp_path: Path) -> No
     for slot, nll in enumerate(slot_nll(name)):
         assert scalars[f"outputs/nll/codebook_{slot}", 1] == pytest.approx(nll, rel=1e-4)
     assert scalars["tracker/errors", 1] == 0.0
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_a_model_that_learnt_a_sample_generates_its_codes_and_stops(name: str) -> None:
+    adapter, sample = adapter_of(name), samples_of(name)[0]
+    batch = {key: value[None] for key, value in sample.row.items()}
+    optimizer = torch.optim.AdamW(adapter.core.parameters(), lr=1e-2)
+    for _ in range(60):
+        adapter.core(**batch).loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    _, start, _, frames = sample.spans[-1]
+    slots: list[list[int]] = [[] for _ in LAYOUTS[name].slots]
+    for _, slot, code in sample.codes[:-1]:  # the last is the end token
+        slots[slot].append(code)
+    expected = [codes if len(codes) == frames else (codes * frames)[:frames] for codes in slots]
+    long, short = (
+        Prompt(token_ids=torch.tensor(sample.ids[:start]), audio_codes=None, max_frames=most, seed=0)
+        for most in (frames + 3, frames - 2)
+    )
+    with isolated(adapter.core):
+        whole, cut = adapter.generate([long, short], SamplingSettings())
+    assert (whole.codes.tolist(), whole.stop_reason) == (expected, "eos")
+    assert (cut.codes.tolist(), cut.stop_reason) == ([codes[: frames - 2] for codes in expected], "max_length")
+
+
+def test_a_generated_token_that_is_not_due_is_skipped() -> None:
+    ids = LAYOUTS["words between"]  # slot 0: 100-111, slot 1: 60-67
+    tokens = [60, 101, 5, 102, 61, 103, 62, 104, END, 105, 63]
+    assert ids.whole_frames(tokens).tolist() == [[1, 1], [3, 2]]

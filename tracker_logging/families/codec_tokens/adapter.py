@@ -128,17 +128,17 @@ class CodecTokenAdapter(TextAdapter):
         return [self._clip(prompt, new.tolist(), ends) for prompt, new in zip(prompts, sequences.cpu(), strict=True)]
 
     def _clip(self, prompt: Prompt, tokens: list[int], ends: set[int]) -> GeneratedCodes:
-        ids, laid = self.ids, [prompt.token_ids.new_tensor(tokens)]
-        frames = ids.whole_frames(tokens)
+        ids, frames = self.ids, self.ids.whole_frames(tokens)
         ended = bool(ends & set(tokens)) and len(frames) <= prompt.max_frames
         frames = frames[: prompt.max_frames]
-        codes = torch.full((len(ids.slots), len(frames)), 0, dtype=torch.int64)
+        codes = torch.zeros(len(ids.slots), len(frames), dtype=torch.int64)
         codes[ids.of_frames] = frames.T
-        for slot in ids.per_clip:
-            given = ids.codes_of(torch.cat([prompt.token_ids, *laid]))[:, slot]
-            given = given[given >= 0]
-            codes = codes if len(given) else codes[:, :0]
-            codes[slot] = given.repeat(-(-codes.shape[1] // max(1, len(given))))[: codes.shape[1]]
+        for slot in ids.per_clip:  # generated, or those of the reference
+            found = [ids.codes_of(of)[:, slot] for of in (prompt.token_ids.new_tensor(tokens), prompt.token_ids)]
+            given = next((of[of >= 0] for of in found if (of >= 0).any()), None)
+            if given is None:
+                return GeneratedCodes(codes=codes[:, :0].numpy(), stop_reason="eos" if ended else "max_length")
+            codes[slot] = given.repeat(-(-codes.shape[1] // len(given)))[: codes.shape[1]]
         return GeneratedCodes(codes=codes.numpy(), stop_reason="eos" if ended else "max_length")
 
     def _spans(self, token_ids: torch.Tensor, attention_mask: torch.Tensor) -> list[list[Span]]:
@@ -163,14 +163,17 @@ class CodecTokenAdapter(TextAdapter):
         return int(((of_segment >= 0) & (of_segment != self.eos_code)).sum(dim=0).min())
 
     def _give_clip_tokens(self, codes: torch.Tensor, segments: Sequence[Segment]) -> None:
-        """A target without tokens of its clip as a whole has those of its reference: they are placed at its frames."""
-        for segment in segments:
-            for slot in self.ids.per_clip if segment.role == Role.TARGET else ():
-                row, span = codes[segment.sample], slice(segment.start, segment.stop)
-                given = row[: segment.start, slot][row[: segment.start, slot] >= 0]
-                if len(given) and not (row[span, slot] >= 0).any():
-                    length = min(len(given), segment.stop - segment.start)
-                    row[segment.start : segment.start + length, slot] = given[:length]
+        """A target without tokens of its clip as a whole has those of the clip before it: they are placed at its
+        frames."""
+        for slot in self.ids.per_clip:
+            latest: dict[int, torch.Tensor] = {}
+            for segment in segments:
+                column = codes[segment.sample, segment.start : segment.stop, slot]
+                if (column >= 0).any():
+                    latest[segment.sample] = column[column >= 0]
+                elif segment.role == Role.TARGET and segment.sample in latest:
+                    given = latest[segment.sample][: len(column)]
+                    column[: len(given)] = given
 
 
 def _split(spans: Sequence[Span], labelled: torch.Tensor) -> list[Span]:
