@@ -21,6 +21,8 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
 
+from tracker_logging.alert_condition import AlertCondition
+
 LoggerName: TypeAlias = Literal["inputs", "outputs", "attention", "zero_shot"]
 FailOn: TypeAlias = Literal["never", "error", "warning"]
 Detail: TypeAlias = Literal["standard", "full"]
@@ -84,8 +86,15 @@ class LoggingConfig:
         False, "compare the gradients of text and audio loss (needs a text head)", action="store_true"
     )
     alert_webhook: str | None = option(
-        None, "post each finding of the doctor to this http(s) address as JSON", metavar="URL"
+        None,
+        "post each finding of the doctor, and the end, to this address: Slack, Discord, Lark, DingTalk, Telegram "
+        "or JSON",
+        metavar="URL",
     )
+    alert_if: tuple[str, ...] = option(
+        (), 'open a finding when a number is on the wrong side of a limit: "voices/spk_top1 < 0.5 for 2"; may be given '
+        "several times", action="append", metavar="CONDITION",
+    )  # fmt: skip
     doctor_fail_on: FailOn = option("never", "stop training when a finding of this level opens", choices=FAIL_ON)
     log_paths: bool = option(False, "allow absolute paths, host names and user names in the logs", action="store_true")
     project: str | None = option(None, "W&B project; default: WANDB_PROJECT, else voice-cloning", flag="wandb_project")
@@ -97,6 +106,10 @@ class LoggingConfig:
     def __post_init__(self) -> None:
         object.__setattr__(self, "report_to", names(self.report_to, shorthands=SHORTHANDS))
         object.__setattr__(self, "loggers", names(self.loggers))
+        conditions = (self.alert_if,) if isinstance(self.alert_if, str) else tuple(self.alert_if or ())
+        object.__setattr__(self, "alert_if", conditions)
+        for condition in conditions:
+            AlertCondition.parse(condition)
         if self.logging_dir is not None:
             object.__setattr__(self, "logging_dir", Path(self.logging_dir))
             if _REMOTE.match(str(self.logging_dir)):

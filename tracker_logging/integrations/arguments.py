@@ -33,7 +33,9 @@ def add_logging_arguments(parser: argparse.ArgumentParser) -> None:
     add("--enable_strategic_logging", action="store_true", help="log more than the Trainer's own numbers")
     for each in fields(LoggingConfig):
         settings = dict(each.metadata["parser"])
-        if settings.get("action") != "store_true":
+        if settings.get("action") == "append":
+            settings["default"] = []
+        elif settings.get("action") != "store_true":
             settings["default"] = _as_text(each.default)
         add(flag_of(each.name), dest=_destination(each.name), help=each.metadata["help"], **settings)
     add_voice_arguments(parser)

@@ -21,6 +21,8 @@ from torch import nn
 from tracker_logging.config import LOGGERS, LoggingConfig
 from tracker_logging.dashboards.open_run import where_to_look
 from tracker_logging.data.sample import VoiceSample
+from tracker_logging.doctor.own_rules import own_rules
+from tracker_logging.doctor.rules import RULES
 from tracker_logging.families import ModelAdapter
 from tracker_logging.families.processors import processor_parts
 from tracker_logging.integrations.checkpoint_state import CheckpointState
@@ -130,7 +132,11 @@ def observer_arguments(
         "zero_shot": {"samples": voice_samples, "settings": voice_settings},
     }
     chosen = {name: arguments[name] for name in LOGGERS if name in config.loggers}
-    return chosen | {"doctor": {"fail_on": config.doctor_fail_on}} if chosen else {}
+    return (
+        chosen | {"doctor": {"fail_on": config.doctor_fail_on, "rules": (*RULES, *own_rules(config.alert_if))}}
+        if chosen
+        else {}
+    )
 
 
 def observers(
