@@ -1,5 +1,28 @@
 // Blind comparison: assigns letters to runs, records preferences and evaluates them.
 
+/** Random numbers 0 ≤ x < 1 that follow from an integer seed (mulberry32). */
+export function seeded(seed) {
+  let state = seed >>> 0;
+  return () => {
+    state = (state + 0x6d2b79f5) >>> 0;
+    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
+    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4294967296;
+  };
+}
+
+/**
+ * The step of each run at which a voice is compared: { run: step }, or null. With `ownSteps` each run's newest step up to
+ * `step`, else the newest one that all of them have. Steps without a clip do not count.
+ */
+export function comparedSteps(voice, runs, step, ownSteps) {
+  const steps = runs.map((run) => (voice.generated[run] ?? []).filter((entry) => entry.clip && entry.step <= step).map((entry) => entry.step));
+  if (steps.some((list) => !list.length)) return null;
+  if (ownSteps) return Object.fromEntries(runs.map((run, place) => [run, Math.max(...steps[place])]));
+  const common = steps[0].filter((each) => steps.every((list) => list.includes(each)));
+  return common.length ? Object.fromEntries(runs.map((run) => [run, Math.max(...common)])) : null;
+}
+
 /** The order of the runs behind the letters, shuffled for each voice: Map voice id → [run name, …]. 0 ≤ `random()` < 1. */
 export function shuffleRuns(voiceIds, runNames, random) {
   return new Map(voiceIds.map((id) => [id, shuffled(runNames, random)]));
@@ -19,9 +42,9 @@ export function letter(place) {
   return String.fromCharCode(65 + place);
 }
 
-/** `judgements` with another one added; it replaces an earlier one of the same voice, step and runs. */
+/** `judgements` with another one added; it replaces an earlier one of the same voice, steps and runs. */
 export function record(judgements, judgement) {
-  const key = (one) => JSON.stringify([one.voice, one.step, [...one.order].sort()]);
+  const key = (one) => JSON.stringify([one.voice, Object.entries(one.steps).sort()]);
   return [...judgements.filter((one) => key(one) !== key(judgement)), judgement];
 }
 

@@ -193,6 +193,8 @@ export class Board {
   toggleBlind() {
     this.player.pause();
     this.blind = this.blind ? null : new BlindComparison(this, () => this.toggleBlind());
+    this.player.matched = Boolean(this.blind);
+    set(document.documentElement, "data-blind", Boolean(this.blind));
     this.guide.replaceChildren(...(this.blind ? [this.blind.element] : []));
     const sort = this.blind && this.index.runs.some((run) => run.name === this.view.sort) ? "" : this.view.sort;
     this.change({ sort, limit: this.blind ? null : this.view.limit, step: this.blind ? this.blind.step : this.view.step });
@@ -227,9 +229,7 @@ export class Board {
     this.updatePlaying();
     this.changed();
   }
-
-  /** Called after each update; replaced by the page that shows more than the board. */
-  changed() {}
+  changed() {} // called after each update; replaced by the page around the board
 
   /** Rows out of sight are updated when they come into sight. */
   updateRow(voice) {
@@ -277,6 +277,7 @@ export class Board {
 
   showPosition() {
     const { playing, position } = this.player;
+    if (this.blind && playing && this.blind.notePlayed(this.player.clip, position)) this.update();
     for (const row of this.rows.values()) {
       for (const cell of row.cells.values()) cell.playing({ here: this.player.isAt(cell.clip), playing, position });
     }

@@ -44,6 +44,8 @@ export class Cell {
     this.vote.hidden = !look.voting || model.kind !== "generated";
     setText(this.vote, look.voted ? "Preferred ✓" : "Prefer this");
     set(this.vote, "aria-pressed", Boolean(look.voted));
+    this.vote.disabled = !look.played;
+    this.vote.title = look.played ? "" : "Play all clips of this voice first";
     this.show(model.clip, look);
   }
 

@@ -1,6 +1,7 @@
 // Plays one clip at a time and can switch clips at the same position.
 
 import { clipKey } from "./clips.js";
+import { matchingGainDb } from "./loudness.js";
 
 export class Player {
   /** `changed()` is called whenever the clip or the playback state changes. */
@@ -14,6 +15,7 @@ export class Player {
     this.node = null; // the audio node that is playing
     this.startedAt = 0; // context time of position 0 of the playing clip
     this.rest = 0; // position while paused
+    this.matched = false; // whether loudness is matched
     this.asked = 0; // number of the newest request: late answers to older ones are dropped
   }
 
@@ -70,7 +72,8 @@ export class Player {
 
   start(position) {
     const node = new AudioBufferSourceNode(this.context, { buffer: this.buffer, loop: this.loop });
-    node.connect(this.context.destination);
+    const gain = new GainNode(this.context, { gain: this.matched ? 10 ** (matchingGainDb(this.buffer.getChannelData(0)) / 20) : 1 });
+    node.connect(gain).connect(this.context.destination);
     node.onended = () => {
       if (this.node !== node) return;
       this.node = null;

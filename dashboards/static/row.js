@@ -37,9 +37,11 @@ export class Row {
     setText(this.text, voice.target_text ?? "");
     setText(this.prompt, voice.reference_text ? `Reference text: ${voice.reference_text}` : "");
     set(this.element, "data-selected", view.voice === voice.id);
-    const models = columns.map((column, place) => (place >= from && place < to ? cellModel(index, view, voice, column) : null));
+    const models = columns.map((column, place) => (place >= from && place < to ? cellModel(index, view, voice, column, blind?.stepFor(voice.id, column.slice(4))) : null));
     const span = Math.max(0.5, ...models.map((model) => model?.clip?.seconds ?? 0));
     this.fitCells(from, to);
+    const offered = models.filter((model) => model?.kind === "generated").map((model) => model.clip);
+    const played = blind?.offers(voice.id) && blind.isPlayed(offered);
     const judged = blind?.judgementOf(voice.id);
     this.cells.forEach((cell, place) => {
       const column = columns[place];
@@ -48,9 +50,10 @@ export class Row {
       const name = `${this.columnName(column, columns)} of ${voice.speaker ?? voice.id}: ${voice.target_text ?? ""}`;
       const colour = run && !blind ? runColour(index.runs, run, theme) : null;
       const voted = judged && run !== null && judged.preferred === run;
-      cell.update(models[place], { name, colour, span, selected, theme, blind: Boolean(blind), voting: blind?.offers(voice.id), voted });
+      cell.update(models[place], { name, colour, span, selected, theme, blind: Boolean(blind), voting: blind?.offers(voice.id), played, voted });
     });
     this.tie.hidden = !blind?.offers(voice.id);
+    this.tie.disabled = !played;
     setText(this.tie, judged && judged.preferred === null ? "No preference ✓" : "No preference");
     this.updateChart(voice, Boolean(blind));
   }

@@ -68,6 +68,7 @@ export class Toolbar {
     setText(this.summary, `${voices}. ${clip}`);
     set(this.blind, "aria-pressed", Boolean(blind));
     this.blind.disabled = !blind && visibleRuns(index, view).length < 2;
+    this.link.disabled = Boolean(blind); // a link names the runs
     this.blind.title = this.blind.disabled ? "Needs two runs" : "Hide and shuffle the runs, then choose the better clip";
     this.updateFilters();
   }

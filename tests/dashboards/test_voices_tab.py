@@ -159,28 +159,46 @@ def test_a_link_brings_a_colleague_to_the_same_place(page: Any, tensorboard: str
     other.context.close()
 
 
-def test_a_blind_comparison_hides_the_runs_and_exports_the_judgements(page: Any, tab: Any, tmp_path: Path) -> None:
+def play_through(tab: Any, voice: str, *places: int) -> None:
+    """Listen to clips to their end."""
+    for place in places:
+        button = cell(tab, voice, place).locator("button.play")
+        button.click()
+        expect(button).to_have_attribute("data-playing", "true")
+        expect(button).to_have_attribute("data-playing", "false", timeout=20_000)
+
+
+def test_a_blind_comparison_hides_the_runs_and_needs_every_clip_played(page: Any, tab: Any, tmp_path: Path) -> None:
     tab.get_by_role("button", name="Blind A/B").click()
     expect(tab.locator(".header .column")).to_have_text(["Voice", *KINDS[:3], "Clip A", "Clip B"])
     hidden = tab.locator(".board").inner_text()
     assert "careful" not in hidden and "hasty" not in hidden and "sim_o 0." not in hidden
-    cell(tab, "voice-00", 3).get_by_role("button", name="Prefer this").click()
+    expect(cell(tab, "voice-00", 3).locator(".picture")).not_to_be_visible()
+    expect(cell(tab, "voice-00", 3).locator(".seconds")).not_to_be_visible()
+    expect(tab.get_by_role("button", name="Copy link")).to_be_disabled()  # it would name the run
+    expect(tab.locator(".blind p")).to_contain_text("at step 100 and choose")  # the last one that both have
+    prefer = cell(tab, "voice-00", 3).get_by_role("button", name="Prefer this")
+    expect(prefer).to_be_disabled()
+    play_through(tab, "voice-00", 3)
+    expect(prefer).to_be_disabled()
+    play_through(tab, "voice-00", 4)
+    prefer.click()
     expect(cell(tab, "voice-00", 3).get_by_role("button", name="Preferred")).to_be_visible()
-    tab.locator(".row[data-voice='voice-01']").get_by_role("button", name="No preference").click()
-    expect(tab.locator(".blind p")).to_contain_text("2 of 2 voices judged")
-    tab.get_by_role("button", name="Show the tally").click()
-    expect(tab.locator(".blind p")).to_contain_text("no preference in 1")
+    expect(tab.locator(".row[data-voice='voice-01']").get_by_role("button", name="No preference")).to_be_disabled()
+    expect(tab.locator(".blind p")).to_contain_text("1 of 2 voices judged")
     with page.expect_download() as download:
         tab.get_by_role("button", name="Export").click()
     download.value.save_as(tmp_path / "blind.json")
     exported = json.loads((tmp_path / "blind.json").read_text())
-    first, second = exported["judgements"]
-    assert first["preferred"] == first["order"][0] and second["preferred"] is None
-    assert exported["tally"]["wins"][first["preferred"]] == 1
+    (vote,) = exported["judgements"]
+    assert vote["preferred"] == vote["order"][0] and vote["steps"] == {"careful": 100, "hasty": 100}
+    assert exported["tally"]["wins"][vote["preferred"]] == 1
+    tab.get_by_label("Each run's own newest step").check()
+    expect(tab.locator(".blind p")).to_contain_text("at different steps (250, 300)")
+    expect(tab.locator(".blind p")).to_contain_text("0 of 2 voices judged")
     page.reload()
-    again = page
-    again.get_by_role("button", name="Blind A/B").click()
-    expect(again.locator(".blind p")).to_contain_text("2 of 2 voices judged")
+    page.get_by_role("button", name="Blind A/B").click()
+    expect(page.locator(".blind p")).to_contain_text("1 of 2 voices judged")
 
 
 def test_dark_mode_follows_tensorboard(page: Any, tensorboard: str) -> None:
