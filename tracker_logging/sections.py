@@ -36,6 +36,7 @@ _BY_PREFIX = {
     "gradients": "Flow",
     "outputs": "Tokens",
     "eval_outputs": "Tokens",
+    "latents": "Tokens",
     "inputs": "Inputs",
     "chatml": "Inputs",
     "alerts": "Doctor",

@@ -117,6 +117,17 @@ EVAL_NLL_TEXT = _tag("eval_outputs/nll/text", "scalar", "nats", "as outputs/nll/
 EVAL_ACCURACY_TEXT = _tag("eval_outputs/accuracy/text", "scalar", "share", "as outputs/accuracy/text, over the whole evaluation set", "outputs", "evaluation, text is trained")
 EVAL_ACCURACY_MEAN = _tag("eval_outputs/accuracy/mean", "scalar", "share", "as outputs/accuracy/mean, over the whole evaluation set", "outputs", "evaluation")
 
+# --- latents: models that predict continuous latents, in place of codes ---------------------------------------------------
+FLOW_LOSS = _tag("latents/flow_loss/mean", "scalar", "", "squared error of the predicted velocity at the noise that the training drew, mean over frames and dimensions, unweighted", "outputs", "latents are trained")
+FLOW_LOSS_LEVEL = _tag("latents/flow_loss/noise_{level}", "scalar", "", "the same at frames with that share of noise, in percent", "outputs", "latents are trained")
+FLOW_LOSS_FRAMES = _tag("latents/flow_loss_frames", "image", "", "flow loss of each frame of one target", "outputs", "latents are trained")
+EOS_LOSS = _tag("latents/eos_loss", "scalar", "nats", "binary cross-entropy of the end of speech, over all frames", "outputs", "latents are trained")
+EOS_ACCURACY = _tag("latents/eos_accuracy", "scalar", "share", "frames at which the model decides rightly whether the speech ends, at the threshold of its generation", "outputs", "latents are trained")
+EOS_RECALL = _tag("latents/eos_recall", "scalar", "share", "ends of speech that the model finds; at 0 generation never stops", "outputs", "latents are trained")
+LATENT_SPREAD = _tag("latents/spread_ratio/{which}", "scalar", "", "standard deviation of the latents sampled given the true past / of the targets, mean or min over dimensions; far below 1 = collapse to an average", "outputs", "latents are trained")
+LATENT_DRIFT = _tag("latents/drift/{which}", "scalar", "", "distance of the mean of the sampled latents from that of the targets in standard deviations, mean or max over dimensions", "outputs", "latents are trained")
+LATENT_MAP = _tag("latents/dimension_map", "image", "", "dimension × mean and standard deviation, of the targets and of the sampled latents", "outputs", "latents are trained")
+
 # --- attention: who listens to whom, and what moves --------------------------------------------------------------------
 MASS = _tag("attention/mass/{query}_to_{key}/layer_{layer}", "scalar", "share", "attention of the query group that falls on the key group, mean over heads", "attention", "both groups are in the sample")
 MASS_MEAN = _tag("attention/mass/{query}_to_{key}/mean", "scalar", "share", "the same, mean over layers", "attention", "both groups are in the sample")

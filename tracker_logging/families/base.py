@@ -73,6 +73,7 @@ class BatchView:
     - `codes` [B, T, K] int64: input codes in the family's pattern at audio positions, -1 elsewhere
     - `audio_labels` [B, T, K] int64, *unshifted* (label at t is scored by the logits at t - 1), `IGNORE` elsewhere
     - `text_labels` [B, T] int64, unshifted, or None if the model does not train text
+    - `frame_labels` [B, T] bool: positions of the continuous frames that are trained, for a model of latents; else None
     - `mismatched`: samples whose numbers of audio placeholders and frames differ; the shorter of the two is placed
     - `memory`: the first `memory` positions belong to an encoder and are read by cross-attention; 0: one stack for all
     - `trailing`: positions at the end that are predicted but are no input, so that no layer sees them
@@ -91,6 +92,7 @@ class BatchView:
     memory: int = 0
     trailing: int = 0
     target_text: tuple[Span | None, ...] | None = None
+    frame_labels: torch.Tensor | None = None
 
     @property
     def in_layers(self) -> slice:

@@ -33,8 +33,10 @@ _WRAPPERS = ("_orig_mod", "module", "pretrained_model")
 _ADAPTERS = {
     "csm": ("csm", "CsmAdapter"),
     "dia": ("dia", "DiaAdapter"),
+    "gradium_phonon_tts": ("pocket_tts", "PocketTTSAdapter"),
     "higgs_audio": ("boson", "BosonAdapter"),
     "higgs_audio_v2": ("higgs_v2", "HiggsV2Adapter"),
+    "pocket_tts": ("pocket_tts", "PocketTTSAdapter"),
 }
 
 

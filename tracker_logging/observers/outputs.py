@@ -14,6 +14,7 @@ from tracker_logging.events import Audio, Cell, Clip, Event, Heatmap, Image, Sca
 from tracker_logging.families.base import IGNORE, ModelAdapter
 from tracker_logging.metrics.hard_samples import LossHistory
 from tracker_logging.metrics.tokens import TokenStatistics
+from tracker_logging.observers.latents import latent_events
 from tracker_logging.observers.readable import readable_tokens, target_words
 from tracker_logging.probes.snapshot import EvaluationSnapshot, FloatArray, IntArray, SampleOutputs, StepSnapshot
 from tracker_logging.session.observer import Later, Observer, Training
@@ -56,6 +57,8 @@ class OutputObserver(Observer):
         if values:
             yield Scalars(step=step, values=values)
         yield from self._hard_samples(snapshot)
+        if snapshot.latents is not None:
+            yield from latent_events(step, snapshot.latents, snapshot.latent_sample, codec=self.training.codec)
         sample = snapshot.sample
         if sample is None:
             return

@@ -33,7 +33,8 @@ class ActivationProbe:
         """
         roles = view.roles[:, view.in_layers]
         audio = (roles == Role.REFERENCE) | (roles == Role.TARGET)
-        audio &= (view.codes[:, view.in_layers] >= 0).any(dim=-1)
+        if view.codes.shape[-1]:
+            audio &= (view.codes[:, view.in_layers] >= 0).any(dim=-1)
         self._all = {"text": ~audio, "audio": audio}
         self._keep = {"text": roles == Role.TEXT, "audio": audio}
         self.sums["rms"] = self.sums["rms"].to(view.roles.device)

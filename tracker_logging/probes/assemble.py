@@ -10,11 +10,20 @@ import numpy.typing as npt
 import torch
 
 from tracker_logging.families.base import BatchView, Role
+from tracker_logging.metrics.latents import statistics as latent_statistics
 from tracker_logging.probes.attention import AttentionProbe
 from tracker_logging.probes.cross_attention import CrossAttentionProbe
+from tracker_logging.probes.latents import LatentSample
 from tracker_logging.probes.loss_check import loss_ratio
 from tracker_logging.probes.probe_set import ProbeSet
-from tracker_logging.probes.snapshot import AttentionMap, AttentionStatistics, SampleLoss, SampleOutputs, StepSnapshot
+from tracker_logging.probes.snapshot import (
+    AttentionMap,
+    AttentionStatistics,
+    LatentOutputs,
+    SampleLoss,
+    SampleOutputs,
+    StepSnapshot,
+)
 from tracker_logging.probes.statistics import (
     Sums,
     activation_statistics,
@@ -91,6 +100,8 @@ def assemble(
         loss_ratio=loss_ratio(sums, shared_count=shared_count),
         first_non_finite_layer=next((layers[row] for row in np.flatnonzero(sums.get("non_finite", ()))), None),
         sample_losses=() if probes.tokens is None else sample_losses(probes.tokens.losses),
+        latents=None if probes.latents is None else latent_statistics(sums),
+        latent_sample=None if probes.latents is None else latent_outputs(probes.latents.sample),
         causality_leak=max((float(leak) for leak, count in sums.get("causality", ()) if count), default=None),
     )
 
@@ -131,6 +142,18 @@ def _text_before(roles: torch.Tensor, position: int) -> tuple[int, int]:
     while start > 0 and int(roles[start - 1]) == Role.TEXT:
         start -= 1
     return start, position
+
+
+def latent_outputs(sample: LatentSample | None) -> LatentOutputs | None:
+    """None if no flow loss was observed."""
+    if sample is None:
+        return None
+    return LatentOutputs(
+        segment=sample.segment,
+        losses=sample.losses.double().cpu().numpy(),
+        predicted=sample.predicted.float().cpu().numpy(),
+        given=sample.given.float().cpu().numpy(),
+    )
 
 
 def _attention(probes: ProbeSet, sums: Sums, layers: Sequence[int], view: BatchView) -> AttentionStatistics | None:

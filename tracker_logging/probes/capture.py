@@ -215,7 +215,7 @@ class StepCapture:
         if self._before_forward is not None and (first or view.mismatched):
             self._before_forward(view)
         if not self._compiled:
-            self._probes.begin(view, first=first)
+            self._probes.begin(view, inputs, first=first)
             if self._probes.loss is not None:
                 self._probes.loss.begin(inputs)
 
@@ -248,7 +248,7 @@ class StepCapture:
         self._probes.attach(self._adapter.core)
         try:
             view = self._adapter.view(self._side_inputs)
-            self._probes.begin(view, first=True)
+            self._probes.begin(view, self._side_inputs, first=True)
             run_quietly(self._adapter, self._side_inputs)
             self._probes.forward_done(view)
         finally:

@@ -30,6 +30,7 @@ from typing import Any
 import torch
 
 from tracker_logging.families.base import BatchView, ModelAdapter, Role
+from tracker_logging.families.latents import LatentAdapter
 
 NO_LABELS = (
     "predictions: the model was called without labels, and no batch with labels was found. Keep the labels in the "
@@ -67,6 +68,8 @@ def complete(inputs: Mapping[str, Any], *, batch: Mapping[str, Any] | None = Non
 
 def has_labels(adapter: ModelAdapter, view: BatchView) -> bool:
     """Whether the batch has the labels that its family needs: of audio, or of text for a text-only model."""
+    if isinstance(adapter, LatentAdapter):
+        return view.frame_labels is not None
     return (view.audio_labels if adapter.num_codebooks else view.text_labels) is not None
 
 

@@ -14,12 +14,15 @@ from torch import nn
 
 from tracker_logging.families.base import BatchView, LayerParts, ModelAdapter
 from tracker_logging.families.batches import named_arguments
+from tracker_logging.families.latents import LatentAdapter
 from tracker_logging.probes.activations import PATHS, ActivationProbe, FiniteProbe
 from tracker_logging.probes.attention import AttentionProbe, attention_probe
 from tracker_logging.probes.attention_plan import plans_of
 from tracker_logging.probes.cross_attention import CrossAttentionProbe, cross_attention_probe
 from tracker_logging.probes.flow import FlowProbe
 from tracker_logging.probes.hooks import Hooks, recomputing
+from tracker_logging.probes.latents import PART as LATENTS
+from tracker_logging.probes.latents import LatentProbe
 from tracker_logging.probes.loss_check import LossCheck
 from tracker_logging.probes.sdpa_tap import tap_attention
 from tracker_logging.probes.skipped_heads import SkippedHeads
@@ -56,6 +59,9 @@ class ProbeSet:
         self.loss: LossCheck | None = None
         if self.tokens is not None and getattr(adapter, "loss_sums_codebooks", False):
             self.loss = LossCheck(self.tokens)
+        self.latents: LatentProbe | None = None
+        if "tokens" in needs and isinstance(adapter, LatentAdapter):
+            self.latents = LatentProbe(adapter)
         self.flow: FlowProbe | None = None
         if needs & {"gradients", "updates"}:
             self.flow = hooks.run("gradients", FlowProbe, model, adapter)
@@ -89,6 +95,8 @@ class ProbeSet:
                 self._hooks.after(text_head, "text predictions", self.tokens.text)
         if self.skipped is not None:
             self._hooks.run(SKIPPED, self.skipped.attach, self._hooks, SKIPPED)
+        if self.latents is not None:
+            self._hooks.run(LATENTS, self.latents.attach, self._hooks)
         if self.activations is not None:
             for row, parts in enumerate(self.layers):
                 for path, ffn in zip(PATHS, (parts.text_ffn, parts.audio_ffn), strict=True):
@@ -100,8 +108,10 @@ class ProbeSet:
         if self.attention is not None:
             self._hooks.during(model, "attention", self._tap_attention)
 
-    def begin(self, view: BatchView, *, first: bool) -> None:
+    def begin(self, view: BatchView, inputs: Mapping[str, Any], *, first: bool) -> None:
         """Set the batch of the next forward. Attention is measured in the first micro-batch only."""
+        if self.latents is not None:
+            self.latents.begin(view, inputs)
         if self.tokens is not None:
             self.tokens.begin(view)
         if self.activations is not None:
@@ -118,7 +128,15 @@ class ProbeSet:
 
     def end(self) -> None:
         """Ignore the model until the next `begin`."""
-        for probe in (self.tokens, self.skipped, self.activations, self.finite, self.attention, self.cross):
+        for probe in (
+            self.tokens,
+            self.skipped,
+            self.latents,
+            self.activations,
+            self.finite,
+            self.attention,
+            self.cross,
+        ):
             if probe is not None:
                 probe.end()
 
@@ -134,6 +152,8 @@ class ProbeSet:
             part_of = {"tokens": "audio predictions", "histogram": "audio predictions", "text": "text predictions"}
             complete = hooks.is_on(SKIPPED)
             parts += [(part_of[name] if complete else SKIPPED, name, value) for name, value in self.tokens.sums.items()]
+        if self.latents is not None:
+            parts += [(LATENTS, name, value) for name, value in self.latents.sums.items()]
         if self.loss is not None:
             parts += [("audio predictions", name, value) for name, value in self.loss.sums.items()]
         if self.activations is not None:

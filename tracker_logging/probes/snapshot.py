@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tracker_logging.families.base import BatchView, Segment
+from tracker_logging.metrics.latents import LatentStatistics
 from tracker_logging.metrics.tokens import TokenStatistics
 from tracker_logging.probes.attention_plan import Bin
 from tracker_logging.probes.tensors import TensorSummary
@@ -50,6 +51,19 @@ class SampleLoss:
     nll: float
     codes: int
     frames: int
+
+
+@dataclass(frozen=True, slots=True)
+class LatentOutputs:
+    """One target of this rank's first micro-batch: F frames of a model of continuous latents.
+
+    `losses` [F]: flow loss. `predicted` (sampled given the true past) and `given` [F, D] float32: latents of the codec.
+    """
+
+    segment: Segment
+    losses: FloatArray
+    predicted: npt.NDArray[np.float32]
+    given: npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +142,7 @@ class StepSnapshot:
     - `tokens_seen` (without padding) and `frames_seen` (audio frames without the delay): all micro-batches and ranks
     - `loss_ratio`: loss that the model returned / loss computed from its predictions
     - `first_non_finite_layer`: the adapter's index of the first layer with a non-finite output
+    - `latents`, `latent_sample`: of a model of continuous latents, in place of `tokens` and `sample`
     - `causality_leak`: see `causality.py`; at the first logged step only
     - `sample_losses`: of the samples in the first micro-batches, in order
     - `missing`: what the model or the training does not allow to measure, with the reason
@@ -153,6 +168,8 @@ class StepSnapshot:
     first_non_finite_layer: int | None = None
     causality_leak: float | None = None
     sample_losses: tuple[SampleLoss, ...] = ()
+    latents: LatentStatistics | None = None
+    latent_sample: LatentOutputs | None = None
 
 
 @dataclass(frozen=True, slots=True)

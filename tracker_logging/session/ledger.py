@@ -43,6 +43,15 @@ NOT_FINITE = (
     "the model's outputs are NaN or infinite at this step (outputs/non_finite_logits), so nothing can be computed from "
     "them"
 )
+NO_CODES = (
+    "the model predicts continuous latents, which have no codes and no codebooks; latents/ has its flow loss, end of "
+    "speech and latent statistics"
+)
+_OF_CODES = (
+    "outputs/nll/", "outputs/nll_shift0/", "outputs/accuracy", "outputs/top5/", "outputs/entropy/",
+    "outputs/perplexity/", "outputs/usage/", "outputs/predictions", "eval_outputs/",
+    "chatml/label_coverage_pct/codebook", "chatml/loss_ratio", "inputs/audio",
+)  # fmt: skip
 _OF_OUTPUTS = ("outputs/", "eval_outputs/", "attention/", "gradients/", "dualffn/", "chatml/loss_ratio")
 # The first words of a reason -> the families that it explains. Other reasons explain all that is measured.
 _SUBJECTS = {
@@ -222,6 +231,7 @@ def facts_of(snapshot: StepSnapshot, adapter: ModelAdapter, *, has_codec: bool) 
         "codes are in the text vocabulary": snapshot.tokens is not None
         and bool(np.isfinite(snapshot.tokens.outside).any()),
         "text is trained": snapshot.text is not None,
+        "latents are trained": snapshot.latents is not None,
     }
     return frozenset(name for name, holds in facts.items() if holds)
 
@@ -242,6 +252,12 @@ def step_families(
     if adapter.pattern is None or adapter.pattern.bos is None:
         left_out += ("chatml/bos_labelled_pct",)
     return [family for family in families if not family.template.startswith(left_out)]
+
+
+def latent_gaps() -> tuple[list[tags.Tag], str]:
+    """The families that a model of continuous latents cannot give, and why."""
+    of_codes = [tag for tag in tags.ALL if tag.template.startswith(_OF_CODES)]
+    return of_codes, NO_CODES
 
 
 def evaluation_families(snapshot: EvaluationSnapshot, *, owners: Collection[str]) -> list[tags.Tag]:

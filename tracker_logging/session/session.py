@@ -34,6 +34,7 @@ from tracker_logging import tags
 from tracker_logging.config import LoggingConfig
 from tracker_logging.events import Scalars
 from tracker_logging.families import BatchView, ModelAdapter
+from tracker_logging.families.latents import LatentAdapter
 from tracker_logging.families.processors import processor_parts
 from tracker_logging.guard import ErrorGuard
 from tracker_logging.probes.capture import StepCapture
@@ -49,6 +50,7 @@ from tracker_logging.session.ledger import (
     NO_ATTENTION,
     evaluation_families,
     explain_non_finite,
+    latent_gaps,
     promised,
     step_families,
 )
@@ -374,6 +376,10 @@ class Session:
         if snapshot.attention is None or np.isnan(snapshot.attention.mass).all():
             self.emitter.ledger.explain("attention/", NO_ATTENTION)
         explain_non_finite(self.emitter.ledger, snapshot)
+        if isinstance(self._training.adapter, LatentAdapter):
+            families, reason = latent_gaps()
+            owned = [family for family in families if family.owner in self.emitter.owners]
+            self.emitter.ledger.miss(step, owned, reason)
         self.emitter.ledger.promise(
             step,
             step_families(
