@@ -14,6 +14,7 @@ from typing import Any
 from tracker_logging.data.sample import VoiceSample
 from tracker_logging.events import Event
 from tracker_logging.families.base import SamplingSettings
+from tracker_logging.families.latents import LatentAdapter
 from tracker_logging.probes.gathering import gathered
 from tracker_logging.session.ledger import promised
 from tracker_logging.session.observer import Observer, StepContext, Training
@@ -131,7 +132,7 @@ class ZeroShotObserver(Observer):
     def _why_no_voices(self, training: Training) -> str | None:
         if not self._samples:
             return "no voice samples were given (voice_samples)"
-        if training.adapter.num_codebooks == 0:
+        if training.adapter.num_codebooks == 0 and not isinstance(training.adapter, LatentAdapter):
             return f"the model ({training.adapter.family}) has no codebooks; see docs/adapters.md"
         return next(ability.missing for ability in training.parts.abilities if ability.name == "voices")
 

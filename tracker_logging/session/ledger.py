@@ -50,7 +50,7 @@ NO_CODES = (
 _OF_CODES = (
     "outputs/nll/", "outputs/nll_shift0/", "outputs/accuracy", "outputs/top5/", "outputs/entropy/",
     "outputs/perplexity/", "outputs/usage/", "outputs/predictions", "eval_outputs/",
-    "chatml/label_coverage_pct/codebook", "chatml/loss_ratio", "inputs/audio",
+    "chatml/label_coverage_pct/codebook", "chatml/loss_ratio",
 )  # fmt: skip
 _OF_OUTPUTS = ("outputs/", "eval_outputs/", "attention/", "gradients/", "dualffn/", "chatml/loss_ratio")
 # The first words of a reason -> the families that it explains. Other reasons explain all that is measured.
@@ -256,7 +256,9 @@ def step_families(
 
 def latent_gaps() -> tuple[list[tags.Tag], str]:
     """The families that a model of continuous latents cannot give, and why."""
-    of_codes = [tag for tag in tags.ALL if tag.template.startswith(_OF_CODES)]
+    of_codes = [tags.INPUT_AUDIO] + [
+        tag for tag in tags.ALL if tag.template.startswith(_OF_CODES) and "text is trained" not in tag.optional
+    ]
     return of_codes, NO_CODES
 
 

@@ -19,6 +19,7 @@ from tracker_logging.families import (
 )
 from tracker_logging.families.base import missing_members
 from tracker_logging.families.heads import head_outputs, mean_nll, scored_rows
+from tracker_logging.families.latents import LatentAdapter
 from tracker_logging.metrics.tokens import shift_labels
 from tracker_logging.probes.isolation import isolated
 from tracker_logging.testing.running import Inputs, generated_prompts, loss_of, watched_step
@@ -83,7 +84,7 @@ def _view(adapter: ModelAdapter, inputs: Inputs) -> Iterator[str]:
         if tuple(value.shape) != expected or value.dtype != dtype or value.requires_grad:
             yield f"{name} must be {dtype} {list(expected)} without gradient, is {value.dtype} {list(value.shape)}"
             return
-    if view.audio_labels is None and view.text_labels is None:
+    if view.audio_labels is None and view.text_labels is None and view.frame_labels is None:
         yield "finds no label in the batch: give one that trains something"
     if not torch.equal(view.roles == Role.PADDING, ~view.attention_mask):
         yield "roles must be PADDING exactly where attention_mask is False"
@@ -151,6 +152,11 @@ def _heads(adapter: ModelAdapter, inputs: Inputs) -> Iterator[str]:
         yield f"audio_heads must predict each of the {adapter.num_codebooks} codebooks once, in order"
     trains_text = text_head is not None and view.text_labels is not None
     modules = [*(head.module for head in heads), *([text_head] if text_head is not None and trains_text else [])]
+    if isinstance(adapter, LatentAdapter):
+        modules = [adapter.flow_head(), adapter.eos_head()]
+        if not {*modules} <= {*adapter.core.modules()}:
+            yield "the flow head or the end-of-speech head is no module of core"
+        return
     loss: list[torch.Tensor] = []
     handle = adapter.core.register_forward_hook(lambda _, __, output: loss.append(loss_of(output)))
     try:

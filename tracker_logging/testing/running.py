@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from tracker_logging.families import ModelAdapter, Prompt, SamplingSettings
+from tracker_logging.families.latents import LatentAdapter
 from tracker_logging.probes.capture import StepCapture
 from tracker_logging.probes.isolation import isolated
 from tracker_logging.probes.probe_set import NEEDS
@@ -25,6 +26,8 @@ def watched_step(adapter: ModelAdapter, inputs: Inputs) -> Iterator[str]:
     yield from (f"{part} failed ({type(error).__name__}: {error})" for part, error in watched.capture.errors)
     if snapshot is not None and adapter.num_codebooks and snapshot.tokens is None:
         yield "no audio prediction was scored"
+    if snapshot is not None and isinstance(adapter, LatentAdapter) and snapshot.latents is None:
+        yield "no flow loss was observed"
 
 
 class _Watched:
@@ -44,6 +47,10 @@ class _Watched:
 
 def _gradients(adapter: ModelAdapter, inputs: Inputs, watched: _Watched | None) -> list[torch.Tensor]:
     core, mode = adapter.core, adapter.core.training
+    buffers = {name: buffer.clone() for name, buffer in core.named_buffers()}  # some models count their forwards
+    for generator in vars(core).values():
+        if isinstance(generator, torch.Generator):
+            generator.manual_seed(0)
     core.train().zero_grad(set_to_none=True)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
@@ -54,6 +61,9 @@ def _gradients(adapter: ModelAdapter, inputs: Inputs, watched: _Watched | None) 
                 loss_of(core(**inputs)).backward()
     gradients = [parameter.grad.clone() for parameter in core.parameters() if parameter.grad is not None]
     core.train(mode).zero_grad(set_to_none=True)
+    with torch.no_grad():
+        for name, buffer in core.named_buffers():
+            buffer.copy_(buffers[name])
     return gradients
 
 

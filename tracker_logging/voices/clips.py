@@ -105,7 +105,7 @@ class ClipDecoder:
                 voice=voice,
                 wave=wave,
                 stop_reason=result.stop_reason,
-                repetition=repetition(result.codes[:, sounding]),
+                repetition=repetition(result.codes[:, sounding]) if result.codes.dtype.kind == "i" else None,
                 swapped=None if swapped is None or swapped.codes is None else self._wave(swapped),
             )
         except Exception as error:

@@ -46,7 +46,10 @@ class Generated:
     def from_message(cls, message: dict[str, Any]) -> Generated:
         """The inverse of `to_message`."""
         codes = message["codes"]
-        return cls(**{**message, "codes": None if codes is None else np.array(codes, dtype=np.int64)})
+        array = None if codes is None else np.array(codes)
+        if array is not None:  # latents are floats
+            array = array.astype(np.float32 if array.dtype.kind == "f" and array.size else np.int64)
+        return cls(**{**message, "codes": array})
 
 
 def generate(

@@ -125,12 +125,12 @@ class PocketTTSAdapter(BaseAdapter):
             audio_latents_mask=mask.long(),
             use_cache=False,
         ).last_hidden_state
-        predicts = torch.zeros_like(mask.new_zeros(view.roles.shape))
+        predicts = torch.zeros_like(view.attention_mask)
         predicts[:, :-1] = view.roles[:, 1:].eq(Role.TARGET) & view.roles[:, :-1].eq(Role.TARGET)
         counts = mask.sum(dim=1)
         noise = self._noise(GAP_DRAWS, int(counts.max()), device=hidden.device)
         levels = torch.linspace(0.5 / GAP_DRAWS, 1 - 0.5 / GAP_DRAWS, GAP_DRAWS, device=hidden.device)
-        losses = hidden.new_zeros(len(mask), 1, dtype=torch.float32)
+        losses: torch.Tensor = hidden.new_zeros(len(mask), 1, dtype=torch.float32)
         for row, count in enumerate(counts.tolist()):
             data, conditions = targets[row, :count].float(), hidden[row][predicts[row]]
             for draw, level in zip(noise[:, :count], levels, strict=True):

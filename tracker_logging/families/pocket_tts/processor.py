@@ -1,0 +1,130 @@
+"""A voice-cloning sample as the tensors that Pocket TTS and Gradium Phonon TTS take, and their codec of latents.
+
+A row is `[voice BOS] voice frames text audio-BOS audio frames`, as the chat template of `PocketTTSProcessor` writes it.
+Texts are tokenized as they are: prepare them as the checkpoint's template does (capital letter, final stop).
+
+    codec = LatentCodec(PocketTTSAudioTokenizerModel.from_pretrained(...))
+    processor = PocketSpeechProcessor(tokenizer, codec, LatentSource(codec), config=model.config)
+    batch = processor.collator()([processor.features(sample)])
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch.nn.utils.rnn import pad_sequence
+
+from tracker_logging.data.audio import load_audio
+from tracker_logging.data.sample import DataError, VoiceSample
+from tracker_logging.data.voices import untagged
+from tracker_logging.families.base import Features, Reference
+from tracker_logging.families.higgs_v2.processor import target_clips, with_reference
+
+FloatArray = npt.NDArray[np.float32]
+
+
+class LatentCodec:
+    """A codec model of transformers that encodes to continuous latents, as an `AudioCodec` without codebooks."""
+
+    num_codebooks = 0
+    codebook_size = 0
+
+    def __init__(self, model: Any) -> None:
+        self._model = model.eval()
+        self.sample_rate: int = model.config.sampling_rate
+        self.frame_rate: float = model.config.frame_rate
+        self.latent_dim: int = model.config.latent_dim
+
+    @torch.no_grad()
+    def encode(self, wave: FloatArray) -> FloatArray:
+        """[n] float32 at `sample_rate` -> latents [D, F] float32; the wave is padded to whole frames."""
+        size = self._model.config.frame_size
+        padded = np.pad(wave, (0, -len(wave) % size))
+        latents = self._model.encode(self._tensor(padded)[None, None]).latents[0]
+        encoded: FloatArray = latents.T.float().cpu().numpy()
+        return encoded
+
+    @torch.no_grad()
+    def decode(self, codes: FloatArray) -> FloatArray:
+        """Latents [D, F] -> [n] float32 at `sample_rate`."""
+        wave: FloatArray = self._model.decode(self._tensor(codes.T)[None]).audio_values[0, 0].float().cpu().numpy()
+        return wave
+
+    def _tensor(self, values: FloatArray) -> torch.Tensor:
+        parameter = next(self._model.parameters())
+        return torch.from_numpy(np.ascontiguousarray(values)).to(parameter.device, parameter.dtype)
+
+
+@dataclass(frozen=True, slots=True)
+class LatentSource:
+    """Called with a path, returns the latents [D, F] of the clip. Each clip is encoded once per process."""
+
+    codec: LatentCodec
+    _known: dict[Path, FloatArray] = field(default_factory=dict)
+
+    def __call__(self, path: Path) -> FloatArray:
+        if path not in self._known:
+            self._known[path] = self.codec.encode(load_audio(path, self.codec.sample_rate))
+        return self._known[path]
+
+
+@dataclass(frozen=True, eq=False)
+class PocketSpeechProcessor:
+    """`tokenizer` of transformers; `config` is the model's. See `Processor`."""
+
+    tokenizer: Any
+    codec: Any
+    codes: Any
+    config: Any
+
+    def features(self, sample: VoiceSample, *, reference: Reference = "own") -> Features:
+        """`input_ids` [T], `labels` [F, D] and `audio_prompt_latents` [N, D] (N is 0 without a voice)."""
+        sample = with_reference(sample, reference)
+        if sample.more_targets or sample.voices > 1:
+            raise DataError(
+                f"{sample.origin}: several targets or voices in a row, of which Pocket TTS takes one. Split it."
+            )
+        (target,) = (self._latents(path) for path in target_clips(sample))
+        prompt = self.prompt_features(sample)
+        frames = torch.full((len(target),), self.config.audio_latent_token_id)
+        voice = prompt.get("audio_input_ids", target.new_zeros(0, target.shape[1]))
+        ids = torch.cat([prompt["input_ids"], frames])
+        return {"input_ids": ids, "labels": target, "audio_prompt_latents": voice}
+
+    def prompt_features(self, sample: VoiceSample, *, reference: Reference = "own") -> Features:
+        """`input_ids` [T] that end with the audio BOS and, with a voice, its latents `audio_input_ids` [N, D]."""
+        sample, config = with_reference(sample, reference), self.config
+        clips = [self._latents(one.audio) for one in sample.references if one.audio is not None]
+        text = self.tokenizer.encode(untagged(sample.target_text), add_special_tokens=False)
+        if not clips:
+            return {"input_ids": torch.tensor([*text, config.audio_bos_token_id])}
+        voice = torch.cat(clips)
+        begin = [token] if (token := getattr(config, "audio_prompt_bos_token_id", None)) is not None else []
+        ids = [*begin, *[config.audio_prompt_token_id] * len(voice), *text, config.audio_bos_token_id]
+        return {"input_ids": torch.tensor(ids), "audio_input_ids": voice}
+
+    def collator(self) -> Callable[[Sequence[Features]], Features]:
+        """Makes a batch padded on the left, as `PocketTTSProcessor` pads."""
+        return self._collate
+
+    def _collate(self, rows: Sequence[Features]) -> Features:
+        ids = [row["input_ids"] for row in rows]
+        voices = [row["audio_prompt_latents"] for row in rows if len(row["audio_prompt_latents"])]
+        batch = {
+            "input_ids": pad_sequence(ids, True, self.config.pad_token_id, "left"),
+            "attention_mask": pad_sequence([torch.ones_like(row) for row in ids], True, 0, "left"),
+        }
+        named = [("labels", [row["labels"] for row in rows])] + ([("audio_prompt_latents", voices)] if voices else [])
+        for name, latents in named:
+            batch[name] = pad_sequence(latents, True)
+            batch[f"{name}_mask"] = pad_sequence([torch.ones(len(one), dtype=torch.int64) for one in latents], True)
+        return batch
+
+    def _latents(self, path: Path) -> torch.Tensor:
+        return torch.from_numpy(self.codes(path).T.copy())
