@@ -1,5 +1,7 @@
 """Writes docs/compatibility.md from the tests: each row is the marker `setting(area, setting, outcome)` of a test.
 
+The last chapter is written by hand, on the page: no test holds it, since the code is not ours.
+
 python docs/make_compatibility.py
 """
 
@@ -17,9 +19,10 @@ HEAD = """\
 
 What happens under the settings that people use. "Shown" means that the numbers are logged and are right; what cannot be
 shown is named once in the log, counted in `tracker/missing` and listed in `tracker/missing_list`; what cannot work is
-refused before the first step. Each row is held by the test behind it. This page is generated:
+refused before the first step. Each row is held by the test behind it, but for the last chapter. This page is generated:
 `python docs/make_compatibility.py`.
 """
+WRITTEN_BY_HAND = "\n## Other people's training code\n"  # what follows it on the page is kept
 
 
 def page() -> str:
@@ -33,7 +36,8 @@ def page() -> str:
         f"\n## {area}\n\n| setting | outcome | test |\n|---|---|---|\n" + "\n".join(lines) + "\n"
         for area, lines in rows.items()
     ]
-    return HEAD + "".join(tables)
+    by_hand = PAGE.read_text(encoding="utf-8").partition(WRITTEN_BY_HAND)[2]
+    return HEAD + "".join(tables) + WRITTEN_BY_HAND + by_hand
 
 
 def settings(path: Path) -> Iterator[tuple[str, tuple[str, str, str]]]:

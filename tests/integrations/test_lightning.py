@@ -12,7 +12,7 @@ import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 from loops import ROWS, fingerprint, hook_count, model_and_optimizer, options, train_by_hand
 from read_back import Run, read_jsonl
-from tiny_families import K, higgs, higgs_collate
+from tiny_families import K, higgs, higgs_collate, llama, words
 from torch import nn
 from torch.utils.data import DataLoader
 
@@ -222,3 +222,18 @@ def test_an_exception_of_the_training_passes_and_closes_the_run(
     assert sum(len(each._forward_hooks) + len(each._forward_pre_hooks) for each in module.modules()) == 0
     assert steps_of(run_of(tmp_path), "outputs/nll/mean") == [1, 2]
     assert "Training ended before its last step" in caplog.text
+
+
+def test_a_text_model_is_named_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    class Text(Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.speaker = llama().train()
+
+    ids = torch.tensor([words(9, 1), words(9, 2)])
+    rows = [{"input_ids": ids, "labels": ids}]
+    watched = trainer(tmp_path, callbacks=[LightningCallback(**options())], max_steps=1)
+    watched.fit(Text(), DataLoader(rows, batch_size=None))
+    named = [each for each in caplog.messages if "has no adapter of its own and is logged as a text model" in each]
+    assert len(named) == 1
+    assert ("outputs/nll/text", 1) in run_of(tmp_path).scalars

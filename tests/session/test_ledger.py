@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 import torch
 from integrations.test_lifecycle import callbacks_for, runs_in, trainer
-from tiny_families import higgs, higgs_row
+from read_back import read_jsonl
+from tiny_families import csm, csm_collate, csm_row, higgs, higgs_row
 from transformers import Trainer, TrainerCallback
 
-from tracker_logging import tags
+from tracker_logging import tags, watch
 from tracker_logging.events import Event, Scalars, Table
 from tracker_logging.guard import ErrorGuard
 from tracker_logging.observers.outputs import OutputObserver
@@ -157,6 +158,18 @@ def test_text_without_a_prompt_is_named(tmp_path: Path) -> None:
     reasons = reasons_of(callbacks)
     assert list(reasons) == ["chatml/prompt_labelled_pct"]
     assert "special tokens" in reasons["chatml/prompt_labelled_pct"]
+
+
+def test_a_model_that_trains_references_misses_nothing(tmp_path: Path) -> None:
+    model = csm().train()
+    optimizer = torch.optim.SGD(model.parameters(), lr=1e-3)
+    with watch(model, optimizer, report_to="jsonl", every=1, budget_pct=1e9, logging_dir=tmp_path) as session:
+        for seed in range(2):
+            with session.step():
+                model(**csm_collate([csm_row(5, 6, seed)])).loss.backward()
+                optimizer.step()
+    lists = [text for (tag, _), text in read_jsonl(tmp_path / "run").texts.items() if tag == "tracker/missing_list"]
+    assert lists == []
 
 
 def test_a_reason_explains_only_what_it_is_about() -> None:

@@ -12,7 +12,7 @@ Guarantees
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
@@ -101,8 +101,7 @@ def adapter_for(
         return given
     core = unwrap(model)
     family = _family(core)
-    registered = _registered_adapter(core, names=(family, *(base.__name__ for base in type(core).__mro__)))
-    if registered is not None:
+    if (registered := _registered_adapter(core)) is not None:
         return registered
     if family in _ADAPTERS:
         return _adapter_class(*_ADAPTERS[family])(core)
@@ -132,14 +131,22 @@ def adapter_for(
     )
 
 
+def is_known(model: nn.Module) -> bool:
+    """Whether `adapter_for` has an adapter for the model. It warns of nothing."""
+    core = unwrap(model)
+    if _family(core) in _ADAPTERS or _registered_adapter(core) is not None:
+        return True
+    return TextAdapter.fits(core) and refusal_of(*(base.__name__ for base in type(core).__mro__)) is None
+
+
 def _adapter_class(folder: str, name: str) -> Callable[..., ModelAdapter]:
     found: Callable[..., ModelAdapter] = getattr(import_module(f"tracker_logging.families.{folder}.adapter"), name)
     return found
 
 
-def _registered_adapter(core: Any, *, names: Sequence[str | None]) -> ModelAdapter | None:
-    """The first adapter that an installed package registers for one of `names`, in their order."""
-    for name in names:
+def _registered_adapter(core: Any) -> ModelAdapter | None:
+    """The first adapter that an installed package registers for the model's type or for one of its classes."""
+    for name in (_family(core), *(base.__name__ for base in type(core).__mro__)):
         for entry in plugins(FAMILIES, name=name) if name else ():
             adapter: ModelAdapter | None = call_plugin(
                 entry, core, check=_reject, instead="The adapters of tracker_logging are tried."

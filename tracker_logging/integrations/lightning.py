@@ -25,7 +25,8 @@ from torch import nn
 
 from tracker_logging.config import LoggingConfig
 from tracker_logging.data.sample import VoiceSample
-from tracker_logging.families import ModelAdapter, UnknownModelError, adapter_for
+from tracker_logging.families import ModelAdapter, UnknownModelError
+from tracker_logging.families.detect import is_known
 from tracker_logging.integrations.checkpoint_state import CheckpointState, checkpoint_content
 from tracker_logging.integrations.factory import LoggingSetup, with_options
 from tracker_logging.integrations.logged_numbers import loop_scalars
@@ -286,12 +287,3 @@ def find_model(pl_module: nn.Module) -> nn.Module:
         f"{type(pl_module).__name__} holds no model of a family that tracker_logging knows. docs/adapters.md says how "
         "to write an adapter; pass it with the model: LightningCallback(model=…, adapter=…)."
     )
-
-
-def is_known(module: nn.Module) -> bool:
-    """Whether some adapter fits the module."""
-    try:
-        adapter_for(module)
-    except UnknownModelError:
-        return False
-    return True

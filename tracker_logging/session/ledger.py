@@ -249,6 +249,8 @@ def step_families(
         left_out += _OF_TARGETS
     if not getattr(adapter, "loss_sums_codebooks", False):
         left_out += ("chatml/loss_ratio",)
+    if getattr(adapter, "trains_references", False):
+        left_out += ("chatml/reference_labelled_pct",)
     if adapter.pattern is None or adapter.pattern.bos is None:
         left_out += ("chatml/bos_labelled_pct",)
     return [family for family in families if not family.template.startswith(left_out)]
