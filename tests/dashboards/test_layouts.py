@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import signal
+import socket
 import subprocess
 import sys
 import urllib.request
@@ -82,7 +85,7 @@ def test_a_report_without_an_account_and_a_run_without_voices_are_refused(
 
 def test_open_prints_the_command_and_pins_what_the_run_has(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_curves(TensorBoardTracker(tmp_path / "a run"), slope=1.0)
-    assert main(["open", str(tmp_path / "a run")]) == 0
+    assert main(["open", str(tmp_path / "a run"), "--print"]) == 0
     output = capsys.readouterr().out
     assert f"tensorboard --logdir {tmp_path} --samples_per_plugin audio=1000,images=1000,text=500" in output
     assert "outputs/nll/mean" in output and "conditioning/gap/mean" not in output
@@ -101,7 +104,7 @@ def test_the_command_is_one_that_the_shell_finds(
     ):
         monkeypatch.setenv("PATH", str(path))
         monkeypatch.chdir(here)
-        assert main(["open", str(tmp_path / "run")]) == 0
+        assert main(["open", str(tmp_path / "run"), "--print"]) == 0
         assert f"\n  {command}" in capsys.readouterr().out
 
 
@@ -152,3 +155,31 @@ def test_every_card_is_described_and_details_are_in_no_tab(tmp_path: Path) -> No
     assert len(scalars) <= 60 and "1_voices/sim_o/mean" in scalars
     assert {name for name in scalars if name not in described} == {name for name in scalars if name[0] == "t"}
     assert "higher is better" in described["1_voices/sim_o/mean"]
+
+
+def test_open_starts_tensorboard_and_opens_the_browser_at_the_run(tmp_path: Path) -> None:
+    write_curves(TensorBoardTracker(tmp_path / "runs" / "a"), slope=1.0)
+    browser, opened = tmp_path / "browser", tmp_path / "opened"
+    browser.write_text(f'#!/bin/sh\necho "$1" > {opened}.part && mv {opened}.part {opened}\n')
+    browser.chmod(0o755)
+    taken = socket.socket()
+    taken.bind(("127.0.0.1", 0))
+    taken.listen()
+    port = taken.getsockname()[1]
+    command = [sys.executable, "-m", "tracker_logging.cli", "open", str(tmp_path / "runs" / "a"), "--port", str(port)]
+    with subprocess.Popen(
+        command, env=os.environ | {"BROWSER": str(browser)}, stdout=subprocess.PIPE, text=True
+    ) as shown:
+        try:
+            assert shown.stdout is not None
+            assert shown.stdout.readline().startswith("a: http://localhost:"), "printed when the browser was called"
+            address = opened.read_text().strip()
+            assert "pinnedCards=" in address and f":{port}/" not in address, "another port where that is taken"
+            server = address.partition("/?")[0]
+            assert "a" in json.loads(urllib.request.urlopen(f"{server}/data/runs").read())
+        finally:
+            shown.send_signal(signal.SIGINT)
+    taken.close()
+    assert shown.returncode == 0
+    with pytest.raises(OSError):
+        urllib.request.urlopen(server, timeout=5)
