@@ -187,6 +187,8 @@ def test_a_model_is_found_by_its_tokenizer_or_its_processor(caplog: pytest.LogCa
     assert adapter.ids == TokenIds(name="mine", slots=(range(13, 21), range(21, 29)), end=12)
     assert type(adapter_for(llama(), parts=processor_parts(tokenizer))) is TextAdapter
     assert "pass a processor that knows them" in caplog.text
+    own = SimpleNamespace(decode=str, convert_ids_to_tokens=list)
+    assert type(adapter_for(llama(), parts=processor_parts(own))) is TextAdapter
     orpheus = orpheus_tokenizer()
     with pytest.raises(ValueError, match="layout 'orpheus' has token 156937, but the model predicts 160 tokens"):
         adapter_for(llama(), parts=processor_parts(orpheus))

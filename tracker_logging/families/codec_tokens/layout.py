@@ -159,5 +159,8 @@ class TokenIds:
 
 def _token_id(tokenizer: Any, token: str) -> int | None:
     """The id of a token of the vocabulary, or None: unknown tokens have the id of the unknown token."""
-    found = tokenizer.convert_tokens_to_ids(token)
+    try:
+        found = tokenizer.convert_tokens_to_ids(token)
+    except (AttributeError, KeyError):  # a tokenizer of the user's own
+        return None
     return found if isinstance(found, int) and tokenizer.convert_ids_to_tokens(found) == token else None
