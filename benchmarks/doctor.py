@@ -5,8 +5,8 @@
 
 Each fault is a small edit of a healthy training (a small Higgs Audio v2 in a real Trainer, with all loggers) or of a
 healthy data file (sentences of the demo's voices). A fault is *named* if one of its expected findings is reported, and
-*noticed* if any finding above info is. Faults that are also in tests are marked: rules were made with those in mind,
-the others are kept back. All samples, texts and clips are drawn with another seed than in tests.
+*noticed* if any finding above info is. Faults that are also in tests are counted apart. All samples, texts and clips
+are drawn with another seed than in tests.
 """
 
 from __future__ import annotations
@@ -335,7 +335,7 @@ def table(results: Sequence[Result], alarms: dict[str, frozenset[str]]) -> str:
         "trainings": [result for result in results if result.fault.options is not None],
         "data files": [result for result in results if result.fault.data is not None],
         "also in tests": [result for result in results if result.fault.tested],
-        "kept back": [result for result in results if not result.fault.tested],
+        "in no test": [result for result in results if not result.fault.tested],
         "all": results,
     }
     lines = ["| | faults | right cause | any warning |", "|---|---|---|---|"]
