@@ -21,7 +21,7 @@ export class Cell {
     };
     this.notes = make("p", { class: "notes" });
     this.scores = make("dl", { class: "scores" });
-    this.words = make("p", { class: "words" });
+    this.words = make("p", { class: "words", dir: "auto" });
     this.vote = make("button", { class: "vote", type: "button", onclick: () => act.vote(place) });
     const head = make("div", { class: "cell-head" }, this.button, this.seconds, this.vote);
     this.element = make("div", { class: "cell", role: "cell" }, head, this.picture, this.notes, this.scores, this.words);

@@ -118,7 +118,7 @@ export class Leaderboard {
   curve(line) {
     const points = line.curve ?? [];
     const lines = [{ name: line.name, colour: this.act.colour(line.name), points }];
-    const chart = sparkline({ lines, ceiling: null, step: null, scoreName: line.best_by, onStep: null });
+    const chart = sparkline({ lines, ceilings: [], step: null, scoreName: line.best_by, onStep: null });
     return make("span", { role: "cell", class: "lead-curve" }, chart);
   }
 }

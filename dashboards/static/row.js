@@ -5,6 +5,7 @@ import { Cell } from "./cell.js";
 import { cellModel } from "./cell_model.js";
 import { runColour } from "./colours.js";
 import { make, set, setText } from "./dom.js";
+import { CEILING_NAMES } from "./scores.js";
 import { sparkline } from "./sparkline.js";
 import { stepOf, visibleRuns } from "./view.js";
 
@@ -18,8 +19,8 @@ export class Row {
     this.isOld = true;
     this.speaker = make("strong");
     this.language = make("span", { class: "language" });
-    this.text = make("p", { class: "text" });
-    this.prompt = make("p", { class: "prompt" });
+    this.text = make("p", { class: "text", dir: "auto" });
+    this.prompt = make("p", { class: "prompt", dir: "auto" });
     this.chart = make("div", { class: "chart" });
     this.chartName = make("span", { class: "chart-name" });
     this.tie = make("button", { class: "vote", type: "button", onclick: () => board.vote(voiceId, null) });
@@ -95,11 +96,13 @@ export class Row {
       points: (voice.generated[run.name] ?? []).filter((one) => view.score in one.scores).map((one) => [one.step, one.scores[view.score]]),
     }));
     const newest = Object.values(voice.generated).flat();
-    const ceiling = score?.ceilings.map((name) => newest.find((one) => name in one.scores)?.scores[name]).find((value) => value !== undefined);
+    const ceilings = (score?.ceilings ?? [])
+      .map((name) => ({ name: CEILING_NAMES[name], value: newest.find((one) => name in one.scores)?.scores[name] }))
+      .filter((each) => each.value !== undefined);
     const chart = !hidden && score
-      ? sparkline({ lines, ceiling: ceiling ?? null, step: stepOf(index, view), scoreName: score.name, onStep: (step) => this.board.change({ step }) })
+      ? sparkline({ lines, ceilings, step: stepOf(index, view), scoreName: score.name, onStep: (step) => this.board.change({ step }) })
       : null;
-    setText(this.chartName, chart ? `${score.name} over steps${ceiling === undefined ? "" : ", dashed: reachable"}` : "");
+    setText(this.chartName, chart ? `${score.name} over steps${ceilings.map((each, place) => `, ${["dashed", "dotted"][place]}: ${each.name}`).join("")}` : "");
     this.chart.replaceChildren(...(chart ? [chart] : []));
   }
 }

@@ -4,6 +4,9 @@ const FLOOR_OF_CEILING = 0.6; // a score at 60 % of its ceiling or below gets th
 const FAR_FROM_ZERO = { dB: 12, LU: 12, cents: 600, MOS: 2 }; // differences that get the colour of 0, by unit
 const FAR_ABOVE = { share: 1, "%": 20 }; // the same for scores that should be low; other units have no natural end
 
+/** What a measured ceiling is a score of. */
+export const CEILING_NAMES = { sim_ceiling: "real clip", sim_codec: "codec copy", wer_real: "real clip", cer_real: "real clip" };
+
 /**
  * { share, goalText } of a score of one clip, or null where it is neither good nor bad.
  * `share` 1 = as good as the ceiling (or the ideal value), 0 = far from it.
@@ -12,9 +15,10 @@ export function judge(score, scores) {
   const value = scores[score.name];
   if (value === undefined) return null;
   const verdict = (share, goalText) => ({ share: Math.max(0, Math.min(1, share)), goalText });
-  const ceiling = score.ceilings.map((name) => scores[name]).find((measured) => measured !== undefined);
+  const source = score.ceilings.find((name) => scores[name] !== undefined);
+  const ceiling = scores[source];
   if (score.better === "higher" && ceiling > 0) {
-    return verdict((value / ceiling - FLOOR_OF_CEILING) / (1 - FLOOR_OF_CEILING), `of ${shortNumber(ceiling)} reachable`);
+    return verdict((value / ceiling - FLOOR_OF_CEILING) / (1 - FLOOR_OF_CEILING), `${CEILING_NAMES[source] ?? "real clip"} ${shortNumber(ceiling)}`);
   }
   if (score.better === "higher" && score.unit === "share") return verdict(value, "ideal 1");
   if (score.better === "lower" && score.unit in FAR_ABOVE) {

@@ -8,14 +8,14 @@ const CHART_HEIGHT = 44;
 const CHART_EDGE = 4;
 
 /**
- * `lines` [{ name, colour, points: [[step, value], …] }], `ceiling` number or null, `step` the one shown or null,
+ * `lines` [{ name, colour, points: [[step, value], …] }], `ceilings` [{ name, value }], `step` the one shown or null,
  * `onStep(step)` or null.
  * Returns an SVG, or null where nothing was measured.
  */
-export function sparkline({ lines, ceiling, step, scoreName, onStep }) {
+export function sparkline({ lines, ceilings, step, scoreName, onStep }) {
   const points = lines.flatMap((line) => line.points);
   if (!points.length) return null;
-  const values = [...points.map((point) => point[1]), ...(ceiling === null ? [] : [ceiling])];
+  const values = [...points.map((point) => point[1]), ...ceilings.map((each) => each.value)];
   const steps = points.map((point) => point[0]);
   const x = scale(Math.min(...steps), Math.max(...steps), CHART_EDGE, CHART_WIDTH - CHART_EDGE);
   const y = scale(Math.min(...values), Math.max(...values), CHART_HEIGHT - CHART_EDGE, CHART_EDGE);
@@ -23,7 +23,7 @@ export function sparkline({ lines, ceiling, step, scoreName, onStep }) {
   const last = lines.filter((line) => line.points.length).map((line) => `${line.name} ${shortNumber(line.points.at(-1)[1])}`);
   picture.setAttribute("aria-label", `${scoreName} over steps; newest: ${last.join(", ")}`);
   picture.append(draw("title", {}, `${scoreName} over steps ${Math.min(...steps)} to ${Math.max(...steps)}.${onStep ? " Click to go to a step." : ""}`));
-  if (ceiling !== null) picture.append(draw("line", { class: "ceiling", x1: 0, x2: CHART_WIDTH, y1: y(ceiling), y2: y(ceiling) }));
+  ceilings.forEach(({ value }, place) => picture.append(draw("line", { class: place ? "ceiling dotted" : "ceiling", x1: 0, x2: CHART_WIDTH, y1: y(value), y2: y(value) })));
   if (step !== null) picture.append(draw("line", { class: "now", x1: x(step), x2: x(step), y1: 0, y2: CHART_HEIGHT }));
   for (const line of lines) {
     const path = line.points.map(([at, value]) => `${x(at).toFixed(1)},${y(value).toFixed(1)}`).join(" ");

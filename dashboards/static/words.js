@@ -1,8 +1,10 @@
 // Marks the words of a transcript as right, wrong, missing or extra.
 
-/** The words in lower case without punctuation, as they are compared. */
+const WORDS = /[\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}\p{Script=Thai}\p{Script=Lao}\p{Script=Khmer}\p{Script=Myanmar}]\p{M}*|[\p{L}\p{M}\p{N}'’]+/gu;
+
+/** The words in lower case without punctuation, as they are compared; single characters of scripts without spaces. */
 export function plainWords(text) {
-  return text.toLowerCase().normalize("NFKC").match(/[\p{L}\p{N}'’]+/gu) ?? [];
+  return text.toLowerCase().normalize("NFKC").match(WORDS) ?? [];
 }
 
 /**

@@ -45,7 +45,7 @@ def draw_scores(
 
 
 def speaker_of(voice: str, speakers: int) -> str:
-    return f"speaker-{int(voice[1:]) % speakers}"
+    return f"speaker-{int(voice[1:].split('-')[0]) % speakers}"
 
 
 def run_of(name: str, scores: Scores, *, speakers: int, **more: Any) -> Run:

@@ -11,6 +11,7 @@ from conftest import write_curves
 from playwright.sync_api import expect
 from speaking_runs import comparison, write_run
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tracker_logging.dashboards.notebook import show
 from tracker_logging.dashboards.page import bundle, safe_json
 
 from tracker_logging.cli import main
@@ -185,6 +186,15 @@ def test_every_audio_format_is_decoded(page: Any, runs: Path, tmp_path: Path, au
     main(["compare", str(runs / "second"), str(runs / "first"), "-o", str(output), "--audio-format", audio_format])
     page.goto(f"{output.as_uri()}#section=Voices")
     expect(page.locator(".row[data-voice='voice-00'] .picture[data-state=drawn]")).to_have_count(5)
+
+
+def test_a_notebook_shows_one_run_or_several_inline(page: Any, runs: Path) -> None:
+    for places, count in ((runs / "first", 1), ([runs / "first", str(runs / "second")], 2)):
+        page.set_content(show(places)._repr_html_())
+        frame = page.frame_locator("iframe")
+        expect(frame.get_by_label("Summary", exact=True).locator(".lead[data-run]")).to_have_count(count)
+        frame.get_by_role("button", name="Voices", exact=True).click()
+        expect(frame.locator(".row[data-voice='voice-00'] .picture[data-state=drawn]")).to_have_count(3 + count)
 
 
 def test_the_modules_fit_into_one_script() -> None:

@@ -111,7 +111,7 @@ def test_scores_and_words_are_those_of_the_files(tab: Any, logdir: Path) -> None
     tab.locator("#step").fill("1")
     shown = cell(tab, "voice-00", 3)
     expect(shown.locator(".chip", has_text="sim_o").locator("dd")).to_have_text(f"{sidecar['scores']['sim_o']:.3g}")
-    expect(shown.locator(".chip", has_text="sim_o")).to_contain_text("of 0.86 reachable")
+    expect(shown.locator(".chip", has_text="sim_o")).to_contain_text("real clip 0.86")
     right = shown.locator(".words").evaluate("p => p.querySelectorAll('mark, ins, del').length")
     assert right > 0
     tab.locator("#step").fill("3")

@@ -28,6 +28,8 @@ test("words are compared by the shortest way", () => {
   assert.deepEqual(kinds("a red boat", "a boat"), ["right", "missing", "right"]);
   assert.deepEqual(kinds("a boat", "a big boat now"), ["right", "extra", "right", "extra"]);
   assert.deepEqual(kinds("", "oh"), ["extra"]);
+  assert.deepEqual(kinds("你好世界", "你好时界"), ["right", "right", "wrong", "right"], "characters where words have no spaces");
+  assert.deepEqual(kinds("नमस्ते दुनिया", "नमस्ते"), ["right", "missing"], "marks belong to their word");
   assert.deepEqual(kinds("Schöner Zug", ""), ["missing", "missing"]);
 });
 
@@ -43,6 +45,12 @@ test("a score is judged against its measured ceiling", () => {
   assert.equal(judge({ name: "mcd_db", better: "lower", unit: "dB", ceilings: [] }, { mcd_db: 8 }), null, "no natural end");
   assert.equal(judge({ name: "f0", better: "zero", unit: "cents", ceilings: [] }, { f0: -600 }).share, 0);
   assert.deepEqual([grade(0), grade(0.5), grade(1)], [0, 2, 4]);
+});
+
+test("a ceiling is named after the clip that it was measured on", () => {
+  const score = { name: "sim_o", better: "higher", unit: "cosine", ceilings: ["sim_ceiling", "sim_codec"] };
+  assert.equal(judge(score, { sim_o: 0.5, sim_ceiling: 0.86, sim_codec: 0.84 }).goalText, "real clip 0.86");
+  assert.equal(judge(score, { sim_o: 0.5, sim_codec: 0.84 }).goalText, "codec copy 0.84");
 });
 
 test("numbers are short and keep their sign", () => {
