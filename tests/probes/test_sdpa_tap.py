@@ -8,6 +8,7 @@ from torch import nn
 from torch.nn.functional import scaled_dot_product_attention as sdpa
 from torch.utils.checkpoint import checkpoint
 
+from tracker_logging.probes.attention import attention_rows
 from tracker_logging.probes.sdpa_tap import calls_sdpa, tap_attention
 from tracker_logging.probes.tap import AttentionCall
 
@@ -84,3 +85,28 @@ def test_other_modules_and_a_forward_that_raises_leave_nothing_behind() -> None:
 def test_a_module_that_names_no_function_of_torch_is_left_to_the_interface() -> None:
     assert calls_sdpa(module())
     assert not calls_sdpa(nn.Linear(2, 2))
+
+
+@pytest.mark.parametrize("shape", [(5, 5), (2, 5, 5), (1, 1, 5, 5), (2, 1, 5, 5)], ids=str)
+@pytest.mark.parametrize("as_bool", [True, False], ids=["bool", "float"])
+def test_rows_are_computed_under_masks_of_any_shape_that_torch_takes(shape: tuple[int, ...], as_bool: bool) -> None:
+    visible = (torch.rand(shape, generator=torch.Generator().manual_seed(1)) > 0.4) | torch.eye(5, dtype=torch.bool)
+    mask = visible if as_bool else torch.zeros(shape).masked_fill(~visible, float("-inf"))
+
+    class Masked(Attention):
+        def forward(self, hidden: torch.Tensor) -> torch.Tensor:
+            query, key, value = self.project(hidden).unflatten(-1, (6, 4)).transpose(1, 2).chunk(3, dim=1)
+            mixed = torch.nn.functional.scaled_dot_product_attention(query, key, value, attn_mask=mask)
+            return mixed.transpose(1, 2).flatten(2)
+
+    torch.manual_seed(0)
+    attention, seen = Masked(), []
+    undo = tap_attention([attention], lambda index, call: seen.append(call))
+    attention(torch.randn(2, 5, 8))
+    undo()
+    (call,) = seen
+    for sample in range(2):
+        weights = attention_rows(call, sample=sample, rows=torch.tensor([2, 4]))
+        assert weights is not None
+        logits = (call.query @ call.key.transpose(2, 3) / 2.0).masked_fill(~visible, float("-inf"))
+        torch.testing.assert_close(weights, logits.softmax(-1)[sample][:, [2, 4]])

@@ -103,6 +103,8 @@ def _call(
         return output.transpose(1, 2), None
 
     arguments = {"dropout": dropout_p, "is_causal": is_causal, "scaling": scale}
+    if attn_mask is not None:  # to [B or 1, H or 1, S, S]: a mask of two dimensions is one of padding in the interface
+        attn_mask = attn_mask[(None,) * (4 - attn_mask.dim())]
     return AttentionCall(again, module, query, key, value, attn_mask, arguments)
 
 
