@@ -14,6 +14,7 @@ from tracker_logging.demo.build import DemoPaths
 from tracker_logging.families.checkpoints import base_of_adapters, find_checkpoints
 from train_v2_ddp import main as train
 
+SPEED = ("voices/rtf", "voices/frames_per_s")
 VOICES = ["--voice_max_clips", "2", "--voice_quality", "off"]
 
 
@@ -73,7 +74,11 @@ def flags_of(trained: Path, output: Path) -> list[str]:
 
 def measured(run: Run) -> dict[tuple[str, int], float]:
     scores = ("voices/", "conditioning/")
-    return {key: value for key, value in run.scalars.items() if key[0].startswith(scores) and "cost" not in key[0]}
+    return {
+        key: value
+        for key, value in run.scalars.items()
+        if key[0].startswith(scores) and key[0] not in SPEED and "cost" not in key[0]
+    }
 
 
 @pytest.mark.slow

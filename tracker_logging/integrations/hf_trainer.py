@@ -202,7 +202,7 @@ class StrategicCallback(TrainerCallback):  # type: ignore[misc]  # untyped where
         session = self._joined(args, state, model)
         if session is None:
             return
-        if evaluated_set(logs or {}) is not None:
+        if evaluated_set(logs or {}) is not None and session.is_training and not session.has_ended:
             self._evaluation_ends(session, state, logs or {})
         if self.session.is_first("log", len(state.log_history)):
             values = {key: number for key, value in (logs or {}).items() if (number := as_number(value)) is not None}
@@ -313,7 +313,7 @@ class ZeroShotVerificationLoggerCallback(StrategicCallback):
 
     def on_log(self, args: TrainingArguments, state: TrainerState, *rest: Any, **kwargs: Any) -> None:
         super().on_log(args, state, *rest, **kwargs)
-        if self._session is not None:
+        if self._session is not None and self._session.is_training:  # before it, not all callbacks have joined yet
             self._metrics.add(kwargs.get("logs"), self._session, state)
 
     def on_evaluate(self, args: TrainingArguments, state: TrainerState, *rest: Any, **kwargs: Any) -> None:
