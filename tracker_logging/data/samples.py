@@ -58,7 +58,7 @@ class Samples(Sequence[VoiceSample]):
     def split(self, *, share: float, seed: int) -> tuple[Samples, Samples]:
         """(the rest, `share` of the samples by chance); at least one each. Raises `DataError` for fewer than two."""
         if len(self) < 2:
-            raise DataError("One sample cannot be split into training and evaluation: add data, or do not evaluate.")
+            raise DataError("One sample cannot be split into training and evaluation. Add data, or do not evaluate.")
         shuffled = random.Random(seed).sample(range(len(self)), len(self))
         count = min(max(1, round(share * len(self))), len(self) - 1)
         return self.take(shuffled[count:]), self.take(shuffled[:count])
