@@ -65,7 +65,7 @@ def where_to_look(runs: Path, *, run_name: str, backends: Sequence[str]) -> str:
         from tracker_logging.trackers.wandb_settings import offline_records  # imports wandb, which is optional
 
         if records := offline_records(runs / run_name):
-            sync = f"{as_typed('wandb')} sync {shlex.quote(str(records))}/offline-run-*"
+            sync = f"{as_typed('tracker-logging')} sync {shlex.quote(str(records.parent))}"
             blocks.append(f"Upload the offline W&B run:\n  {sync}")
     return "".join(f"\n{block}\n" for block in blocks)
 

@@ -224,9 +224,9 @@ def test_a_server_that_is_unreachable_when_the_run_begins(tmp_path: Path, server
     assert server.history == {}
 
     server.come()
-    *command, runs = shlex.split(warnings[0][1])
-    directories = [str(path) for path in tmp_path.glob(str(Path(runs).relative_to(tmp_path)))]
-    sync = [sys.executable, "-m", *command, *directories]
+    program, *arguments = shlex.split(warnings[0][1])
+    assert program == "tracker-logging"
+    sync = [sys.executable, "-m", "tracker_logging.cli", *arguments]
     done = subprocess.run(
         sync, cwd=tmp_path, env=environment(server), capture_output=True, text=True, timeout=2 * SOON_S
     )
