@@ -16,6 +16,7 @@ from tracker_logging.cli import main
 from tracker_logging.data.dataset import VoiceCloningDataset
 from tracker_logging.data.sample import VoiceSample
 from tracker_logging.demo.model import demo_model
+from tracker_logging.families import SamplingSettings
 from tracker_logging.families.higgs_v2.processor import SpeechProcessor
 from tracker_logging.voices.scorers.choose import ScorerChoice
 from tracker_logging.voices.settings import VoiceSettings
@@ -43,7 +44,9 @@ def run(
     callbacks = strategic_callbacks(
         processor=demo_processor, report_to=["tensorboard", "jsonl"], every=1, voice_steps=100, budget_pct=1e6,
         loggers=["zero_shot"], voice_at_start=False, voice_samples=demo_samples,
-        voice_settings=VoiceSettings(max_clips=2, conditioning_clips=2, timeout_s=3.0, scorers=choice),
+        voice_settings=VoiceSettings(
+            max_clips=2, conditioning_clips=2, timeout_s=3.0, scorers=choice, sampling=SamplingSettings()
+        ),
     )  # fmt: skip
     arguments = TrainingArguments(
         output_dir=str(tmp_path), max_steps=1, per_device_train_batch_size=1, report_to="none", save_strategy="no",
