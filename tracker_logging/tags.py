@@ -198,7 +198,7 @@ TEXT_WINS = _tag("conditioning/text_win_rate/codebook_{codebook}", "scalar", "sh
 VOICE = _tag("voices/{voice}", "voice", "", "one fixed prompt: reference, target, codec copy and generated clip with scores", "zero_shot")
 
 # --- doctor: what is wrong, in words ---------------------------------------------------------------------------------------
-FINDINGS = _tag("doctor/findings", "table", "", "all findings so far, open and resolved: evidence, cause, fix; written when one opens or closes, and at the end", "doctor")
+FINDINGS = _tag("doctor/findings", "table", "", "all findings so far, open and resolved: evidence, cause, fix; written when one opens or closes, and at the end", "doctor", "there is a finding")
 OPEN_FINDINGS = _tag("doctor/open/{level}", "scalar", "count", "findings that are open, by level: info, warning, error", "doctor")
 FINDING = _tag("doctor/finding/{name}", "scalar", "", "1 while a finding is open, 0 once it is resolved", "doctor", "there was an alert of that name")
 

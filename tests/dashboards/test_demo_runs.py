@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -51,11 +52,12 @@ def test_the_page_pairs_the_same_voices(page: Any, demo_runs: Path, tmp_path: Pa
     output = tmp_path / "compare.html"
     assert command_line(["compare", str(demo_runs / "fast"), str(demo_runs / "slow"), "-o", str(output)]) == 0
     page.goto(output.as_uri())
+    summary = page.get_by_label("Summary", exact=True)
+    expect(summary).to_contain_text(re.compile(rf"{VOICES} voices of \d speakers?: fast at step 4, slow at step 4"))
+    expect(summary.locator("tr[data-verdict][data-score=dur_ratio]")).to_have_count(1)
+    navigation = page.get_by_role("navigation")
+    navigation.get_by_role("button", name="Voices").click()
     page.locator(".board[data-ready]").wait_for()
     expect(page.locator(".row[data-voice]")).to_have_count(VOICES)
-    page.get_by_role("navigation").get_by_role("button", name="Numbers").click()
-    numbers = page.get_by_label("Numbers", exact=True)
-    expect(numbers).to_contain_text(f"The same {VOICES} voices in both, at step 4")
-    expect(numbers.locator("tr[data-verdict][data-score=dur_ratio]")).to_be_visible()
-    page.get_by_role("navigation").get_by_role("button", name="Settings").click()
+    navigation.get_by_role("button", name="Settings").click()
     expect(page.locator("tr[data-setting=learning_rate]")).to_be_visible()

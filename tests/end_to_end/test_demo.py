@@ -20,7 +20,10 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 VOICES, MOST = 12, 10  # a model that is still learning may stumble twice
 STEPS = "120"
-WITHOUT = re.compile("something is missing|text is trained|violations|alert|non-finite|bf16|transcriber|two languages")
+WITHOUT = re.compile(
+    "something is missing|text is trained|violations|alert|non-finite|bf16|transcriber|two languages|"
+    "latents are trained|text vocabulary|there is a finding"
+)
 IN_ONE_BACKEND = re.compile(r"summary/best/|over_time/|tracker/(queue_mb|dropped_events)|custom_scalars|_hparams_")
 
 
@@ -82,7 +85,9 @@ def test_the_hardest_samples_are_named_by_file_and_line(
 ) -> None:
     run = open_run(written)
     tables = run.tables[tags.HARD_SAMPLES()]
-    texts = {str(row[1]) for row in tables[max(tables)].rows}
+    texts = {
+        str(row[1]).replace(" .", ".") for row in tables[max(tables)].rows
+    }  # the tokenizer sets the full stop apart
     samples = {sample.origin: sample.target_text for sample in read_samples(DemoPaths(demo).train)}
     assert texts and texts <= set(samples.values())
     main_of_command(["check-data", str(DemoPaths(demo).train), "--losses", str(written), "--json"])
@@ -115,6 +120,7 @@ def test_numbers_are_finite_and_plausible_for_their_unit(tensorboard: Run) -> No
 def test_both_backends_hold_the_same_values(tensorboard: Run, wandb: Run) -> None:
     for run in (tensorboard, wandb):
         run.scalars = {key: value for key, value in run.scalars.items() if not IN_ONE_BACKEND.match(key[0])}
+        run.pictures = {key: value for key, value in run.pictures.items() if not IN_ONE_BACKEND.match(key[0])}
     assert same_scalars(tensorboard, wandb)
     assert tensorboard.pictures == wandb.pictures
     assert set(tensorboard.sounds) <= set(wandb.sounds)
