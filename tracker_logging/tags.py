@@ -153,7 +153,7 @@ PARAMETER_STATES = _tag("gradients/parameters", "table", "", "component × layer
 
 # --- zero-shot: the voice ------------------------------------------------------------------------------------------------
 VOICE_TABLE = _tag("voices/table", "table", "", "one row per voice: texts, scores, stop reason", "zero_shot")
-VOICE_TEXT = _tag("voices/{voice}/text", "table", "", "what was asked for, what was heard and the scores of one voice at one step; written with its clips", "zero_shot")
+VOICE_TEXT = _tag("voices/{voice}/text", "table", "", "what was asked for, the transcript and the scores of one voice at one step; written with its clips", "zero_shot")
 VOICE_MEL = _tag("voices/{voice}/mel", "image", "", "mels and pitch of the clips of one voice under each other; written with its clips", "zero_shot")
 VOICE_CLIP = _tag("voices/{voice}/{clip}", "audio", "", "one clip of one voice, where a backend shows one clip per tag (TensorBoard)", "zero_shot")
 SPK_TOP1 = _tag("voices/spk_top1", "scalar", "share", "clips whose nearest prompt is their own speaker's", "zero_shot", "a speaker encoder and two speakers")
@@ -257,7 +257,7 @@ SCORES: tuple[Score, ...] = (
     Score("wer_real", "share", "", "the same of the real target recording: the floor", of_real_clips=True, mean=False),
     Score("cer", "share", "lower", "character errors of the transcript against the target text", mean=False),
     Score("cer_real", "share", "", "the same of the real target recording: the floor", of_real_clips=True, mean=False),
-    Score("ref_leak", "share", "lower", "words of the reference text, not in the target text, that are heard in the clip"),
+    Score("ref_leak", "share", "lower", "words of the reference text, not in the target text, that the transcript of the clip has"),
     Score("dnsmos_ovrl", "MOS", "higher", "DNSMOS P.835 overall quality"),
     Score("dnsmos_ovrl_delta", "MOS", "zero", "the same − the prompt's"),
     Score("dnsmos_sig", "MOS", "higher", "DNSMOS P.835 quality of the speech"),
@@ -278,7 +278,7 @@ SCORES: tuple[Score, ...] = (
     Score("rate_ratio", "", "one", "text per second of speech, generated / prompt"),
     Score("speech_s", "s", "", "seconds of speech in the generated clip"),
     Score("silence_pct", "%", "", "share of the generated clip without sound"),
-    Score("repetition", "share", "lower", "eight-frame stretches of codes of the generated clip that were heard before in it, silence left out"),
+    Score("repetition", "share", "lower", "eight-frame stretches of codes of the generated clip that were in it before, silence left out"),
     Score("level_dbfs", "dB", "", "RMS of the frames with sound"),
     Score("level_delta_db", "dB", "zero", "the same − the prompt's"),
     Score("lufs", "LUFS", "", "integrated loudness"),

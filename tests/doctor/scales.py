@@ -1,7 +1,7 @@
 """Voices that a tiny model learns in seconds: the prompt is a held tone, the target a scale that begins with it.
 
-A scale climbs from its speaker's tone to the highest one, so no stretch of it is heard twice, its end can be foreseen,
-and its beginning only from the prompt.
+A scale climbs from its speaker's tone to the highest one, so no stretch of it is repeated, its end can be
+foreseen, and its beginning only from the prompt.
 """
 
 from __future__ import annotations

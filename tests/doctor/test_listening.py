@@ -222,7 +222,7 @@ def test_a_file_of_one_name_per_clip_is_not_listened_apart(healthy: Path, folder
 def test_only_some_samples_of_a_large_file_are_measured_and_that_is_said(
     healthy: Path, embed: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reports, "MOST_HEARD", 4)
+    monkeypatch.setattr(reports, "MOST_LISTENED", 4)
     found = check_files(healthy / "train.json", embed=embed)
     (partly,) = [finding for finding in found.findings if finding.name == "heard_partly"]
     assert partly.seen == f"4 of {COUNT} samples"

@@ -25,7 +25,7 @@ from tracker_logging.commands.base import CommandError, open_run_or_fail, progre
 
 if TYPE_CHECKING:
     from tracker_logging.doctor.data_checks.checks import DataFinding
-    from tracker_logging.doctor.data_checks.heard import Embed
+    from tracker_logging.doctor.data_checks.listened import Embed
     from tracker_logging.doctor.data_checks.losses import Losses
     from tracker_logging.doctor.data_checks.pace import Positions
     from tracker_logging.doctor.data_checks.report import Report

@@ -19,7 +19,7 @@ from tracker_logging.data.samples import evenly
 from tracker_logging.doctor.data_checks.checks import DataFinding, Place
 from tracker_logging.doctor.data_checks.copies import leak_findings, unread_sounds
 from tracker_logging.doctor.data_checks.finding_log import FindingLog
-from tracker_logging.doctor.data_checks.heard import Embed, listen
+from tracker_logging.doctor.data_checks.listened import Embed, listen
 from tracker_logging.doctor.data_checks.listening import listening_findings
 from tracker_logging.doctor.data_checks.pace import Positions, read_positions
 from tracker_logging.doctor.data_checks.reading import Headers
@@ -33,7 +33,7 @@ logger = logging.getLogger(__name__)
 
 MOST_SAMPLES = 2_000
 MOST_FOR_LEAKS = 10_000
-MOST_HEARD, LISTEN_S = 16, 5.0
+MOST_LISTENED, LISTEN_S = 16, 5.0
 
 
 def look_at_data(
@@ -52,7 +52,7 @@ def look_at_data(
         return
     try:
         findings = quick_findings(train, evaluation, file=file, eval_file=eval_file or file, model_path=model_path)
-        heard, of_sound = heard_findings(train, file=file, encoder=encoder)
+        listened, of_sound = listened_findings(train, file=file, encoder=encoder)
     except Exception as error:  # a failing check must not stop training
         logger.warning("The data could not be checked (%s: %s). Training goes on.", type(error).__name__, error)
         return
@@ -61,7 +61,7 @@ def look_at_data(
         for name, samples in (("training", train), ("evaluation", evaluation))
         if samples
     )
-    checked += f" (headers, and the sound of {heard} of them)" if heard else " (headers only)"
+    checked += f" (headers, and the sound of {listened} of them)" if listened else " (headers only)"
     serious = [finding for finding in (*findings, *of_sound) if finding.level != "info"]
     if not serious:
         logger.info("Data: no problem found in %s.", checked)
@@ -73,7 +73,7 @@ def look_at_data(
         example = next(finding for finding in serious if finding.name == name)
         place = printable(f"{example.sample or example.file}: {example.seen}")
         logger.warning("  %s × %d %s, such as %s", level, count, name, place)
-    options = [*options, "--listen"] if heard else options
+    options = [*options, "--listen"] if listened else options
     shown_by = command(file, eval_file=eval_file, model_path=model_path, options=options)
     logger.warning("  All of them, with their fixes: %s", shown_by)
 
@@ -103,17 +103,17 @@ def quick_findings(
     return log.in_order()
 
 
-def heard_findings(
+def listened_findings(
     samples: Sequence[VoiceSample], *, file: Path, encoder: Callable[[], Embed] | None
 ) -> tuple[int, tuple[DataFinding, ...]]:
     """How many samples were decoded and compared, and the findings. None without an encoder."""
     if encoder is None or not samples:
         return 0, ()
     name, header, log = shown(file), Headers(), FindingLog()
-    records = [record_of(sample, file=name, header=header) for sample in evenly(samples, MOST_HEARD)]
-    heard = listen(records, encoder(), most=MOST_HEARD, seconds=LISTEN_S)
-    log.add_all(listening_findings(heard, Place(name), with_levels=True))
-    return len(heard.records), log.in_order()
+    records = [record_of(sample, file=name, header=header) for sample in evenly(samples, MOST_LISTENED)]
+    listened = listen(records, encoder(), most=MOST_LISTENED, seconds=LISTEN_S)
+    log.add_all(listening_findings(listened, Place(name), with_levels=True))
+    return len(listened.records), log.in_order()
 
 
 def command(file: Path, *, eval_file: Path | None, model_path: str | None, options: Sequence[str] = ()) -> str:

@@ -15,8 +15,8 @@ from statistics import median
 from tracker_logging.doctor.data_checks import checks
 from tracker_logging.doctor.data_checks.audio import level_findings
 from tracker_logging.doctor.data_checks.checks import Check, DataFinding, Place
-from tracker_logging.doctor.data_checks.heard import Heard, HeardClip
 from tracker_logging.doctor.data_checks.languages import is_available, language_findings
+from tracker_logging.doctor.data_checks.listened import Listened, ListenedClip
 from tracker_logging.doctor.data_checks.pairs import difference_findings, pair_findings
 from tracker_logging.doctor.data_checks.record import Record
 from tracker_logging.doctor.data_checks.voices import voice_findings
@@ -38,52 +38,52 @@ class _Place:
 
     record: Record
     field: str
-    heard: HeardClip
+    listened: ListenedClip
 
 
-def listening_findings(heard: Heard, place: Place, *, with_levels: bool) -> Iterator[DataFinding]:
+def listening_findings(listened: Listened, place: Place, *, with_levels: bool) -> Iterator[DataFinding]:
     """All findings of the clips that were measured. `with_levels`: also those of the checks of `--decode`."""
-    used = _first_uses(heard)
-    yield from _what_was_left_out(heard, place)
+    used = _first_uses(listened)
+    yield from _what_was_left_out(listened, place)
     for use in used if with_levels else ():
-        yield from level_findings(use.record.place, use.field, use.heard.clip, use.heard.levels)
-    used = [use for use in used if use.heard.levels.speech_s > 0]
+        yield from level_findings(use.record.place, use.field, use.listened.clip, use.listened.levels)
+    used = [use for use in used if use.listened.levels.speech_s > 0]
     yield from _edges(used)
     yield from _noise(used)
     yield from _cut_ends(used, place)
     yield from _bandwidth(used, place)
     yield from _level(used)
-    yield from pair_findings(heard)
-    yield from difference_findings(heard, place)
-    yield from voice_findings(heard, place)
-    yield from language_findings(heard.records, place)
+    yield from pair_findings(listened)
+    yield from difference_findings(listened, place)
+    yield from voice_findings(listened, place)
+    yield from language_findings(listened.records, place)
 
 
-def _first_uses(heard: Heard) -> list[_Place]:
+def _first_uses(listened: Listened) -> list[_Place]:
     used: dict[Path, _Place] = {}
-    for record in heard.records:
+    for record in listened.records:
         for field, clip in record.clips():
-            measured = heard.of(clip)
+            measured = listened.of(clip)
             if measured is not None:
                 used.setdefault(clip.path, _Place(record, field, measured))
     return list(used.values())
 
 
-def _what_was_left_out(heard: Heard, place: Place) -> Iterator[DataFinding]:
-    if len(heard.records) < heard.total:
-        yield checks.HEARD_PARTLY.at(place, seen=f"{len(heard.records):,} of {heard.total:,} samples")
-    if not is_available() and any(record.sample.language for record in heard.records):
+def _what_was_left_out(listened: Listened, place: Place) -> Iterator[DataFinding]:
+    if len(listened.records) < listened.total:
+        yield checks.HEARD_PARTLY.at(place, seen=f"{len(listened.records):,} of {listened.total:,} samples")
+    if not is_available() and any(record.sample.language for record in listened.records):
         yield checks.LANGUAGE_NOT_CHECKED.at(place, seen="py3langid is not installed", field="language")
 
 
 def _finding(check: Check, use: _Place, seen: str) -> DataFinding:
-    clip = use.heard.clip
+    clip = use.listened.clip
     return check.at(use.record.place, seen=f"{clip.name}: {seen}", field=use.field, clip=clip.name)
 
 
 def _edges(used: Sequence[_Place]) -> Iterator[DataFinding]:
     for use in used:
-        ends = {"before": use.heard.recording.leading_s, "after": use.heard.recording.trailing_s}
+        ends = {"before": use.listened.recording.leading_s, "after": use.listened.recording.trailing_s}
         long = [f"{seconds:.1f} s of silence {where} the speech" for where, seconds in ends.items() if seconds > EDGE_S]
         if long:
             yield _finding(checks.SILENCE_AT_ENDS, use, " and ".join(long))
@@ -91,18 +91,18 @@ def _edges(used: Sequence[_Place]) -> Iterator[DataFinding]:
 
 def _noise(used: Sequence[_Place]) -> Iterator[DataFinding]:
     for use in used:
-        snr = use.heard.recording.snr_db
+        snr = use.listened.recording.snr_db
         if snr < MIN_SNR_DB:
             yield _finding(checks.AUDIO_NOISY, use, f"the sound is {snr:.0f} dB above its quietest moments")
 
 
 def _cut_ends(used: Sequence[_Place], place: Place) -> Iterator[DataFinding]:
-    cut = [use for use in used if use.heard.recording.starts_cut or use.heard.recording.ends_cut]
+    cut = [use for use in used if use.listened.recording.starts_cut or use.listened.recording.ends_cut]
     if len(used) >= MIN_CLIPS and len(cut) > COMMON * len(used):
         yield checks.ENDS_CUT.at(place, seen=f"{len(cut)} of {len(used)} clips begin or end inside a sound")
         return
     for use in cut:
-        where = {"begins": use.heard.recording.starts_cut, "ends": use.heard.recording.ends_cut}
+        where = {"begins": use.listened.recording.starts_cut, "ends": use.listened.recording.ends_cut}
         seen = f"{' and '.join(name for name, holds in where.items() if holds)} inside a sound"
         yield _finding(checks.ENDS_CUT, use, seen)
 
@@ -111,15 +111,15 @@ def _bandwidth(used: Sequence[_Place], place: Place) -> Iterator[DataFinding]:
     """A file of narrow clips, and clips that are narrower than the file usually is."""
     if len(used) < MIN_CLIPS:
         return
-    usual = median(use.heard.recording.bandwidth_hz for use in used)
-    rate = median(use.heard.clip.sample_rate for use in used)
+    usual = median(use.listened.recording.bandwidth_hz for use in used)
+    rate = median(use.listened.clip.sample_rate for use in used)
     seen = f"sound up to {usual / 1000:.1f} kHz in most clips, at a sample rate of {rate / 1000:.4g} kHz"
     if usual < NARROW_HZ and rate > 2.2 * NARROW_HZ:
         yield checks.BANDWIDTH_LOW.at(place, seen=seen)
     elif usual < NARROW_SHARE * rate / 2:
         yield checks.BANDWIDTH_BELOW_RATE.at(place, seen=seen)
     for use in used:
-        own = use.heard.recording.bandwidth_hz
+        own = use.listened.recording.bandwidth_hz
         if own < NARROW_SHARE * usual:
             yield _finding(
                 checks.BANDWIDTH_OUTLIER, use, f"sound up to {own / 1000:.1f} kHz, usually {usual / 1000:.1f}"
@@ -127,7 +127,7 @@ def _bandwidth(used: Sequence[_Place], place: Place) -> Iterator[DataFinding]:
 
 
 def _level(used: Sequence[_Place]) -> Iterator[DataFinding]:
-    levels = [use.heard.levels.level_dbfs for use in used]
+    levels = [use.listened.levels.level_dbfs for use in used]
     if len(used) < MIN_CLIPS:
         return
     usual = median(levels)

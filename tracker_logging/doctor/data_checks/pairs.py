@@ -16,8 +16,8 @@ from statistics import median
 
 from tracker_logging.doctor.data_checks import checks
 from tracker_logging.doctor.data_checks.checks import Check, DataFinding, Place
-from tracker_logging.doctor.data_checks.heard import Heard, HeardClip
 from tracker_logging.doctor.data_checks.letters import weighted_letters
+from tracker_logging.doctor.data_checks.listened import Listened, ListenedClip
 from tracker_logging.doctor.data_checks.record import Record, same_sound
 
 SAME_VOICE, SAME_VOICE_SHORT, SAME_VOICE_AT_OTHER_SPEED = 0.75, 0.65, 0.82
@@ -32,8 +32,8 @@ class Pair:
     """Two different clips of a sample, both decoded."""
 
     record: Record
-    reference: HeardClip
-    target: HeardClip
+    reference: ListenedClip
+    target: ListenedClip
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,19 +46,19 @@ class _Property:
     text: Callable[[float], str]
 
 
-def pairs_of(heard: Heard) -> list[Pair]:
+def pairs_of(listened: Listened) -> list[Pair]:
     """The samples whose reference and target were decoded and are not the same clip."""
     pairs = []
-    for record in heard.records:
-        reference, target = heard.of(record.reference), heard.of(record.target)
+    for record in listened.records:
+        reference, target = listened.of(record.reference), listened.of(record.target)
         if reference is not None and target is not None and not same_sound(reference.clip, target.clip):
             pairs.append(Pair(record, reference, target))
     return pairs
 
 
-def pair_findings(heard: Heard) -> Iterator[DataFinding]:
+def pair_findings(listened: Listened) -> Iterator[DataFinding]:
     """Targets in another voice than their reference."""
-    for pair in pairs_of(heard):
+    for pair in pairs_of(listened):
         similarity = _similarity(pair)
         shortest = min(pair.reference.levels.speech_s, pair.target.levels.speech_s)
         least = SAME_VOICE_SHORT if shortest < SHORT_S else SAME_VOICE
@@ -69,9 +69,9 @@ def pair_findings(heard: Heard) -> Iterator[DataFinding]:
             yield checks.REFERENCE_OF_OTHER_VOICE.at(pair.record.place, seen=seen, field="reference audio", clip=clip)
 
 
-def difference_findings(heard: Heard, place: Place) -> Iterator[DataFinding]:
+def difference_findings(listened: Listened, place: Place) -> Iterator[DataFinding]:
     """Properties in which nearly all targets of the file differ from their references in one direction."""
-    pairs = pairs_of(heard)
+    pairs = pairs_of(listened)
     for compared in _PROPERTIES:
         values = [value for value in map(compared.difference, pairs) if math.isfinite(value)]
         if len(values) < MIN_PAIRS:
@@ -93,8 +93,8 @@ def _speed(pair: Pair) -> float:
     """Logarithm of letters per second of sound, target / reference."""
     sample = pair.record.sample
     rates = [
-        weighted_letters(text) / heard.levels.speech_s if heard.levels.speech_s else 0.0
-        for text, heard in ((sample.target_text, pair.target), (sample.reference_text, pair.reference))
+        weighted_letters(text) / listened.levels.speech_s if listened.levels.speech_s else 0.0
+        for text, listened in ((sample.target_text, pair.target), (sample.reference_text, pair.reference))
     ]
     return math.log(rates[0] / rates[1]) if min(rates) > 0 else math.nan
 

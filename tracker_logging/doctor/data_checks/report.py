@@ -21,7 +21,7 @@ import numpy as np
 from tracker_logging.doctor.data_checks import audio, checks, copies, pace, speakers, structure, texts
 from tracker_logging.doctor.data_checks.checks import DataFinding
 from tracker_logging.doctor.data_checks.finding_log import FindingLog
-from tracker_logging.doctor.data_checks.heard import Embed, listen
+from tracker_logging.doctor.data_checks.listened import Embed, listen
 from tracker_logging.doctor.data_checks.listening import listening_findings
 from tracker_logging.doctor.data_checks.losses import Losses, loss_findings
 from tracker_logging.doctor.data_checks.pace import Positions
@@ -33,7 +33,7 @@ from tracker_logging.doctor.data_checks.summary import Levels, Summary, summaris
 from tracker_logging.doctor.data_checks.text_order import order_findings, targets_of
 
 CLEAN, FINDINGS, UNUSABLE = 0, 1, 2
-MOST_HEARD = 500  # samples of a file whose clips are measured and compared
+MOST_LISTENED = 500  # samples of a file whose clips are measured and compared
 
 _LEVEL = {check.name: check.level for check in checks.ALL}
 
@@ -72,9 +72,9 @@ def check_files(
 ) -> Report:
     """Read and check a data file, and with `evaluation` a second one and the leaks between them.
 
-    `losses`: of a training on the data. `embed`: a speaker encoder; the clips of at most `MOST_HEARD` samples of each
-    file are compared with it. `options`: how both files are read. `progress`: called for the samples of each file, then
-    with `decode` for the clips. `sink`: called with each finding when it is found.
+    `losses`: of a training on the data. `embed`: a speaker encoder; the clips of at most `MOST_LISTENED` samples of
+    each file are compared with it. `options`: how both files are read. `progress`: called for the samples of each file,
+    then with `decode` for the clips. `sink`: called with each finding when it is found.
     """
     shared, log = Shared(), FindingLog(sink)
     paths = [path] if evaluation is None else [path, evaluation]
@@ -107,8 +107,8 @@ def check_files(
             log.add_all(audio.sound_findings(file.rows, suspects))
     for file in files if embed is not None else ():
         assert embed is not None
-        heard = listen(file.rows.records(), embed, most=MOST_HEARD, progress=progress)
-        log.add_all(listening_findings(heard, file.rows.place, with_levels=not decode))
+        listened = listen(file.rows.records(), embed, most=MOST_LISTENED, progress=progress)
+        log.add_all(listening_findings(listened, file.rows.place, with_levels=not decode))
     return Report(
         findings=log.in_order(),
         counts=dict(log.counts),

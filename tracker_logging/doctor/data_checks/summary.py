@@ -82,9 +82,9 @@ def summarise(file: DataFile, levels: Levels | None = None) -> Summary:
     used = np.unique(np.concatenate([targets, references[references != NONE]]))
     histograms = {"target_s": histogram(target_s), "letters_per_s": histogram(rate)}
     if levels is not None:
-        heard = np.unique(targets)
-        histograms["level_dbfs"] = histogram(levels.level_dbfs[heard])
-        histograms["silence_pct"] = histogram(levels.silence_pct[heard])
+        listened = np.unique(targets)
+        histograms["level_dbfs"] = histogram(levels.level_dbfs[listened])
+        histograms["silence_pct"] = histogram(levels.silence_pct[listened])
     return Summary(
         file=rows.place.file,
         read=file.read,

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from tracker_logging.doctor.data_checks import checks
 from tracker_logging.doctor.data_checks.checks import DataFinding, Place
-from tracker_logging.doctor.data_checks.heard import Heard, HeardClip
+from tracker_logging.doctor.data_checks.listened import Listened, ListenedClip
 
 Vectors = npt.NDArray[np.float32]
 
@@ -30,23 +30,23 @@ SHOWN = 6
 DOMINANT, MIN_NAMES = 0.6, 3
 
 
-def voice_findings(heard: Heard, place: Place) -> Iterator[DataFinding]:
+def voice_findings(listened: Listened, place: Place) -> Iterator[DataFinding]:
     """Names and voices that do not agree, and a speaker who outweighs the others."""
-    clips = _clips_by_name(heard)
+    clips = _clips_by_name(listened)
     yield from _several_voices(clips, place)
     yield from _several_names(clips, place)
-    yield from _dominant(heard, place)
+    yield from _dominant(listened, place)
 
 
-def _clips_by_name(heard: Heard) -> dict[str, list[HeardClip]]:
+def _clips_by_name(listened: Listened) -> dict[str, list[ListenedClip]]:
     """The clips that have a voice, each once; those used under two names are reported by another check."""
-    by_path: dict[Path, tuple[str, HeardClip]] = {}
-    for record in heard.records:
+    by_path: dict[Path, tuple[str, ListenedClip]] = {}
+    for record in listened.records:
         for _, clip in record.clips():
-            measured = heard.of(clip)
+            measured = listened.of(clip)
             if record.sample.speaker and measured is not None and measured.voice is not None:
                 by_path.setdefault(clip.path, (record.sample.speaker, measured))
-    clips: dict[str, list[HeardClip]] = defaultdict(list)
+    clips: dict[str, list[ListenedClip]] = defaultdict(list)
     for name, measured in by_path.values():
         if len(clips[name]) < MOST_CLIPS:
             clips[name].append(measured)
@@ -62,7 +62,7 @@ def clusters_of(vectors: Vectors) -> npt.NDArray[np.int64]:
     return np.asarray(fcluster(linkage(condensed, "average"), 1.0 - SAME_CLUSTER, "distance"), dtype=np.int64)
 
 
-def _several_voices(clips: Mapping[str, Sequence[HeardClip]], place: Place) -> Iterator[DataFinding]:
+def _several_voices(clips: Mapping[str, Sequence[ListenedClip]], place: Place) -> Iterator[DataFinding]:
     for name, own in clips.items():
         if len(own) < MIN_CLIPS:
             continue
@@ -77,7 +77,7 @@ def _several_voices(clips: Mapping[str, Sequence[HeardClip]], place: Place) -> I
             yield checks.NAME_OF_SEVERAL_VOICES.at(place, seen=seen, field="speaker", clip=examples[1])
 
 
-def _several_names(clips: Mapping[str, Sequence[HeardClip]], place: Place) -> Iterator[DataFinding]:
+def _several_names(clips: Mapping[str, Sequence[ListenedClip]], place: Place) -> Iterator[DataFinding]:
     """Groups of names whose clips are as alike as those of one name."""
     vectors = {name: _vectors(own) for name, own in list(clips.items())[:MOST_NAMES] if len(own) >= MIN_CLUSTER}
     within = {name: _mean_within(own) for name, own in vectors.items()}
@@ -95,9 +95,9 @@ def _several_names(clips: Mapping[str, Sequence[HeardClip]], place: Place) -> It
             yield checks.VOICE_OF_SEVERAL_NAMES.at(place, seen=seen, field="speaker")
 
 
-def _dominant(heard: Heard, place: Place) -> Iterator[DataFinding]:
+def _dominant(listened: Listened, place: Place) -> Iterator[DataFinding]:
     seconds: dict[str, float] = defaultdict(float)
-    for record in heard.records:
+    for record in listened.records:
         if record.sample.speaker and record.target is not None:
             seconds[record.sample.speaker] += record.target.seconds
     whole = sum(seconds.values())
@@ -110,7 +110,7 @@ def _dominant(heard: Heard, place: Place) -> Iterator[DataFinding]:
         yield checks.SPEAKER_DOMINATES.at(place, seen=seen, field="speaker")
 
 
-def _vectors(clips: Sequence[HeardClip]) -> Vectors:
+def _vectors(clips: Sequence[ListenedClip]) -> Vectors:
     return np.stack([own.voice for own in clips if own.voice is not None])
 
 

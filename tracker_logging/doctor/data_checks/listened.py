@@ -1,11 +1,11 @@
 """Decodes and measures the clips of some samples, and embeds their voices, for the checks that listen.
 
 - Each clip is decoded once; its samples are not kept. A clip that cannot be decoded is left out: other checks name it.
-- At most `most` evenly spaced samples, and none begun after `seconds`: `Heard.records` are those that were measured.
+- At most `most` evenly spaced samples, and none begun after `seconds`: `Listened.records` are those that were measured.
 - The voice of a clip with less than a second of sound is not embedded.
 
-    heard = listen(records, GE2ESpeakerEncoder().embed, most=500)
-    heard.clips[record.target.path].voice
+    listened = listen(records, GE2ESpeakerEncoder().embed, most=500)
+    listened.clips[record.target.path].voice
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ MIN_RATE_HZ = 4_000
 
 
 @dataclass(frozen=True, slots=True)
-class HeardClip:
+class ListenedClip:
     """A decoded clip. `voice` is None where there is too little sound to tell a voice."""
 
     clip: Clip
@@ -45,14 +45,14 @@ class HeardClip:
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
+class Listened:
     """`records` that were measured, of `total`, and their clips by path."""
 
     records: tuple[Record, ...]
     total: int
-    clips: Mapping[Path, HeardClip]
+    clips: Mapping[Path, ListenedClip]
 
-    def of(self, clip: Clip | None) -> HeardClip | None:
+    def of(self, clip: Clip | None) -> ListenedClip | None:
         """None without a clip, and for one that cannot be decoded."""
         return None if clip is None else self.clips.get(clip.path)
 
@@ -64,29 +64,29 @@ def listen(
     most: int,
     seconds: float = float("inf"),
     progress: Progress = lambda done, total: None,
-) -> Heard:
+) -> Listened:
     """Measure the clips of at most `most` records. `seconds`: of wall time after the first of them, which includes
     loading what the encoder needs; no further record is begun after that."""
     chosen = spread(len(records), most)
-    clips: dict[Path, HeardClip] = {}
+    clips: dict[Path, ListenedClip] = {}
     measured: list[Record] = []
     end = float("inf")
     for done, row in enumerate(chosen, start=1):
         record = records[row]
         for _, clip in record.clips():
             if clip.problem is None and clip.path not in clips:
-                heard = _hear(clip, embed)
-                if heard is not None:
-                    clips[clip.path] = heard
+                listened = _listen_to(clip, embed)
+                if listened is not None:
+                    clips[clip.path] = listened
         measured.append(record)
         progress(done, len(chosen))
         end = time.monotonic() + seconds if done == 1 else end
         if time.monotonic() > end:
             break
-    return Heard(tuple(measured), len(records), clips)
+    return Listened(tuple(measured), len(records), clips)
 
 
-def _hear(clip: Clip, embed: Embed) -> HeardClip | None:
+def _listen_to(clip: Clip, embed: Embed) -> ListenedClip | None:
     try:
         wave, rate = read_wave(clip.path)
     except DataError:
@@ -97,4 +97,4 @@ def _hear(clip: Clip, embed: Embed) -> HeardClip | None:
     voice = embed(wave, rate) if levels.speech_s >= MIN_VOICE_S else None
     if voice is not None and not np.isfinite(voice).all():
         voice = None
-    return HeardClip(clip, levels, recording(wave, rate), voice)
+    return ListenedClip(clip, levels, recording(wave, rate), voice)
