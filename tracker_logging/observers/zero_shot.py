@@ -52,7 +52,8 @@ class ZeroShotObserver(Observer):
         super().begin(training)
         reason, processor = self._why_no_voices(training), training.parts.voices
         if reason is not None or processor is None:
-            logger.warning("No voices are generated: %s. Everything else is logged.", reason)
+            if training.rank == 0:
+                logger.warning("No voices are generated: %s. Everything else is logged.", reason)
             return
         published = getattr(training.adapter, "sampling", SamplingSettings())
         self._rounds = VoiceRounds(
