@@ -28,15 +28,13 @@ os.environ.update(OMP_NUM_THREADS="1", HF_HUB_OFFLINE="1", WANDB_MODE="offline",
 
 import torch
 from safetensors.torch import load_file
-from tensorboard.backend.event_processing.event_file_loader import RawEventFileLoader
-from tensorboard.compat.proto.event_pb2 import Event as Record
 from transformers import Trainer, TrainerCallback, TrainingArguments
 from workload import SIZES, build_batch, build_model
 
 from tracker_logging import strategic_callbacks
-from tracker_logging.events import Scalars
-from tracker_logging.runs.json_lines import recorded_events
-from tracker_logging.trackers.wandb_record import STEP, history, run_directories
+from tracker_logging.runs import json_lines, tensorboard, wandb
+from tracker_logging.runs.entries import Logged
+from tracker_logging.trackers.wandb_record import run_directories
 
 SAVE_STEPS, MOST_STEPS, STEPS_A_KILL = 3, 6, 3
 TAGS = ("outputs/nll/mean", "train/loss", "gradients/norm/attention_q")
@@ -135,18 +133,16 @@ def finish(output: Path, *, steps: int, backends: list[str]) -> None:
 
 def scalars(run: Path, backend: str) -> Iterator[tuple[str, int]]:
     """(tag, step) of every scalar that the backend holds, as often as it is there."""
-    if backend == "tensorboard":
-        for file in run.glob("events.out.tfevents.*"):
-            for record in map(Record.FromString, RawEventFileLoader(str(file)).Load()):
-                yield from ((value.tag, record.step) for value in record.summary.value)
-    elif backend == "jsonl":
-        for event in recorded_events(run):
-            if isinstance(event, Scalars):
-                yield from ((tag, event.step) for tag in event.values)
-    else:
-        for directory in run_directories(run):
-            for row in history(directory):
-                yield from ((tag, row[STEP]) for tag in row)
+    match backend:
+        case "tensorboard":
+            entries = tensorboard.entries(run)
+        case "jsonl":
+            entries = json_lines.entries(run / "record/events.jsonl")
+        case _:
+            entries = wandb.entries(run_directories(run))
+    yield from (
+        (entry.tag, entry.step) for entry in entries if isinstance(entry, Logged) and isinstance(entry.value, float)
+    )
 
 
 def amiss(run: Path, *, steps: int, backends: list[str]) -> list[str]:
