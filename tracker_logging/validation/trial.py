@@ -23,6 +23,7 @@ from tracker_logging.data.dataset import VoiceCloningDataset
 from tracker_logging.families.higgs_v2.processor import VoiceCloningCollator
 from tracker_logging.trackers.tensorboard_names import logged_name
 from tracker_logging.validation.material import SEED, Material
+from tracker_logging.voices.evaluation import known_metrics
 from tracker_logging.voices.scorers.choose import OFF, ScorerChoice
 
 STEPS = 2
@@ -113,10 +114,15 @@ def _touched(trainer: Any) -> Iterator[tuple[str, Any]]:
     yield "weights", trainer.model.state_dict()
     yield "optimizer", trainer.optimizer.state_dict()
     yield "schedule", trainer.lr_scheduler.state_dict()
+    of_no_training = {f"eval_{name}" for name in known_metrics()}  # what we add to the metrics of an evaluation
     yield (
         "losses",
         [
-            {name: value for name, value in entry.items() if not name.endswith(("runtime", "per_second"))}
+            {
+                name: value
+                for name, value in entry.items()
+                if name not in of_no_training and not name.endswith(("runtime", "per_second"))
+            }
             for entry in trainer.state.log_history
         ],
     )
