@@ -309,6 +309,8 @@ def test_every_check_has_an_example() -> None:
         "no_usable_sample",
         "leak_target",
         "leak_text",
+        "loss_high",
+        "loss_suspect",
         "speaker_without_reference",
     }
     assert {case.name for case in CASES} | elsewhere | EVERY_NAME == {check.name for check in checks.ALL}

@@ -122,7 +122,8 @@ def malformed() -> dict[str, Batch]:
 @pytest.mark.parametrize("case", malformed())
 def test_a_malformed_batch_is_counted_and_never_refused(case: str) -> None:
     found = audit(malformed()[case])
-    assert found.violations != ()
+    # What is left of two of them is a sound sample without a reference, which some recipes have by design.
+    assert (found.violations == ()) == (case in ("other codebooks", "no attention"))
     assert (found.placeholder_mismatch > 0) == (case not in ("other labels", "other codebooks", "no attention"))
 
 

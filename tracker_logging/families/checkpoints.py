@@ -59,13 +59,12 @@ def find_checkpoints(given: Sequence[str]) -> list[Checkpoint]:
     return [by_step[step] for step in sorted(by_step)]
 
 
-def base_of_adapters(path: str | Path) -> str | None:
-    """The base model that a directory of PEFT adapters names; None for a directory that is a model itself.
+def base_of_adapters(path: str | Path | None) -> str | None:
+    """The base model that a directory of PEFT adapters names; None for a directory that is a model itself, or no path.
 
     Raises `DataError` for adapters that name none.
     """
-    description = Path(path) / _ADAPTERS
-    if not description.is_file():
+    if path is None or not (description := Path(path) / _ADAPTERS).is_file():
         return None
     try:
         base = json.loads(description.read_text(encoding="utf-8"))["base_model_name_or_path"]

@@ -38,6 +38,7 @@ _ADAPTERS = {
     "higgs_audio_v2": ("higgs_v2", "HiggsV2Adapter"),
     "pocket_tts": ("pocket_tts", "PocketTTSAdapter"),
 }
+_OUTSIDE_TRANSFORMERS = {"higgs_audio"}  # families whose classes need not be a `PreTrainedModel`
 
 
 class UnknownModelError(ValueError):
@@ -74,7 +75,11 @@ def _models_within(wrapper: Any) -> list[nn.Module]:
     if not isinstance(wrapper, nn.Module):
         return []
     models = [
-        module for module in wrapper.modules() if isinstance(module, PreTrainedModel) and _family(module) in _ADAPTERS
+        module
+        for module in wrapper.modules()
+        if module is not wrapper
+        and _family(module) in _ADAPTERS
+        and (isinstance(module, PreTrainedModel) or _family(module) in _OUTSIDE_TRANSFORMERS)
     ]
     outermost = [
         module
