@@ -98,7 +98,7 @@ def test_the_table_of_voices_has_clips_and_the_mel_beside_the_scores(tmp_path: P
     assert (cells["step"], cells["voice"], cells["sim_o"]) == (3, "rms_03", 0.5)
     kinds = [cells[name]["_type"] for name in ("reference", "target", "codec", "generated", "mel")]
     assert kinds == ["audio-file"] * 4 + ["image-file"]
-    assert cells["generated"]["caption"].startswith("generated: ")
+    assert cells["generated"]["caption"].startswith("generated")
 
 
 def test_the_table_waits_for_its_voices_and_is_written_without_them_at_the_end(tmp_path: Path) -> None:
