@@ -235,6 +235,7 @@ def test_nothing_overlaps_or_leaves_the_window(page: Any, tab: Any, width: int) 
 
 
 def test_every_control_has_a_name_for_a_screen_reader(tab: Any) -> None:
+    expect(tab.locator(".row button.play:not([aria-label])")).to_have_count(0)  # named when the row is drawn
     nameless = tab.locator("button:visible, input:visible, select:visible").evaluate_all(
         "all => all.filter(one => !one.getAttribute('aria-label') && !one.textContent.trim() && !one.labels?.length)"
         ".map(one => one.outerHTML)"

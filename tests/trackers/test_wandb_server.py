@@ -82,7 +82,7 @@ class Server(http.server.ThreadingHTTPServer):
             query = json.loads(body)
             return {"data": self.graph(re.search(r"(?:query|mutation)\s+(\w+)", query["query"])[1], query["variables"])}
         if path.endswith("/file_stream"):
-            sent = json.loads(body)["files"].get("wandb-history.jsonl", {"offset": 0, "content": []})
+            sent = json.loads(body).get("files", {}).get("wandb-history.jsonl", {"offset": 0, "content": []})
             for at, line in enumerate(sent["content"], start=sent["offset"]):
                 assert at not in self.history, "a row arrived twice"
                 self.history[at] = json.loads(line)
