@@ -26,6 +26,7 @@ import numpy as np
 from tracker_logging import tags
 from tracker_logging.events import Alert, Event, Findings, Scalars, Summary, Table, VoiceComparison
 from tracker_logging.families.base import ModelAdapter, Role
+from tracker_logging.families.latents import LatentAdapter
 from tracker_logging.probes.snapshot import EvaluationSnapshot, StepSnapshot
 
 logger = logging.getLogger("tracker_logging")
@@ -256,12 +257,18 @@ def step_families(
     return [family for family in families if not family.template.startswith(left_out)]
 
 
-def latent_gaps() -> tuple[list[tags.Tag], str]:
-    """The families that a model of continuous latents cannot give, and why."""
-    of_codes = [tags.INPUT_AUDIO] + [
-        tag for tag in tags.ALL if tag.template.startswith(_OF_CODES) and "text is trained" not in tag.optional
-    ]
-    return of_codes, NO_CODES
+def promise_step(
+    ledger: Ledger, snapshot: StepSnapshot, adapter: ModelAdapter, *, owners: Collection[str], has_codec: bool
+) -> None:
+    """Promise what a logged step owes. What a model of continuous latents cannot give is missing from the beginning."""
+    if isinstance(adapter, LatentAdapter):
+        ledger.miss(snapshot.step, [family for family in _families_of_codes() if family.owner in owners], NO_CODES)
+    ledger.promise(snapshot.step, step_families(snapshot, adapter, owners=owners, has_codec=has_codec))
+
+
+def _families_of_codes() -> list[tags.Tag]:
+    of_codes = [tag for tag in tags.ALL if tag.template.startswith(_OF_CODES)]
+    return [tags.INPUT_AUDIO, *(tag for tag in of_codes if "text is trained" not in tag.optional)]
 
 
 def evaluation_families(snapshot: EvaluationSnapshot, *, owners: Collection[str]) -> list[tags.Tag]:

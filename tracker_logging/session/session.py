@@ -34,7 +34,6 @@ from tracker_logging import tags
 from tracker_logging.config import LoggingConfig
 from tracker_logging.events import Scalars
 from tracker_logging.families import BatchView, ModelAdapter
-from tracker_logging.families.latents import LatentAdapter
 from tracker_logging.families.processors import processor_parts
 from tracker_logging.guard import ErrorGuard
 from tracker_logging.probes.capture import StepCapture
@@ -50,9 +49,8 @@ from tracker_logging.session.ledger import (
     NO_ATTENTION,
     evaluation_families,
     explain_non_finite,
-    latent_gaps,
+    promise_step,
     promised,
-    step_families,
 )
 from tracker_logging.session.observer import Observer, Training
 from tracker_logging.session.pace import Pace
@@ -376,17 +374,8 @@ class Session:
         if snapshot.attention is None or np.isnan(snapshot.attention.mass).all():
             self.emitter.ledger.explain("attention/", NO_ATTENTION)
         explain_non_finite(self.emitter.ledger, snapshot)
-        if isinstance(self._training.adapter, LatentAdapter):
-            families, reason = latent_gaps()
-            owned = [family for family in families if family.owner in self.emitter.owners]
-            self.emitter.ledger.miss(step, owned, reason)
-        self.emitter.ledger.promise(
-            step,
-            step_families(
-                snapshot, self._training.adapter, owners=self.emitter.owners, has_codec=self._training.codec is not None
-            ),
-        )
-        codec = self._training.codec
+        codec, owners = self._training.codec, self.emitter.owners
+        promise_step(self.emitter.ledger, snapshot, self._training.adapter, owners=owners, has_codec=codec is not None)
         frame_rate = None if codec is None else codec.frame_rate
         self.emitter.emit(
             Scalars(step=step, values=self.pace.scalars(snapshot, seconds=seconds, frame_rate=frame_rate))
