@@ -10,7 +10,6 @@ Guarantees
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 
 import numpy as np
@@ -21,7 +20,7 @@ from torch import distributed
 
 def all_ranks(ready: bool, *, device: torch.device) -> bool:
     """Whether `ready` is True on every rank. Every rank must call it; a single process runs no collective."""
-    if not (distributed.is_available() and distributed.is_initialized() and distributed.get_world_size() > 1):
+    if not _several_ranks():
         return ready
     flag = torch.tensor(float(ready), device=device)
     distributed.all_reduce(flag, op=distributed.ReduceOp.MIN)
@@ -30,17 +29,10 @@ def all_ranks(ready: bool, *, device: torch.device) -> bool:
 
 def from_rank_0(values: Mapping[str, float], *, device: torch.device) -> dict[str, float]:
     """`values` of rank 0, on every rank. Every rank must call it; a single process runs no collective."""
-    if not (distributed.is_available() and distributed.is_initialized() and distributed.get_world_size() > 1):
-        return dict(values)
-    content = list(json.dumps(dict(values)).encode()) if distributed.get_rank() == 0 else []
-    length = torch.tensor(len(content), device=device)
-    distributed.broadcast(length, src=0)
-    packed = torch.zeros(int(length.item()), dtype=torch.uint8, device=device)
-    if content:
-        packed.copy_(torch.tensor(content, dtype=torch.uint8))
-    distributed.broadcast(packed, src=0)
-    received: dict[str, float] = json.loads(bytes(packed.tolist()))
-    return received
+    received = [dict(values)]
+    if _several_ranks():
+        distributed.broadcast_object_list(received, src=0, device=device)
+    return received[0]
 
 
 def sum_over_ranks(sums: Mapping[str, torch.Tensor], *, device: torch.device) -> dict[str, npt.NDArray[np.float64]]:
@@ -48,8 +40,12 @@ def sum_over_ranks(sums: Mapping[str, torch.Tensor], *, device: torch.device) ->
     if not sums:
         return {}
     packed = torch.cat([value.detach().to(device).double().reshape(-1) for value in sums.values()])
-    if distributed.is_available() and distributed.is_initialized() and distributed.get_world_size() > 1:
+    if _several_ranks():
         distributed.all_reduce(packed)
     flat = packed.cpu().numpy()
     parts = np.split(flat, np.cumsum([value.numel() for value in sums.values()])[:-1])
     return {name: part.reshape(value.shape) for (name, value), part in zip(sums.items(), parts, strict=True)}
+
+
+def _several_ranks() -> bool:
+    return distributed.is_available() and distributed.is_initialized() and distributed.get_world_size() > 1
