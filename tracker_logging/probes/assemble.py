@@ -12,6 +12,7 @@ import torch
 from tracker_logging.families.base import BatchView, Role
 from tracker_logging.metrics.latents import statistics as latent_statistics
 from tracker_logging.probes.attention import AttentionProbe
+from tracker_logging.probes.attention_plan import text_before
 from tracker_logging.probes.cross_attention import CrossAttentionProbe
 from tracker_logging.probes.latents import LatentSample
 from tracker_logging.probes.loss_check import loss_ratio
@@ -129,19 +130,11 @@ def sample_losses(losses: Sequence[tuple[BatchView, torch.Tensor]]) -> tuple[Sam
         for sample, segment in targets.items():
             nll, codes = numbers[sample]
             span = None if view.target_text is None else view.target_text[sample]
-            start, stop = span if span is not None else _text_before(roles[sample], segment.start)
+            start, stop = span if span is not None else text_before(roles[sample], segment.start)
             if codes and stop > start:
                 text_ids = token_ids[sample, start:stop].numpy().astype(np.int64)
                 samples.append(SampleLoss(text_ids, nll / codes, int(codes), segment.frames))
     return tuple(samples)
-
-
-def _text_before(roles: torch.Tensor, position: int) -> tuple[int, int]:
-    """The run of text that ends before `position`."""
-    start = position
-    while start > 0 and int(roles[start - 1]) == Role.TEXT:
-        start -= 1
-    return start, position
 
 
 def latent_outputs(sample: LatentSample | None) -> LatentOutputs | None:

@@ -22,6 +22,7 @@ from itertools import groupby, pairwise
 import torch
 
 from tracker_logging.families.base import BatchView, Role, Span
+from tracker_logging.families.spans import runs
 from tracker_logging.probes.tensors import to_device
 
 GROUPS = (Role.TEXT, Role.REFERENCE, Role.TARGET)
@@ -88,12 +89,12 @@ def plan_sample(
 
     `text`: span of the text of the only target; None: the text of each target is searched for before it.
     """
-    targets = runs_of(roles, Role.TARGET)
+    targets = runs(roles == Role.TARGET)
     if text is not None:
         read = [(targets[0] if targets else (0, 0), text)]
     else:
-        found = [target_text(roles, token_ids, before=start, special_ids=special_ids) for start, _ in targets]
-        read = [(target, of_target) for target, of_target in zip(targets, found, strict=True) if of_target is not None]
+        located = [target_text(roles, token_ids, before=start, special_ids=special_ids) for start, _ in targets]
+        read = [(target, span) for target, span in zip(targets, located, strict=True) if span is not None]
     sample_bins = make_bins(roles, texts=[of_target for _, of_target in read], limit=bins)
     values, averaging = _bin_values(sample_bins, len(roles), texts=[of_target for _, of_target in read])
     positions = (roles != Role.PADDING).nonzero().squeeze(-1)
@@ -149,16 +150,32 @@ def target_text(
     This is the longest stretch without a special token among the text tokens between the target and the previous audio
     (or the start of the sample): the words are between the tokens of the chat template.
     """
-    start = before
-    while start > 0 and int(roles[start - 1]) == Role.TEXT:
-        start -= 1
     stretches = [
         list(run)
-        for is_plain, run in groupby(range(start, before), key=lambda at: int(token_ids[at]) not in special_ids)
+        for is_plain, run in groupby(
+            range(*text_before(roles, before)), key=lambda at: int(token_ids[at]) not in special_ids
+        )
         if is_plain
     ]
     longest = max(stretches, key=len, default=[])
     return (longest[0], longest[-1] + 1) if len(longest) >= MINIMUM_TEXT else None
+
+
+def text_before(roles: torch.Tensor, position: int) -> Span:
+    """The run of text that ends before `position`; empty after another role.
+
+    >>> text_before(torch.tensor([3, 1, 1, 3]), 3), text_before(torch.tensor([3, 1, 1, 3]), 1)
+    ((1, 3), (1, 1))
+    """
+    others = (roles[:position] != Role.TEXT).nonzero()
+    return (int(others[-1]) + 1 if len(others) else 0), position
+
+
+def text_of(view: BatchView, sample: int, *, before: int, special_ids: Collection[int]) -> Span | None:
+    """The text of the clip that begins at `before`: as the batch gives it, else as `target_text` locates it."""
+    if view.target_text is not None:
+        return view.target_text[sample]
+    return target_text(view.roles[sample], view.token_ids[sample], before=before, special_ids=special_ids)
 
 
 def make_bins(roles: torch.Tensor, *, texts: Sequence[Span], limit: int) -> tuple[Bin, ...]:
@@ -211,15 +228,3 @@ def times(count: int) -> torch.Tensor:
     [0.125, 0.375, 0.625, 0.875]
     """
     return (torch.arange(count) + 0.5) / max(1, count)
-
-
-def runs_of(roles: torch.Tensor, role: Role) -> list[Span]:
-    """`[start, stop)` of each run of `role` in [S].
-
-    >>> runs_of(torch.tensor([1, 3, 3, 1, 3]), Role.TARGET)
-    [(1, 3), (4, 5)]
-    """
-    grouped = [
-        list(run) for is_role, run in groupby(range(len(roles)), key=lambda at: int(roles[at]) == role) if is_role
-    ]
-    return [(run[0], run[-1] + 1) for run in grouped]

@@ -21,7 +21,7 @@ import torch
 
 from tracker_logging.families import IGNORE, BatchView, ModelAdapter, Role, Segment
 from tracker_logging.families.delay_pattern import CodePattern
-from tracker_logging.probes.attention_plan import target_text
+from tracker_logging.probes.attention_plan import text_of
 from tracker_logging.probes.repeats import Repeats, repeats_in
 from tracker_logging.probes.tensors import to_device
 
@@ -151,12 +151,8 @@ def _prompt_positions(view: BatchView, *, special_ids: Collection[int]) -> torch
 
 def _text_start(view: BatchView, segment: Segment, *, special_ids: Collection[int]) -> int:
     """Where the text of a clip begins; the beginning of the clip, where its text is unknown."""
-    sample, start = segment.sample, segment.start
-    if view.target_text is not None:
-        text = view.target_text[sample]
-    else:
-        text = target_text(view.roles[sample], view.token_ids[sample], before=start, special_ids=special_ids)
-    return start if text is None else text[0]
+    text = text_of(view, segment.sample, before=segment.start, special_ids=special_ids)
+    return segment.start if text is None else text[0]
 
 
 def _trained_pairs(view: BatchView) -> float | None:

@@ -18,8 +18,9 @@ import torch
 from torch import nn
 
 from tracker_logging.families.base import BatchView, Role
+from tracker_logging.families.spans import runs
 from tracker_logging.probes.attention import MINIMUM_BINS, TOLERANCE, add_alignment, substitute
-from tracker_logging.probes.attention_plan import Bin, SamplePlan, plan_sample, runs_of, times
+from tracker_logging.probes.attention_plan import Bin, SamplePlan, plan_sample, times
 from tracker_logging.probes.tap import AttentionCall, CannotTapError
 from tracker_logging.probes.tensors import to_device
 
@@ -93,7 +94,7 @@ class CrossAttentionProbe:
             special_ids=(),
             text=text,
         )
-        targets = [] if text is None else runs_of(view.roles[sample, view.in_layers].cpu(), Role.TARGET)
+        targets = [] if text is None else runs(view.roles[sample, view.in_layers].cpu() == Role.TARGET)
         rows = torch.arange(*targets[0]) if targets else torch.arange(0)
         return CrossPlan(to_device(keys, device), queries, rows.to(device), times(len(rows)).to(device))
 

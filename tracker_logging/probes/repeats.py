@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 
 from tracker_logging.families.base import BatchView, Role
-from tracker_logging.probes.attention_plan import target_text
+from tracker_logging.probes.attention_plan import text_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,17 +41,14 @@ def repeats_in(view: BatchView, *, special_ids: Collection[int] = ()) -> Repeats
                 texts[sample] = text
     pairs = {sample: (text, codes[sample]) for sample, text in texts.items()}
     targets, by_text, by_pair = Counter(codes.values()), Counter(texts.values()), Counter(pairs.values())
-    repeated = [targets[own] > 1 for own in codes.values()]
-    retold = [by_text[text] > by_pair[text, own] for text, own in pairs.values()]
-    return Repeats(_share(repeated), _share(retold))
+    same_target = [targets[target] > 1 for target in codes.values()]
+    same_text = [by_text[text] > by_pair[text, target] for text, target in pairs.values()]
+    return Repeats(_share(same_target), _share(same_text))
 
 
 def _text(view: BatchView, sample: int, *, before: int, special_ids: Collection[int]) -> tuple[int, ...]:
     """Token ids of the target's text; empty where it cannot be located."""
-    if view.target_text is not None:
-        span = view.target_text[sample]
-    else:
-        span = target_text(view.roles[sample], view.token_ids[sample], before=before, special_ids=special_ids)
+    span = text_of(view, sample, before=before, special_ids=special_ids)
     ids: torch.Tensor = view.token_ids[sample]
     return () if span is None else tuple(ids[slice(*span)].tolist())
 
