@@ -31,11 +31,14 @@ class LazySequence(Sequence[Item]):
 
     def outcomes(self) -> Iterator[Item | DataError]:
         """All items in order, a `DataError` in place of each that cannot be read."""
-        for index in range(len(self)):
-            try:
-                yield self.item(index)
-            except DataError as error:
-                yield error
+        return map(self.outcome, range(len(self)))
+
+    def outcome(self, index: int) -> Item | DataError:
+        """Item `index`, or the `DataError` if it cannot be read."""
+        try:
+            return self.item(index)
+        except DataError as error:
+            return error
 
 
 def outcomes(items: Sequence[Item]) -> Iterator[Item | DataError]:

@@ -76,11 +76,7 @@ class ParquetRows(LazySequence[Mapping[str, object]]):
                         index += len(rows)
                 except Exception:
                     pass
-            for position in range(index, last):
-                try:
-                    yield self.item(position)
-                except DataError as error:
-                    yield error
+            yield from map(self.outcome, range(index, last))
 
     def __getstate__(self) -> dict[str, object]:
         return {**self.__dict__, "_reading": None}

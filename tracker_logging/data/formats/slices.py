@@ -11,6 +11,7 @@ from abc import abstractmethod
 from array import array
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -40,13 +41,9 @@ class FileSlices(LazySequence[object]):
 
     def item(self, index: int) -> object:
         """Record `index`. Raises `DataError`."""
-        start, end = int(self._starts[index]), int(self._ends[index])
-        if end - start > MAX_RECORD_BYTES:  # `shown` is slow
-            check_record_size(end - start, f"{shown(self.path)}[{index}]")
         try:
             with self.path.open("rb") as file:
-                file.seek(start)
-                content = file.read(end - start)
+                content = self._content(file, index)
         except OSError as error:
             raise _unreadable(self.path, index, error) from error
         return self._parse(content, index)
@@ -60,16 +57,20 @@ class FileSlices(LazySequence[object]):
             return
         with file:
             for index in range(len(self)):
-                start, end = int(self._starts[index]), int(self._ends[index])
                 try:
-                    if end - start > MAX_RECORD_BYTES:
-                        check_record_size(end - start, f"{shown(self.path)}[{index}]")
-                    file.seek(start)
-                    yield self._parse(file.read(end - start), index)
+                    yield self._parse(self._content(file, index), index)
                 except DataError as error:
                     yield error
                 except OSError as error:
                     yield _unreadable(self.path, index, error)
+
+    def _content(self, file: BinaryIO, index: int) -> bytes:
+        """The bytes of record `index`. Raises `DataError` for too many."""
+        start, end = int(self._starts[index]), int(self._ends[index])
+        if end - start > MAX_RECORD_BYTES:  # `shown` is slow
+            check_record_size(end - start, f"{shown(self.path)}[{index}]")
+        file.seek(start)
+        return file.read(end - start)
 
 
 def bounds(places: array[int]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
