@@ -2,9 +2,9 @@
 
 >>> voices_in("[SPEAKER0] Hello. [SPEAKER1] Bye.")
 (0, 1)
->>> spoken_parts("[SPEAKER0] Hello.\\n[SPEAKER1] Bye.")
+>>> voice_parts("[SPEAKER0] Hello.\\n[SPEAKER1] Bye.")
 [(0, 'Hello.'), (1, 'Bye.')]
->>> spoken_parts("Hello.")
+>>> voice_parts("Hello.")
 [(0, 'Hello.')]
 >>> retagged("Hello.", like="[SPEAKER1] Bye.")
 '[SPEAKER1] Hello.'
@@ -22,7 +22,7 @@ def voices_in(text: str) -> tuple[int, ...]:
     return tuple(dict.fromkeys(int(number) for number in _TAG.findall(text)))
 
 
-def spoken_parts(text: str) -> list[tuple[int, str]]:
+def voice_parts(text: str) -> list[tuple[int, str]]:
     """(voice, words) of each stretch of `text`, without the tags; voice 0 before the first tag."""
     before, *tagged = _TAG.split(text)
     parts = [(0, before), *((int(number), words) for number, words in zip(tagged[::2], tagged[1::2], strict=True))]
@@ -31,7 +31,7 @@ def spoken_parts(text: str) -> list[tuple[int, str]]:
 
 def untagged(text: str) -> str:
     """The words of `text` without the tags."""
-    return " ".join(words for _, words in spoken_parts(text))
+    return " ".join(words for _, words in voice_parts(text))
 
 
 def retagged(text: str, *, like: str) -> str:

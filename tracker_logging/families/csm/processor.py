@@ -19,10 +19,10 @@ from torch.nn.utils.rnn import pad_sequence
 
 from tracker_logging.data.audio import load_audio
 from tracker_logging.data.sample import DataError, Utterance, VoiceSample
-from tracker_logging.data.voices import spoken_parts
+from tracker_logging.data.voices import voice_parts
 from tracker_logging.families.base import IGNORE, Features, Reference
 from tracker_logging.families.csm.adapter import BACKBONE_ONLY
-from tracker_logging.families.higgs_v2.processor import SpeechProcessor, target_clips, with_reference
+from tracker_logging.families.higgs_v2.processor import SpeechProcessor, reference_clips, target_clips, with_reference
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -35,8 +35,8 @@ class CsmSpeechProcessor(SpeechProcessor):
         """`input_ids`, `labels` [T], `input_values` [samples] and `input_values_cutoffs` [clips]."""
         sample = with_reference(sample, reference)
         targets = target_clips(sample)
-        clips = [*(one.audio for one in sample.references if one.audio is not None), *targets]
-        turns = [self._turn(sample, one) for one in (*sample.references, *sample.targets)]
+        clips = [*reference_clips(sample), *targets]
+        turns = [self._turn(sample, utterance) for utterance in (*sample.references, *sample.targets)]
         ids = torch.cat(turns)
         audio = (ids == self.config.audio_token_id) | (ids == self.config.audio_eos_token_id)
         labels = torch.where(audio, ids, IGNORE)
@@ -49,12 +49,12 @@ class CsmSpeechProcessor(SpeechProcessor):
     def prompt_features(self, sample: VoiceSample, *, reference: Reference = "own") -> Features:
         """`input_ids` [T] that end with the first target's text, and frames of references `audio_input_ids` [F, K]."""
         sample = with_reference(sample, reference)
-        turns = [self._turn(sample, one) for one in sample.references]
+        turns = [self._turn(sample, utterance) for utterance in sample.references]
         text = self._turn(sample, Utterance(sample.target_text, None))
         if not turns:
             return {"input_ids": text}
         end = torch.full((1, self.codec.num_codebooks), self.config.codebook_eos_token_id, dtype=torch.int64)
-        frames = [torch.from_numpy(self.codes(one.audio)).T for one in sample.references if one.audio is not None]
+        frames = [torch.from_numpy(self.codes(path)).T for path in reference_clips(sample)]
         whole = [part for clip in frames for part in (clip, end)]
         return {"input_ids": torch.cat([*turns, text]), "audio_input_ids": torch.cat(whole)}
 
@@ -63,7 +63,7 @@ class CsmSpeechProcessor(SpeechProcessor):
         return collate
 
     def _turn(self, sample: VoiceSample, utterance: Utterance) -> torch.Tensor:
-        parts = spoken_parts(utterance.text)
+        parts = voice_parts(utterance.text)
         if len({voice for voice, _ in parts}) != 1:
             problem = "no text" if not parts else "several voices in one clip"
             raise DataError(

@@ -20,11 +20,11 @@ import torch
 from torch.nn.utils.rnn import pad_sequence
 
 from tracker_logging.data.sample import DataError, Utterance, VoiceSample
-from tracker_logging.data.voices import spoken_parts
+from tracker_logging.data.voices import voice_parts
 from tracker_logging.families.base import IGNORE, Features, Reference
 from tracker_logging.families.delay_pattern import CodePattern
 from tracker_logging.families.dia.adapter import pattern_of
-from tracker_logging.families.higgs_v2.processor import SpeechProcessor, target_clips, with_reference
+from tracker_logging.families.higgs_v2.processor import SpeechProcessor, reference_clips, target_clips, with_reference
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -68,11 +68,11 @@ class DiaSpeechProcessor(SpeechProcessor):
     def _reference_codes(self, sample: VoiceSample) -> list[torch.Tensor]:
         if sample.references_in == "system":
             raise DataError(f"{sample.origin}: a reference in the system message has no text, which Dia needs. Add it.")
-        return [torch.from_numpy(self.codes(one.audio)) for one in sample.references if one.audio is not None]
+        return [torch.from_numpy(self.codes(path)) for path in reference_clips(sample)]
 
     def _words(self, sample: VoiceSample, targets: Sequence[Utterance]) -> torch.Tensor:
         """References, then `targets`, with a tag wherever the voice changes."""
-        parts = [part for one in (*sample.references, *targets) for part in spoken_parts(one.text)]
+        parts = [part for utterance in (*sample.references, *targets) for part in voice_parts(utterance.text)]
         stretches = groupby(parts, key=lambda part: part[0])
         text = " ".join(f"[S{voice + 1}] {' '.join(words for _, words in run)}" for voice, run in stretches)
         return torch.tensor(self.tokenizer.encode(text, add_special_tokens=False))

@@ -86,15 +86,16 @@ def cloning_text(sample: VoiceSample) -> tuple[str, ...]:
         pieces += [f"{AUDIO_EOS}{line}" for line in scene[1:]]
         pieces[-1] += f"\n{SCENE_END}"
     pieces[-1] += END_OF_TURN
-    for field, turn in _spoken(sample):
+    for field, turn in _turns(sample):
         pieces[-1] += f"{_turn('user', _plain(sample, field, turn.text))}{_BEFORE_AUDIO}"
         pieces.append(_AFTER_AUDIO)
     return tuple(pieces)
 
 
-def _spoken(sample: VoiceSample) -> list[tuple[str, Utterance]]:
+def _turns(sample: VoiceSample) -> list[tuple[str, Utterance]]:
+    """What is a turn of the user and the assistant, each with the field of its text."""
     references = sample.references if sample.references_in == "turns" else ()
-    return [*(("reference text", one) for one in references), *(("target text", one) for one in sample.targets)]
+    return [*(("reference text", turn) for turn in references), *(("target text", turn) for turn in sample.targets)]
 
 
 def _scene_lines(sample: VoiceSample) -> list[str]:

@@ -89,37 +89,29 @@ class SpeechProcessor:
         sample = with_reference(sample, reference)
         targets = target_clips(sample)
         texts = [self._text(text) for text in cloning_text(sample)]
-        references = [self._frames(one.audio) for one in sample.references if one.audio is not None]
+        references = [self._frames(path) for path in reference_clips(sample)]
         trained = [self._frames(path) for path in targets]
-        ids: list[torch.Tensor] = [texts[0]]
-        text_labels = [torch.full_like(texts[0], IGNORE)]
-        end = len(texts[-1])
-        for number, (frames, text) in enumerate(zip([*references, *trained], texts[1:], strict=True)):
-            is_target = number >= len(references)
-            ids += [self._placeholders(frames), text]
-            text_labels += [torch.full_like(part, IGNORE) for part in ids[-2:]]
-            if is_target:
-                text_labels[-3][-1] = ids[-3][-1]
-                text_labels[-1][:end] = text[:end]
+        placeholders = [self._placeholders(frames) for frames in (*references, *trained)]
         labels = [reference_labels(frames) for frames in references]
         labels += [target_labels(frames, bos=self.bos_code, eos=self.eos_code) for frames in trained]
         features = {
-            "input_ids": torch.cat(ids),
+            "input_ids": _alternating(texts, placeholders),
             "audio_input_ids": torch.cat([*references, *trained]),
             "audio_labels": torch.cat(labels),
         }
-        return features | ({"labels": torch.cat(text_labels)} if self.text_labels else {})
+        if self.text_labels:
+            unlabelled = [torch.full_like(part, IGNORE) for part in placeholders]
+            features["labels"] = _alternating(_text_labels(texts, first_target=len(references)), unlabelled)
+        return features
 
     def prompt_features(self, sample: VoiceSample, *, reference: Reference = "own") -> Features:
         """The input of free-running generation of the first target, all int64: `input_ids` [T] ending with
         `<|audio_out_bos|>` and, with references, their delayed frames `audio_input_ids` [F, K]."""
         sample = with_reference(sample, reference)
-        texts = cloning_text(sample)
-        references = [self._frames(one.audio) for one in sample.references if one.audio is not None]
-        ids = [self._text(texts[0])]
-        for frames, text in zip(references, texts[1:], strict=False):
-            ids += [self._placeholders(frames), self._text(text)]
-        return {"input_ids": torch.cat(ids), **({"audio_input_ids": torch.cat(references)} if references else {})}
+        references = [self._frames(path) for path in reference_clips(sample)]
+        texts = [self._text(text) for text in cloning_text(sample)[: len(references) + 1]]
+        features = {"input_ids": _alternating(texts, [self._placeholders(frames) for frames in references])}
+        return features | ({"audio_input_ids": torch.cat(references)} if references else {})
 
     def collator(self) -> Callable[[Sequence[Features]], Features]:
         """Makes a batch from rows of `features`."""
@@ -174,12 +166,32 @@ def with_reference(sample: VoiceSample, reference: Reference) -> VoiceSample:
     return sample if isinstance(reference, str) else sample.with_reference_of(reference)
 
 
+def reference_clips(sample: VoiceSample) -> list[Path]:
+    """The clips of all references."""
+    return [reference.audio for reference in sample.references if reference.audio is not None]
+
+
 def target_clips(sample: VoiceSample) -> list[Path]:
     """The clips of all targets. Raises `DataError` where one is missing."""
-    clips = [one.audio for one in sample.targets if one.audio is not None]
+    clips = [target.audio for target in sample.targets if target.audio is not None]
     if len(clips) < len(sample.targets):
         raise DataError(f"{sample.origin}, target audio: missing, so there is nothing to train on. Add it.")
     return clips
+
+
+def _alternating(texts: Sequence[torch.Tensor], clips: Sequence[torch.Tensor]) -> torch.Tensor:
+    """`texts` with one of `clips` between each two of them."""
+    return torch.cat([texts[0], *(part for pair in zip(clips, texts[1:], strict=True) for part in pair)])
+
+
+def _text_labels(texts: Sequence[torch.Tensor], *, first_target: int) -> list[torch.Tensor]:
+    """Labels of the texts around the clips: what begins and ends each clip from number `first_target` on."""
+    labels = [torch.full_like(text, IGNORE) for text in texts]
+    end = len(texts[-1])  # of each clip: the last text is nothing else
+    for clip in range(first_target, len(texts) - 1):
+        labels[clip][-1] = texts[clip][-1]
+        labels[clip + 1][:end] = texts[clip + 1][:end]
+    return labels
 
 
 def _pad(tensors: list[torch.Tensor], value: int) -> torch.Tensor:

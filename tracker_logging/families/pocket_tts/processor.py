@@ -24,7 +24,7 @@ from tracker_logging.data.audio import load_audio
 from tracker_logging.data.sample import DataError, VoiceSample
 from tracker_logging.data.voices import untagged
 from tracker_logging.families.base import Features, Reference
-from tracker_logging.families.higgs_v2.processor import target_clips, with_reference
+from tracker_logging.families.higgs_v2.processor import reference_clips, target_clips, with_reference
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -100,7 +100,7 @@ class PocketSpeechProcessor:
     def prompt_features(self, sample: VoiceSample, *, reference: Reference = "own") -> Features:
         """`input_ids` [T] that end with the audio BOS and, with a voice, its latents `audio_input_ids` [N, D]."""
         sample, config = with_reference(sample, reference), self.config
-        clips = [self._latents(one.audio) for one in sample.references if one.audio is not None]
+        clips = [self._latents(path) for path in reference_clips(sample)]
         text = self.tokenizer.encode(untagged(sample.target_text), add_special_tokens=False)
         if not clips:
             return {"input_ids": torch.tensor([*text, config.audio_bos_token_id])}
@@ -123,7 +123,7 @@ class PocketSpeechProcessor:
         named = [("labels", [row["labels"] for row in rows])] + ([("audio_prompt_latents", voices)] if voices else [])
         for name, latents in named:
             batch[name] = pad_sequence(latents, True)
-            batch[f"{name}_mask"] = pad_sequence([torch.ones(len(one), dtype=torch.int64) for one in latents], True)
+            batch[f"{name}_mask"] = pad_sequence([torch.ones(len(clip), dtype=torch.int64) for clip in latents], True)
         return batch
 
     def _latents(self, path: Path) -> torch.Tensor:
