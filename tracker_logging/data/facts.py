@@ -24,7 +24,7 @@ def dataset_facts(name: str, samples: Sequence[VoiceSample]) -> dict[str, int | 
     is_whole = len(samples) <= MOST_READ
     digest = hashlib.sha256(b"" if is_whole else str(len(samples)).encode())
     for sample in read:
-        more = [one.text for one in (*sample.more_references, *sample.more_targets)]
+        more = [utterance.text for utterance in (*sample.more_references, *sample.more_targets)]
         texts = (sample.reference_text, sample.target_text, *more, [clip.name for clip in sample.clips])
         digest.update(repr(texts).encode("utf-8", "surrogatepass"))
     facts: dict[str, int | str] = {f"{name}_samples": len(samples)}

@@ -78,7 +78,7 @@ class VoiceSample:
     @property
     def clips(self) -> tuple[Path, ...]:
         """The audio files of all references, then of all targets."""
-        return tuple(one.audio for one in (*self.references, *self.targets) if one.audio is not None)
+        return tuple(each.audio for each in (*self.references, *self.targets) if each.audio is not None)
 
     @property
     def is_pair(self) -> bool:
@@ -88,7 +88,7 @@ class VoiceSample:
     @property
     def voices(self) -> int:
         """How many voices the sample tells apart; 1 without tags."""
-        numbers = {number for one in (*self.references, *self.targets) for number in voices_in(one.text)}
+        numbers = {number for each in (*self.references, *self.targets) for number in voices_in(each.text)}
         return max(1, len(numbers), len(self.references) if self.references_in == "system" else 0)
 
     def with_reference_of(self, other: VoiceSample | None) -> VoiceSample:
@@ -109,7 +109,7 @@ class VoiceSample:
             )
             place = self.references_in
         if place == "system":
-            first, *more = (replace(one, text="") for one in (first, *more))
+            first, *more = (replace(each, text="") for each in (first, *more))
         return replace(
             self,
             reference_text=first.text,

@@ -39,17 +39,17 @@ def find_checkpoints(given: Sequence[str]) -> list[Checkpoint]:
 
     Raises `DataError` for a directory without a checkpoint, and for two checkpoints of one step.
     """
-    found: list[Checkpoint] = []
+    checkpoints: list[Checkpoint] = []
     for text in given:
         path, equals, step = text.rpartition("=")
         if equals and step.isdigit():
-            found.append(Checkpoint(int(step), _checked(Path(path))))
+            checkpoints.append(Checkpoint(int(step), _checked(Path(path))))
             continue
         directory = Path(text)
         inside = [each for each in sorted(directory.glob("checkpoint-*")) if _is_checkpoint(each)]
-        found += [Checkpoint(_step(each), each) for each in inside or [_checked(directory)]]
+        checkpoints += [Checkpoint(_step(each), each) for each in inside or [_checked(directory)]]
     by_step: dict[int, Checkpoint] = {}
-    for checkpoint in found:
+    for checkpoint in checkpoints:
         earlier = by_step.setdefault(checkpoint.step, checkpoint)
         if earlier.path.resolve() != checkpoint.path.resolve():
             raise DataError(

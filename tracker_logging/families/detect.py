@@ -111,7 +111,7 @@ def adapter_for(
     if family in _ADAPTERS:
         return _adapter_class(*_ADAPTERS[family])(core)
     name = f"{type(core).__name__} (model_type {family!r})"
-    if (refusal := refusal_of(*(base.__name__ for base in type(core).__mro__))) is not None:
+    if (refusal := refusal_of(*_class_names(core))) is not None:
         raise UnknownModelError(
             f"{name} is not shown: {refusal.why}. What you can do: {refusal.instead}. "
             "With `loggers=()` only the loop's own numbers are logged, for any model."
@@ -141,17 +141,24 @@ def is_known(model: nn.Module) -> bool:
     core = unwrap(model)
     if _family(core) in _ADAPTERS or _registered_adapter(core) is not None:
         return True
-    return TextAdapter.fits(core) and refusal_of(*(base.__name__ for base in type(core).__mro__)) is None
+    return TextAdapter.fits(core) and refusal_of(*_class_names(core)) is None
 
 
 def _adapter_class(folder: str, name: str) -> Callable[..., ModelAdapter]:
-    found: Callable[..., ModelAdapter] = getattr(import_module(f"tracker_logging.families.{folder}.adapter"), name)
-    return found
+    adapter_class: Callable[..., ModelAdapter] = getattr(
+        import_module(f"tracker_logging.families.{folder}.adapter"), name
+    )
+    return adapter_class
+
+
+def _class_names(core: Any) -> list[str]:
+    """The name of the class and those of its bases."""
+    return [base.__name__ for base in type(core).__mro__]
 
 
 def _registered_adapter(core: Any) -> ModelAdapter | None:
     """The first adapter that an installed package registers for the model's type or for one of its classes."""
-    for name in (_family(core), *(base.__name__ for base in type(core).__mro__)):
+    for name in (_family(core), *_class_names(core)):
         for entry in plugins(FAMILIES, name=name) if name else ():
             adapter: ModelAdapter | None = call_plugin(
                 entry, core, check=_reject, instead="The adapters of tracker_logging are tried."

@@ -1,7 +1,7 @@
 """XCodec2 and NeuCodec of transformers: codecs that encode a waveform together with its speech features.
 
-Encoding needs torchaudio, for the feature extractor; decoding does not. NeuCodec hears 16 kHz and writes 24 kHz:
-`sample_rate` is that of its output, and `encode` resamples.
+Encoding needs torchaudio, for the feature extractor; decoding does not. NeuCodec encodes at 16 kHz and decodes to
+24 kHz: `sample_rate` is that of its output, and `encode` resamples.
 
     codec = SemanticCodec(NeuCodecModel.from_pretrained(path))
 """
@@ -27,12 +27,12 @@ class SemanticCodec(ModelCodec):
         """[n] float32 at `sample_rate` -> codes [1, T] int64. Raises `ImportError` without torchaudio."""
         import transformers
 
-        heard = int(getattr(self.model.config, "input_sampling_rate", self.sample_rate))
-        if heard != self.sample_rate:
-            wave = soxr.resample(wave, self.sample_rate, heard).astype(np.float32)
+        rate = int(getattr(self.model.config, "input_sampling_rate", self.sample_rate))
+        if rate != self.sample_rate:
+            wave = soxr.resample(wave, self.sample_rate, rate).astype(np.float32)
         name = f"{type(self.model).__name__.removesuffix('Model')}FeatureExtractor"
         extract: Any = getattr(transformers, name)()
-        features = extract(audio=np.ascontiguousarray(wave), sampling_rate=heard, return_tensors="pt")
+        features = extract(audio=np.ascontiguousarray(wave), sampling_rate=rate, return_tensors="pt")
         with self._lock:
             codes = self.model.encode(**{name: value.to(self.model.device) for name, value in features.items()})
         return codes.audio_codes[0].to(torch.int64).cpu().numpy()  # type: ignore[no-any-return]

@@ -74,8 +74,9 @@ def eos_sums(logits: torch.Tensor, is_end: torch.Tensor, *, threshold: float) ->
     """[5] float64: loss, positions, right decisions, ends, ends found, for logits [M]; above `threshold` is an end."""
     logits = logits.float()
     loss = torch.nn.functional.binary_cross_entropy_with_logits(logits, is_end.float(), reduction="sum")
-    found = logits > threshold
-    counts = [loss, torch.ones_like(logits).sum(), (found == is_end).sum(), is_end.sum(), (found & is_end).sum()]
+    predicted = logits > threshold
+    right, ends_found = (predicted == is_end).sum(), (predicted & is_end).sum()
+    counts = [loss, torch.ones_like(logits).sum(), right, is_end.sum(), ends_found]
     return torch.stack([count.double() for count in counts])
 
 

@@ -192,8 +192,8 @@ def _detectable_sds(groups: int, scores: int, comparisons: int) -> float:
 
     def power(shift: float) -> float:
         scale = np.sqrt(((noise[..., 0] + shift) ** 2).sum(axis=1))
-        own = np.abs(flipped + shift * of_shift) / scale
-        p = (np.maximum(own, of_others) >= own[0] - _TINY).mean(axis=0)
+        shifted = np.abs(flipped + shift * of_shift) / scale
+        p = (np.maximum(shifted, of_others) >= shifted[0] - _TINY).mean(axis=0)
         return float((comparisons * p <= ALPHA).mean())
 
     return float(brentq(lambda shift: power(shift) - POWER, 0.0, 50.0, xtol=0.01))

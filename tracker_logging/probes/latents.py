@@ -100,9 +100,10 @@ class LatentProbe:
         """Targets of all samples follow each other in the order of the segments."""
         segment = next((segment for segment in view.segments if segment.role == Role.TARGET), None)
         if segment is not None:
-            own = slice(0, segment.frames)
-            to_codec = self._adapter.to_codec
-            self.sample = LatentSample(segment, losses[own], to_codec(predicted[own]), to_codec(targets[own]))
+            of_segment, to_codec = slice(0, segment.frames), self._adapter.to_codec
+            self.sample = LatentSample(
+                segment, losses[of_segment], to_codec(predicted[of_segment]), to_codec(targets[of_segment])
+            )
 
     def _eos(self, logits: torch.Tensor) -> None:
         if self._view is None:

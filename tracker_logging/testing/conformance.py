@@ -190,8 +190,8 @@ def _trained_as_labelled(
     The gradient of a cross-entropy is negative at the label alone. `columns`: those of the logits that may be labels of
     this head; None: all.
     """
-    own = gradient if columns is None else gradient[..., columns[columns >= 0]]
-    trained, labelled = own.amin(dim=-1) < 0, labels != IGNORE
+    of_head = gradient if columns is None else gradient[..., columns[columns >= 0]]
+    trained, labelled = of_head.amin(dim=-1) < 0, labels != IGNORE
     if extra := int((trained & ~labelled).sum()):
         yield f"the loss trains {extra} predictions that the view does not label"
     if untrained := int((labelled & ~trained).sum()):

@@ -85,9 +85,9 @@ def _embeds(encoder: Any, clips: Clips) -> Iterator[str]:
         return
     for name, (wave, rate) in clips.items():
         half = len(wave) // 2
-        own = _cosine(vectors[name], encoder.embed(wave[:half], rate))
+        same = _cosine(vectors[name], encoder.embed(wave[:half], rate))
         others = [_cosine(vectors[other], encoder.embed(wave[:half], rate)) for other in clips if other != name]
-        if others and not own > max(others):
+        if others and not same > max(others):
             yield f"the first half of {name} is not nearest to {name}: speakers are not told apart"
 
 

@@ -30,7 +30,7 @@ from tracker_logging.data.sample import Utterance, VoiceSample
 INSTRUCTION = "Please generate speech for given text in reference audio's voice:"
 MESSAGES = ("messages", "conversation")
 _ROLES = ("system", "scene", "user", "assistant")
-_SPOKEN = ("user", "assistant")
+_IN_DIALOGUE = ("user", "assistant")
 
 _LABEL = re.compile(r"\s*SPEAKER(\d+):\s*\Z")  # before a clip of the system message
 
@@ -73,12 +73,12 @@ def conversation_sample(record: Record, messages: Sequence[Mapping[str, Any]] | 
     misc = record.part("misc")
     turns = [_turn(record, message) for message in (messages if messages is not None else _messages(record))]
     targets = _target_turns(record, turns)
-    references = _references(record, turns, targets)
+    references = _references(record, misc, turns, targets)
     more = tuple(
         Utterance(_target_text(record, turns, at, previous), _clip(record, turns[at], 0))
         for previous, at in pairwise(targets)
     )
-    reference_text = misc.text(*REFERENCE_TEXT) or record.text(*REFERENCE_TEXT)
+    reference_text = _reference_text(record, misc)
     target_text = misc.text(*TARGET_TEXT) or record.text(*TARGET_TEXT)
     system, scene, of_system = _system(record, turns)
     if of_system and references:
@@ -134,7 +134,7 @@ def _turn(record: Record, message: Mapping[str, Any]) -> Turn:
 
 def _target_turns(record: Record, turns: Sequence[Turn]) -> list[int]:
     """The indices of the turns whose audio is trained; empty for a prompt to generate from."""
-    last = max((at for at, turn in enumerate(turns) if turn.role in _SPOKEN), default=-1)
+    last = max((at for at, turn in enumerate(turns) if turn.role in _IN_DIALOGUE), default=-1)
     if last < 0 or turns[last].role != "assistant" or not turns[last].clips:
         return []
     start = record.peek("start_index")
@@ -146,11 +146,14 @@ def _target_turns(record: Record, turns: Sequence[Turn]) -> list[int]:
     return targets or [last]
 
 
-def _references(record: Record, turns: Sequence[Turn], targets: Sequence[int]) -> tuple[Utterance, ...]:
+def _references(record: Record, misc: Record, turns: Sequence[Turn], targets: Sequence[int]) -> tuple[Utterance, ...]:
     """The references of the turns, in order."""
     first_target = targets[0] if targets else len(turns)
     roles = [
-        turn.role for at, turn in enumerate(turns) if turn.role in _SPOKEN and at not in targets for _ in turn.clips
+        turn.role
+        for at, turn in enumerate(turns)
+        if turn.role in _IN_DIALOGUE and at not in targets
+        for _ in turn.clips
     ]
     if len(set(roles)) > 1:
         raise record.error(
@@ -159,14 +162,14 @@ def _references(record: Record, turns: Sequence[Turn], targets: Sequence[int]) -
         )
     references: list[Utterance] = []
     for index, turn in enumerate(turns):
-        if turn.role not in _SPOKEN or index in targets:
+        if turn.role not in _IN_DIALOGUE or index in targets:
             continue
         for number, (at, _) in enumerate(turn.clips):
             if index > first_target:
                 raise record.error(f"messages ({turn.role})", "has a reference after a target; put references first")
             before = turn.clips[number - 1][0] if number else -1
             text = turn.text_between(before, at) if turn.role == "user" else _text_of_answer(turns, index)
-            if text is None and not (len(turn.clips) == 1 and _has_reference_text(record)):
+            if text is None and not (len(turn.clips) == 1 and _reference_text(record, misc)):
                 raise record.error(
                     f"messages ({turn.role})", "has no text of the reference audio; add it before the audio part"
                 )
@@ -174,8 +177,8 @@ def _references(record: Record, turns: Sequence[Turn], targets: Sequence[int]) -
     return tuple(references)
 
 
-def _has_reference_text(record: Record) -> bool:
-    return bool(record.part("misc").text(*REFERENCE_TEXT) or record.text(*REFERENCE_TEXT))
+def _reference_text(record: Record, misc: Record) -> str | None:
+    return misc.text(*REFERENCE_TEXT) or record.text(*REFERENCE_TEXT)
 
 
 def _text_of_answer(turns: Sequence[Turn], index: int) -> str | None:
@@ -185,9 +188,9 @@ def _text_of_answer(turns: Sequence[Turn], index: int) -> str | None:
 
 
 def _first_target_text(turns: Sequence[Turn], targets: Sequence[int]) -> str | None:
-    spoken = [at for at, turn in enumerate(turns) if turn.role in _SPOKEN]
-    at = targets[0] if targets else spoken[-1] if spoken else 0
-    text = turns[at].text() if spoken and turns[at].role == "assistant" else None
+    in_dialogue = [at for at, turn in enumerate(turns) if turn.role in _IN_DIALOGUE]
+    at = targets[0] if targets else in_dialogue[-1] if in_dialogue else 0
+    text = turns[at].text() if in_dialogue and turns[at].role == "assistant" else None
     return text or _requested_text(turns[: at if targets else at + 1])
 
 
@@ -200,7 +203,7 @@ def _target_text(record: Record, turns: Sequence[Turn], at: int, previous: int) 
 
 def _requested_text(turns: Sequence[Turn]) -> str | None:
     """The last user text after the last audio, without the instruction."""
-    clips = [(index, at) for index, turn in enumerate(turns) if turn.role in _SPOKEN for at, _ in turn.clips]
+    clips = [(index, at) for index, turn in enumerate(turns) if turn.role in _IN_DIALOGUE for at, _ in turn.clips]
     after = max(clips, default=(-1, -1))
     texts = [
         text

@@ -75,17 +75,17 @@ def transformers_item(sample: VoiceSample, folder: Path) -> dict[str, Any]:
     messages = [text_turn("system", sample.system_text)] if sample.system_text else []
     scene = [] if sample.scene is None else [{"type": "text", "text": sample.scene}]
     if sample.references_in == "system":
-        for number, path in enumerate(one.audio for one in sample.references if one.audio is not None):
+        for number, path in enumerate(each.audio for each in sample.references if each.audio is not None):
             label = {"type": "text", "text": f"SPEAKER{number}:"}
             scene += [label, {"type": "audio", "path": _written_path(path, folder)}]
     if scene:
         messages.append({"role": "scene", "content": scene})
     start = len(messages)
     turns = [*(sample.references if sample.references_in == "turns" else ()), *sample.targets]
-    for one in turns:
-        messages.append(text_turn("user", one.text))
-        if one.audio is not None:
-            messages.append(audio_turn(one.audio))
+    for turn in turns:
+        messages.append(text_turn("user", turn.text))
+        if turn.audio is not None:
+            messages.append(audio_turn(turn.audio))
     item = _with_extra({"id": sample.sample_id, "messages": messages}, sample, sample.extra)
     if sample.more_targets:
         item["start_index"] = start + 2 * (len(turns) - len(sample.targets)) + 1

@@ -64,8 +64,9 @@ class CodecTokenAdapter(TextAdapter):
         attention_mask = padding_mask(inputs.get("attention_mask"), token_ids)
         spans = self._spans(token_ids, attention_mask)
         audio = torch.zeros_like(attention_mask)
-        for sample, (start, stop) in ((at, span) for at, of_sample in enumerate(spans) for span in of_sample):
-            audio[sample, start:stop] = True
+        for sample, of_sample in enumerate(spans):
+            for start, stop in of_sample:
+                audio[sample, start:stop] = True
         codes = self._codes(token_ids, audio)
         audio_labels = text_labels = None
         if labels is not None:
@@ -134,8 +135,8 @@ class CodecTokenAdapter(TextAdapter):
         codes = torch.zeros(len(ids.slots), len(frames), dtype=torch.int64)
         codes[ids.of_frames] = frames.T
         for slot in ids.per_clip:  # generated, or those of the reference
-            found = [ids.codes_of(of)[:, slot] for of in (prompt.token_ids.new_tensor(tokens), prompt.token_ids)]
-            given = next((of[of >= 0] for of in found if (of >= 0).any()), None)
+            sources = [ids.codes_of(of)[:, slot] for of in (prompt.token_ids.new_tensor(tokens), prompt.token_ids)]
+            given = next((of[of >= 0] for of in sources if (of >= 0).any()), None)
             if given is None:
                 return GeneratedCodes(codes=codes[:, :0].numpy(), stop_reason="eos" if ended else "max_length")
             codes[slot] = given.repeat(-(-codes.shape[1] // len(given)))[: codes.shape[1]]

@@ -60,9 +60,9 @@ class TokenLayout:
     def ids(self, tokenizer: Any) -> TokenIds:
         """The ids of all tokens. Raises `DataError`, naming a token, if the tokenizer lacks one."""
         ends = [slot.token.format(slot.first + at) for slot in self.slots for at in (0, slot.codes - 1)]
-        found = [_token_id(tokenizer, token) for token in (*ends, self.end)]
-        missing = [token for token, at in zip((*ends, self.end), found, strict=True) if at is None]
-        ids = [-1 if at is None else at for at in found]
+        rows_or_none = [_token_id(tokenizer, token) for token in (*ends, self.end)]
+        missing = [token for token, row in zip((*ends, self.end), rows_or_none, strict=True) if row is None]
+        ids = [-1 if row is None else row for row in rows_or_none]
         slots = tuple(range(first, last + 1) for first, last in zip(ids[:-1:2], ids[1::2], strict=True))
         if not missing:
             pairs = zip(self.slots, slots, strict=True)
@@ -160,7 +160,7 @@ class TokenIds:
 def _token_id(tokenizer: Any, token: str) -> int | None:
     """The id of a token of the vocabulary, or None: unknown tokens have the id of the unknown token."""
     try:
-        found = tokenizer.convert_tokens_to_ids(token)
+        row = tokenizer.convert_tokens_to_ids(token)
     except (AttributeError, KeyError):  # a tokenizer of the user's own
         return None
-    return found if isinstance(found, int) and tokenizer.convert_ids_to_tokens(found) == token else None
+    return row if isinstance(row, int) and tokenizer.convert_ids_to_tokens(row) == token else None

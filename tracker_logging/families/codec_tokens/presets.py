@@ -37,15 +37,15 @@ LLASA = TokenLayout(  # XCodec2
     chat=True,
 )
 
-_SPEAK = (
+_REQUEST = (
     "user: Convert the text to speech:<|TEXT_PROMPT_START|>%s<|TEXT_PROMPT_END|>\nassistant:<|SPEECH_GENERATION_START|>"
 )
 NEUTTS = TokenLayout(  # NeuCodec; its texts are phonemes
     name="neutts",
     slots=(Slot("<|speech_{}|>", codes=65_536),),
     end="<|SPEECH_GENERATION_END|>",
-    prompt=_SPEAK % "{target_text}" + "{target_audio}<|SPEECH_GENERATION_END|>",
-    cloning=_SPEAK % "{reference_text} {target_text}" + "{reference_audio}{target_audio}<|SPEECH_GENERATION_END|>",
+    prompt=_REQUEST % "{target_text}" + "{target_audio}<|SPEECH_GENERATION_END|>",
+    cloning=_REQUEST % "{reference_text} {target_text}" + "{reference_audio}{target_audio}<|SPEECH_GENERATION_END|>",
 )
 
 OUTETTS = TokenLayout(  # DAC with two codebooks; words and their features are between the codes

@@ -46,9 +46,9 @@ class PocketTTSAdapter(BaseAdapter):
         attention_mask = padding_mask(inputs.get("attention_mask"), token_ids)
         voice = (token_ids == config.audio_prompt_token_id) & attention_mask
         frames = (token_ids == config.audio_latent_token_id) & attention_mask
-        spoken = frames | ((token_ids == config.audio_bos_token_id) & attention_mask)
+        target = frames | ((token_ids == config.audio_bos_token_id) & attention_mask)
         segments: list[Segment] = []
-        for sample, rows in enumerate(zip(voice.cpu(), spoken.cpu(), strict=True)):
+        for sample, rows in enumerate(zip(voice.cpu(), target.cpu(), strict=True)):
             for row, role, lead in zip(rows, (Role.REFERENCE, Role.TARGET), (0, 1), strict=True):
                 segments += [Segment(sample, role, start, stop, stop - start - lead, lead) for start, stop in runs(row)]
         return BatchView(
