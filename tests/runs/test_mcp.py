@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -41,9 +42,22 @@ def with_client(place: Path, use: Callable[[Any], Awaitable[None]]) -> None:
         async with mcp.Client(mcp.StdioServerParameters(command=command[0], args=command[1:])) as client:
             await use(client)
 
-    asyncio.run(asyncio.wait_for(connect(), timeout=120))
+    # In a thread of its own: playwright leaves its loop running in the main thread of a worker that tested a browser.
+    with ThreadPoolExecutor(max_workers=1) as threads:
+        threads.submit(asyncio.run, asyncio.wait_for(connect(), timeout=120)).result()
 
 
+@pytest.fixture
+def running_loop() -> Iterator[None]:
+    """The state that playwright leaves: a loop counts as running in the main thread."""
+    loop = asyncio.new_event_loop()
+    asyncio.events._set_running_loop(loop)
+    yield
+    asyncio.events._set_running_loop(None)
+    loop.close()
+
+
+@pytest.mark.usefixtures("running_loop")
 def test_an_agent_finds_the_best_run_what_is_wrong_and_a_clip(place: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in place.rglob("*")}
 
