@@ -246,6 +246,20 @@ def test_each_set_of_a_dictionary_is_shown_under_its_own_name(tmp_path: Path) ->
     assert values == pytest.approx([loss / K for loss in losses], rel=0.2)
 
 
+def test_evaluations_that_took_equally_long_are_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The Trainer rounds run times to 0.1 ms: two small sets often share one."""
+    monkeypatch.setattr("transformers.trainer.speed_metrics", lambda prefix, *a, **k: {f"{prefix}_runtime": 0.0239})
+    watched = trainer(tmp_path, callbacks=callbacks_for(), eval_strategy="steps", eval_steps=1, max_steps=2)
+    watched.eval_dataset = {"seen": ROWS[:2], "unseen": ROWS[6:10]}
+    watched.train()
+    for name in ("one", "two"):
+        watched.predict(ROWS[:2], metric_key_prefix=name)
+    (run,) = runs_in(tmp_path).values()
+    shown = {(tag, step) for tag, step in run.scalars if tag.startswith("eval_outputs/") and tag.endswith("/nll/mean")}
+    expected = {(f"eval_outputs/{name}/nll/mean", step) for name in ("seen", "unseen") for step in (1, 2)}
+    assert shown == expected | {(f"eval_outputs/{name}/nll/mean", 2) for name in ("one", "two")}
+
+
 @pytest.mark.setting(
     "Evaluation", "early stopping with `load_best_model_at_end`", "shown under the step of the weights"
 )

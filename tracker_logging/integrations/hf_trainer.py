@@ -170,7 +170,7 @@ class StrategicCallback(TrainerCallback):  # type: ignore[misc]  # untyped where
         if session is None:
             return
         self._evaluation_ends(session, state, metrics or {})
-        if self.session.is_first("evaluate", _run_times(metrics or {})):
+        if self.session.is_first("evaluate", _identity(state, metrics or {})):
             if session.is_training and not session.has_ended:
                 session.evaluation_begins()  # another set of a dictionary may follow
             else:
@@ -239,8 +239,7 @@ class StrategicCallback(TrainerCallback):  # type: ignore[misc]  # untyped where
 
     def _evaluation_ends(self, session: Session, state: TrainerState, metrics: Mapping[str, Any]) -> None:
         """The Trainer logs an evaluation, and then tells of it: the first of both calls ends it."""
-        # The same metrics go to every callback; their run time tells them from those of another evaluation.
-        if self.session.is_first("evaluation", _run_times(metrics)):
+        if self.session.is_first("evaluation", _identity(state, metrics)):
             gate = self.session.take_evaluation()
             if gate is not None and gate.capture is not None:
                 session.evaluation_begins(gate.capture)
@@ -392,8 +391,15 @@ def run_directory(callbacks: Iterable[object]) -> Path | None:
     return next((session.directory for session in sessions), None)
 
 
-def _run_times(metrics: Mapping[str, Any]) -> list[Any]:
-    return [value for key, value in metrics.items() if "runtime" in key]
+def _identity(state: TrainerState, metrics: Mapping[str, Any]) -> tuple[int, dict[str, Any]]:
+    """What tells one evaluation from the next, and is the same in every call about it and for every callback.
+
+    The Trainer rounds run times to 0.1 ms, so that two quick evaluations can share one; it logs each evaluation, but
+    no prediction; and callbacks between ours may add metrics.
+    """
+    return len(state.log_history), {
+        key: value for key, value in metrics.items() if key.endswith(("_loss", "_runtime", "_samples_per_second"))
+    }
 
 
 def evaluation_name(metrics: Mapping[str, Any]) -> str:
