@@ -40,8 +40,8 @@ EDGES: list[tuple[str, Trace, Trace, Trace]] = [
     ),
     ("loss_wrongly_scaled", {}, {"chatml/loss_ratio": [0.79]}, {"chatml/loss_ratio": [0.8]}),
     ("loss_wrongly_scaled", {}, {"chatml/loss_ratio": [1.26]}, {"chatml/loss_ratio": [1.25]}),
-    ("loss_out_of_scale", {MEAN: [3.0]}, {"train/loss": [9.1]}, {"train/loss": [9.0]}),
-    ("loss_out_of_scale", {MEAN: [3.0]}, {"train/loss": [0.9]}, {"train/loss": [1.0]}),
+    ("loss_out_of_scale", {MEAN: [3.0] * 2}, {"train/loss": [9.1] * 2}, {"train/loss": [9.0, 9.1]}),
+    ("loss_out_of_scale", {MEAN: [3.0] * 2}, {"train/loss": [0.9] * 2}, {"train/loss": [0.9, 1.0]}),
     ("attention_not_causal", {}, {"chatml/causality_leak": [1.1e-3]}, {"chatml/causality_leak": [1e-3]}),
     (
         "reference_missing",
@@ -114,7 +114,7 @@ EDGES: list[tuple[str, Trace, Trace, Trace]] = [
     ),
     (
         "update_too_small",
-        {f"{RATIO}/heads": [9e-8]},
+        {f"{RATIO}/heads": [9e-8] * 2},
         {"train/learning_rate": [1.0, 0.11]},
         {"train/learning_rate": [1.0, 0.1]},
     ),

@@ -2,6 +2,8 @@
 
 - A series keeps its first value and its last `KEPT` ones. A second value for a step replaces the first.
 - A tag that was never logged has an empty series, so a rule need not test for it.
+- Tags are logged at different steps. A rule that compares two of them takes values of the same time: of one batch or
+  round (`Series.on`, `History.newest`), of the same steps (`Series.windows`, `mean_of`), or `Series.near`.
 
 >>> history = History()
 >>> history.add(100, {"outputs/nll/codebook_0": 4.25})
@@ -16,6 +18,7 @@ from __future__ import annotations
 
 import math
 import statistics
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -91,6 +94,30 @@ class Series:
         """The newest value up to `step`; NaN before the first."""
         return next((value for at, value in reversed(self.points) if at <= step), math.nan)
 
+    def on(self, step: int) -> float:
+        """The value measured at `step`; NaN without one."""
+        return self.mean_of(range(step, step + 1))
+
+    def near(self, step: int) -> float:
+        """The value measured nearest to `step`; NaN if it is further away than the values are apart there."""
+        if not self.points:
+            return math.nan
+        nearest = min(range(len(self.points)), key=lambda index: abs(self.points[index][0] - step))
+        at, value = self.points[nearest]
+        spacing = at - self.points[nearest - 1][0] if nearest else at
+        return value if abs(at - step) <= spacing else math.nan
+
+    def mean_of(self, steps: range) -> float:
+        """Mean of the values measured at `steps`; NaN without one."""
+        start, stop = (bisect_left(self.points, end, key=lambda point: point[0]) for end in (steps.start, steps.stop))
+        return _mean(value for _, value in self.points[start:stop])
+
+    def windows(self) -> list[tuple[range, float]]:
+        """(the steps since the value before, value), for a number that its logger averages over these steps."""
+        return [
+            (range(before + 1, step + 1), value) for (before, _), (step, value) in pairwise([(-1, 0.0), *self.points])
+        ]
+
 
 class History:
     """Series by tag. `watched`: the names and families that are kept (None: all)."""
@@ -116,6 +143,12 @@ class History:
         start = tag.template.index("{")
         end = len(tag.template) - tag.template.index("}") - 1
         return {name[start : len(name) - end]: self._series[name] for name in names}
+
+    def newest(self, tag: Tag) -> tuple[int, dict[str, float]]:
+        """The newest step of a family, and its members measured then; (-1, {}) without any."""
+        family = self.family(tag)
+        step = max((series.step for series in family.values()), default=-1)
+        return step, {name: series.last for name, series in family.items() if series.step == step}
 
     def state(self) -> dict[str, Any]:
         """All series as plain JSON values; NaN and infinity as text, which strict JSON has no number for."""

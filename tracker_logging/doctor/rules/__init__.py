@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 from tracker_logging.doctor.rule import Rule
-from tracker_logging.doctor.rules import conditioning, cost, gradients, labels, predictions, repeats, voices, weights
+from tracker_logging.doctor.rules import (
+    conditioning,
+    cost,
+    gradients,
+    labels,
+    loss,
+    predictions,
+    repeats,
+    voices,
+    weights,
+)
 
 THEMES: dict[str, tuple[Rule, ...]] = {
-    "The batch and its labels": (*labels.RULES, *repeats.RULES),
+    "The batch and its labels": (*labels.RULES, *repeats.RULES, *loss.RULES),
     "Gradients and updates": (*gradients.RULES, *weights.RULES),
     "Predictions": predictions.RULES,
     "The reference and the text": conditioning.RULES,

@@ -8,6 +8,8 @@
 
 from __future__ import annotations
 
+import math
+
 from tracker_logging import tags
 from tracker_logging.doctor.history import TRAIN_LOSS, History, has_learned
 from tracker_logging.doctor.rule import Cause, Rule
@@ -72,7 +74,7 @@ def _reference_ignored(history: History) -> str | None:
         f"with {_GAPS[which]} in place of the true one the nll changes by {low.last:.2g} to {high.last:.2g} nats (95 % "
         f"interval), which is not above 0 (conditioning/{which}/low, high)"
     )
-    attention = history[_ATTENTION].last
+    attention = history[_ATTENTION].near(low.step)
     if attention < LITTLE_ATTENTION:
         seen += f"; {100 * attention:.2g} % of the target's attention falls on the reference ({_ATTENTION})"
     return seen
@@ -84,10 +86,10 @@ def _text_ignored(history: History) -> str | None:
     can_be_judged = was_used or len(wins.points) > PATIENCE or has_learned(history)
     if not can_be_judged or history[_TEXT_N].last < MIN_PROMPTS or not wins.recent < FEW_WINS:
         return None
-    low, high = history[_TEXT_LOW], history[_TEXT_HIGH]
-    if low and low.last > 0:
+    low, high = (history[end].on(wins.step) for end in (_TEXT_LOW, _TEXT_HIGH))
+    if low > 0:
         return None
-    interval = f" ({low.last:.2g} to {high.last:.2g}, 95 % interval)" if low else ""
+    interval = "" if math.isnan(low) else f" ({low:.2g} to {high:.2g}, 95 % interval)"
     return (
         f"with another sample's text in place of its own the nll changes by {gap.last:.2g} nats{interval}, and the own "
         f"text is better for {100 * wins.recent:.0f} % of the prompts, where 50 % is chance ({tags.TEXT_GAP_MEAN()}, "

@@ -9,10 +9,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 
 from tracker_logging import tags
-from tracker_logging.doctor.history import LEARNING_RATE, TRAIN_GRADIENT_NORM, TRAIN_LOSS, History, Series, has_learned
+from tracker_logging.doctor.history import LEARNING_RATE, TRAIN_GRADIENT_NORM, TRAIN_LOSS, History, has_learned
 from tracker_logging.doctor.rule import Cause, Rule
 from tracker_logging.doctor.rules.weights import is_clipped_away, shrinking
 
@@ -27,25 +26,18 @@ SCALER_STEPS = 20
 _ADAPTER = "lora_"
 
 
-def _now(family: Mapping[str, Series]) -> dict[str, float]:
-    """The members that were measured at the family's newest step."""
-    newest = max((series.step for series in family.values()), default=-1)
-    return {name: series.last for name, series in family.items() if series.step == newest}
-
-
 def _no_gradient(history: History) -> str | None:
     """Zeros at the newest step only, and not of a batch without labels, which has no gradient in any training."""
-    reached, norm = history.family(tags.REACHED), history[TRAIN_GRADIENT_NORM]
-    reached_step, shares = max((series.step for series in reached.values()), default=-1), _now(reached)
+    norm, (reached_step, shares) = history[TRAIN_GRADIENT_NORM], history.newest(tags.REACHED)
     step = max(norm.step, reached_step)
     if reached_step == step and shares and not any(shares.values()):
         seen = f"no gradient in any of the {len(shares)} components that are to be trained (gradients/reached_pct is 0)"
-    elif norm.step == step and norm.last == 0.0:
+    elif norm.on(step) == 0.0:
         seen = f"the gradient norm is 0 ({TRAIN_GRADIENT_NORM})"
     else:
         return None
-    labels = history[tags.WITH_LABELS()]
-    has_labels = labels.last > 0.0 if labels.step == step else not _had_gradient(history)
+    labelled = history[tags.WITH_LABELS()].on(step)
+    has_labels = not _had_gradient(history) if math.isnan(labelled) else labelled > 0.0
     return f"{seen} at step {step}" if has_labels else None
 
 
@@ -56,8 +48,9 @@ def _had_gradient(history: History) -> bool:
 
 
 def _no_update(history: History) -> str | None:
-    ratios = _now(history.family(tags.UPDATE_RATIO))
-    if not ratios or any(ratios.values()) or history[LEARNING_RATE].last == 0.0 or has_learned(history, share=0.05):
+    step, ratios = history.newest(tags.UPDATE_RATIO)
+    has_rate = history[LEARNING_RATE].near(step) != 0.0
+    if not ratios or any(ratios.values()) or not has_rate or has_learned(history, share=0.05):
         return None
     return f"no trained weight changed: gradients/update_ratio is 0 in all {len(ratios)} components"
 
@@ -73,7 +66,7 @@ def _rounded_to_zero(history: History) -> str | None:
 
 
 def _part_without_gradient(history: History) -> str | None:
-    reached = _now(history.family(tags.REACHED))
+    _, reached = history.newest(tags.REACHED)
     without = [name for name, share in reached.items() if share == 0.0]
     if not without or len(without) == len(reached):
         return None
@@ -81,15 +74,16 @@ def _part_without_gradient(history: History) -> str | None:
 
 
 def _frozen(history: History) -> str | None:
-    trained = {name for name, share in _now(history.family(tags.TRAINABLE)).items() if share > 0}
-    if not history.family(tags.TRAINABLE) or not trained <= {"norms", "other"}:
+    _, shares = history.newest(tags.TRAINABLE)
+    trained = {name for name, share in shares.items() if share > 0}
+    if not shares or not trained <= {"norms", "other"}:
         return None
     what = f"only {' and '.join(sorted(trained))} is trained" if trained else "nothing is trained"
     return f"{what}: gradients/trainable_pct is 0 in all other components"
 
 
 def _audio_path_frozen(history: History) -> str | None:
-    shares = _now(history.family(tags.TRAINABLE))
+    _, shares = history.newest(tags.TRAINABLE)
     frozen = [name for name in ("audio_ffn", "heads") if shares.get(name) == 0.0]
     others = {name for name, share in shares.items() if share > 0} - {"norms", "other"}
     if any(name.startswith(_ADAPTER) for name in others):
@@ -119,13 +113,13 @@ def _gradient_not_finite(history: History) -> str | None:
 
 
 def _update_too_large(history: History) -> str | None:
-    family = history.family(tags.UPDATE_RATIO)
-    if max((series.step for series in family.values()), default=0) <= 1:
+    step, ratios = history.newest(tags.UPDATE_RATIO)
+    if step <= 1:
         return None  # Adam's first step has full length, whatever the gradient
     decayed = shrinking(history)
     large = {
         name: ratio
-        for name, ratio in _now(family).items()
+        for name, ratio in ratios.items()
         if name not in decayed and ratio > (MAX_ADAPTER_UPDATE if name.startswith(_ADAPTER) else MAX_UPDATE)
     }
     if not large:
@@ -135,25 +129,26 @@ def _update_too_large(history: History) -> str | None:
 
 
 def _update_too_small(history: History) -> str | None:
-    rate = history[LEARNING_RATE]
-    if not rate.last > 0.1 * max((value for _, value in rate.points), default=math.nan) or is_clipped_away(history):
+    (step, all_ratios), rates = history.newest(tags.UPDATE_RATIO), history[LEARNING_RATE]
+    rate = rates.near(step)
+    if not rate > 0.1 * max((value for _, value in rates.points), default=math.nan) or is_clipped_away(history):
         return None
     # Norms are left out: their weights are near 1, and change little relative to that.
-    ratios = {name: ratio for name, ratio in _now(history.family(tags.UPDATE_RATIO)).items() if "norms" not in name}
+    ratios = {name: ratio for name, ratio in all_ratios.items() if "norms" not in name}
     if not any(ratios.values()):
         return None
     largest = max(ratios, key=lambda name: ratios[name])
     if ratios[largest] < MIN_LARGEST_UPDATE:
         return (
             f"one step changed no component by more than {ratios[largest]:.2g} of the weights' norm ({largest}), at a "
-            f"learning rate of {rate.last:.2g} (gradients/update_ratio)"
+            f"learning rate of {rate:.2g} (gradients/update_ratio)"
         )
     small = [name for name, ratio in ratios.items() if ratio < MIN_UPDATE]
     if not small:
         return None
     return (
         f"one step changed {', '.join(small)} by less than {MIN_UPDATE:g} of the weights' norm, at a learning rate "
-        f"of {rate.last:.2g} (gradients/update_ratio)"
+        f"of {rate:.2g} (gradients/update_ratio)"
     )
 
 

@@ -11,14 +11,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from tracker_logging import tags
-from tracker_logging.doctor.history import SMOOTH, TRAIN_LOSS, History
+from tracker_logging.doctor.history import History
 from tracker_logging.doctor.rule import Cause, Rule
 
 MAX_LEAK = 1e-3
 """Relative movement of earlier positions above which attention is not causal; a causal kernel gives 0."""
-LOSS_RATIO_BAND = (0.8, 1.25)
-LOSS_BAND = 3.0
-"""The Trainer's loss is a mean over its logging steps, so that it may be off by a small factor while the nll falls."""
 
 _OTHER_FAULTS = (
     tags.DELAY_VIOLATIONS,
@@ -35,7 +32,7 @@ _MISPLACED = (tags.DELAY_VIOLATIONS, tags.LABEL_MISMATCH)
 
 def _is_explained(history: History, *, step: int, by: Sequence[tags.Tag] = _OTHER_FAULTS) -> bool:
     """Whether the batch of `step` has another fault that explains the evidence."""
-    return any(history[tag()].step == step and history[tag()].last > 0 for tag in by)
+    return any(history[tag()].on(step) > 0 for tag in by)
 
 
 def _above_zero(tag: tags.Tag, text: str, *, unless: Sequence[tags.Tag] = ()) -> Callable[[History], str | None]:
@@ -87,11 +84,8 @@ def _eos_masked(history: History) -> str | None:
 
 def _coverage(history: History) -> dict[str, float]:
     """Label coverage by codebook at the newest step; empty where another fault of the batch explains it."""
-    family = history.family(tags.LABEL_COVERAGE)
-    step = max((series.step for series in family.values()), default=-1)
-    if _is_explained(history, step=step):
-        return {}
-    return {codebook: series.last for codebook, series in family.items() if series.step == step}
+    step, coverage = history.newest(tags.LABEL_COVERAGE)
+    return {} if _is_explained(history, step=step) else coverage
 
 
 def _partly_labelled(history: History) -> str | None:
@@ -111,29 +105,6 @@ def _unlabelled_codebook(history: History) -> str | None:
         return None
     shares = ", ".join(f"codebook {codebook}: {share:.3g} %" for codebook, share in low.items())
     return f"less than half of the target's frames carry a label in {shares} (chatml/label_coverage_pct)"
-
-
-def _loss_ratio(history: History) -> str | None:
-    ratio = history[tags.LOSS_RATIO()].last
-    low, high = LOSS_RATIO_BAND
-    if not (ratio < low or ratio > high):
-        return None
-    return f"the returned loss is {ratio:.3g} times the sum of the cross-entropies ({tags.LOSS_RATIO()})"
-
-
-def _loss_out_of_scale(history: History) -> str | None:
-    """The Trainer's loss against the nll of the predictions; families sum or average over codebooks, hence a band."""
-    loss, nll, codebooks = history[TRAIN_LOSS], history[tags.NLL_MEAN()], history.family(tags.NLL)
-    if not loss or not nll.recent > 0 or any(value == 0.0 for _, value in loss.points[-SMOOTH:]):
-        return None  # the Trainer logs a NaN as 0
-    text = history[tags.NLL_TEXT()]
-    least, most = nll.recent, nll.recent * max(1, len(codebooks)) + (text.recent if text else 0.0)
-    if least / LOSS_BAND <= loss.recent <= most * LOSS_BAND:
-        return None
-    return (
-        f"the training loss is {loss.recent:.3g} ({TRAIN_LOSS}); by the nll of the predictions it should be "
-        f"{least:.3g} to {most:.3g} ({tags.NLL_MEAN()})"
-    )
 
 
 def _leak(history: History) -> str | None:
@@ -320,51 +291,6 @@ RULES = (
             ),
         ),
         fix="give the labels unshifted: a copy of the codes, with -100 where nothing is to be learned.",
-    ),
-    Rule(
-        name="loss_wrongly_scaled",
-        level="warning",
-        certainty="likely",
-        triggers=(tags.LOSS_RATIO,),
-        opens_when="the model's loss is less than 0.8 or more than 1.25 times the sum of its cross-entropies",
-        evidence=_loss_ratio,
-        causes=(
-            Cause(
-                "The loss is divided by a wrong number of labels: the batch has text `labels`, and the Trainer divides "
-                "the audio loss by the number of text labels. Gradients are wrong by the same factor.",
-                check="the batch has `labels`, and chatml/loss_ratio changes from batch to batch",
-            ),
-            Cause(
-                "The loss has another scale on purpose: weights per codebook, label smoothing, an added term.",
-                check="chatml/loss_ratio is the same in every batch, or you wrote the loss",
-            ),
-        ),
-        fix="call tracker_logging.families.higgs_v2.labels.normalise_loss_by_audio_labels(model) before the Trainer "
-        "is made, or set model.accepts_loss_kwargs = False, or drop `labels` from the batch. If you scale the loss on "
-        "purpose, ignore this.",
-    ),
-    Rule(
-        name="loss_out_of_scale",
-        level="warning",
-        certainty="likely",
-        triggers=(TRAIN_LOSS,),
-        also_reads=(tags.NLL, tags.NLL_MEAN, tags.NLL_TEXT),
-        opens_when="the training loss is less than a third or more than three times what the nll of the predictions "
-        "gives",
-        evidence=_loss_out_of_scale,
-        causes=(
-            Cause(
-                "A loss of your own is scaled, summed over positions or has the wrong sign.",
-                check="`compute_loss` or `compute_loss_func` is overridden, and chatml/loss_ratio is 1 or not logged",
-            ),
-            Cause(
-                "The loss is divided by a wrong number of labels, or not divided under gradient accumulation.",
-                check="the factor is the number of accumulation steps, or changes with the lengths of the samples",
-            ),
-        ),
-        fix="return the mean cross-entropy per codebook. A factor on the loss is a factor on the gradients before "
-        "clipping.",
-        opens_after=2,
     ),
     Rule(
         name="attention_not_causal",

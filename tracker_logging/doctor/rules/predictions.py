@@ -8,11 +8,12 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Sequence
 
 from tracker_logging import tags
-from tracker_logging.doctor.history import EVAL_LOSS, TRAIN_LOSS, History, has_learned
+from tracker_logging.doctor.history import EVAL_LOSS, SMOOTH, TRAIN_LOSS, History, has_learned
 from tracker_logging.doctor.rule import Cause, Rule
 
 _MIN_BLOCKS = 3  # below, there is no rise or fall to speak of
@@ -31,14 +32,16 @@ def _copying(history: History) -> str | None:
 
 
 def _non_finite(history: History) -> str | None:
+    read = [history[tag()] for tag in (tags.NON_FINITE_LOGITS, tags.NON_FINITE_INPUTS, tags.FIRST_NON_FINITE_LAYER)]
+    step = max(series.step for series in read)
+    rows, inputs, layer = (series.on(step) for series in read)
     parts = []
-    if (rows := history[tags.NON_FINITE_LOGITS()]).last > 0:
-        parts.append(f"{rows.last:g} rows of logits are NaN or infinite ({tags.NON_FINITE_LOGITS()})")
-    if (inputs := history[tags.NON_FINITE_INPUTS()]).last > 0:
-        parts.append(f"{inputs.last:g} values of the batch are NaN or infinite ({tags.NON_FINITE_INPUTS()})")
-    layer = history[tags.FIRST_NON_FINITE_LAYER()]
-    if layer and layer.step == max(rows.step, inputs.step, layer.step):
-        parts.append(f"the first layer whose output is not finite is layer {layer.last:g}")
+    if rows > 0:
+        parts.append(f"{rows:g} rows of logits are NaN or infinite ({tags.NON_FINITE_LOGITS()})")
+    if inputs > 0:
+        parts.append(f"{inputs:g} values of the batch are NaN or infinite ({tags.NON_FINITE_INPUTS()})")
+    if layer >= 0:
+        parts.append(f"the first layer whose output is not finite is layer {layer:g}")
     return "; ".join(parts) or None
 
 
@@ -118,16 +121,17 @@ def _does_not_learn(history: History) -> str | None:
 
 def _overfitting(history: History) -> str | None:
     evaluation, training = history[EVAL_LOSS], history[TRAIN_LOSS]
-    if len(evaluation.points) < 3 or not training:
+    if len(evaluation.points) < 3:
         return None
     best_step, best = min(evaluation.points, key=lambda point: point[1])
     rise = evaluation.last - best
-    then = training.at(best_step)
-    if not (rise > max(0.05 * best, 0.01 * evaluation.first) and training.recent < 0.98 * then):
+    then, *since = [value for step, value in training.points if step >= best_step] or [math.nan]
+    now = statistics.fmean(since[-SMOOTH:] or [math.nan])
+    if not (rise > max(0.05 * best, 0.01 * evaluation.first) and now < 0.98 * then):
         return None
     return (
         f"the evaluation loss rose from {best:.4g} (step {best_step}) to {evaluation.last:.4g} while the training loss "
-        f"fell from {then:.4g} to {training.recent:.4g} ({EVAL_LOSS}, {TRAIN_LOSS})"
+        f"fell from {then:.4g} to {now:.4g} ({EVAL_LOSS}, {TRAIN_LOSS})"
     )
 
 

@@ -60,26 +60,24 @@ def _share(history: History, tag: str) -> float:
 
 
 def _silent(history: History) -> str | None:
-    share, silence = _share(history, tags.SILENT_CLIPS()), history[_SILENCE]
-    is_fresh = silence.step == history[tags.SILENT_CLIPS()].step
+    share, silence = _share(history, tags.SILENT_CLIPS()), history[_SILENCE].on(history[tags.SILENT_CLIPS()].step)
     if not _can_be_judged(history, tags.SILENT_CLIPS()):
         return None
     if share >= 50:
         return f"{share:.0f} % of the clips contain no speech ({tags.SILENT_CLIPS()})"
-    if is_fresh and silence.last > 60:
-        return f"{silence.last:.0f} % of the clips' time is silent ({_SILENCE})"
+    if silence > 60:
+        return f"{silence:.0f} % of the clips' time is silent ({_SILENCE})"
     return None
 
 
 def _clipped(history: History) -> str | None:
-    share, samples = _share(history, tags.CLIPPED_CLIPS()), history[_CLIPPING]
-    is_fresh = samples.step == history[tags.CLIPPED_CLIPS()].step
+    share, samples = _share(history, tags.CLIPPED_CLIPS()), history[_CLIPPING].on(history[tags.CLIPPED_CLIPS()].step)
     if not _can_be_judged(history, tags.CLIPPED_CLIPS()):
         return None
     if share >= 50:
         return f"{share:.0f} % of the clips have more than 5 % of their samples at full scale ({tags.CLIPPED_CLIPS()})"
-    if is_fresh and samples.last > 1.0:
-        return f"{samples.last:.2g} % of all samples are at full scale ({_CLIPPING})"
+    if samples > 1.0:
+        return f"{samples:.2g} % of all samples are at full scale ({_CLIPPING})"
     return None
 
 

@@ -31,15 +31,11 @@ def shrinking(history: History) -> dict[str, float]:
 
     Norms start at 1 and may all fall together by the gradient alone, so they are left out.
     """
-    family, ratios = history.family(tags.SHRINK), history.family(tags.UPDATE_RATIO)
-    step = max((series.step for series in family.values()), default=-1)
+    step, shares = history.newest(tags.SHRINK)
     return {
-        name: series.last
-        for name, series in family.items()
-        if series.step == step
-        and "norms" not in name
-        and name in ratios
-        and series.last > max(MAX_SHRINK, MOSTLY * ratios[name].at(step))
+        name: share
+        for name, share in shares.items()
+        if "norms" not in name and share > max(MAX_SHRINK, MOSTLY * history[tags.UPDATE_RATIO(component=name)].on(step))
     }
 
 
@@ -51,12 +47,13 @@ def _clipped_away(history: History) -> str | None:
 
 def _shrunk(history: History) -> str | None:
     lost = shrinking(history)
-    compared = [name for name in history.family(tags.SHRINK) if "norms" not in name]
+    step, shares = history.newest(tags.SHRINK)
+    compared = [name for name in shares if "norms" not in name]
     if not lost or len(lost) < MOSTLY * len(compared):
         return None
     most = max(lost, key=lambda name: lost[name])
-    rate = history[LEARNING_RATE]
-    at = f", at a learning rate of {rate.last:.2g}" if rate else ""
+    rate = history[LEARNING_RATE].near(step)
+    at = f", at a learning rate of {rate:.2g}" if rate > 0 else ""
     return (
         f"one step shrinks {len(lost)} of {len(compared)} components, {most} most, by {100 * lost[most]:.2g} % of "
         f"their norm, and that is most of the update{at} (gradients/shrink)"
