@@ -100,9 +100,7 @@ def test_a_round_that_waited_at_the_save_is_there_once(tmp_path: Path, demo: Pat
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
     warnings = [line for line in done.stderr.splitlines() if "WARNING tracker_logging" in line]
-    # The encoder is slow, and on a busy machine the worker is: what it makes later counts as missing until then.
-    expected = ("Scoring of voices is late", "Missing since")
-    assert [line for line in warnings if not any(text in line for text in expected)] == []
+    assert [line for line in warnings if "Scoring of voices is late" not in line] == []  # the encoder is slow
 
     for name, read in (("tensorboard", read_tensorboard), ("jsonl", read_jsonl), ("wandb", read_wandb)):
         found = read(run)

@@ -1,5 +1,6 @@
 """Nothing is missing silently: what was promised for a run and did not arrive is reported once, counted and listed."""
 
+import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from transformers import Trainer, TrainerCallback
 from tracker_logging import tags, watch
 from tracker_logging.events import Event, Scalars, Table
 from tracker_logging.guard import ErrorGuard
+from tracker_logging.observers import attention
 from tracker_logging.observers.outputs import OutputObserver
 from tracker_logging.session.cost import CostMeter
 from tracker_logging.session.emitter import Emitter
@@ -47,6 +49,22 @@ def test_a_round_of_voices_may_arrive_later_than_other_families() -> None:
     assert [family.template for family in ledger.settle(before=20, rounds_before=0)] == ["outputs/nll/mean"]
     ledger.arrived(emitted(10, "voices/valid_clips"))
     assert ledger.settle() == ()
+
+
+def test_what_the_worker_still_makes_is_not_missing_yet() -> None:
+    ledger = Ledger()
+    ledger.promise(1, [tags.INPUT_AUDIO, tags.NLL_MEAN])
+    ledger.making(1, "inputs")
+    assert [family.template for family in ledger.settle(before=2)] == ["outputs/nll/mean"]
+    ledger.made(1, "inputs")
+    assert [family.template for family in ledger.settle(before=3)] == ["inputs/audio"]
+
+
+def test_at_the_end_nothing_is_waited_for() -> None:
+    ledger = Ledger()
+    ledger.promise(1, [tags.INPUT_AUDIO])
+    ledger.making(1, "inputs")
+    assert [family.template for family in ledger.settle()] == ["inputs/audio"]
 
 
 def test_the_most_specific_reason_is_given() -> None:
@@ -114,6 +132,32 @@ def test_what_an_observer_leaves_out_is_logged_once_counted_and_listed(
     assert "outputs/predictions" in next(text for (tag, _), text in run.texts.items() if tag == "tracker/missing_list")
     reported = [record for record in caplog.records if "Missing since step 1: outputs/predictions" in record.message]
     assert len(reported) == 1
+
+
+def test_a_slow_worker_makes_nothing_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_images = attention.attention_images
+
+    def slowly(*arguments: Any, **options: Any) -> Any:
+        time.sleep(0.2)
+        return make_images(*arguments, **options)
+
+    monkeypatch.setattr(attention, "attention_images", slowly)
+    callbacks = callbacks_for()
+    trainer(tmp_path, callbacks=callbacks, max_steps=3).train()
+    assert callbacks[0].session.current.emitter.ledger.missing == ()
+
+
+def test_an_event_that_the_worker_cannot_make_is_missing_for_that_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any, **__: Any) -> Any:
+        raise ValueError("no ink")
+
+    monkeypatch.setattr(attention, "attention_images", fail)
+    callbacks = callbacks_for()
+    trainer(tmp_path, callbacks=callbacks, max_steps=2).train()
+    reasons = {family.template: family.reason for family in callbacks[0].session.current.emitter.ledger.missing}
+    assert set(reasons.values()) == {"it failed (ValueError: no ink)"} and tags.ATTENTION_HEATMAP.template in reasons
 
 
 def test_an_observer_that_fails_is_the_reason(

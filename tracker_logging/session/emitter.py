@@ -1,7 +1,7 @@
 """The way of an event from an observer to the tracker, and the accounts that are kept of it.
 
     emitter = Emitter(tracker, rank=0, guard=guard, cost=cost)
-    emitter.collect(lambda observer: observer.observe(snapshot))     # now, and `Later` events on the worker thread
+    emitter.collect(1, lambda observer: observer.observe(snapshot))  # now, and `Later` events on the worker thread
     emitter.emit(Scalars(step=1, values={"outputs/nll/mean": 4.3}))  # any thread
     emitter.finish(step=500)
 
@@ -63,15 +63,18 @@ class Emitter:
             with self._guard.contain(observer.name):
                 observer.hear(event)
 
-    def collect(self, events_of: Callable[[Observer], Iterable[Event | Later]]) -> None:
-        """Emit what `events_of` gives for each observer that is on. Training thread of rank 0; ignored elsewhere."""
+    def collect(self, step: int, events_of: Callable[[Observer], Iterable[Event | Later]]) -> None:
+        """Emit what `events_of` gives for `step`, for each observer that is on. Training thread; rank 0 only."""
         if self._rank != 0:
             return
         for observer in self.observers:
             if self._guard.is_on(observer.name):
                 with self._cost.part(observer.name, component="capture"), self._guard.contain(observer.name):
                     for event in events_of(observer):
-                        self._defer(event) if isinstance(event, Later) else self.emit(event)
+                        if isinstance(event, Later):
+                            self._defer(event, step=step, owner=observer.name)
+                        else:
+                            self.emit(event)
         self._report_worker_errors()
 
     def miss_step(self, step: int, reason: str) -> None:
@@ -104,12 +107,20 @@ class Emitter:
         for event in self.last_word.events(step=step, missing=self.ledger.missing):
             self.emit(event)
 
-    def _defer(self, later: Later) -> None:
+    def _defer(self, later: Later, *, step: int, owner: str) -> None:
         def job() -> None:
-            for event in later.make():
-                self.emit(event)
+            try:
+                for event in later.make():
+                    self.emit(event)
+            except Exception as error:
+                self.ledger.explain(owner, f"it failed ({type(error).__name__}: {error})", step=step)
+                raise
+            finally:
+                self.ledger.made(step, owner)
 
+        self.ledger.making(step, owner)
         if not self._worker.submit(job):
+            self.ledger.made(step, owner)
             raise RuntimeError("the worker thread is too far behind, so this clip is not logged. Log less often")
 
     def _report_worker_errors(self) -> None:

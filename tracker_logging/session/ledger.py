@@ -10,13 +10,15 @@
 Guarantees
 - A family of tags is promised by the table in `tags`: its owner observes, and what it depends on holds.
 - A family that is missing is returned by `settle` once, and counted until the end, also if it arrives later.
-- `arrived` may be called on any thread.
+- What the worker thread still makes (`making`) counts once it is done or the training ends.
+- `arrived` and `made` may be called on any thread.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -72,6 +74,7 @@ _EMPTY = {
 _NOT_OF_STEPS = ("eval_outputs/", "voices/", "conditioning/", "doctor/", "tracker/dropped_events", "tracker/queue_mb")
 _OF_ROUNDS = ("voices/", "conditioning/")
 _OF_CODEBOOKS = ("outputs/", "chatml/", "throughput/frames", "inputs/segments")
+_OWNERS = {tag.template: tag.owner for tag in tags.ALL}
 _OF_TARGETS = ("chatml/", "inputs/segments", "inputs/audio", "outputs/predictions", "outputs/accuracy_map")
 
 
@@ -95,6 +98,7 @@ class Ledger:
         self._reasons_of: dict[int, dict[str, str]] = {}  # by step
         self._missing: dict[str, MissingFamily] = {}
         self._unreported: list[MissingFamily] = []  # of `miss`
+        self._making: Counter[tuple[int, str]] = Counter()  # events of a step and owner that the worker still makes
 
     @property
     def missing(self) -> tuple[MissingFamily, ...]:
@@ -113,6 +117,18 @@ class Ledger:
         if templates:
             with self._lock:
                 self._arrived.setdefault(event.step, set()).update(templates)
+
+    def making(self, step: int, owner: str) -> None:
+        """An event of `owner` for `step` waits for the worker thread, which calls `made` in any case."""
+        with self._lock:
+            self._making[step, owner] += 1
+
+    def made(self, step: int, owner: str) -> None:
+        """The worker thread has emitted an event of `making`, or failed to."""
+        with self._lock:
+            self._making[step, owner] -= 1
+            if self._making[step, owner] == 0:
+                del self._making[step, owner]
 
     def explain(self, prefix: str, reason: str, *, step: int | None = None) -> None:
         """Why families are missing of an owner, or whose template begins with `prefix`. The first reason counts.
@@ -139,14 +155,18 @@ class Ledger:
     def settle(self, *, before: int | None = None, rounds_before: int | None = None) -> tuple[MissingFamily, ...]:
         """Families promised for a step `before` that have not arrived, and were not missing until now.
 
-        Voices and the conditioning gap arrive later than their step: they count for a step `rounds_before`.
+        Voices and the conditioning gap arrive later than their step: they count for a step `rounds_before`. Without
+        `before`, the training has ended and nothing is waited for.
         """
         with self._lock:
             new, self._unreported = self._unreported, []
             for step in sorted(step for step in self._promised if before is None or step < before):
                 open_families = self._promised[step] - self._arrived.get(step, set())
-                waits = rounds_before is not None and step >= rounds_before
-                kept = {template for template in open_families if waits and template.startswith(_OF_ROUNDS)}
+                kept: set[str] = set()
+                if before is not None:
+                    kept = {template for template in open_families if self._making[step, _OWNERS[template]] > 0}
+                if rounds_before is not None and step >= rounds_before:
+                    kept |= {template for template in open_families if template.startswith(_OF_ROUNDS)}
                 for template in sorted(open_families - kept - self._missing.keys()):
                     family = MissingFamily(template, step, self._reason(template, step))
                     self._missing[template] = family
@@ -183,14 +203,14 @@ class Ledger:
         return Table(step=step, tag=tags.MISSING_LIST(), columns=("family", "since step", "reason"), rows=rows)
 
     def _reason(self, template: str, step: int) -> str:
-        tag = next((tag for tag in tags.ALL if tag.template == template), None)
         for reasons in (self._reasons_of.get(step, {}), self._reasons):
             if prefixes := [prefix for prefix in reasons if template.startswith(prefix)]:
                 return reasons[max(prefixes, key=len)]
         if template.startswith(_OF_ROUNDS):
             return UNFINISHED_ROUND
-        owner = "" if tag is None else tag.owner
-        return self._reasons.get(owner) or _EMPTY.get(template) or self._reasons.get("capture") or UNEXPLAINED
+        return (
+            self._reasons.get(_OWNERS[template]) or _EMPTY.get(template) or self._reasons.get("capture") or UNEXPLAINED
+        )
 
 
 def promised(*, owners: Collection[str], facts: Collection[str], prefix: str = "") -> list[tags.Tag]:

@@ -257,7 +257,7 @@ class Session:
             self.emitter.report_not_shown(snapshot.missing)
             explain_non_finite(self.emitter.ledger, snapshot)
             self.emitter.ledger.promise(step, evaluation_families(snapshot, owners=self.emitter.owners))
-            self.emitter.collect(lambda observer: observer.observe_evaluation(snapshot))
+            self.emitter.collect(step, lambda observer: observer.observe_evaluation(snapshot))
         elif "outputs" in self.emitter.owners:
             families = promised(owners={"outputs"}, facts={"evaluation"}, prefix="eval_outputs/")
             self.emitter.ledger.miss(
@@ -380,12 +380,12 @@ class Session:
         self.emitter.emit(
             Scalars(step=step, values=self.pace.scalars(snapshot, seconds=seconds, frame_rate=frame_rate))
         )
-        self.emitter.collect(lambda observer: observer.observe(snapshot))
+        self.emitter.collect(snapshot.step, lambda observer: observer.observe(snapshot))
 
     def _observe_batch(self, view: BatchView) -> None:
         """Emit what is known of a batch before the model sees it: it may refuse the batch."""
         start = time.perf_counter()
-        self.emitter.collect(lambda observer: observer.observe_batch(self._step, view))
+        self.emitter.collect(self._step, lambda observer: observer.observe_batch(self._step, view))
         self._batch_s += time.perf_counter() - start  # it is inside of a hook, and charged already
         if view.mismatched:
             # Higgs Audio v2 fills the placeholders of a whole batch in a row: with too few frames a GPU stops without
