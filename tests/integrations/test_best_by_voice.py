@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from voice_choice import CASES, GivenScores, outcome, trained
+from read_back import read_jsonl
+from voice_choice import CASES, GivenScores, outcome, trained, trainer_for
 
 from tracker_logging.demo.build import DemoPaths
 from tracker_logging.families.higgs_v2.adapter import HiggsV2Adapter
@@ -90,3 +91,46 @@ def test_a_metric_that_cannot_be_used_is_refused_before_the_first_step(
     with pytest.raises(ValueError, match=message.replace("?", r"\?")):
         trained(DemoPaths(demo), tmp_path, scorer=GivenScores(), metric=metric, **options)
     assert not list(tmp_path.glob("checkpoint-*"))
+
+
+def searched(trainer: Any, objective: str, steps: tuple[int, ...]) -> Any:
+    """The best trial by `objective`; trial N has as many steps as `steps` says."""
+    pytest.importorskip("optuna")
+    return trainer.hyperparameter_search(
+        backend="optuna", n_trials=len(steps), direction="maximize",
+        hp_space=lambda trial: {"max_steps": steps[trial.number]},
+        compute_objective=lambda metrics: metrics[objective],
+    )  # fmt: skip
+
+
+SEARCH: dict[str, Any] = {"metric": None, "load_best_model_at_end": False, "save_strategy": "no", "patience": None}
+
+
+@pytest.mark.parametrize("evaluates", ["steps", "no"])
+@pytest.mark.setting("Trainer", "`compute_objective` by a score of the voices", "the scores are in its metrics")
+def test_a_search_chooses_the_trial_with_the_best_voice(evaluates: str, demo: Path, tmp_path: Path) -> None:
+    """The loss prefers the longest trial. Without evaluations in it, the Trainer evaluates each trial at its end."""
+    trainer = trainer_for(
+        DemoPaths(demo), tmp_path, scorer=GivenScores(), eval_strategy=evaluates,
+        options={"voice_at_eval": evaluates == "steps"}, **SEARCH,
+    )  # fmt: skip
+    best = searched(trainer, "eval_voice_sim_margin", (2, 3))
+    assert (best.run_id, best.objective) == ("0", 0.4)
+
+
+def test_a_search_by_the_conditioning_gap_needs_no_scores(demo: Path, tmp_path: Path) -> None:
+    trainer = trainer_for(DemoPaths(demo), tmp_path, scorer=GivenScores(), eval_strategy="no", **SEARCH)
+    best = searched(trainer, "eval_conditioning_gap", (1, 2))
+    gaps = [read_jsonl(path).scalars for path in sorted((tmp_path / "runs").iterdir())]
+    expected = [gaps[0]["conditioning/gap/mean", 1], gaps[1]["conditioning/gap/mean", 2]]
+    assert best.objective == max(expected) != min(expected)
+
+
+def test_a_search_goes_on_when_a_round_fails(demo: Path, tmp_path: Path) -> None:
+    """The trial has no score, which is NaN for the search, and is not the best."""
+    scorer = GivenScores(failing=(1,))
+    trainer = trainer_for(
+        DemoPaths(demo), tmp_path, scorer=scorer, eval_strategy="steps", options={"voice_at_eval": True}, **SEARCH
+    )
+    best = searched(trainer, "eval_voice_sim_margin", (1, 2))
+    assert (best.run_id, best.objective) == ("1", 0.4)

@@ -66,6 +66,12 @@ def half_a_second(self: HiggsV2Adapter, prompts: list[Any], settings: Any) -> li
     return [GeneratedCodes(codes=np.full((4, 12), 3), stop_reason="eos") for _ in prompts]
 
 
+def model() -> Any:
+    made = demo_model(seed=0)
+    made.accepts_loss_kwargs = False
+    return made
+
+
 class CopyingTrainer(Trainer):
     """Logs a copy of its metrics, as some subclasses do."""
 
@@ -73,18 +79,23 @@ class CopyingTrainer(Trainer):
         super().log(dict(logs), *args, **kwargs)
 
 
-def trained(
-    demo: DemoPaths, output: Path, *, scorer: GivenScores, metric: str = "eval_voice_sim_margin",
+def trained(demo: DemoPaths, output: Path, **options: Any) -> Trainer:
+    """The Trainer after its training."""
+    trainer = trainer_for(demo, output, **options)
+    trainer.train()
+    return trainer
+
+
+def trainer_for(
+    demo: DemoPaths, output: Path, *, scorer: GivenScores, metric: str | None = "eval_voice_sim_margin",
     order: Callable[[list[Any], Any], list[Any]] = lambda ours, stop: [*ours, stop], kind: type[Trainer] = Trainer,
-    patience: int = 9, timeout_s: float = 60.0, options: dict[str, Any] | None = None, **arguments: Any,
+    patience: int | None = 9, timeout_s: float = 60.0, options: dict[str, Any] | None = None, **arguments: Any,
 ) -> Trainer:  # fmt: skip
-    """Four steps with an evaluation and a checkpoint after each."""
+    """Four steps with an evaluation and a checkpoint after each. Without `patience` nothing stops the training."""
     zero_shot.open_scorer = lambda choice: scorer
     HiggsV2Adapter.generate = half_a_second
     processor = SpeechProcessor.from_pretrained(str(demo.model), str(demo.codec), cache_directory=demo.codes)
     samples = read_samples(demo.eval)
-    model = demo_model(seed=0)
-    model.accepts_loss_kwargs = False
     settings = {
         "output_dir": str(output), "max_steps": 4, "per_device_train_batch_size": 2, "learning_rate": 1e-3,
         "remove_unused_columns": False, "use_cpu": True, "report_to": "none", "disable_tqdm": True, "seed": 1,
@@ -97,16 +108,14 @@ def trained(
         voice_settings=VoiceSettings(max_clips=2, conditioning_clips=2, timeout_s=timeout_s), **(options or {}),
     )  # fmt: skip
     torch.manual_seed(5)
-    trainer = kind(
-        model=model,
+    return kind(
+        model_init=model,
         args=TrainingArguments(**(settings | arguments)),
         train_dataset=VoiceCloningDataset(samples[:8], processor),
         eval_dataset=VoiceCloningDataset(samples[:4], processor),
         data_collator=processor.collator(),
-        callbacks=[*order(ours, EarlyStoppingCallback(patience)), Saved(scorer)],
+        callbacks=[*(ours if patience is None else order(ours, EarlyStoppingCallback(patience))), Saved(scorer)],
     )
-    trainer.train()
-    return trainer
 
 
 CASES: dict[str, dict[str, Any]] = {

@@ -23,6 +23,8 @@ from tracker_logging.voices.evaluation import known_metrics
 logger = logging.getLogger("tracker_logging")
 
 _SECTIONS = ("voice", "conditioning")
+_OBJECTIVES = ("conditioning_gap", "voice_sim_margin", "voice_sim_o", "voice_spk_top1", "voice_wer", "voice_cer")
+"""What the objective of a search may read, which no callback knows: these are in every evaluation of a trial."""
 
 
 class EvaluationMetrics:
@@ -34,12 +36,15 @@ class EvaluationMetrics:
         self._evaluated: tuple[int, str] | None = None  # step and name of the set that has the numbers
         self._is_copied = False
 
-    def begin(self, args: TrainingArguments, observer: ZeroShotObserver) -> None:
+    def begin(self, args: TrainingArguments, state: TrainerState, observer: ZeroShotObserver) -> None:
         """A training begins. Raises `ValueError` for a `metric_for_best_model` of ours that cannot be used."""
         self._evaluated = None
         wanted = chosen_metric(args)
         self._with_voices = self._at_eval or (wanted or "").startswith("voice")
         observer.wanted = frozenset() if wanted is None else frozenset({wanted})
+        if state.is_hyper_param_search:
+            names = [name for name in _OBJECTIVES if self._with_voices or not name.startswith("voice")]
+            observer.wanted |= {name for name in names if observer.why_no_metric(name) is None}
         if wanted is None:
             return
         known = known_metrics()
@@ -67,6 +72,8 @@ class EvaluationMetrics:
         name = evaluated_set(metrics or {})
         if name is None or not isinstance(metrics, MutableMapping):
             return
+        if session.has_ended and not state.is_hyper_param_search:
+            return  # the weights need not be those of the last step any more
         if self._evaluated is not None and self._evaluated[0] == state.global_step and self._evaluated[1] != name:
             return
         self._evaluated = state.global_step, name

@@ -308,7 +308,7 @@ class ZeroShotVerificationLoggerCallback(StrategicCallback):
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, *rest: Any, **kwargs: Any) -> None:
         super().on_train_begin(args, state, *rest, **kwargs)
         if isinstance(self.observer, ZeroShotObserver):
-            self._metrics.begin(args, self.observer)
+            self._metrics.begin(args, state, self.observer)
 
     def on_log(self, args: TrainingArguments, state: TrainerState, *rest: Any, **kwargs: Any) -> None:
         super().on_log(args, state, *rest, **kwargs)

@@ -66,17 +66,24 @@ class ExtraForwards:
         """
         if self._numbers is not None and self._numbers[0] == step:
             return self._numbers[1]
-        training, guard = self._training, self._training.guard
         self.run(
             step,
             conditioning_due=step not in self._gap_steps,
             voices_due=voices_due and step not in self.voice_steps,
             part=AT_EVALUATION,
         )
+        self._numbers = step, self._collect(step, voices_due=voices_due)
+        return self._numbers[1]
+
+    def measured_numbers(self, step: int) -> dict[str, float]:
+        """The same without a forward: what was measured at `step`, which may be nothing."""
+        return self._collect(step, voices_due=step in self.voice_steps) if step in self._gap_steps else {}
+
+    def _collect(self, step: int, *, voices_due: bool) -> dict[str, float]:
+        training, guard = self._training, self._training.guard
         context = StepContext(step=step, model=training.model, conditioning_due=True, voices_due=voices_due)
         values: dict[str, float] = {}
         for observer in self._emitter.observers:
             with self._cost.part("waiting_for_scores", component="evaluation"), guard.contain(observer.name):
                 values |= observer.evaluation_numbers(context)
-        self._numbers = step, from_rank_0(values, device=next(training.model.parameters()).device)
-        return self._numbers[1]
+        return from_rank_0(values, device=next(training.model.parameters()).device)

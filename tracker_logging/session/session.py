@@ -271,10 +271,11 @@ class Session:
     def evaluation_numbers(self, step: int, *, with_voices: bool) -> dict[str, float]:
         """What an evaluation after `step` steps adds to the metrics of the loop, by name; the same on every rank.
 
-        Every rank calls it after the forwards of the evaluation. Training waits at most `--voice_timeout_s`.
+        Every rank calls it after the forwards of the evaluation. Training waits at most `--voice_timeout_s`. After the
+        end of training nothing is measured: the numbers are those of its last step.
         """
         if self.has_ended:
-            return {}
+            return self._extra.measured_numbers(step)
         was_observed = self._evaluation is not None  # the extra forwards are not part of the evaluation
         self.evaluation_is_over()
         numbers = self._extra.evaluation_numbers(step, voices_due=with_voices)
