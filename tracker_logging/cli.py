@@ -33,18 +33,26 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: {printable(message)}. See {self.prog} --help\n")
 
 
-def build_parser() -> argparse.ArgumentParser:
+def build_parser(chosen: str | None = None) -> argparse.ArgumentParser:
+    """The parser of all commands. With `chosen`, the name of a command as it is typed, the others have no arguments and
+    are not imported: some need torch."""
     parser = Parser(
         prog="tracker-logging",
         description=DESCRIPTION,
     )
     parser.add_argument("--version", action="version", version=__version__)
     subparsers = parser.add_subparsers(title="commands", dest="command", metavar="COMMAND", required=True)
-    for name in command_names():
+    names = command_names()
+    is_known = chosen in {name.replace("_", "-") for name in names}
+    for name in names:
+        shown = name.replace("_", "-")
+        if is_known and shown != chosen:
+            subparsers.add_parser(shown)
+            continue
         module = importlib.import_module(f"tracker_logging.commands.{name}")
         text = module.__doc__ or ""
         command = subparsers.add_parser(
-            name.replace("_", "-"),
+            shown,
             help=text.partition("\n")[0].rstrip("."),
             description=text,
             formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -64,7 +72,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # not where a test or a notebook has replaced it
             stream.reconfigure(errors="backslashreplace")  # a console without UTF-8 shows escapes
-    args = build_parser().parse_args(argv)
+    words = sys.argv[1:] if argv is None else argv
+    args = build_parser(words[0] if words else None).parse_args(words)
     try:
         status: int = args.execute(args)
         sys.stdout.flush()

@@ -1,7 +1,10 @@
 """All commands have one style: help with an example, an exit status, and an error in the first line on stderr."""
 
 import argparse
+import subprocess
+import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 
@@ -82,3 +85,14 @@ def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
         main(["--version"])
     assert stopped.value.code == 0
     assert capsys.readouterr().out.strip() == __version__
+
+
+@pytest.mark.parametrize("argv", [["check-data", "rows.jsonl"], ["list", "."]])
+def test_a_command_that_needs_no_model_imports_no_torch(argv: list[str], tmp_path: Path) -> None:
+    (tmp_path / "rows.jsonl").write_text('{"audio": "a.wav", "text": "Good morning."}\n')
+    code = (
+        f"import sys; from tracker_logging.cli import main; main({argv!r});"
+        "print([name for name in ('torch', 'transformers', 'onnxruntime', 'wandb') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"

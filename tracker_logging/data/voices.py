@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import re
 
+_START = "[SPEAKER"
 _TAG = re.compile(r"\[SPEAKER(\d+)\]")
 
 
@@ -31,6 +32,8 @@ def voice_parts(text: str) -> list[tuple[int, str]]:
 
 def untagged(text: str) -> str:
     """The words of `text` without the tags."""
+    if _START not in text:  # as in most texts
+        return text.strip()
     return " ".join(words for _, words in voice_parts(text))
 
 

@@ -31,9 +31,11 @@ from tracker_logging.data.formats.record import Record
 from tracker_logging.data.formats.record_file import RecordFormat, Values
 from tracker_logging.data.sample import VoiceSample
 
+_OF_OTHERS = (*TARGET_AUDIO, "messages")
+
 
 def _is_pair_manifest(values: Values) -> bool:
-    return any(name in values for name in TARGET_AUDIO)
+    return not values.keys().isdisjoint(TARGET_AUDIO)
 
 
 def _pair_sample(record: Record) -> VoiceSample:
@@ -46,11 +48,8 @@ def _pair_sample(record: Record) -> VoiceSample:
 
 
 def _is_audio_table(values: Values) -> bool:
-    return (
-        any(name in values for name in AUDIO)
-        and any(name in values for name in TEXT)
-        and not any(name in values for name in (*TARGET_AUDIO, "messages"))
-    )
+    names = values.keys()
+    return not names.isdisjoint(AUDIO) and not names.isdisjoint(TEXT) and names.isdisjoint(_OF_OTHERS)
 
 
 def audio_table_sample(record: Record) -> VoiceSample:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
@@ -30,6 +31,7 @@ from tracker_logging.data.formats.columns import (
 from tracker_logging.data.sample import DataError, Utterance, VoiceSample, printable, shown
 
 MAX_DEPTH = 64
+_LEAVES = (str, int, float, type(None))  # most values; recognised faster than what is neither a list nor a mapping
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +49,12 @@ class Place:
 
     @property
     def origin(self) -> str:
-        return f"{self.path.name}[{self.index}]"
+        return f"{_name_and_stem(self.path)[0]}[{self.index}]"
+
+    @property
+    def number(self) -> str:
+        """An id for an entry that has none."""
+        return f"{_name_and_stem(self.path)[1]}-{self.index:05d}"
 
     def error(self, field: str, problem: str) -> DataError:
         return DataError(f"{shown(self.path)}[{self.index}]{f'.{printable(field)}' if field else ''} {problem}.")
@@ -182,7 +189,7 @@ class Record:
             "system": self.text(*SYSTEM),
         }
         return VoiceSample(
-            sample_id=sample_id or known["sample_id"] or f"{self.place.path.stem}-{self.place.index:05d}",
+            sample_id=sample_id or known["sample_id"] or self.place.number,
             reference_text=(reference_text or "") if reference_audio is not None else "",
             reference_audio=reference_audio,
             target_text=target_text,
@@ -199,6 +206,11 @@ class Record:
         )
 
 
+@lru_cache(maxsize=64)
+def _name_and_stem(path: Path) -> tuple[str, str]:
+    return path.name, path.stem
+
+
 def _depth(value: object) -> int:
     """Levels of objects and lists, counted up to one more than `MAX_DEPTH`."""
     depth, level = 0, [value]
@@ -208,6 +220,6 @@ def _depth(value: object) -> int:
             inner
             for outer in level
             for inner in (outer.values() if isinstance(outer, Mapping) else outer)  # type: ignore[attr-defined]
-            if isinstance(inner, list | Mapping)
+            if not isinstance(inner, _LEAVES) and isinstance(inner, list | Mapping)
         ]
     return depth

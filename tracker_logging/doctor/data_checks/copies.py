@@ -80,12 +80,11 @@ def leak_findings(train: Rows, evaluation: Rows, sounds: Numbers) -> Iterator[Da
 def _split(same: Numbers, content: Callable[[int], bytes]) -> Numbers:
     """`same` with groups of two and more split by the content of their clips."""
     _, inverse, counts = np.unique(same, return_inverse=True, return_counts=True)
-    first: dict[tuple[int, bytes], int] = {}
-    split = same.copy()
+    digests = np.zeros(len(same), dtype=np.int64)
     for number in np.flatnonzero(counts[inverse] > 1).tolist():
-        digest = hashlib.blake2b(content(number), digest_size=16).digest()
-        split[number] = first.setdefault((int(same[number]), digest), number)
-    return split
+        digest = hashlib.blake2b(content(number), digest_size=8).digest()
+        digests[number] = int.from_bytes(digest, "little", signed=True)
+    return firsts(joined(same, digests))
 
 
 def _sentences(rows: Rows) -> Numbers:

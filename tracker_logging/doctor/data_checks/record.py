@@ -125,12 +125,16 @@ def record_of(sample: VoiceSample, *, file: str, header: Callable[[Path], Clip],
         reference=None if sample.reference_audio is None else header(sample.reference_audio),
         target=None if sample.target_audio is None else header(sample.target_audio),
         row=row,
-        more=tuple(
-            Utterance(role, one.text, header(one.audio))
-            for role, more in (("reference", sample.more_references), ("target", sample.more_targets))
-            for one in more
-            if one.audio is not None
-        ),
+        more=_more(sample, header) if sample.more_references or sample.more_targets else (),
+    )
+
+
+def _more(sample: VoiceSample, header: Callable[[Path], Clip]) -> tuple[Utterance, ...]:
+    return tuple(
+        Utterance(role, one.text, header(one.audio))
+        for role, more in (("reference", sample.more_references), ("target", sample.more_targets))
+        for one in more
+        if one.audio is not None
     )
 
 

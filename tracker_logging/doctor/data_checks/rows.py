@@ -31,6 +31,7 @@ from tracker_logging.doctor.data_checks.record import Clip, Record
 Numbers = npt.NDArray[Any]
 
 NONE = -1  # no clip, no name
+BLOCK = 4_096
 # Keys that known pipelines write and that training ignores.
 KNOWN_KEYS = frozenset(
     {"start_index", "id", "duration", "task_type", "sample_id", "reference_language", REFERENCE_FROM}
@@ -150,6 +151,8 @@ class Rows:
         self.more: dict[int, tuple[int, ...]] = {}  # row -> the clips of `Record.more`
         self._read = read
         self._columns: dict[str, array[Any]] = {name: array(kind) for name, kind in _TYPES.items()}
+        self._recent: list[tuple[float, ...]] = []  # rows that are not in the columns yet: they are moved in blocks
+        self._count = 0
 
     @classmethod
     def of(cls, records: list[Record], place: Place, shared: Shared) -> Rows:
@@ -160,32 +163,36 @@ class Rows:
         return rows
 
     def __len__(self) -> int:
-        return len(self._columns["target"])
+        return self._count
 
     def add(self, record: Record) -> None:
         """Take the numbers of `record` as the next row."""
         sample, names, clips = record.sample, self.shared.names, self.shared.clips
-        reference, target = (
-            _text_numbers(untagged(text) if "[" in text else text)
-            for text in (sample.reference_text, sample.target_text)
-        )
+        reference, target = _text_numbers(sample.reference_text), _text_numbers(sample.target_text)
         if record.more:
             self.more[len(self)] = tuple(clips.number(utterance.clip) for utterance in record.more)
-        values = (
+        self._recent.append((
             clips.number(record.reference), clips.number(record.target), reference[0], target[0], reference[1],
             target[1], names.number(reference[2]), names.number(target[2]), hash(sample.sample_id),
             names.number(sample.speaker), names.number(sample.language), record.is_usable,
             is_finished(sample.target_text), _is_own_speaker(sample),
-        )  # fmt: skip
-        for column, value in zip(self._columns.values(), values, strict=True):
-            column.append(value)
+        ))  # fmt: skip
+        self._count += 1
+        if len(self._recent) == BLOCK:
+            self._move()
         if sample.extra:
             self.unknown_keys.update(_unknown_keys(sample.extra))
 
     def column(self, name: str) -> Numbers:
         """The values of one column, [rows]."""
+        self._move()
         values = self._columns[name]
         return np.array(values) if len(values) else np.zeros(0, dtype=values.typecode)
+
+    def _move(self) -> None:
+        for column, values in zip(self._columns.values(), zip(*self._recent, strict=True), strict=False):
+            column.extend(values)
+        self._recent.clear()
 
     def record(self, row: int | np.integer[Any]) -> Record:
         """The record of `row`, read again. Raises `DataError` where the file has changed."""
@@ -275,5 +282,6 @@ def _is_own_speaker(sample: VoiceSample) -> bool:
 
 @lru_cache(maxsize=16_384)
 def _text_numbers(text: str) -> tuple[int, float, str | None]:
-    """A hash of the words, the weighted letters, and the script."""
+    """A hash of the words without tags, their weighted letters, and their script."""
+    text = untagged(text)
     return hash(words(text)), weighted_letters(text), script_of(text)

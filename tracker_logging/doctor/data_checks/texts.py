@@ -86,7 +86,7 @@ def text_findings(record: Record) -> Iterator[DataFinding]:
 
 def doubled_texts(place: Place, item: object, sample: VoiceSample) -> Iterator[DataFinding]:
     """Texts of the ChatML `item` that differ from those that its reader used for `sample`."""
-    if not isinstance(item, Mapping):
+    if not isinstance(item, Mapping) or ("messages" not in item and "misc" not in item):
         return
     reference, target = _written(item)
     for field, text in reference if sample.reference_audio is not None else ():
@@ -144,6 +144,8 @@ def _fields(record: Record) -> Iterator[tuple[str, str]]:
 
 def _damage(text: str) -> str | None:
     """How `text` was damaged by a wrong encoding; None if nothing shows it."""
+    if text.isascii() and text.isprintable():
+        return None
     found = mojibake(text)
     if found is not None and found.text is not None:
         return f"{quoted(text)} is {quoted(found.text)}, decoded as {found.decoded_as}"
