@@ -1,8 +1,7 @@
 """The forwards that observers need beside those of training: the conditioning gap and the voices.
 
-    extra = ExtraForwards(training, observers=observers, emitter=emitter, cost=cost)
-    if 0 not in extra.voice_steps:
-        extra.run(0, conditioning_due=True, voices_due=True, part="voices_at_start")
+    extra = ExtraForwards(training, emitter=emitter, cost=cost)
+    extra.run(0, conditioning_due=True, voices_due=True, part="voices_at_start")
 
 Guarantees
 - All ranks call `run` at the same steps, on the training thread; each observer runs inside `isolated(model)`.
@@ -21,27 +20,29 @@ AT_EVALUATION = "voices_at_eval"  # thinning would not save it
 
 
 class ExtraForwards:
-    """Serves one training. `voice_steps`: the steps of which the voices were generated."""
+    """Serves one training. Voices and gap are measured at most once after each step."""
 
     def __init__(self, training: Training, *, emitter: Emitter, cost: CostMeter) -> None:
-        self.voice_steps: set[int] = set()
+        self._voice_steps: set[int] = set()
         self._gap_steps: set[int] = set()
         self._numbers: tuple[int, dict[str, float]] | None = None
         self._training = training
         self._emitter = emitter
         self._cost = cost
 
-    def run(self, step: int, *, conditioning_due: bool, voices_due: bool, part: str | None = None) -> None:
-        """Measure what is due after `step` steps; nothing if nothing is. `part`: the name of its cost.
+    def run(self, step: int, *, conditioning_due: bool, voices_due: bool, part: str | None = None) -> bool:
+        """Measure what is due after `step` steps, unless it was; True if voices were generated.
 
-        Where the voices are due, the conditioning gap is measured too, unless it was.
+        Where the voices are due, the conditioning gap is measured too. `part`: the name of the cost.
         """
+        voices_due = voices_due and step not in self._voice_steps
+        conditioning_due = (conditioning_due or voices_due) and step not in self._gap_steps
         if not (conditioning_due or voices_due):
-            return
-        conditioning_due = step not in self._gap_steps
-        self._gap_steps.add(step)
+            return False
+        if conditioning_due:
+            self._gap_steps.add(step)
         if voices_due:
-            self.voice_steps.add(step)
+            self._voice_steps.add(step)
         training, guard = self._training, self._training.guard
         context = StepContext(step=step, model=training.model, conditioning_due=conditioning_due, voices_due=voices_due)
         component = "evaluation" if part == AT_EVALUATION else "voices" if voices_due else "zero_shot"
@@ -57,6 +58,7 @@ class ExtraForwards:
                 ):
                     for event in observer.after_step(context):
                         self._emitter.emit(event)
+        return voices_due
 
     def evaluation_numbers(self, step: int, *, voices_due: bool) -> dict[str, float]:
         """What an evaluation after `step` steps adds to the metrics of the loop: the same on every rank.
@@ -66,18 +68,13 @@ class ExtraForwards:
         """
         if self._numbers is not None and self._numbers[0] == step:
             return self._numbers[1]
-        self.run(
-            step,
-            conditioning_due=step not in self._gap_steps,
-            voices_due=voices_due and step not in self.voice_steps,
-            part=AT_EVALUATION,
-        )
+        self.run(step, conditioning_due=True, voices_due=voices_due, part=AT_EVALUATION)
         self._numbers = step, self._collect(step, voices_due=voices_due)
         return self._numbers[1]
 
     def measured_numbers(self, step: int) -> dict[str, float]:
         """The same without a forward: what was measured at `step`, which may be nothing."""
-        return self._collect(step, voices_due=step in self.voice_steps) if step in self._gap_steps else {}
+        return self._collect(step, voices_due=step in self._voice_steps) if step in self._gap_steps else {}
 
     def _collect(self, step: int, *, voices_due: bool) -> dict[str, float]:
         training, guard = self._training, self._training.guard

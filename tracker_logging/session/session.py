@@ -194,14 +194,15 @@ class Session:
             return
         self._step = step
         observed, self.is_observing, self.is_attached = self.is_observing, False, False
-        voices_due = step not in self._extra.voice_steps and (last or self.cadence.voices(step))
+        voices_due = last or self.cadence.voices(step)
         self.idle_until = self.cadence.due_after(step)
         if observed:
             self._observe(step)
-        self._extra.run(step, conditioning_due=observed and self.cadence.conditioned(step), voices_due=voices_due)
+        conditioning_due = observed and self.cadence.conditioned(step)
+        voices_generated = self._extra.run(step, conditioning_due=conditioning_due, voices_due=voices_due)
         if observed:
             self._report_cost(step)
-        if voices_due and self.cadence.cycle_ends(step):
+        if voices_generated and self.cadence.cycle_ends(step):
             device = next(self.model.parameters()).device
             self.cadence.thin(
                 self.cost.since_last_cycle(),
@@ -222,8 +223,7 @@ class Session:
     def weights_loaded(self, *, step: int) -> None:
         """The loop has loaded the weights of an earlier `step` (the best checkpoint): generate their voices."""
         self.emitter.last_word.loaded(step)
-        if step not in self._extra.voice_steps:
-            self._extra.run(step, conditioning_due=False, voices_due=True)
+        self._extra.run(step, conditioning_due=False, voices_due=True)
 
     # --- evaluation, saving, the loop's own numbers ------------------------------------------------------------------
 
@@ -401,9 +401,8 @@ class Session:
             self.flush()
 
     def _measure_base(self) -> None:
-        if self.loop.step not in self._extra.voice_steps:
-            self._extra.run(self.loop.step, conditioning_due=True, voices_due=True, part="voices_at_start")
-            self.cost.since_last_cycle()  # it does not come again, so that thinning would not save it
+        self._extra.run(self.loop.step, conditioning_due=True, voices_due=True, part="voices_at_start")
+        self.cost.since_last_cycle()  # it does not come again, so that thinning would not save it
 
     def _report_cost(self, step: int) -> None:
         values = self.cost.report(budget_pct=self.cadence.budget_pct)
