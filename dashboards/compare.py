@@ -32,11 +32,16 @@ DEFAULT_MAX_MB = 50.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """Runs by displayed name, their voices (see `voice_index`) and the results of `comparison`."""
+    """Runs by displayed name, their voices (see `voice_index`) and the results of `comparison`.
+
+    `ratings`: of listeners, merged (see `ratings.py`). `test`: mode and seed of a page that opens as a listening test.
+    """
 
     runs: Mapping[str, Run]
     index: Mapping[str, Any]
     numbers: Mapping[str, Any]
+    ratings: Mapping[str, Any] | None = None
+    test: Mapping[str, Any] | None = None
 
     def as_json(self) -> dict[str, Any]:
         """What `--json` prints."""
@@ -49,6 +54,7 @@ class Report:
             **self.numbers,
             "settings": self._settings(),
             "findings": self._findings(),
+            "ratings": self.ratings,
         }
 
     @property
@@ -64,6 +70,7 @@ class Report:
             "silent": [name for name, run in self.runs.items() if not run.voices],
             "left_out": list(sound.left_out),
             "curves": self._curves(),
+            "test": self.test,
             **self.as_json(),
         }
 

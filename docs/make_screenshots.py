@@ -55,10 +55,12 @@ def show_tab(browser: Any, address: str) -> None:
         page.wait_for_timeout(SETTLE_MS)
         keep(page, name)
         if not dark:
-            frame.get_by_role("button", name="Blind A/B").click()
-            frame.get_by_role("button", name="Prefer this").nth(1).click()
+            frame.get_by_role("button", name="Listening test").click()
+            frame.get_by_label("Your name or number").fill("1")
+            frame.get_by_role("button", name="Begin").click()
+            frame.locator("[data-clip=A]").click()
             page.wait_for_timeout(SETTLE_MS)
-            keep(page, "blind")
+            keep(page, "listening-test")
 
 
 def show_stock(browser: Any, address: str, run: Path) -> None:

@@ -170,6 +170,7 @@ CER_REAL = _tag("voices/cer_real", "scalar", "share", "the same of the real targ
 LANGUAGE_SCORE = _tag("voices/language/{language}/{score}", "scalar", "", "mean of a score over the valid clips of a language, or of a pair reference>target", "zero_shot", "two languages")
 SPEAKER_TABLE = _tag("voices/speakers", "table", "", "one row per speaker: clips and means of the scores", "zero_shot")
 INSTRUMENT_TABLE = _tag("voices/instruments", "table", "", "what measures each kind of score; values of two speaker encoders do not compare", "zero_shot")
+RATING_TABLE = _tag("voices/ratings", "table", "", "what listeners judged in blind tests: mean, interval, p value, verdict and agreement (Krippendorff's alpha)", "zero_shot", "`tracker-logging ratings --log-to RUN` added it")
 VALID_CLIPS = _tag("voices/valid_clips", "scalar", "count", "generated clips with speech, finite and not clipped", "zero_shot")
 INVALID_CLIPS = _tag("voices/invalid_clips", "scalar", "count", "generated clips that are silent, too short, non-finite or clipped; left out of means", "zero_shot")
 SILENT_CLIPS = _tag("voices/silent_clips", "scalar", "count", "generated clips with less than 0.3 s of speech", "zero_shot", "a clip was generated")

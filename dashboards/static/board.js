@@ -5,7 +5,6 @@
 //
 // A source gives `bytes(clip) -> Promise<ArrayBuffer>` and `address(link: URLSearchParams) -> string`.
 
-import { BlindComparison } from "./blind_panel.js";
 import { Clips } from "./clips.js";
 import { ColumnWindow } from "./column_window.js";
 import { runColour } from "./colours.js";
@@ -13,6 +12,7 @@ import { make, set, setText } from "./dom.js";
 import { headerCells } from "./header.js";
 import { helpDialog, listen } from "./keys.js";
 import { Leaderboard } from "./leaderboard.js";
+import { ListeningTest } from "./listening_test.js";
 import { Player } from "./player.js";
 import { watchRows } from "./sight.js";
 import { Row } from "./row.js";
@@ -27,7 +27,7 @@ export class Board {
     this.theme = theme;
     this.view = fromLink(index, firstView(index, shown), link);
     this.wanted = link; // what it names may be in voices that are not loaded yet
-    this.blind = null;
+    this.test = null; // a listening test hides the board
     this.clips = new Clips(source);
     this.player = new Player(this.clips, () => this.updatePlaying());
     this.rows = new Map();
@@ -40,10 +40,9 @@ export class Board {
     this.header = make("div", { class: "row header", role: "row" });
     this.empty = make("p", { class: "empty", role: "status" });
     this.problems = make("p", { class: "problems" });
-    this.guide = make("div", { class: "guide" });
     this.table = make("div", { class: "table", role: "table", "aria-label": "Voices" }, this.header);
     this.scroll = make("div", { class: "scroll" }, this.table, this.empty, this.problems);
-    this.element = make("section", { class: "board", "aria-label": "Voice board" }, this.unreachable, this.leaderboard.element, this.toolbar.element, this.guide, this.scroll, this.transport.element, this.help);
+    this.element = make("section", { class: "board", "aria-label": "Voice board" }, this.unreachable, this.leaderboard.element, this.toolbar.element, this.scroll, this.transport.element, this.help);
     this.columns = new ColumnWindow(this.scroll, this.table);
     this.inSight = new Set(); // voices whose rows are in sight
     this.watcher = watchRows(this.scroll, this.inSight, (id) => this.enter(id), () => this.fetchInSight());
@@ -85,24 +84,18 @@ export class Board {
     this.update();
   }
 
-  /** The columns of a voice in display order; shuffled for each voice in a blind comparison. */
-  columnsFor(voiceId) {
-    const columns = columnsOf(this.index, this.view);
-    const fixed = columns.filter((name) => !name.startsWith("run:"));
-    return this.blind ? [...fixed, ...(this.blind.order.get(voiceId) ?? this.blind.runs).map((run) => `run:${run}`)] : columns;
-  }
-
-  placeIn(voiceId) {
-    return this.columnsFor(voiceId).indexOf(columnOf(this.index, this.view));
+  /** The place of the selected column. */
+  get place() {
+    return columnsOf(this.index, this.view).indexOf(columnOf(this.index, this.view));
   }
 
   select(voiceId, place) {
-    const column = this.columnsFor(voiceId)[place];
+    const column = columnsOf(this.index, this.view)[place];
     if (voiceId !== this.view.voice || column !== columnOf(this.index, this.view)) this.change({ voice: voiceId, column });
   }
 
   selectedCell() {
-    return this.rows.get(this.view.voice)?.cells.get(this.placeIn(this.view.voice)) ?? null;
+    return this.rows.get(this.view.voice)?.cells.get(this.place) ?? null;
   }
 
   /** Playback follows the selected cell and keeps its position. */
@@ -115,23 +108,21 @@ export class Board {
   // --- actions of keys and clicks ---------------------------------------------------------------------------------------
 
   moveClip(by) {
-    const columns = this.columnsFor(this.view.voice);
-    const place = Math.max(0, Math.min(columns.length - 1, this.placeIn(this.view.voice) + by));
-    this.goTo(this.view.voice, place);
+    const columns = columnsOf(this.index, this.view);
+    this.goTo(this.view.voice, Math.max(0, Math.min(columns.length - 1, this.place + by)));
   }
 
   moveVoice(by) {
     const rows = rowsOf(this.index, this.view);
     const at = rows.findIndex((voice) => voice.id === this.view.voice);
     const next = rows[Math.max(0, Math.min(rows.length - 1, at + by))];
-    if (next) this.goTo(next.id, this.placeIn(this.view.voice));
+    if (next) this.goTo(next.id, this.place);
   }
 
   pickRun(number) {
-    const runs = this.columnsFor(this.view.voice).map((name, place) => [name, place]).filter(([name]) => name.startsWith("run:"));
-    // Outside a blind comparison the number is that of the run's button, even while other runs are hidden.
-    const wanted = this.blind ? runs[number] : runs.find(([name]) => name === `run:${this.index.runs[number]?.name}`);
-    if (wanted) this.goTo(this.view.voice, wanted[1]);
+    // The number is that of the run's button, even while other runs are hidden.
+    const place = columnsOf(this.index, this.view).indexOf(`run:${this.index.runs[number]?.name}`);
+    if (place >= 0) this.goTo(this.view.voice, place);
   }
 
   goTo(voiceId, place) {
@@ -146,7 +137,7 @@ export class Board {
     const steps = stepsOf(this.index, this.view);
     const at = steps.findLastIndex((step) => step <= stepOf(this.index, this.view));
     const next = steps[Math.max(0, Math.min(steps.length - 1, at + by))];
-    if (next !== undefined && !this.blind) this.change({ step: next });
+    if (next !== undefined) this.change({ step: next });
   }
 
   toggle(voiceId, place) {
@@ -188,21 +179,21 @@ export class Board {
     setTimeout(() => setText(this.toolbar.link, "Copy link"), 2000);
   }
 
-  // --- blind comparison ----------------------------------------------------------------------------------------------
+  // --- listening test ------------------------------------------------------------------------------------------------
 
-  toggleBlind() {
+  /** Starts a blind listening test of the shown runs. `preset`: { mode, seed } of a page that only holds the test. */
+  startTest(preset = null) {
     this.player.pause();
-    this.blind = this.blind ? null : new BlindComparison(this, () => this.toggleBlind());
-    this.player.matched = Boolean(this.blind);
-    set(document.documentElement, "data-blind", Boolean(this.blind));
-    this.guide.replaceChildren(...(this.blind ? [this.blind.element] : []));
-    const sort = this.blind && this.index.runs.some((run) => run.name === this.view.sort) ? "" : this.view.sort;
-    this.change({ sort, limit: this.blind ? null : this.view.limit, step: this.blind ? this.blind.step : this.view.step });
+    this.test = new ListeningTest(this, () => this.leaveTest(), preset);
+    set(document.documentElement, "data-testing", true);
+    this.element.append(this.test.element);
   }
 
-  /** `place`: column of the preferred clip, or null for no preference. */
-  vote(voiceId, place) {
-    this.blind.judge(voiceId, place === null ? null : this.columnsFor(voiceId)[place].slice(4));
+  leaveTest() {
+    this.test.close();
+    this.test.element.remove();
+    this.test = null;
+    set(document.documentElement, "data-testing", false);
     this.update();
   }
 
@@ -234,7 +225,7 @@ export class Board {
   /** Rows out of sight are updated when they come into sight. */
   updateRow(voice) {
     const row = this.rows.get(voice.id);
-    if (this.inSight.has(voice.id) || voice.id === this.view.voice) row.update(voice, this.columnsFor(voice.id), this.columns);
+    if (this.inSight.has(voice.id) || voice.id === this.view.voice) row.update(voice, columnsOf(this.index, this.view), this.columns);
     else row.isOld = true;
   }
 
@@ -244,10 +235,9 @@ export class Board {
   }
 
   updateLeaderboard() {
-    const state = [this.index, this.view.shown, this.theme, Boolean(this.blind)];
+    const state = [this.index, this.view.shown, this.theme];
     if (this.boardState?.every((part, place) => part === state[place])) return;
     this.boardState = state;
-    this.leaderboard.element.hidden = Boolean(this.blind);
     this.leaderboard.update(this.index.runs, this.view.shown);
   }
 
@@ -277,7 +267,6 @@ export class Board {
 
   showPosition() {
     const { playing, position } = this.player;
-    if (this.blind && playing && this.blind.notePlayed(this.player.clip, position)) this.update();
     for (const row of this.rows.values()) {
       for (const cell of row.cells.values()) cell.playing({ here: this.player.isAt(cell.clip), playing, position });
     }

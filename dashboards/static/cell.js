@@ -6,10 +6,11 @@ import { drawPicture } from "./picture.js";
 import { grade, judge, withUnit } from "./scores.js";
 
 export class Cell {
-  /** `act` has `choose(place)`, `toggle(place)`, `seek(place, seconds)`, `vote(place)`. */
+  /** `act` has `choose(place)`, `toggle(place)`, `seek(place, seconds)`. */
   constructor(place, act, clips) {
     this.clips = clips;
     this.clip = null;
+    this.verb = "Play"; // of the button
     this.button = make("button", { class: "play", type: "button", onclick: () => act.toggle(place) });
     this.seconds = make("span", { class: "seconds" });
     this.canvas = make("canvas", { "aria-hidden": "true" });
@@ -22,13 +23,12 @@ export class Cell {
     this.notes = make("p", { class: "notes" });
     this.scores = make("dl", { class: "scores" });
     this.words = make("p", { class: "words", dir: "auto" });
-    this.vote = make("button", { class: "vote", type: "button", onclick: () => act.vote(place) });
-    const head = make("div", { class: "cell-head" }, this.button, this.seconds, this.vote);
+    const head = make("div", { class: "cell-head" }, this.button, this.seconds);
     this.element = make("div", { class: "cell", role: "cell" }, head, this.picture, this.notes, this.scores, this.words);
     this.element.addEventListener("focusin", () => act.choose(place));
   }
 
-  /** Show `model` (see cell_model.js). `look` = { name, colour, span, selected, theme, blind, voting, voted }. */
+  /** Show `model` (see cell_model.js). `look` = { name, colour, span, selected, theme }. */
   update(model, look) {
     this.span = look.span;
     set(this.element, "data-selected", look.selected);
@@ -37,15 +37,11 @@ export class Cell {
     this.button.disabled = !model.clip;
     this.button.tabIndex = look.selected ? 0 : -1;
     this.name = look.name;
+    set(this.button, "aria-label", `${this.verb} ${this.name}`);
     setText(this.seconds, model.clip ? `${model.clip.seconds.toFixed(1)} s` : "");
-    setText(this.notes, look.blind ? "" : model.notes.join(" · "));
-    this.scores.replaceChildren(...(look.blind ? [] : model.scores.map((one) => scoreChip(one, model.scoreValues))));
-    this.words.replaceChildren(...(look.blind || !model.words ? [] : wordMarks(model.words)));
-    this.vote.hidden = !look.voting || model.kind !== "generated";
-    setText(this.vote, look.voted ? "Preferred ✓" : "Prefer this");
-    set(this.vote, "aria-pressed", Boolean(look.voted));
-    this.vote.disabled = !look.played;
-    this.vote.title = look.played ? "" : "Play all clips of this voice first";
+    setText(this.notes, model.notes.join(" · "));
+    this.scores.replaceChildren(...model.scores.map((one) => scoreChip(one, model.scoreValues)));
+    this.words.replaceChildren(...(model.words ? wordMarks(model.words) : []));
     this.show(model.clip, look);
   }
 
@@ -86,8 +82,8 @@ export class Cell {
 
   /** Updates the playback line and the button. */
   playing({ here, playing, position }) {
-    const verb = here && playing ? "Pause" : "Play";
-    set(this.button, "aria-label", `${verb} ${this.name}`);
+    this.verb = here && playing ? "Pause" : "Play";
+    set(this.button, "aria-label", `${this.verb} ${this.name}`);
     set(this.button, "data-playing", Boolean(here && playing));
     this.line.hidden = !here || (position === 0 && !playing);
     if (here) this.line.style.left = `${(100 * position) / this.span}%`;

@@ -7,8 +7,7 @@ const MAIN = ["sim_o", "sim_margin", "wer", "cer", "dur_ratio"];
 const STOPPED = ["eos", "stop", "stopped", null, undefined];
 
 /** { kind, clip, notes, scores: [{ score, value }], words, scoreValues } of a voice in a column. `clip` is null where there is none. */
-export function cellModel(index, view, voice, column, blindStep) {
-  if (blindStep !== undefined) return generatedModel(index, { ...view, step: blindStep }, voice, column.slice(4));
+export function cellModel(index, view, voice, column) {
   return column.startsWith("run:") ? generatedModel(index, view, voice, column.slice(4)) : fixedModel(index, view, voice, column);
 }
 

@@ -3,14 +3,20 @@
 // A clip is { run, voice, file, seconds, sample_rate }; a source has `bytes(clip) -> Promise<ArrayBuffer>`.
 
 import { melLevels, peaks } from "./mel.js";
+import { seeded } from "./random.js";
 
 const COLUMNS = 240; // of a picture
 const KEPT_BUFFERS = 120; // decoded clips kept: about 35 MB of 3-second clips
 const AT_ONCE = 4;
 
-/** The key of a clip, unique across runs. */
-export function clipKey(clip) {
+/** The key of the file of a clip, unique across runs. */
+export function fileKey(clip) {
   return `${clip.run}/${clip.voice}/${clip.file}`;
+}
+
+/** The key of a clip: one that is played in noise is another clip of the same file. */
+export function clipKey(clip) {
+  return clip.noise_snr_db === undefined ? fileKey(clip) : `${fileKey(clip)} in noise of ${clip.noise_snr_db} dB`;
 }
 
 export class Clips {
@@ -36,7 +42,11 @@ export class Clips {
 
   async decode(clip) {
     const bytes = await this.source.bytes(clip);
-    return new OfflineAudioContext(1, 1, clip.sample_rate).decodeAudioData(bytes);
+    const buffer = await new OfflineAudioContext(1, 1, clip.sample_rate).decodeAudioData(bytes).catch(() => {
+      throw new Error("it is damaged");
+    });
+    if (clip.noise_snr_db !== undefined) addNoise(buffer.getChannelData(0), clip.noise_snr_db);
+    return buffer;
   }
 
   /** The picture of a clip if it is cached. */
@@ -73,4 +83,12 @@ export class Clips {
     this.pictures.set(clipKey(clip), picture);
     return picture;
   }
+}
+
+/** Adds white noise `snrDb` below the power of the samples, in place; always the same noise. */
+export function addNoise(samples, snrDb) {
+  const random = seeded("noise");
+  const power = samples.reduce((sum, value) => sum + value * value, 0) / samples.length;
+  const reach = Math.sqrt(3 * power * 10 ** (-snrDb / 10)); // of uniform noise of that power
+  for (let i = 0; i < samples.length; i++) samples[i] += reach * (2 * random() - 1);
 }

@@ -1,18 +1,16 @@
 // The titles above the columns.
 
-import { letter } from "./blind.js";
 import { runColour } from "./colours.js";
 import { make } from "./dom.js";
 import { TITLES } from "./row.js";
 
 /** The cells of the header row for the columns in sight. */
-export function headerCells({ index, theme, blind, columns: window }, columns) {
-  let generated = 0;
+export function headerCells({ index, theme, columns: window }, columns) {
   const cells = columns.map((column, place) => {
     const run = column.startsWith("run:") ? column.slice(4) : null;
-    const title = run === null ? TITLES[column] : blind ? `Clip ${letter(generated++)}` : run;
-    const cell = make("div", { class: "column", role: "columnheader", "data-run": run !== null && !blind }, title);
-    if (run !== null && !blind) cell.style.setProperty("--run", runColour(index.runs, run, theme));
+    const title = run === null ? TITLES[column] : run;
+    const cell = make("div", { class: "column", role: "columnheader", "data-run": run !== null }, title);
+    if (run !== null) cell.style.setProperty("--run", runColour(index.runs, run, theme));
     cell.style.gridColumn = window.gridColumn(place);
     return cell;
   });

@@ -16,7 +16,7 @@ export const KEYS = [
 /** Listens on the whole page, except in text fields and in controls that use the same key. */
 export function listen(board) {
   document.addEventListener("keydown", (event) => {
-    if (event.ctrlKey || event.metaKey || event.altKey || board.help.open || !board.element.isConnected) return;
+    if (event.ctrlKey || event.metaKey || event.altKey || board.help.open || board.test || !board.element.isConnected) return;
     if (board.element.offsetParent === null || needsKey(event.target, event.key)) return;
     const entry = KEYS.find(([keys]) => keys.includes(event.key));
     if (!entry) return;

@@ -1,4 +1,4 @@
-// Matches the loudness of clips for a blind comparison. The files are untouched: the gain is applied while playing.
+// Matches the loudness of clips for a listening test. The files are untouched: the gain is applied while playing.
 
 export const TARGET_DB = -26; // RMS of the frames with sound, re full scale
 

@@ -1,7 +1,7 @@
 // Entry point of the comparison page: summary, voice board, curves and settings, one section each.
 
 import { Board } from "./board.js";
-import { clipKey } from "./clips.js";
+import { fileKey } from "./clips.js";
 import { make } from "./dom.js";
 import { curvesSection } from "./page_curves.js";
 import { summarySection } from "./page_numbers.js";
@@ -48,13 +48,18 @@ export function start() {
     if (name === "Summary") summary.draw(board.view.shown);
     if (name === "Curves") curves.draw(theme);
   }
+  if (data.test) { // a page for raters
+    show("Voices");
+    board.startTest(data.test);
+    return;
+  }
   show(sections[link.get("section")] ? link.get("section") : link.get("voice") ? "Voices" : "Summary");
 }
 
 /** Reads the clips that are embedded in the page as text. */
 const embedded = {
   async bytes(clip) {
-    const text = document.getElementById(`clip:${clipKey(clip)}`).textContent;
+    const text = document.getElementById(`clip:${fileKey(clip)}`).textContent;
     return Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0)).buffer;
   },
   address(link) {

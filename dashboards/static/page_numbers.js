@@ -3,17 +3,19 @@
 import { runColour } from "./colours.js";
 import { make } from "./dom.js";
 import { Leaderboard } from "./leaderboard.js";
+import { ratingsParts } from "./page_ratings.js";
 import { shortNumber, withUnit } from "./scores.js";
 
 const MARKS = { better: "▲ better", worse: "▼ worse", none: "no difference shown", "too few": "too few speakers to tell", "": "" };
 
 /** { element, draw() }; `listen(run)` plays the first voice of a run on the board, `show(names)` chooses the runs there. */
-export function summarySection({ index, pairs, answer, runs, findings, silent, left_out: leftOut }, { theme, listen, show }) {
+export function summarySection({ index, pairs, answer, runs, findings, ratings, silent, left_out: leftOut }, { theme, listen, show }) {
   const element = make("section", { class: "sheet", "aria-label": "Summary" });
   const table = new Leaderboard({ listen, show, colour: (run) => runColour(index.runs, run, theme()) }, index.scores);
   const answers = make("div", { class: "answers" }, ...answer.map((text) => make("p", { class: "answer" }, text)));
   element.append(table.element, answers);
   for (const pair of pairs) element.append(...pairPart(pair, index));
+  element.append(...ratingsParts(ratings));
   element.append(make("h2", {}, "Each run"), make("p", { class: "hint" }, "Mean over the voices that have the score, at the last step and at the best one."));
   element.append(runsTable(runs, theme()));
   const notes = [

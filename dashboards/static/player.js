@@ -3,6 +3,8 @@
 import { clipKey } from "./clips.js";
 import { matchingGainDb } from "./loudness.js";
 
+const FADE_S = 0.012; // short enough to be heard as a switch, long enough not to click
+
 export class Player {
   /** `changed()` is called whenever the clip or the playback state changes. */
   constructor(clips, changed) {
@@ -12,7 +14,10 @@ export class Player {
     this.buffer = null;
     this.loop = false;
     this.failed = null; // the clip that could not be read
+    this.reason = ""; // and why
     this.node = null; // the audio node that is playing
+    this.gain = null; // its volume
+    this.gainDb = null; // of the clip that was started last
     this.startedAt = 0; // context time of position 0 of the playing clip
     this.rest = 0; // position while paused
     this.matched = false; // whether loudness is matched
@@ -56,8 +61,8 @@ export class Player {
     try {
       buffer = await this.clips.buffer(clip);
       await resumed;
-    } catch {
-      if (request === this.asked) this.fail(clip);
+    } catch (error) {
+      if (request === this.asked) this.fail(clip, error.message);
       return;
     }
     if (request !== this.asked) return;
@@ -72,12 +77,16 @@ export class Player {
 
   start(position) {
     const node = new AudioBufferSourceNode(this.context, { buffer: this.buffer, loop: this.loop });
-    const gain = new GainNode(this.context, { gain: this.matched ? 10 ** (matchingGainDb(this.buffer.getChannelData(0)) / 20) : 1 });
-    node.connect(gain).connect(this.context.destination);
+    this.gainDb = this.matched ? matchingGainDb(this.buffer.getChannelData(0)) : 0;
+    const level = 10 ** (this.gainDb / 20);
+    this.gain = new GainNode(this.context, { gain: position > 0 ? 0 : level });
+    if (position > 0) this.gain.gain.setValueAtTime(0, this.context.currentTime).linearRampToValueAtTime(level, this.context.currentTime + FADE_S);
+    node.connect(this.gain).connect(this.context.destination);
     node.onended = () => {
       if (this.node !== node) return;
       this.node = null;
       this.rest = 0;
+      this.ended();
       this.changed();
     };
     node.start(0, position);
@@ -85,6 +94,9 @@ export class Player {
     this.node = node;
     this.changed();
   }
+
+  /** Called when a clip was played to its end; replaced by who needs it. */
+  ended() {}
 
   pause() {
     this.asked += 1;
@@ -113,15 +125,20 @@ export class Player {
     }
   }
 
+  /** Fades the playing clip out; one that starts meanwhile fades in, so that a switch does not click. */
   silence() {
-    const node = this.node;
+    const { node, gain } = this;
     this.node = null;
-    node?.stop();
+    if (!node) return;
+    const now = this.context.currentTime;
+    gain.gain.cancelScheduledValues(now).setValueAtTime(gain.gain.value, now).linearRampToValueAtTime(0, now + FADE_S);
+    node.stop(now + FADE_S);
   }
 
-  fail(clip) {
+  fail(clip, reason) {
     this.silence();
     this.failed = clip;
+    this.reason = reason;
     this.clip = clip;
     this.rest = 0;
     this.changed();

@@ -12,10 +12,10 @@ export class Toolbar {
   topLine() {
     this.summary = make("p", { class: "summary" });
     const act = (text, title, onclick) => make("button", { type: "button", title, onclick }, text);
-    this.blind = act("Blind A/B", "", () => this.board.toggleBlind());
+    this.test = act("Listening test", "Blind: preference, ABX, similarity or naturalness", () => this.board.startTest());
     this.link = act("Copy link", "Copy a link to this voice, step and runs", () => this.board.copyLink());
     this.help = act("Keys ?", "Show the keys", () => this.board.help.showModal());
-    const actions = make("div", { class: "actions" }, this.blind, this.link, this.help);
+    const actions = make("div", { class: "actions" }, this.test, this.link, this.help);
     return make("div", { class: "line" }, make("div", { class: "grow" }, this.summary), actions);
   }
 
@@ -52,39 +52,34 @@ export class Toolbar {
   }
 
   update() {
-    const { index, view, blind } = this.board;
+    const { index, view } = this.board;
     this.steps = stepsOf(index, view);
     const step = stepOf(index, view);
     const place = Math.max(0, this.steps.findLastIndex((one) => one <= step));
     this.slider.max = Math.max(0, this.steps.length - 1);
     this.slider.value = place;
     set(this.slider, "aria-valuetext", `step ${step}`);
-    this.slider.disabled = Boolean(blind) || this.steps.length < 2;
+    this.slider.disabled = this.steps.length < 2;
     setText(this.stepText, this.steps.length ? `${step} (${place + 1} of ${this.steps.length})` : "none yet");
     set(this.newest, "aria-pressed", view.step === null);
     const shown = rowsOf(index, view).length;
     const voices = shown === index.voices.length ? `${shown} voices` : `${shown} of ${index.voices.length} voices`;
-    const clip = blind ? "Runs are hidden and shuffled for each voice." : "Press ▶ or space to listen; ← → compare at the same position.";
-    setText(this.summary, `${voices}. ${clip}`);
-    set(this.blind, "aria-pressed", Boolean(blind));
-    this.blind.disabled = !blind && visibleRuns(index, view).length < 2;
-    this.link.disabled = Boolean(blind); // a link names the runs
-    this.blind.title = this.blind.disabled ? "Needs two runs" : "Hide and shuffle the runs, then choose the better clip";
+    setText(this.summary, `${voices}. Press ▶ or space to listen; ← → compare at the same position.`);
+    this.test.disabled = !visibleRuns(index, view).length;
     this.updateFilters();
   }
 
   updateFilters() {
-    const { index, view, blind } = this.board;
+    const { index, view } = this.board;
     const speakers = [...new Set(index.voices.map((voice) => voice.speaker).filter(Boolean))].sort();
     if (this.measuredOf !== index) [this.measuredOf, this.measured] = [index, measuredScores(index)];
     offer(this.speaker, [["", "All speakers"], ...speakers.map((name) => [name, name])], view.speaker);
     offer(this.score, this.measured.map((score) => [score.name, score.name]), view.score);
     const orders = [["", "order of files"], ["speaker", "speaker"], ["text", "text"]];
-    const byScore = blind ? [] : visibleRuns(index, view).map((run) => [run.name, `${view.score} of ${run.name}`]);
+    const byScore = visibleRuns(index, view).map((run) => [run.name, `${view.score} of ${run.name}`]);
     offer(this.sort, [...orders, ...byScore], view.sort);
     setText(this.order, view.descending ? "↓" : "↑");
     set(this.order, "aria-label", view.descending ? "Descending; make it ascending" : "Ascending; make it descending");
-    for (const input of [this.side, this.limit, this.every]) input.disabled = Boolean(blind);
     if (document.activeElement !== this.query) this.query.value = view.query;
     this.every.checked = view.every;
   }

@@ -93,14 +93,6 @@ def test_a_compressed_clip_has_the_length_of_the_original(opened: Any, runs: Pat
     assert samples == round(about["seconds"] * 24_000)
 
 
-def test_blind_comparison_works_from_disk_and_hides_the_names(opened: Any) -> None:
-    opened.get_by_role("button", name="Blind A/B").click()
-    expect(opened.locator(".header .column").nth(4)).to_have_text("Clip A")
-    expect(opened.locator("h1")).not_to_be_visible()
-    expect(opened.locator(".blind p")).to_contain_text("at step 300 and choose")
-    expect(opened.locator(".blind p")).to_contain_text("0 of 2 voices judged")
-
-
 def test_the_page_opens_with_leaderboard_and_answer(page: Any, written: Path) -> None:
     page.goto(written.as_uri())
     summary = page.get_by_label("Summary", exact=True)

@@ -159,46 +159,27 @@ def test_a_link_brings_a_colleague_to_the_same_place(page: Any, tensorboard: str
     other.context.close()
 
 
-def play_through(tab: Any, voice: str, *places: int) -> None:
-    """Listen to clips to their end."""
-    for place in places:
-        button = cell(tab, voice, place).locator("button.play")
-        button.click()
-        expect(button).to_have_attribute("data-playing", "true")
-        expect(button).to_have_attribute("data-playing", "false", timeout=20_000)
-
-
-def test_a_blind_comparison_hides_the_runs_and_needs_every_clip_played(page: Any, tab: Any, tmp_path: Path) -> None:
-    tab.get_by_role("button", name="Blind A/B").click()
-    expect(tab.locator(".header .column")).to_have_text(["Voice", *KINDS[:3], "Clip A", "Clip B"])
-    hidden = tab.locator(".board").inner_text()
-    assert "careful" not in hidden and "hasty" not in hidden and "sim_o 0." not in hidden
-    expect(cell(tab, "voice-00", 3).locator(".picture")).not_to_be_visible()
-    expect(cell(tab, "voice-00", 3).locator(".seconds")).not_to_be_visible()
-    expect(tab.get_by_role("button", name="Copy link")).to_be_disabled()  # it would name the run
-    expect(tab.locator(".blind p")).to_contain_text("at step 100 and choose")  # the last one that both have
-    prefer = cell(tab, "voice-00", 3).get_by_role("button", name="Prefer this")
-    expect(prefer).to_be_disabled()
-    play_through(tab, "voice-00", 3)
-    expect(prefer).to_be_disabled()
-    play_through(tab, "voice-00", 4)
-    prefer.click()
-    expect(cell(tab, "voice-00", 3).get_by_role("button", name="Preferred")).to_be_visible()
-    expect(tab.locator(".row[data-voice='voice-01']").get_by_role("button", name="No preference")).to_be_disabled()
-    expect(tab.locator(".blind p")).to_contain_text("1 of 2 voices judged")
-    with page.expect_download() as download:
-        tab.get_by_role("button", name="Export").click()
-    download.value.save_as(tmp_path / "blind.json")
-    exported = json.loads((tmp_path / "blind.json").read_text())
-    (vote,) = exported["judgements"]
-    assert vote["preferred"] == vote["order"][0] and vote["steps"] == {"careful": 100, "hasty": 100}
-    assert exported["tally"]["wins"][vote["preferred"]] == 1
-    tab.get_by_label("Each run's own newest step").check()
-    expect(tab.locator(".blind p")).to_contain_text("at different steps (250, 300)")
-    expect(tab.locator(".blind p")).to_contain_text("0 of 2 voices judged")
-    page.reload()
-    page.get_by_role("button", name="Blind A/B").click()
-    expect(page.locator(".blind p")).to_contain_text("1 of 2 voices judged")
+def test_a_listening_test_hides_the_runs_and_says_which_steps_it_compares(page: Any, tab: Any) -> None:
+    tab.get_by_role("button", name="Listening test").click()
+    form = tab.get_by_role("region", name="Listening test")
+    expect(form).to_contain_text("at step 100")  # the last one that both have
+    form.get_by_label("Each run's own newest step").check()
+    expect(form).to_contain_text("at different steps (250, 300)")
+    expect(form.get_by_label("Test", exact=True).locator("option")).to_have_count(4)
+    form.get_by_label("Your name or number").fill("Ada")
+    form.get_by_role("button", name="Begin").click()
+    expect(form).to_contain_text("Trial 1 of 3")
+    shown = tab.locator("body").inner_text()
+    assert "careful" not in shown and "hasty" not in shown and "sim_o" not in shown
+    expect(tab.locator("canvas:visible, .seconds:visible")).to_have_count(0)
+    page.keyboard.press("a")
+    expect(form.locator("[data-clip=A]")).to_have_attribute("aria-pressed", "true")
+    expect(form.locator("[data-clip=A]")).to_have_attribute("data-played", "true", timeout=20_000)
+    expect(form.locator(".test-answer:enabled")).to_have_count(0)  # B was not played
+    form.get_by_role("button", name="Leave").click()
+    expect(tab.locator(".row[data-voice]")).to_have_count(3)
+    page.keyboard.press("Space")
+    expect(tab.locator(".transport .play[data-playing=true]")).to_have_count(1)
 
 
 def test_dark_mode_follows_tensorboard(page: Any, tensorboard: str) -> None:

@@ -21,6 +21,7 @@ UNUSABLE = {
     "mcp": ["nowhere"],
     "mirror": ["nowhere", "memory://a"],
     "open": ["nowhere"],
+    "ratings": ["nowhere.json"],
     "replay": ["nowhere", "--to", "tensorboard"],
     "score": ["nowhere"],
     "show": ["nowhere"],

@@ -15,10 +15,12 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tracker_logging.commands.base import CommandError, print_table, progress_bar, run_place
+from tracker_logging.commands.ratings import merged_ratings, print_ratings
 from tracker_logging.tags import SCORES
 
 if TYPE_CHECKING:
@@ -47,6 +49,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="default: compare.html, or none with --json")
     parser.add_argument("--audio-format", choices=("mp3", "opus", "vorbis", "flac", "wav"), default="mp3")
     parser.add_argument("--max-mb", type=float, default=50.0, help="largest size of the page (default: 50)")
+    parser.add_argument(
+        "--ratings", nargs="+", default=[], type=Path, metavar="FILE",
+        help="show what listeners judged: the files that a listening test saved (see tracker-logging ratings)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--listening-test", choices=("preference", "abx", "similarity", "naturalness"), metavar="TEST",
+        help="the page opens as this blind test and shows nothing else, to be sent to raters: preference, abx, "
+        "similarity or naturalness",
+    )  # fmt: skip
+    parser.add_argument("--seed", type=int, default=1, help="of the order of the listening test (default: 1)")
     parser.add_argument("--json", action="store_true", help="print the comparison as JSON")
 
 
@@ -63,6 +75,10 @@ def run(args: argparse.Namespace) -> int:
         report = compare(args.runs, groups=groups, at=args.at, also=args.fail_if_worse)
     except NotARunError as error:
         raise CommandError(str(error)) from error
+    if args.ratings:
+        report = replace(report, ratings=merged_ratings(args.ratings, keep_all=False))
+    if args.listening_test:
+        report = replace(report, test={"mode": args.listening_test, "seed": args.seed})
     if args.json:
         print(json.dumps(report.as_json(), indent=1))
     else:
@@ -92,6 +108,9 @@ def _print(report: Report) -> None:
     for paragraph in report.answers:
         print(f"\n{paragraph}")
     print()
+    if report.ratings is not None:
+        print_ratings(dict(report.ratings))
+        print()
 
 
 def _score(row: dict[str, float | None] | None) -> str:

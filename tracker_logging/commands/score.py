@@ -32,6 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from tracker_logging.trackers.ended_run import tracker_of
     from tracker_logging.voices.scorers.choose import ScorerChoice
     from tracker_logging.voices.scoring import VoiceScorer
     from tracker_logging.voices.unscored import unscored_rounds
@@ -48,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
             if tracker is None or scorer is None:
                 choice = ScorerChoice.from_text(unscored.choice.to_text() | given)
                 scorer = VoiceScorer(_instruments(choice))
-                tracker = _tracker(args.run)
+                tracker = tracker_of(args.run)
             for event in unscored.score(scorer):
                 tracker.emit(event)
             steps, clips = steps + 1, clips + len(unscored.missing)
@@ -77,21 +78,3 @@ def _instruments(choice: ScorerChoice) -> Instruments:
         return choose_instruments(choice)
     except ValueError as error:
         raise CommandError(f"{error} Give it here with --voice_encoder, --voice_transcriber and the like.") from error
-
-
-def _tracker(directory: Path) -> Tracker:
-    """What writes to the files that the run has, on this thread: nothing is queued, so no queue is reported."""
-    from tracker_logging.trackers.fan_out import FanOutTracker
-    from tracker_logging.trackers.privacy import ScrubbedTracker, Scrubber, private_and_plain
-    from tracker_logging.trackers.voice_folder import VoiceFolderTracker
-
-    trackers: list[Tracker] = [VoiceFolderTracker(directory)]
-    if any(directory.glob("events.out.tfevents.*")):
-        from tracker_logging.trackers.tensorboard import TensorBoardTracker
-
-        trackers.append(TensorBoardTracker(directory))
-    if (directory / "record" / "events.jsonl").is_file():
-        from tracker_logging.trackers.jsonl import JsonLinesTracker
-
-        trackers.append(JsonLinesTracker(directory))
-    return ScrubbedTracker(FanOutTracker(trackers), change=private_and_plain(Scrubber.of_this_machine()))

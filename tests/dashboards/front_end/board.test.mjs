@@ -7,7 +7,7 @@ const load = (name) => import(new URL(`../../../dashboards/static/${name}`, impo
 const { compareWords } = await load("words.js");
 const { judge, grade, shortNumber } = await load("scores.js");
 const view = await load("view.js");
-const blind = await load("blind.js");
+const trials = await load("trials.js");
 const loudness = await load("loudness.js");
 const mel = await load("mel.js");
 
@@ -94,40 +94,17 @@ test("a link with nonsense changes nothing", () => {
   assert.deepEqual(view.fromLink(index, first, link), first);
 });
 
-test("blind: every voice has every run once, and letters change places", () => {
-  const order = blind.shuffleRuns(["v1", "v2", "v3", "v4", "v5", "v6", "v7", "v8"], ["a", "b"], Math.random);
-  for (const runs of order.values()) assert.deepEqual([...runs].sort(), ["a", "b"]);
-  let calls = 0;
-  const alternating = blind.shuffleRuns(["v1", "v2"], ["a", "b"], () => (calls++ % 2 ? 0.9 : 0.1));
-  assert.notDeepEqual(alternating.get("v1"), alternating.get("v2"));
-});
-
-test("blind: a second judgement of the same clips replaces the first", () => {
-  const one = { voice: "v", steps: { a: 1, b: 1 }, order: ["a", "b"], preferred: "a" };
-  const judged = blind.record(blind.record([], one), { ...one, order: ["b", "a"], preferred: "b" });
-  assert.deepEqual(blind.tally(judged, ["a", "b"]), { total: 1, ties: 0, wins: { a: 0, b: 1 }, chance: 1 });
-});
-
-test("blind: the order follows from the seed", () => {
-  const order = (seed) => [...blind.shuffleRuns(["v1", "v2", "v3", "v4", "v5", "v6", "v7", "v8"], ["a", "b"], blind.seeded(seed)).values()].join(" ");
-  assert.equal(order(7), order(7));
-  assert.notEqual(order(7), order(8));
-  const numbers = Array.from({ length: 1000 }, blind.seeded(1));
-  assert.ok(numbers.every((number) => number >= 0 && number < 1));
-  assert.ok(Math.abs(numbers.reduce((a, b) => a + b) / 1000 - 0.5) < 0.05);
-});
-
-test("blind: only clips of one step are compared, unless other steps are asked for", () => {
+test("listening test: only clips of one step are compared, unless other steps are asked for", () => {
   const clips = (...steps) => steps.map((step) => ({ step, clip: step === 9 ? null : {} }));
   const voice = { generated: { a: clips(1, 2, 4, 9), b: clips(1, 2, 3, 9), c: clips(5) } };
-  assert.deepEqual(blind.comparedSteps(voice, ["a", "b"], 9, false), { a: 2, b: 2 });
-  assert.deepEqual(blind.comparedSteps(voice, ["a", "b"], 9, true), { a: 4, b: 3 });
-  assert.deepEqual(blind.comparedSteps(voice, ["a", "b"], 1, true), { a: 1, b: 1 });
-  assert.equal(blind.comparedSteps(voice, ["a", "c"], 9, false), null);
-  assert.equal(blind.comparedSteps(voice, ["a", "none"], 9, true), null);
+  assert.deepEqual(trials.comparedSteps(voice, ["a", "b"], 9, false), { a: 2, b: 2 });
+  assert.deepEqual(trials.comparedSteps(voice, ["a", "b"], 9, true), { a: 4, b: 3 });
+  assert.deepEqual(trials.comparedSteps(voice, ["a", "b"], 1, true), { a: 1, b: 1 });
+  assert.equal(trials.comparedSteps(voice, ["a", "c"], 9, false), null);
+  assert.equal(trials.comparedSteps(voice, ["a", "none"], 9, true), null);
 });
 
-test("blind: loudness is matched without clipping, and pauses do not count", () => {
+test("listening test: loudness is matched without clipping, and pauses do not count", () => {
   const tone = (level, pause) => Float32Array.from({ length: 24_576 }, (_, i) => (i < pause ? 0 : level * Math.sin((2 * Math.PI * 440 * i) / 24_000)));
   const rms = (level) => 20 * Math.log10(level / Math.SQRT2);
   assert.ok(Math.abs(loudness.matchingGainDb(tone(0.5, 0)) - (-26 - rms(0.5))) < 0.1);
@@ -135,13 +112,6 @@ test("blind: loudness is matched without clipping, and pauses do not count", () 
   const spike = tone(0.001, 0).map((value, i) => (i === 5000 ? 0.9 : value));
   assert.ok(loudness.matchingGainDb(spike) <= -20 * Math.log10(0.9) + 1e-6);
   assert.equal(loudness.matchingGainDb(new Float32Array(2048)), 0);
-});
-
-test("blind: nine of ten is unlikely to be chance, five of eight is", () => {
-  const judged = (a, b) => [...Array(a).fill("a"), ...Array(b).fill("b")].map((preferred, i) => ({ voice: String(i), preferred }));
-  assert.ok(Math.abs(blind.tally(judged(9, 1), ["a", "b"]).chance - 22 / 1024) < 1e-12);
-  assert.match(blind.tallySentence(blind.tally(judged(5, 3), ["a", "b"])), /no preference is shown/);
-  assert.match(blind.tallySentence(blind.tally(judged(9, 1), ["a", "b"])), /unlikely to be chance/);
 });
 
 test("a tone lies in the band of its pitch, at its level", () => {
