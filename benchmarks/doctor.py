@@ -39,13 +39,13 @@ from doctor.test_faulty_batches import BATCHES  # noqa: E402
 from doctor.test_faulty_trainings import (  # noqa: E402
     NeverBackward,
     Unshifted,
+    adapted,
     one_code,
     one_placeholder_less,
     one_placeholder_moved,
     only,
     with_adapters,
 )
-from peft import LoraConfig, get_peft_model  # noqa: E402
 from probes.small_model import EOS, sample, small_model  # noqa: E402
 from speech_examples import Wave, speech_items  # noqa: E402
 
@@ -132,12 +132,6 @@ def _set(name: str, value: Callable[[Batch], torch.Tensor]) -> Callable[[Batch],
         made[name] = value(made)
 
     return spoil
-
-
-def adapted(*targets: str) -> nn.Module:
-    """Adapters on the projections whose name ends like one of `targets`."""
-    pattern = rf".*({'|'.join(targets)})"
-    return get_peft_model(sound_model(), LoraConfig(r=4, target_modules=pattern))
 
 
 SPOILERS = {spoil.__name__: spoil for spoil in BATCHES}

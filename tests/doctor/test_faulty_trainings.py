@@ -125,6 +125,31 @@ def test_values_that_are_not_finite_are_found_with_their_layer(layer: int, weigh
     assert f"not finite is layer {layer}" in found.findings["non_finite_values"].seen
 
 
+def adapted(*targets: str) -> nn.Module:
+    """Adapters on the projections whose name ends like one of `targets`."""
+    return get_peft_model(sound_model(), LoraConfig(r=4, target_modules=rf".*({'|'.join(targets)})"))
+
+
+FLAT: dict[str, tuple[str | None, Callable[[], dict[str, Any]]]] = {
+    "a low rate in a short training": ("rate is too low", lambda: {"learning_rate": 1e-6}),
+    "adapters that miss the audio FFN": (
+        "cannot change the predictions",
+        lambda: {"learning_rate": 0.03, "model": adapted(r"\.mlp\.(up|down|gate)_proj")},
+    ),
+    "a usual rate, and too early to tell": (None, lambda: {"learning_rate": 2e-4, "model": with_adapters()}),
+}
+
+
+@pytest.mark.parametrize("training", FLAT)
+def test_an_nll_that_does_not_fall_is_judged_by_the_way_of_the_updates(training: str, tmp_path: Path) -> None:
+    cause, options = FLAT[training]
+    found = diagnose(tmp_path, max_steps=26, lr_scheduler_type="constant", **options()).findings
+    assert ("does_not_learn" in found) == (cause is not None)
+    if cause is not None:
+        first, _ = found["does_not_learn"].cause.split("(2)")
+        assert cause in first and "Seen: " in first, first
+
+
 def one_placeholder_less(made: Batch) -> None:
     """The tokenizer was asked for one frame less than the codec gave."""
     at = int((made["input_ids"][1] == AUDIO).nonzero()[0])

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 import pytest
-from traces import LOSS_AND_VOICE, Trace, examined, names, rule
+from traces import DOES_NOT_LEARN, LOSS_AND_VOICE, Trace, examined, names, rule
 
 from tracker_logging.doctor.history import History, belongs
 from tracker_logging.doctor.rules import RULES
@@ -56,8 +56,6 @@ GOING_ON = [*LEARNED, 0.75, 0.7, 0.7, 0.65, 0.6, 0.6, 0.55, 0.5]
 EVAL = {"train/loss": [20.0, 10.0, 8.0, 6.0, 4.0, 3.0, 2.0, 1.0]}
 APART = {"voices/between_speaker_real": every(0.63), "voices/spk_top1_chance": every(0.17), MEAN: LEARNED}
 
-FLAT_NLL = [4.0 + 0.01 * (look % 3) for look in range(32)]
-UNCERTAIN = {"outputs/accuracy/mean": [0.1] * 32}
 
 CASES: dict[str, tuple[Sequence[Trace], Sequence[Trace]]] = {
     "delay_pattern_off": ([{"chatml/delay_violations": [4.0]}], [{"chatml/delay_violations": [0.0]}]),
@@ -255,15 +253,7 @@ CASES: dict[str, tuple[Sequence[Trace], Sequence[Trace]]] = {
         ],
         [{"outputs/non_finite_logits": [0.0, 0.0], "inputs/non_finite": [0.0, 0.0]}],
     ),
-    "does_not_learn": (
-        [{MEAN: FLAT_NLL} | UNCERTAIN],
-        [
-            {MEAN: FLAT_NLL, "outputs/accuracy/mean": [0.9] * 32},
-            {MEAN: [4.0 * 0.99**look for look in range(32)]} | UNCERTAIN,
-            {MEAN: FLAT_NLL[:20]} | UNCERTAIN,
-            {MEAN: [6.0, 4.0, *FLAT_NLL]} | UNCERTAIN,
-        ],
-    ),
+    "does_not_learn": DOES_NOT_LEARN,
     "codebook_collapses": (
         [books("usage", USAGE, FALLEN) | books("nll", [2.0] * 16, [2.5] * 17)],
         [
@@ -428,6 +418,7 @@ def test_the_evidence_reads_only_the_declared_tags(name: str) -> None:
                 values = {tag: own[look] for tag, own in trace.items() if look < len(own) and own[look] is not None}
                 history.add(look, values)  # type: ignore[arg-type]
                 rule(name).evidence(history)
+            rule(name).cause(history)
             known = rule(name).reads
             assert all(
                 any(belongs(tag, to=own) or tag == getattr(own, "template", "") for own in known) for tag in read

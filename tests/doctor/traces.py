@@ -45,3 +45,40 @@ LOSS_AND_VOICE: tuple[Sequence[Trace], Sequence[Trace]] = (
     ],
 )
 """Traces in which the lowest loss and the best voice are at different steps, and healthy ones."""
+
+
+_FLAT_NLL = [4.0 + 0.01 * (look % 3) for look in range(32)]
+_UNCERTAIN = {"outputs/accuracy/mean": [0.1] * 32}
+_FLAT: Trace = {"outputs/nll/mean": _FLAT_NLL} | _UNCERTAIN
+_WARM_UP = [4e-8 * look for look in range(32)]
+_RISING = {"train/learning_rate": [1e-7 * look for look in range(32)]}
+
+
+def _updates(**components: Sequence[float]) -> dict[str, Sequence[float]]:
+    return {f"gradients/update_ratio/{name}": own for name, own in components.items()}
+
+
+def _planned(steps: int) -> dict[str, Sequence[float]]:
+    return {"planned_steps": [float(steps)]}
+
+
+DOES_NOT_LEARN: tuple[Sequence[Trace], Sequence[Trace]] = (
+    [
+        _FLAT,
+        _FLAT | _updates(heads=[2e-4] * 32),
+        _FLAT | _updates(lora_audio_ffn=[6e-4] * 32),
+        _FLAT | _updates(heads=[1e-6] * 32) | _planned(5_000),
+    ],
+    [
+        _FLAT | _updates(heads=[5e-5] * 32),
+        _FLAT | _updates(lora_audio_ffn=[2e-4] * 32),
+        _FLAT | _updates(norms=[1.0] * 32, heads=[1e-6] * 32),
+        _FLAT | _updates(heads=[1e-6] * 32) | _planned(50_000),
+        _FLAT | _updates(heads=_WARM_UP) | _planned(30_000) | _RISING,
+        {"outputs/nll/mean": _FLAT_NLL, "outputs/accuracy/mean": [0.9] * 32},
+        {"outputs/nll/mean": [4.0 * 0.99**look for look in range(32)]} | _UNCERTAIN,
+        {"outputs/nll/mean": _FLAT_NLL[:20]} | _UNCERTAIN,
+        {"outputs/nll/mean": [6.0, 4.0, *_FLAT_NLL]} | _UNCERTAIN,
+    ],
+)
+"""Flat traces of updates that went far or never will, and of healthy ones that have not gone far yet."""

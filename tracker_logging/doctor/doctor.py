@@ -91,12 +91,11 @@ class Doctor:
                 if watch.newest > watch.evaluated and watch.failures < FAILURES_UNTIL_OFF:
                     watch.evaluated = watch.newest
                     try:
-                        seen = watch.rule.evidence(self._history)
+                        finding = self._update(watch, watch.rule.evidence(self._history))
                     except Exception as error:
                         watch.failures += 1
                         self._errors.append((watch.rule.name, error))
                         continue
-                    finding = self._update(watch, seen)
                     changed += [finding] if finding is not None else []
         return changed
 
@@ -166,6 +165,7 @@ class Doctor:
             self._findings[watch.open_at] = replace(self._findings[watch.open_at], seen=seen)
         if watch.open_at is not None or watch.bad < watch.rule.opens_after:
             return None
+        finding = watch.rule.finding(seen, since=watch.since, history=self._history)
         watch.open_at = len(self._findings)
-        self._findings.append(watch.rule.finding(seen, since=watch.since))
-        return self._findings[-1]
+        self._findings.append(finding)
+        return finding

@@ -39,6 +39,9 @@ TRAIN_GRADIENT_NORM = "train/grad_norm"
 LEARNING_RATE = "train/learning_rate"
 EVAL_LOSS = "eval/loss"
 
+PLANNED_STEPS = "planned_steps"
+"""The steps that the loop means to train, at step 0. No tag: it is not logged."""
+
 
 @dataclass(slots=True)
 class Series:

@@ -137,6 +137,7 @@ class LoggingSession:
                 rank=args.process_index,
                 world_size=args.world_size,
                 step=state.global_step,
+                planned_steps=state.max_steps if state.max_steps > 0 else None,
                 compiled=bool(args.torch_compile),
                 counts_labels_of_all_ranks=args.average_tokens_across_devices,
                 replicas=max(1, args.n_gpu),

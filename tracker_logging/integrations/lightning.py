@@ -230,7 +230,11 @@ class LightningCallback(Callback):  # type: ignore[misc]  # untyped where lightn
             logger.info("fast_dev_run: everything is measured and nothing is written.")
             setup = replace(setup, config=replace(setup.config, report_to=(), alert_webhook=None))
         loop = Loop(
-            rank=trainer.global_rank, world_size=trainer.world_size, step=step, compiled=is_compiled(trainer.model)
+            rank=trainer.global_rank,
+            world_size=trainer.world_size,
+            step=step,
+            planned_steps=trainer.max_steps if trainer.max_steps > 0 else None,
+            compiled=is_compiled(trainer.model),
         )
         self._session, self.directory = setup.begin(
             self._observed(pl_module), loop=loop, runs=Path(trainer.default_root_dir) / "runs", saved=saved

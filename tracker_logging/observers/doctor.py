@@ -19,12 +19,13 @@ from tracker_logging import tags
 from tracker_logging.config import FAIL_ON, FailOn
 from tracker_logging.doctor.doctor import Doctor
 from tracker_logging.doctor.finding import Finding, Level, at_least, title
+from tracker_logging.doctor.history import PLANNED_STEPS
 from tracker_logging.doctor.rule import Rule
 from tracker_logging.doctor.rules import RULES
 from tracker_logging.events import Alert, Event, Findings, Scalars
 from tracker_logging.families import BatchView
 from tracker_logging.probes.reduce import sum_over_ranks
-from tracker_logging.session.observer import Observer
+from tracker_logging.session.observer import Observer, Training
 
 logger = logging.getLogger("tracker_logging")
 
@@ -51,6 +52,10 @@ class DoctorObserver(Observer):
     def findings(self) -> tuple[Finding, ...]:
         """All findings so far (rank 0; empty on other ranks)."""
         return self._doctor.findings
+
+    def begin(self, training: Training) -> None:
+        super().begin(training)
+        self._note_plan()
 
     def observe_batch(self, step: int, view: BatchView) -> Iterable[Event]:
         """A batch that the model may refuse is judged before the forward; every other one after the step."""
@@ -81,12 +86,17 @@ class DoctorObserver(Observer):
     def restore(self, state: Mapping[str, Any]) -> None:
         if state:
             self._doctor.restore(state)
+            self._note_plan()
             self._restored = {(finding.name, finding.since) for finding in self.findings}
 
     def finish(self) -> None:
         """The voices have been scored: examine once more, and emit the table of all findings."""
         self._examine(is_last=True)
         self._decide()
+
+    def _note_plan(self) -> None:
+        if self.training.planned_steps is not None:
+            self._doctor.add(0, {PLANNED_STEPS: float(self.training.planned_steps)})
 
     def _examine(self, *, is_last: bool = False) -> None:
         """Apply the rules and report what changed. Only rank 0 has numbers."""

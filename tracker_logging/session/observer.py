@@ -57,7 +57,7 @@ class Training:
 
     `model` is not wrapped by DDP. `parts`: tokenizer, codec and prompts of the processor that the user passed. `emit`
     takes an event on any thread and drops it on every rank but 0. `wake` asks for a call of `step_ended` after the
-    running step, from any thread.
+    running step, from any thread. `planned_steps`: as of `Loop`.
     """
 
     model: nn.Module
@@ -68,6 +68,7 @@ class Training:
     emit: Callable[[Event], None]
     wake: Callable[[], None]
     given_adapter: ModelAdapter | None = None
+    planned_steps: int | None = None
 
     @cached_property
     def adapter(self) -> ModelAdapter:

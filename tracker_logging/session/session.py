@@ -69,12 +69,13 @@ class Loop:
 
     `compiled`: the forward runs through `torch.compile`. `counts_labels_of_all_ranks`: the loss is divided by the
     number of labels of all ranks (`average_tokens_across_devices` of the Trainer). `replicas`: copies of the model in
-    this process (`nn.DataParallel`).
+    this process (`nn.DataParallel`). `planned_steps`: at which the training ends; None where the loop does not say.
     """
 
     rank: int = 0
     world_size: int = 1
     step: int = 0
+    planned_steps: int | None = None
     compiled: bool = False
     replicas: int = 1
     counts_labels_of_all_ranks: bool = True
@@ -115,6 +116,7 @@ class Session:
             parts=processor_parts(processor),
             rank=loop.rank,
             world_size=loop.world_size,
+            planned_steps=loop.planned_steps,
             guard=self.guard,
             emit=self.emitter.emit,
             wake=self._wake,

@@ -94,6 +94,11 @@ def _audio_path_frozen(history: History) -> str | None:
     return f"of {' and '.join(frozen)} 0 % is trained, while {', '.join(sorted(others))} are (gradients/trainable_pct)"
 
 
+def is_audio_path_frozen(history: History) -> bool:
+    """Whether the audio FFN or the heads are frozen while other weights are trained, or have no adapter."""
+    return _audio_path_frozen(history) is not None
+
+
 def _rate_zero(history: History) -> str | None:
     series = history[LEARNING_RATE]
     ratios = history.family(tags.UPDATE_RATIO).values()
@@ -126,6 +131,11 @@ def _update_too_large(history: History) -> str | None:
         return None
     changes = ", ".join(f"{name} by {100 * ratio:.2g} %" for name, ratio in large.items())
     return f"one step changed {changes} of the weights' norm (gradients/update_ratio)"
+
+
+def is_update_too_large(history: History) -> bool:
+    """Whether the newest step changed a component by more than a pretrained model can take."""
+    return _update_too_large(history) is not None
 
 
 def _update_too_small(history: History) -> str | None:

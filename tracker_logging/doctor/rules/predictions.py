@@ -17,7 +17,6 @@ from tracker_logging.doctor.history import EVAL_LOSS, SMOOTH, TRAIN_LOSS, Histor
 from tracker_logging.doctor.rule import Cause, Rule
 
 _MIN_BLOCKS = 3  # below, there is no rise or fall to speak of
-_FLAT_BLOCKS = 6  # 24 logged steps
 _SIGNIFICANT = 6.0  # times the noise: the best of a hundred blocks is about 2.5 times the noise off by chance
 
 
@@ -103,20 +102,6 @@ def _diverging(history: History) -> str | None:
 def _mean_at(blocks: Sequence[tuple[int, float]], step: int) -> float:
     """The block that ends at `step`, or the first one after it."""
     return next((mean for at, mean in blocks if at >= step), blocks[-1][1])
-
-
-def _does_not_learn(history: History) -> str | None:
-    nll = history[tags.NLL_MEAN()]
-    blocks, accuracy = nll.blocks(), history[tags.ACCURACY_MEAN()]
-    if len(blocks) < _FLAT_BLOCKS or has_learned(history, share=0.1) or not accuracy.recent < 0.5:
-        return None
-    first, now = blocks[0][1], min(mean for _, mean in blocks[-2:])
-    if first - now > max(0.02 * first, 2.0 * nll.block_noise()):
-        return None
-    return (
-        f"the nll was {first:.3g} at step {blocks[0][0]} and is {now:.3g} at step {blocks[-1][0]}, with an accuracy of "
-        f"{100 * accuracy.recent:.2g} % ({tags.NLL_MEAN()}, {tags.ACCURACY_MEAN()})"
-    )
 
 
 def _overfitting(history: History) -> str | None:
@@ -235,33 +220,6 @@ RULES = (
         ),
         fix="compare outputs/accuracy_map and chatml/label_coverage_pct of that codebook with its neighbours'.",
         opens_after=3,
-    ),
-    Rule(
-        name="does_not_learn",
-        level="warning",
-        certainty="likely",
-        triggers=(tags.NLL_MEAN,),
-        also_reads=(tags.ACCURACY_MEAN, TRAIN_LOSS),
-        opens_when="after 24 logged steps the nll has not fallen by 2 % or beyond its noise, and less than half of the "
-        "codes are predicted",
-        evidence=_does_not_learn,
-        causes=(
-            Cause(
-                "The learning rate is too low.",
-                check="gradients/update_ratio is below 0.01 % in all components",
-            ),
-            Cause(
-                "What is trained cannot change the predictions: adapters or trained weights miss the audio FFN and "
-                "heads.",
-                check="gradients/trainable_pct is 0 for audio_ffn and heads, and no lora_ component is in them",
-            ),
-            Cause(
-                "The learning rate is too high, and the loss only jumps.", check="gradients/update_ratio is above 1 %"
-            ),
-            Cause("The codes or labels are noise to the model.", check="inputs/audio is not the speech of the data"),
-        ),
-        fix="use a learning rate of 1e-5 to 1e-4 for all weights or 1e-4 to 5e-4 for LoRA, and train the audio FFN.",
-        opens_after=2,
     ),
     Rule(
         name="overfitting",
