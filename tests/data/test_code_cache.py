@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 
 from tracker_logging.data.codes import CodeCache
-from tracker_logging.data.sample import DataError, VoiceSample
+from tracker_logging.data.sample import DataError, Utterance, VoiceSample
 
 
 def test_a_clip_is_encoded_once_even_under_another_name(tmp_path: Path, codec: Any, sample: VoiceSample) -> None:
@@ -61,6 +62,20 @@ def test_prepare_encodes_what_is_missing_and_leaves_no_unfinished_file(
     assert codes.prepare(paths).encoded == 3
     assert codes.prepare(paths).encoded == 0
     assert not list((tmp_path / "codes").rglob("*.tmp"))
+
+
+def test_all_clips_of_a_dialogue_are_encoded_before_training(
+    tmp_path: Path, codec: Any, sample: VoiceSample, other: VoiceSample
+) -> None:
+    assert sample.target_audio and other.reference_audio and other.target_audio
+    dialogue = replace(
+        sample,
+        more_references=(Utterance(text="two", audio=other.reference_audio),),
+        more_targets=(Utterance(text="three", audio=other.target_audio),),
+    )
+    codes = CodeCache(tmp_path / "codes", codec)
+    assert codes.prepare_samples([[dialogue]]).encoded == 4
+    assert codes.prepare_samples([[sample, other]]).encoded == 0
 
 
 def test_many_writers_leave_one_whole_entry(tmp_path: Path, codec: Any, sample: VoiceSample) -> None:
