@@ -52,6 +52,11 @@ def test_the_table_has_base_best_and_last_with_intervals_and_n() -> None:
     assert {row[0] for row in table.rows} == {"right speaker", "sim_margin", "evaluation loss"}
 
 
+def test_a_base_model_without_an_interval_is_not_called_equal() -> None:
+    few = Scalars(step=0, values={"voices/sim_margin/mean": -0.03, "voices/sim_margin/n": 4.0})
+    assert "the base model has -0.03, but there are too few clips for an interval" in text_of(few, TRAINING[1])
+
+
 def test_the_voice_chooses_and_not_the_loss() -> None:
     text = text_of(*TRAINING)
     assert "Use step 100: it has the best voice (sim_margin 0.3), clearly better than the base model (0.05)" in text
@@ -61,7 +66,7 @@ def test_the_voice_chooses_and_not_the_loss() -> None:
 @pytest.mark.parametrize(
     ("base", "reason"),
     [
-        (voices(0, 0.2, low=0.1, high=0.3), "the intervals do not show a difference"),
+        (voices(0, 0.2, low=0.1, high=0.3), "the intervals overlap"),
         (voices(0, 0.4, low=0.3, high=0.5), "training has not improved the voice"),
     ],
 )

@@ -207,7 +207,8 @@ def _against_base(base: Mapping[str, float], best: Mapping[str, float], tag: str
     if low > high:
         return f"{chosen}, clearly better than the base model ({base[tag]:.3g})"
     if best[tag] > base[tag]:
-        return f"{chosen}; the base model has {base[tag]:.3g}, and the intervals do not show a difference"
+        why = "there are too few clips for an interval" if math.isnan(low - high) else "the intervals overlap"
+        return f"{chosen}; the base model has {base[tag]:.3g}, but {why}"
     return f"{chosen}, but the base model is not worse ({base[tag]:.3g}): training has not improved the voice"
 
 
