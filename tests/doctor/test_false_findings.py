@@ -147,3 +147,14 @@ def test_a_cause_is_certain_or_ranked_with_a_check(rule) -> None:  # type: ignor
 def test_no_advice_loads_trained_weights_in_bf16() -> None:
     for rule in RULES:
         assert "without torch_dtype" not in rule.fix and 'dtype="auto"' not in rule.fix
+
+
+@pytest.mark.parametrize(("entropy", "first"), [(6.0, "targets of another speaker"), (4.0, "another codec")])
+def test_codes_that_surprise_the_model_are_named_before_pairs_of_other_speakers(entropy: float, first: str) -> None:
+    """A model that was trained on other codes is sure and wrong; one of random weights is as unsure as it is wrong."""
+    trace = {"outputs/nll/mean": [6.0, 4.0, 2.0, 1.0], "conditioning/gap/low": [-0.1] * 4}
+    books = {"outputs/nll/codebook_0": trace["outputs/nll/mean"], "outputs/entropy/codebook_0": [entropy] * 4}
+    (finding,) = examined(trace | books | {"conditioning/gap/high": [0.1] * 4})
+    assert finding.name == "reference_ignored"
+    assert first in finding.cause.split("(2)")[0]
+    assert ("Seen: " in finding.cause) == (first == "another codec")

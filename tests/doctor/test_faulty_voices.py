@@ -1,21 +1,29 @@
 """Trainings whose generated voices fail: each has its finding, and the healthy twin has none."""
 
 from collections.abc import Callable, Iterator
+from copy import deepcopy
 from itertools import groupby
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 import pytest
 import torch
-from doctor.scales import processor_in, scale_model, write_samples
+from doctor.scales import ToneCodec, processor_in, scale_model, write_samples
+from torch import nn
 from transformers import Trainer, TrainingArguments
 
 from tracker_logging import tags
+from tracker_logging.data.codes import CodeCache
 from tracker_logging.data.dataset import VoiceCloningDataset
+from tracker_logging.demo.tokenizer import demo_tokenizer
 from tracker_logging.doctor.doctor import Doctor
+from tracker_logging.doctor.history import History
+from tracker_logging.doctor.rules.learning import surprised
 from tracker_logging.events import Scalars
 from tracker_logging.families import IGNORE
 from tracker_logging.families.base import Features
-from tracker_logging.families.higgs_v2.processor import VoiceCloningCollator
+from tracker_logging.families.higgs_v2.processor import SpeechProcessor, VoiceCloningCollator
 from tracker_logging.integrations.hf_trainer import (
     LoggingSession,
     OutputLoggerCallback,
@@ -41,9 +49,13 @@ def scalars_by_step(tracker: MemoryTracker) -> Iterator[tuple[int, dict[str, flo
 
 
 def diagnose(
-    directory: Path, *, spoil: Callable[[Features], None] = lambda made: None, **faults: bool
+    directory: Path,
+    *,
+    spoil: Callable[[Features], None] = lambda made: None,
+    model: nn.Module | None = None,
+    **faults: bool,
 ) -> tuple[set[str], dict[str, float]]:
-    """Names of the findings above "info", and the last value of each tag."""
+    """Names of the findings above "info", and the last value of each tag. `model`: trained in place."""
     processor, samples = processor_in(directory), write_samples(directory, **faults)
     collate, tracker = VoiceCloningCollator.of(processor), MemoryTracker()
 
@@ -64,7 +76,7 @@ def diagnose(
     )  # fmt: skip
     torch.manual_seed(1)
     Trainer(
-        model=scale_model(processor), args=arguments, train_dataset=VoiceCloningDataset(samples, processor),
+        model=model or scale_model(processor), args=arguments, train_dataset=VoiceCloningDataset(samples, processor),
         data_collator=spoiled, callbacks=callbacks,
     ).train()  # fmt: skip
     doctor, last = Doctor(), {}
@@ -79,24 +91,30 @@ def ends_masked(made: Features) -> None:
     made["audio_labels"] = made["audio_labels"].masked_fill(made["audio_labels"] == 17, IGNORE)
 
 
+Healthy = tuple[set[str], dict[str, float], nn.Module]
+
+
 @pytest.fixture(scope="module")
-def healthy(tmp_path_factory: pytest.TempPathFactory) -> tuple[set[str], dict[str, float]]:
-    return diagnose(tmp_path_factory.mktemp("healthy"))
+def healthy(tmp_path_factory: pytest.TempPathFactory) -> Healthy:
+    """What is found in a healthy training, and its model."""
+    directory = tmp_path_factory.mktemp("healthy")
+    model = scale_model(processor_in(directory))
+    return *diagnose(directory, model=model), model
 
 
-def test_voices_that_clone_have_no_findings(healthy: tuple[set[str], dict[str, float]]) -> None:
-    found, values = healthy
+def test_voices_that_clone_have_no_findings(healthy: Healthy) -> None:
+    found, values, _ = healthy
     assert found == set()
     assert values[tags.STOPPED()] == 100.0 and values[tags.CONDITIONING_GAP_MEAN()] > 0.1
     assert values[tags.VOICE_SCORE(score="repetition")] == 0.0
 
 
-def test_clips_that_run_on_are_found(tmp_path: Path, healthy: tuple[set[str], dict[str, float]]) -> None:
+def test_clips_that_run_on_are_found(tmp_path: Path) -> None:
     found, values = diagnose(tmp_path, spoil=ends_masked)
     assert "clips_run_on" in found and values[tags.STOPPED()] == 0.0
 
 
-def test_references_of_other_speakers_are_found(tmp_path: Path, healthy: tuple[set[str], dict[str, float]]) -> None:
+def test_references_of_other_speakers_are_found(tmp_path: Path, healthy: Healthy) -> None:
     found, values = diagnose(tmp_path, shuffled=True)
     assert found == {"reference_ignored"}
     assert values[tags.CONDITIONING_GAP_MEAN()] < healthy[1][tags.CONDITIONING_GAP_MEAN()] / 4
@@ -105,3 +123,33 @@ def test_references_of_other_speakers_are_found(tmp_path: Path, healthy: tuple[s
 def test_a_model_that_learns_silence_is_found(tmp_path: Path) -> None:
     found, values = diagnose(tmp_path, silent=True)
     assert "silence" in found and values[tags.VALID_CLIPS()] == 0
+
+
+class OtherCodec(ToneCodec):
+    """The same tones under other numbers."""
+
+    identity = "another codec"
+
+    def encode(self, wave: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:
+        return (7 * super().encode(wave) + 3) % self.codebook_size
+
+
+@pytest.mark.parametrize("fault", ["another codec", "another speaker", "none"])
+def test_only_codes_of_another_codec_surprise_a_trained_model(fault: str, tmp_path: Path, healthy: Healthy) -> None:
+    """One step of fine-tuning; the model of `healthy` stays as it is."""
+    codec = OtherCodec() if fault == "another codec" else ToneCodec()
+    processor = SpeechProcessor(demo_tokenizer(), codec, CodeCache(tmp_path / "codes", codec))
+    samples, tracker = write_samples(tmp_path, shuffled=fault == "another speaker"), MemoryTracker()
+    session = LoggingSession(tracker=tracker, processor=processor, every=1, budget_pct=1e9)
+    arguments = TrainingArguments(
+        output_dir=str(tmp_path), max_steps=1, per_device_train_batch_size=6, report_to="none", use_cpu=True,
+        save_strategy="no", disable_tqdm=True, remove_unused_columns=False,
+    )  # fmt: skip
+    Trainer(
+        model=deepcopy(healthy[-1]), args=arguments, train_dataset=VoiceCloningDataset(samples, processor),
+        data_collator=VoiceCloningCollator.of(processor), callbacks=[OutputLoggerCallback(session)],
+    ).train()  # fmt: skip
+    history = History()
+    for step, values in scalars_by_step(tracker):
+        history.add(step, values)
+    assert surprised(history) == (fault == "another codec")

@@ -13,6 +13,7 @@ import math
 from tracker_logging import tags
 from tracker_logging.doctor.history import TRAIN_LOSS, History, has_learned
 from tracker_logging.doctor.rule import Cause, Rule
+from tracker_logging.doctor.rules.learning import surprised
 
 PATIENCE = 20
 """Evaluations after which the gap is judged even if the loss has not fallen much: a pretrained model starts low."""
@@ -143,7 +144,7 @@ RULES = (
         level="warning",
         certainty="likely",
         triggers=_LOWS,
-        also_reads=(*_HIGHS, _ATTENTION, tags.NLL_MEAN, TRAIN_LOSS),
+        also_reads=(*_HIGHS, _ATTENTION, tags.NLL_MEAN, TRAIN_LOSS, tags.NLL, tags.ENTROPY),
         opens_when="the interval of the conditioning gap includes 0 or is below it, once the model has learned or had "
         "used the reference",
         evidence=_reference_ignored,
@@ -155,7 +156,9 @@ RULES = (
             ),
             Cause(
                 "The codes are those of another codec, so that the reference is noise to the model.",
-                check="in inputs/audio, reference and target are noise, or accuracy stays near chance",
+                check="outputs/nll was far above outputs/entropy at the first logged step of a pretrained model, or in "
+                "inputs/audio reference and target are noise",
+                observed=surprised,
             ),
             Cause(
                 "Targets can be predicted without the reference: few speakers, or one voice for all.",
