@@ -59,6 +59,11 @@ APART = {"voices/between_speaker_real": every(0.63), "voices/spk_top1_chance": e
 
 CASES: dict[str, tuple[Sequence[Trace], Sequence[Trace]]] = {
     "delay_pattern_off": ([{"chatml/delay_violations": [4.0]}], [{"chatml/delay_violations": [0.0]}]),
+    "frame_predicted_from_itself": (
+        [{"latents/own_frame_seen_pct": [100.0]}],
+        [{"latents/own_frame_seen_pct": [0.0]}, {"latents/flow_loss/mean": [1.0]}],
+    ),
+    "noise_of_another_level": ([{"latents/wrong_noise_pct": [99.0]}], [{"latents/wrong_noise_pct": [0.0]}]),
     "samples_without_labels": (
         [{"chatml/with_labels_pct": [100.0, 0.0, 100.0, 0.0]}, {"chatml/with_labels_pct": [50.0]}],
         [{"chatml/with_labels_pct": [100.0, 100.0]}],

@@ -37,6 +37,7 @@ _ADAPTERS = {
     "higgs_audio": ("boson", "BosonAdapter"),
     "higgs_audio_v2": ("higgs_v2", "HiggsV2Adapter"),
     "pocket_tts": ("pocket_tts", "PocketTTSAdapter"),
+    "vibevoice": ("vibevoice", "VibeVoiceAdapter"),
 }
 _OUTSIDE_TRANSFORMERS = {"higgs_audio"}  # families whose classes need not be a `PreTrainedModel`
 

@@ -1,5 +1,7 @@
 """What an adapter of a model of continuous latents answers beside `ModelAdapter`: its flow head and end-of-speech head.
 
+`flow` also stands for diffusion: a head that predicts a latent from a noisy one.
+
 Such a model has no codebooks. The unit of prediction is a frame: a latent of D numbers, predicted from noise by a head
 that the backbone conditions. A latent is in the model's normalised space unless it is said to be the codec's.
 """
@@ -21,12 +23,19 @@ class FlowTerms:
     """One call of the flow head in training: N rows, which are S noise draws of each of the F frames, draw by draw.
 
     `levels` [N]: share of noise, 0 to 1. `losses` [N]: squared error of the prediction, mean over dimensions.
-    `conditions` [F, H]: what the backbone gives for each frame.
+    `conditions` [F, H]: what the backbone gives for each frame. `targets` [F, D]: the latents, sample by sample.
+
+    For a model whose batch chooses the conditions and whose schedule is exchangeable, else None: `own_frame_seen` [F]
+    bool, whether the condition has seen the frame that it predicts; `wrong_noise` [N] bool, whether the noise that was
+    added is not that of the level in the target of the loss.
     """
 
     levels: torch.Tensor
     losses: torch.Tensor
     conditions: torch.Tensor
+    targets: torch.Tensor
+    own_frame_seen: torch.Tensor | None = None
+    wrong_noise: torch.Tensor | None = None
 
 
 @runtime_checkable
@@ -39,15 +48,15 @@ class LatentAdapter(Protocol):
         """The module that predicts latents from noise. Its first call in a training forward is of the flow loss."""
 
     def eos_head(self) -> nn.Module:
-        """The module whose output [B, T, 1] is the logit of the end of speech."""
+        """The module whose output has the logit of the end of speech."""
+
+    def eos_logits(self, output: torch.Tensor) -> torch.Tensor:
+        """The logit of the end of speech at each flat position [B · T], from the output of `eos_head`."""
 
     def flow_terms(
-        self, args: tuple[Any, ...], kwargs: Mapping[str, Any], output: torch.Tensor, targets: torch.Tensor
+        self, inputs: Mapping[str, Any], args: tuple[Any, ...], kwargs: Mapping[str, Any], output: torch.Tensor
     ) -> FlowTerms:
-        """The terms of the flow loss from one call of the flow head and the targets [F, D]."""
-
-    def targets(self, inputs: Mapping[str, Any]) -> torch.Tensor:
-        """[F, D] target latents of the batch, sample by sample. Call it after the model has seen the batch."""
+        """The terms of the flow loss from the batch and one call of the flow head, when that call returns."""
 
     def ends(self, view: BatchView) -> tuple[torch.Tensor, torch.Tensor]:
         """Flat positions [M] whose end-of-speech logit is trained, and whether each is the end, [M] bool."""
@@ -55,8 +64,18 @@ class LatentAdapter(Protocol):
     def eos_threshold(self) -> float:
         """The logit above which generation ends."""
 
-    def sample(self, conditions: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
+    def sample(self, inputs: Mapping[str, Any], conditions: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
         """The latents [F, D] that the model's own sampler makes from `noise` [F, D], given the backbone's outputs."""
 
     def to_codec(self, latents: torch.Tensor) -> torch.Tensor:
         """Latents in the space of the codec."""
+
+
+def paired_noise(draws: int, frames: int, dimensions: int, *, device: torch.device) -> torch.Tensor:
+    """[draws, frames, dimensions] normal noise that depends on the number of the frame alone.
+
+    Two conditions of one target then have the same noise, also in batches of other lengths.
+    """
+    generators = [torch.Generator().manual_seed(frame) for frame in range(frames)]
+    rows = [torch.randn(draws, dimensions, generator=generator) for generator in generators]
+    return torch.stack(rows, dim=1).to(device)

@@ -33,6 +33,8 @@ class LatentStatistics:
     - `flow_loss`, and `by_level` [LEVELS] from little to much noise; `draws` [LEVELS]: noise draws
     - `eos_loss` (binary cross-entropy), `eos_accuracy` over all positions, `eos_recall` over the ends of speech
     - `target_mean`, `target_std`, `predicted_mean`, `predicted_std` [D], in the normalised space of the model
+    - `own_frame_seen`: share of the frames whose condition has seen them; `wrong_noise`: share of the noise draws whose
+      noise is not that of their target
     """
 
     flow_loss: float
@@ -45,6 +47,8 @@ class LatentStatistics:
     target_std: FloatArray
     predicted_mean: FloatArray
     predicted_std: FloatArray
+    own_frame_seen: float
+    wrong_noise: float
 
     @property
     def spread_ratio(self) -> FloatArray:
@@ -80,6 +84,15 @@ def eos_sums(logits: torch.Tensor, is_end: torch.Tensor, *, threshold: float) ->
     return torch.stack([count.double() for count in counts])
 
 
+def fault_sums(own_frame_seen: torch.Tensor | None, wrong_noise: torch.Tensor | None) -> torch.Tensor:
+    """[2, 2] float64: true values and number of each bool tensor; zeros for None."""
+    counts = [
+        torch.zeros(2) if fault is None else torch.stack([fault.sum(), torch.ones_like(fault).sum()]).cpu()
+        for fault in (own_frame_seen, wrong_noise)
+    ]
+    return torch.stack(counts).double()
+
+
 def moment_sums(values: torch.Tensor) -> torch.Tensor:
     """[3, D] float64: count, sum and sum of squares of the rows [N, D]."""
     rows = values.double()
@@ -87,7 +100,8 @@ def moment_sums(values: torch.Tensor) -> torch.Tensor:
 
 
 def statistics(sums: Mapping[str, FloatArray]) -> LatentStatistics | None:
-    """From `latent_flow` [LEVELS, 2], `latent_eos` [5], `latent_targets` and `latent_predicted` [3, D].
+    """From `latent_flow` [LEVELS, 2], `latent_eos` [5], `latent_faults` [2, 2], `latent_targets` and `latent_predicted`
+    [3, D].
 
     None if nothing was observed.
     """
@@ -97,6 +111,7 @@ def statistics(sums: Mapping[str, FloatArray]) -> LatentStatistics | None:
     with np.errstate(invalid="ignore", divide="ignore"):
         target_mean, target_std = _moments(sums["latent_targets"])
         predicted_mean, predicted_std = _moments(sums["latent_predicted"])
+        own_frame_seen, wrong_noise = sums["latent_faults"][:, 0] / sums["latent_faults"][:, 1]
         return LatentStatistics(
             flow_loss=float(flow[:, 0].sum() / flow[:, 1].sum()),
             by_level=flow[:, 0] / flow[:, 1],
@@ -108,6 +123,8 @@ def statistics(sums: Mapping[str, FloatArray]) -> LatentStatistics | None:
             target_std=target_std,
             predicted_mean=predicted_mean,
             predicted_std=predicted_std,
+            own_frame_seen=float(own_frame_seen),
+            wrong_noise=float(wrong_noise),
         )
 
 

@@ -47,6 +47,8 @@ def latent_scalars(latents: LatentStatistics) -> dict[str, float]:
     """Scalars by tag; what was not measured is left out."""
     values = {
         tags.FLOW_LOSS(): latents.flow_loss,
+        tags.OWN_FRAME_SEEN(): 100 * latents.own_frame_seen,
+        tags.WRONG_NOISE(): 100 * latents.wrong_noise,
         tags.EOS_LOSS(): latents.eos_loss,
         tags.EOS_ACCURACY(): latents.eos_accuracy,
         tags.EOS_RECALL(): latents.eos_recall,

@@ -247,7 +247,7 @@ def _codes(view: BatchView, segment: Segment) -> torch.Tensor:
 
 
 def _copied_references(view: BatchView) -> int | None:
-    """Samples in which a reference has the codes of a target; None without a reference."""
+    """Samples in which a reference has the codes of a target; None without a reference or codes."""
     references = [segment for segment in view.segments if segment.role == Role.REFERENCE]
     copied = {
         reference.sample
@@ -256,7 +256,7 @@ def _copied_references(view: BatchView) -> int | None:
         if target.role == Role.TARGET and reference.frames and target.frames
         if torch.equal(_codes(view, reference), _codes(view, target))
     }
-    return len(copied) if references else None
+    return len(copied) if references and view.codes.shape[-1] else None
 
 
 def _segments_of(view: BatchView, sample: int) -> list[Segment]:

@@ -109,6 +109,7 @@ class Hooks:
         self.errors: list[tuple[str, Exception]] = []
         self.with_gradients = True  # whether autograd records in the forward whose pre-hook runs now
         self.on_replica = False  # whether that forward is of a copy that nn.DataParallel made
+        self._in_hook = False  # a forward that begins now is called by a hook and none of the training
         self._off: set[str] = set()
         self._undo: list[Callable[[], object]] = []
         _INSTANCES.add(self)
@@ -142,8 +143,12 @@ class Hooks:
     def run_in_step(self, part: str, function: Callable[..., Result], *args: Any) -> Result | None:
         """The same, for what the forward or backward of the model calls: its time counts in `seconds`."""
         if self.is_on(part):
-            with self._clock.running(), self.contain(part), torch.no_grad():
-                return function(*args)
+            outer, self._in_hook = self._in_hook, True
+            try:
+                with self._clock.running(), self.contain(part), torch.no_grad():
+                    return function(*args)
+            finally:
+                self._in_hook = outer
         return None
 
     def before(
@@ -153,8 +158,9 @@ class Hooks:
 
         def hook(called: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
             if not recomputing():
-                self.with_gradients = torch.is_grad_enabled()
-                self.on_replica = called is not module
+                if not self._in_hook:
+                    self.with_gradients = torch.is_grad_enabled()
+                    self.on_replica = called is not module
                 self.run_in_step(part, function, args, kwargs)
 
         self._undo.append(module.register_forward_pre_hook(self._opaque(hook), with_kwargs=True).remove)

@@ -54,6 +54,7 @@ class LatentProbe:
         self.sums = {
             "latent_flow": torch.zeros(metric.LEVELS, 2, dtype=torch.float64),
             "latent_eos": torch.zeros(5, dtype=torch.float64),
+            "latent_faults": torch.zeros(2, 2, dtype=torch.float64),
             "latent_targets": torch.zeros(3, adapter.latent_dim, dtype=torch.float64),
             "latent_predicted": torch.zeros(3, adapter.latent_dim, dtype=torch.float64),
         }
@@ -83,24 +84,27 @@ class LatentProbe:
         if self._view is None or call is None:
             return
         self._observed = True  # later calls are not of the flow loss
-        targets = self._adapter.targets(self._inputs)
-        terms = self._adapter.flow_terms(*call, output, targets)
+        terms = self._adapter.flow_terms(self._inputs, *call, output)
+        targets = terms.targets
+        self._add("latent_faults", metric.fault_sums(terms.own_frame_seen, terms.wrong_noise))
         self._add("latent_flow", metric.flow_sums(terms.levels, terms.losses))
         self._add("latent_targets", metric.moment_sums(targets))
         if self._sampled + len(targets) > MOST_FRAMES and self._sampled:
             return
         noise = torch.randn(targets.shape, generator=torch.Generator().manual_seed(SEED + self._sampled))
-        predicted = self._adapter.sample(terms.conditions, noise.to(targets.device))
+        predicted = self._adapter.sample(self._inputs, terms.conditions, noise.to(targets.device))
         self._sampled += len(targets)
         self._add("latent_predicted", metric.moment_sums(predicted))
         if self.sample is None:
             self._keep(self._view, terms.losses.reshape(-1, len(targets)).mean(dim=0), predicted, targets)
 
     def _keep(self, view: BatchView, losses: torch.Tensor, predicted: torch.Tensor, targets: torch.Tensor) -> None:
-        """Targets of all samples follow each other in the order of the segments."""
+        """Trained frames of all samples follow each other in the order of `frame_labels`."""
         segment = next((segment for segment in view.segments if segment.role == Role.TARGET), None)
-        if segment is not None:
-            of_segment, to_codec = slice(0, segment.frames), self._adapter.to_codec
+        if segment is not None and view.frame_labels is not None:
+            before = view.frame_labels.flatten()[: segment.sample * view.roles.shape[1] + segment.start + segment.lead]
+            start = int(before.sum())
+            of_segment, to_codec = slice(start, start + segment.frames), self._adapter.to_codec
             self.sample = LatentSample(
                 segment, losses[of_segment], to_codec(predicted[of_segment]), to_codec(targets[of_segment])
             )
@@ -110,7 +114,7 @@ class LatentProbe:
             return
         at, is_end = self._adapter.ends(self._view)
         threshold = self._adapter.eos_threshold()
-        self._add("latent_eos", metric.eos_sums(logits.flatten()[at], is_end, threshold=threshold))
+        self._add("latent_eos", metric.eos_sums(self._adapter.eos_logits(logits)[at], is_end, threshold=threshold))
 
     def _add(self, name: str, values: torch.Tensor) -> None:
         self.sums[name] = self.sums[name].to(values.device) + values

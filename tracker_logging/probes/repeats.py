@@ -30,6 +30,8 @@ class Repeats:
 
 def repeats_in(view: BatchView, *, special_ids: Collection[int] = ()) -> Repeats:
     """Compare the samples of a batch on the CPU by the last target of each. `special_ids` bound the target's text."""
+    if view.codes.shape[-1] == 0:  # no codes to compare
+        return Repeats(None, None)
     codes: dict[int, tuple[int, ...]] = {}
     texts: dict[int, tuple[int, ...]] = {}
     for segment in view.segments:

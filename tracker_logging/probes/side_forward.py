@@ -24,7 +24,7 @@ from tracker_logging.metrics.tokens import shift_labels
 from tracker_logging.probes.isolation import isolated
 
 LAST_LAYERS = 2
-_LABELS = ("labels", "audio_labels")
+_LABELS = ("labels", "audio_labels", "acoustic_loss_mask")
 _OF_THE_LOSS = ("num_items_in_batch", "fused_lm_head", "skip_logits", "return_token_accuracy")  # Trainer, TRL, Liger
 
 

@@ -78,7 +78,8 @@ def conditioning_losses(
     for start in range(0, len(by_length), batch_size):
         batch = by_length[start : start + batch_size]
         inputs: dict[str, Any] = {
-            name: value.to(device) for name, value in collate([r.features for r in batch]).items()
+            name: value.to(device) if isinstance(value, torch.Tensor) else value
+            for name, value in collate([r.features for r in batch]).items()
         }
         for row, nll in zip(batch, adapter.audio_nll(inputs).tolist(), strict=True):
             losses.setdefault(row.voice_id, {})[row.condition] = nll

@@ -8,6 +8,7 @@ from tracker_logging.doctor.rules import (
     cost,
     gradients,
     labels,
+    latents,
     learning,
     loss,
     predictions,
@@ -19,7 +20,7 @@ from tracker_logging.doctor.rules import (
 THEMES: dict[str, tuple[Rule, ...]] = {
     "The batch and its labels": (*labels.RULES, *repeats.RULES, *loss.RULES),
     "Gradients and updates": (*gradients.RULES, *weights.RULES),
-    "Predictions": (*predictions.RULES, *learning.RULES),
+    "Predictions": (*predictions.RULES, *learning.RULES, *latents.RULES),
     "The reference and the text": conditioning.RULES,
     "The voices": voices.RULES,
     "Time": cost.RULES,

@@ -16,11 +16,10 @@ from torch import nn
 
 from tracker_logging.families.adapter import BaseAdapter
 from tracker_logging.families.base import BatchView, GeneratedCodes, LayerParts, Prompt, Role, SamplingSettings, Segment
-from tracker_logging.families.latents import FlowTerms
+from tracker_logging.families.latents import FlowTerms, paired_noise
 from tracker_logging.families.spans import padding_mask, runs, with_segments
 
 GAP_DRAWS = 8
-SEED = 0
 
 
 class PocketTTSAdapter(BaseAdapter):
@@ -78,19 +77,20 @@ class PocketTTSAdapter(BaseAdapter):
         head: nn.Module = self.core.eos_head
         return head
 
+    def eos_logits(self, output: torch.Tensor) -> torch.Tensor:
+        return output.flatten()
+
     def flow_terms(
-        self, args: tuple[Any, ...], kwargs: Mapping[str, Any], output: torch.Tensor, targets: torch.Tensor
+        self, inputs: Mapping[str, Any], args: tuple[Any, ...], kwargs: Mapping[str, Any], output: torch.Tensor
     ) -> FlowTerms:
         """`x_t = t · data + (1 − t) · noise` and the velocity `data − noise`, which is `(data − x_t) / (1 − t)`."""
         noisy, conditions = args
+        targets = self._normalised(inputs)[self._frame_mask(inputs)]
         times = kwargs["times"][0].float()
         data = targets.float().repeat(len(noisy) // max(1, len(targets)), 1)
         velocity = (data - noisy.float()) / (1 - times)
         losses = (output.float() - velocity).square().mean(dim=-1)
-        return FlowTerms(levels=1 - times[:, 0], losses=losses, conditions=conditions[: len(targets)])
-
-    def targets(self, inputs: Mapping[str, Any]) -> torch.Tensor:
-        return self._normalised(inputs)[self._frame_mask(inputs)]
+        return FlowTerms(levels=1 - times[:, 0], losses=losses, conditions=conditions[: len(targets)], targets=targets)
 
     def ends(self, view: BatchView) -> tuple[torch.Tensor, torch.Tensor]:
         at = (view.roles == Role.TARGET).flatten().nonzero().squeeze(-1)
@@ -101,7 +101,7 @@ class PocketTTSAdapter(BaseAdapter):
         threshold = getattr(self.core.generation_config, "eos_threshold", None)
         return -4.0 if threshold is None else float(threshold)  # the default of the class
 
-    def sample(self, conditions: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
+    def sample(self, inputs: Mapping[str, Any], conditions: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
         steps = getattr(self.core.generation_config, "num_flow_steps", None) or 1
         latents: torch.Tensor = self.core.sample_latent(conditions, noise.to(conditions.dtype), steps)
         return latents
@@ -128,7 +128,7 @@ class PocketTTSAdapter(BaseAdapter):
         predicts = torch.zeros_like(view.attention_mask)
         predicts[:, :-1] = view.roles[:, 1:].eq(Role.TARGET) & view.roles[:, :-1].eq(Role.TARGET)
         counts = mask.sum(dim=1)
-        noise = self._noise(GAP_DRAWS, int(counts.max()), device=hidden.device)
+        noise = paired_noise(GAP_DRAWS, int(counts.max()), self.latent_dim, device=hidden.device)
         levels = torch.linspace(0.5 / GAP_DRAWS, 1 - 0.5 / GAP_DRAWS, GAP_DRAWS, device=hidden.device)
         losses: torch.Tensor = hidden.new_zeros(len(mask), 1, dtype=torch.float32)
         for row, count in enumerate(counts.tolist()):
@@ -174,8 +174,3 @@ class PocketTTSAdapter(BaseAdapter):
         labels = inputs["labels"].detach()
         normalised: torch.Tensor = ((labels - self.core.latent_mean) / self.core.latent_std).to(labels.dtype)
         return normalised
-
-    def _noise(self, draws: int, frames: int, *, device: torch.device) -> torch.Tensor:
-        generators = [torch.Generator().manual_seed(SEED + frame) for frame in range(frames)]
-        rows = [torch.randn(draws, self.latent_dim, generator=generator) for generator in generators]
-        return torch.stack(rows, dim=1).to(device)

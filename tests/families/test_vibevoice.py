@@ -1,0 +1,285 @@
+"""VibeVoice of the real class: every number against the formulas written out here, a real Trainer, voices, the gap.
+
+The training draws noise and timesteps from torch's generator; they are drawn again here with the same seed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cache
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from transformers import LogitsProcessorList
+
+pytest.importorskip("diffusers")
+
+from family_runs import SETTINGS, TinyTraining, train
+from read_back import Run, read_jsonl
+from test_pocket_tts import samples
+from tiny_vibevoice import HOP, D, tiny
+
+from tracker_logging import strategic_callbacks
+from tracker_logging.data.sample import DataError, Utterance
+from tracker_logging.families import Prompt, Role, SamplingSettings, adapter_for
+from tracker_logging.metrics.latents import LEVELS
+from tracker_logging.probes.capture import StepCapture
+from tracker_logging.testing import assert_adapter
+
+
+@pytest.fixture(scope="module")
+def batch(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """Two samples: the second has no voice."""
+    processor, (first, second, *_) = tiny()[1], samples(tmp_path_factory.mktemp("clips"))
+    return processor.collator()([processor.features(first), processor.features(second, reference=None)])
+
+
+def watched(batch: dict[str, Any]) -> tuple[Any, list[Any], torch.Tensor, Any]:
+    """Snapshot of a training step; (noisy, timesteps, conditions, output) of its diffusion head; latents; the model."""
+    model = tiny()[0].train()
+    calls: list[Any] = []
+    latents: list[torch.Tensor] = []
+    capture = StepCapture(adapter=adapter_for(model), needs=frozenset({"tokens", "attention", "gradients"}))
+    capture.attach(model)
+    handles = [
+        model.model.diffusion_head.register_forward_hook(lambda _, args, out: calls.append((*args, out.detach()))),
+        model.model.multi_modal_projector.register_forward_pre_hook(lambda _, args: latents.append(args[0].detach())),
+    ]
+    torch.manual_seed(7)
+    output = model(**batch)
+    output.loss.backward()
+    for handle in handles:
+        handle.remove()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.0)
+    capture.before_update(optimizer)
+    capture.after_update(optimizer)
+    snapshot = capture.snapshot(1)
+    assert capture.errors == [] and snapshot is not None
+    counts = (batch["padding_mask"].sum(dim=1) / HOP).ceil().long()
+    valid = torch.arange(latents[0].shape[1]) < counts[:, None]
+    last = tuple(part.detach() for part in calls[-1])  # the calls before it are of the sampled latents
+    return snapshot, last, latents[0][valid], (model, output)
+
+
+@cache
+def _schedule() -> tuple[torch.Tensor, torch.Tensor]:
+    """Signal and noise of the squared cosine schedule with 1,000 steps, as published (Nichol and Dhariwal, 2021)."""
+    share = [np.cos((at / 1000 + 0.008) / 1.008 * np.pi / 2) ** 2 for at in range(1001)]
+    betas = [min(1 - after / before, 0.999) for before, after in pairwise(share)]
+    kept = np.cumprod([1 - beta for beta in betas])
+    return torch.tensor(np.sqrt(kept)), torch.tensor(np.sqrt(1 - kept))
+
+
+def test_a_row_is_the_layout_of_the_chat_template(tmp_path: Path) -> None:
+    model, processor = tiny()
+    one = samples(tmp_path)[1]
+    config, tokenizer = model.config, processor.tokenizer
+    row, prompt = processor.features(one), processor.prompt_features(one)
+    shown = tokenizer.decode([token for token in row["input_ids"].tolist() if token < len(tokenizer)])
+    assert " Voice input:\n Speaker 0:\n Text input:\n Speaker 0: Sentence 1.\n Speech output:\n" in shown
+    frames = (row["input_ids"] == config.audio_token_id).nonzero().flatten()
+    assert len(frames) * HOP == len(row["input_values"])
+    assert torch.equal(row["acoustic_loss_mask"].nonzero().flatten(), frames - 1)
+    length = len(prompt["input_ids"])
+    assert row["input_ids"][:length].tolist() == prompt["input_ids"].tolist()
+    assert row["input_ids"][length - 1] == config.audio_bos_token_id
+    assert (row["labels"][:length] == -100).all() and (row["labels"][length:] == row["input_ids"][length:]).all()
+    assert row["input_ids"][-2:].tolist() == [config.audio_eos_token_id, config.eos_token_id]
+    assert len(prompt["audio_input_ids"]) + HOP * int((frames >= length).sum()) == len(row["input_values"])
+    loudness = 20 * np.log10(row["input_values"][: HOP * int((frames < length).sum())].square().mean().sqrt())
+    assert loudness == pytest.approx(-25, abs=1.0)  # of the feature extractor
+    with pytest.raises(DataError, match="several targets or voices"):
+        processor.features(replace(one, more_targets=(Utterance("Hello.", one.target_audio),)))
+
+
+def test_the_view_has_voice_text_and_speech(batch: dict[str, Any]) -> None:
+    view = adapter_for(tiny()[0]).view(batch)
+    found = [(segment.sample, segment.role, segment.lead) for segment in view.segments]
+    assert found == [(0, Role.REFERENCE, 0), (0, Role.TARGET, 1), (1, Role.TARGET, 1)]
+    token = tiny()[0].config.audio_token_id
+    assert view.frame_labels is not None and torch.equal(view.frame_labels, batch["input_ids"] == token)
+    unlabelled = {name: value for name, value in batch.items() if name not in ("labels", "acoustic_loss_mask")}
+    assert {segment.role for segment in adapter_for(tiny()[0]).view(unlabelled).segments} == {Role.REFERENCE}
+
+
+def test_the_loss_is_split_into_diffusion_by_level_and_tokens(batch: dict[str, Any]) -> None:
+    snapshot, (noisy, steps, _, velocity), latents, (_, output) = watched(batch)
+    alpha, sigma = (share[steps.long()].float().unsqueeze(-1) for share in _schedule())
+    data = latents.repeat_interleave(4, dim=0)
+    noise = (noisy - alpha * data) / sigma
+    errors = (velocity - (alpha * noise - sigma * data)).square().mean(dim=1).double().numpy()
+    found = snapshot.latents
+    assert found.flow_loss == pytest.approx(errors.mean(), rel=1e-3)
+    levels = np.minimum((sigma[:, 0] * LEVELS).long().numpy(), LEVELS - 1)
+    assert found.draws.tolist() == [(levels == level).sum() for level in range(LEVELS)]
+    for level in set(levels.tolist()):
+        assert found.by_level[level] == pytest.approx(errors[levels == level].mean(), rel=1e-2)
+    following = torch.cat([batch["labels"][:, 1:], torch.full((2, 1), -100)], dim=1)
+    logs = output.logits.detach().log_softmax(dim=-1)
+    nll = -logs.gather(-1, following.clamp(min=0).unsqueeze(-1))[..., 0][following >= 0].mean()
+    assert output.loss.item() == pytest.approx(0.5 * float(nll) + 0.5 * errors.mean(), rel=1e-3)
+    assert snapshot.text.nll == pytest.approx(float(nll), rel=1e-4)
+    voice = int(batch["input_ids"][0].eq(tiny()[0].config.audio_token_id).sum()) - len(snapshot.latent_sample.losses)
+    of_target = errors.reshape(-1, 4).mean(axis=1)[voice:][: len(snapshot.latent_sample.losses)]
+    np.testing.assert_allclose(snapshot.latent_sample.losses, of_target, rtol=1e-2)
+    np.testing.assert_allclose(snapshot.latent_sample.given, (latents / 0.8 + 0.1)[voice:][: len(of_target)], atol=1e-5)
+    np.testing.assert_allclose(found.target_mean, latents.mean(dim=0), atol=1e-5)
+    assert found.own_frame_seen == 0.0 and found.wrong_noise == 0.0
+
+
+def test_the_end_of_speech_is_the_choice_between_a_frame_and_the_end(batch: dict[str, Any]) -> None:
+    snapshot, _, _, (model, output) = watched(batch)
+    config, scores, ends = model.config, [], []
+    for sample in range(2):
+        ids = batch["input_ids"][sample].tolist()
+        last = len(ids) - 1 - ids[::-1].index(config.audio_eos_token_id)
+        first = last
+        while ids[first - 1] == config.audio_token_id:
+            first -= 1
+        for at in range(first, last + 1):
+            pair = output.logits[sample, at - 1, [config.audio_token_id, config.audio_eos_token_id]].detach()
+            scores.append(float(pair.log_softmax(0)[int(at == last)]))
+            ends.append((at == last, float(pair[1]) > float(pair[0])))
+    assert snapshot.latents.eos_loss == pytest.approx(-np.mean(scores), rel=1e-4)
+    assert snapshot.latents.eos_accuracy == pytest.approx(np.mean([true == said for true, said in ends]))
+    assert snapshot.latents.eos_recall == pytest.approx(np.mean([said for true, said in ends if true]))
+
+
+def test_latents_are_sampled_given_the_true_past(batch: dict[str, Any]) -> None:
+    import diffusers
+
+    snapshot, (_, _, conditions, _), latents, (model, _) = watched(batch)
+    scheduler = diffusers.DPMSolverMultistepScheduler(beta_schedule="squaredcos_cap_v2", prediction_type="v_prediction")
+    scheduler.set_timesteps(3)
+    made = torch.randn(latents.shape, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        for step in scheduler.timesteps:
+            times = torch.full((len(made),), float(step))
+            made = scheduler.step(model.model.diffusion_head(made, times, conditions[::4]), step, made).prev_sample
+    np.testing.assert_allclose(snapshot.latents.predicted_mean, made.mean(dim=0), atol=1e-4)
+    np.testing.assert_allclose(snapshot.latents.predicted_std, made.std(dim=0, correction=0), atol=1e-4)
+
+
+def test_the_recipe_of_transformers_is_found_to_see_its_frames_and_to_add_other_noise(batch: dict[str, Any]) -> None:
+    """`output_labels=True` marks the frames themselves; the class builds the scheduler and draws ten timesteps."""
+    given = {name: value for name, value in batch.items() if name not in ("noise_scheduler", "num_diffusion_steps")}
+    token = tiny()[0].config.audio_token_id
+    recipe = {**given, "acoustic_loss_mask": given["input_ids"] == token}
+    snapshot, (noisy, steps, *_), latents, (_, output) = watched(recipe)
+    assert snapshot.latents.own_frame_seen == 1.0 and snapshot.latents.wrong_noise == 1.0
+    assert steps.max() < 10 and snapshot.latents.draws[:-1].sum() == 0  # the noise of the last ten timesteps
+    assert torch.corrcoef(torch.stack([noisy.flatten(), latents.repeat_interleave(4, 0).flatten()]))[0, 1] < 0.2
+    following = torch.cat([batch["labels"][:, 1:], torch.full((2, 1), -100)], dim=1)
+    nll = -output.logits.detach().log_softmax(-1).gather(-1, following.clamp(min=0).unsqueeze(-1))[..., 0]
+    diffusion = 2 * output.loss.item() - float(nll[following >= 0].mean())
+    assert snapshot.latents.flow_loss == pytest.approx(diffusion, rel=1e-3)
+
+
+def test_the_gap_has_the_same_noise_for_every_condition(batch: dict[str, Any]) -> None:
+    model = tiny()[0].eval()
+    adapter = adapter_for(model)
+    first = adapter.audio_nll(batch)
+    assert torch.equal(first, adapter.audio_nll(batch)) and first.shape == (2, 1)
+    waves = batch["input_values"].clone()
+    waves[0] = waves[0].flip(-1)
+    changed = adapter.audio_nll({**batch, "input_values": waves})
+    assert changed[0] != first[0] and changed[1] == first[1]  # only the first sample has a voice
+    config, ids = model.config, batch["input_ids"][1]
+    at = (ids == config.audio_token_id).nonzero().flatten()
+    alpha, sigma = _schedule()
+    with torch.no_grad():
+        names = ("input_ids", "attention_mask", "input_values", "padding_mask")
+        out = model.model(**{name: batch[name] for name in names}, sample=False)
+        clip = batch["input_values"][2:, :, : HOP * len(at)]
+        data = (model.model.audio_tower.encode(clip, sample=False).latents[0] - 0.1) * 0.8
+        losses = []
+        for draw in range(8):
+            step = int((draw + 0.5) / 8 * 1000)
+            noise = torch.stack(
+                [torch.randn(8, D, generator=torch.Generator().manual_seed(frame))[draw] for frame in range(len(at))]
+            )
+            noisy = (alpha[step] * data + sigma[step] * noise).float()
+            predicted = model.model.diffusion_head(
+                noisy, torch.full((len(at),), float(step)), out.last_hidden_state[1, at - 1]
+            )
+            losses.append((predicted - (alpha[step] * noise - sigma[step] * data)).square().mean())
+    assert first[1].item() == pytest.approx(torch.stack(losses).mean().item(), rel=1e-4)
+
+
+def test_generation_stops_and_gives_the_latents_of_the_audio(tmp_path: Path) -> None:
+    """With logits that choose three frames and the end; the audio is that of the class."""
+    model, processor = tiny()
+    adapter, config = adapter_for(model.eval()), model.config
+    features = processor.prompt_features(samples(tmp_path)[0])
+    length, plan = len(features["input_ids"]), [config.audio_token_id] * 3 + [config.audio_eos_token_id]
+    rightly, said = model._get_logits_processor, []
+
+    def choose(token_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        chosen = dict(enumerate(plan)).get(token_ids.shape[1] - length, config.eos_token_id)
+        return scores.index_fill(1, torch.tensor([chosen]), 1e6)
+
+    model._get_logits_processor = lambda *args, **kwargs: LogitsProcessorList([*rightly(*args, **kwargs), choose])
+    handle = model.model.audio_tower.decoder.register_forward_hook(lambda _, __, out: said.append(out.audio))
+    prompt = Prompt(features["input_ids"], features["audio_input_ids"], max_frames=6, seed=3)
+    (clip,) = adapter.generate([prompt], SamplingSettings())
+    handle.remove()
+    assert clip.stop_reason == "eos" and clip.codes.shape == (D, 3)
+    wave = processor.codec.decode(clip.codes)
+    np.testing.assert_allclose(wave, torch.cat(said, dim=-1)[0, 0].numpy(), atol=1e-5)
+    (cut,) = adapter.generate([replace(prompt, max_frames=2)], SamplingSettings())
+    assert cut.stop_reason == "max_length" and cut.codes.shape == (D, 2)
+    assert not model.model.diffusion_head._forward_pre_hooks
+    assert not model.model.multi_modal_projector._forward_pre_hooks
+
+
+def test_the_conformance_suite_is_green(tmp_path: Path) -> None:
+    model, processor = tiny()
+    given = samples(tmp_path)[:3]
+    prompts = [
+        Prompt(row["input_ids"], row["audio_input_ids"], max_frames=3, seed=at)
+        for at, row in enumerate(map(processor.prompt_features, given))
+    ]
+    assert_adapter(adapter_for(model), processor.collator()(list(map(processor.features, given))), prompts=prompts)
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str, Run]:
+    """The final state without and with all loggers, and the run."""
+    folder = tmp_path_factory.mktemp("vibevoice")
+    states = []
+    for watch in (False, True):
+        model, processor = tiny()
+        rows = [processor.features(one) for one in samples(folder)]
+        callbacks: Any = ()
+        if watch:
+            callbacks = strategic_callbacks(
+                processor=processor, report_to=["jsonl"], every=1, voice_settings=SETTINGS, budget_pct=1e9,
+                voice_samples=samples(folder),
+            )  # fmt: skip
+        training = TinyTraining(model, rows, processor.collator(), processor)
+        states.append(train(training, folder / str(watch), callbacks=callbacks))
+    callbacks[0].session.tracker.close()
+    return states[0], states[1], read_jsonl(folder / "True" / "runs" / "run")
+
+
+def test_training_is_bit_identical_and_every_number_is_logged(runs: tuple[str, str, Run]) -> None:
+    without, with_us, run = runs
+    assert without == with_us
+    expected = {
+        "latents/flow_loss/mean", "latents/flow_loss_frames", "latents/eos_loss", "latents/eos_accuracy",
+        "latents/eos_recall", "latents/spread_ratio/mean", "latents/drift/mean", "latents/dimension_map",
+        "latents/own_frame_seen_pct", "latents/wrong_noise_pct", "outputs/nll/text",
+        "outputs/teacher_forced/teacher_forced", "outputs/teacher_forced/target", "inputs/segments",
+        "attention/mass/target_to_reference/mean", "attention/mass/target_to_text/mean", "attention/diagonality",
+        "gradients/norm/heads", "gradients/norm/attention_q", "gradients/norm/ffn", "dualffn/rms/audio/layer_1",
+        "conditioning/gap/mean", "conditioning/gap_null/mean", "conditioning/text_gap/mean", "voices/table",
+    }  # fmt: skip
+    assert expected <= run.tags, sorted(expected - run.tags)
+    assert {value for (tag, _), value in run.scalars.items() if tag == "tracker/errors"} == {0.0}
+    assert run.scalars["voices/failed", 0] == 0.0
+    listed = "".join(text for (tag, _), text in run.texts.items() if tag == "tracker/missing_list")
+    assert "unknown, since no part reported an error" not in listed, listed
