@@ -55,6 +55,14 @@ def test_callbacks_are_attached_to_an_ordinary_trainer(out: Path) -> None:
 
 
 @pytest.mark.slow
+def test_a_language_model_with_codec_tokens_shows_its_slots_and_voices(out: Path) -> None:
+    run("codec_tokens.py", out)
+    written = read_tensorboard(out / "runs" / "codec-tokens")
+    for tag, step in (("outputs/nll/codebook_3", 1), ("outputs/outside_pct/codebook_0", 1), ("voices/valid_clips", 2)):
+        assert (tag, step) in written.scalars, tag
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "run_name"), [("own_loop.py", "own-loop"), ("lightning_module.py", "lightning")])
 def test_other_loops_than_the_trainer_are_observed(name: str, run_name: str, out: Path) -> None:
     run(name, out)

@@ -65,6 +65,7 @@ def test_a_directory_of_another_model_is_named(capsys: pytest.CaptureFixture[str
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "llama"}))
     message = refused(capsys, "--model_path", str(tmp_path), *OWN[2:])
     assert "a model of type 'llama', not 'higgs_audio_v2'" in message
+    assert "`strategic_callbacks`: see examples/codec_tokens.py" in message
     (tmp_path / "config.json").unlink()
     assert "no config.json there" in refused(capsys, "--model_path", str(tmp_path), *OWN[2:])
 

@@ -57,7 +57,9 @@ def check_model_directory(model_path: str) -> None:
     if model_type not in (NATIVE, ORIGINAL):
         raise DataError(
             f"--model_path {shown(directory)}: a model of type {model_type!r}, not {NATIVE!r} (transformers) or "
-            f"{ORIGINAL!r} (boson). Use a Higgs Audio v2 checkpoint."
+            f"{ORIGINAL!r} (boson). Use a Higgs Audio v2 checkpoint. Another family, also a language model with codec "
+            "tokens, is trained with a Trainer of your own and `strategic_callbacks`: see examples/codec_tokens.py and "
+            "docs/adapters.md."
         )
     if model_type == ORIGINAL:
         try:
