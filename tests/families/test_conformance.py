@@ -39,6 +39,11 @@ def one_segment_less(view: BatchView) -> BatchView:
     return dataclasses.replace(view, segments=view.segments[1:])
 
 
+def another_lead(view: BatchView) -> BatchView:
+    segments = tuple(dataclasses.replace(segment, lead=1 - segment.lead) for segment in view.segments)
+    return dataclasses.replace(view, segments=segments)
+
+
 def no_labels(view: BatchView) -> BatchView:
     return dataclasses.replace(view, audio_labels=torch.full_like(view.audio_labels, IGNORE))
 
@@ -50,6 +55,7 @@ WRONG: dict[str, tuple[Callable[[BatchView], BatchView], str]] = {
     "no labels": (no_labels, "heads"),
     "padding that is attended": (no_padding, "view"),
     "a segment left out": (one_segment_less, "segments"),
+    "a begin code that is counted as a frame": (another_lead, "segments"),
 }
 
 
@@ -83,3 +89,15 @@ def test_heads_components_and_voices_are_checked() -> None:
         problem.part for problem in check_adapter(adapter, family.collate(family.rows(3)), prompts=family.prompts())
     }
     assert {"heads", "components", "voices", "step"} <= parts_with_problems
+
+
+def test_attention_that_cannot_be_read_is_reported() -> None:
+    """The adapter names the layer's projection as its attention, which calls no attention function."""
+    family = FAMILIES["csm"]
+    adapter: Any = adapter_for(family.model())
+    parts = adapter.layers()
+    adapter.layers = lambda: [dataclasses.replace(part, attention=part.attention.o_proj) for part in parts]
+    problems = check_adapter(adapter, family.collate(family.rows(3)))
+    assert [problem for problem in problems if problem.part == "step" and problem.what.startswith("attention")], (
+        problems
+    )

@@ -11,6 +11,7 @@ Guarantees
 from __future__ import annotations
 
 import contextlib
+import math
 import pickle
 import random
 import tempfile
@@ -204,6 +205,13 @@ def _values(open_backend: OpenBackend, read: ReadScalars | None) -> Iterator[str
         values = sorted((step, value) for tag, step, value in read(directory) if tag == "loss")
         if values != expected:
             yield f"after flush the values of `loss` are {values}, not {expected} (a step may go back or come twice)"
+        not_finite = {"not a number": math.nan, "above": math.inf, "below": -math.inf}
+        tracker.emit(Scalars(step=30, values=not_finite))
+        tracker.flush()
+        found = {tag: value for tag, step, value in read(directory) if step == 30}
+        for tag, value in not_finite.items():
+            if repr(found.get(tag)) != repr(value):
+                yield f"{value} is read as {found.get(tag, 'nothing')}: a loss that diverges must be seen"
 
 
 def _resume(open_backend: OpenBackend, read: ReadScalars | None) -> Iterator[str]:

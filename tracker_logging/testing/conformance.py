@@ -16,6 +16,7 @@ from tracker_logging.families import (
     ModelAdapter,
     Prompt,
     Role,
+    Segment,
 )
 from tracker_logging.families.base import missing_members
 from tracker_logging.families.heads import head_outputs, mean_nll, scored_rows
@@ -112,6 +113,8 @@ def _segments(adapter: ModelAdapter, inputs: Inputs) -> Iterator[str]:
             yield f"{segment} overlaps another"
         if not 0 <= segment.frames <= segment.stop - segment.start:
             yield f"{segment} has more frames than positions"
+        if (lead := _lead(view, segment, bos_code=adapter.bos_code)) not in (None, segment.lead):
+            yield f"{segment} has {lead} positions before its first code or frame, not {segment.lead}"
         covered[segment.sample, segment.start : segment.stop] = True
     if not torch.equal(covered, _is_audio(view)):
         yield "the segments do not cover exactly the positions of role REFERENCE and TARGET"
@@ -119,6 +122,19 @@ def _segments(adapter: ModelAdapter, inputs: Inputs) -> Iterator[str]:
         yield "no segment is a target: give a batch with audio labels"
     if adapter.num_codebooks and (adapter.pattern is None or len(adapter.pattern.delays) != adapter.num_codebooks):
         yield "pattern must have one delay per codebook"
+
+
+def _lead(view: BatchView, segment: Segment, *, bos_code: int) -> int | None:
+    """Positions before the first code of codebook 0, or before the first trained frame; None where neither is given."""
+    span = (segment.sample, slice(segment.start, segment.stop))
+    if view.codes.shape[-1]:
+        codes = view.codes[span][:, 0]
+        is_first = (codes >= 0) & (codes != bos_code)
+    elif view.frame_labels is not None and segment.role == Role.TARGET:
+        is_first = view.frame_labels[span]
+    else:
+        return None
+    return int((~is_first).int().cumprod(dim=0).sum())
 
 
 def _layers(adapter: ModelAdapter) -> Iterator[str]:

@@ -24,6 +24,8 @@ def watched_step(adapter: ModelAdapter, inputs: Inputs) -> Iterator[str]:
         yield "the step has other gradients when it is watched"
     snapshot = watched.capture.snapshot(1)
     yield from (f"{part} failed ({type(error).__name__}: {error})" for part, error in watched.capture.errors)
+    if snapshot is not None:
+        yield from (reason for reason in snapshot.missing if reason.startswith("attention:"))
     if snapshot is not None and adapter.num_codebooks and snapshot.tokens is None:
         yield "no audio prediction was scored"
     if snapshot is not None and isinstance(adapter, LatentAdapter) and snapshot.latents is None:
