@@ -63,31 +63,31 @@ def unwrap(model: Any) -> Any:
         if callable(getattr(model, "get_base_model", None)):
             model = model.get_base_model()
             continue
-        candidates = [getattr(model, name, None) for name in _WRAPPERS]
-        candidates += _models_within(model)
-        model = next((candidate for candidate in candidates if isinstance(candidate, nn.Module)), model)
+        named = (getattr(model, name, None) for name in _WRAPPERS)
+        inner = next((module for module in named if isinstance(module, nn.Module)), None)
+        model = inner if inner is not None else _only_model_within(model)
     return model
 
 
-def _models_within(wrapper: Any) -> list[nn.Module]:
-    """The one model of a known family that a module holds, as trainers' own wrappers do; empty if there are several."""
+def outermost(wrapper: nn.Module, accepts: Callable[[nn.Module], bool]) -> dict[str, nn.Module]:
+    """By name, the modules inside `wrapper` that are accepted and lie in no other accepted one."""
+    found: dict[str, nn.Module] = {}
+    for name, module in wrapper.named_modules():
+        if name and not any(name.startswith(f"{outer}.") for outer in found) and accepts(module):
+            found[name] = module
+    return found
+
+
+def _only_model_within(wrapper: Any) -> Any:
+    """The one model of a known family that a module holds, as trainers' own wrappers do; else the module itself."""
     from transformers import PreTrainedModel
 
-    if not isinstance(wrapper, nn.Module):
-        return []
-    models = [
-        module
-        for module in wrapper.modules()
-        if module is not wrapper
-        and _family(module) in _ADAPTERS
-        and (isinstance(module, PreTrainedModel) or _family(module) in _OUTSIDE_TRANSFORMERS)
-    ]
-    outermost = [
-        module
-        for module in models
-        if not any(module in set(other.modules()) for other in models if other is not module)
-    ]
-    return outermost if len(outermost) == 1 else []
+    def accepts(module: nn.Module) -> bool:
+        family = _family(module)
+        return family in _ADAPTERS and (isinstance(module, PreTrainedModel) or family in _OUTSIDE_TRANSFORMERS)
+
+    models = list(outermost(wrapper, accepts).values()) if isinstance(wrapper, nn.Module) else []
+    return models[0] if len(models) == 1 else wrapper
 
 
 def adapter_for(

@@ -26,7 +26,7 @@ from torch import nn
 from tracker_logging.config import LoggingConfig
 from tracker_logging.data.sample import VoiceSample
 from tracker_logging.families import ModelAdapter, UnknownModelError
-from tracker_logging.families.detect import is_known
+from tracker_logging.families.detect import is_known, outermost
 from tracker_logging.integrations.checkpoint_state import CheckpointState, checkpoint_content
 from tracker_logging.integrations.factory import LoggingSetup, with_options
 from tracker_logging.integrations.logged_numbers import loop_scalars
@@ -272,10 +272,7 @@ def find_model(pl_module: nn.Module) -> nn.Module:
 
     Raises `UnknownModelError` without one, `ValueError` for several.
     """
-    known: dict[str, nn.Module] = {}
-    for name, module in pl_module.named_modules():
-        if name and not any(name.startswith(f"{outer}.") for outer in known) and is_known(module):
-            known[name] = module
+    known = outermost(pl_module, is_known)
     trained = {
         name: module for name, module in known.items() if any(each.requires_grad for each in module.parameters())
     }
