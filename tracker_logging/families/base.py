@@ -170,6 +170,7 @@ class ModelAdapter(Protocol):
     Optional attributes: `loss_sums_codebooks = True` if the model's loss is the sum over codebooks of their mean
     cross-entropies (plus the text's); the returned loss is then compared with ours. `trains_references = True` if the
     class trains every clip whatever the labels are; trained references are then not reported as a fault of the batch.
+    `cannot_give`: why the family has no such numbers, see the function `cannot_give`; each is reported once.
     `sampling`: the `SamplingSettings` that the family is published with, the default of voices (without it: greedy).
     """
 
@@ -232,6 +233,18 @@ class Processor(Protocol):
 
     def collator(self) -> Callable[[Sequence[Features]], Features]:
         """Makes a batch from rows of `features`."""
+
+
+def cannot_give(adapter: ModelAdapter) -> Mapping[str, str]:
+    """Why the family has no such numbers, by template of a tag, or by beginning of tags that ends in `/`.
+
+    >>> from types import SimpleNamespace
+    >>> sorted(cannot_give(SimpleNamespace(family="text", num_codebooks=0)))
+    ['voices/']
+    """
+    default = {} if adapter.num_codebooks else {"voices/": f"the model ({adapter.family}) has no codebooks"}
+    given: Mapping[str, str] = getattr(adapter, "cannot_give", default)
+    return given
 
 
 def missing_members(adapter: Any) -> list[str]:

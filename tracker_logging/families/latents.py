@@ -17,6 +17,21 @@ from torch import nn
 
 from tracker_logging.families.base import BatchView
 
+NO_CODES = (
+    "the model predicts continuous latents, which have no codes and no codebooks; latents/ has its flow loss, end of "
+    "speech and latent statistics"
+)
+WITHOUT_CODES: Mapping[str, str] = dict.fromkeys(
+    (
+        "inputs/audio", "outputs/nll/", "outputs/nll_shift0/", "outputs/accuracy/", "outputs/accuracy_map",
+        "outputs/top5/", "outputs/entropy/", "outputs/perplexity/", "outputs/usage/", "outputs/predictions",
+        "eval_outputs/", "chatml/label_coverage_pct/codebook_{codebook}", "chatml/loss_ratio", "chatml/same_target_pct",
+        "chatml/same_text_pct", "chatml/reference_is_target",
+    ),
+    NO_CODES,
+)  # fmt: skip
+"""`cannot_give` of an adapter of latents."""
+
 
 @dataclass(frozen=True, slots=True)
 class FlowTerms:
@@ -43,6 +58,7 @@ class LatentAdapter(Protocol):
     """Held by an adapter whose model predicts continuous latents; `BatchView.frame_labels` tells what is trained."""
 
     latent_dim: int
+    cannot_give: Mapping[str, str]  # `WITHOUT_CODES`
 
     def flow_head(self) -> nn.Module:
         """The module that predicts latents from noise. Its first call in a training forward is of the flow loss."""

@@ -13,8 +13,7 @@ from typing import Any
 
 from tracker_logging.data.sample import VoiceSample
 from tracker_logging.events import Event
-from tracker_logging.families.base import SamplingSettings
-from tracker_logging.families.latents import LatentAdapter
+from tracker_logging.families.base import SamplingSettings, cannot_give
 from tracker_logging.probes.gathering import gathered
 from tracker_logging.session.ledger import promised
 from tracker_logging.session.observer import Observer, StepContext, Training
@@ -133,8 +132,8 @@ class ZeroShotObserver(Observer):
     def _why_no_voices(self, training: Training) -> str | None:
         if not self._samples:
             return "no voice samples were given (voice_samples)"
-        if training.adapter.num_codebooks == 0 and not isinstance(training.adapter, LatentAdapter):
-            return f"the model ({training.adapter.family}) has no codebooks; see docs/adapters.md"
+        if (reason := cannot_give(training.adapter).get("voices/")) is not None:
+            return f"{reason}; see docs/adapters.md"
         return next(ability.missing for ability in training.parts.abilities if ability.name == "voices")
 
     def _report_errors(self, rounds: VoiceRounds) -> None:

@@ -27,8 +27,7 @@ import numpy as np
 
 from tracker_logging import tags
 from tracker_logging.events import Alert, Event, Findings, Scalars, Summary, Table, VoiceComparison
-from tracker_logging.families.base import ModelAdapter, Role
-from tracker_logging.families.latents import LatentAdapter
+from tracker_logging.families.base import ModelAdapter, Role, cannot_give
 from tracker_logging.probes.snapshot import EvaluationSnapshot, StepSnapshot
 
 logger = logging.getLogger("tracker_logging")
@@ -46,15 +45,6 @@ NOT_FINITE = (
     "the model's outputs are NaN or infinite at this step (outputs/non_finite_logits), so nothing can be computed from "
     "them"
 )
-NO_CODES = (
-    "the model predicts continuous latents, which have no codes and no codebooks; latents/ has its flow loss, end of "
-    "speech and latent statistics"
-)
-_OF_CODES = (
-    "outputs/nll/", "outputs/nll_shift0/", "outputs/accuracy", "outputs/top5/", "outputs/entropy/",
-    "outputs/perplexity/", "outputs/usage/", "outputs/predictions", "eval_outputs/",
-    "chatml/label_coverage_pct/codebook", "chatml/loss_ratio",
-)  # fmt: skip
 _OF_OUTPUTS = ("outputs/", "eval_outputs/", "attention/", "gradients/", "dualffn/", "chatml/loss_ratio")
 # The first words of a reason -> the families that it explains. Other reasons explain all that is measured.
 _SUBJECTS = {
@@ -280,15 +270,22 @@ def step_families(
 def promise_step(
     ledger: Ledger, snapshot: StepSnapshot, adapter: ModelAdapter, *, owners: Collection[str], has_codec: bool
 ) -> None:
-    """Promise what a logged step owes. What a model of continuous latents cannot give is missing from the beginning."""
-    if isinstance(adapter, LatentAdapter):
-        ledger.miss(snapshot.step, [family for family in _families_of_codes() if family.owner in owners], NO_CODES)
+    """Promise what a logged step owes. What the model's family cannot give is missing from the beginning."""
+    for beginning, reason in cannot_give(adapter).items():
+        if not beginning.startswith(_OF_ROUNDS):  # the observer of voices reports these
+            ledger.miss(snapshot.step, _families(beginning, owners=owners), reason)
     ledger.promise(snapshot.step, step_families(snapshot, adapter, owners=owners, has_codec=has_codec))
 
 
-def _families_of_codes() -> list[tags.Tag]:
-    of_codes = [tag for tag in tags.ALL if tag.template.startswith(_OF_CODES)]
-    return [tags.INPUT_AUDIO, *(tag for tag in of_codes if "text is trained" not in tag.optional)]
+def _families(beginning: str, *, owners: Collection[str]) -> list[tags.Tag]:
+    """The families that a key of `cannot_give` names, without those of text."""
+    return [
+        tag
+        for tag in tags.ALL
+        if (tag.template.startswith(beginning) if beginning.endswith("/") else tag.template == beginning)
+        and tag.owner in owners
+        and "text is trained" not in tag.optional
+    ]
 
 
 def evaluation_families(snapshot: EvaluationSnapshot, *, owners: Collection[str]) -> list[tags.Tag]:

@@ -16,7 +16,7 @@ from torch import nn
 
 from tracker_logging.families.adapter import BaseAdapter
 from tracker_logging.families.base import BatchView, GeneratedCodes, LayerParts, Prompt, Role, SamplingSettings, Segment
-from tracker_logging.families.latents import FlowTerms, paired_noise
+from tracker_logging.families.latents import WITHOUT_CODES, FlowTerms, paired_noise
 from tracker_logging.families.spans import padding_mask, runs, with_segments
 
 GAP_DRAWS = 8
@@ -26,6 +26,7 @@ class PocketTTSAdapter(BaseAdapter):
     """See `ModelAdapter` and `LatentAdapter`. `core` is the model without any wrapper."""
 
     family = "pocket_tts"
+    cannot_give = WITHOUT_CODES
     ffn = "ffn"
     prefixes: ClassVar[Mapping[str, str]] = {
         "flow_head": "heads",

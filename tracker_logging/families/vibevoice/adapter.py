@@ -28,7 +28,7 @@ from tracker_logging.families.base import (
     SamplingSettings,
     Segment,
 )  # fmt: skip
-from tracker_logging.families.latents import FlowTerms, paired_noise
+from tracker_logging.families.latents import WITHOUT_CODES, FlowTerms, paired_noise
 from tracker_logging.families.spans import padding_mask, runs, with_segments
 
 GAP_DRAWS = 8
@@ -40,6 +40,7 @@ class VibeVoiceAdapter(BaseAdapter):
     """See `ModelAdapter` and `LatentAdapter`. `core` is the model without any wrapper."""
 
     family = "vibevoice"
+    cannot_give = WITHOUT_CODES
     trains_references = True
     prefixes: ClassVar[Mapping[str, str]] = {
         "audio_tower": "codec",
@@ -62,11 +63,11 @@ class VibeVoiceAdapter(BaseAdapter):
         is_trained = inputs.get("acoustic_loss_mask") is not None
         segments: list[Segment] = []
         for sample, row in enumerate(frames.cpu()):
-            *voices, last = runs(row) or [None]
-            segments += [Segment(sample, Role.REFERENCE, *span, span[1] - span[0], 0) for span in voices if span]
-            if last is not None:
-                role, (start, stop) = (Role.TARGET if is_trained else Role.REFERENCE), last
-                lead = int(is_trained and start > 0 and token_ids[sample, start - 1] == config.audio_bos_token_id)
+            spans = runs(row)
+            for start, stop in spans:
+                is_target = is_trained and (start, stop) == spans[-1]
+                role = Role.TARGET if is_target else Role.REFERENCE
+                lead = int(is_target and start > 0 and token_ids[sample, start - 1] == config.audio_bos_token_id)
                 segments.append(Segment(sample, role, start - lead, stop, stop - start, lead))
         labels = inputs.get("labels")
         return BatchView(
