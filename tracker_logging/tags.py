@@ -57,7 +57,7 @@ def _tag(template: str, kind: Kind, unit: str, meaning: str, owner: Owner, optio
 SAMPLES = _tag("inputs/samples", "table", "", "decoded samples of the batch, special tokens visible, runs of audio placeholders collapsed", "inputs")
 TENSORS = _tag("inputs/tensors", "table", "", "every tensor of the batch: name, shape, dtype, min, max, mean, non-finite, first values", "inputs")
 SEGMENTS = _tag("inputs/segments", "table", "", "audio segments: sample, role, position, frames, seconds", "inputs")
-HARD_SAMPLES = _tag("inputs/hard_samples", "table", "", "samples of this training with the highest loss, with loss that does not fall, or with loss far above the others each time (text and audio may differ): target text, its length, nll, median nll of the samples before it, first nll, how often it was measured. `tracker-logging check-data DATA --losses RUN` names their file and line", "outputs", "target texts can be decoded")
+HARD_SAMPLES = _tag("inputs/hard_samples", "table", "", "samples of this training with the highest loss, with loss that does not fall, or with loss far above the others each time (text and audio may differ), and prompts whose own text or reference does not help: target text, its length, nll, median nll of the samples before it, first nll, how often it was measured, and of prompts the gaps of reference and text. `tracker-logging check-data DATA --losses RUN` names their file and line", "outputs", "target texts can be decoded")
 INPUT_AUDIO = _tag("inputs/audio", "audio", "", "references and targets of the first sample as the model hears them, decoded from their codes", "inputs", "a codec")
 SEQUENCE_LENGTH = _tag("inputs/length/{which}", "scalar", "tokens", "sequence length without padding: mean or max over the batch", "inputs")
 PADDING = _tag("inputs/padding_pct", "scalar", "%", "share of padded positions in the batch", "inputs")
@@ -198,6 +198,7 @@ TEXT_GAP = _tag("conditioning/text_gap/codebook_{codebook}", "scalar", "nats", "
 TEXT_GAP_MEAN = _tag("conditioning/text_gap/mean", "scalar", "nats", "the same over all codebooks", "zero_shot", "two texts")
 TEXT_WIN_RATE = _tag("conditioning/text_win_rate", "scalar", "share", "prompts whose own text is better than another sample's", "zero_shot", "two texts")
 TEXT_WINS = _tag("conditioning/text_win_rate/codebook_{codebook}", "scalar", "share", "the same by codebook", "zero_shot", "two texts")
+CONDITIONING_SAMPLES = _tag("conditioning/samples", "table", "", "each prompt: target text, its length, nll of the target, and how much higher the nll is with another speaker's reference, without a reference, and with another sample's text", "zero_shot")
 VOICE = _tag("voices/{voice}", "voice", "", "one fixed prompt: reference, target, codec copy and generated clip with scores", "zero_shot")
 
 # --- doctor: what is wrong, in words ---------------------------------------------------------------------------------------

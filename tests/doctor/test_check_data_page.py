@@ -23,6 +23,7 @@ from tracker_logging.doctor.data_checks.report import check_files
 from tracker_logging.doctor.data_checks.schema import finding_schema
 from tracker_logging.events import Scalars, Table
 from tracker_logging.metrics.hard_samples import HIGHEST, SUSPECT
+from tracker_logging.metrics.sample_gaps import TEXT_USELESS
 from tracker_logging.observers.outputs import HARD_COLUMNS
 from tracker_logging.trackers.tensorboard import TensorBoardTracker
 
@@ -117,10 +118,11 @@ def test_samples_that_were_hard_in_a_training_are_named_by_line(
 ) -> None:
     path = write_items(tmp_path / "train.json", healthy_items(tmp_path, 6))
     hard = (
-        (SUSPECT, sentence(1).upper(), 2.02, 5.0, 2.0, 6.0, 3, 90),
-        (HIGHEST, sentence(4), None, 3.0, 2.0, 6.0, 3, 80),
-        (HIGHEST, sentence(2), 3.5, 3.0, 2.0, 6.0, 3, 80),  # a clip of another length
-        (HIGHEST, "Not in the data.", None, 3.0, 2.0, 6.0, 3, 80),
+        (SUSPECT, sentence(1).upper(), 2.02, 5.0, 2.0, 6.0, 3, 90, None, None),
+        (TEXT_USELESS, sentence(3), None, 3.0, 2.0, 6.0, 3, 80, 0.25, -0.01),
+        (HIGHEST, sentence(4), None, 3.0, 2.0, 6.0, 3, 80, None, None),
+        (HIGHEST, sentence(2), 3.5, 3.0, 2.0, 6.0, 3, 80, None, None),  # a clip of another length
+        (HIGHEST, "Not in the data.", None, 3.0, 2.0, 6.0, 3, 80, None, None),
     )
     tracker = TensorBoardTracker(tmp_path / "run")
     for step, rows in ((40, hard[1:]), (90, hard)):
@@ -129,7 +131,10 @@ def test_samples_that_were_hard_in_a_training_are_named_by_line(
     assert main(["check-data", str(path), "--losses", str(tmp_path / "run"), "--json"]) == 1
     findings = json.loads(capsys.readouterr().out)["findings"]
     named = [(one["name"], one["level"], one["sample"]) for one in findings]
-    assert named == [("loss_suspect", "warning", "train.json[1]"), ("loss_high", "info", "train.json[4]")]
+    suspects = [("loss_suspect", "warning", f"train.json[{row}]") for row in (1, 3)]
+    assert named == [*suspects, ("loss_high", "info", "train.json[4]")]
+    assert "own text does not help" in findings[1]["seen"]
+    assert "reference gap +0.25, text gap -0.01" in findings[1]["seen"]
     assert "nll 5 at step 90 (usual 2, at first 6, measured 3 times)" in findings[0]["seen"]
     assert findings[0]["clip"].endswith("1_target.wav")
 

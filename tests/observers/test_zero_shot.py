@@ -2,16 +2,18 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from transformers import Trainer, TrainingArguments
 
+from tracker_logging.data.audio import check_audio
 from tracker_logging.data.dataset import VoiceCloningDataset
 from tracker_logging.data.formats import read_samples
 from tracker_logging.data.sample import DataError, VoiceSample
 from tracker_logging.demo.build import DemoPaths
 from tracker_logging.demo.model import demo_model
-from tracker_logging.events import Scalars, VoiceComparison
+from tracker_logging.events import Scalars, Table, VoiceComparison
 from tracker_logging.families import adapter_for
 from tracker_logging.families.base import SamplingSettings
 from tracker_logging.families.higgs_v2.processor import SpeechProcessor, VoiceCloningCollator
@@ -92,6 +94,21 @@ def test_training_does_not_notice(runs: list) -> None:
     (plain, plain_random, _), (seen, seen_random, _), _ = runs
     assert torch.equal(plain_random, seen_random)
     assert all(torch.equal(a, b) for a, b in zip(plain.parameters(), seen.parameters(), strict=True))
+
+
+def test_each_prompt_has_its_own_gaps_whose_means_are_the_scalars(runs: list, samples: list[VoiceSample]) -> None:
+    events = runs[1][2].events
+    tables = {e.step: e for e in events if isinstance(e, Table) and e.tag == "conditioning/samples"}
+    assert list(tables) == [0, 1, 2, 4]
+    scalars = {e.step: e.values for e in events if isinstance(e, Scalars) and "conditioning/gap/mean" in e.values}
+    durations = {sample.target_text: check_audio(sample.target_audio) for sample in samples}
+    for step, table in tables.items():
+        columns = dict(zip(table.columns, zip(*table.rows, strict=True), strict=True))
+        assert len(set(columns["voice"])) == SETTINGS.conditioning_clips == len(table.rows)
+        assert columns["seconds"] == tuple(durations[text] for text in columns["target text"])
+        named = {"reference gap": "gap", "no-reference gap": "gap_null", "text gap": "text_gap"}
+        for column, which in named.items():
+            assert np.mean(columns[column]) == pytest.approx(scalars[step][f"conditioning/{which}/mean"])
 
 
 def test_voices_speak_and_the_gap_is_measured_when_they_are_due(runs: list) -> None:

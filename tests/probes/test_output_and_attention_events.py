@@ -4,7 +4,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
-from small_model import BOS, EOS, K, batch, sample, small_model, two_samples
+from small_model import AUDIO_BOS, BOS, EOS, K, batch, sample, small_model, two_samples
 
 from tracker_logging import tags
 from tracker_logging.events import Audio, Event, Heatmap, Image, Scalars, Table
@@ -12,11 +12,12 @@ from tracker_logging.families import adapter_for
 from tracker_logging.families.processors import ProcessorParts
 from tracker_logging.guard import ErrorGuard
 from tracker_logging.observers.attention import AttentionObserver
-from tracker_logging.observers.outputs import OutputObserver, pair_rows, teacher_forced_clips
+from tracker_logging.observers.outputs import HARD_COLUMNS, OutputObserver, pair_rows, teacher_forced_clips
 from tracker_logging.probes.capture import StepCapture
 from tracker_logging.probes.probe_set import NEEDS
 from tracker_logging.probes.snapshot import SampleOutputs, StepSnapshot
 from tracker_logging.session.observer import Later, Observer, Training
+from tracker_logging.voices.conditioning import GAP_COLUMNS
 
 
 class CodesAsSound:
@@ -44,10 +45,10 @@ def snapshot_of(model: torch.nn.Module, inputs: dict[str, torch.Tensor]) -> Step
     return snapshot
 
 
-def training_of(model: torch.nn.Module, *, codec: object = None) -> Training:
+def training_of(model: torch.nn.Module, *, codec: object = None, tokenizer: object = None) -> Training:
     return Training(
         model=model,
-        parts=ProcessorParts(tokenizer=None, codec=codec, voices=None, passed="test"),
+        parts=ProcessorParts(tokenizer=tokenizer, codec=codec, voices=None, passed="test"),
         rank=0,
         world_size=1,
         guard=ErrorGuard(strict=True),
@@ -89,6 +90,28 @@ def test_outputs_shows_numbers_pairs_texts_a_map_and_sound() -> None:
     clips = events[tags.TEACHER_FORCED_AUDIO()].clips
     assert list(clips) == ["target", "teacher_forced"]
     assert len(clips["target"].samples) == len(clips["teacher_forced"].samples) == 7
+
+
+class Numbers:
+    """A tokenizer whose words are the numbers of its tokens."""
+
+    all_special_ids = (1, 2, 7, AUDIO_BOS)
+
+    def decode(self, token_ids: list[int], **options: bool) -> str:
+        return " ".join(map(str, token_ids))
+
+
+def test_a_prompt_whose_text_does_not_help_becomes_a_hard_sample_with_its_gaps() -> None:
+    model = small_model()
+    observer, snapshot = OutputObserver(), snapshot_of(model, two_samples())
+    observer.begin(training_of(model, tokenizer=Numbers()))
+    for step in range(4):
+        rows = [(f"v{number}", f"Sentence {number}.", 2.0, 3.0, 0.5, 0.4, 0.8) for number in range(5)]
+        rows += [("v5", "Shifted.", 1.5, 4.0, 0.3, -0.2, 0.01), ("v6", "Without another.", 1.0, 3.0, None, 0.2, None)]
+        observer.hear(Table(step=step, tag=tags.CONDITIONING_SAMPLES(), columns=GAP_COLUMNS, rows=tuple(rows)))
+    (table,) = [event for event in observer.observe(snapshot) if getattr(event, "tag", "") == tags.HARD_SAMPLES()]
+    assert table.columns == HARD_COLUMNS
+    assert table.rows == (("own text does not help", "Shifted.", 1.5, 4.0, 3.0, 4.0, 4, 3, 0.3, 0.01),)
 
 
 def test_a_batch_without_labels_gives_no_predictions() -> None:

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import torch
-from small_model import AUDIO, AUDIO_BOS, BOS, EOS, K, V, audio_tokens, batch, sample, small_model, two_samples
+from small_model import AUDIO, AUDIO_BOS, BOS, EOS, K, V, audio_tokens, batch, sample, small_model, turns, two_samples
 
 from tracker_logging.families import IGNORE, adapter_for
 from tracker_logging.families.delay_pattern import apply_delay
@@ -49,6 +49,21 @@ def test_each_sample_has_the_loss_that_it_has_alone(left: bool) -> None:
         tokens = one["input_ids"].tolist()
         last_audio = len(tokens) - 1 - tokens[::-1].index(AUDIO_BOS)
         assert loss.text_ids.tolist()[-7:] == tokens[last_audio - 6 : last_audio + 1]
+
+
+def test_each_of_several_targets_has_its_own_text_and_loss() -> None:
+    model = small_model()
+    both, first, second = (
+        watch(model, batch(turns((5, False), (7, is_first), (3, is_second), seed=4)))[0]
+        for is_first, is_second in ((True, True), (True, False), (False, True))
+    )
+    assert [loss.frames for loss in both.sample_losses] == [7, 3]
+    assert sum(loss.codes for loss in both.sample_losses) == both.tokens.rows.sum()
+    for loss, alone in zip(both.sample_losses, (first, second), strict=True):
+        (only,) = alone.sample_losses
+        assert loss.nll == pytest.approx(alone.tokens.mean(alone.tokens.nll), rel=1e-6)
+        assert loss.text_ids.tolist() == only.text_ids.tolist()
+    assert both.sample_losses[0].text_ids.tolist() != both.sample_losses[1].text_ids.tolist()
 
 
 def two_clips_in_a_row() -> dict[str, torch.Tensor]:

@@ -95,6 +95,11 @@ class BatchView:
     frame_labels: torch.Tensor | None = None
 
     @property
+    def targets(self) -> tuple[Segment, ...]:
+        """The clips that are trained, in order."""
+        return tuple(segment for segment in self.segments if segment.role == Role.TARGET)
+
+    @property
     def in_layers(self) -> slice:
         """The positions that the layers of `ModelAdapter.layers` see, in their order."""
         return slice(self.memory, self.token_ids.shape[1] - self.trailing)

@@ -36,7 +36,8 @@ _MIN_SEEN = {NOT_FALLING: 3, SUSPECT: 2}
 @dataclass(frozen=True, slots=True)
 class HardSample:
     """`seconds`: length of the target, None if it is not known. `nll` in nats, the last and the first one; `usual`: the
-    median of the samples before it. `seen`: measurements."""
+    median of the samples before it. `seen`: measurements. `reference_gap` and `text_gap`: as in `sample_gaps`, None
+    where they were not measured."""
 
     why: str
     text: str
@@ -46,6 +47,8 @@ class HardSample:
     first_nll: float
     seen: int
     step: int
+    reference_gap: float | None = None
+    text_gap: float | None = None
 
 
 _Key = tuple[str, float | None]

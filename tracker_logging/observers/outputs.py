@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TypeAlias
 
@@ -13,13 +15,16 @@ from tracker_logging.data.codec import AudioCodec
 from tracker_logging.events import Audio, Cell, Clip, Event, Heatmap, Image, Scalars, Table
 from tracker_logging.families.base import IGNORE, ModelAdapter
 from tracker_logging.metrics.hard_samples import LossHistory
+from tracker_logging.metrics.sample_gaps import GapHistory, SampleGap
 from tracker_logging.metrics.tokens import TokenStatistics
 from tracker_logging.observers.latents import latent_events
 from tracker_logging.observers.readable import readable_tokens, target_words
 from tracker_logging.probes.snapshot import EvaluationSnapshot, FloatArray, IntArray, SampleOutputs, StepSnapshot
 from tracker_logging.session.observer import Later, Observer, Training
 
-HARD_COLUMNS = ("why", "target text", "seconds", "nll", "usual nll", "first nll", "measured", "step")
+HARD_COLUMNS = (
+    "why", "target text", "seconds", "nll", "usual nll", "first nll", "measured", "step", "reference gap", "text gap",
+)  # fmt: skip
 PAIRS = 10  # label / prediction pairs shown from each end
 
 _Statistics: TypeAlias = tuple[tuple[tags.Tag, Callable[[TokenStatistics], FloatArray]], ...]
@@ -50,6 +55,12 @@ class OutputObserver(Observer):
     def begin(self, training: Training) -> None:
         super().begin(training)
         self._losses = LossHistory()
+        self._gaps = GapHistory()
+        self._heard: deque[Table] = deque()  # from the thread that gathers the voices
+
+    def hear(self, event: Event) -> None:
+        if isinstance(event, Table) and event.tag == tags.CONDITIONING_SAMPLES():
+            self._heard.append(event)
 
     def observe(self, snapshot: StepSnapshot) -> Iterable[Event | Later]:
         step = snapshot.step
@@ -92,7 +103,10 @@ class OutputObserver(Observer):
             yield Scalars(step=snapshot.step, values=named)
 
     def _hard_samples(self, snapshot: StepSnapshot) -> Iterator[Event]:
-        """The hardest samples of the training so far."""
+        """The hardest samples of the training so far, and the prompts whose own text or reference does not help."""
+        while self._heard:
+            table = self._heard.popleft()
+            self._gaps.add([_sample_gap(row) for row in table.rows], step=table.step)
         if self.training.tokenizer is None:
             return
         codec = self.training.codec
@@ -102,14 +116,34 @@ class OutputObserver(Observer):
                 seconds = None if codec is None else round(sample.frames / codec.frame_rate, 3)
                 self._losses.add(step=snapshot.step, text=text, nll=sample.nll, seconds=seconds)
         rows = tuple(
-            (hard.why, hard.text, hard.seconds, hard.nll, hard.usual, hard.first_nll, hard.seen, hard.step)
-            for hard in self._losses.hardest()
+            (
+                hard.why,
+                hard.text,
+                hard.seconds,
+                hard.nll,
+                hard.usual,
+                hard.first_nll,
+                hard.seen,
+                hard.step,
+                hard.reference_gap,
+                hard.text_gap,
+            )
+            for hard in (*self._gaps.suspects(), *self._losses.hardest())
         )
         if rows:
             yield Table(step=snapshot.step, tag=tags.HARD_SAMPLES(), columns=HARD_COLUMNS, rows=rows)
 
     def _text(self, token_ids: IntArray) -> str:
         return readable_tokens(token_ids.tolist(), self.training.tokenizer)
+
+
+def _sample_gap(row: Sequence[Cell]) -> SampleGap:
+    """A row of `conditioning/samples`. The reference helps if it is better than another or than none."""
+    _, text, seconds, *numbers = row
+    nll, other, none, own_text = (None if number is None else float(number) for number in numbers)
+    known = [gap for gap in (other, none) if gap is not None]
+    length = None if seconds is None else float(seconds)
+    return SampleGap(str(text), length, math.nan if nll is None else nll, max(known, default=None), own_text)
 
 
 def _scalars(snapshot: StepSnapshot) -> dict[str, float]:

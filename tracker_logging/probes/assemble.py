@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from tracker_logging.families.base import BatchView, Role
+from tracker_logging.families.base import BatchView
 from tracker_logging.metrics.latents import statistics as latent_statistics
 from tracker_logging.probes.attention import AttentionProbe
 from tracker_logging.probes.attention_plan import text_before
@@ -122,13 +122,12 @@ def sample_outputs(sample: SamplePrediction) -> SampleOutputs | None:
 
 
 def sample_losses(losses: Sequence[tuple[BatchView, torch.Tensor]]) -> tuple[SampleLoss, ...]:
-    """The loss of every sample with a target whose text can be told from the other text."""
+    """The loss of every target whose text can be told from the other text."""
     samples: list[SampleLoss] = []
     for view, sums in losses:
         token_ids, roles, numbers = view.token_ids.cpu(), view.roles.cpu(), sums.cpu().tolist()
-        targets = {segment.sample: segment for segment in view.segments if segment.role == Role.TARGET}
-        for sample, segment in targets.items():
-            nll, codes = numbers[sample]
+        for segment, (nll, codes) in zip(view.targets, numbers, strict=True):
+            sample = segment.sample
             span = None if view.target_text is None else view.target_text[sample]
             start, stop = span if span is not None else text_before(roles[sample], segment.start)
             if codes and stop > start:

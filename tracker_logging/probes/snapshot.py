@@ -43,9 +43,8 @@ class SampleOutputs:
 
 @dataclass(frozen=True, slots=True)
 class SampleLoss:
-    """The teacher-forced loss of one training sample of this rank. `nll`: mean over the `codes` labelled codes of its
-    targets, in nats. `frames`: audio frames of its last target. `text_ids` [N] int64: the text before that target,
-    special tokens included."""
+    """The teacher-forced loss of one target of this rank's training samples. `nll`: mean over its `codes` labelled
+    codes, in nats. `frames`: its audio frames. `text_ids` [N] int64: the text before it, special tokens included."""
 
     text_ids: IntArray
     nll: float
@@ -144,7 +143,7 @@ class StepSnapshot:
     - `first_non_finite_layer`: the adapter's index of the first layer with a non-finite output
     - `latents`, `latent_sample`: of a model of continuous latents, in place of `tokens` and `sample`
     - `causality_leak`: see `causality.py`; at the first logged step only
-    - `sample_losses`: of the samples in the first micro-batches, in order
+    - `sample_losses`: of the targets in the first micro-batches, in order
     - `missing`: what the model or the training does not allow to measure, with the reason
 
     A part that was not needed, failed or is missing is None.

@@ -136,19 +136,26 @@ class TokenProbe:
         self._add("text", sums, range(1))
 
     def _add_losses(self, view: BatchView, by_row: torch.Tensor, at: torch.Tensor | None) -> None:
-        """Add the sums of each row to those of its sample."""
+        """Add the sums of each row to those of its target."""
         samples, length = view.token_ids.shape
+        targets = view.targets
         if not self._losses or self._losses[-1][0] is not view:
             if len(self._losses) >= MOST_BATCHES:
                 return
-            self._losses.append((view, by_row.new_zeros(samples, 2)))
+            self._losses.append((view, by_row.new_zeros(len(targets), 2)))
         positions = torch.arange(len(by_row), device=by_row.device) if at is None else at
-        self._losses[-1][1].index_add_(0, positions // length, by_row)
+        owner = torch.full((samples * length + 1,), -1, dtype=torch.int64)
+        for number, segment in enumerate(targets):  # the row before a position predicts it
+            start = segment.sample * length
+            owner[start + max(0, segment.start - 1) : start + segment.stop - 1] = number
+        owners = owner.to(by_row.device)[positions]
+        kept = owners >= 0
+        self._losses[-1][1].index_add_(0, owners[kept], by_row[kept])
 
     @property
     def losses(self) -> tuple[tuple[BatchView, torch.Tensor], ...]:
-        """The first `MOST_BATCHES` batches, each with the nll summed over the codes of a sample, and their number,
-        [B, 2] float64 on the device of the model."""
+        """The first `MOST_BATCHES` batches, each with the nll summed over the codes of a target, and their number,
+        float64 in the order of `BatchView.targets`, on the device of the model."""
         return tuple(self._losses)
 
     def _keep_text(self, view: BatchView, logits: torch.Tensor, labels: torch.Tensor, positions: torch.Tensor) -> None:

@@ -34,6 +34,9 @@ from tracker_logging.voices.prompt import VoicePrompt
 Condition: TypeAlias = Literal["own", "other", "none", "text"]
 Losses: TypeAlias = Mapping[str, Mapping[str, Sequence[float]]]
 Collate: TypeAlias = Callable[[Sequence[Features]], Features]
+GapRow: TypeAlias = tuple[str | float | None, ...]
+"""A row of `conditioning/samples`: the cells of `GAP_COLUMNS`."""
+GAP_COLUMNS = ("voice", "target text", "seconds", "nll", "reference gap", "no-reference gap", "text gap")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -90,6 +93,24 @@ def gap(losses: Losses, against: Condition) -> npt.NDArray[np.float64]:
     """[prompts, K] nats: nll under `against` − nll under the true reference and text; above zero = they help."""
     both = [nll for nll in losses.values() if against in nll and "own" in nll]
     return np.array([np.subtract(nll[against], nll["own"]) for nll in both], dtype=np.float64)
+
+
+def sample_gaps(losses: Losses, prompts: Sequence[VoicePrompt], seconds: Mapping[str, float]) -> list[GapRow]:
+    """One row per prompt with a target recording, in the order of `prompts`. `seconds`: voice id -> of its target."""
+    rows: list[GapRow] = []
+    for prompt in prompts:
+        nll = losses.get(prompt.voice_id, {})
+        if "own" in nll:
+            own = np.asarray(nll["own"], dtype=np.float64)
+            gaps = [_mean(np.asarray(nll[name]) - own) if name in nll else None for name in ("other", "none", "text")]
+            text, length = prompt.sample.target_text, seconds.get(prompt.voice_id)
+            rows.append((prompt.voice_id, text, length, _mean(own), *gaps))
+    return rows
+
+
+def _mean(values: npt.NDArray[np.float64]) -> float | None:
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if len(known) else None
 
 
 def _mean_of_codebooks(gaps: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

@@ -25,15 +25,18 @@ from typing import Any
 import torch
 
 from tracker_logging import tags
+from tracker_logging.data.audio import check_audio
 from tracker_logging.data.sample import DataError, VoiceSample
-from tracker_logging.events import Event, Scalars
+from tracker_logging.events import Event, Scalars, Table
 from tracker_logging.families.base import ModelAdapter, Processor, SamplingSettings
 from tracker_logging.voices.clips import ClipDecoder, GeneratedClip, clip_event
 from tracker_logging.voices.conditioning import (
+    GAP_COLUMNS,
     conditioning_losses,
     conditioning_rows,
     conditioning_scalars,
     other_speakers,
+    sample_gaps,
 )
 from tracker_logging.voices.evaluation import EvaluationNumbers, in_words
 from tracker_logging.voices.exchange import Exchange
@@ -92,6 +95,11 @@ class VoiceRounds:
         conditioned = self.prompts[:: settings.takes][: settings.conditioning_clips]
         share = {prompt.voice_id for prompt in exchange.share(conditioned)}
         self._rows = [row for row in conditioning_rows(conditioned, processor) if row.voice_id in share]
+        self._seconds = {
+            prompt.voice_id: check_audio(clip)
+            for prompt in conditioned
+            if (clip := prompt.sample.target_audio) is not None
+        }
         self._unfinished: dict[str, list[Message | None]] = {}
         self._resumed: set[str] = set()
         self._decoder = ClipDecoder(self.prompts, processor)
@@ -227,6 +235,9 @@ class VoiceRounds:
         # In the order of the prompts, not of the ranks: the bootstrap interval depends on it.
         losses = {p.voice_id: gathered[p.voice_id] for p in self.prompts if p.voice_id in gathered}
         self._emit(Scalars(step=step, values=conditioning_scalars(losses, self._speakers())))
+        rows = tuple(sample_gaps(losses, self.prompts, self._seconds))
+        if rows:
+            self._emit(Table(step=step, tag=tags.CONDITIONING_SAMPLES(), columns=GAP_COLUMNS, rows=rows))
 
     def _emit_clips(self, step: int, messages: Sequence[Message | None]) -> bool:
         """Log the clips of all ranks and have them scored. False if scoring is too far behind to take them."""

@@ -354,7 +354,7 @@ LEAK_TEXT = Check("leak_text", "warning", "copies",
     "Evaluate on sentences of the speaker that are not in the training data.")
 LOSS_SUSPECT = Check("loss_suspect", "warning", "losses",
     "In that training the loss of the sample was far above that of the others each time, or did not fall while that of "
-    "the others did: text and audio may differ.",
+    "the others did, or its own text or reference helped no more than another: text and audio may differ.",
     "Listen to the clip and correct the text or the audio, or leave the sample out.")
 LOSS_HIGH = Check("loss_high", "info", "losses",
     "The sample has one of the highest losses of that training: noise, another style, or a fault.",
