@@ -8,6 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tracker_examples import HOSTILE
 
+from tracker_logging.runs.model import Table
+from tracker_logging.runs.tensorboard import table_of_markdown
 from tracker_logging.trackers.plain_text import (
     LONGEST,
     LONGEST_CELL,
@@ -113,6 +115,22 @@ def test_markdown_is_exactly_this() -> None:
     assert markdown_text("one\n  *two*") == "one  \n&#160;&#160;&#42;two&#42;"
     assert markdown_text("\tx") == "&#160;" * 4 + "x"
     assert markdown_table(("a", "b"), (("x\ny", "u\tv"),)) == "| a | b |\n| --- | --- |\n| x ⏎ y | u v |"
+
+
+def test_a_wide_table_is_written_as_several_with_the_same_keys_and_read_as_one() -> None:
+    columns = tuple(f"c{number}" for number in range(17))
+    rows = tuple(tuple(f"{row}|{number}" for number in range(17)) for row in range(3))
+    text = markdown_table(columns, rows)
+    heads = [block.splitlines()[0] for block in text.split("\n\n")]
+    assert heads == [
+        "| c0 | c1 | c2 | c3 | c4 | c5 | c6 | c7 |",
+        "| c0 | c1 | c8 | c9 | c10 | c11 | c12 | c13 |",
+        "| c0 | c1 | c14 | c15 | c16 |",
+    ]
+    assert markdown.markdown(text, extensions=["markdown.extensions.tables"]).count("<table>") == 3
+    assert table_of_markdown(text) == Table(columns=columns, rows=rows)
+    assert table_of_markdown(markdown_table(columns, rows * 200)).rows == (rows * 200)[:MOST_ROWS]
+    assert table_of_markdown(markdown_table(("a", "b"), rows) + "\n\n" + markdown_table(("a", "c"), rows)) is None
 
 
 def test_html_is_exactly_this() -> None:

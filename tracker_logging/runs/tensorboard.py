@@ -22,6 +22,7 @@ from tracker_logging.runs.entries import Entry, Logged, Problem, Resumed, Settin
 from tracker_logging.runs.model import AlertMessage, Clip, Histogram, Picture, Table
 from tracker_logging.trackers import tensorboard_names
 from tracker_logging.trackers.event_file import records
+from tracker_logging.trackers.plain_text import KEYS
 from tracker_logging.trackers.tensorboard_names import logged_name
 
 EVENT_FILES = "*.tfevents.*"
@@ -184,9 +185,23 @@ def text_of_markdown(text: str) -> str:
 def table_of_markdown(text: str) -> Table | None:
     """The table that `trackers/plain_text.markdown_table` wrote, or None for other text. Empty cells are None.
 
+    A wide table was written as several, each of which begins with the same `KEYS` columns.
+
     >>> table_of_markdown("| voice | score |\\n| --- | --- |\\n| a&#124;b |  |")
     Table(columns=('voice', 'score'), rows=(('a|b', None),))
     """
+    blocks = [table for block in text.split("\n\n") if (table := _block_of_markdown(block)) is not None]
+    if not blocks or len({(block.columns[:KEYS], len(block.rows)) for block in blocks}) > 1:
+        return None
+    first, *others = blocks
+    rows = zip(*(block.rows for block in blocks), strict=True)
+    return Table(
+        columns=sum((block.columns[KEYS:] for block in others), first.columns),
+        rows=tuple(sum((row[KEYS:] for row in more), row) for row, *more in rows),
+    )
+
+
+def _block_of_markdown(text: str) -> Table | None:
     lines = [line[2:-2].split(" | ") for line in text.split("\n") if line.startswith("| ") and line.endswith(" |")]
     if len(lines) < 2 or set("".join(lines[1])) - {"-"}:
         return None

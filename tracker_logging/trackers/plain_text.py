@@ -21,6 +21,8 @@ from tracker_logging.events import Cell
 LONGEST = 20_000
 LONGEST_CELL = 400
 MOST_ROWS = 500
+MOST_COLUMNS = 8  # of a Markdown table
+KEYS = 2  # columns that every part of a wide table begins with
 
 _ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\-_])")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u061c\u202a-\u202e\u2066-\u2069\ufeff]")
@@ -55,12 +57,14 @@ def markdown_text(text: str) -> str:
 
 
 def markdown_table(columns: Sequence[str], rows: Sequence[Sequence[Cell]]) -> str:
-    """A Markdown table of at most `MOST_ROWS` rows. A newline within a cell is shown as "⏎"."""
-    lines = [columns, ["---"] * len(columns), *rows[:MOST_ROWS]]
-    cells = [[shown(cell) if i == 1 else _cell(cell) for cell in line] for i, line in enumerate(lines)]
-    table = "\n".join("| " + " | ".join(line) + " |" for line in cells)
+    """A Markdown table of at most `MOST_ROWS` rows. A newline within a cell is shown as "⏎".
+
+    TensorBoard breaks the words of a wide table into single letters. One of more than `MOST_COLUMNS` columns becomes
+    several below each other, each of which begins with the first `KEYS` columns.
+    """
+    tables = [_markdown_block(columns, rows[:MOST_ROWS], block) for block in _blocks(len(columns))]
     left_out = len(rows) - MOST_ROWS
-    return f"{table}\n\n{left_out} more rows" if left_out > 0 else table
+    return "\n\n".join([*tables, f"{left_out} more rows"] if left_out > 0 else tables)
 
 
 def html_text(text: str) -> str:
@@ -77,6 +81,25 @@ def html_table(columns: Sequence[str], rows: Sequence[Sequence[Cell]]) -> str:
     left_out = len(rows) - MOST_ROWS
     note = f"<p>{left_out} more rows</p>" if left_out > 0 else ""
     return f"{_STYLE}<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{note}"
+
+
+def _blocks(columns: int) -> list[list[int]]:
+    """The indices of the columns of each table.
+
+    >>> [len(block) for block in _blocks(8)], [block[:3] for block in _blocks(15)]
+    ([8], [[0, 1, 2], [0, 1, 8], [0, 1, 14]])
+    """
+    if columns <= MOST_COLUMNS:
+        return [list(range(columns))]
+    others = range(KEYS, columns)
+    width = MOST_COLUMNS - KEYS
+    return [[*range(KEYS), *others[start : start + width]] for start in range(0, len(others), width)]
+
+
+def _markdown_block(columns: Sequence[str], rows: Sequence[Sequence[Cell]], indices: Sequence[int]) -> str:
+    lines = [[_cell(line[index]) for index in indices] for line in (columns, *rows)]
+    lines.insert(1, ["---"] * len(indices))
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 def _cell(cell: Cell) -> str:
