@@ -152,9 +152,9 @@ def test_no_advice_loads_trained_weights_in_bf16() -> None:
 @pytest.mark.parametrize(("entropy", "first"), [(6.0, "targets of another speaker"), (4.0, "another codec")])
 def test_codes_that_surprise_the_model_are_named_before_pairs_of_other_speakers(entropy: float, first: str) -> None:
     """A model that was trained on other codes is sure and wrong; one of random weights is as unsure as it is wrong."""
-    trace = {"outputs/nll/mean": [6.0, 4.0, 2.0, 1.0], "conditioning/gap/low": [-0.1] * 4}
-    books = {"outputs/nll/codebook_0": trace["outputs/nll/mean"], "outputs/entropy/codebook_0": [entropy] * 4}
-    (finding,) = examined(trace | books | {"conditioning/gap/high": [0.1] * 4})
+    trace = {"outputs/nll/mean": [6.0, 4.0, 2.0, 1.5, 1.2, 1.0], "conditioning/gap/low": [-0.1] * 6}
+    books = {"outputs/nll/codebook_0": trace["outputs/nll/mean"], "outputs/entropy/codebook_0": [entropy] * 6}
+    (finding,) = examined(trace | books | {"conditioning/gap/high": [0.1] * 6})
     assert finding.name == "reference_ignored"
     assert first in finding.cause.split("(2)")[0]
     assert ("Seen: " in finding.cause) == (first == "another codec")
