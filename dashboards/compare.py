@@ -9,11 +9,11 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from tracker_logging.runs import Run, open_run
+from tracker_logging.runs import Run, Series, open_run
 from tracker_logging.sections import is_detail, reading_order, section_of
 from tracker_logging.tags import SCORES, VOICE_SCORE, Score, Tag, find
 from tracker_logging.trackers.whole_file import write_whole
@@ -127,8 +127,41 @@ def compare(
     for name, of_group in (groups or {}).items():
         sides.append(Side(name, {each: runs[each] for each in names[start : start + len(of_group)]}))
         start += len(of_group)
+    return _report(runs, sides, at=at, also=also)
+
+
+def compare_checkpoints(run: Path, checkpoints: Mapping[int, Path]) -> Report:
+    """The checkpoints of one run (see `tracker-logging voices`), each as a run of its own with its own step.
+
+    `checkpoints`: step → directory, of which the name is shown. The first one is the baseline of all others. Raises
+    `NotARunError` for a place without a run.
+    """
+    whole = open_run(run)
+    names = _distinct([path.resolve().name for path in checkpoints.values()], list(checkpoints.values()))
+    runs = {name: _at_step(whole, step) for name, step in zip(names, checkpoints, strict=True)}
+    return _report(runs, [Side(name, {name: runs[name]}) for name in names], at="last")
+
+
+def _report(runs: Mapping[str, Run], sides: Sequence[Side], *, at: At, also: Sequence[str] = ()) -> Report:
     index = voice_index({name: run.voices for name, run in runs.items()})
     return Report(runs=runs, index=index, numbers=compare_sides(sides, at=at, also=also))
+
+
+def _at_step(run: Run, step: int) -> Run:
+    """The run as if it had been at this step alone."""
+
+    def only(values: Mapping[int, Any]) -> dict[int, Any]:
+        return {at: value for at, value in values.items() if at == step}
+
+    voices = {name: replace(voice, steps=only(voice.steps)) for name, voice in run.voices.items()}
+    points = {tag: tuple(point for point in series if point[0] == step) for tag, series in run.scalars.items()}
+    return replace(
+        run,
+        voices={name: voice for name, voice in voices.items() if voice.steps},
+        scalars={tag: Series(of_step) for tag, of_step in points.items() if of_step},
+        findings=(),
+        alerts=(),
+    )
 
 
 def write_page(

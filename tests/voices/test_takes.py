@@ -81,11 +81,11 @@ def test_takes_of_a_greedy_model_are_refused(demo_samples: list[VoiceSample], de
 def test_without_flags_a_family_samples_as_it_is_published() -> None:
     adapter = adapter_for(demo_model(seed=0))
     published = SamplingSettings(temperature=0.3, top_p=0.95, top_k=50)
-    assert settings_of().resolved(adapter.sampling).sampling == published
-    changed = settings_of("--voice_temperature", "0.7", "--voice_top_k", "0").resolved(adapter.sampling)
+    assert settings_of().sampled_as(adapter.sampling) == published
+    changed = settings_of("--voice_temperature", "0.7", "--voice_top_k", "0").sampled_as(adapter.sampling)
     assert changed.sampling == SamplingSettings(temperature=0.7, top_p=0.95, top_k=None)
-    assert settings_of("--voice_temperature", "0").resolved(adapter.sampling).sampling.temperature == 0
-    assert VoiceSettings(sampling=WARM).resolved(adapter.sampling).sampling == WARM
+    assert settings_of("--voice_temperature", "0").sampled_as(adapter.sampling).temperature == 0
+    assert VoiceSettings(sampling=WARM).sampled_as(adapter.sampling) == WARM
 
 
 def test_another_family_samples_as_its_generation_config_says() -> None:

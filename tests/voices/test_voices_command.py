@@ -1,10 +1,14 @@
 """`tracker-logging voices`: saved checkpoints generate the same clips, with the same scores, as the training logged."""
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+import torch
 from read_back import Run, read_jsonl
 from short_demo import lay_out
 
@@ -87,7 +91,7 @@ def test_the_scores_of_the_training_are_reproduced_to_the_last_digit(
 ) -> None:
     output = tmp_path / "checkpoints"
     base = DemoPaths(trained / "demo").model
-    assert main(["voices", f"{base}=0", str(trained), *flags_of(trained, output)]) == 0
+    assert main(["voices", f"{base}=0", str(trained), "--compare", *flags_of(trained, output)]) == 0
     logged, generated = read_jsonl(trained / "runs" / "run"), read_jsonl(output)
     assert measured(generated) == measured(logged) and len(measured(logged)) > 50
     clips = {key: samples for key, samples in logged.sounds.items() if key[0].endswith("/generated")}
@@ -96,6 +100,8 @@ def test_the_scores_of_the_training_are_reproduced_to_the_last_digit(
     assert table[0].split()[:3] == ["rank", "checkpoint", "step"]
     assert {line.split()[2] for line in table[1:4]} == {"0", "1", "2"}
     assert json.loads((output / "summary.json").read_text())["numbers"]
+    page = (output / "compare.html").read_text()
+    assert all(f"{name}/" in page for name in (base.name, "checkpoint-1", "checkpoint-2"))
 
 
 @pytest.mark.slow
@@ -113,3 +119,34 @@ def test_an_interrupted_run_is_continued(trained: Path, tmp_path: Path, monkeypa
 
     monkeypatch.setattr(HiggsV2Adapter, "generate", None)  # all is scored: nothing may be generated
     assert main(["voices", str(trained), *flags_of(trained, output)]) == 0
+
+
+def test_a_comparison_needs_two_checkpoints(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    base = checkpoint(tmp_path / "base")
+    assert main(["voices", str(base), "--data", "x", "-o", str(tmp_path / "run"), "--compare"]) != 0
+    assert "--compare needs two checkpoints" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_adapters_generate_what_their_merged_model_does_on_two_processes(trained: Path, tmp_path: Path) -> None:
+    from peft import LoraConfig, get_peft_model
+
+    from tracker_logging.families.higgs_v2.checkpoint import open_model
+
+    base = DemoPaths(trained / "demo").model
+    torch.manual_seed(3)
+    model = get_peft_model(open_model(str(base)), LoraConfig(r=2, target_modules=["q_proj"], init_lora_weights=False))
+    model.save_pretrained(tmp_path / "lora")
+    model.merge_and_unload().save_pretrained(tmp_path / "merged")
+    places = [f"{base}=0", f"{tmp_path / 'lora'}=1", f"{tmp_path / 'merged'}=2"]
+    command = [
+        sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2",
+        "-m", "tracker_logging.cli", "voices", *places, *flags_of(trained, tmp_path / "run"),
+    ]  # fmt: skip
+    done = subprocess.run(command, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.stdout.count("rank  checkpoint") == 1  # the first process alone prints
+    run = read_jsonl(tmp_path / "run")
+    gaps = [run.scalars["conditioning/gap/mean", step] for step in (0, 1, 2)]
+    assert gaps[1] == pytest.approx(gaps[2], abs=1e-5) and gaps[1] != pytest.approx(gaps[0], abs=1e-4)
+    assert len({tag for tag, _ in run.sounds if tag.endswith("/generated")}) == 2

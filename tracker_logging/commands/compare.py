@@ -26,6 +26,7 @@ from tracker_logging.tags import SCORES
 if TYPE_CHECKING:
     from tracker_logging.dashboards.compare import Report
 
+DEFAULT_MAX_MB = 50.0
 _DIRECTED = {score.name: score.better for score in SCORES if not score.of_real_clips and score.better}
 
 
@@ -48,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="default: compare.html, or none with --json")
     parser.add_argument("--audio-format", choices=("mp3", "opus", "vorbis", "flac", "wav"), default="mp3")
-    parser.add_argument("--max-mb", type=float, default=50.0, help="largest size of the page (default: 50)")
+    parser.add_argument("--max-mb", type=float, default=DEFAULT_MAX_MB, help="largest size of the page (default: 50)")
     parser.add_argument(
         "--ratings", nargs="+", default=[], type=Path, metavar="FILE",
         help="show what listeners judged: the files that a listening test saved (see tracker-logging ratings)",
@@ -143,25 +144,29 @@ def _status(report: Report, scores: Sequence[str]) -> int:
 
 
 def _write(report: Report, args: argparse.Namespace) -> None:
+    output = args.output or (None if args.json else Path("compare.html"))
+    if output is not None:
+        lines = write_comparison(report, output, audio_format=args.audio_format, max_mb=args.max_mb)
+        print("\n".join(lines), file=sys.stderr if args.json else sys.stdout)
+
+
+def write_comparison(
+    report: Report, output: Path, *, audio_format: str = "mp3", max_mb: float = DEFAULT_MAX_MB
+) -> list[str]:
+    """Write the page; what to tell about it. Raises `CommandError` if it cannot be written."""
     from tracker_logging.dashboards.compare import write_page
 
-    output = args.output or (None if args.json else Path("compare.html"))
-    if output is None:
-        return
     try:
-        sound = write_page(
-            report, output, audio_format=args.audio_format, max_mb=args.max_mb, progress=progress_bar("clips")
-        )
+        sound = write_page(report, output, audio_format=audio_format, max_mb=max_mb, progress=progress_bar("clips"))
     except OSError as error:
         raise CommandError(f"{output} cannot be written ({error.strerror}).") from error
-    lines = [
+    return [
         f"{output}: {output.stat().st_size / 1e6:.1f} MB, {len(sound.clips)} clips.",
-        *_left_out(sound.left_out, max_mb=args.max_mb),
+        *_left_out(sound.left_out, max_mb=max_mb),
         *(f"{name} has no voices: the page shows its curves and settings only."
           for name, record in report.runs.items() if not record.voices),
         *(f"Left out, not readable: {key}" for key in sound.unreadable),
     ]  # fmt: skip
-    print("\n".join(lines), file=sys.stderr if args.json else sys.stdout)
 
 
 def _left_out(steps: Sequence[int], *, max_mb: float) -> list[str]:

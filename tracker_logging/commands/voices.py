@@ -3,6 +3,7 @@
 CHECKPOINT is the output directory of a training (all its checkpoints), one checkpoint, adapters, a merged model or the
 base model; PATH=STEP gives it a step (default: the number in its name, else 0). RUN is an ordinary run for every
 dashboard and command; a RUN that was interrupted is continued. The training need not have used this library.
+Higgs Audio v2, CSM, Dia and language models with codec tokens; one family at a time.
 
 tracker-logging voices models/higgs outputs --data eval.json --audio_tokenizer_path CODEC -o outputs/runs/voices
 torchrun --nproc_per_node 4 -m tracker_logging.cli voices outputs --data eval.json --audio_tokenizer_path CODEC -o RUN
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tracker_logging.commands.base import CommandError, open_run_or_fail, print_table
+from tracker_logging.commands.compare import write_comparison
 from tracker_logging.voices.arguments import add_voice_arguments, voice_samples, voice_settings
 
 if TYPE_CHECKING:
@@ -40,12 +42,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("checkpoints", nargs="+", metavar="CHECKPOINT", help="directory of a checkpoint or of a training, or PATH=STEP")
     add("--data", type=Path, required=True, metavar="FILE", help="data file with the prompts, as in training")
     add("-o", "--output", type=Path, required=True, metavar="RUN", help="directory of the run")
-    add("--audio_tokenizer_path", required=True, metavar="CODEC", help="directory or hub name of the audio codec")
+    add("--audio_tokenizer_path", metavar="CODEC", help="directory or hub name of the audio codec; CSM has its own")
     add("--tokenizer", metavar="PATH", help="directory with the tokenizer; default: the first checkpoint that has one")
     add("--base", metavar="MODEL", help="base model of adapters; default: the one that they name")
     add("--code_cache", type=Path, metavar="PATH", help="keeps codes of clips; default: RUN/codes")
     add("--dtype", default="auto", help="of the weights; default: the checkpoint's own")
     add("--device", help="default: a GPU for each process, if there is one")
+    add("--compare", action="store_true", help="also write RUN/compare.html: all checkpoints against the first one")
     add("--report_to", default="tensorboard", metavar="NAMES", help="backends, as in training")
     add("--wandb_project", metavar="NAME", help="W&B project")
     add_voice_arguments(parser)
@@ -60,11 +63,15 @@ def run(args: argparse.Namespace) -> int:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
         checkpoints = find_checkpoints(args.checkpoints)
+        if args.compare and len(checkpoints) < 2:
+            raise CommandError("--compare needs two checkpoints. Name another one, such as the base model: PATH=0.")
         errors = _generate(args, checkpoints)
     except (DataError, ValueError, OSError) as error:
         raise CommandError(str(error)) from error
     if process_rank()[0] == 0:
         _show(open_run_or_fail(args.output), checkpoints)
+        if args.compare:
+            _compare(args.output, checkpoints)
         if errors:
             raise CommandError(f"{errors} errors, see the messages above. Run it again to add what is missing.")
     return 0
@@ -72,19 +79,26 @@ def run(args: argparse.Namespace) -> int:
 
 def _generate(args: argparse.Namespace, checkpoints: Sequence[Checkpoint]) -> int:
     from tracker_logging.data.formats import open_samples
-    from tracker_logging.families.checkpoints import open_checkpoint
-    from tracker_logging.families.higgs_v2.processor import SpeechProcessor
+    from tracker_logging.families.checkpoints import (
+        base_of_adapters,
+        open_checkpoint,
+        open_processor,
+        published_sampling,
+    )
     from tracker_logging.integrations.checkpoint_voices import CheckpointVoices
 
-    device = _device(args.device)
+    device, first = _device(args.device), checkpoints[0].path
+    model = args.base or base_of_adapters(first) or str(first)
     voices = CheckpointVoices(
         samples=voice_samples(args, open_samples(args.data)),
-        processor=SpeechProcessor.from_pretrained(
-            args.tokenizer or _tokenizer_of(checkpoints, args.base),
-            args.audio_tokenizer_path,
+        processor=open_processor(
+            model,
+            codec=args.audio_tokenizer_path,
+            tokenizer=args.tokenizer or _tokenizer_of(checkpoints, model),
             cache_directory=args.code_cache or args.output / "codes",
         ),
         settings=voice_settings(args),
+        sampling=published_sampling(model),
         load=lambda checkpoint: open_checkpoint(checkpoint.path, base=args.base, dtype=args.dtype).to(device),
     )
     settings = {name: str(value) if isinstance(value, Path) else value for name, value in vars(args).items()}
@@ -94,17 +108,13 @@ def _generate(args: argparse.Namespace, checkpoints: Sequence[Checkpoint]) -> in
     )
 
 
-def _tokenizer_of(checkpoints: Sequence[Checkpoint], base: str | None) -> str:
+def _tokenizer_of(checkpoints: Sequence[Checkpoint], model: str) -> str:
     """Where the tokenizer is: checkpoints of a Trainer without `processing_class` have none."""
-    from tracker_logging.families.checkpoints import base_of_adapters
-
-    for checkpoint in checkpoints:
-        if (checkpoint.path / "tokenizer_config.json").is_file():
-            return str(checkpoint.path)
-    named = base or base_of_adapters(checkpoints[0].path)
-    if named is None:
+    places = [*(str(checkpoint.path) for checkpoint in checkpoints), model]
+    found = next((place for place in places if (Path(place) / "tokenizer_config.json").is_file()), None)
+    if found is None and Path(model).is_dir():
         raise CommandError("no checkpoint holds a tokenizer. Name the directory of the base model: --tokenizer PATH.")
-    return named
+    return found or model
 
 
 def _device(given: str | None) -> str:
@@ -129,6 +139,15 @@ def _show(run: Run, checkpoints: Sequence[Checkpoint]) -> None:
     ]
     print_table(COLUMNS, rows)
     print(f"\nSee and hear them: tracker-logging open {run.path}")
+
+
+def _compare(run: Path, checkpoints: Sequence[Checkpoint]) -> None:
+    """Print which checkpoints differ from the first one, and write the page."""
+    from tracker_logging.dashboards.compare import compare_checkpoints
+
+    report = compare_checkpoints(run, {checkpoint.step: checkpoint.path for checkpoint in checkpoints})
+    lines = write_comparison(report, run / "compare.html")
+    print("\n" + "\n\n".join([*report.answers, *lines]))
 
 
 def _values_at(run: Run, step: int) -> dict[str, float]:

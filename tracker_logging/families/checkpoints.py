@@ -2,8 +2,11 @@
 
     for checkpoint in find_checkpoints(["models/higgs", "outputs"]):
         model = open_checkpoint(checkpoint.path)        # on the CPU, in evaluation mode
+    processor = open_processor(checkpoint.path, codec="models/codec", cache_directory=Path("codes"))
 
-The step of a checkpoint is the number at the end of its directory's name, 0 without one. `PATH=STEP` gives another.
+Opened are the families that `config.json` names: Higgs Audio v2 (also boson's layout), CSM, Dia, and causal language
+models with codec tokens. The step of a checkpoint is the number at the end of its directory's name, 0 without one.
+`PATH=STEP` gives another.
 """
 
 from __future__ import annotations
@@ -15,10 +18,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tracker_logging.data.codes import CodeCache
 from tracker_logging.data.sample import DataError, shown
-from tracker_logging.families.higgs_v2.checkpoint import open_model
+from tracker_logging.families.base import SamplingSettings
+from tracker_logging.families.codec_tokens.processor import CodecTokenProcessor
+from tracker_logging.families.csm.processor import CsmSpeechProcessor
+from tracker_logging.families.dia.processor import DiaSpeechProcessor
+from tracker_logging.families.higgs_v2.checkpoint import NATIVE, ORIGINAL, open_model
+from tracker_logging.families.higgs_v2.processor import SpeechProcessor
+from tracker_logging.families.load_codec import load_codec
+from tracker_logging.families.model_codec import ModelCodec
+from tracker_logging.families.sampling import HIGGS_SAMPLING
 
 _MODEL, _ADAPTERS = "config.json", "adapter_config.json"
+CSM = "csm"
+_HIGGS = (NATIVE, ORIGINAL)
+_SPEECH = {CSM: "CsmForConditionalGeneration", "dia": "DiaForConditionalGeneration"}
+"""The class of each other family with audio of its own; any other is a causal language model with codec tokens."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -76,16 +92,68 @@ def base_of_adapters(path: str | Path | None) -> str | None:
 
 
 def open_checkpoint(path: Path, *, base: str | None = None, **arguments: Any) -> Any:
-    """A Higgs Audio v2 model in evaluation mode; adapters on `base`, by default on the model that they name.
+    """A model in evaluation mode; adapters on `base`, by default on the model that they name.
 
-    `arguments` go to `from_pretrained`. Raises `DataError` for what is no such model.
+    `arguments` go to `from_pretrained`. Raises `DataError` for what is no model of a known family.
     """
     named = base_of_adapters(path)
     if named is None:
-        return open_model(str(path), **arguments).eval()
+        return _open(str(path), **arguments).eval()
     from peft import PeftModel
 
-    return PeftModel.from_pretrained(open_model(base or named, **arguments), str(path)).eval()
+    return PeftModel.from_pretrained(_open(base or named, **arguments), str(path)).eval()
+
+
+def open_processor(model: str | Path, *, codec: str | None, cache_directory: Path, tokenizer: str | None = None) -> Any:
+    """The `Processor` of the family of `model`, a directory of a model, not of adapters.
+
+    `codec`: where the codec is; CSM carries its own. `tokenizer`: where the tokenizer is, by default in `model`.
+    Raises `DataError` for what is missing there.
+    """
+    kind, place = _model_type(str(model)), tokenizer or str(model)
+    if codec is None and kind != CSM:
+        raise DataError(
+            f"{shown(Path(model))}: the codec is missing. Name its directory: --audio_tokenizer_path CODEC."
+        )
+    if kind in _HIGGS:
+        return SpeechProcessor.from_pretrained(place, str(codec), cache_directory=cache_directory)
+    if kind not in _SPEECH:
+        return CodecTokenProcessor.from_pretrained(place, str(codec), cache_directory=cache_directory)
+    from transformers import AutoConfig, AutoTokenizer
+
+    opened = ModelCodec(_open(str(model)).codec_model) if codec is None else load_codec(codec)
+    codes = CodeCache(cache_directory, opened)
+    make = CsmSpeechProcessor if kind == CSM else DiaSpeechProcessor
+    try:
+        words = AutoTokenizer.from_pretrained(place)
+    except (OSError, ValueError) as error:
+        raise DataError(f"{place}: no tokenizer there ({error}). Name its directory: --tokenizer PATH.") from error
+    return make(words, opened, codes, config=AutoConfig.from_pretrained(str(model)))
+
+
+def published_sampling(model: str | Path) -> SamplingSettings:
+    """How the family of `model` is published to sample (`ModelAdapter.sampling`); greedy where it does not tell."""
+    return HIGGS_SAMPLING if _model_type(str(model)) in _HIGGS else SamplingSettings()
+
+
+def _open(path: str, **arguments: Any) -> Any:
+    kind = _model_type(path)
+    if kind in _HIGGS:
+        return open_model(path, **arguments)
+    import transformers
+
+    try:
+        return getattr(transformers, _SPEECH.get(kind, "AutoModelForCausalLM")).from_pretrained(path, **arguments)
+    except (OSError, ValueError) as error:
+        raise DataError(f"{shown(Path(path))}: its model of type {kind!r} cannot be opened ({error}).") from error
+
+
+def _model_type(path: str) -> str:
+    """As `config.json` names it; that of Higgs Audio v2 for a hub name and for what cannot be read."""
+    try:
+        return str(json.loads((Path(path) / _MODEL).read_text(encoding="utf-8"))["model_type"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return NATIVE
 
 
 def _is_checkpoint(path: Path) -> bool:

@@ -1,6 +1,6 @@
 """The voices of saved checkpoints as a run: the same prompts for each, under the step of the checkpoint.
 
-    voices = CheckpointVoices(samples=samples, processor=processor, settings=settings, load=load)
+    voices = CheckpointVoices(samples=samples, processor=processor, settings=settings, sampling=sampling, load=load)
     errors = voices.run(checkpoints, directory=Path("runs/voices"), report_to="tensorboard")
 
 Guarantees
@@ -11,7 +11,6 @@ Guarantees
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -26,12 +25,14 @@ from torch import distributed
 from tracker_logging.data.sample import VoiceSample
 from tracker_logging.events import Event
 from tracker_logging.families import adapter_for
+from tracker_logging.families.base import SamplingSettings
 from tracker_logging.families.checkpoints import Checkpoint
-from tracker_logging.families.sampling import HIGGS_SAMPLING
+from tracker_logging.families.processors import processor_parts
 from tracker_logging.session.last_word import LastWord
 from tracker_logging.trackers.base import RunInfo, Tracker
 from tracker_logging.trackers.null import NullTracker
 from tracker_logging.trackers.open import open_tracker
+from tracker_logging.trackers.voice_folder import FOLDER, read_sidecar
 from tracker_logging.voices.exchange import exchange_for
 from tracker_logging.voices.rounds import VoiceRounds
 from tracker_logging.voices.scoring_process import open_scorer
@@ -50,6 +51,7 @@ class CheckpointVoices:
     samples: Sequence[VoiceSample]
     processor: Any  # a `Processor`
     settings: VoiceSettings
+    sampling: SamplingSettings  # as the family is published to
     load: Callable[[Checkpoint], Any]
 
     def run(
@@ -72,7 +74,8 @@ class CheckpointVoices:
             rounds = VoiceRounds(
                 self.samples,
                 self.processor,
-                self.settings.resolved(HIGGS_SAMPLING),
+                self.settings,
+                published=self.sampling,
                 exchange=exchange_for(rank=rank, world_size=world_size),
                 scorer=open_scorer,
                 emit=log.emit,
@@ -100,7 +103,8 @@ class CheckpointVoices:
 
     def _round(self, rounds: VoiceRounds, checkpoint: Checkpoint) -> None:
         model = self.load(checkpoint)
-        adapter, device = adapter_for(model), next(model.parameters()).device
+        adapter = adapter_for(model, parts=processor_parts(self.processor))
+        device = next(model.parameters()).device
         with torch.no_grad():
             try:
                 rounds.measure_conditioning(adapter, device=device, step=checkpoint.step)
@@ -146,18 +150,9 @@ def scored_steps(directory: Path, voice_ids: Sequence[str]) -> set[int]:
     """The steps of which every voice has its scores in the `voices` folder of a run."""
     steps: list[set[int]] = []
     for voice_id in voice_ids:
-        rows = [_json(path) for path in sorted((directory / "voices" / voice_id).glob("step-*.json"))]
+        rows = [read_sidecar(path) for path in (directory / FOLDER / voice_id).glob("step-*.json")]
         steps.append({int(row["step"]) for row in rows if row.get("scored")})
     return set.intersection(*steps) if steps else set()
-
-
-def _json(path: Path) -> dict[str, Any]:
-    """The content of a sidecar; {} for one that was torn off."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}
 
 
 @contextmanager

@@ -54,11 +54,11 @@ class ZeroShotObserver(Observer):
             if training.rank == 0:
                 logger.warning("No voices are generated: %s. Everything else is logged.", reason)
             return
-        published = getattr(training.adapter, "sampling", SamplingSettings())
         self._rounds = VoiceRounds(
             self._samples,
             processor,
-            self._settings.resolved(published),
+            self._settings,
+            published=getattr(training.adapter, "sampling", SamplingSettings()),
             exchange=exchange_for(rank=training.rank, world_size=training.world_size),
             scorer=open_scorer,
             emit=training.emit,

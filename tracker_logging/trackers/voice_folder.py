@@ -57,7 +57,7 @@ def write_voice(folder: Path, event: VoiceComparison) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     _write_fixed_clips(folder, event)
     stem = f"step-{event.step:08d}"
-    earlier = _earlier(folder / f"{stem}.json") if event.stage == "scored" else {}
+    earlier = read_sidecar(folder / f"{stem}.json") if event.stage == "scored" else {}
     clip = earlier.get("clip")
     if clip is None and "generated" in event.clips:
         clip = _write_clip(folder, f"{stem}.flac", event.clips["generated"])
@@ -80,6 +80,15 @@ def write_voice(folder: Path, event: VoiceComparison) -> None:
     )
 
 
+def read_sidecar(path: Path) -> dict[str, Any]:
+    """The content of a sidecar; {} where there is none that can be read."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
 def _write_fixed_clips(folder: Path, event: VoiceComparison) -> None:
     fixed = {name: clip for name, clip in event.clips.items() if name != "generated"}
     if not fixed or (folder / "voice.json").exists():
@@ -87,15 +96,6 @@ def _write_fixed_clips(folder: Path, event: VoiceComparison) -> None:
     clips = {name: _write_clip(folder, f"{name}.flac", clip) for name, clip in fixed.items()}
     kept = {"reference_codec": clips.pop("reference_codec", None)}  # scored later, not shown
     _write_json(folder / "voice.json", {"format": FORMAT, **_texts(event), "clips": clips, **kept})
-
-
-def _earlier(path: Path) -> dict[str, Any]:
-    """The sidecar of the same step; {} where there is none that can be read."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}
 
 
 def _texts(event: VoiceComparison) -> Mapping[str, Any]:

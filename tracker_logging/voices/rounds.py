@@ -54,6 +54,7 @@ _POLL_S = 0.02
 _LATE_ROUNDS = 2  # rounds that wait for scores when another is generated
 _DECODING_S = 30.0  # after the ranks were waited for
 _SCORE_LATER = "Its clips are logged. Run `tracker-logging score RUN` on the directory of this run to score them later."
+_GREEDY = SamplingSettings()
 Message = dict[str, Any]
 
 
@@ -61,7 +62,8 @@ class VoiceRounds:
     """Built on all ranks before the first step; all methods are called by all ranks on the training thread.
 
     `scorer` builds the scorer of the run and is called on rank 0 only. `emit` is called with events on rank 0, on
-    worker threads. Raises `DataError` if no sample has a reference recording or a recording cannot be read.
+    worker threads. `published`: how the model's family samples. Raises `DataError` if no sample has a reference
+    recording or a recording cannot be read.
     """
 
     def __init__(
@@ -73,12 +75,12 @@ class VoiceRounds:
         exchange: Exchange,
         scorer: Callable[[ScorerChoice], Scorer],
         emit: Callable[[Event], None],
+        published: SamplingSettings = _GREEDY,
     ) -> None:
         chosen = choose_samples(samples, count=settings.max_clips)
         if not chosen:
             raise DataError("No voice sample has a reference recording. Give samples with one, or turn zero_shot off.")
-        settings = settings.resolved(SamplingSettings())
-        self._sampling = settings.sampled_as(SamplingSettings())
+        self._sampling = settings.sampled_as(published)
         self.prompts = tuple(
             build_prompt(sample, processor, self._sampling, seed=settings.seed, take=take)
             for sample in chosen

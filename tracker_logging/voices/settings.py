@@ -42,7 +42,7 @@ class VoiceSettings:
         for name, least in _LEAST.items():
             if getattr(self, name) < least:
                 raise ValueError(f"Voices: {name} is {getattr(self, name)}; give {least} or more.")
-        sampling = self.sampled_as(SamplingSettings())
+        sampling = self._changed(SamplingSettings())
         if sampling.temperature < 0 or not 0 < sampling.top_p <= 1:
             raise ValueError(
                 f"Voices: temperature {sampling.temperature} and top_p {sampling.top_p} are not valid. "
@@ -52,15 +52,17 @@ class VoiceSettings:
             raise ValueError(f"Voices: top_k is {sampling.top_k}. Give 1 or more, or none to sample from all codes.")
 
     def sampled_as(self, published: SamplingSettings) -> SamplingSettings:
-        """How to sample a model whose family is `published` with these settings."""
-        return self.sampling or replace(published, **self.sampling_changes)
+        """How to sample a model whose family is `published` with these settings.
 
-    def resolved(self, published: SamplingSettings) -> VoiceSettings:
-        """The same with `sampling`. Raises `ValueError` for several takes without sampling: all would be equal."""
-        sampling = self.sampled_as(published)
+        Raises `ValueError` for several takes without sampling: all would be equal.
+        """
+        sampling = self._changed(published)
         if self.takes > 1 and sampling.temperature == 0:
             raise ValueError(
                 f"Voices: takes is {self.takes} (--voice_takes), but the temperature is 0, so that all takes would be "
                 "equal. Give a temperature (--voice_temperature), or one take."
             )
-        return replace(self, sampling=sampling, sampling_changes={})
+        return sampling
+
+    def _changed(self, published: SamplingSettings) -> SamplingSettings:
+        return self.sampling or replace(published, **self.sampling_changes)
