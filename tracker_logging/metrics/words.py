@@ -2,7 +2,8 @@
 
 Guarantees
 - Both sides pass through the same normaliser, `NORMALISER`; no model and no language resource is needed.
-- Corpus rates are sums of errors over sums of words, as in Seed-TTS-eval, not means of rates.
+- Corpus rates are sums of errors over sums of words, not means of rates.
+- `benchmark_errors` counts as `run_wer.py` of Seed-TTS-eval does; its rate is the mean over clips.
 
     >>> word_errors(text="the cat sat", transcript="The cat, sat!").rate
     0.0
@@ -14,8 +15,18 @@ import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from string import punctuation
 
 NORMALISER = "NFKC, lower case, letters, digits and apostrophes"
+
+
+BENCHMARK_LANGUAGES = ("en", "zh")
+# All but the apostrophe: ASCII, and the Chinese punctuation of zhon 2.0.2, to which also U+2019 (’) belongs.
+_CHINESE = (
+    "\u3000、〃〈〉《》「」『』【】〔〕〖〗〘〙〚〛〜〝〞〟〰〾〿–—‘’‛“”„‟…‧﹏﹑﹔·．！？｡。"
+    "＂＃＄％＆＇（）＊＋，－／：；＜＝＞＠［＼］＾＿｀｛｜｝～｟｠｢｣､"
+)
+_REMOVED = str.maketrans("", "", (punctuation + _CHINESE).replace("'", ""))
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,14 +50,26 @@ def total(counts: Iterable[ErrorCount]) -> ErrorCount:
 
 def word_errors(*, text: str, transcript: str) -> ErrorCount:
     """Word errors (WER)."""
-    words = normalise(text).split()
-    return ErrorCount(_edits(words, normalise(transcript).split()), len(words))
+    return _count(normalise(text).split(), normalise(transcript).split())
 
 
 def character_errors(*, text: str, transcript: str) -> ErrorCount:
     """Character errors (CER), spaces left out; the measure for languages that do not separate words."""
-    letters = normalise(text).replace(" ", "")
-    return ErrorCount(_edits(letters, normalise(transcript).replace(" ", "")), len(letters))
+    return _count(normalise(text).replace(" ", ""), normalise(transcript).replace(" ", ""))
+
+
+def benchmark_errors(*, text: str, transcript: str, language: str) -> ErrorCount:
+    """Errors as Seed-TTS-eval counts them: words in English, characters in Chinese, punctuation removed.
+
+    `language`: one of `BENCHMARK_LANGUAGES`. The transcript of Chinese is to be in simplified characters.
+
+    >>> benchmark_errors(text="Well-known, isn't it?", transcript="wellknown isn't it", language="en").rate
+    0.0
+    """
+    expected, actual = (side.translate(_REMOVED) for side in (text, transcript))
+    if language == "zh":
+        return _count("".join(expected.split()), "".join(actual.split()))
+    return _count(expected.lower().split(), actual.lower().split())
 
 
 def leaked_share(*, reference: str, target: str, transcript: str) -> float:
@@ -61,6 +84,10 @@ def normalise(text: str) -> str:
     # Combining marks belong to their letters, as vowels do in Devanagari or Thai.
     kept = "".join(c if c.isalnum() or c == "'" or unicodedata.category(c).startswith("M") else " " for c in plain)
     return " ".join(re.sub(r"(?<!\w)'|'(?!\w)", " ", kept).split())
+
+
+def _count(expected: Sequence[str], actual: Sequence[str]) -> ErrorCount:
+    return ErrorCount(_edits(expected, actual), len(expected))
 
 
 def _edits(expected: Sequence[str], actual: Sequence[str]) -> int:

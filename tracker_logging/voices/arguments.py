@@ -43,9 +43,12 @@ def add_voice_arguments(parser: argparse.ArgumentParser) -> None:
         help="longest wait for a rank, and for scoring",
     )
     add("--voice_cond_gain", action="store_true", help="also generate each text with another speaker's reference")
-    add("--voice_encoder", help=f"speaker similarity: ge2e (default), wavlm=PATH; {_CHOICE}")
+    add("--voice_encoder", help=f"speaker similarity: ge2e (default), wavlm=PATH, seed-tts=PATH, NAME=FILE; {_CHOICE}")
     add("--voice_pitch", help=f"F0: swift-f0 (default) or world; {_CHOICE}")
-    add("--voice_quality", help=f"comma-separated of dnsmos, distillmos (default: what is installed); {_CHOICE}")
+    add(
+        "--voice_quality",
+        help=f"comma-separated of dnsmos, distillmos (default: what is installed), NAME=FILE; {_CHOICE}",
+    )
     add("--voice_transcriber", help=f"word errors: whisper=DIRECTORY; {_CHOICE}; default: off")
 
 

@@ -24,6 +24,7 @@ import numpy.typing as npt
 from tracker_logging.events import FloatArray
 from tracker_logging.metrics.speech import SpeechLevels, speech_levels, trim_silence
 from tracker_logging.metrics.words import NORMALISER
+from tracker_logging.voices.benchmark import comparability
 from tracker_logging.voices.clips import RecordedVoice
 from tracker_logging.voices.protocols import (
     CepstrumAnalyser,
@@ -68,6 +69,7 @@ class Instruments:
         names = {kind: scorer.name for kind, scorer in single.items() if scorer is not None}
         if self.transcriber is not None:
             names["words compared as"] = NORMALISER
+        names |= comparability(self.encoder, self.transcriber)
         return names | ({"quality": ", ".join(model.name for model in self.quality)} if self.quality else {})
 
 
@@ -109,13 +111,18 @@ def measure(
         wave=wave,
         sample_rate=sample_rate,
         levels=levels,
-        embedding=None if encoder is None else encoder.embed(trim_silence(wave, sample_rate), sample_rate),
+        embedding=None if encoder is None else encoder.embed(_embedded(wave, sample_rate, encoder), sample_rate),
         pitch_hz=None if pitch is None else pitch.track(wave, sample_rate),
         cepstrum=None if cepstrum is None else cepstrum.analyse(wave, sample_rate),
         transcript=None if transcriber is None else transcriber.transcribe(wave, sample_rate, language=language),
         lufs=None if loudness is None else loudness(wave, sample_rate),
         quality=quality,
     )
+
+
+def _embedded(wave: FloatArray, sample_rate: int, encoder: SpeakerEncoder) -> FloatArray:
+    """What is embedded of a clip: not the silence at both ends, unless the encoder's published numbers are with it."""
+    return wave if getattr(encoder, "whole_clip", False) else trim_silence(wave, sample_rate)
 
 
 def speaker_windows(wave: FloatArray, sample_rate: int, encoder: SpeakerEncoder) -> FloatArray | None:

@@ -24,7 +24,10 @@ from tracker_logging.events import FloatArray
 
 
 class SpeakerEncoder(Protocol):
-    """Speaker embeddings. `name` is logged, because values of two encoders are not comparable."""
+    """Speaker embeddings. `name` is logged, because values of two encoders are not comparable.
+
+    Optional attribute: `whole_clip = True` to be given clips with the silence at both ends.
+    """
 
     name: str
 

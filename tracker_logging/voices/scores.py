@@ -21,6 +21,7 @@ from tracker_logging.metrics.distance import align
 from tracker_logging.metrics.pitch import pitch_error, pitch_shift
 from tracker_logging.metrics.similarity import cosines
 from tracker_logging.metrics.words import character_errors, leaked_share, word_errors
+from tracker_logging.voices.benchmark import benchmark_error_rate, benchmark_similarity
 from tracker_logging.voices.clips import GeneratedClip, RecordedVoice
 from tracker_logging.voices.measurement import Instruments, Measurement, Recordings, measure, speaker_windows
 
@@ -57,6 +58,8 @@ def score_voice(generated: GeneratedClip, recordings: Recordings, instruments: I
     if instruments.encoder is not None and clip.levels.fault is None:
         clip = replace(clip, windows=speaker_windows(clip.wave, voice.sample_rate, instruments.encoder))
     scores = clip_scores(voice, clip, recordings)
+    if (benchmark := benchmark_similarity(instruments.encoder)) is not None and "sim_o" in scores:
+        scores[benchmark] = scores["sim_o"]
     if generated.repetition is not None:
         scores["repetition"] = generated.repetition
     if generated.swapped is not None and len(generated.swapped) and "sim_o" in scores:
@@ -185,6 +188,7 @@ def _words(voice: RecordedVoice, clip: Measurement) -> dict[str, float]:
     return {
         "wer": word_errors(text=target, transcript=words).rate,
         "cer": character_errors(text=target, transcript=words).rate,
+        "wer_seed_tts": benchmark_error_rate(text=target, transcript=words, language=voice.language),
         "ref_leak": leaked_share(reference=reference, target=target, transcript=words),
     }
 

@@ -3,7 +3,7 @@
 Guarantees
 - Invalid and failed clips are in no mean; they are counted.
 - A number that the set does not define (one speaker, no encoder, no targets) is left out.
-- Word and character error rates are corpus rates: errors of all clips over words of all clips, as in Seed-TTS-eval.
+- Word and character error rates are corpus rates: errors of all clips over words of all clips.
 - Where the data names more than one language, the means by language are included (see `language_pair`).
 
     summary = summarise(scored)

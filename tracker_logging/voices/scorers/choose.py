@@ -1,9 +1,10 @@
 """Builds the scorers of a run from their names.
 
-A choice is written in one of four ways:
+A choice is written in one of five ways:
 
     ge2e                       comes with the library
     wavlm=models/wavlm-sv      needs a path
+    ecapa=ecapa.onnx           an encoder or a quality model in a file, ONNX or TorchScript (see `model_file`)
     my_package.module:Factory  your own: called without arguments, it returns a scorer (see `voices.protocols`)
     off                        none
 
@@ -27,10 +28,13 @@ import torch
 
 from tracker_logging.events import FloatArray
 from tracker_logging.metrics.speech import integrated_loudness
+from tracker_logging.tags import SCORES, safe_part
 from tracker_logging.voices.measurement import Instruments
 from tracker_logging.voices.scorers.distillmos import DistillMos
 from tracker_logging.voices.scorers.dnsmos import Dnsmos
+from tracker_logging.voices.scorers.model_file import SUFFIXES, FileQualityModel, FileSpeakerEncoder
 from tracker_logging.voices.scorers.pitch import SwiftF0PitchTracker
+from tracker_logging.voices.scorers.seed_tts import SeedTtsSpeakerEncoder
 from tracker_logging.voices.scorers.silero import SileroSpeechDetector
 from tracker_logging.voices.scorers.speaker import GE2ESpeakerEncoder, WavLMSpeakerEncoder
 from tracker_logging.voices.scorers.whisper import open_whisper
@@ -49,13 +53,20 @@ def loudness_meter() -> Callable[[FloatArray, int], float]:
     return integrated_loudness
 
 
-ENCODERS: Mapping[str, Factory] = {"ge2e": GE2ESpeakerEncoder, "wavlm": WavLMSpeakerEncoder}
+ENCODERS: Mapping[str, Factory] = {
+    "ge2e": GE2ESpeakerEncoder,
+    "wavlm": WavLMSpeakerEncoder,
+    "seed-tts": SeedTtsSpeakerEncoder,
+}
 PITCH_TRACKERS: Mapping[str, Factory] = {"swift-f0": SwiftF0PitchTracker, "world": WorldPitchTracker}
 SPEECH_DETECTORS: Mapping[str, Factory] = {"silero": SileroSpeechDetector}
 CEPSTRA: Mapping[str, Factory] = {"world": WorldCepstrum}
 QUALITY_MODELS: Mapping[str, Factory] = {"dnsmos": Dnsmos, "distillmos": DistillMos}
 LOUDNESS: Mapping[str, Factory] = {"bs1770": loudness_meter}
 TRANSCRIBERS: Mapping[str, Factory] = {"whisper": open_whisper}
+
+MODEL_FILES: Mapping[str, Factory] = {"speaker encoder": FileSpeakerEncoder, "quality": FileQualityModel}
+"""Kinds of scorers that may be a file of the user's own, under a name of the user's own."""
 
 # distillmos requires torchaudio, which is not needed here.
 _INSTALL = {
@@ -151,6 +162,8 @@ def _build(kind: str, choice: str, factories: Mapping[str, Factory]) -> Any:
         if not equals and any(parameter.default is parameter.empty for parameter in parameters):
             raise ValueError(f"Voices: {kind} {name} needs a path: {name}=PATH.")
         return factories[name](Path(path)) if equals else factories[name]()
+    if equals and kind in MODEL_FILES and Path(path).suffix in SUFFIXES:
+        return _open_file(kind, name, Path(path))
     module, colon, attribute = choice.partition(":")
     if not colon:
         known = ", ".join([*factories, OFF])
@@ -159,3 +172,15 @@ def _build(kind: str, choice: str, factories: Mapping[str, Factory]) -> Any:
     if factory is None:
         raise ValueError(f"Voices: {kind} {choice!r}: module {module} has no {attribute}.")
     return factory()
+
+
+def _open_file(kind: str, name: str, path: Path) -> Any:
+    taken = {score.name for score in SCORES if score.unit != "MOS"}
+    if not path.is_file():
+        raise ValueError(f"Voices: {kind} {name}={path}: this file does not exist.")
+    if safe_part(name, "") != name or not name or (kind == "quality" and name in taken):
+        raise ValueError(f"Voices: {kind} {name!r}: take a name of letters, digits, - and _ that no other score has.")
+    try:
+        return MODEL_FILES[kind](path, name)
+    except ValueError as error:
+        raise ValueError(f"Voices: {kind} {name}={error}") from error

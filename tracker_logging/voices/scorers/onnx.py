@@ -39,8 +39,11 @@ def package_folder(name: str) -> Path:
 
 def at_16_khz(wave: FloatArray, sample_rate: int) -> FloatArray:
     """[n] float32 resampled to 16 kHz."""
+    return resampled(wave, sample_rate, RATE)
+
+
+def resampled(wave: FloatArray, sample_rate: int, to: int) -> FloatArray:
+    """[n] float32 resampled to `to` Hz."""
     import soxr
 
-    if sample_rate == RATE:
-        return wave
-    return np.asarray(soxr.resample(wave, sample_rate, RATE), dtype=np.float32)
+    return wave if sample_rate == to else np.asarray(soxr.resample(wave, sample_rate, to), dtype=np.float32)

@@ -23,6 +23,8 @@ from tracker_logging.voices.scorers.onnx import at_16_khz
 _WINDOW_S = 30
 _START, _TRANSCRIBE, _NO_TIMES = "<|startoftranscript|>", "<|transcribe|>", "<|notimestamps|>"
 _MOST_TOKENS = 224
+LARGE_V3 = "whisper-large-v3 (transformers)"
+_LARGE_V3_SIZES = {"d_model": 1280, "encoder_layers": 32, "decoder_layers": 32, "num_mel_bins": 128}
 
 
 def open_whisper(directory: Path) -> Transcriber:
@@ -76,6 +78,8 @@ class TransformersWhisper:
 
         self._processor = WhisperProcessor.from_pretrained(directory, local_files_only=True)
         self._model = WhisperForConditionalGeneration.from_pretrained(directory, local_files_only=True).eval()
+        if all(getattr(self._model.config, name) == size for name, size in _LARGE_V3_SIZES.items()):
+            self.name = LARGE_V3
 
     def transcribe(self, wave: FloatArray, sample_rate: int, *, language: str | None) -> str:
         import torch
