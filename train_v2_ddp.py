@@ -226,7 +226,8 @@ def load_material(args: argparse.Namespace) -> Material:
     )
     base = base_of_adapters(args.model_path)
     dtype = args.dtype or ("auto" if args.use_lora or base else "float32")  # transformers' own default is "auto"
-    report_memory(args)
+    if base is None and not args.use_lora:
+        report_memory(args)
     model = open_model(base or args.model_path, use_text_head=args.use_text_head, dtype=dtype)
     if base is not None:
         from peft import PeftModel
@@ -247,7 +248,7 @@ def report_memory(args: argparse.Namespace) -> None:
     import torch
 
     parameters = parameter_count(Path(args.model_path))
-    if parameters is None or args.use_lora or base_of_adapters(args.model_path) is not None:
+    if parameters is None:
         return
     weight_bytes = 4 if args.dtype in (None, "float32") else 2
     estimate = MemoryEstimate(parameters=parameters, trained=parameters, weight_bytes=weight_bytes)
@@ -286,7 +287,7 @@ def prepare_model(model: Any, args: argparse.Namespace) -> Any:
         for name, parameter in model.named_parameters():
             if any(part in name for part in TEXT_PARTS) or name.startswith("text_lm_head"):
                 parameter.requires_grad_(False)
-    if args.use_lora and base_of_adapters(args.model_path) is None:
+    if args.use_lora and not hasattr(model, "peft_config"):  # adapters of --model_path are trained on
         from peft import LoraConfig, get_peft_model
 
         lora = LoraConfig(

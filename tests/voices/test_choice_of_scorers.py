@@ -39,7 +39,7 @@ def test_a_module_and_factory_is_called() -> None:
 @pytest.mark.parametrize(
     ("choice", "message"),
     [
-        (ScorerChoice(encoder="geee"), "Choose one of ge2e, wavlm, off"),
+        (ScorerChoice(encoder="geee"), "Choose one of ge2e, wavlm, seed-tts, off"),
         (ScorerChoice(encoder="wavlm=nowhere"), "does not exist"),
         (ScorerChoice(transcriber="whisper"), "whisper=PATH"),
         (ScorerChoice(encoder="json:no_such_thing"), "has no no_such_thing"),

@@ -143,7 +143,7 @@ def test_numbers_are_comparable_with_the_benchmark_only_by_its_own_means() -> No
             self.name, self.benchmark = name, benchmark
 
     other = comparability(Named("ge2e"), Named("whisper (transformers)"))
-    assert other["SIM of Seed-TTS-eval"] == "not comparable: the encoder is ge2e"
+    assert "SIM of Seed-TTS-eval" not in other  # there is no such score either
     assert other["WER of Seed-TTS-eval"].startswith("not comparable: the transcriber is")
     same = comparability(Named("x", "sim_seed_tts"), Named("whisper-large-v3 (transformers)"))
     assert all("comparable where all prompts" in row for row in same.values())

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from tracker_logging import tags
 from tracker_logging.events import Cell, Event, Finding, Findings, Scalars, Table, Text
 from tracker_logging.session.ledger import MissingFamily
-from tracker_logging.voices.evaluation import BestVoice
+from tracker_logging.voices.evaluation import SIMILARITIES, BestVoice, score_of
 
 ROWS = 5
 KEPT = 1000
@@ -30,8 +30,6 @@ KEPT = 1000
 BASE = 0
 _MOST_LISTED = 3
 _EVAL_LOSS = "eval/loss"
-_MARGIN = tags.VOICE_SCORE(score="sim_margin")
-_SIMILARITIES = (_MARGIN, tags.VOICE_SCORE(score="sim_o"))
 
 
 @dataclass(frozen=True)
@@ -47,7 +45,7 @@ class _Number:
 _GROUPS: tuple[tuple[_Number, ...], ...] = (
     (_Number("right speaker", tags.SPK_TOP1(), "voices/spk_top1"),),
     (
-        _Number("sim_margin", _MARGIN, "voices/sim_margin"),
+        _Number("sim_margin", tags.VOICE_SCORE(score="sim_margin"), "voices/sim_margin"),
         _Number("sim_o", tags.VOICE_SCORE(score="sim_o"), "voices/sim_o"),
     ),
     (
@@ -95,7 +93,7 @@ class LastWord:
 
     def _forget(self) -> None:
         """Drop the oldest steps at which neither voices nor an evaluation set were measured."""
-        kept = {_EVAL_LOSS, *_SIMILARITIES}
+        kept = {_EVAL_LOSS, *SIMILARITIES}
         others = [step for step, of_step in self._values.items() if step != BASE and not kept & of_step.keys()]
         for step in others[: KEPT // 2]:
             del self._values[step]
@@ -127,7 +125,7 @@ class LastWord:
 
 def _models(values: Mapping[int, Mapping[str, float]], *, loaded: int | None) -> dict[str, int]:
     """Names "base", "best" and "last", each with its step, where there is one."""
-    scored = [step for step, of_step in values.items() if any(tag in of_step for tag in _SIMILARITIES)]
+    scored = [step for step, of_step in values.items() if any(tag in of_step for tag in SIMILARITIES)]
     trained = [step for step in scored if step != BASE]
     evaluated = [step for step, of_step in values.items() if _EVAL_LOSS in of_step and step != BASE]
     best: int | None = loaded
@@ -190,7 +188,7 @@ def _advice(
     best = models.get("best")
     if best is None:
         return "No voice was scored and nothing was evaluated, so no checkpoint can be recommended."
-    tag = next((tag for tag in _SIMILARITIES if tag in values.get(best, {})), None)
+    tag = next((tag for tag in SIMILARITIES if tag in values.get(best, {})), None)
     if tag is None:
         why = f"it has the lowest {_EVAL_LOSS}, which does not tell whether voices are cloned"
     else:
@@ -199,8 +197,9 @@ def _advice(
 
 
 def _against_base(base: Mapping[str, float], best: Mapping[str, float], tag: str) -> str:
-    name = tag.split("/")[1]
-    low, high = best.get(f"voices/{name}/low", math.nan), base.get(f"voices/{name}/high", math.nan)
+    name = score_of(tag)
+    low = best.get(tags.VOICE_LOW(score=name), math.nan)
+    high = base.get(tags.VOICE_HIGH(score=name), math.nan)
     chosen = f"it has the best voice ({name} {best[tag]:.3g})"
     if tag not in base:
         return chosen

@@ -29,8 +29,8 @@ logger = logging.getLogger("tracker_logging")
 
 VOICE = "voice"
 """The name of the metric that follows `BestVoice`."""
-_SIMILARITIES = (tags.VOICE_SCORE(score="sim_margin"), tags.VOICE_SCORE(score="sim_o"))
-_LOWS = {tag: tags.VOICE_LOW(score=tag.split("/")[1]) for tag in _SIMILARITIES}
+SIMILARITIES = (tags.VOICE_SCORE(score="sim_margin"), tags.VOICE_SCORE(score="sim_o"))
+"""By which a voice is judged: the first one that was measured."""
 _ERRORS = (tags.WER(), tags.CER())
 _GAPS = (tags.CONDITIONING_GAP_MEAN(), tags.CONDITIONING_GAP_NULL())
 _DIRECTIONS = dict.fromkeys(_GAPS, "higher")
@@ -49,6 +49,11 @@ def metric_name(tag: str) -> str | None:
         return None
     prefix = "voice" if section == "voices" else section
     return f"{prefix}_{name.removesuffix('/mean')}"
+
+
+def score_of(tag: str) -> str:
+    """The score of a tag `voices/{score}/mean`."""
+    return tag.split("/")[1]
 
 
 def direction_of(tag: str) -> str:
@@ -74,9 +79,9 @@ def in_words(values: Mapping[str, float]) -> str:
     words: list[str] = []
     if (top1 := values.get(tags.SPK_TOP1())) is not None and (n := values.get(tags.VOICE_N(score="spk_top1"))):
         words.append(f"right speaker {top1 * n:.0f} of {n:.0f}")
-    similarity = next((tag for tag in _SIMILARITIES if tag in values), None)
+    similarity = next((tag for tag in SIMILARITIES if tag in values), None)
     if similarity is not None:
-        name = similarity.split("/")[1]
+        name = score_of(similarity)
         low, high = values.get(tags.VOICE_LOW(score=name)), values.get(tags.VOICE_HIGH(score=name))
         interval = "" if low is None or high is None else f" [{low:.2f}, {high:.2f}]"
         words.append(f"{name} {values[similarity]:.2f}{interval}")
@@ -117,7 +122,7 @@ class BestVoice:
         """Whether the checkpoint with these scalars, by tag, is the best so far. It then is the one to beat."""
         is_better = self._is_better(values)
         if is_better:
-            names = (*_SIMILARITIES, *_ERRORS, *_GAPS)
+            names = (*SIMILARITIES, *_ERRORS, *_GAPS)
             self._chosen = {name: values[name] for name in names if name in values}
             self.count += 1
         return is_better
@@ -132,15 +137,15 @@ class BestVoice:
         self._highest, self.count = float(state["highest"]), int(state["count"])
 
     def _is_better(self, values: Mapping[str, float]) -> bool:
-        tag = next((tag for tag in _SIMILARITIES if tag in values), None)
+        tag = next((tag for tag in SIMILARITIES if tag in values), None)
         if tag is None:
             gap = next((name for name in _GAPS if name in values), None)
-            is_scored = any(name in self._chosen for name in _SIMILARITIES)
+            is_scored = any(name in self._chosen for name in SIMILARITIES)
             return gap is not None and not is_scored and values[gap] > self._chosen.get(gap, -math.inf)
         similarity = values[tag]
         if similarity > self._highest:
             self._highest = similarity
-            self._bar = values.get(_LOWS[tag], similarity)
+            self._bar = values.get(tags.VOICE_LOW(score=score_of(tag)), similarity)
         if self._bar is None or similarity < self._bar:
             return False
         if self._chosen.get(tag, -math.inf) < self._bar:
@@ -171,7 +176,7 @@ def ranked(values: Mapping[int, Mapping[str, float]]) -> list[int]:
 
 
 def _similarity(values: Mapping[str, float]) -> float:
-    return next((values[tag] for tag in _SIMILARITIES if tag in values), -math.inf)
+    return next((values[tag] for tag in SIMILARITIES if tag in values), -math.inf)
 
 
 class EvaluationNumbers:
