@@ -46,6 +46,17 @@ def test_equal_values_have_no_interval() -> None:
     assert (found.mean, found.low, found.reason) == (0.5, None, "all speakers have the same value")
 
 
+@pytest.mark.parametrize("value", [0.1, 1 / 3, 1234.567, 1e-17])
+def test_equal_values_whose_means_differ_by_rounding_have_no_interval(value: float) -> None:
+    """Of 0.1 the mean over ten speakers and that over nine are not the same float."""
+    for speakers in (6, 10, 11):
+        values = [value] * speakers + [value + value * 1e-15] * 3
+        found = mean_interval(values)
+        assert found is not None and (found.low, found.reason) == (None, "all speakers have the same value")
+    apart = mean_interval([value * (1 + 1e-6 * index) for index in range(10)])
+    assert value < 1e-12 or (apart is not None and apart.low is not None)
+
+
 def test_a_statistic_that_needs_every_speaker_has_no_interval() -> None:
     found = statistic_interval(lambda rows: 1.0 if 0 in rows else np.nan, list("abcdef"))
     assert (found.mean, found.low, found.reason) == (1.0, None, "not defined without one of the speakers")

@@ -34,6 +34,7 @@ import numpy.typing as npt
 
 CONFIDENCE = 0.95
 _RARE = 2.0  # trials
+_ROUNDING = 1e-9  # means of equal numbers differ by less, relative to them
 MIN_GROUPS = 5
 """Below, the interval of a skewed score covers too rarely, and is too wide to be of use."""
 
@@ -97,7 +98,8 @@ def statistic_interval(
     without_one = np.array([statistic(np.delete(np.arange(n), rows)) for rows in members.values()])
     if not np.isfinite(without_one).all():
         return _without(whole, n, "not defined without one of the speakers")
-    variance = (len(members) - 1) * float(without_one.var())
+    is_flat = np.allclose(without_one, whole, rtol=_ROUNDING, atol=_ROUNDING * _ROUNDING)
+    variance = 0.0 if is_flat else (len(members) - 1) * float(without_one.var())
     inflated = variance * len(members) / (len(members) - 1)
     if trials is None and variance == 0.0:
         return _without(whole, n, "all speakers have the same value")
