@@ -18,14 +18,14 @@ import { watchRows } from "./sight.js";
 import { Row } from "./row.js";
 import { Toolbar } from "./toolbar.js";
 import { Transport } from "./transport.js";
-import { columnOf, columnsOf, firstView, fromLink, rowsOf, stepOf, stepsOf, toLink, visibleRuns } from "./view.js";
+import { columnOf, columnsOf, firstView, fromLink, rowsOf, stepOf, stepsOf, toLink, visibleRuns, withTakes } from "./view.js";
 
 export class Board {
   constructor(source, index, { theme, link, shown }) {
     this.source = source;
-    this.index = index;
+    this.index = withTakes(index);
     this.theme = theme;
-    this.view = fromLink(index, firstView(index, shown), link);
+    this.view = fromLink(this.index, firstView(this.index, shown), link);
     this.wanted = link; // what it names may be in voices that are not loaded yet
     this.test = null; // a listening test hides the board
     this.clips = new Clips(source);
@@ -61,8 +61,8 @@ export class Board {
   }
 
   /** Replace the index by a newer one of the same log directory; position, selection and playback are kept. */
-  refresh(index) {
-    this.index = index;
+  refresh(newer) {
+    const index = (this.index = withTakes(newer));
     const known = index.voices.some((voice) => voice.id === this.view.voice);
     this.view = fromLink(index, { ...this.view, voice: known ? this.view.voice : (index.voices[0]?.id ?? null) }, this.wanted);
     if (index.voices.length) this.wanted = new URLSearchParams();

@@ -3,10 +3,10 @@
 import { clipKey } from "./clips.js";
 import { make, set, setText } from "./dom.js";
 import { drawPicture } from "./picture.js";
-import { grade, judge, withUnit } from "./scores.js";
+import { grade, judge, shortNumber, withUnit } from "./scores.js";
 
 export class Cell {
-  /** `act` has `choose(place)`, `toggle(place)`, `seek(place, seconds)`. */
+  /** `act` has `choose(place)`, `toggle(place)`, `seek(place, seconds)`, `take(place, number)`. */
   constructor(place, act, clips) {
     this.clips = clips;
     this.clip = null;
@@ -21,10 +21,14 @@ export class Cell {
       act.seek(place, ((event.clientX - box.left) / box.width) * this.span);
     };
     this.notes = make("p", { class: "notes" });
+    this.takes = make("div", { class: "takes", role: "group", "aria-label": "Takes" });
+    this.takeMean = make("span", {});
+    this.takeButtons = new Map(); // number → button, kept so that a pressed one keeps the focus
+    this.takeButton = (number) => make("button", { type: "button", onclick: () => act.take(place, number) });
     this.scores = make("dl", { class: "scores" });
     this.words = make("p", { class: "words", dir: "auto" });
     const head = make("div", { class: "cell-head" }, this.button, this.seconds);
-    this.element = make("div", { class: "cell", role: "cell" }, head, this.picture, this.notes, this.scores, this.words);
+    this.element = make("div", { class: "cell", role: "cell" }, head, this.picture, this.takes, this.notes, this.scores, this.words);
     this.element.addEventListener("focusin", () => act.choose(place));
   }
 
@@ -39,10 +43,25 @@ export class Cell {
     this.name = look.name;
     set(this.button, "aria-label", `${this.verb} ${this.name}`);
     setText(this.seconds, model.clip ? `${model.clip.seconds.toFixed(1)} s` : "");
+    this.showTakes(model.takes);
     setText(this.notes, model.notes.join(" · "));
     this.scores.replaceChildren(...model.scores.map((one) => scoreChip(one, model.scoreValues)));
     this.words.replaceChildren(...(model.words ? wordMarks(model.words) : []));
     this.show(model.clip, look);
+  }
+
+  showTakes(takes) {
+    this.takes.hidden = !takes;
+    const buttons = (takes?.all ?? []).map(({ number, value, shown }) => {
+      if (!this.takeButtons.has(number)) this.takeButtons.set(number, this.takeButton(number));
+      const button = this.takeButtons.get(number);
+      set(button, "aria-pressed", shown);
+      setText(button, `Take ${number}${value === undefined ? "" : `: ${shortNumber(value)}`}`);
+      return button;
+    });
+    setText(this.takeMean, takes?.mean === undefined ? "" : `mean ${shortNumber(takes.mean)}`);
+    const wanted = [...buttons, this.takeMean];
+    if (wanted.length !== this.takes.children.length || wanted.some((each, at) => this.takes.children[at] !== each)) this.takes.replaceChildren(...wanted);
   }
 
   show(clip, { theme, span }) {

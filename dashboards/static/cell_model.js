@@ -1,12 +1,15 @@
 // The content of one cell of the board, as plain data.
 
 import { compareWords } from "./words.js";
-import { entryAt, stepOf, visibleRuns } from "./view.js";
+import { entryAt, meansOf, stepOf, takeOf, visibleRuns } from "./view.js";
 
 const MAIN = ["sim_o", "sim_margin", "wer", "cer", "dur_ratio"];
 const STOPPED = ["eos", "stop", "stopped", null, undefined];
 
-/** { kind, clip, notes, scores: [{ score, value }], words, scoreValues } of a voice in a column. `clip` is null where there is none. */
+/**
+ * { kind, clip, notes, scores: [{ score, value }], words, scoreValues, takes } of a voice in a column. `clip` is null where there is none.
+ * `takes`: where there are several, { mean, all: [{ number, value, shown }] } of the selected score, else null.
+ */
 export function cellModel(index, view, voice, column) {
   return column.startsWith("run:") ? generatedModel(index, view, voice, column.slice(4)) : fixedModel(index, view, voice, column);
 }
@@ -20,7 +23,8 @@ function fixedModel(index, view, voice, kind) {
 
 function generatedModel(index, view, voice, run) {
   const step = stepOf(index, view);
-  const entry = entryAt(voice.generated[run], step);
+  const take = takeOf(voice, run, view.take);
+  const entry = entryAt(take.generated[run], step);
   const loading = index.runs.some((one) => one.name === run && one.loaded === false);
   if (!entry) return { kind: "generated", clip: null, notes: [loading ? "loading …" : `nothing at or before step ${step}`], scores: [], words: null, scoreValues: {} };
   const notes = [];
@@ -32,12 +36,20 @@ function generatedModel(index, view, voice, run) {
   const shown = view.every ? own : own.filter((score) => score.name === view.score || MAIN.includes(score.name));
   return {
     kind: "generated",
-    clip: clipOf(voice, entry.clip && { run, ...entry.clip }),
+    clip: clipOf(take, entry.clip && { run, ...entry.clip }),
+    takes: takesOf(voice, run, entry.step, view.score, take),
     notes,
     scores: valuesOf(shown, entry.scores),
     words: entry.transcript === null ? null : compareWords(voice.target_text ?? "", entry.transcript),
     scoreValues: entry.scores,
   };
+}
+
+function takesOf(voice, run, step, score, shown) {
+  const takes = (voice.takes ?? []).filter((take) => take.generated[run]);
+  if (takes.length < 2) return null;
+  const mean = meansOf(voice, run, score).find(([at]) => at === step)?.[1];
+  return { mean, all: takes.map((take) => ({ number: take.number, value: entryAt(take.generated[run], step)?.scores[score], shown: take === shown })) };
 }
 
 function valuesOf(scores, values) {

@@ -6,7 +6,7 @@ import { runColour } from "./colours.js";
 import { make, set, setText } from "./dom.js";
 import { CEILING_NAMES } from "./scores.js";
 import { sparkline } from "./sparkline.js";
-import { stepOf, visibleRuns } from "./view.js";
+import { meansOf, stepOf, visibleRuns } from "./view.js";
 
 export const TITLES = { reference: "Reference", target: "Target", codec: "Codec copy" };
 
@@ -55,6 +55,7 @@ export class Row {
       choose: (place) => this.board.select(this.voiceId, place),
       toggle: (place) => this.board.toggle(this.voiceId, place),
       seek: (place, seconds) => this.board.seek(this.voiceId, place, seconds),
+      take: (place, take) => (this.board.select(this.voiceId, place), this.board.change({ take })),
     };
     for (const [place, cell] of this.cells) {
       if (place >= from && place < to) continue;
@@ -77,7 +78,7 @@ export class Row {
     const lines = visibleRuns(index, view).map((run) => ({
       name: run.name,
       colour: runColour(index.runs, run.name, theme),
-      points: (voice.generated[run.name] ?? []).filter((one) => view.score in one.scores).map((one) => [one.step, one.scores[view.score]]),
+      points: meansOf(voice, run.name, view.score),
     }));
     const newest = Object.values(voice.generated).flat();
     const ceilings = (score?.ceilings ?? [])

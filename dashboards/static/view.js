@@ -1,5 +1,34 @@
 // The state of the view and what is derived from it: pure functions of index and view.
 
+/** The index with the takes of one prompt (ids ID, ID-take2, …) as one voice: `takes` = [{ id, number, generated }], by number. */
+export function withTakes(index) {
+  const known = new Set(index.voices.map((voice) => voice.id));
+  const prompts = new Map();
+  for (const voice of index.voices) {
+    const [, prompt, number] = voice.id.match(/^(.+)-take(\d+)$/) ?? [];
+    const first = known.has(prompt) ? prompt : voice.id;
+    const take = { id: voice.id, number: first === voice.id ? 1 : Number(number), generated: voice.generated };
+    prompts.set(first, { ...(prompts.get(first) ?? {}), ...(first === voice.id ? voice : {}), takes: [...(prompts.get(first)?.takes ?? []), take] });
+  }
+  const voices = [...prompts.values()].map((voice) => ({ ...voice, takes: voice.takes.sort((a, b) => a.number - b.number) }));
+  return { ...index, voices };
+}
+
+/** The take of a voice that is shown for a run: the chosen one, or the last one before it that the run has. */
+export function takeOf(voice, run, number) {
+  const takes = voice.takes ?? [{ id: voice.id, number: 1, generated: voice.generated }];
+  return takes.findLast((take) => take.number <= number && take.generated[run]) ?? takes[0];
+}
+
+/** [[step, mean of a score over the takes that have it]], ascending. */
+export function meansOf(voice, run, score) {
+  const values = new Map();
+  for (const take of voice.takes ?? [voice]) {
+    for (const entry of take.generated[run] ?? []) if (score in entry.scores) values.set(entry.step, [...(values.get(entry.step) ?? []), entry.scores[score]]);
+  }
+  return [...values].sort(([a], [b]) => a - b).map(([step, all]) => [step, all.reduce((sum, one) => sum + one, 0) / all.length]);
+}
+
 /** The initial view: newest step, all runs, order of the files. */
 export function firstView(index, shown = index.runs.map((run) => run.name)) {
   const measured = measuredScores(index);
@@ -7,6 +36,7 @@ export function firstView(index, shown = index.runs.map((run) => run.name)) {
     step: null, // null = always the newest step
     shown, // names of the runs on the board
     voice: index.voices[0]?.id ?? null,
+    take: 1,
     column: null, // "reference", "target", "codec" or "run:<name>"
     score: (measured.find((score) => score.ceilings.length) ?? measured[0])?.name ?? "",
     sort: "", // "", "speaker", "text" or the name of a run, by `score`
@@ -80,7 +110,7 @@ export function columnsOf(index, view) {
 export function rowsOf(index, view) {
   const step = stepOf(index, view);
   const runs = visibleRuns(index, view).map((run) => run.name);
-  const value = (voice, run) => entryAt(voice.generated[run], step)?.scores[view.score];
+  const value = (voice, run) => meansOf(voice, run, view.score).findLast(([at]) => at <= step)?.[1];
   const passes = (voice) => {
     if (view.speaker && voice.speaker !== view.speaker) return false;
     if (view.query && !searchText(voice).includes(view.query.toLowerCase())) return false;
@@ -106,6 +136,7 @@ export function toLink(index, view) {
   link.set("step", String(stepOf(index, view)));
   if (view.voice) link.set("voice", view.voice);
   if (columnOf(index, view)) link.set("clip", columnOf(index, view));
+  if (view.take > 1) link.set("take", String(view.take));
   if (view.shown.length < index.runs.length) link.set("runs", visibleRuns(index, view).map((run) => encodeURIComponent(run.name)).join(","));
   for (const name of ["score", "sort", "query", "speaker"]) if (view[name]) link.set(name, view[name]);
   if (view.descending) link.set("order", "down");
@@ -117,6 +148,7 @@ export function fromLink(index, view, link) {
   const next = { ...view };
   const step = Number(link.get("step"));
   if (link.get("step") && Number.isFinite(step)) next.step = step;
+  if (Number(link.get("take")) >= 1) next.take = Number(link.get("take"));
   if (index.voices.some((voice) => voice.id === link.get("voice"))) next.voice = link.get("voice");
   if (link.get("clip")) next.column = link.get("clip");
   if (link.get("runs")) {

@@ -8,6 +8,7 @@ const { compareWords } = await load("words.js");
 const { judge, grade, shortNumber } = await load("scores.js");
 const view = await load("view.js");
 const trials = await load("trials.js");
+const { cellModel } = await load("cell_model.js");
 const loudness = await load("loudness.js");
 const mel = await load("mel.js");
 
@@ -128,4 +129,21 @@ test("a tone lies in the band of its pitch, at its level", () => {
 test("peaks are the extremes of each stretch", () => {
   const { low, high } = mel.peaks(Float32Array.from([0, 1, -0.5, 0, 0.25, 0]), 3);
   assert.deepEqual([[...low], [...high]], [[0, -0.5, 0], [1, 0, 0.25]]);
+});
+
+test("takes of a prompt are one row, whose cell shows one of them and the values of all", () => {
+  const of = (id, value) => ({ ...index.voices[0], id, generated: { a: [entry(1, 0.1), { ...entry(3, value), transcript: null, stop_reason: "eos" }] } });
+  const takes = view.withTakes({ ...index, voices: [of("v1", 0.2), of("v1-take10", 0.9), of("v1-take2", 0.4), of("other-take2", 0.5)] });
+  assert.deepEqual(takes.voices.map((voice) => [voice.id, voice.takes.map((take) => take.id)]), [
+    ["v1", ["v1", "v1-take2", "v1-take10"]], ["other-take2", ["other-take2"]], // its first take is not there
+  ]);
+  const of_take = (take) => cellModel(takes, { ...view.firstView(takes), take }, takes.voices[0], "run:a");
+  assert.deepEqual([1, 2, 10].map((take) => of_take(take).clip.voice), ["v1", "v1-take2", "v1-take10"]);
+  assert.deepEqual(of_take(2).takes.all.map((one) => [one.number, one.value, one.shown]), [[1, 0.2, false], [2, 0.4, true], [10, 0.9, false]]);
+  assert.equal(of_take(1).takes.mean, 0.5);
+  assert.equal(cellModel(takes, view.firstView(takes), takes.voices[1], "run:a").takes, null, "one take has no choice");
+  assert.deepEqual(view.meansOf(takes.voices[0], "a", "sim_o").map(([step]) => step), [1, 3]);
+  const sorted = view.rowsOf(takes, { ...view.firstView(takes), sort: "a", score: "sim_o", descending: true });
+  assert.deepEqual(sorted.map((voice) => voice.id).sort(), ["other-take2", "v1"]);
+  assert.equal(view.fromLink(takes, view.firstView(takes), view.toLink(takes, { ...view.firstView(takes), take: 2 })).take, 2);
 });
