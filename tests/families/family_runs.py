@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from read_back import Run, read_jsonl
 from tiny_families import FAMILIES, SMALL, Row
+from tiny_latents import pocket, vibevoice
 from torch import nn
 from transformers import (
     CsmConfig,
@@ -48,7 +49,7 @@ NO_SCORERS = ScorerChoice(encoder="off", pitch="off", cepstrum="off", speech="of
 SETTINGS = VoiceSettings(max_clips=2, conditioning_clips=2, scorers=NO_SCORERS)
 NAMES = {
     "higgs": "Higgs Audio v2", "higgs_text": "… with text head", "csm": "CSM", "dia": "Dia",
-    "codec_tokens": "codec tokens", "text": "text",
+    "codec_tokens": "codec tokens", "pocket": "Pocket TTS", "vibevoice": "VibeVoice", "text": "text",
 }  # fmt: skip
 
 
@@ -165,6 +166,8 @@ BUILDERS: dict[str, Callable[[SpeechProcessor, Path], tuple[nn.Module, Any]]] = 
     "higgs_text": _higgs,
     "csm": _csm,
     "dia": _dia,
+    "pocket": lambda base, _: pocket(base.tokenizer),
+    "vibevoice": lambda base, _: vibevoice(base.tokenizer),
 }
 
 

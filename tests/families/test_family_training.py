@@ -33,7 +33,17 @@ AUDIO = {"inputs/segments", "inputs/audio/target", "chatml/label_coverage_pct/co
 AUDIO |= {"outputs/nll/codebook_3", "outputs/accuracy_map", "attention/mass_map", "dualffn/rms/audio/layer_1"}
 AUDIO |= {"outputs/teacher_forced/teacher_forced", "throughput/frames_per_s"}
 TEXT = {"outputs/nll/text", "outputs/texts", "chatml/label_coverage_pct/text"}
+LATENT = {
+    "latents/flow_loss/mean", "latents/flow_loss_frames", "latents/eos_loss", "latents/eos_accuracy",
+    "latents/eos_recall", "latents/spread_ratio/mean", "latents/spread_ratio/min", "latents/drift/mean",
+    "latents/dimension_map", "outputs/teacher_forced/teacher_forced", "outputs/teacher_forced/target",
+    "attention/mass/target_to_reference/mean", "attention/mass/target_to_text/mean", "attention/diagonality",
+    "gradients/norm/heads", "dualffn/rms/audio/layer_1", "inputs/segments", "conditioning/gap_null/mean",
+    "conditioning/text_gap/mean",
+}  # fmt: skip
 EXPECTED = {
+    "pocket": LATENT,
+    "vibevoice": LATENT | {"latents/own_frame_seen_pct", "latents/wrong_noise_pct", "outputs/nll/text"},
     "higgs": AUDIO | {"dualffn/rms_map", "chatml/loss_ratio", "chatml/reference_labelled_pct", "attention/diagonality"},
     "higgs_text": AUDIO | TEXT | {"dualffn/rms_map", "chatml/loss_ratio", "gradients/norm/text_ffn"},
     "csm": (AUDIO - {"outputs/teacher_forced/teacher_forced"})
@@ -46,6 +56,8 @@ EXPECTED = {
     "text": TEXT | {"dualffn/rms/text/layer_1", "gradients/norm/text_ffn"},
 }
 ABSENT = {
+    "pocket": ("outputs/nll", "chatml/label_coverage", "chatml/same_target", "latents/own_frame_seen"),
+    "vibevoice": ("outputs/nll/codebook", "chatml/label_coverage_pct/codebook", "chatml/reference_is_target"),
     "higgs": ("outputs/nll/text", "gradients/norm/cross_attention"),
     "higgs_text": ("gradients/norm/cross_attention",),
     "csm": (
@@ -86,6 +98,8 @@ def watch(demo: Path, tmp_path_factory: pytest.TempPathFactory) -> Watch:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_family_logs_its_tags_and_trains_bit_identically(name: str, watch: Watch, demo: Path, tmp_path: Path) -> None:
+    if name == "vibevoice":
+        pytest.importorskip("diffusers")
     state, run = watch(name)
     assert state == train(build(name, demo, tmp_path), tmp_path), "weights, optimizer state or random state differ"
     assert run.tags >= COMMON | EXPECTED[name], sorted((COMMON | EXPECTED[name]) - run.tags)
@@ -95,7 +109,24 @@ def test_a_family_logs_its_tags_and_trains_bit_identically(name: str, watch: Wat
     assert {value for (tag, _), value in run.scalars.items() if tag == "tracker/errors"} == {0.0}
 
 
+def test_what_needs_codes_is_listed_with_its_reason_for_latents(watch: Watch) -> None:
+    run = watch("pocket")[1]
+    listed = "".join(text for (tag, _), text in run.texts.items() if tag == "tracker/missing_list")
+    for family in (
+        "outputs/nll/mean",
+        "outputs/accuracy_map",
+        "outputs/usage",
+        "inputs/audio",
+        "chatml/same_target_pct",
+    ):
+        assert family in listed
+    assert "continuous latents, which have no codes" in listed
+    assert "outputs/nll/text" not in listed and "inputs/audio_s" not in listed
+    assert "unknown, since no part reported an error" not in listed, listed
+
+
 def test_voices_are_generated_and_the_documented_table_is_current(watch: Watch, maker: ModuleType) -> None:
+    pytest.importorskip("diffusers")
     tags = {heading: watch(name)[1].tags for name, heading in NAMES.items()}
     with_voices = {heading for heading, written in tags.items() if {"voices/table", "conditioning/gap/mean"} <= written}
     assert with_voices == set(NAMES.values()) - {"text"}

@@ -25,6 +25,7 @@ from tracker_logging.families.base import IGNORE, Role
 from tracker_logging.families.boson.batch import boson_batch
 from tracker_logging.families.boson.layout import PlaceholderTokens
 from tracker_logging.families.higgs_v2.processor import SpeechProcessor
+from tracker_logging.probes.audit import audit_batch
 
 K, BOS, EOS = 3, 16, 17
 LINES = ("The old man", "painted", "a red boat", "near the river")
@@ -230,7 +231,10 @@ def test_roles_of_csm_follow_from_the_labels_of_its_depth_decoder() -> None:
     family = FAMILIES["csm"]
     adapter = adapter_for(family.model())
     row = csm_row(4, 6, 1)
-    assert [s.role for s in adapter.view(family.collate([row])).segments] == [Role.TARGET, Role.TARGET]
+    both = adapter.view(family.collate([row]))  # labels as `CsmProcessor(output_labels=True)` makes them
+    assert [s.role for s in both.segments] == [Role.TARGET, Role.TARGET]
+    audited = audit_batch(both, adapter)
+    assert audited.violations == () and audited.labels.pair_pct is None and audited.labels.reference_pct is None
     prompt = (row["input_ids"] == 61).nonzero()[0, 0] + 1
     row["labels"][:prompt][row["labels"][:prompt] != IGNORE] = -101
     assert [s.role for s in adapter.view(family.collate([row])).segments] == [Role.REFERENCE, Role.TARGET]

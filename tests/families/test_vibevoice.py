@@ -1,4 +1,4 @@
-"""VibeVoice of the real class: every number against the formulas written out here, a real Trainer, voices, the gap.
+"""VibeVoice of the real class: every number against the formulas written out here, its rows, its voices.
 
 The training draws noise and timesteps from torch's generator; they are drawn again here with the same seed.
 """
@@ -18,17 +18,19 @@ from transformers import LogitsProcessorList
 
 pytest.importorskip("diffusers")
 
-from family_runs import SETTINGS, TinyTraining, train
-from read_back import Run, read_jsonl
+from test_family_processors import byte_tokenizer
 from test_pocket_tts import samples
-from tiny_vibevoice import HOP, D, tiny
+from tiny_latents import HOP, D, vibevoice
 
-from tracker_logging import strategic_callbacks
 from tracker_logging.data.sample import DataError, Utterance
 from tracker_logging.families import Prompt, Role, SamplingSettings, adapter_for
 from tracker_logging.metrics.latents import LEVELS
 from tracker_logging.probes.capture import StepCapture
 from tracker_logging.testing import assert_adapter
+
+
+def tiny() -> tuple[Any, Any]:
+    return vibevoice(byte_tokenizer())
 
 
 @pytest.fixture(scope="module")
@@ -244,42 +246,3 @@ def test_the_conformance_suite_is_green(tmp_path: Path) -> None:
         for at, row in enumerate(map(processor.prompt_features, given))
     ]
     assert_adapter(adapter_for(model), processor.collator()(list(map(processor.features, given))), prompts=prompts)
-
-
-@pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str, Run]:
-    """The final state without and with all loggers, and the run."""
-    folder = tmp_path_factory.mktemp("vibevoice")
-    states = []
-    for watch in (False, True):
-        model, processor = tiny()
-        rows = [processor.features(one) for one in samples(folder)]
-        callbacks: Any = ()
-        if watch:
-            callbacks = strategic_callbacks(
-                processor=processor, report_to=["jsonl"], every=1, voice_settings=SETTINGS, budget_pct=1e9,
-                voice_samples=samples(folder),
-            )  # fmt: skip
-        training = TinyTraining(model, rows, processor.collator(), processor)
-        states.append(train(training, folder / str(watch), callbacks=callbacks))
-    callbacks[0].session.tracker.close()
-    return states[0], states[1], read_jsonl(folder / "True" / "runs" / "run")
-
-
-def test_training_is_bit_identical_and_every_number_is_logged(runs: tuple[str, str, Run]) -> None:
-    without, with_us, run = runs
-    assert without == with_us
-    expected = {
-        "latents/flow_loss/mean", "latents/flow_loss_frames", "latents/eos_loss", "latents/eos_accuracy",
-        "latents/eos_recall", "latents/spread_ratio/mean", "latents/drift/mean", "latents/dimension_map",
-        "latents/own_frame_seen_pct", "latents/wrong_noise_pct", "outputs/nll/text",
-        "outputs/teacher_forced/teacher_forced", "outputs/teacher_forced/target", "inputs/segments",
-        "attention/mass/target_to_reference/mean", "attention/mass/target_to_text/mean", "attention/diagonality",
-        "gradients/norm/heads", "gradients/norm/attention_q", "gradients/norm/ffn", "dualffn/rms/audio/layer_1",
-        "conditioning/gap/mean", "conditioning/gap_null/mean", "conditioning/text_gap/mean", "voices/table",
-    }  # fmt: skip
-    assert expected <= run.tags, sorted(expected - run.tags)
-    assert {value for (tag, _), value in run.scalars.items() if tag == "tracker/errors"} == {0.0}
-    assert run.scalars["voices/failed", 0] == 0.0
-    listed = "".join(text for (tag, _), text in run.texts.items() if tag == "tracker/missing_list")
-    assert "unknown, since no part reported an error" not in listed, listed

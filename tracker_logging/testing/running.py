@@ -71,8 +71,9 @@ def _gradients(adapter: ModelAdapter, inputs: Inputs, watched: _Watched | None) 
 
 def generated_prompts(adapter: ModelAdapter, prompts: Sequence[Prompt]) -> Iterator[str]:
     """Generation of all prompts, and of the first one alone with the same seed."""
-    if not prompts or adapter.pattern is None:
+    if not prompts or (adapter.pattern is None and not isinstance(adapter, LatentAdapter)):
         return
+    rows = adapter.latent_dim if isinstance(adapter, LatentAdapter) else adapter.num_codebooks
     settings, before = SamplingSettings(temperature=1.0, top_p=0.95), torch.random.get_rng_state()
     with isolated(adapter.core):
         clips, again = adapter.generate(prompts, settings), adapter.generate(prompts[:1], settings)
@@ -85,9 +86,13 @@ def generated_prompts(adapter: ModelAdapter, prompts: Sequence[Prompt]) -> Itera
         yield "a clip depends on the other prompts of its batch, not on its own prompt and seed alone"
     for prompt, clip in zip(prompts, clips, strict=True):
         codebooks, frames = clip.codes.shape
-        if codebooks != adapter.num_codebooks or frames > prompt.max_frames:
-            yield f"a clip has {codebooks} codebooks and {frames} frames of {prompt.max_frames} allowed"
-        if clip.codes.size and not 0 <= clip.codes.min() <= clip.codes.max() < adapter.pattern.codes:
+        if codebooks != rows or frames > prompt.max_frames:
+            yield f"a clip has {codebooks} codebooks or dimensions and {frames} frames of {prompt.max_frames} allowed"
+        if (
+            clip.codes.size
+            and adapter.pattern is not None
+            and not 0 <= clip.codes.min() <= clip.codes.max() < adapter.pattern.codes
+        ):
             yield "a clip contains a code that is no audio"
 
 

@@ -76,12 +76,17 @@ class LatentSource:
 
 @dataclass(frozen=True, eq=False)
 class PocketSpeechProcessor:
-    """`tokenizer` of transformers; `config` is the model's. See `Processor`."""
+    """`tokenizer` of transformers; `config` is the model's. See `Processor`.
+
+    `voices` returns the voice latents [D, N] of a reference clip where they are not the codec's: Phonon's are of a
+    speaker codec that transformers does not have.
+    """
 
     tokenizer: Any
     codec: Any
     codes: Any
     config: Any
+    voices: Callable[[Path], FloatArray] | None = None
 
     def features(self, sample: VoiceSample, *, reference: Reference = "own") -> Features:
         """`input_ids` [T], `labels` [F, D] and `audio_prompt_latents` [N, D] (N is 0 without a voice)."""
@@ -93,14 +98,14 @@ class PocketSpeechProcessor:
         (target,) = (self._latents(path) for path in target_clips(sample))
         prompt = self.prompt_features(sample)
         frames = torch.full((len(target),), self.config.audio_latent_token_id)
-        voice = prompt.get("audio_input_ids", target.new_zeros(0, target.shape[1]))
+        voice = prompt.get("audio_input_ids", target.new_zeros(0, self._voice_dim))
         ids = torch.cat([prompt["input_ids"], frames])
         return {"input_ids": ids, "labels": target, "audio_prompt_latents": voice}
 
     def prompt_features(self, sample: VoiceSample, *, reference: Reference = "own") -> Features:
         """`input_ids` [T] that end with the audio BOS and, with a voice, its latents `audio_input_ids` [N, D]."""
         sample, config = with_reference(sample, reference), self.config
-        clips = [self._latents(path) for path in reference_clips(sample)]
+        clips = [self._voice(path, sample) for path in reference_clips(sample)]
         text = self.tokenizer.encode(untagged(sample.target_text), add_special_tokens=False)
         if not clips:
             return {"input_ids": torch.tensor([*text, config.audio_bos_token_id])}
@@ -125,6 +130,19 @@ class PocketSpeechProcessor:
             batch[name] = pad_sequence(latents, True)
             batch[f"{name}_mask"] = pad_sequence([torch.ones(len(clip), dtype=torch.int64) for clip in latents], True)
         return batch
+
+    @property
+    def _voice_dim(self) -> int:
+        return int(getattr(self.config, "audio_prompt_dim", self.config.latent_dim))
+
+    def _voice(self, path: Path, sample: VoiceSample) -> torch.Tensor:
+        latents = self._latents(path) if self.voices is None else torch.from_numpy(self.voices(path).T.copy())
+        if latents.shape[1] != self._voice_dim:
+            raise DataError(
+                f"{sample.origin}: the voice has {latents.shape[1]} dimensions and the model takes {self._voice_dim}. "
+                "Pass the checkpoint's speaker codec as `voices` of PocketSpeechProcessor."
+            )
+        return latents
 
     def _latents(self, path: Path) -> torch.Tensor:
         return torch.from_numpy(self.codes(path).T.copy())
