@@ -3,6 +3,7 @@
 import os
 
 os.environ.update(OMP_NUM_THREADS="1", HF_HUB_OFFLINE="1", WANDB_MODE="offline", WANDB_SILENT="true")
+os.environ["HF_HUB_CACHE"] = os.devnull  # a Whisper of this machine would transcribe the clips of every test
 
 from pathlib import Path
 

@@ -1,14 +1,15 @@
 import logging
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from tracker_logging.voices.scorers.choose import ScorerChoice, choose_instruments
+from tracker_logging.voices.scorers.choose import ScorerChoice, choose_instruments, has_transcriber
 
-NOTHING = ScorerChoice(encoder="off", pitch="off", cepstrum="off", speech="off", quality=())
+NOTHING = ScorerChoice(encoder="off", pitch="off", cepstrum="off", speech="off", transcriber="off", quality=())
 
 
 class Constant:
@@ -29,6 +30,28 @@ def test_the_default_encoder_comes_with_the_package_and_changes_no_random_state(
     found = choose_instruments(ScorerChoice(pitch="off", cepstrum="off", speech="off", quality=()))
     assert found.encoder.name == "ge2e"
     assert torch.equal(before, torch.random.get_rng_state())
+
+
+def test_words_are_measured_where_a_whole_multilingual_whisper_is_cached(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    without = replace(NOTHING, transcriber=None)
+    with caplog.at_level("INFO"):
+        assert choose_instruments(without).transcriber is None and not has_transcriber(without)
+    assert "hf download openai/whisper-small" in caplog.text
+    for name in ("whisper-tiny.en", "whisper-large-v3", "whisper-small"):
+        snapshot = tmp_path / f"models--openai--{name}" / "snapshots" / "0"
+        snapshot.mkdir(parents=True)
+        (snapshot / "config.json").write_text("{}")
+        assert not has_transcriber(without), "it has no weights, or is for English only"
+        if name != "whisper-small":
+            continue
+        for file in ("preprocessor_config.json", "model.safetensors"):
+            (snapshot / file).touch()
+    assert has_transcriber(without) and not has_transcriber(NOTHING)
+    monkeypatch.setattr("tracker_logging.voices.scorers.whisper.TransformersWhisper", lambda directory: directory)
+    assert choose_instruments(without).transcriber == snapshot
 
 
 def test_a_module_and_factory_is_called() -> None:

@@ -20,7 +20,7 @@ from tracker_logging.session.observer import Observer, StepContext, Training
 from tracker_logging.tags import INSTRUMENT_TABLE, Tag
 from tracker_logging.voices.exchange import exchange_for
 from tracker_logging.voices.rounds import VoiceRounds
-from tracker_logging.voices.scorers.choose import OFF
+from tracker_logging.voices.scorers.choose import OFF, has_transcriber
 from tracker_logging.voices.scoring_process import open_scorer
 from tracker_logging.voices.settings import VoiceSettings
 
@@ -105,7 +105,7 @@ class ZeroShotObserver(Observer):
             return "the speaker encoder is off (--voice_encoder)"
         if name in _OF_SPEAKERS and len(speakers) < 2:
             return "the prompts are of one speaker (--voice_prompts)"
-        if name in ("voice_wer", "voice_cer", "voice_ref_leak") and scorers.transcriber in (None, OFF):
+        if name in ("voice_wer", "voice_cer", "voice_ref_leak") and not has_transcriber(scorers):
             return "there is no transcriber (--voice_transcriber whisper=DIRECTORY)"
         return None
 

@@ -49,7 +49,10 @@ def add_voice_arguments(parser: argparse.ArgumentParser) -> None:
         "--voice_quality",
         help=f"comma-separated of dnsmos, distillmos (default: what is installed), NAME=FILE; {_CHOICE}",
     )
-    add("--voice_transcriber", help=f"word errors: whisper=DIRECTORY; {_CHOICE}; default: off")
+    add(
+        "--voice_transcriber",
+        help=f"word errors: whisper (default, if one is in the Hugging Face cache), whisper=DIRECTORY; {_CHOICE}",
+    )
 
 
 def voice_settings(args: argparse.Namespace) -> VoiceSettings:

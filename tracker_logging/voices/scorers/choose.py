@@ -37,7 +37,7 @@ from tracker_logging.voices.scorers.pitch import SwiftF0PitchTracker
 from tracker_logging.voices.scorers.seed_tts import SeedTtsSpeakerEncoder
 from tracker_logging.voices.scorers.silero import SileroSpeechDetector
 from tracker_logging.voices.scorers.speaker import GE2ESpeakerEncoder, WavLMSpeakerEncoder
-from tracker_logging.voices.scorers.whisper import open_whisper
+from tracker_logging.voices.scorers.whisper import cached_whisper, open_whisper
 from tracker_logging.voices.scorers.world import WorldCepstrum, WorldPitchTracker
 
 logger = logging.getLogger("tracker_logging")
@@ -76,7 +76,7 @@ _INSTALL = {
     "silero": "pip install 'tracker-logging[voice]'",
     "dnsmos": "pip install 'tracker-logging[quality]'",
     "distillmos": "pip install --no-deps distillmos",
-    "whisper": "pip install 'tracker-logging[asr]'",
+    "whisper": "pip install 'tracker-logging[asr]' and hf download openai/whisper-small, or give whisper=PATH",
 }
 
 
@@ -107,6 +107,11 @@ class ScorerChoice:
         return cls(**chosen)
 
 
+def has_transcriber(choice: ScorerChoice) -> bool:
+    """Whether words are measured: with the one that was chosen, or with a cached default."""
+    return choice.transcriber != OFF and (choice.transcriber is not None or cached_whisper() is not None)
+
+
 def choose_instruments(choice: ScorerChoice) -> Instruments:
     """Build the scorers. Raises `ValueError` for a chosen scorer that is not available."""
     missing: list[str] = []
@@ -116,7 +121,7 @@ def choose_instruments(choice: ScorerChoice) -> Instruments:
             pitch=_make("F0", choice.pitch, "swift-f0", PITCH_TRACKERS, missing),
             cepstrum=_make("MCD", choice.cepstrum, "world", CEPSTRA, missing),
             speech=_make("voice activity", choice.speech, "silero", SPEECH_DETECTORS, missing),
-            transcriber=_make("transcripts", choice.transcriber or OFF, OFF, TRANSCRIBERS, missing),
+            transcriber=_make("transcripts", choice.transcriber, "whisper", TRANSCRIBERS, missing),
             quality=tuple(_quality(choice.quality, missing)),
             loudness=_make("loudness", None, "bs1770", LOUDNESS, missing),
         )

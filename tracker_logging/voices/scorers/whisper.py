@@ -3,7 +3,7 @@
 Guarantees
 - Greedy decoding, so the same clip gives the same transcript; only the first 30 s of a clip are transcribed.
 - The language is the one that the data names; without one, a multilingual model detects it.
-- Nothing is downloaded.
+- Nothing is downloaded. Without a directory, a multilingual model that is in the local Hugging Face cache is taken.
 
     transcriber = open_whisper(Path("whisper-large-v3"))
     transcriber.transcribe(wave, 24_000, language="en")
@@ -20,6 +20,10 @@ from tracker_logging.events import FloatArray
 from tracker_logging.voices.protocols import Transcriber
 from tracker_logging.voices.scorers.onnx import at_16_khz
 
+_SIZES = ("small", "base", "tiny", "medium", "large-v3-turbo", "large-v3")
+"""In the order in which a cached model is preferred: the first is good enough for words, and scores on a CPU."""
+_OWNERS = ("openai--whisper", "Systran--faster-whisper")
+_FILES = (("config.json", "preprocessor_config.json", "model.safetensors"), ("model.bin", "tokenizer.json"))
 _WINDOW_S = 30
 _START, _TRANSCRIBE, _NO_TIMES = "<|startoftranscript|>", "<|transcribe|>", "<|notimestamps|>"
 _MOST_TOKENS = 224
@@ -27,8 +31,26 @@ LARGE_V3 = "whisper-large-v3 (transformers)"
 _LARGE_V3_SIZES = {"d_model": 1280, "encoder_layers": 32, "decoder_layers": 32, "num_mel_bins": 128}
 
 
-def open_whisper(directory: Path) -> Transcriber:
-    """The model in `directory`. Raises `ValueError` if there is none, ImportError if its package is missing."""
+def cached_whisper() -> Path | None:
+    """The directory of a complete multilingual model in the local Hugging Face cache, or None."""
+    from huggingface_hub.constants import HF_HUB_CACHE
+
+    for size in _SIZES:
+        for owner, files in zip(_OWNERS, _FILES, strict=True):
+            for snapshot in sorted(Path(HF_HUB_CACHE).glob(f"models--{owner}-{size}/snapshots/*")):
+                if all((snapshot / name).is_file() for name in files):
+                    return snapshot
+    return None
+
+
+def open_whisper(directory: Path | None = None) -> Transcriber:
+    """The model in `directory` (None: `cached_whisper`).
+
+    Raises `ValueError` if there is none in it, ImportError if its package or a cached model is missing.
+    """
+    directory = directory or cached_whisper()
+    if directory is None:
+        raise ImportError("no multilingual Whisper model is in the local Hugging Face cache")
     if (directory / "model.bin").is_file():
         return CTranslate2Whisper(directory)
     if (directory / "config.json").is_file():
