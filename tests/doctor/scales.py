@@ -7,6 +7,7 @@ foreseen, and its beginning only from the prompt.
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -44,7 +45,30 @@ class ToneCodec:
         return np.concatenate([np.zeros(0), *tones]).astype(np.float32)
 
 
-def write_samples(directory: Path, *, shuffled: bool = False, silent: bool = False) -> list[VoiceSample]:
+TEXTS = ("painted a red boat", "river stones")
+"""Of a scale in single and in double steps."""
+
+
+def write_readings(directory: Path, *, shuffled: bool = False) -> list[VoiceSample]:
+    """The text says how the scale goes on. `shuffled`: each clip with either text."""
+    single = write_samples(directory)
+    codec, samples = ToneCodec(), []
+    for at, own in enumerate(single):
+        double = directory / f"double_{at}.wav"
+        soundfile.write(double, codec.decode(np.arange(at + 1, TONES, 2)[None]), codec.sample_rate)
+        clips = (own.target_audio, double)
+        samples += [
+            replace(own, sample_id=f"{own.sample_id}_{text}_{clip}", target_text=TEXTS[text], target_audio=clips[clip])
+            for text in (0, 1)
+            for clip in (0, 1)
+            if shuffled or text == clip
+        ]
+    return samples
+
+
+def write_samples(
+    directory: Path, *, shuffled: bool = False, silent: bool = False, prompt_frames: int = 4
+) -> list[VoiceSample]:
     """One sample per speaker and rotation. `shuffled`: prompts of other speakers; `silent`: targets of silence."""
     codec = ToneCodec()
 
@@ -53,7 +77,7 @@ def write_samples(directory: Path, *, shuffled: bool = False, silent: bool = Fal
         soundfile.write(path, codec.decode(tones[None]), codec.sample_rate)
         return path
 
-    prompts = [written(f"prompt_{own}", np.full(4, own)) for own in range(1, SPEAKERS + 1)]
+    prompts = [written(f"prompt_{own}", np.full(prompt_frames, own)) for own in range(1, SPEAKERS + 1)]
     scales = [np.arange(own, TONES) for own in range(1, SPEAKERS + 1)]
     targets = [written(f"target_{at}", 0 * own if silent else own) for at, own in enumerate(scales)]
     pairs = [

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from copy import deepcopy
+from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 
@@ -9,13 +10,14 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
-from doctor.scales import ToneCodec, processor_in, scale_model, write_samples
+from doctor.scales import ToneCodec, processor_in, scale_model, write_readings, write_samples
 from torch import nn
 from transformers import Trainer, TrainingArguments
 
 from tracker_logging import tags
 from tracker_logging.data.codes import CodeCache
 from tracker_logging.data.dataset import VoiceCloningDataset
+from tracker_logging.data.sample import VoiceSample
 from tracker_logging.demo.tokenizer import demo_tokenizer
 from tracker_logging.doctor.doctor import Doctor
 from tracker_logging.doctor.history import History
@@ -53,10 +55,15 @@ def diagnose(
     *,
     spoil: Callable[[Features], None] = lambda made: None,
     model: nn.Module | None = None,
+    samples: list[VoiceSample] | None = None,
+    prompts: list[VoiceSample] | None = None,
+    settings: VoiceSettings = SETTINGS,
+    steps: int = STEPS,
     **faults: bool,
 ) -> tuple[set[str], dict[str, float]]:
     """Names of the findings above "info", and the last value of each tag. `model`: trained in place."""
-    processor, samples = processor_in(directory), write_samples(directory, **faults)
+    processor, samples = processor_in(directory), samples or write_samples(directory, **faults)
+    prompts = prompts or samples[:: len(samples) // 6]
     collate, tracker = VoiceCloningCollator.of(processor), MemoryTracker()
 
     def spoiled(rows: list[Features]) -> Features:
@@ -67,10 +74,12 @@ def diagnose(
     session = LoggingSession(tracker=tracker, processor=processor, every=EVERY, voice_steps=EVERY, budget_pct=1e9)
     callbacks = [
         OutputLoggerCallback(session),
-        ZeroShotVerificationLoggerCallback(session, samples=samples[:: len(samples) // 6], settings=SETTINGS),
+        ZeroShotVerificationLoggerCallback(
+            session, samples=prompts or samples[:: len(samples) // 6], settings=settings
+        ),
     ]
     arguments = TrainingArguments(
-        output_dir=str(directory), max_steps=STEPS, per_device_train_batch_size=6, learning_rate=1e-2,
+        output_dir=str(directory), max_steps=steps, per_device_train_batch_size=6, learning_rate=1e-2,
         lr_scheduler_type="constant", report_to="none", use_cpu=True, save_strategy="no", disable_tqdm=True, seed=7,
         remove_unused_columns=False,
     )  # fmt: skip
@@ -123,6 +132,23 @@ def test_references_of_other_speakers_are_found(tmp_path: Path, healthy: Healthy
 def test_a_model_that_learns_silence_is_found(tmp_path: Path) -> None:
     found, values = diagnose(tmp_path, silent=True)
     assert "silence" in found and values[tags.VALID_CLIPS()] == 0
+
+
+@pytest.mark.parametrize("shuffled", [False, True])
+def test_a_model_that_cannot_learn_from_its_texts_is_found(shuffled: bool, tmp_path: Path) -> None:
+    samples, prompts = write_readings(tmp_path, shuffled=shuffled), write_readings(tmp_path)[:8]
+    found, values = diagnose(tmp_path, samples=samples, prompts=prompts, steps=50)
+    assert ("text_ignored" in found) == shuffled, (found, values)
+    assert (values[tags.TEXT_WIN_RATE()] > 0.9) == (not shuffled)
+
+
+def test_a_model_that_repeats_its_prompt_is_found(tmp_path: Path) -> None:
+    """Trained on targets that are their own references, and asked for other texts of the voices."""
+    prompts = write_samples(tmp_path, prompt_frames=12)
+    own = [replace(one, target_audio=one.reference_audio, target_text=one.reference_text) for one in prompts]
+    settings = replace(SETTINGS, scorers=replace(SETTINGS.scorers, encoder=None))
+    found, values = diagnose(tmp_path, samples=own, prompts=prompts, settings=settings, steps=50)
+    assert "prompt_repeated" in found, (found, values)
 
 
 class OtherCodec(ToneCodec):

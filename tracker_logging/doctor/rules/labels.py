@@ -222,7 +222,8 @@ RULES = (
                 "The samples are conversations of two targets.", check="the data has no voice prompt, but `start_index`"
             ),
         ),
-        fix="set audio_labels of every reference segment to -100. Samples with several targets need no fix.",
+        fix="set the labels of every reference segment to -100 (audio_labels; labels in a model of codec tokens). "
+        "Samples with several targets need no fix.",
     ),
     Rule(
         name="prompt_text_trained",
@@ -237,7 +238,8 @@ RULES = (
                 "model is trained to write the prompt."
             ),
         ),
-        fix="set `labels` to -100 up to the assistant's turn, or train without the text head.",
+        fix="set `labels` to -100 up to the target's own text or, in a model of codec tokens, up to its audio; a model "
+        "with a text head of its own may also be trained without it.",
     ),
     Rule(
         name="codebook_without_labels",
