@@ -1,7 +1,9 @@
-"""A tiny state with the names of the encoder that Seed-TTS-eval uses, filled by a formula."""
+"""A tiny state with the names of the encoder that Seed-TTS-eval uses, filled with noise of fixed seeds."""
 
 import math
+from zlib import crc32
 
+import numpy as np
 import torch
 
 HIDDEN, LAYERS, HEADS, INNER, CONV, BUCKETS = 16, 3, 2, 32, 8, 32
@@ -10,13 +12,12 @@ KERNELS = (10, 3, 3, 3, 3, 2, 2)
 
 
 def _filled(name: str, shape: tuple[int, ...]) -> torch.Tensor:
-    """Waves whose frequency depends on the name; what scales or divides is near 1."""
-    count = math.prod(shape)
-    turns = torch.arange(count, dtype=torch.float64) * (0.37 + 0.011 * (sum(map(ord, name)) % 97))
-    values = torch.sin(turns + len(name))
+    """Noise that follows from the name; what scales or divides is near 1."""
+    values = np.random.default_rng(crc32(name.encode())).standard_normal(shape)
     if name.endswith(("running_var", "norm.weight", "bn.weight", "grep_a", "weight_g", ".2.1.weight")):
-        return (1.0 + 0.2 * values).reshape(shape).float()
-    return (values / max(1.0, count / shape[0]) ** 0.5).reshape(shape).float()
+        return torch.from_numpy(np.exp(0.2 * values)).float()
+    fan_in = max(1, math.prod(shape[1:]))
+    return torch.from_numpy(values * (1.5 / math.sqrt(fan_in) if len(shape) > 1 else 0.3)).float()
 
 
 def _norm(name: str, size: int) -> dict[str, tuple[int, ...]]:

@@ -74,7 +74,9 @@ class SeedTtsSpeakerEncoder:
         """[n] float32 -> [256] float32 of length 1."""
         samples = torch.from_numpy(at_16_khz(wave, sample_rate).copy())
         normalised = functional.layer_norm(samples, samples.shape)
-        states = self._wavlm(normalised[None], output_hidden_states=True).hidden_states
+        output = self._wavlm(normalised[None], output_hidden_states=True)
+        # What each layer is given, and what the encoder gives: in transformers 5 the last state is not normalised yet.
+        states = [*output.hidden_states[:-1], output.last_hidden_state]
         vector = self._ecapa(torch.stack(states))[0].numpy()
         return np.asarray(vector / np.linalg.norm(vector), dtype=np.float32)
 
