@@ -28,7 +28,7 @@ from tracker_logging.families.higgs_v2.processor import SpeechProcessor
 from tracker_logging.voices.settings import VoiceSettings
 
 CASES: dict[str, dict[str, Any]] = {
-    "without voices": {"loggers": "inputs,outputs,attention,doctor"},
+    "without voices": {"loggers": "inputs,outputs,attention"},
     "at the end": {"voice_at_start": False},
     "also step 0": {"voice_at_start": True},
     "also evaluations": {"voice_at_start": False, "voice_at_eval": True},

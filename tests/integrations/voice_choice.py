@@ -122,12 +122,15 @@ CASES: dict[str, dict[str, Any]] = {
     "stopping after ours": {},
     "stopping before ours": {"order": lambda ours, stop: [stop, *ours]},
     "scores of the best step are late": {"scorer": {"late": (2,)}, "timeout_s": 15.0},
+    "late, stopping before ours": {
+        "scorer": {"late": (2,)}, "timeout_s": 15.0, "order": lambda ours, stop: [stop, *ours],
+    },
     "a round fails": {"scorer": {"failing": (1,)}},
     "the best voice": {"metric": "eval_voice"},
     "by the loss": {"metric": "eval_loss", "greater_is_better": False, "options": {"voice_at_eval": True}},
     "stops early": {"patience": 1, "order": lambda ours, stop: [stop, *ours]},
     "a copy is logged": {"kind": CopyingTrainer},
-}
+}  # fmt: skip
 
 
 def outcome(demo: DemoPaths, output: Path, case: str) -> dict[str, Any]:
