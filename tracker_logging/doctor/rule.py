@@ -37,6 +37,23 @@ class Cause:
     observed: Callable[[History], bool] | None = None
 
 
+def above(limit: float, tag: Tag, text: str) -> Callable[[History], str | None]:
+    """Evidence while the newest value of `tag` is above `limit`; `text` describes it, with the number as `{value}`.
+
+    >>> from tracker_logging import tags
+    >>> history = History()
+    >>> _ = history.add(1, {"throughput/data_wait_pct": 45.0})
+    >>> above(30.0, tags.DATA_WAIT, "it waits {value:.0f} % of the time")(history)
+    'it waits 45 % of the time (throughput/data_wait_pct)'
+    """
+
+    def evidence(history: History) -> str | None:
+        value = history[tag()].last
+        return f"{text.format(value=value)} ({tag()})" if value > limit else None
+
+    return evidence
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
     """One problem that a training can have.

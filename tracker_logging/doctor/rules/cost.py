@@ -10,16 +10,9 @@ from __future__ import annotations
 
 from tracker_logging import tags
 from tracker_logging.doctor.history import History
-from tracker_logging.doctor.rule import Cause, Rule
+from tracker_logging.doctor.rule import Cause, Rule, above
 
 MAX_WAIT_PCT = 30.0
-
-
-def _waits_for_data(history: History) -> str | None:
-    waited = history[tags.DATA_WAIT()].last
-    if not waited > MAX_WAIT_PCT:
-        return None
-    return f"training waits for batches {waited:.0f} % of the time ({tags.DATA_WAIT()})"
 
 
 def _over_budget(history: History) -> str | None:
@@ -36,7 +29,7 @@ RULES = (
         certainty="likely",
         triggers=(tags.DATA_WAIT,),
         opens_when="training waits for batches more than 30 % of the time, three times in a row",
-        evidence=_waits_for_data,
+        evidence=above(MAX_WAIT_PCT, tags.DATA_WAIT, "training waits for batches {value:.0f} % of the time"),
         causes=(
             Cause(
                 "Clips are decoded or encoded in the training process.",

@@ -12,7 +12,7 @@ import math
 
 from tracker_logging import tags
 from tracker_logging.doctor.history import LEARNING_RATE, TRAIN_GRADIENT_NORM, TRAIN_LOSS, History, has_learned
-from tracker_logging.doctor.rule import Cause, Rule
+from tracker_logging.doctor.rule import Cause, Rule, above
 from tracker_logging.doctor.rules.weights import is_clipped_away, shrinking
 
 MAX_UPDATE = 0.05
@@ -53,16 +53,6 @@ def _no_update(history: History) -> str | None:
     if not ratios or any(ratios.values()) or not has_rate or has_learned(history, share=0.05):
         return None
     return f"no trained weight changed: gradients/update_ratio is 0 in all {len(ratios)} components"
-
-
-def _rounded_to_zero(history: History) -> str | None:
-    share = history[tags.ROUNDED_TO_ZERO()].last
-    if not share > MAX_ROUNDED_PCT:
-        return None
-    return (
-        f"bf16 or fp16 weights without a master copy: {share:.0f} % of the updates round to zero "
-        f"({tags.ROUNDED_TO_ZERO()})"
-    )
 
 
 def _part_without_gradient(history: History) -> str | None:
@@ -219,7 +209,11 @@ RULES = (
         certainty="certain",
         triggers=(tags.ROUNDED_TO_ZERO,),
         opens_when="more than 20 % of the updates of bf16 or fp16 weights are rounded to zero",
-        evidence=_rounded_to_zero,
+        evidence=above(
+            MAX_ROUNDED_PCT,
+            tags.ROUNDED_TO_ZERO,
+            "bf16 or fp16 weights without a master copy: {value:.0f} % of the updates round to zero",
+        ),
         causes=(
             Cause(
                 "The trained weights are bf16 or fp16 and have no fp32 master copy: an update smaller than half a unit "

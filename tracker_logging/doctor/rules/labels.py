@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 
 from tracker_logging import tags
 from tracker_logging.doctor.history import History
-from tracker_logging.doctor.rule import Cause, Rule
+from tracker_logging.doctor.rule import Cause, Rule, above
 
 MAX_LEAK = 1e-3
 """Relative movement of earlier positions above which attention is not causal; a causal kernel gives 0."""
@@ -36,18 +36,13 @@ def _is_explained(history: History, *, step: int, by: Sequence[tags.Tag] = _OTHE
 
 
 def _above_zero(tag: tags.Tag, text: str, *, unless: Sequence[tags.Tag] = ()) -> Callable[[History], str | None]:
-    """Evidence where a number that should be 0 is above it. `text` describes it, with `{value}` for the number.
+    """Evidence where a number that should be 0 is above it. `text` describes it, with `{value:g}` for the number.
 
     `unless`: faults of the same batch that explain it.
     """
 
-    def evidence(history: History) -> str | None:
-        series = history[tag()]
-        if not series.last > 0 or _is_explained(history, step=series.step, by=unless):
-            return None
-        return f"{text.format(value=f'{series.last:g}')} ({tag()})"
-
-    return evidence
+    found = above(0, tag, text)
+    return lambda history: None if _is_explained(history, step=history[tag()].step, by=unless) else found(history)
 
 
 def _reference_trained(history: History) -> str | None:
@@ -107,13 +102,6 @@ def _unlabelled_codebook(history: History) -> str | None:
     return f"less than half of the target's frames carry a label in {shares} (chatml/label_coverage_pct)"
 
 
-def _leak(history: History) -> str | None:
-    moved = history[tags.CAUSALITY_LEAK()].last
-    if not moved > MAX_LEAK:
-        return None
-    return f"changing the last position moved earlier ones by {moved:.2g} of their size ({tags.CAUSALITY_LEAK()})"
-
-
 RULES = (
     Rule(
         name="samples_without_labels",
@@ -144,7 +132,7 @@ RULES = (
         triggers=(tags.REFERENCE_IS_TARGET,),
         opens_when="a sample's reference has the same codes as its target",
         evidence=_above_zero(
-            tags.REFERENCE_IS_TARGET, "in {value} samples of the batch the reference has the codes of the target"
+            tags.REFERENCE_IS_TARGET, "in {value:g} samples of the batch the reference has the codes of the target"
         ),
         causes=(
             Cause(
@@ -160,7 +148,7 @@ RULES = (
         certainty="certain",
         triggers=(tags.DELAY_VIOLATIONS,),
         opens_when="an audio span of the batch is not in the delay pattern",
-        evidence=_above_zero(tags.DELAY_VIOLATIONS, "{value} audio spans are not in the delay pattern"),
+        evidence=_above_zero(tags.DELAY_VIOLATIONS, "{value:g} audio spans are not in the delay pattern"),
         causes=(
             Cause(
                 "The codes were not delayed, or delayed twice: codebook k must start with k + 1 begin codes. The model "
@@ -194,7 +182,7 @@ RULES = (
         triggers=(tags.BOS_LABELLED,),
         also_reads=_MISPLACED,
         opens_when="a begin code carries a label, while codes and labels are in their places",
-        evidence=_above_zero(tags.BOS_LABELLED, "{value} % of the begin codes carry a label", unless=_MISPLACED),
+        evidence=_above_zero(tags.BOS_LABELLED, "{value:g} % of the begin codes carry a label", unless=_MISPLACED),
         causes=(
             Cause(
                 "The labels are a copy of the codes. Begin codes are the same in every clip, so part of the loss falls "
@@ -231,7 +219,7 @@ RULES = (
         certainty="certain",
         triggers=(tags.PROMPT_LABELLED,),
         opens_when="text before the target's own text carries a label",
-        evidence=_above_zero(tags.PROMPT_LABELLED, "{value} % of the prompt's text carries a label"),
+        evidence=_above_zero(tags.PROMPT_LABELLED, "{value:g} % of the prompt's text carries a label"),
         causes=(
             Cause(
                 "The text labels cover the system prompt and the user's turn, as `output_labels=True` makes them. The "
@@ -279,7 +267,7 @@ RULES = (
         triggers=(tags.LABEL_MISMATCH,),
         opens_when="an audio label is not the code at its own position",
         evidence=_above_zero(
-            tags.LABEL_MISMATCH, "{value} % of the audio labels are not the code at their own position"
+            tags.LABEL_MISMATCH, "{value:g} % of the audio labels are not the code at their own position"
         ),
         causes=(
             Cause(
@@ -300,7 +288,11 @@ RULES = (
         certainty="certain",
         triggers=(tags.CAUSALITY_LEAK,),
         opens_when="earlier positions move by more than 0.1 % when the last one is changed",
-        evidence=_leak,
+        evidence=above(
+            MAX_LEAK,
+            tags.CAUSALITY_LEAK,
+            "changing the last position moved earlier ones by {value:.2g} of their size",
+        ),
         causes=(
             Cause(
                 "A position attends to later ones: the causal mask is lost (a compatibility layer, or a mask built for "
@@ -317,7 +309,8 @@ RULES = (
         triggers=(tags.PLACEHOLDER_MISMATCH,),
         opens_when="the number of audio placeholders of a sample differs from its number of audio frames",
         evidence=_above_zero(
-            tags.PLACEHOLDER_MISMATCH, "in {value} samples the audio placeholders and the audio frames differ in number"
+            tags.PLACEHOLDER_MISMATCH,
+            "in {value:g} samples the audio placeholders and the audio frames differ in number",
         ),
         causes=(
             Cause(
@@ -334,7 +327,7 @@ RULES = (
         certainty="certain",
         triggers=(tags.CROSSING_SPANS,),
         opens_when="another clip begins inside an audio span",
-        evidence=_above_zero(tags.CROSSING_SPANS, "{value} audio spans contain the beginning of another clip"),
+        evidence=_above_zero(tags.CROSSING_SPANS, "{value:g} audio spans contain the beginning of another clip"),
         causes=(
             Cause(
                 "Two clips follow each other without a token between them: the end of one is trained to predict the "
@@ -349,7 +342,7 @@ RULES = (
         certainty="likely",
         triggers=(tags.EMPTY_TENSORS,),
         opens_when="a tensor of the batch has no values",
-        evidence=_above_zero(tags.EMPTY_TENSORS, "{value} tensors of the batch are empty"),
+        evidence=_above_zero(tags.EMPTY_TENSORS, "{value:g} tensors of the batch are empty"),
         causes=(
             Cause("A clip gave no codes.", check="`tracker-logging check-data` finds empty or very short clips"),
             Cause("The collator dropped a field.", check="the same tensor is empty in every batch (inputs/tensors)"),
@@ -363,7 +356,7 @@ RULES = (
         certainty="likely",
         triggers=(tags.TRUNCATED,),
         opens_when="a sample has no end code in its last audio, or ends in the middle of a text before any target",
-        evidence=_above_zero(tags.TRUNCATED, "{value} samples of the batch were cut"),
+        evidence=_above_zero(tags.TRUNCATED, "{value:g} samples of the batch were cut"),
         causes=(
             Cause(
                 "Samples are longer than the maximum length and lose their end: the end codes are missing, and the "

@@ -1,27 +1,16 @@
 """Models of continuous latents: a batch that trains their head on a task that generation does not have.
 
+>>> from tracker_logging.doctor.history import History
 >>> history = History()
 >>> _ = history.add(1, {"latents/own_frame_seen_pct": 100.0})
->>> _above_zero(tags.OWN_FRAME_SEEN, "{value} % of the frames")(history)
-'100 % of the frames (latents/own_frame_seen_pct)'
+>>> RULES[0].evidence(history)
+'100 % of the trained frames are predicted from a position that has seen them (latents/own_frame_seen_pct)'
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from tracker_logging import tags
-from tracker_logging.doctor.history import History
-from tracker_logging.doctor.rule import Cause, Rule
-
-
-def _above_zero(tag: tags.Tag, text: str) -> Callable[[History], str | None]:
-    def evidence(history: History) -> str | None:
-        last = history[tag()].last
-        return f"{text.format(value=f'{last:.3g}')} ({tag()})" if last > 0 else None
-
-    return evidence
-
+from tracker_logging.doctor.rule import Cause, Rule, above
 
 RULES = (
     Rule(
@@ -30,8 +19,10 @@ RULES = (
         certainty="certain",
         triggers=(tags.OWN_FRAME_SEEN,),
         opens_when="a trained frame is predicted from a position that has already seen it",
-        evidence=_above_zero(
-            tags.OWN_FRAME_SEEN, "{value} % of the trained frames are predicted from a position that has seen them"
+        evidence=above(
+            0,
+            tags.OWN_FRAME_SEEN,
+            "{value:.3g} % of the trained frames are predicted from a position that has seen them",
         ),
         causes=(
             Cause(
@@ -49,7 +40,7 @@ RULES = (
         certainty="certain",
         triggers=(tags.WRONG_NOISE,),
         opens_when="the noise that is added to a latent is not that of the level in the target of the loss",
-        evidence=_above_zero(tags.WRONG_NOISE, "{value} % of the noise draws are of another level than their target"),
+        evidence=above(0, tags.WRONG_NOISE, "{value:.3g} % of the noise draws are of another level than their target"),
         causes=(
             Cause(
                 "The noise scheduler is a new `DPMSolverMultistepScheduler` of diffusers, as VibeVoice builds it: "

@@ -1,5 +1,6 @@
 """Do the samples of a batch differ?
 
+>>> from tracker_logging.doctor.history import History
 >>> history = History()
 >>> _ = history.add(1, {"chatml/same_target_pct": 100.0})
 >>> RULES[0].evidence(history)
@@ -9,27 +10,9 @@
 from __future__ import annotations
 
 from tracker_logging import tags
-from tracker_logging.doctor.history import History
-from tracker_logging.doctor.rule import Cause, Rule
+from tracker_logging.doctor.rule import Cause, Rule, above
 
 MOST = 50.0
-
-
-def _repeated(history: History) -> str | None:
-    share = history[tags.SAME_TARGET()].last
-    if not share > MOST:
-        return None
-    return f"{share:.3g} % of the samples of the batch have the target of another one ({tags.SAME_TARGET()})"
-
-
-def _same_text(history: History) -> str | None:
-    share = history[tags.SAME_TEXT()].last
-    if not share > MOST:
-        return None
-    return (
-        f"{share:.3g} % of the samples of the batch have the text of another one, with another target "
-        f"({tags.SAME_TEXT()})"
-    )
 
 
 RULES = (
@@ -39,7 +22,9 @@ RULES = (
         certainty="likely",
         triggers=(tags.SAME_TARGET,),
         opens_when="more than half of the samples of a batch have the target of another one, three times in a row",
-        evidence=_repeated,
+        evidence=above(
+            MOST, tags.SAME_TARGET, "{value:.3g} % of the samples of the batch have the target of another one"
+        ),
         causes=(
             Cause(
                 "The dataset or the sampler returns one sample many times: an index that is ignored, or a cache that "
@@ -59,7 +44,11 @@ RULES = (
         triggers=(tags.SAME_TEXT,),
         opens_when="more than half of the samples of a batch have the text of another one but another target, three "
         "times in a row",
-        evidence=_same_text,
+        evidence=above(
+            MOST,
+            tags.SAME_TEXT,
+            "{value:.3g} % of the samples of the batch have the text of another one, with another target",
+        ),
         causes=(
             Cause(
                 "The texts are lost on the way into the batch: a constant, an unknown token for all words, or the text "
