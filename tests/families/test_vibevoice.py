@@ -61,6 +61,7 @@ def watched(batch: dict[str, Any]) -> tuple[Any, list[Any], torch.Tensor, Any]:
     capture.after_update(optimizer)
     snapshot = capture.snapshot(1)
     assert capture.errors == [] and snapshot is not None
+    assert snapshot.flow is not None and snapshot.flow.before_clipping  # our own calls of the head change no state
     counts = (batch["padding_mask"].sum(dim=1) / HOP).ceil().long()
     valid = torch.arange(latents[0].shape[1]) < counts[:, None]
     last = tuple(part.detach() for part in calls[-1])  # the calls before it are of the sampled latents
@@ -234,6 +235,8 @@ def test_generation_stops_and_gives_the_latents_of_the_audio(tmp_path: Path) -> 
     np.testing.assert_allclose(wave, torch.cat(said, dim=-1)[0, 0].numpy(), atol=1e-5)
     (cut,) = adapter.generate([replace(prompt, max_frames=2)], SamplingSettings())
     assert cut.stop_reason == "max_length" and cut.codes.shape == (D, 2)
+    plan.pop()  # the end of the text follows the third frame, of which two are allowed
+    assert adapter.generate([replace(prompt, max_frames=2)], SamplingSettings())[0].stop_reason == "max_length"
     assert not model.model.diffusion_head._forward_pre_hooks
     assert not model.model.multi_modal_projector._forward_pre_hooks
 
