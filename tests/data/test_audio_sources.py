@@ -83,7 +83,7 @@ BAD = {
     "an array that is not finite": ({"array": [float("nan")], "sampling_rate": 16_000}, "empty, not finite"),
     "an array of text": ({"array": ["a"], "sampling_rate": 16_000}, "values that are not numbers"),
     "an address": ("https://example.org/a.wav", "set --allow_download"),
-    "a strange name": ("a\0b.wav", "is empty"),
+    "a strange name": ("a\0b.wav", "null byte"),
     "a very long name": ("a" * 5_000, "cannot be read"),
 }
 

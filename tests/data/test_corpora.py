@@ -192,8 +192,10 @@ def test_a_table_of_unknown_columns_is_answered_with_the_flag_that_names_them(tm
         DataError, match=r"first line \('x1\|Some text\.'\).*audio\|text\|speaker.*--columns audio=1,text=2"
     ):
         open_samples(write(tmp_path / "a.csv", ["x1|Some text.", "x2|More text."]))
-    with pytest.raises(DataError, match=r"columns text, mood have none known.*--columns"):
+    with pytest.raises(DataError, match=r"columns text, mood have none known as audio\..*--columns"):
         open_samples(write(tmp_path / "b.csv", ["text,mood", "Some text.,calm"]))
+    with pytest.raises(DataError, match=r"first line \('# 2024, mine'\) is a comment\. Remove it"):
+        open_samples(write(tmp_path / "c.csv", ["# 2024, mine", "audio|text", "a.wav|Some text."]))
 
 
 # --- directories ----------------------------------------------------------------------------------------------------

@@ -307,6 +307,8 @@ def test_one_bad_line_does_not_spoil_the_others(tmp_path: Path) -> None:
     assert [isinstance(one, DataError) for one in outcomes] == [False, True, True, False]
     assert "a.jsonl[1] is not valid JSON" in str(outcomes[1])
     assert "not UTF-8" in str(outcomes[2])
+    path.write_bytes(good + b'\n{"n": ' + b"9" * 5_000 + b"}")
+    assert "a number has thousands of digits" in str(list(find_format(path).read(path))[1])
 
 
 def test_a_list_too_large_to_be_read_at_every_start_is_refused_with_the_command_that_converts_it(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -52,6 +53,19 @@ def test_a_missing_file_is_answered_with_the_nearest(tmp_path: Path) -> None:
     for name in ("clips/target_001.wav", "C:\\data\\clips\\target_001.wav"):
         with pytest.raises(DataError, match=r"nearest file is '(clips/)?target_0001\.wav'"):
             find_file(name, [tmp_path, tmp_path / "clips"])
+
+
+@pytest.mark.parametrize(
+    ("name", "problem"),
+    [
+        ("a\0.wav", "names 'a\\x00.wav', which no file can be called"),
+        ("~/nothing/a.wav", "does not exist; correct"),
+        ("~nobody-of-this-name/a.wav", "does not exist beside the data file"),
+    ],
+)
+def test_a_name_that_no_file_can_have_is_answered_like_a_missing_one(tmp_path: Path, name: str, problem: str) -> None:
+    with pytest.raises(DataError, match=re.escape(problem)):
+        find_file(name, [tmp_path])
 
 
 def test_two_files_that_differ_in_case_are_not_confused(tmp_path: Path) -> None:

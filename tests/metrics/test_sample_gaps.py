@@ -7,7 +7,7 @@ import pytest
 from tracker_logging.metrics.sample_gaps import REFERENCE_USELESS, TEXT_USELESS, GapHistory, SampleGap
 
 
-def suspects(*rounds: dict[str, tuple[float | None, float | None]]) -> list[tuple[str, str]]:
+def suspects(*rounds: dict[str, tuple[float, float]]) -> list[tuple[str, str]]:
     """(why, text) of the suspects after `rounds` of (reference gap, text gap) by text, beside six usual samples."""
     history = GapHistory()
     for step, gaps in enumerate(rounds):

@@ -45,8 +45,10 @@ def find_file(name: str, folders: Sequence[Path]) -> Path:
     Raises `DataError` (message begins with a verb) if there is none, naming the nearest existing file; if it cannot be
     read; if its name is not UTF-8; and if a relative name leads out of all `folders` by `..`.
     """
-    if not name.strip() or "\0" in name:
+    if not name.strip():
         raise DataError("is empty; name an audio file")
+    if "\0" in name:
+        raise DataError(f"names {name[:200]!r}, which no file can be called (a null byte); correct the path")
     if not name.isascii() and any("\ud800" <= character <= "\udfff" for character in name):
         raise DataError(f"names {name!r}, which is not UTF-8; rename the file")
     if ".." not in name:
@@ -60,7 +62,7 @@ def find_file(name: str, folders: Sequence[Path]) -> Path:
         if candidate_problem is None:
             return _inside(candidate, name, folders)
         problem = problem or candidate_problem
-    absolute = Path(name).is_absolute()
+    absolute = Path(next(_spellings(name))).is_absolute()
     if not problem:
         for folder in [Path("/")] if absolute else folders:
             match = _matching(folder, next(iter(_spellings(name.replace("\\", "/")))))
@@ -92,7 +94,7 @@ def _spellings(name: str) -> Iterator[str]:
         if len(name) > 2 and name[0] == "/" and name[2] == ":":  # file:///C:/clips
             name = name[1:]
     if name.startswith("~"):
-        name = str(Path(name).expanduser())
+        name = os.path.expanduser(name)  # noqa: PTH111  pathlib raises for an unknown user
     yield name
     if "\\" in name:
         yield name.replace("\\", "/")

@@ -141,7 +141,11 @@ def _broken(path: Path, index: int, error: Exception, *, cut_off: bool) -> DataE
 
 
 def _reason(error: Exception) -> str:
-    return "nested too deeply" if isinstance(error, RecursionError) else getattr(error, "msg", str(error))
+    if isinstance(error, RecursionError):
+        return "nested too deeply"
+    if "int_max_str_digits" in str(error):  # Python's own limit, of 4,300 digits
+        return "a number has thousands of digits"
+    return getattr(error, "msg", str(error))
 
 
 def _is_cut_off(error: Exception) -> bool:

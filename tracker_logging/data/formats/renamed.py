@@ -24,7 +24,7 @@ from pathlib import Path
 from tracker_logging.data.audio_sources import AudioShelf
 from tracker_logging.data.find_file import is_file_name, search_folders
 from tracker_logging.data.formats.base import Format
-from tracker_logging.data.formats.columns import ROLES
+from tracker_logging.data.formats.columns import AUDIO, ROLES, TEXT
 from tracker_logging.data.formats.containers import Container, container_of, open_records
 from tracker_logging.data.formats.lazy import LazySequence, outcomes
 from tracker_logging.data.formats.manifests import audio_table_sample
@@ -135,11 +135,15 @@ class UnknownTable(Format):
         layout, _ = table
         if layout.has_header:
             names = ", ".join(printable(name) for name in layout.names)
+            roles = {"audio": AUDIO, "text": TEXT}
+            missing = " and ".join(role for role, known in roles.items() if not set(known) & set(layout.names))
             raise DataError(
-                f"{shown(path)}: the columns {names} have none known as audio and text. Name them with "
+                f"{shown(path)}: the columns {names} have none known as {missing or 'audio and text'}. Name them with "
                 "--columns audio=…,text=…,speaker=…."
             )
         first = printable(layout.first_line)[:120]
+        if first.startswith("#"):
+            raise DataError(f"{shown(path)}: the first line ({first!r}) is a comment. Remove it from the table.")
         raise DataError(
             f"{shown(path)}: the first line ({first!r}) has no known column name, and no cell below it is an existing "
             f"recording. Write a header such as {layout.delimiter.join(('audio', 'text', 'speaker'))!r}, or name the "

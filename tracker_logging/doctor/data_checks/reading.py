@@ -169,7 +169,7 @@ def _source(path: Path, place: Place, options: ReadingOptions) -> Source | DataF
         source = known.open(path, options.shelf)
         return source if options.pairing is None else with_references(source, options.pairing, report=False)
     except Exception as error:  # a reader that fails on malformed data must not end the report
-        seen, fix = _problem_and_fix(_message(error))
+        seen, fix = _problem_and_fix(_message(error).removeprefix(f"{place.file}: "))
         return checks.FILE_UNREADABLE.at(place, seen=seen, fix=fix)
 
 
