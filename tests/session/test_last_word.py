@@ -52,6 +52,10 @@ def test_the_table_has_base_best_and_last_with_intervals_and_n() -> None:
     assert {row[0] for row in table.rows} == {"right speaker", "sim_margin", "evaluation loss"}
 
 
+def test_small_intervals_are_not_rounded_to_zero() -> None:
+    assert "-0.000856 [-0.0012, -0.0004] n=12" in text_of(voices(100, -0.000856, low=-0.0012, high=-0.0004))
+
+
 def test_a_base_model_without_an_interval_is_not_called_equal() -> None:
     few = Scalars(step=0, values={"voices/sim_margin/mean": -0.03, "voices/sim_margin/n": 4.0})
     assert "the base model has -0.03, but there are too few clips for an interval" in text_of(few, TRAINING[1])

@@ -158,4 +158,4 @@ def _cell(values: Mapping[str, float], tag: str, prefix: str) -> str:
     if tag not in values:
         return "-"
     low, high = values.get(f"{prefix}/low"), values.get(f"{prefix}/high")
-    return f"{values[tag]:.3g}" + ("" if low is None or high is None else f" [{low:.2f}, {high:.2f}]")
+    return f"{values[tag]:.3g}" + ("" if low is None or high is None else f" [{low:.2g}, {high:.2g}]")

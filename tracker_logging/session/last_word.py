@@ -177,7 +177,7 @@ def _grid(rows: Sequence[tuple[Cell, ...]], models: Mapping[str, int]) -> list[s
 def _cell(value: Cell, low: Cell, high: Cell, n: Cell) -> str:
     if not isinstance(value, float):
         return "-"
-    interval = f" [{low:.2f}, {high:.2f}]" if isinstance(low, float) and isinstance(high, float) else ""
+    interval = f" [{low:.2g}, {high:.2g}]" if isinstance(low, float) and isinstance(high, float) else ""
     return f"{value:.3g}{interval}" + (f" n={n:.0f}" if isinstance(n, float) else "")
 
 

@@ -83,7 +83,7 @@ def in_words(values: Mapping[str, float]) -> str:
     if similarity is not None:
         name = score_of(similarity)
         low, high = values.get(tags.VOICE_LOW(score=name)), values.get(tags.VOICE_HIGH(score=name))
-        interval = "" if low is None or high is None else f" [{low:.2f}, {high:.2f}]"
+        interval = "" if low is None or high is None else f" [{low:.2g}, {high:.2g}]"
         words.append(f"{name} {values[similarity]:.2f}{interval}")
     words += [f"{name} {values[tag]:.2f}" for name, tag in (("wer", tags.WER()), ("cer", tags.CER())) if tag in values]
     generated = values.get(tags.VALID_CLIPS(), 0.0) + values.get(tags.INVALID_CLIPS(), 0.0)
