@@ -3,7 +3,7 @@ BIN := .venv/bin
 OUT ?= outputs/demo
 FAULT ?= shuffled_references
 
-.PHONY: demo demo-broken test test-boson lint setup coverage
+.PHONY: demo demo-broken test test-boson test-trackers lint setup coverage
 
 setup: .venv/.ready
 
@@ -34,6 +34,10 @@ test: setup
 # boson_multimodal on the transformers that it pins, in an environment of its own: .venv-boson.
 test-boson: setup
 	.ci/boson.sh
+
+# MLflow, SwanLab and Trackio, in an environment of their own: .venv-trackers.
+test-trackers: setup
+	.ci/trackers.sh
 
 lint: setup
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports

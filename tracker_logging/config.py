@@ -48,8 +48,9 @@ class LoggingConfig:
     """
 
     report_to: tuple[str, ...] = option(
-        ("tensorboard",), "tensorboard, wandb, jsonl, trackio (with commas), both or none", metavar="NAMES"
-    )
+        ("tensorboard",), "tensorboard, wandb, jsonl, trackio, mlflow, swanlab (with commas), both or none",
+        metavar="NAMES",
+    )  # fmt: skip
     logging_dir: Path | None = option(None, "directory of the runs; default: OUTPUT_DIR/runs", type=Path)
     mirror_to: str | None = option(
         None, "copy the run to this place while it is written, such as s3://bucket/runs (any place of fsspec)",

@@ -26,7 +26,9 @@ def test_the_lower_bounds_that_are_tried_are_those_of_the_project() -> None:
 def test_the_base_install_is_light() -> None:
     heavy = {"wandb", "onnxruntime", "peft", "pyworld", "playwright", "pyarrow", "scikit-learn", "matplotlib"}
     assert not heavy & bounds(PROJECT["dependencies"], ">=").keys()
-    assert {"voice", "asr", "quality", "wandb", "trackio", "peft", "dev"} <= PROJECT["optional-dependencies"].keys()
+    assert {"voice", "asr", "quality", "wandb", "trackio", "mlflow", "swanlab", "peft", "dev"} <= PROJECT[
+        "optional-dependencies"
+    ].keys()
 
 
 def test_every_install_hint_names_an_extra_that_exists() -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from tracker_logging.commands.base import CommandError
 from tracker_logging.trackers.base import Tracker
 
-BACKENDS = ("tensorboard", "wandb", "trackio")
+BACKENDS = ("tensorboard", "wandb", "trackio", "mlflow", "swanlab")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -18,11 +18,17 @@ from tracker_logging.config import SHORTHANDS, names
 from tracker_logging.trackers.base import OpenBackend
 
 GROUP = "tracker_logging.trackers"
-_PACKAGES = {"tensorboard": "tensorboard", "wandb": "wandb", "trackio": "trackio"}  # ours that need one
+_PACKAGES = {  # ours that need one
+    "tensorboard": "tensorboard",
+    "wandb": "wandb",
+    "trackio": "trackio",
+    "mlflow": "tracker-logging[mlflow]",
+    "swanlab": "swanlab",
+}
 # Listed here and not in pyproject.toml: they must also be found where the package is not installed (PYTHONPATH).
 _OURS = {
     name: EntryPoint(name, f"tracker_logging.trackers.{name}:open_backend", GROUP)
-    for name in ("tensorboard", "wandb", "jsonl", "trackio")
+    for name in ("tensorboard", "wandb", "jsonl", "trackio", "mlflow", "swanlab")
 }
 BACKENDS = tuple(_OURS)
 
