@@ -99,6 +99,11 @@ class LoggingConfig:
     doctor_fail_on: FailOn = option("never", "stop training when a finding of this level opens", choices=FAIL_ON)
     log_paths: bool = option(False, "allow absolute paths, host names and user names in the logs", action="store_true")
     project: str | None = option(None, "W&B project; default: WANDB_PROJECT, else voice-cloning", flag="wandb_project")
+    tags: tuple[str, ...] = option(
+        (), "tags of the W&B run, with commas; WANDB_TAGS wins", flag="wandb_tags", metavar="TAGS"
+    )
+    group: str | None = option(None, "group of the W&B run; WANDB_RUN_GROUP wins", flag="wandb_group")
+    notes: str | None = option(None, "notes on the W&B run; WANDB_NOTES wins", flag="wandb_notes")
     strict: bool = option(
         False, "raise errors of logging instead of containing them, to debug adapters, scorers and backends",
         flag="strict_logging", action="store_true",
@@ -107,6 +112,7 @@ class LoggingConfig:
     def __post_init__(self) -> None:
         object.__setattr__(self, "report_to", names(self.report_to, shorthands=SHORTHANDS))
         object.__setattr__(self, "loggers", names(self.loggers))
+        object.__setattr__(self, "tags", names(self.tags))
         conditions = (self.alert_if,) if isinstance(self.alert_if, str) else tuple(self.alert_if or ())
         object.__setattr__(self, "alert_if", conditions)
         for condition in conditions:

@@ -83,6 +83,26 @@ def test_an_explicit_argument_wins_over_the_environment_and_without_either_there
     assert (record["project"], record["display_name"]) == ("voice-cloning", "b")
 
 
+FILED = "dict(tags=('lora', 'rate 1e-4'), group='sweep', notes='second try')"
+
+
+@pytest.mark.parametrize(
+    ("variables", "tags", "group", "notes"),
+    [
+        ({}, ["lora", "rate 1e-4"], "sweep", "second try"),
+        ({"WANDB_TAGS": "a,b", "WANDB_RUN_GROUP": "g", "WANDB_NOTES": "n"}, ["a", "b"], "g", "n"),
+        ({"WANDB_TAGS": "a"}, ["a"], "sweep", "second try"),
+    ],
+    ids=["ours", "environment", "both"],
+)
+def test_tags_group_and_notes_are_those_of_the_environment_or_else_of_the_flags(
+    tmp_path: Path, variables: dict[str, str], tags: list[str], group: str, notes: str
+) -> None:
+    run_script(tmp_path / "run", run=FILED, **variables)
+    record = run_record(tmp_path / "run")
+    assert (record["tags"], record["run_group"], record["notes"]) == (tags, group, notes)
+
+
 def test_wandb_dir_and_a_settings_file_win_too(tmp_path: Path) -> None:
     elsewhere, settings = tmp_path / "elsewhere", tmp_path / "settings"
     settings.mkdir()

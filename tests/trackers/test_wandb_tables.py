@@ -52,6 +52,9 @@ def table(step: int, *voices: str) -> Table:
 def round_of(step: int) -> list[Event]:
     """The events of a round in the order in which training emits them: clips, scores, the completed voice."""
     voice = comparison(step)
+    captions = {"generated": f"generated at step {step}"}  # as `voices.clips` names them
+    clips = {name: replace(clip, caption=captions.get(name, name)) for name, clip in voice.clips.items()}
+    voice = replace(voice, clips=clips)
     return [replace(voice, stage="generated", scores={}), table(step, "rms_03"), replace(voice, stage="scored")]
 
 
@@ -98,7 +101,16 @@ def test_the_table_of_voices_has_clips_and_the_mel_beside_the_scores(tmp_path: P
     assert (cells["step"], cells["voice"], cells["sim_o"]) == (3, "rms_03", 0.5)
     kinds = [cells[name]["_type"] for name in ("reference", "target", "codec", "generated", "mel")]
     assert kinds == ["audio-file"] * 4 + ["image-file"]
-    assert cells["generated"]["caption"].startswith("generated")
+    assert [cells[name]["caption"] for name in ("reference", "generated")] == ["reference", "generated at step 3"]
+
+
+def test_the_panel_of_a_voice_says_the_step_the_text_and_the_scores(tmp_path: Path) -> None:
+    run = write(tmp_path, [replace(round_of(3)[2], stage="complete")])
+    (row,) = logged(run, "voices/rms_03")
+    *_, caption = row["voices/rms_03.captions"]
+    assert caption == (
+        "generated at step 3: “The old man painted a red boat.” · heard “the old man” · stopped: eos · sim_o 0.53"
+    )
 
 
 def test_the_table_waits_for_its_voices_and_is_written_without_them_at_the_end(tmp_path: Path) -> None:

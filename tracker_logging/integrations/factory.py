@@ -176,6 +176,9 @@ def open_run(
         project=config.project,
         config=dict(run_config or {}),
         detail=config.detail,
+        tags=config.tags,
+        group=config.group,
+        notes=config.notes,
     )
     logger.info("%s", where_to_look(directory.parent, run_name=directory.name, backends=config.report_to))
     tracker = open_tracker(

@@ -45,7 +45,7 @@ class RunInfo:
     or the one that is already active). `purge_step`: in a resumed run the first step that will be computed again; what
     the backend holds of it and later must go, or must not be written again. `again`: what else will be computed again,
     as "GROUP/STEP": the first part of the tags, and an earlier step. `detail`: how much a backend that draws each
-    number shows at once.
+    number shows at once. `tags`, `group`, `notes`: how the user files the run, where a backend has a place for it.
     """
 
     name: str | None = None
@@ -55,6 +55,9 @@ class RunInfo:
     purge_step: int | None = None
     again: frozenset[str] = frozenset()
     detail: Detail = "standard"
+    tags: tuple[str, ...] = ()
+    group: str | None = None
+    notes: str | None = None
 
 
 OpenBackend: TypeAlias = Callable[[Path, RunInfo], Tracker]

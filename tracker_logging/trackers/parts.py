@@ -79,16 +79,14 @@ def clip_tag(tag: str, name: str) -> str:
 
 
 def _clips(comparison: VoiceComparison) -> Audio:
-    clips = {
-        name: replace(clip, caption=clip.caption or _caption(comparison, name))
-        for name, clip in comparison.clips.items()
-    }
+    clips = {name: replace(clip, caption=_caption(comparison, name)) for name, clip in comparison.clips.items()}
     return Audio(step=comparison.step, tag=tags.VOICE(voice=comparison.voice_id), clips=clips)
 
 
 def _caption(comparison: VoiceComparison, name: str) -> str:
     text = comparison.reference_text if name == "reference" else comparison.target_text
-    caption = f"{name}: “{text}”" if text else name
+    head = comparison.clips[name].caption or name
+    caption = f"{head}: “{text}”" if text else head
     if name != "generated":
         return caption
     transcript = [f"heard “{comparison.transcript}”"] if comparison.transcript is not None else []

@@ -66,6 +66,9 @@ class WandbTracker(RowTracker):
         config: Mapping[str, object] | None = None,
         run_id: str | None = None,
         written: Mapping[str, int] | None = None,
+        tags: Sequence[str] = (),
+        group: str | None = None,
+        notes: str | None = None,
     ) -> None:
         _finish_earlier()
         self._is_dirty = False
@@ -74,7 +77,9 @@ class WandbTracker(RowTracker):
         self._run: Any = wandb.run
         if self._is_ours:
             self._data_directory = wandb_settings.enter_data_directory(directory)
-            self._run = wandb_settings.begin_run(directory, project=project, name=name, run_id=run_id)
+            self._run = wandb_settings.begin_run(
+                directory, project=project, name=name, run_id=run_id, tags=tags, group=group, notes=notes
+            )
             WandbTracker._latest = self
             self._run.define_metric(STEP)
             self._run.define_metric("*", step_metric=STEP, step_sync=True)
@@ -188,7 +193,15 @@ class _OpenWandb:
         root = wandb_settings.run_root(directory)
         written = written_steps(root, run_id=run_id) if run_id and is_resumed else {}
         return WandbTracker(
-            directory, project=run.project, name=run.name, config=run.config, run_id=run_id, written=written
+            directory,
+            project=run.project,
+            name=run.name,
+            config=run.config,
+            run_id=run_id,
+            written=written,
+            tags=run.tags,
+            group=run.group,
+            notes=run.notes,
         )
 
 

@@ -4,8 +4,8 @@
     run = begin_run(Path("runs/a"), project=None, name=None, run_id=None)
 
 Guarantees
-- `WANDB_*` variables and W&B's settings files win over our defaults (project, name, entity, id, resume, tags, notes,
-  group, directory, and each of `_DEFAULTS`); only an explicit argument wins over them.
+- `WANDB_*` variables and W&B's settings files win over our defaults (entity, id, resume, directory, and each of
+  `_settings`) and over the tags, group and notes of the run; a project or name that was asked for wins over them.
 - Without a key the run is offline; `WANDB_MODE` overrides. `WANDB_DISABLED` switches W&B off.
 - By default a run of ours collects no source, console output, git state, host, script path or command line.
 """
@@ -19,6 +19,7 @@ import os
 import shlex
 import sys
 import tempfile
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -115,10 +116,20 @@ def leave_data_directory(chosen: str | None) -> None:
         Path(chosen).parent.rmdir()
 
 
-def begin_run(directory: Path, *, project: str | None, name: str | None, run_id: str | None) -> Any:
+def begin_run(
+    directory: Path,
+    *,
+    project: str | None,
+    name: str | None,
+    run_id: str | None,
+    tags: Sequence[str] = (),
+    group: str | None = None,
+    notes: str | None = None,
+) -> Any:
     """A new `wandb` run, or the one of `run_id` continued; offline where the server takes none.
 
-    `project`, `name`: None for the environment's, or else our defaults. Raises what `wandb.init` raises.
+    `project`, `name`: None for the environment's, or else our defaults. `tags`, `group`, `notes`: where the environment
+    has none. Raises what `wandb.init` raises.
     """
     root = run_root(directory)
     root.mkdir(parents=True, exist_ok=True)
@@ -128,6 +139,9 @@ def begin_run(directory: Path, *, project: str | None, name: str | None, run_id:
         "name": name or (None if chosen.run_name else directory.name),
         "id": None if chosen_run_id() else run_id,
         "resume": "allow" if run_id and not os.environ.get("WANDB_RESUME") else None,
+        "tags": None if chosen.run_tags else tuple(tags) or None,
+        "group": None if chosen.run_group else group,
+        "notes": None if chosen.run_notes else notes,
         "dir": str(root),
         "settings": _settings(),
     }
