@@ -16,8 +16,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tracker_logging.dashboards.open_run import where_to_look
-
 from tracker_logging.cli import Parser
 from tracker_logging.data.facts import dataset_facts
 from tracker_logging.data.sample import DataError, VoiceSample
@@ -27,12 +25,12 @@ from tracker_logging.families.higgs_v2.labels import normalise_loss_by_audio_lab
 from tracker_logging.families.memory import MemoryEstimate, parameter_count
 from tracker_logging.integrations.arguments import (
     add_logging_arguments,
-    backends,
     callbacks_from,
     check_logging_arguments,
     logging_config,
 )
 from tracker_logging.integrations.leave import leave
+from tracker_logging.session.console import configure_console
 from tracker_logging.voices.evaluation import VOICE, known_metrics
 
 if TYPE_CHECKING:
@@ -70,6 +68,8 @@ def build_parser() -> argparse.ArgumentParser:
     data.add_argument("--allow_download", action="store_true", help="fetch audio that the data names by http(s)")
     data.add_argument("--use_text_head", action="store_true", help="also train the text that surrounds the target")
     data.add_argument("--output_dir", type=Path, default=Path("outputs"))
+
+    data.add_argument("--quiet", action="store_true", help="print warnings, findings and the last word only")
 
     train = parser.add_argument_group("training")
     train.add_argument("--num_train_epochs", type=float, default=3)
@@ -333,18 +333,19 @@ def training_arguments(args: argparse.Namespace, *, evaluate: bool) -> Any:
         ddp_find_unused_parameters=False,
         dataloader_num_workers=args.dataloader_num_workers,
         report_to="none",
+        disable_tqdm=args.quiet,
     )
 
 
 def train(args: argparse.Namespace) -> str | None:
     """The finding for which the doctor stopped the training (`--doctor_fail_on`), if it did."""
     import torch
-    from transformers import EarlyStoppingCallback, Trainer
+    from transformers import EarlyStoppingCallback, PrinterCallback, Trainer
 
     from tracker_logging.data.dataset import VoiceCloningDataset
     from tracker_logging.families.boson.weights import save_in_original_layout
     from tracker_logging.families.higgs_v2.processor import VoiceCloningCollator
-    from tracker_logging.integrations.hf_trainer import failed_by, run_directory
+    from tracker_logging.integrations.hf_trainer import failed_by
 
     if args.demo:  # leave a core to those who draw and score, so that its voices are scored while it trains
         torch.set_num_threads(max(1, torch.get_num_threads() - 1))
@@ -371,13 +372,12 @@ def train(args: argparse.Namespace) -> str | None:
         data_collator=collate,
         callbacks=callbacks,
     )
+    if args.quiet:
+        trainer.remove_callback(PrinterCallback)
     trainer.train(resume_from_checkpoint=str(args.resume_from_checkpoint) if args.resume_from_checkpoint else None)
     trainer.save_model()
-    if trainer.is_world_process_zero():
-        if args.save_merged:
-            save_in_original_layout(trainer.model, args.output_dir / "merged", tokenizer=material.processor.tokenizer)
-        if (directory := run_directory(callbacks)) is not None:
-            print(where_to_look(directory.parent, run_name=directory.name, backends=backends(args)))
+    if args.save_merged and trainer.is_world_process_zero():
+        save_in_original_layout(trainer.model, args.output_dir / "merged", tokenizer=material.processor.tokenizer)
     return failed_by(callbacks)
 
 
@@ -412,7 +412,7 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    configure_console(quiet="--quiet" in (sys.argv if argv is None else argv))
     try:
         finding = train(parse_arguments(argv))
     except (UsageError, DataError) as error:

@@ -35,12 +35,6 @@ PORT = 6006
 # By default TensorBoard keeps ten clips and ten pictures per tag; 0 would keep none.
 SAMPLES = "--samples_per_plugin audio=1000,images=1000,text=500"
 
-_CARDS = """\
-  Voices        reference and generated clips side by side, for every step
-  Time Series   1_voices (similarity, word errors), 2_conditioning (is the prompt used?)
-  Images        4_voices/…/mel, 5_outputs/accuracy_map, 6_attention/mass_map
-  Text          1_voices/table, 3_doctor/findings, 5_outputs/predictions"""
-
 
 def tensorboard_command(runs: Path) -> str:
     """The command that starts TensorBoard for all runs below `runs`, with every clip and picture."""
@@ -60,7 +54,8 @@ def where_to_look(runs: Path, *, run_name: str, backends: Sequence[str]) -> str:
     """Plain text, one block per backend; empty for backends without a viewer."""
     blocks = []
     if "tensorboard" in backends:
-        blocks.append(f"View the runs:\n  {tensorboard_command(runs)}\n{_CARDS}\n{links(run_name)}")
+        command = f"{as_typed('tracker-logging')} open {shlex.quote(str(runs / run_name))}"
+        blocks.append(f"View the run in TensorBoard (--print: only print the command and the links):\n  {command}")
     if "wandb" in backends:
         from tracker_logging.trackers.wandb_settings import offline_records  # imports wandb, which is optional
 

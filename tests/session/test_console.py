@@ -1,0 +1,79 @@
+"""The console of a training script: nothing is written into a progress bar, no line is wider than the terminal."""
+
+from __future__ import annotations
+
+import logging
+import os
+import pty
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+SCRIPT = """
+import logging, sys, warnings
+from tqdm import tqdm
+from transformers.utils import logging as theirs
+from tracker_logging.session.console import configure_console
+configure_console(quiet="--quiet" in sys.argv)
+bar = tqdm(total=9, file=sys.stderr)
+bar.update(3)
+logging.getLogger("tracker_logging").info("a message " * 20 + "and a path /" + "long/" * 30)
+logging.getLogger("tracker_logging").warning("%s", "a warning\\n  tracker-logging open " + "x" * 90)
+theirs.get_logger("transformers.trainer").warning("a warning of transformers")
+warnings.warn("a Python warning")
+bar.update(6)
+bar.close()
+"""
+
+
+def shown(tmp_path: Path, *flags: str) -> list[str]:
+    """The lines that a terminal of 80 columns keeps: a bar that is erased and drawn again counts as erased."""
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT)
+    ours, theirs = pty.openpty()
+    environment = os.environ | {"COLUMNS": "80", "LINES": "24", "PYTHONPATH": str(ROOT)}
+    process = subprocess.Popen([sys.executable, script, *flags], stderr=theirs, stdout=theirs, env=environment)
+    os.close(theirs)
+    written = b""
+    try:
+        while part := os.read(ours, 65536):
+            written += part
+    except OSError:  # Linux: the other side is closed
+        pass
+    assert process.wait(60) == 0
+    os.close(ours)
+    lines = []
+    for line in re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", written.decode()).replace("\r\n", "\n").split("\n"):
+        text = ""
+        for overwrite in line.split("\r"):  # from column 0 on
+            text = overwrite + text[len(overwrite) :]
+        lines.append(text.rstrip())
+    return lines
+
+
+def test_messages_stand_on_lines_of_their_own_at_80_columns(tmp_path: Path) -> None:
+    lines = shown(tmp_path)
+    wide = [line for line in lines if len(line) > 80]
+    assert len(wide) == 2 and "long/long/" in wide[0] and wide[1].startswith("  tracker-logging open "), wide
+    text = "\n".join(lines)
+    for message in ("INFO tracker_logging: a message", "a warning of transformers", "a Python warning"):
+        assert text.count(message) == 1, message
+    assert not [line for line in lines if "%|" in line and ("WARNING" in line or "INFO" in line)], lines
+
+
+def test_quiet_leaves_warnings(tmp_path: Path) -> None:
+    text = "\n".join(shown(tmp_path, "--quiet"))
+    assert "INFO" not in text
+    assert all(words in text for words in ("a warning", "a warning of transformers", "a Python warning"))
+
+
+def test_handlers_of_the_user_stay() -> None:
+    from tracker_logging.session.console import configure_console
+
+    handlers = list(logging.root.handlers)
+    assert handlers, "pytest has its own"
+    configure_console()
+    assert logging.root.handlers == handlers
+    assert logging._warnings_showwarning is None, "warnings go where they went"
