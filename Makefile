@@ -3,7 +3,7 @@ BIN := .venv/bin
 OUT ?= outputs/demo
 FAULT ?= shuffled_references
 
-.PHONY: demo demo-broken test test-boson test-trackers lint setup coverage
+.PHONY: demo demo-broken test test-boson test-trackers lint setup coverage docs
 
 setup: .venv/.ready
 
@@ -38,6 +38,11 @@ test-boson: setup
 # MLflow, SwanLab and Trackio, in an environment of their own: .venv-trackers.
 test-trackers: setup
 	.ci/trackers.sh
+
+# The documentation as a site in build/site; a link that leads nowhere fails.
+docs: setup
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[docs]"
+	$(BIN)/python docs/build_site.py
 
 lint: setup
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports

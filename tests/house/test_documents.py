@@ -27,6 +27,32 @@ def test_the_tables_of_tags_and_scores_are_those_of_the_code() -> None:
     assert "`outputs/nll/mean`" in page
 
 
+def test_the_pages_of_commands_and_scores_are_those_of_the_code() -> None:
+    maker = loaded("make_reference_pages")
+    for name, page in maker.PAGES.items():
+        assert (maker.FOLDER / name).read_text(encoding="utf-8") == page(), "run: python docs/make_reference_pages.py"
+    assert "## check-data" in maker.commands_page() and "%(" not in maker.commands_page()
+
+
+def test_every_tag_in_questions_and_symptoms_exists() -> None:
+    from tracker_logging import tags
+
+    scores = {score.name for score in tags.SCORES}
+    for name in ("questions.md", "troubleshooting.md"):
+        groups = {tag.template.partition("/")[0] for tag in tags.ALL}
+        for text in re.findall(r"`([a-z_]+/[\w/…]+)`", (ROOT / "docs" / name).read_text(encoding="utf-8")):
+            tag = re.sub(r"\b(COMPONENT|VOICE|N)\b|…", "x", text)
+            if tag.partition("/")[0] in groups:
+                is_mean = tag.endswith("/mean") and tag.split("/")[1] in scores
+                assert is_mean or tags.find(tag) or tag.endswith("/x"), (name, text)
+
+
+def test_every_page_is_part_of_the_site() -> None:
+    site = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+    missing = [path.name for path in (ROOT / "docs").glob("*.md") if f"docs/{path.name}" not in site]
+    assert missing == []
+
+
 def test_every_flag_that_is_named_exists() -> None:
     from train_v2_ddp import build_parser
 
