@@ -340,12 +340,13 @@ def training_arguments(args: argparse.Namespace, *, evaluate: bool) -> Any:
 def train(args: argparse.Namespace) -> str | None:
     """The finding for which the doctor stopped the training (`--doctor_fail_on`), if it did."""
     import torch
-    from transformers import EarlyStoppingCallback, PrinterCallback, Trainer
+    from transformers import EarlyStoppingCallback, PrinterCallback, ProgressCallback, Trainer
 
     from tracker_logging.data.dataset import VoiceCloningDataset
     from tracker_logging.families.boson.weights import save_in_original_layout
     from tracker_logging.families.higgs_v2.processor import VoiceCloningCollator
     from tracker_logging.integrations.hf_trainer import failed_by
+    from tracker_logging.integrations.live_line import LiveLine
 
     if args.demo:  # leave a core to those who draw and score, so that its voices are scored while it trains
         torch.set_num_threads(max(1, torch.get_num_threads() - 1))
@@ -372,8 +373,9 @@ def train(args: argparse.Namespace) -> str | None:
         data_collator=collate,
         callbacks=callbacks,
     )
-    if args.quiet:
-        trainer.remove_callback(PrinterCallback)
+    trainer.remove_callback(PrinterCallback if args.quiet else ProgressCallback)
+    if not args.quiet:
+        trainer.add_callback(LiveLine())
     trainer.train(resume_from_checkpoint=str(args.resume_from_checkpoint) if args.resume_from_checkpoint else None)
     trainer.save_model()
     if args.save_merged and trainer.is_world_process_zero():

@@ -8,6 +8,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 import soundfile
 from tracker_examples import comparison, finding
 
@@ -17,6 +18,7 @@ from tracker_logging.trackers.open import RunInfo, open_tracker
 SCRIPT = Path(__file__).parents[2] / "examples" / "ask_runs.py"
 
 
+@pytest.mark.slow
 def test_a_script_that_knows_only_the_json_output_finds_the_best_run_its_faults_and_clips(tmp_path: Path) -> None:
     # The last step of `good` is worse than that of `bad`; its best is better, and differs by voice.
     scores = {"good": {100: (0.9, 0.3), 200: (0.2, 0.5)}, "bad": {100: (0.6, 0.6), 200: (0.7, 0.7)}}
@@ -34,8 +36,8 @@ def test_a_script_that_knows_only_the_json_output_finds_the_best_run_its_faults_
     assert done.stdout.splitlines() == [
         f"best: {tmp_path / 'runs' / 'good'}",
         "wrong: good_one (error): a fix.",
-        "clip: bob step 200 (sim_o 0.5)",
         "clip: ann step 100 (sim_o 0.9)",
+        "clip: bob step 200 (sim_o 0.5)",
     ]
     for voice, step in (("ann", 100), ("bob", 200)):
         (path,) = (tmp_path / "clips" / voice).iterdir()

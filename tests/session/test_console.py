@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import logging
 import os
 import pty
 import re
+import struct
 import subprocess
 import sys
+import termios
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -33,6 +36,7 @@ def shown(tmp_path: Path, *flags: str) -> list[str]:
     script = tmp_path / "script.py"
     script.write_text(SCRIPT)
     ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
     environment = os.environ | {"COLUMNS": "80", "LINES": "24", "PYTHONPATH": str(ROOT)}
     process = subprocess.Popen([sys.executable, script, *flags], stderr=theirs, stdout=theirs, env=environment)
     os.close(theirs)
@@ -57,14 +61,15 @@ def test_messages_stand_on_lines_of_their_own_at_80_columns(tmp_path: Path) -> N
     lines = shown(tmp_path)
     wide = [line for line in lines if len(line) > 80]
     assert len(wide) == 2 and "long/long/" in wide[0] and wide[1].startswith("  tracker-logging open "), wide
-    text = "\n".join(lines)
-    for message in ("INFO tracker_logging: a message", "a warning of transformers", "a Python warning"):
+    text = " ".join("\n".join(lines).split())
+    for message in ("INFO tracker_logging: a message", "a warning of transformers", "UserWarning: a Python warning"):
         assert text.count(message) == 1, message
+    assert [line for line in lines if "100%|" in line and "9/9" in line], "the bar itself"
     assert not [line for line in lines if "%|" in line and ("WARNING" in line or "INFO" in line)], lines
 
 
 def test_quiet_leaves_warnings(tmp_path: Path) -> None:
-    text = "\n".join(shown(tmp_path, "--quiet"))
+    text = " ".join("\n".join(shown(tmp_path, "--quiet")).split())
     assert "INFO" not in text
     assert all(words in text for words in ("a warning", "a warning of transformers", "a Python warning"))
 
