@@ -13,6 +13,9 @@ import sys
 import termios
 from pathlib import Path
 
+import pytest
+from short_demo import lay_out
+
 ROOT = Path(__file__).parents[2]
 SCRIPT = """
 import logging, sys, warnings
@@ -31,10 +34,13 @@ bar.close()
 """
 
 
-def shown(tmp_path: Path, *flags: str) -> list[str]:
+TRAINING = "import sys; from train_v2_ddp import main; sys.exit(main(sys.argv[1:]))"
+
+
+def shown(tmp_path: Path, *flags: str, content: str = SCRIPT) -> list[str]:
     """The lines that a terminal of 80 columns keeps: a bar that is erased and drawn again counts as erased."""
     script = tmp_path / "script.py"
-    script.write_text(SCRIPT)
+    script.write_text(content)
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
     environment = os.environ | {"COLUMNS": "80", "LINES": "24", "PYTHONPATH": str(ROOT)}
@@ -46,7 +52,7 @@ def shown(tmp_path: Path, *flags: str) -> list[str]:
             written += part
     except OSError:  # Linux: the other side is closed
         pass
-    assert process.wait(60) == 0
+    assert process.wait(60) == 0, written[-2000:]
     os.close(ours)
     lines = []
     for line in re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", written.decode()).replace("\r\n", "\n").split("\n"):
@@ -82,3 +88,18 @@ def test_handlers_of_the_user_stay() -> None:
     configure_console()
     assert logging.root.handlers == handlers
     assert logging._warnings_showwarning is None, "warnings go where they went"
+
+
+@pytest.mark.slow
+def test_a_training_fits_80_columns_and_says_nothing_twice(demo: Path, tmp_path: Path) -> None:
+    output = lay_out(demo, tmp_path / "out")
+    short = "--demo --max_steps 3 --logging_steps 1 --enable_strategic_logging --strategic_loggers inputs,outputs"
+    lines = shown(tmp_path, *short.split(), "--output_dir", str(output), content=TRAINING)
+    assert [line for line in lines if len(line) > 80 and str(tmp_path) not in line] == []
+    bars = [line for line in lines if "3/3" in line]
+    assert bars and all(line.startswith("100%|") and "loss " in line for line in bars), "nothing is glued to the bar"
+    text = "\n".join(lines)
+    assert text.count("tracker-logging open ") == 1 and "pinnedCards" not in text
+    assert text.count("Base, best and last:") == 1
+    said = [line for line in lines if line.startswith(("INFO", "WARNING")) and not line.endswith("tracker_logging:")]
+    assert len(said) == len(set(said))
