@@ -226,4 +226,4 @@ def test_a_delimiter_at_the_end_of_each_line_and_an_index_without_a_name_are_no_
 
 def test_known_names_of_a_header_may_be_written_as_people_write_them(tmp_path: Path) -> None:
     rows = table(tmp_path / "a.csv", "Audio File;Speaker-Name;Normalized Text;My Mood\na.wav;Anna;One.;calm\n")
-    assert list(rows[0]) == ["audio_file", "speaker_name", "normalized_text", "My Mood"]
+    assert rows[0] == {"audio_file": "a.wav", "speaker_name": "Anna", "normalized_text": "One.", "My Mood": "calm"}
