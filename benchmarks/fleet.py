@@ -1,6 +1,9 @@
 """Measures the Voices tab with many runs: first paint, an arrow key, the idle poll, sizes and memory of the server.
 
-    python benchmarks/fleet.py [--runs 2,40,300] [--voices 12] [--rounds 20]
+    python benchmarks/fleet.py [--runs 2,40,300] [--voices 12] [--rounds 20] [--stock]
+
+`--stock` also measures TensorBoard's own audio tab with the same clips as audio in event files; not above 40 runs,
+where TensorBoard shows none at first.
 
 Needs Chromium and Playwright (see tests/dashboards/conftest.py). Runs have drawn scores and one short clip, linked to
 every place. First paint and key are medians; the key is timed in the page, from the event to the next frame.
@@ -29,9 +32,12 @@ from conftest import BROWSER, QUIET, serving
 from playwright.sync_api import sync_playwright
 from scored_runs import draw_scores, speaker_of, write_scores
 
+from tracker_logging.events import Audio, Clip
+from tracker_logging.trackers.tensorboard import TensorBoardTracker
 from tracker_logging.trackers.voice_folder import FOLDER
 
 REPEATS = 5
+STOCK_RUNS = 40  # TensorBoard selects no run by itself above
 READY_MS = 120_000
 KEY = """() => new Promise((done) => {
   const begin = performance.now();
@@ -57,6 +63,30 @@ def write_fleet(logdir: Path, *, runs: int, voices: int, rounds: int) -> None:
                 os.link(clip, sound)
                 content = json.loads(sidecar.read_text()) | {"clip": {**about, "file": sound.name}}
                 sidecar.write_text(json.dumps(content))
+
+
+def write_stock(logdir: Path, *, runs: int, voices: int, rounds: int) -> None:
+    """The same number of clips of the same length as audio in event files."""
+    noise = (0.1 * np.random.default_rng(0).standard_normal(24_000)).astype(np.float32)
+    clips = {"generated": Clip(samples=noise, sample_rate=24_000)}
+    for number in range(runs):
+        tracker = TensorBoardTracker(logdir / f"sweep-{number:03d}")
+        for step in range(100, 100 * rounds + 1, 100):
+            for voice in range(voices):
+                tracker.emit(Audio(step=step, tag=f"voices/v{voice:02d}", clips=clips))
+        tracker.close()
+
+
+def measure_stock(browser: Any, logdir: Path, *, runs: int, voices: int) -> None:
+    with serving(logdir) as address:
+        tags = f"{address}/data/plugin/audio/tags"
+        begin = time.perf_counter()
+        while sum(map(len, json.loads(urllib.request.urlopen(tags).read()).values())) < runs * voices:
+            time.sleep(0.5)
+        print(f"  stock audio tab: event files read {time.perf_counter() - begin:8.2f} s")
+        paint = paint_s(browser, f"{address}/#audio", "tf-audio-loader audio", repeats=3)
+        print(f"  stock audio tab: first paint      {paint:8.2f} s")
+        print(f"  stock audio tab: memory of server {memory_mb(address):8.0f} MB")
 
 
 def measure(browser: Any, logdir: Path) -> None:
@@ -127,6 +157,7 @@ def main() -> None:
     parser.add_argument("--runs", default="2,40,300")
     parser.add_argument("--voices", type=int, default=12)
     parser.add_argument("--rounds", type=int, default=20)
+    parser.add_argument("--stock", action="store_true", help="also measure TensorBoard's own audio tab")
     args = parser.parse_args()
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=BROWSER, args=QUIET.split())
@@ -137,6 +168,10 @@ def main() -> None:
                 write_fleet(logdir, runs=runs, voices=args.voices, rounds=args.rounds)
                 print(f"{runs} runs × {args.voices} voices × {args.rounds} rounds")
                 measure(browser, logdir)
+            if args.stock and runs <= STOCK_RUNS:
+                with tempfile.TemporaryDirectory() as directory:
+                    write_stock(Path(directory), runs=runs, voices=args.voices, rounds=args.rounds)
+                    measure_stock(browser, Path(directory), runs=runs, voices=args.voices)
         browser.close()
 
 

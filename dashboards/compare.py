@@ -28,6 +28,7 @@ from .sentences import answer
 from .voice_index import clips_of, voice_index
 
 DEFAULT_MAX_MB = 50.0
+UNREADABLE = "the file is damaged"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -227,11 +228,15 @@ def _distinct(names: Sequence[str], paths: Sequence[Path]) -> list[str]:
 
 
 def _without_sound(index: Mapping[str, Any], sound: Sound) -> dict[str, Any]:
-    """`index` with only those clips that are in the page."""
+    """`index` with only those clips that are in the page; the others have a reason."""
+    unreadable = set(sound.unreadable)
 
     def entry_of(entry: Mapping[str, Any], run: str, voice: str) -> dict[str, Any]:
         clip = entry["clip"]
-        left_out = clip is not None and f"{run}/{voice}/{clip['file']}" not in sound.clips
+        key = None if clip is None else f"{run}/{voice}/{clip['file']}"
+        if key in unreadable:
+            return {**entry, "clip": None, "left_out": False, "clip_problem": UNREADABLE}
+        left_out = key is not None and key not in sound.clips
         return {**entry, "clip": None if left_out else clip, "left_out": left_out}
 
     voices = [
@@ -241,6 +246,14 @@ def _without_sound(index: Mapping[str, Any], sound: Sound) -> dict[str, Any]:
                 kind: clip
                 for kind, clip in voice["clips"].items()
                 if f"{clip['run']}/{voice['id']}/{clip['file']}" in sound.clips
+            },
+            "problems": {
+                **voice["problems"],
+                **{
+                    kind: UNREADABLE
+                    for kind, clip in voice["clips"].items()
+                    if f"{clip['run']}/{voice['id']}/{clip['file']}" in unreadable
+                },
             },
             "generated": {
                 run: [entry_of(entry, run, voice["id"]) for entry in entries]

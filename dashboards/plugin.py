@@ -73,6 +73,7 @@ class VoicesPlugin(base_plugin.TBPlugin):  # type: ignore[misc]
         places = self._places(request)
         others = iter(range(len(places), len(places) + len(table["runs"])))  # runs without event files
         for run in table["runs"]:
+            run["known"] = run["name"] in places  # in TensorBoard's own list
             run["place"] = places[run["name"]] if run["name"] in places else next(others)
         text = json.dumps(table, separators=(",", ":"))
         etag = hashlib.blake2b(text.encode(), digest_size=16).hexdigest()

@@ -58,12 +58,12 @@ def voices_of_run(voices: Mapping[str, Voice]) -> list[Json]:
             "language": voice.language,
             "reference_text": voice.reference_text or "",
             "target_text": voice.target_text or "",
-            "clips": {
-                kind: shown for kind, clip in voice.clips.items() if (shown := _clip(clip, f"{kind}.flac")) is not None
-            },
+            "clips": {kind: shown for kind, shown in fixed.items() if "problem" not in shown},
+            "problems": {kind: shown["problem"] for kind, shown in fixed.items() if "problem" in shown},
             "steps": [_entry(step) for step in voice.steps.values()],
         }
         for voice in voices.values()
+        for fixed in [{kind: _clip(clip, f"{kind}.flac") for kind, clip in voice.clips.items()}]
     ]
 
 
@@ -88,22 +88,25 @@ def score_table() -> list[Json]:
 
 
 def _entry(step: VoiceStep) -> Json:
-    return {
+    clip = None if step.clip is None else _clip(step.clip, _step_name(step))
+    problem = None if clip is None else clip.get("problem")
+    entry = {
         "step": step.step,
         "scores": dict(step.scores),
         "transcript": step.transcript,
         "stop_reason": step.stop_reason,
         "error": step.error,
-        "clip": None if step.clip is None else _clip(step.clip, _step_name(step)),
+        "clip": clip if problem is None else None,
     }
+    return entry if problem is None else {**entry, "clip_problem": problem}
 
 
-def _clip(clip: Clip, name: str) -> Json | None:
-    """What the front end must know of a clip; None for one whose file is gone or damaged."""
+def _clip(clip: Clip, name: str) -> Json:
+    """What the front end must know of a clip; only the `problem` of one whose file is gone or damaged."""
     try:
         seconds, rate = clip.length()
-    except (OSError, RuntimeError, ValueError):  # soundfile raises RuntimeErrors
-        return None
+    except (OSError, RuntimeError, ValueError) as error:  # soundfile raises RuntimeErrors
+        return {"problem": "the file is missing" if isinstance(error, FileNotFoundError) else "it is damaged"}
     return {"file": _name(clip, name), "sample_rate": rate, "seconds": seconds}
 
 

@@ -31,7 +31,7 @@ export class Board {
     this.clips = new Clips(source);
     this.player = new Player(this.clips, () => this.updatePlaying());
     this.rows = new Map();
-    this.help = helpDialog();
+    this.help = helpDialog(index.scores);
     this.toolbar = new Toolbar(this);
     this.transport = new Transport(this);
     const act = { show: (names) => this.change({ shown: names }), listen: (run) => this.listenTo(run), colour: (run) => runColour(this.index.runs, run, this.theme) };

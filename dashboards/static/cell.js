@@ -2,8 +2,11 @@
 
 import { clipKey } from "./clips.js";
 import { make, set, setText } from "./dom.js";
+import { Fold } from "./fold.js";
 import { drawPicture } from "./picture.js";
 import { grade, judge, shortNumber, withUnit } from "./scores.js";
+
+const SHORTER_S = 0.05; // a clip that is read is that much shorter than its file says: it is truncated
 
 export class Cell {
   /** `act` has `choose(place)`, `toggle(place)`, `seek(place, seconds)`, `take(place, number)`. */
@@ -15,7 +18,7 @@ export class Cell {
     this.seconds = make("span", { class: "seconds" });
     this.canvas = make("canvas", { "aria-hidden": "true" });
     this.line = make("div", { class: "playhead", hidden: true });
-    this.picture = make("div", { class: "picture", title: "Click to play from here" }, this.canvas, this.line);
+    this.picture = make("div", { class: "picture", title: "Click to play from here; the line over the spectrogram is the pitch, 60 to 600 Hz" }, this.canvas, this.line);
     this.picture.onclick = (event) => {
       const box = this.picture.getBoundingClientRect();
       act.seek(place, ((event.clientX - box.left) / box.width) * this.span);
@@ -27,12 +30,15 @@ export class Cell {
     this.takeButton = (number) => make("button", { type: "button", onclick: () => act.take(place, number) });
     this.scores = make("dl", { class: "scores" });
     this.words = make("p", { class: "words", dir: "auto" });
-    const head = make("div", { class: "cell-head" }, this.button, this.seconds);
-    this.element = make("div", { class: "cell", role: "cell" }, head, this.picture, this.takes, this.notes, this.scores, this.words);
+    this.fold = new Fold(this.words);
+    this.title = make("span", { class: "cell-title", "aria-hidden": "true" }); // in narrow windows, which have no header
+    this.meaning = ""; // the score whose meaning is shown
+    const head = make("div", { class: "cell-head" }, this.button, this.title, this.seconds);
+    this.element = make("div", { class: "cell", role: "cell" }, head, this.picture, this.takes, this.notes, this.scores, this.words, this.fold.button);
     this.element.addEventListener("focusin", () => act.choose(place));
   }
 
-  /** Show `model` (see cell_model.js). `look` = { name, colour, span, selected, theme }. */
+  /** Show `model` (see cell_model.js). `look` = { name, title, colour, span, selected, theme }. */
   update(model, look) {
     this.span = look.span;
     set(this.element, "data-selected", look.selected);
@@ -44,9 +50,13 @@ export class Cell {
     set(this.button, "aria-label", `${this.verb} ${this.name}`);
     setText(this.seconds, model.clip ? `${model.clip.seconds.toFixed(1)} s` : "");
     this.showTakes(model.takes);
-    setText(this.notes, model.notes.join(" · "));
-    this.scores.replaceChildren(...model.scores.map((one) => scoreChip(one, model.scoreValues)));
+    setText(this.title, look.title);
+    this.texts = model.notes;
+    this.model = model;
+    this.showScores();
     this.words.replaceChildren(...(model.words ? wordMarks(model.words) : []));
+    this.fold.update();
+    this.showNotes();
     this.show(model.clip, look);
   }
 
@@ -62,6 +72,27 @@ export class Cell {
     setText(this.takeMean, takes?.mean === undefined ? "" : `mean ${shortNumber(takes.mean)}`);
     const wanted = [...buttons, this.takeMean];
     if (wanted.length !== this.takes.children.length || wanted.some((each, at) => this.takes.children[at] !== each)) this.takes.replaceChildren(...wanted);
+  }
+
+  /** What the index tells, and what was found when the clip was read. */
+  showNotes() {
+    const known = this.model.clip && this.clips.knownPicture(this.model.clip);
+    const isShort = known && known.seconds < this.model.clip.seconds - SHORTER_S;
+    const read = isShort ? [`truncated: only ${known.seconds.toFixed(1)} of ${this.model.clip.seconds.toFixed(1)} s can be read`] : [];
+    setText(this.notes, [...this.texts, ...read].join(" · "));
+  }
+
+  /** A click on the name of a score shows its meaning, and hides it again. */
+  showScores() {
+    const focused = document.activeElement?.closest?.(".chip");
+    const name = focused && this.scores.contains(focused) ? focused.dataset.score : null;
+    const act = (score) => {
+      this.meaning = this.meaning === score ? "" : score;
+      this.showScores();
+    };
+    const look = { isTabStop: this.button.tabIndex === 0, meaning: this.meaning, act };
+    this.scores.replaceChildren(...this.model.scores.map((one) => scoreChip(one, this.model.scoreValues, look)));
+    if (name) this.scores.querySelector(`[data-score="${name}"] button`)?.focus({ preventScroll: true });
   }
 
   show(clip, { theme, span }) {
@@ -87,11 +118,12 @@ export class Cell {
       if (same()) set(this.picture, "data-state", "waiting");
       return false;
     };
-    this.clips.askPicture(clip, wanted, (picture) => {
+    this.clips.askPicture(clip, wanted, (picture, reason) => {
       if (!same()) return;
       set(this.picture, "data-state", picture ? "drawn" : "failed");
       this.draw(picture);
-      if (!picture) setText(this.notes, "This clip cannot be read.");
+      if (!picture) this.texts = [...this.texts, `this clip cannot be read: ${reason}`];
+      this.showNotes();
     });
   }
 
@@ -109,16 +141,20 @@ export class Cell {
   }
 }
 
-function scoreChip({ score, value }, scoreValues) {
+function scoreChip({ score, value }, scoreValues, { isTabStop, meaning, act }) {
   const verdict = judge(score, scoreValues);
   const title = `${score.meaning}${score.unit ? ` (${score.unit})` : ""}${verdict ? `; ${verdict.goalText}` : ""}`;
-  const chip = make("div", { class: "chip", title }, make("dt", {}, score.name), make("dd", {}, withUnit(value, score.unit)));
+  const isOpen = meaning === score.name;
+  const name = make("button", { type: "button", class: "meaning", "aria-expanded": isOpen, onclick: () => act(score.name) }, score.name);
+  name.tabIndex = isTabStop ? 0 : -1;
+  const chip = make("div", { class: "chip", title, "data-score": score.name }, make("dt", {}, name), make("dd", {}, withUnit(value, score.unit)));
   if (verdict) {
     chip.dataset.grade = grade(verdict.share);
     const bar = make("span", { class: "bar", "aria-hidden": "true" }, make("i"));
     bar.firstChild.style.width = `${Math.round(100 * verdict.share)}%`;
     chip.append(make("span", { class: "goal" }, verdict.goalText), bar);
   }
+  if (isOpen) chip.append(make("p", { class: "explained" }, title));
   return chip;
 }
 

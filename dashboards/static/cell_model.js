@@ -17,7 +17,8 @@ export function cellModel(index, view, voice, column) {
 function fixedModel(index, view, voice, kind) {
   const entry = visibleRuns(index, view).map((run) => entryAt(voice.generated[run.name], stepOf(index, view))).find(Boolean);
   const about = index.scores.filter((score) => score.of === kind);
-  const notes = voice.clips[kind] ? [] : [`no ${kind === "codec" ? "codec copy" : kind}`];
+  const problem = voice.problems?.[kind];
+  const notes = voice.clips[kind] ? [] : [problem ? `this clip cannot be read: ${problem}` : `no ${kind === "codec" ? "codec copy" : kind}`];
   return { kind, clip: clipOf(voice, voice.clips[kind]), notes, scores: valuesOf(about, entry?.scores ?? {}), words: null, scoreValues: {} };
 }
 
@@ -31,6 +32,8 @@ function generatedModel(index, view, voice, run) {
   if (entry.step !== step) notes.push(`step ${entry.step}, the nearest earlier one`);
   if (entry.error) notes.push(`failed: ${entry.error}`);
   else if (!STOPPED.includes(entry.stop_reason)) notes.push(`did not stop on its own (${entry.stop_reason})`);
+  if (entry.clip_problem) notes.push(`this clip cannot be read: ${entry.clip_problem}`);
+  else if (!entry.clip && !entry.error && !entry.left_out) notes.push("no audio of this step is there");
   if (entry.left_out) notes.push("audio left out to limit the size of the page");
   const own = index.scores.filter((score) => score.of === "generated");
   const shown = view.every ? own : own.filter((score) => score.name === view.score || MAIN.includes(score.name));

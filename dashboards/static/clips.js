@@ -3,6 +3,7 @@
 // A clip is { run, voice, file, seconds, sample_rate }; a source has `bytes(clip) -> Promise<ArrayBuffer>`.
 
 import { melLevels, peaks } from "./mel.js";
+import { pitchLine } from "./pitch.js";
 import { seeded } from "./random.js";
 
 const COLUMNS = 240; // of a picture
@@ -54,7 +55,7 @@ export class Clips {
     return this.pictures.get(clipKey(clip)) ?? null;
   }
 
-  /** Queues a picture; draws it if `wanted()` still holds at its turn, then calls `done(picture | null)`. */
+  /** Queues a picture; draws it if `wanted()` still holds at its turn, then calls `done(picture)`, or `done(null, reason)`. */
   askPicture(clip, wanted, done) {
     this.waiting.push({ clip, wanted, done });
     this.work();
@@ -67,8 +68,8 @@ export class Clips {
     this.busy += 1;
     try {
       if (job.wanted()) job.done(await this.picture(job.clip));
-    } catch {
-      job.done(null);
+    } catch (error) {
+      job.done(null, error.message);
     }
     this.busy -= 1;
     this.work();
@@ -79,7 +80,10 @@ export class Clips {
     if (known) return known;
     const buffer = await this.buffer(clip);
     const samples = buffer.getChannelData(0);
-    const picture = { peaks: peaks(samples, COLUMNS), mel: melLevels(samples, buffer.sampleRate, COLUMNS), seconds: buffer.duration };
+    const picture = {
+      peaks: peaks(samples, COLUMNS), mel: melLevels(samples, buffer.sampleRate, COLUMNS),
+      pitch: pitchLine(samples, buffer.sampleRate, COLUMNS / 2), seconds: buffer.duration,
+    };
     this.pictures.set(clipKey(clip), picture);
     return picture;
   }

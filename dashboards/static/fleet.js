@@ -10,6 +10,7 @@ export class Fleet {
     this.table = { scores: [], runs: [], problems: [] };
     this.loaded = new Map(); // run → { version, voices }
     this.failed = new Map(); // run → message
+    this.colours = new Map(); // run → colour in TensorBoard's own list
   }
 
   /** Asks for the table; true when it has changed. */
@@ -43,7 +44,8 @@ export class Fleet {
   /** The index of the board: all runs, and the voices of the loaded ones. */
   index() {
     const problems = [...this.table.problems, ...[...this.failed].map(([run, message]) => `${run}: ${message}`)];
-    return { ...mergeRuns(this.table, this.loaded), problems };
+    const merged = mergeRuns(this.table, this.loaded);
+    return { ...merged, runs: merged.runs.map((run) => ({ ...run, colour: this.colours.get(run.name) })), problems };
   }
 }
 

@@ -10,7 +10,7 @@ export const KEYS = [
   [["[", "]"], "[ ]", "earlier or later step", (board, key) => board.moveStep(key === "[" ? -1 : 1)],
   [["Home"], "Home", "back to the start of the clip", (board) => board.player.seek(0)],
   [["l"], "L", "repeat on or off", (board) => board.transport.loop.click()],
-  [["?"], "?", "this list", (board) => board.help.showModal()],
+  [["?"], "?", "this list, and what the scores mean", (board) => board.help.showModal()],
 ];
 
 /** Listens on the whole page, except in text fields and in controls that use the same key. */
@@ -31,10 +31,11 @@ function needsKey(target, key) {
   return target instanceof HTMLButtonElement && key === " " && !target.classList.contains("play");
 }
 
-/** The dialog that lists the keys. */
-export function helpDialog() {
+/** The dialog that lists the keys, and what each of the `scores` means. */
+export function helpDialog(scores) {
   const rows = KEYS.map(([, name, does]) => make("div", {}, make("dt", {}, make("kbd", {}, name)), make("dd", {}, does)));
+  const meanings = scores.map(({ name, meaning, unit }) => make("div", {}, make("dt", {}, name), make("dd", {}, unit ? `${meaning} (${unit})` : meaning)));
   const close = make("button", { type: "button", onclick: () => dialog.close() }, "Close");
-  const dialog = make("dialog", { "aria-label": "Keys", class: "help" }, make("h2", {}, "Keys"), make("dl", {}, ...rows), close);
+  const dialog = make("dialog", { "aria-label": "Keys", class: "help" }, make("h2", {}, "Keys"), make("dl", {}, ...rows), make("h2", {}, "Scores"), make("dl", { class: "meanings" }, ...meanings), close);
   return dialog;
 }

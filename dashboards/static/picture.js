@@ -1,6 +1,7 @@
-// Draws a clip: waveform above, log-mel spectrogram below, seconds along the bottom.
+// Draws a clip: waveform above, log-mel spectrogram with the pitch below, seconds along the bottom.
 
 import { BANDS } from "./mel.js";
+import { HIGH_HZ, LOW_HZ } from "./pitch.js";
 
 const WAVE = 36; // heights in pixels
 const MEL = 60;
@@ -8,8 +9,8 @@ const AXIS = 13;
 export const HEIGHT = WAVE + MEL + AXIS;
 
 const INK = {
-  light: { wave: "#5f6b7a", clipped: "#c5221f", axis: "#5f6368", mel: ["#f5f7fa", "#c3d3e8", "#6d93c4", "#2b4d86", "#0c1c3f"] },
-  dark: { wave: "#a7b3c2", clipped: "#ff8a80", axis: "#a9b0b8", mel: ["#191d23", "#26405e", "#3f7a9c", "#8cc3b5", "#fdf3c4"] },
+  light: { wave: "#5f6b7a", clipped: "#c5221f", axis: "#5f6368", pitch: "#d6006c", mel: ["#f5f7fa", "#c3d3e8", "#6d93c4", "#2b4d86", "#0c1c3f"] },
+  dark: { wave: "#a7b3c2", clipped: "#ff8a80", axis: "#a9b0b8", pitch: "#ff5cb0", mel: ["#191d23", "#26405e", "#3f7a9c", "#8cc3b5", "#fdf3c4"] },
 };
 
 /** Draws `picture` so that `spanSeconds` fill the width; the clips of a row share one span. */
@@ -25,6 +26,7 @@ export function drawPicture(canvas, picture, { spanSeconds, theme }) {
     const used = Math.max(1, (picture.seconds / spanSeconds) * width);
     drawWave(context, picture.peaks, used, ink);
     context.drawImage(melImage(picture.mel, ink.mel), 0, WAVE, used, MEL);
+    drawPitch(context, picture.pitch, used, ink);
     context.fillStyle = ink.axis;
     context.font = "9px system-ui, sans-serif";
     context.textAlign = "right";
@@ -48,6 +50,21 @@ function drawWave(context, { low, high }, width, ink) {
   for (let column = 0; column < columns; column++) {
     if (high[column] > 0.999 || low[column] < -0.999) context.fillRect(x(column) - 1, 0, 2, WAVE);
   }
+}
+
+/** The pitch on a logarithmic scale of its own, LOW_HZ to HIGH_HZ from bottom to top of the spectrogram. */
+function drawPitch(context, pitch, width, ink) {
+  context.beginPath();
+  pitch.forEach((hz, frame) => {
+    if (!hz) return;
+    const x = ((frame + 0.5) * width) / pitch.length;
+    const y = WAVE + MEL * (1 - Math.log(hz / LOW_HZ) / Math.log(HIGH_HZ / LOW_HZ));
+    if (pitch[frame - 1]) context.lineTo(x, y);
+    else context.moveTo(x - 0.5, y);
+  });
+  context.strokeStyle = ink.pitch;
+  context.lineWidth = 1.5;
+  context.stroke();
 }
 
 function melImage({ levels, frames }, stops) {

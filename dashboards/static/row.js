@@ -4,6 +4,7 @@ import { Cell } from "./cell.js";
 import { cellModel } from "./cell_model.js";
 import { runColour } from "./colours.js";
 import { make, set, setText } from "./dom.js";
+import { Fold } from "./fold.js";
 import { CEILING_NAMES } from "./scores.js";
 import { sparkline } from "./sparkline.js";
 import { meansOf, stepOf, visibleRuns } from "./view.js";
@@ -20,10 +21,12 @@ export class Row {
     this.language = make("span", { class: "language" });
     this.text = make("p", { class: "text", dir: "auto" });
     this.prompt = make("p", { class: "prompt", dir: "auto" });
+    this.foldText = new Fold(this.text);
+    this.foldPrompt = new Fold(this.prompt);
     this.chart = make("div", { class: "chart" });
     this.chartName = make("span", { class: "chart-name" });
     const who = make("div", { class: "who" }, this.speaker, this.language, make("code", { class: "id", title: "voice id" }, voiceId));
-    this.heading = make("div", { class: "heading", role: "rowheader" }, who, this.text, this.prompt, this.chartName, this.chart);
+    this.heading = make("div", { class: "heading", role: "rowheader" }, who, this.text, this.foldText.button, this.prompt, this.foldPrompt.button, this.chartName, this.chart);
     this.element = make("div", { class: "row", role: "row", "data-voice": voiceId }, this.heading);
   }
 
@@ -35,6 +38,8 @@ export class Row {
     setText(this.language, voice.language ?? "");
     setText(this.text, voice.target_text ?? "");
     setText(this.prompt, voice.reference_text ? `Reference text: ${voice.reference_text}` : "");
+    this.foldText.update();
+    this.foldPrompt.update();
     set(this.element, "data-selected", view.voice === voice.id);
     const models = columns.map((column, place) => (place >= from && place < to ? cellModel(index, view, voice, column) : null));
     const span = Math.max(0.5, ...models.map((model) => model?.clip?.seconds ?? 0));
@@ -45,7 +50,7 @@ export class Row {
       const run = column.startsWith("run:") ? column.slice(4) : null;
       const name = `${columnName(column)} of ${voice.speaker ?? voice.id}: ${voice.target_text ?? ""}`;
       const colour = run ? runColour(index.runs, run, theme) : null;
-      cell.update(models[place], { name, colour, span, selected, theme });
+      cell.update(models[place], { name, title: run ?? TITLES[column], colour, span, selected, theme });
     });
     this.updateChart(voice);
   }

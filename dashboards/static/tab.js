@@ -2,9 +2,11 @@
 // It imports the board only then, so that the table of runs and the modules load at the same time.
 
 import { Fleet, firstRuns } from "./fleet.js";
+import { followed, listedRuns } from "./tensorboard_runs.js";
 
 const REFRESH_MS = 5000;
 const PENDING_MS = 1000; // while the server reads runs for the first time
+const FOLLOW_MS = 200; // after an event in TensorBoard, which then draws its list again
 const PLUGIN = "p.voices."; // TensorBoard keeps `p.<plugin>.<key>` in its address for plugins
 const STORE = "tracker_logging.view";
 
@@ -30,8 +32,10 @@ export async function render() {
     load();
   };
   await load();
+  const follow = followRuns(fleet, board);
   watchTheme(() => {
     applyTheme();
+    follow();
     board.setTheme(currentTheme());
   });
   keepFresh(fleet, board, load);
@@ -84,6 +88,25 @@ function keepFresh(fleet, board, load) {
     setTimeout(look, fleet.table.runs.some((run) => run.pending) ? PENDING_MS : REFRESH_MS);
   };
   setTimeout(look, fleet.table.runs.some((run) => run.pending) ? PENDING_MS : REFRESH_MS);
+}
+
+/** Shows the runs that are selected in TensorBoard's own list, in its colours; returns a function that looks again. */
+function followRuns(fleet, board) {
+  let before = null;
+  const look = () => {
+    const now = listedRuns(frameHost().document);
+    const shown = followed(fleet.table.runs, board.view.shown, before, now);
+    const colours = new Map([...(now ?? [])].map(([name, { colour }]) => [name, colour]));
+    const isRecoloured = [...colours].some(([name, colour]) => colour && fleet.colours.get(name) !== colour);
+    before = now ?? before;
+    if (isRecoloured) fleet.colours = colours;
+    if (isRecoloured) board.refresh(fleet.index());
+    if (shown) board.change({ shown });
+  };
+  const later = () => setTimeout(look, FOLLOW_MS);
+  for (const event of ["change", "click", "keyup"]) frameHost().document.addEventListener(event, later);
+  frameHost().addEventListener("hashchange", later);
+  return look;
 }
 
 function frameHost() {
