@@ -37,6 +37,7 @@ from tracker_logging.trackers.tensorboard import TensorBoardTracker
 from tracker_logging.trackers.voice_folder import FOLDER
 
 REPEATS = 5
+POLLS = 50
 STOCK_RUNS = 40  # TensorBoard selects no run by itself above
 READY_MS = 120_000
 KEY = """() => new Promise((done) => {
@@ -63,6 +64,14 @@ def write_fleet(logdir: Path, *, runs: int, voices: int, rounds: int) -> None:
                 os.link(clip, sound)
                 content = json.loads(sidecar.read_text()) | {"clip": {**about, "file": sound.name}}
                 sidecar.write_text(json.dumps(content))
+
+
+def age(logdir: Path) -> None:
+    """Let all runs but the last have been written yesterday, as in a fleet of which one is training."""
+    yesterday = time.time() - 86_400
+    for directory in sorted(logdir.iterdir())[:-1]:
+        for voice in (directory / FOLDER).iterdir():
+            os.utime(voice, (yesterday, yesterday))
 
 
 def write_stock(logdir: Path, *, runs: int, voices: int, rounds: int) -> None:
@@ -101,7 +110,8 @@ def measure(browser: Any, logdir: Path) -> None:
         print(f"  first paint                       {paint_s(browser, tab):8.2f} s")
         answer = urllib.request.urlopen(table)
         print(f"  table of runs                     {len(answer.read()) / 1e3:8.0f} kB")
-        print(f"  idle poll                         {poll_ms(table, answer.headers['ETag']):8.1f} ms")
+        wall, processor = poll_ms(address, table, answer.headers["ETag"])
+        print(f"  idle poll                         {processor:8.1f} ms of processor, {wall:.1f} ms until answered")
         page = browser.new_page(viewport={"width": 1500, "height": 950})
         page.goto(tab)
         page.locator(".board[data-ready]").wait_for(timeout=READY_MS)
@@ -127,29 +137,43 @@ def paint_s(browser: Any, address: str, selector: str = ".row[data-voice] .text"
     return statistics.median(times)
 
 
-def poll_ms(table: str, etag: str) -> float:
+def poll_ms(address: str, table: str, etag: str) -> tuple[float, float]:
+    """Of one poll: median time until the answer, and mean time of the server's processor."""
     times = []
-    for _ in range(20):
+    used = processor_s(address)
+    for _ in range(POLLS):
         begin = time.perf_counter()
         try:
             urllib.request.urlopen(urllib.request.Request(table, headers={"If-None-Match": etag})).read()
         except urllib.error.HTTPError as unchanged:
             assert unchanged.code == 304
         times.append(1e3 * (time.perf_counter() - begin))
-    return statistics.median(times)
+    return statistics.median(times), 1e3 * (processor_s(address) - used) / POLLS
+
+
+def processor_s(address: str) -> float:
+    """Time of the processor that the server has used."""
+    fields = (server_of(address) / "stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def memory_mb(address: str) -> float:
-    """Resident memory of the process that listens on the port of the address."""
-    port = address.rpartition(":")[2]
+    """Resident memory of the server."""
+    pages = int((server_of(address) / "statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+def server_of(address: str) -> Path:
+    """The folder below /proc of the TensorBoard that listens on the port of the address."""
+    port = address.rpartition(":")[2].encode()
     for place in Path("/proc").glob("[0-9]*"):
         try:
             command = (place / "cmdline").read_bytes().split(b"\0")
-            if b"tensorboard.main" in command and port.encode() in command:
-                return int((place / "statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
         except OSError:
             continue
-    return float("nan")
+        if b"tensorboard.main" in command and port in command:
+            return place
+    raise RuntimeError(f"no TensorBoard at {address}")
 
 
 def main() -> None:
@@ -167,6 +191,7 @@ def main() -> None:
                 logdir.mkdir()
                 write_fleet(logdir, runs=runs, voices=args.voices, rounds=args.rounds)
                 print(f"{runs} runs × {args.voices} voices × {args.rounds} rounds")
+                age(logdir)
                 measure(browser, logdir)
             if args.stock and runs <= STOCK_RUNS:
                 with tempfile.TemporaryDirectory() as directory:

@@ -44,9 +44,10 @@ export class Row {
     const models = columns.map((column, place) => (place >= from && place < to ? cellModel(index, view, voice, column) : null));
     const span = Math.max(0.5, ...models.map((model) => model?.clip?.seconds ?? 0));
     this.fitCells(from, to);
+    const chosen = this.board.place;
     this.cells.forEach((cell, place) => {
       const column = columns[place];
-      const selected = view.voice === voice.id && this.board.place === place;
+      const selected = view.voice === voice.id && chosen === place;
       const run = column.startsWith("run:") ? column.slice(4) : null;
       const name = `${columnName(column)} of ${voice.speaker ?? voice.id}: ${voice.target_text ?? ""}`;
       const colour = run ? runColour(index.runs, run, theme) : null;
@@ -79,6 +80,9 @@ export class Row {
 
   updateChart(voice) {
     const { index, view, theme } = this.board;
+    const state = [index, view.shown, view.score, stepOf(index, view), theme];
+    if (this.chartState?.every((part, place) => part === state[place])) return;
+    this.chartState = state;
     const score = index.scores.find((one) => one.name === view.score);
     const lines = visibleRuns(index, view).map((run) => ({
       name: run.name,

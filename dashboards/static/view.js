@@ -49,32 +49,34 @@ export function firstView(index, shown = index.runs.map((run) => run.name)) {
   };
 }
 
-const knownSteps = new WeakMap(); // index → { shown, steps }: asked for by every cell, and the same for all
-
-/** All steps of all visible runs, ascending. */
-export function stepsOf(index, view) {
-  if (knownSteps.get(index)?.shown !== view.shown) knownSteps.set(index, { shown: view.shown, steps: collectSteps(index, view) });
-  return knownSteps.get(index).steps;
+/** `derive(index, view)`, kept as long as index and shown runs are the same: it is asked for by every cell. */
+function kept(derive) {
+  const known = new WeakMap(); // index → { shown, value }
+  return (index, view) => {
+    if (known.get(index)?.shown !== view.shown) known.set(index, { shown: view.shown, value: derive(index, view) });
+    return known.get(index).value;
+  };
 }
 
-function collectSteps(index, view) {
+/** The visible runs, in order. */
+export const visibleRuns = kept((index, view) => {
+  const shown = new Set(view.shown);
+  return index.runs.filter((run) => shown.has(run.name));
+});
+
+/** All steps of all visible runs, ascending. */
+export const stepsOf = kept((index, view) => {
   const steps = new Set();
   for (const voice of index.voices) {
     for (const run of visibleRuns(index, view)) for (const entry of voice.generated[run.name] ?? []) steps.add(entry.step);
   }
   return [...steps].sort((a, b) => a - b);
-}
+});
 
 /** The displayed step: the selected one, or the newest. */
 export function stepOf(index, view) {
   const steps = stepsOf(index, view);
   return view.step ?? steps[steps.length - 1] ?? 0;
-}
-
-/** The visible runs, in order. */
-export function visibleRuns(index, view) {
-  const shown = new Set(view.shown);
-  return index.runs.filter((run) => shown.has(run.name));
 }
 
 /** The entry of `step`, or the nearest earlier one, or null. Entries ascend. */
@@ -102,9 +104,7 @@ export function fixedKinds(index) {
 }
 
 /** Column names from left to right. */
-export function columnsOf(index, view) {
-  return [...fixedKinds(index), ...visibleRuns(index, view).map((run) => `run:${run.name}`)];
-}
+export const columnsOf = kept((index, view) => [...fixedKinds(index), ...visibleRuns(index, view).map((run) => `run:${run.name}`)]);
 
 /** The voices that pass the filters, in the chosen order. Voices without the score go last. */
 export function rowsOf(index, view) {
