@@ -14,6 +14,7 @@ export class Cell {
     this.clips = clips;
     this.clip = null;
     this.verb = "Play"; // of the button
+    this.failure = null; // { key, reason } of the clip that could not be read
     this.button = make("button", { class: "play", type: "button", onclick: () => act.toggle(place) });
     this.seconds = make("span", { class: "seconds" });
     this.canvas = make("canvas", { "aria-hidden": "true" });
@@ -51,7 +52,6 @@ export class Cell {
     setText(this.seconds, model.clip ? `${model.clip.seconds.toFixed(1)} s` : "");
     this.showTakes(model.takes);
     setText(this.title, look.title);
-    this.texts = model.notes;
     this.model = model;
     this.showScores();
     this.words.replaceChildren(...(model.words ? wordMarks(model.words) : []));
@@ -76,23 +76,32 @@ export class Cell {
 
   /** What the index tells, and what was found when the clip was read. */
   showNotes() {
-    const known = this.model.clip && this.clips.knownPicture(this.model.clip);
-    const isShort = known && known.seconds < this.model.clip.seconds - SHORTER_S;
-    const read = isShort ? [`truncated: only ${known.seconds.toFixed(1)} of ${this.model.clip.seconds.toFixed(1)} s can be read`] : [];
-    setText(this.notes, [...this.texts, ...read].join(" · "));
+    const { clip, notes } = this.model;
+    const known = clip && this.clips.knownPicture(clip);
+    const isShort = known && known.seconds < clip.seconds - SHORTER_S;
+    const read = isShort ? [`truncated: only ${known.seconds.toFixed(1)} of ${clip.seconds.toFixed(1)} s can be read`] : [];
+    if (clip && this.failure?.key === clipKey(clip)) read.push(`this clip cannot be read: ${this.failure.reason}`);
+    setText(this.notes, [...notes, ...read].join(" · "));
   }
 
-  /** A click on the name of a score shows its meaning, and hides it again. */
+  /**
+   * A click on the name of a score shows its meaning, and hides it again. Chips are made again only when they differ: the
+   * press of a click selects the cell, and what it pressed must be there when it is released.
+   */
   showScores() {
-    const focused = document.activeElement?.closest?.(".chip");
-    const name = focused && this.scores.contains(focused) ? focused.dataset.score : null;
-    const act = (score) => {
-      this.meaning = this.meaning === score ? "" : score;
-      this.showScores();
-    };
-    const look = { isTabStop: this.button.tabIndex === 0, meaning: this.meaning, act };
-    this.scores.replaceChildren(...this.model.scores.map((one) => scoreChip(one, this.model.scoreValues, look)));
-    if (name) this.scores.querySelector(`[data-score="${name}"] button`)?.focus({ preventScroll: true });
+    const { scores, scoreValues } = this.model;
+    const state = JSON.stringify([scores.map(({ score, value }) => [score.name, value]), scoreValues, this.meaning]);
+    if (state !== this.scoreState) {
+      const focused = this.scores.contains(document.activeElement) ? document.activeElement.closest(".chip").dataset.score : null;
+      const act = (score) => {
+        this.meaning = this.meaning === score ? "" : score;
+        this.showScores();
+      };
+      this.scoreState = state;
+      this.scores.replaceChildren(...scores.map((one) => scoreChip(one, scoreValues, { meaning: this.meaning, act })));
+      if (focused) this.scores.querySelector(`[data-score="${focused}"] button`)?.focus({ preventScroll: true });
+    }
+    for (const button of this.scores.querySelectorAll("button")) button.tabIndex = this.button.tabIndex;
   }
 
   show(clip, { theme, span }) {
@@ -122,7 +131,7 @@ export class Cell {
       if (!same()) return;
       set(this.picture, "data-state", picture ? "drawn" : "failed");
       this.draw(picture);
-      if (!picture) this.texts = [...this.texts, `this clip cannot be read: ${reason}`];
+      this.failure = picture ? null : { key: clipKey(clip), reason };
       this.showNotes();
     });
   }
@@ -141,12 +150,11 @@ export class Cell {
   }
 }
 
-function scoreChip({ score, value }, scoreValues, { isTabStop, meaning, act }) {
+function scoreChip({ score, value }, scoreValues, { meaning, act }) {
   const verdict = judge(score, scoreValues);
   const title = `${score.meaning}${score.unit ? ` (${score.unit})` : ""}${verdict ? `; ${verdict.goalText}` : ""}`;
   const isOpen = meaning === score.name;
   const name = make("button", { type: "button", class: "meaning", "aria-expanded": isOpen, onclick: () => act(score.name) }, score.name);
-  name.tabIndex = isTabStop ? 0 : -1;
   const chip = make("div", { class: "chip", title, "data-score": score.name }, make("dt", {}, name), make("dd", {}, withUnit(value, score.unit)));
   if (verdict) {
     chip.dataset.grade = grade(verdict.share);

@@ -62,6 +62,10 @@ def test_a_clip_that_cannot_be_read_says_so_in_its_cell(quiet: Any, address: str
     expect(generated(quiet, 1).locator(".notes")).to_have_text("no audio of this step is there")
     quiet.locator(".row[data-voice='voice-03']").scroll_into_view_if_needed()
     expect(generated(quiet, 3).locator(".notes")).to_contain_text("cannot be read: it is damaged")
+    generated(quiet, 3).locator(".picture").dispatch_event("click")  # the board is drawn again
+    quiet.get_by_label("All scores").check()
+    expect(generated(quiet, 3).locator(".chip")).to_have_count(6)
+    expect(generated(quiet, 3).locator(".notes")).to_contain_text("cannot be read: it is damaged")
     expect(generated(quiet, 2).locator(".notes")).to_contain_text("truncated: only")
     expect(generated(quiet, 0).locator(".notes")).to_have_text("")
 
@@ -97,6 +101,9 @@ def test_the_meaning_of_a_score_opens_by_keyboard_and_by_touch(page: Any, tab: A
     expect(chip.locator("button")).to_be_focused()
     chip.locator("button").click()
     expect(chip.locator(".explained")).to_have_count(0)
+    other = generated(tab, 1).locator(".chip[data-score=sim_o]")  # of a cell that the click selects
+    other.locator("button").click()
+    expect(other.locator(".explained")).to_contain_text("cosine")
     tab.get_by_role("button", name="Keys ?").click()
     meanings = tab.locator("dialog .meanings")
     expect(meanings).to_contain_text("sim_margin")
