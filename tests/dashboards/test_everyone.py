@@ -173,6 +173,7 @@ def test_long_texts_are_folded_and_follow_their_script(page: Any, tmp_path: Path
         assert heading.locator(".text").evaluate("p => p.clientHeight") > 150
         expect(heading.get_by_role("button", name="Less")).to_have_attribute("aria-expanded", "true")
         assert {p.get_attribute("dir") for p in page.locator(".text, .prompt, .words").all()} == {"auto"}
+        page.goto("about:blank")
 
 
 @pytest.mark.parametrize("where", ["tab", "page"])
