@@ -24,7 +24,9 @@ WITHOUT = re.compile(
     "something is missing|text is trained|violations|alert|non-finite|bf16|transcriber|two languages|"
     "latents are trained|text vocabulary|there is a finding"
 )
-IN_ONE_BACKEND = re.compile(r"summary/best/|over_time/|tracker/(queue_mb|dropped_events)|custom_scalars|_hparams_")
+IN_ONE_BACKEND = re.compile(
+    r"summary/(best|interval)/|over_time/|tracker/(queue_mb|dropped_events)|custom_scalars|_hparams_"
+)
 
 
 @pytest.fixture(scope="module")

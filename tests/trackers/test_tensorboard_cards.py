@@ -113,8 +113,25 @@ def test_no_chart_of_custom_scalars_is_empty(runs: Path, detail: str) -> None:
 def test_intervals_are_margins(runs: Path) -> None:
     shown = [chart for category in last_layout(runs / "standard").category for chart in category.chart]
     margins = {series.value: series.upper for chart in shown for series in chart.margin.series}
-    assert margins["1_voices/sim_o/mean"] == "9_voices/sim_o/high"
-    assert margins["2_conditioning/gap/mean"] == "9_conditioning/gap/high"
+    assert margins["9_summary/interval/voices/sim_o/mean"] == "9_voices/sim_o/high"
+    assert margins["9_summary/interval/conditioning/gap/mean"] == "9_conditioning/gap/high"
+
+
+def test_what_is_drawn_with_its_interval_has_the_steps_of_its_bounds(tmp_path: Path) -> None:
+    """TensorBoard shows an error in place of the chart if the three series have other steps."""
+    tracker = TensorBoardTracker(tmp_path)
+    tracker.emit(Scalars(step=0, values={"voices/sim_o/mean": 0.5, "voices/sim_o/n": 4.0}))  # too few for an interval
+    for step in (1, 2):
+        names = ("mean", "low", "high", "n")
+        tracker.emit(Scalars(step=step, values={f"voices/sim_o/{name}": 0.5 for name in names}))
+    tracker.close()
+    steps: dict[str, set[int]] = {}
+    for step, value in tensorboard_values(tmp_path):
+        steps.setdefault(value.tag, set()).add(step)
+    (chart,) = (c for category in last_layout(tmp_path).category for c in category.chart if c.margin.series)
+    (series,) = chart.margin.series
+    assert [steps[name] for name in (series.value, series.lower, series.upper)] == [{1, 2}] * 3
+    assert steps["1_voices/sim_o/mean"] == {0, 1, 2}
 
 
 def test_an_empty_run_has_no_charts_and_an_empty_table_is_not_written(tmp_path: Path) -> None:

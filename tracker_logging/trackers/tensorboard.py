@@ -16,6 +16,7 @@ Guarantees
 - Audio is 16-bit, never normalised. Reference, target and codec clips are written when `new_fixed_clips` says so.
 - Text and cells are data: escaped and cut, so that nothing in them becomes markup.
 - Best values of a `Summary` are scalars `summary/best/TAG`: the HParams tab lists every scalar as a metric.
+- `summary/interval/TAG` repeats a scalar at the steps where it has an interval, for Custom Scalars.
 - The speaker embeddings of a voice's clips go to the projector tab (see `projector`).
 - Custom Scalars gets a new layout when a chart of it gets its first values, so that none is empty.
 - With `purge_step` the records of that step and later are removed from our files, and readers are told to ignore those
@@ -55,13 +56,20 @@ from tracker_logging.events import (
 from tracker_logging.rendering.heatmap import draw_heatmap
 from tracker_logging.rendering.pcm import encode_wav
 from tracker_logging.rendering.png import encode_png
+from tracker_logging.sections import bounds_of
 from tracker_logging.trackers.base import RunInfo
 from tracker_logging.trackers.event_file import EventFile, remove_from, use_native_crc32c
 from tracker_logging.trackers.over_time import FamilyPictures
 from tracker_logging.trackers.parts import FIXED_CLIPS, clip_tag, parts
 from tracker_logging.trackers.plain_text import clean, markdown_table, markdown_text
 from tracker_logging.trackers.projector import ProjectorFiles
-from tracker_logging.trackers.tensorboard_names import BEST_PREFIX, DETAIL_PLUGIN, has_card, shown_name
+from tracker_logging.trackers.tensorboard_names import (
+    BEST_PREFIX,
+    DETAIL_PLUGIN,
+    INTERVAL_PREFIX,
+    has_card,
+    shown_name,
+)
 from tracker_logging.trackers.tensorboard_run import layout_of, layout_summary, settings_summary
 
 
@@ -127,6 +135,7 @@ class TensorBoardTracker:
 
     def _scalars(self, step: int, values: Mapping[str, float]) -> Iterator[Any]:
         """The records of the numbers, of the families that they complete, and of a layout that shows more."""
+        values = {**values, **self._with_intervals(values)}
         cards = {tag for tag in values if has_card(tag, self._detail)}
         for tag, number in values.items():
             yield _record(step, *(self._card(tag, number) if tag in cards else (_stored(tag, number),)))
@@ -138,6 +147,14 @@ class TensorBoardTracker:
             if layout != self._layout:
                 self._layout = layout
                 yield event_pb2.Event(wall_time=time.time(), step=step, summary=layout_summary(layout))
+
+    def _with_intervals(self, values: Mapping[str, float]) -> dict[str, float]:
+        """The numbers whose interval has cards, under the names that Custom Scalars draws."""
+        return {
+            INTERVAL_PREFIX + tag: number
+            for tag, number in values.items()
+            if all(bound in values and has_card(bound, self._detail) for bound in bounds_of(tag))
+        }
 
     def _card(self, tag: str, number: float) -> tuple[Any, ...]:
         """A scalar. The first one of a tag comes after a copy with the description.
@@ -285,15 +302,16 @@ def _meaning(tag: str) -> str:
 
 def _described(tag: str) -> str:
     """Meaning, unit and which values are better, of a scalar."""
-    name = tag.removeprefix(BEST_PREFIX)
+    name = tag.removeprefix(BEST_PREFIX).removeprefix(INTERVAL_PREFIX)
     known, score = tags.find(name), _score_of(name)
     if known is None:
         return ""
     meaning = known.meaning if score is None else f"{score.meaning}; {known.meaning}"
     unit = known.unit if score is None else score.unit
     better = {"higher": "higher is better", "lower": "lower is better"}.get(tags.direction(name), "")
-    best = "best value so far: " if name != tag else ""
-    return ". ".join(part for part in (f"{best}{meaning}", unit and f"Unit: {unit}", better) if part)
+    which = "best value so far: " if tag.startswith(BEST_PREFIX) else ""
+    which = "where there is an interval: " if tag.startswith(INTERVAL_PREFIX) else which
+    return ". ".join(part for part in (f"{which}{meaning}", unit and f"Unit: {unit}", better) if part)
 
 
 def _score_of(name: str) -> tags.Score | None:

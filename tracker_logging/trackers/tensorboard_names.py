@@ -21,6 +21,9 @@ from tracker_logging.config import Detail
 from tracker_logging.sections import is_detail
 
 BEST_PREFIX = "summary/best/"
+INTERVAL_PREFIX = "summary/interval/"
+"""Before the tag of a scalar: its values at the steps that have an interval. Custom Scalars refuses to draw an interval
+around a scalar that has more steps than its bounds."""
 DETAIL_PLUGIN = "tracker_logging"
 """The plugin name of scalars without a card: no tab of TensorBoard shows it."""
 
@@ -79,12 +82,11 @@ CARDS = frozenset(
         *(tag() for tag in (tags.FLOW_LOSS, tags.EOS_ACCURACY)),
         *(tag() for tag in (tags.EVAL_NLL_MEAN, tags.EVAL_NLL_TEXT, tags.EVAL_ACCURACY_MEAN)),
         *(tags.MASS_MEAN(query="target", key=key) for key in ("reference", "text")),
-        tags.DIAGONALITY(),
         *(tag() for tag in (tags.GRADIENT_COSINE, tags.ROUNDED_TO_ZERO)),
         tags.SEQUENCE_LENGTH(which="max"),
         *(tag() for tag in (tags.PADDING, tags.VIOLATIONS, tags.LOSS_RATIO)),
         *(tag() for tag in (tags.AUDIO_PER_S, tags.DATA_WAIT, tags.PEAK_MEMORY)),
-        *(tag() for tag in (tags.OVERHEAD, tags.BUDGET, tags.ERRORS, tags.MISSING, tags.DROPPED)),
+        *(tag() for tag in (tags.OVERHEAD, tags.ERRORS, tags.MISSING, tags.DROPPED)),
         *(f"{BEST_PREFIX}{name}" for name in ("voices/sim_o/mean", "voices/wer", "conditioning/gap/mean")),
         f"{BEST_PREFIX}{tags.EVAL_NLL_MEAN()}",
     }
@@ -96,7 +98,7 @@ def shown_name(tag: str) -> str:
     """The name of a tag in TensorBoard; that of a tag that is not ours is unchanged."""
     known = tags.find(tag) or tags.find(tag.rpartition("/")[0])  # a clip is shown below the tag of its event
     place = _PLACES.get(tag.partition("/")[0])
-    if place is None or (known is None and not tag.startswith(BEST_PREFIX)):
+    if place is None or (known is None and not tag.startswith((BEST_PREFIX, INTERVAL_PREFIX))):
         return tag
     if tag in _FIRST:
         place = 1
@@ -114,7 +116,7 @@ def logged_name(name: str) -> str:
 @lru_cache(maxsize=8192)
 def has_card(tag: str, detail: Detail = "standard") -> bool:
     """Whether a scalar is a card. Numbers of the loop and of a user's own observers and scorers always are."""
-    if detail == "full" or tag in CARDS:
+    if detail == "full" or tag in CARDS or tag.startswith(INTERVAL_PREFIX):
         return True
     if tag.startswith(BEST_PREFIX):
         return False

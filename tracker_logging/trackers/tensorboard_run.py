@@ -19,7 +19,7 @@ from tensorboard.plugins.custom_scalar import metadata as layout_metadata
 from tensorboard.plugins.hparams import summary_v2 as hparams_summary
 
 from tracker_logging.sections import Chart, bounds_of, charts
-from tracker_logging.trackers.tensorboard_names import shown_name
+from tracker_logging.trackers.tensorboard_names import INTERVAL_PREFIX, shown_name
 
 
 def settings_summary(config: Mapping[str, object], *, name: str) -> Any:
@@ -69,7 +69,7 @@ def _margins(chart: Chart, cards: Collection[str]) -> Any:
     """The first line of the chart with its interval; None without one."""
     if chart.is_family:
         return None
-    names = (chart.title, *bounds_of(chart.title))
+    names = (INTERVAL_PREFIX + chart.title, *bounds_of(chart.title))
     if not all(name in cards for name in names):
         return None
     value, low, high = (shown_name(name) for name in names)
