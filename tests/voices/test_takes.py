@@ -83,7 +83,7 @@ def test_without_flags_a_family_samples_as_it_is_published() -> None:
     published = SamplingSettings(temperature=0.3, top_p=0.95, top_k=50)
     assert settings_of().sampled_as(adapter.sampling) == published
     changed = settings_of("--voice_temperature", "0.7", "--voice_top_k", "0").sampled_as(adapter.sampling)
-    assert changed.sampling == SamplingSettings(temperature=0.7, top_p=0.95, top_k=None)
+    assert changed == SamplingSettings(temperature=0.7, top_p=0.95, top_k=None)
     assert settings_of("--voice_temperature", "0").sampled_as(adapter.sampling).temperature == 0
     assert VoiceSettings(sampling=WARM).sampled_as(adapter.sampling) == WARM
 
