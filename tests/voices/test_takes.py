@@ -2,14 +2,17 @@
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 import pytest
 from test_rounds import OFF, HalfASecond, rounds_of, voices
+from tiny_families import FAMILIES
 
 from tracker_logging.data.sample import VoiceSample
 from tracker_logging.demo.model import demo_model
 from tracker_logging.events import Scalars
 from tracker_logging.families import SamplingSettings, adapter_for
+from tracker_logging.families.checkpoints import published_sampling
 from tracker_logging.families.higgs_v2.processor import SpeechProcessor
 from tracker_logging.trackers.memory import MemoryTracker
 from tracker_logging.voices.arguments import add_voice_arguments, voice_settings
@@ -97,6 +100,27 @@ def test_another_family_samples_as_its_generation_config_says() -> None:
     assert adapter.sampling == SamplingSettings()
     model.generation_config.update(do_sample=True, temperature=1.8, top_p=0.9, top_k=45)
     assert adapter.sampling == SamplingSettings(temperature=1.8, top_p=0.9, top_k=45)
+
+
+@pytest.mark.parametrize(
+    ("name", "published"),
+    [
+        ("csm", SamplingSettings(temperature=0.9, top_k=50)),
+        ("dia", SamplingSettings(temperature=1.2, top_p=0.95, top_k=45)),
+        ("qwen3", SamplingSettings()),
+    ],
+)
+@pytest.mark.parametrize("saved", [{}, {"do_sample": True, "temperature": 0.7, "top_k": 20}, {"do_sample": False}])
+def test_a_checkpoint_samples_in_training_and_afterwards_as_it_says_or_as_its_family_is_published(
+    name: str, published: SamplingSettings, saved: dict[str, Any], tmp_path: Path
+) -> None:
+    model: Any = FAMILIES[name].model()
+    model.generation_config.update(**saved)
+    model.save_pretrained(tmp_path)
+    expected = {0: published, 1: SamplingSettings(), 3: SamplingSettings(temperature=0.7, top_k=20)}[len(saved)]
+    assert adapter_for(model).sampling == published_sampling(tmp_path) == expected
+    (tmp_path / "generation_config.json").unlink()
+    assert published_sampling(tmp_path) == published
 
 
 @pytest.fixture(autouse=True)

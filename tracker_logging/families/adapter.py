@@ -27,6 +27,7 @@ from tracker_logging.families.base import (
 from tracker_logging.families.delay_pattern import CodePattern
 from tracker_logging.families.heads import mean_nll
 from tracker_logging.families.naming import component_of
+from tracker_logging.families.sampling import sampling_of
 
 
 class BaseAdapter:
@@ -40,6 +41,7 @@ class BaseAdapter:
     pattern: CodePattern | None = None
     prefixes: ClassVar[Mapping[str, str]] = {}  # part of a parameter name -> component, beyond `naming.py`
     ffn: str = "ffn"  # the component of the family's `mlp`
+    published: SamplingSettings = SamplingSettings()  # greedy where the family publishes no sampling
     may_be_empty: frozenset[str] = frozenset()  # arguments whose tensors may be empty in a valid batch
 
     def __init__(self, core: Any) -> None:
@@ -47,12 +49,8 @@ class BaseAdapter:
 
     @property
     def sampling(self) -> SamplingSettings:
-        """As the checkpoint's generation config samples; greedy where it does not."""
-        config = getattr(self.core, "generation_config", None)
-        if config is None or not config.do_sample:
-            return SamplingSettings()
-        temperature = 1.0 if config.temperature is None else float(config.temperature)
-        return SamplingSettings(temperature=temperature, top_p=float(config.top_p or 1.0), top_k=config.top_k or None)
+        """As the checkpoint's generation config samples, else as the family is published to."""
+        return sampling_of(getattr(self.core, "generation_config", None), self.published)
 
     @property
     def bos_code(self) -> int:

@@ -28,13 +28,14 @@ from tracker_logging.families.higgs_v2.checkpoint import NATIVE, ORIGINAL, open_
 from tracker_logging.families.higgs_v2.processor import SpeechProcessor
 from tracker_logging.families.load_codec import load_codec
 from tracker_logging.families.model_codec import ModelCodec
-from tracker_logging.families.sampling import HIGGS_SAMPLING
+from tracker_logging.families.sampling import CSM_SAMPLING, DIA_SAMPLING, HIGGS_SAMPLING, sampling_of
 
 _MODEL, _ADAPTERS = "config.json", "adapter_config.json"
 CSM = "csm"
 _HIGGS = (NATIVE, ORIGINAL)
 _SPEECH = {CSM: "CsmForConditionalGeneration", "dia": "DiaForConditionalGeneration"}
 """The class of each other family with audio of its own; any other is a causal language model with codec tokens."""
+_PUBLISHED = {CSM: CSM_SAMPLING, "dia": DIA_SAMPLING}
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -132,8 +133,17 @@ def open_processor(model: str | Path, *, codec: str | None, cache_directory: Pat
 
 
 def published_sampling(model: str | Path) -> SamplingSettings:
-    """How the family of `model` is published to sample (`ModelAdapter.sampling`); greedy where it does not tell."""
-    return HIGGS_SAMPLING if _model_type(str(model)) in _HIGGS else SamplingSettings()
+    """How the adapter of `model` samples voices in training (`ModelAdapter.sampling`), without opening the model."""
+    kind = _model_type(str(model))
+    if kind in _HIGGS:
+        return HIGGS_SAMPLING
+    from transformers import GenerationConfig
+
+    try:
+        config = GenerationConfig.from_pretrained(str(model))
+    except (OSError, ValueError):
+        config = None
+    return sampling_of(config, _PUBLISHED.get(kind, SamplingSettings()))
 
 
 def _open(path: str, **arguments: Any) -> Any:

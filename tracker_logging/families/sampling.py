@@ -7,6 +7,7 @@ processor therefore samples, and each prompt is repeatable by its own seed which
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from transformers import TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
@@ -16,6 +17,23 @@ from tracker_logging.families.delay_pattern import CodePattern
 
 HIGGS_SAMPLING = SamplingSettings(temperature=0.3, top_p=0.95, top_k=50)
 """As the examples of boson-ai/higgs-audio sample."""
+CSM_SAMPLING = SamplingSettings(temperature=0.9, top_k=50)
+"""The generation config that transformers' `convert_csm.py` gives sesame/csm-1b, for both of its decoders."""
+DIA_SAMPLING = SamplingSettings(temperature=1.2, top_p=0.95, top_k=45)
+"""The generation config that transformers' `convert_dia_to_hf.py` gives nari-labs/Dia-1.6B, there with guidance 3.0."""
+
+
+def sampling_of(config: Any, published: SamplingSettings) -> SamplingSettings:
+    """As the generation config of a checkpoint samples; as its family is `published` if it does not say whether to.
+
+    `config`: a transformers `GenerationConfig`, or None.
+    """
+    if config is None or config.do_sample is None:
+        return published
+    if not config.do_sample:
+        return SamplingSettings()
+    temperature = 1.0 if config.temperature is None else float(config.temperature)
+    return SamplingSettings(temperature=temperature, top_p=float(config.top_p or 1.0), top_k=config.top_k or None)
 
 
 class SeededSampler(TemperatureLogitsWarper):  # type: ignore[misc]  # untyped where transformers is

@@ -27,6 +27,7 @@ from tracker_logging.families.base import (
 )
 from tracker_logging.families.delay_pattern import CodePattern
 from tracker_logging.families.dia.generation import generate
+from tracker_logging.families.sampling import DIA_SAMPLING
 from tracker_logging.families.spans import padding_mask, runs, with_segments
 
 
@@ -34,6 +35,7 @@ class DiaAdapter(BaseAdapter):
     """See `ModelAdapter`. Layers are the decoder's; the encoder is a component of its own."""
 
     family = "dia"
+    published = DIA_SAMPLING
     prefixes = {"encoder": "encoder", "cross_attention": "cross_attention", "logits_dense": "heads"}  # noqa: RUF012
     ffn = "audio_ffn"
 
