@@ -37,10 +37,11 @@ def browser() -> Iterator[Any]:
         pytest.skip("no browser driver; fix: pip install playwright")
     if BROWSER is None:
         pytest.skip("no browser; fix: apt-get install chromium, or name one in CHROMIUM")
-    from playwright.sync_api import sync_playwright
+    from playwright.sync_api import expect, sync_playwright
 
+    expect.set_options(timeout=1000 * DEADLINE_S)  # the machines of tests are busy
     with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=BROWSER, args=QUIET.split())
+        chromium = playwright.chromium.launch(executable_path=BROWSER, args=QUIET.split(), timeout=1000 * DEADLINE_S)
         yield chromium
         chromium.close()
 
@@ -50,6 +51,7 @@ def page(browser: Any) -> Iterator[Any]:
     """A fresh page of 1500 × 950 whose errors fail the test."""
     context = browser.new_context(viewport={"width": 1500, "height": 950}, accept_downloads=True)
     context.grant_permissions(["clipboard-read", "clipboard-write"])
+    context.set_default_timeout(1000 * DEADLINE_S)
     page = context.new_page()
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import serving, write_curves
+from conftest import DEADLINE_S, serving, write_curves
 from playwright.sync_api import expect
 from speaking_runs import comparison, write_run
 from tracker_logging.dashboards.notebook import show
@@ -53,6 +53,7 @@ def generated(page: Any, number: int) -> Any:
 def quiet(browser: Any) -> Iterator[Any]:
     """A page whose failed requests are expected."""
     context = browser.new_context(viewport={"width": 1500, "height": 950})
+    context.set_default_timeout(1000 * DEADLINE_S)
     yield context.new_page()
     context.close()
 
@@ -149,10 +150,10 @@ def test_a_server_that_is_gone_is_named_until_it_is_back(quiet: Any, address: st
     quiet.goto(address)
     quiet.locator(".board[data-ready]").wait_for()
     quiet.route("**/runs.json", lambda route: route.abort())
-    expect(quiet.locator(".unreachable")).to_be_visible(timeout=15_000)
+    expect(quiet.locator(".unreachable")).to_be_visible()
     expect(quiet.locator(".row[data-voice]")).to_have_count(4)
     quiet.unroute("**/runs.json")
-    expect(quiet.locator(".unreachable")).to_be_hidden(timeout=15_000)
+    expect(quiet.locator(".unreachable")).to_be_hidden()
 
 
 def test_long_texts_are_folded_and_follow_their_script(page: Any, tmp_path: Path) -> None:

@@ -113,7 +113,7 @@ def test_the_pinned_cards_are_shown(page: Any, tmp_path: Path) -> None:
     with serving(tmp_path / "runs") as address:
         page.goto(f"{address}/{pinned_link('a', shown_tags(tmp_path / 'runs' / 'a'))}")
         pinned = page.locator("metrics-pinned-view card-view")
-        expect(pinned).to_have_count(2, timeout=20_000)
+        expect(pinned).to_have_count(2)
         expect(page.locator("metrics-pinned-view")).to_contain_text("outputs/nll/mean")
         page.goto("about:blank")
 

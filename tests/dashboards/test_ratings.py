@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from conftest import DEADLINE_S
 from playwright.sync_api import expect
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tracker_logging.dashboards.ratings import merge, read_ratings
@@ -139,6 +140,7 @@ def judged(browser: Any, sent: Path, folder: Path, *raters: str) -> list[Path]:
     files = []
     for bias, name in enumerate(raters):
         context = browser.new_context(accept_downloads=True)
+        context.set_default_timeout(1000 * DEADLINE_S)
         own = context.new_page()
         own.add_init_script(EAR)
         own.goto(sent.as_uri())

@@ -209,7 +209,7 @@ def test_hostile_texts_run_no_script_and_new_steps_appear_by_themselves(page: An
         assert page.locator("img").count() == 0
         write_run(tmp_path / "runs" / "run", steps=[3], voices=2)
         write_run(tmp_path / "runs" / "second", steps=[3], voices=2)
-        expect(page.locator(".step-text")).to_have_text("3 (3 of 3)", timeout=20_000)
-        expect(page.locator(".run")).to_have_count(2, timeout=20_000)
+        expect(page.locator(".step-text")).to_have_text("3 (3 of 3)")
+        expect(page.locator(".run")).to_have_count(2)
         expect(page.locator(".row[data-voice]")).to_have_count(2)
         page.goto("about:blank")  # before the server goes, so that nothing asks for it in vain

@@ -174,7 +174,7 @@ def test_a_listening_test_hides_the_runs_and_says_which_steps_it_compares(page: 
     expect(tab.locator("canvas:visible, .seconds:visible")).to_have_count(0)
     page.keyboard.press("a")
     expect(form.locator("[data-clip=A]")).to_have_attribute("aria-pressed", "true")
-    expect(form.locator("[data-clip=A]")).to_have_attribute("data-played", "true", timeout=20_000)
+    expect(form.locator("[data-clip=A]")).to_have_attribute("data-played", "true")
     expect(form.locator(".test-answer:enabled")).to_have_count(0)  # B was not played
     form.get_by_role("button", name="Leave").click()
     expect(tab.locator(".row[data-voice]")).to_have_count(3)
