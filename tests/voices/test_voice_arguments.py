@@ -1,11 +1,13 @@
 import argparse
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tracker_logging.data.sample import DataError, VoiceSample
 from tracker_logging.voices.arguments import add_voice_arguments, voice_samples, voice_settings
+from tracker_logging.voices.prompt import MOST_READ, choose_samples
 from tracker_logging.voices.settings import VoiceSettings
 
 
@@ -13,6 +15,14 @@ def parse(*words: str) -> argparse.Namespace:
     parser = argparse.ArgumentParser()
     add_voice_arguments(parser)
     return parser.parse_args(words)
+
+
+def test_a_list_of_more_prompts_than_are_looked_at_is_taken_whole_if_asked_for(demo_samples: list[VoiceSample]) -> None:
+    chinese = [replace(demo_samples[0], target_text=str(number)) for number in range(2020)]  # of Seed-TTS-eval
+    asked = parse("--voice_max_clips", "2020")
+    found = choose_samples(voice_samples(asked, chinese), count=voice_settings(asked).max_clips)
+    assert {sample.target_text for sample in found} == {sample.target_text for sample in chinese}
+    assert len(voice_samples(parse(), chinese)) == MOST_READ
 
 
 def test_without_arguments_the_settings_are_the_defaults() -> None:

@@ -82,8 +82,10 @@ def _sampling_changes(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def voice_samples(args: argparse.Namespace, evaluation: Sequence[VoiceSample]) -> Sequence[VoiceSample]:
-    """The samples of `--voice_prompts`, else the evaluation samples, at most `MOST_READ`, evenly spread.
+    """The samples of `--voice_prompts`, else the evaluation samples, evenly spread, at most `MOST_READ`, or
+    `--voice_max_clips` if that is more.
 
     Raises `DataError`.
     """
-    return evenly(evaluation if args.voice_prompts is None else open_samples(args.voice_prompts), MOST_READ)
+    samples = evaluation if args.voice_prompts is None else open_samples(args.voice_prompts)
+    return evenly(samples, max(MOST_READ, args.voice_max_clips))

@@ -57,12 +57,12 @@ def choose_samples(samples: Sequence[VoiceSample], *, count: int) -> list[VoiceS
     """At most `count` samples that have a reference recording, round robin over languages and their speakers.
 
     Dialogues of several voices are left out, with a message: a clip is compared with the one voice of its prompt.
-    Of more than `MOST_READ` samples, that many are read, evenly spread.
+    Of more than `MOST_READ` samples, that many are read, evenly spread, or `count` if that is more.
     """
     groups: dict[str, dict[str, list[VoiceSample]]] = {}
     seen: set[tuple[Path, str]] = set()
     dialogues = 0
-    for sample in evenly(samples, MOST_READ):
+    for sample in evenly(samples, max(MOST_READ, count)):
         if sample.voices > 1:
             dialogues += 1
             continue
