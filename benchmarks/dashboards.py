@@ -98,7 +98,7 @@ def measure_page(browser: Any, logdir: Path) -> None:
             start = time.perf_counter()
             sound = write_page(report, output, audio_format=audio_format, max_mb=max_mb)
             built = time.perf_counter() - start
-            painted = paint_s(browser, output.as_uri(), ".row[data-voice] .text")
+            painted = paint_s(browser, output.as_uri(), ".lead[data-run]")
             what = (
                 f"{output.stat().st_size / 1e6:.1f} MB, {len(sound.clips)} clips, {len(sound.left_out)} steps left out"
             )

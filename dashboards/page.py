@@ -3,6 +3,7 @@
 Guarantees
 - The file is self-contained: it loads nothing (its content security policy forbids it) and opens from disk.
 - Data cannot become markup or script: the embedded JSON contains no "<", and audio is base64.
+- The page is shown before its audio, which comes last, has been read.
 
 The modules of `static/` are bundled into one script in the order of their imports. The bundler needs them to import by
 name, one line per import, and no two modules may define the same top-level name.
@@ -34,12 +35,15 @@ _PAGE = """<!DOCTYPE html>
 </head>
 <body class="page">
 <script type="application/json" id="data">{data}</script>
-{clips}
 <script>{charts}</script>
-<script type="module">
+<script>
+(() => {{
+"use strict";
 {modules}
 start();
+}})();
 </script>
+{clips}
 </body>
 </html>
 """
@@ -49,12 +53,13 @@ def build_page(*, title: str, data: Mapping[str, Any], clips: Mapping[str, bytes
     """The page in pieces, in order. `data`: what `page.js` displays; `clips`: see `page_sound`."""
     styles = "\n".join(f"<style>\n{_text(name)}</style>" for name in _STYLES)
     before, after = _PAGE.split("{clips}\n")
-    yield before.format(title=html.escape(title), styles=styles, data=safe_json(data))
+    scripts = {"charts": _text("vendor/uPlot.iife.min.js"), "modules": bundle("page.js")}
+    yield before.format(title=html.escape(title), styles=styles, data=safe_json(data), **scripts)
     for key, content in clips.items():
         # Browsers keep a script element of an unknown type as text and do not parse it as markup.
         text = base64.b64encode(content).decode("ascii")
         yield f'<script type="text/plain" id="clip:{html.escape(key, quote=True)}">{text}</script>\n'
-    yield after.format(charts=_text("vendor/uPlot.iife.min.js"), modules=bundle("page.js"))
+    yield after
 
 
 def safe_json(data: Mapping[str, Any]) -> str:
@@ -62,8 +67,8 @@ def safe_json(data: Mapping[str, Any]) -> str:
     return json.dumps(data, allow_nan=False).replace("<", "\\u003c").replace("\u2028", "\\u2028")
 
 
-def bundle(entry: str) -> str:
-    """`entry` and everything it imports as one module: each file once, imported files first."""
+def bundle(entry: str, *, exports: str = "") -> str:
+    """`entry` and everything it imports as one module: each file once, imported files first. `exports`: one name."""
     parts: dict[str, str] = {}
 
     def add(name: str) -> None:
@@ -76,7 +81,7 @@ def bundle(entry: str) -> str:
             parts[name] = f"// {name}\n{_EXPORT.sub('', _IMPORT.sub('', source))}"
 
     add(entry)
-    return "\n".join(parts.values())
+    return "\n".join([*parts.values(), f"export {{ {exports} }};\n" if exports else ""])
 
 
 def _text(name: str) -> str:

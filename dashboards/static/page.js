@@ -56,9 +56,10 @@ export function start() {
   show(sections[link.get("section")] ? link.get("section") : link.get("voice") ? "Voices" : "Summary");
 }
 
-/** Reads the clips that are embedded in the page as text. */
+/** Reads the clips that are embedded in the page as text. They come last: the page is shown before they are there. */
 const embedded = {
   async bytes(clip) {
+    while (document.readyState === "loading") await new Promise((done) => document.addEventListener("DOMContentLoaded", done, { once: true }));
     const text = document.getElementById(`clip:${fileKey(clip)}`).textContent;
     return Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0)).buffer;
   },

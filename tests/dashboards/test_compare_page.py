@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import http.server
 import json
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import write_curves
+from conftest import DEADLINE_S, write_curves
 from playwright.sync_api import expect
 from speaking_runs import comparison, write_run
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -106,6 +108,33 @@ def test_the_page_opens_with_leaderboard_and_answer(page: Any, written: Path) ->
     expect(page.locator(".row[data-voice='voice-00'] .cell").nth(4).locator("button.play")).to_have_attribute(
         "data-playing", "true"
     )
+
+
+def test_the_page_is_shown_before_its_audio_is_there(page: Any, written: Path) -> None:
+    content = written.read_bytes()
+    rest = threading.Event()
+
+    class Slow(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Type", "text/html")
+            self.end_headers()
+            audio = content.index(b'<script type="text/plain" id="clip:')
+            self.wfile.write(content[:audio])
+            rest.wait(DEADLINE_S)
+            self.wfile.write(content[audio:])
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Slow) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        page.goto(f"http://127.0.0.1:{server.server_port}/", wait_until="commit")
+        expect(page.get_by_label("Summary", exact=True).locator(".lead[data-run]")).to_have_count(2)
+        section(page, "Voices")
+        row = page.locator(".row[data-voice='voice-00']")
+        expect(row.locator(".cell")).to_have_count(5)
+        assert page.locator("[id^='clip:']").count() == 0
+        rest.set()
+        expect(row.locator(".picture[data-state=drawn]")).to_have_count(5)
+        server.shutdown()
 
 
 def test_the_table_pairs_voices_and_states_where_there_are_too_few(opened: Any) -> None:
