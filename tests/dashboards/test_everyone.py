@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import DEADLINE_S, serving, write_curves
+from conftest import DEADLINE_S, serving, wait_for, write_curves
 from playwright.sync_api import expect
 from speaking_runs import comparison, write_run
 from tracker_logging.dashboards.notebook import show
@@ -215,22 +217,26 @@ def test_a_notebook_keeps_the_focus(page: Any, damaged: Path) -> None:
     assert page.evaluate("scrollY") == 0
 
 
-def test_the_selection_and_colours_of_tensorboard_are_followed(page: Any, tmp_path: Path) -> None:
+@pytest.mark.parametrize("has_spec", [False, True])
+def test_the_selection_and_colours_of_tensorboard_are_followed(page: Any, tmp_path: Path, has_spec: bool) -> None:
     for name in ("alpha", "beta"):
         write_run(tmp_path / "runs" / name, steps=[100], voices=1)
         write_curves(TensorBoardTracker(tmp_path / "runs" / name), slope=1.0)
     write_run(tmp_path / "runs" / "gamma", steps=[100], voices=1)  # has no event file
-    with serving(tmp_path / "runs") as server:
+    root = "/." if has_spec else ""  # what TensorBoard calls a run in the root of a named directory
+    spec = ",".join(f"{name}:{tmp_path / 'runs' / name}" for name in ("alpha", "beta", "gamma"))
+    with serving(None, "--logdir_spec", spec) if has_spec else serving(tmp_path / "runs") as server:
+        wait_for(lambda: len(json.loads(urllib.request.urlopen(f"{server}/data/runs").read())) == 2)
         page.goto(f"{server}/#voices")
         frame = page.frame_locator("iframe[src*='name=voices']")
         columns = frame.locator(".header .column[data-run=true]")
         expect(columns).to_have_text(["alpha", "beta", "gamma"])
         page.get_by_role("tab", name="Time Series").click()
-        row = page.locator("runs-data-table tb-data-table-content-row[data-id$='/alpha']")
+        row = page.locator(f"runs-data-table tb-data-table-content-row[data-id$='/alpha{root}']")
         row.locator("input[type=checkbox]").click(force=True)
         page.get_by_role("tab", name="Voices").click()
         expect(columns).to_have_text(["beta", "gamma"])
-        other = page.locator("runs-data-table tb-data-table-content-row[data-id$='/beta'] .run-color-swatch")
+        other = page.locator(f"runs-data-table tb-data-table-content-row[data-id$='/beta{root}'] .run-color-swatch")
         colour = other.evaluate("swatch => getComputedStyle(swatch).backgroundColor")
         assert columns.first.evaluate("column => getComputedStyle(column, '::before').backgroundColor") == colour
         frame.locator(".run", has_text="alpha").click()  # the tab may be changed by itself, too
