@@ -74,6 +74,20 @@ def age(logdir: Path) -> None:
             os.utime(voice, (yesterday, yesterday))
 
 
+def measure_live(logdir: Path) -> None:
+    """The idle poll where every run has just been written."""
+    with serving(logdir) as address:
+        table = f"{address}/data/plugin/voices/runs.json"
+        wait_until_read(table)
+        wall, processor = poll_ms(address, table, urllib.request.urlopen(table).headers["ETag"])
+        print(f"  idle poll, all runs live          {processor:8.1f} ms of processor, {wall:.1f} ms until answered")
+
+
+def wait_until_read(table: str) -> None:
+    while any(run["pending"] for run in json.loads(urllib.request.urlopen(table).read())["runs"]):
+        time.sleep(0.2)
+
+
 def write_stock(logdir: Path, *, runs: int, voices: int, rounds: int) -> None:
     """The same number of clips of the same length as audio in event files."""
     noise = (0.1 * np.random.default_rng(0).standard_normal(24_000)).astype(np.float32)
@@ -104,8 +118,7 @@ def measure(browser: Any, logdir: Path) -> None:
         tab = f"{address}/data/plugin_entry.html?name=voices"
         print(f"  first paint, nothing read yet     {paint_s(browser, tab, repeats=1):8.2f} s")
         begin = time.perf_counter()
-        while any(run["pending"] for run in json.loads(urllib.request.urlopen(table).read())["runs"]):
-            time.sleep(0.2)
+        wait_until_read(table)
         print(f"  all runs read after               {time.perf_counter() - begin:8.2f} s more")
         print(f"  first paint                       {paint_s(browser, tab):8.2f} s")
         answer = urllib.request.urlopen(table)
@@ -191,6 +204,7 @@ def main() -> None:
                 logdir.mkdir()
                 write_fleet(logdir, runs=runs, voices=args.voices, rounds=args.rounds)
                 print(f"{runs} runs × {args.voices} voices × {args.rounds} rounds")
+                measure_live(logdir)
                 age(logdir)
                 measure(browser, logdir)
             if args.stock and runs <= STOCK_RUNS:

@@ -1,7 +1,8 @@
 """TensorBoard's "Voices" tab; `tensorboard --logdir runs` shows it without a flag.
 
 Routes below `data/plugin/voices/`
-- `/static/*` modules and styles of the page
+- `/static/*` the two scripts and the styles of the page; a script holds all modules that it imports, so that a browser
+  does not ask for one after the other
 - `/runs.json` a line per run with its scores; answers 304 to a known `If-None-Match`
 - `/voices.json?run=` the voices of one run with their steps and scores
 - `/clip?run=&voice=&name=` one clip, whole or by `Range`
@@ -17,7 +18,6 @@ import hashlib
 import json
 import math
 from collections.abc import Callable
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -29,10 +29,11 @@ from werkzeug.utils import send_file
 
 from tracker_logging.runs.remote import RemoteCopy, is_remote
 
+from .page import STATIC, bundle
 from .voice_runs import OutsideLogDirectoryError, VoiceRuns
 
-STATIC = resources.files("tracker_logging.dashboards") / "static"
-MIME = {".js": "text/javascript", ".css": "text/css"}
+SCRIPTS = {"tab.js": "render", "board.js": "Board"}  # entry point and what it exports
+STYLES = ("board.css", "leaderboard.css")
 
 
 class VoicesPlugin(base_plugin.TBPlugin):  # type: ignore[misc]
@@ -63,9 +64,11 @@ class VoicesPlugin(base_plugin.TBPlugin):  # type: ignore[misc]
     @wrappers.Request.application  # type: ignore[arg-type]
     def _serve_static(self, request: wrappers.Request) -> wrappers.Response:
         name = request.path.rpartition("/static/")[2]
-        if name not in static_names():
-            return _not_found(request)
-        return _answer(request, STATIC.joinpath(name).read_bytes(), MIME[Path(name).suffix])
+        if name in SCRIPTS:
+            return _answer(request, bundle(name, exports=SCRIPTS[name]), "text/javascript")
+        if name in STYLES:
+            return _answer(request, STATIC.joinpath(name).read_bytes(), "text/css")
+        return _not_found(request)
 
     @wrappers.Request.application  # type: ignore[arg-type]
     def _serve_runs(self, request: wrappers.Request) -> wrappers.Response:
@@ -114,11 +117,6 @@ class VoicesPlugin(base_plugin.TBPlugin):  # type: ignore[misc]
         response = send_file(path, request.environ, mimetype=mime, conditional=True)
         response.headers["X-Content-Type-Options"] = "nosniff"
         return response
-
-
-def static_names() -> list[str]:
-    """The file names of all modules and styles of the front end."""
-    return [file.name for file in STATIC.iterdir() if Path(file.name).suffix in MIME]
 
 
 def _roots(context: Any) -> dict[str, Path | RemoteCopy]:

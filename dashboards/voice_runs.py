@@ -5,9 +5,11 @@
     runs.voices("a")["voices"]                  # the voices of one run with every step
 
 Guarantees
-- The directory tree is searched at most every few seconds, and no more than a fiftieth of the time; never for a clip.
+- The directory tree is searched in the background (`run_places.py`), never for a clip.
 - A run is read when its voices are asked for, else by one background thread. Of a run that is being written the changed
-  files are read; of the others only the times of their directories are looked at, a part of them at each call.
+  files are read; of the others only the times of their directories are looked at.
+- A call of `table` looks for changes in runs that are new and in those whose voices were asked for last; in the others
+  in turn, for about 8 ms, and in at least one live and one old run.
 - Only plain files below the log directory are served; a link is never followed, a name with a separator is refused.
 - A file that cannot be read is named in `problems`; the rest is shown. Safe from several threads.
 """
@@ -26,19 +28,18 @@ from typing import Any
 
 from tracker_logging.runs.open import settings_and_findings
 from tracker_logging.runs.remote import RemoteCopy
-from tracker_logging.runs.voices import VoiceFolders, directories_with_voices
+from tracker_logging.runs.voices import VoiceFolders
 from tracker_logging.trackers.voice_folder import FOLDER, FORMAT
 
 from .conditions import differing_settings
 from .leaderboard import line
+from .run_places import RunPlaces
 from .voice_index import score_table, voices_of_run
 
 Json = dict[str, Any]
 
-_SEARCH_S = 5.0  # between two searches of the tree
-_SEARCH_SHARE = 50.0  # and this many times as long as a search takes
-_LIVE_S = 600.0  # a run that changed since is looked at in each call
-_COLD_CHECKS = 40  # other runs that are looked at in a call
+_LIVE_S = 600.0  # a run that changed since is looked at more often
+_CHECK_S = {"live": 0.005, "old": 0.003}  # of a call, for looking at runs in turn
 _KEPT_READERS = 8  # of runs that were read last
 _KEPT_VOICES = 32  # answers of `voices`
 
@@ -58,6 +59,7 @@ class _Run:
     line: Json | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
+    checked: int = 0  # the number of the call that looked at it last
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
@@ -68,13 +70,10 @@ class VoiceRuns:
     """
 
     def __init__(self, roots: Mapping[str, Path | RemoteCopy]) -> None:
-        self._roots = {name: root.root if isinstance(root, RemoteCopy) else root for name, root in roots.items()}
-        self._copies = [root for root in roots.values() if isinstance(root, RemoteCopy)]
-        self._unreachable: list[str] = []
+        self._places = RunPlaces(roots)
         self._runs: dict[str, _Run] = {}
         self._lock = threading.Lock()
-        self._next_search = 0.0
-        self._next_check = 0
+        self._calls = 0
         self._reader: threading.Thread | None = None
         self._folders: OrderedDict[str, VoiceFolders] = OrderedDict()
         self._answers: OrderedDict[tuple[str, str], Json] = OrderedDict()
@@ -98,7 +97,7 @@ class VoiceRuns:
                     lines[name].setdefault("settings", {})[row["name"]] = value
         if any(run.read_version != run.version for run in runs.values()):
             self._read_in_background()
-        problems = [*self._unreachable, *(problem for run in runs.values() for problem in run.problems)]
+        problems = [*self._places.unreachable, *(problem for run in runs.values() for problem in run.problems)]
         return {"format": FORMAT, "scores": score_table(), "runs": [*lines.values()], "problems": problems}
 
     def voices(self, name: str) -> Json:
@@ -109,9 +108,10 @@ class VoiceRuns:
         version = _version(run.directory)[0]
         with self._lock:
             known = self._answers.get((name, version))
-        if known is not None:
-            return known
-        self._fetch(run.directory, ".json")
+            if known is not None:
+                self._answers.move_to_end((name, version))
+                return known
+        self._places.fetch(run.directory, ".json")
         with run.lock:
             answer = {
                 "run": name,
@@ -131,7 +131,7 @@ class VoiceRuns:
             raise OutsideLogDirectoryError(f"{run}/{voice}/{name}")
         path = known.directory / FOLDER / voice / name
         # os.path.isfile answers for names that no file can have, such as one of 300 letters; Path.is_file raises.
-        self._fetch(path)
+        self._places.fetch(path)
         if path.suffix not in (".flac", ".json") or not os.path.isfile(path):  # noqa: PTH113
             raise OutsideLogDirectoryError(f"{run}/{voice}/{name}")
         if path.resolve() != known.directory.resolve() / FOLDER / voice / name:
@@ -149,42 +149,37 @@ class VoiceRuns:
     # --- what is there ---
 
     def _known(self) -> dict[str, _Run]:
+        places = self._places.known()
         with self._lock:
-            begin = time.monotonic()
-            if begin >= self._next_search:
-                places = self._search()
+            if {name: run.directory for name, run in self._runs.items()} != places:
                 self._runs = {
                     name: run if (run := self._runs.get(name)) and run.directory == place else _Run(place)
                     for name, place in sorted(places.items())
                 }
-                took = time.monotonic() - begin
-                self._next_search = time.monotonic() + max(_SEARCH_S, _SEARCH_SHARE * took)
             return self._runs
 
-    def _search(self) -> dict[str, Path]:
-        self._unreachable = []
-        for copy in self._copies:
-            try:
-                copy.refresh()
-            except OSError as error:  # what was there before is shown
-                self._unreachable.append(str(error))
-        places = {}
-        for prefix, root in self._roots.items():
-            for directory in directories_with_voices(root):
-                name = "/".join(part for part in (prefix, *directory.relative_to(root).parts) if part)
-                places[name or "."] = directory
-        return places
-
     def _check(self, runs: Mapping[str, _Run]) -> None:
-        """Look for changes: of runs that are new or live, and of some of the others in turn."""
+        """Look for changes, see the guarantees."""
         now = time.time()
-        cold = [run for run in runs.values() if run.version and now - run.changed > _LIVE_S]
-        start = self._next_check % max(1, len(cold))
-        self._next_check = start + _COLD_CHECKS
-        cold_now = {id(run) for run in (cold + cold)[start : start + _COLD_CHECKS]}
-        for run in runs.values():
-            if not run.version or now - run.changed <= _LIVE_S or id(run) in cold_now:
-                run.version, run.changed = _version(run.directory)
+        with self._lock:
+            asked = {name for name, _ in self._answers}
+            self._calls += 1
+        turns: dict[str, list[_Run]] = {"live": [], "old": []}
+        for name, run in runs.items():
+            if not run.version or name in asked:
+                self._look_at(run)
+            else:
+                turns["live" if now - run.changed <= _LIVE_S else "old"].append(run)
+        for kind, waiting in turns.items():
+            deadline = time.monotonic() + _CHECK_S[kind]
+            for run in sorted(waiting, key=lambda run: run.checked):
+                self._look_at(run)
+                if time.monotonic() >= deadline:
+                    break
+
+    def _look_at(self, run: _Run) -> None:
+        run.version, run.changed = _version(run.directory)
+        run.checked = self._calls
 
     # --- reading ---
 
@@ -196,12 +191,6 @@ class VoiceRuns:
             while len(self._folders) > _KEPT_READERS:
                 self._folders.popitem(last=False)
             return folders
-
-    def _fetch(self, place: Path, *suffixes: str) -> None:
-        """Get the content of what lies on a remote place. Raises `OSError`."""
-        for copy in self._copies:
-            if place.is_relative_to(copy.root):
-                copy.fetch(place, suffixes=suffixes)
 
     def _read_in_background(self) -> None:
         with self._lock:
@@ -217,7 +206,7 @@ class VoiceRuns:
             if run.read_version == version:
                 continue
             try:
-                self._fetch(run.directory, ".json")
+                self._places.fetch(run.directory, ".json")
             except OSError as error:
                 run.problems = [str(error)]
                 continue  # tried again at the next call

@@ -9,6 +9,7 @@ export class Fleet {
     this.etag = null;
     this.table = { scores: [], runs: [], problems: [] };
     this.loaded = new Map(); // run → { version, voices }
+    this.asked = new Map(); // run → version that is being loaded
     this.failed = new Map(); // run → message
     this.colours = new Map(); // run → colour in TensorBoard's own list
   }
@@ -22,10 +23,12 @@ export class Fleet {
     return true;
   }
 
-  /** Loads those of the runs that are not there in their newest version; calls `arrived()` after each. */
+  /** Loads those of the runs that are neither there in their newest version nor on their way; calls `arrived()` after each. */
   async load(names, arrived) {
     const versions = new Map(this.table.runs.map((run) => [run.name, run.version]));
-    const waiting = names.filter((name) => versions.has(name) && this.loaded.get(name)?.version !== versions.get(name));
+    const isNew = (name) => ![this.loaded.get(name)?.version, this.asked.get(name)].includes(versions.get(name));
+    const waiting = names.filter((name) => versions.has(name) && isNew(name));
+    for (const name of waiting) this.asked.set(name, versions.get(name));
     const work = async () => {
       for (let name = waiting.shift(); name !== undefined; name = waiting.shift()) {
         try {
@@ -35,6 +38,7 @@ export class Fleet {
         } catch (error) {
           this.failed.set(name, error.message);
         }
+        this.asked.delete(name);
         arrived();
       }
     };

@@ -1,5 +1,5 @@
 // Entry point of the TensorBoard tab: TensorBoard imports this module in an iframe and calls `render()`.
-// It imports the board only then, so that the table of runs and the modules load at the same time.
+// It imports the board only then, so that the table of runs, the first voices and the modules load at the same time.
 
 import { Fleet, firstRuns } from "./fleet.js";
 import { followed, listedRuns } from "./tensorboard_runs.js";
@@ -14,24 +14,28 @@ export async function render() {
   document.documentElement.lang = "en";
   document.title = "Voices";
   const fleet = new Fleet(ask);
-  const loaded = Promise.all([fleet.refresh(), import("./board.js"), addStyles()]);
+  const link = readLink();
+  let board = null;
+  const load = (names) => fleet.load(names, () => board?.refresh(fleet.index()));
+  const table = fleet.refresh().then(() => {
+    if (!link.get("runs")) load(firstRuns(fleet.table.runs));
+  });
+  const loaded = Promise.all([table, import("./board.js"), addStyles()]);
   const [, { Board }] = await loaded.catch((error) => {
     document.body.append(`The voices cannot be read (${error.message}). Reload the page to try again.`);
     throw error;
   });
   applyTheme();
-  const link = readLink();
-  const board = new Board(source, fleet.index(), { theme: currentTheme(), link, shown: firstRuns(fleet.table.runs) });
+  board = new Board(source, fleet.index(), { theme: currentTheme(), link, shown: firstRuns(fleet.table.runs) });
   document.body.append(board.element);
-  const load = () => fleet.load(board.view.shown, () => board.refresh(fleet.index()));
   let shown = null;
   board.changed = () => {
     remember(board);
     if (shown === board.view.shown) return;
     shown = board.view.shown;
-    load();
+    load(shown);
   };
-  await load();
+  await load(board.view.shown);
   const follow = followRuns(fleet, board);
   watchTheme(() => {
     applyTheme();
@@ -78,7 +82,7 @@ function keepFresh(fleet, board, load) {
       try {
         if (await fleet.refresh()) {
           board.refresh(fleet.index());
-          await load();
+          await load(board.view.shown);
         }
         board.setReachable(true);
       } catch {

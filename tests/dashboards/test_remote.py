@@ -160,7 +160,7 @@ def test_a_tab_keeps_what_it_has_during_an_outage(store: Any, tmp_path: Path) ->
     runs = VoiceRuns({"": RemoteCopy("s3://bucket/runs")})
     assert runs.wait(DEADLINE_S)
     store.stop()
-    runs._next_search = 0.0
+    runs._places.search()
     table = runs.table()
     assert [run["step"] for run in table["runs"]] == [2]
     assert "s3://bucket/runs cannot be read" in table["problems"][0]

@@ -132,7 +132,7 @@ def test_the_tree_is_not_searched_for_a_clip(tmp_path: Path, monkeypatch: pytest
     write_run(tmp_path / "run", steps=[1], voices=1)
     runs = VoiceRuns({"": tmp_path})
     runs.table()
-    monkeypatch.setattr(runs, "_search", lambda: pytest.fail("the tree is searched again"))
+    monkeypatch.setattr(runs._places, "search", lambda: pytest.fail("the tree is searched again"))
     for _ in range(50):
         assert runs.file(run="run", voice="voice-00", name="target.flac").is_file()
 

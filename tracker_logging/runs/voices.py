@@ -15,7 +15,6 @@ from __future__ import annotations
 import json
 import math
 import os
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -82,7 +81,7 @@ def has_voices(directory: Path) -> bool:
     """Whether `directory / "voices"` is a folder, not a link, with a step of at least one voice."""
     folder = directory / FOLDER
     return not folder.is_symlink() and any(
-        any(_is_step(entry.name) for entry in os.scandir(voice)) for voice in _folders(folder)
+        any(_is_step(entry.name) for entry in os.scandir(voice)) for voice in _entries(folder)
     )
 
 
@@ -173,12 +172,17 @@ def _text(value: object) -> str | None:
 
 
 def _folders(directory: Path) -> list[Path]:
+    """The folders in a directory that are no links, sorted."""
+    return sorted(Path(entry.path) for entry in _entries(directory))
+
+
+def _entries(directory: Path) -> list[os.DirEntry[str]]:
     try:
-        entries = list(os.scandir(directory))
+        with os.scandir(directory) as entries:
+            return [entry for entry in entries if entry.is_dir(follow_symlinks=False)]
     except OSError:
         return []
-    return sorted(Path(entry.path) for entry in entries if entry.is_dir(follow_symlinks=False))
 
 
 def _is_step(name: str) -> bool:
-    return re.fullmatch(r"step-.*\.json", name) is not None
+    return name.startswith("step-") and name.endswith(".json")
