@@ -375,7 +375,7 @@ def train(args: argparse.Namespace) -> str | None:
     )
     trainer.remove_callback(PrinterCallback if args.quiet else ProgressCallback)
     if not args.quiet:
-        trainer.add_callback(LiveLine())
+        trainer.add_callback(LiveLine(callbacks))
     trainer.train(resume_from_checkpoint=str(args.resume_from_checkpoint) if args.resume_from_checkpoint else None)
     trainer.save_model()
     if args.save_merged and trainer.is_world_process_zero():

@@ -19,6 +19,7 @@ from tracker_logging.events import Event
 from tracker_logging.guard import ErrorGuard
 from tracker_logging.session.cost import CostMeter
 from tracker_logging.session.last_word import LastWord
+from tracker_logging.session.latest import Latest
 from tracker_logging.session.ledger import Ledger, promised
 from tracker_logging.session.observer import Later, Observer
 from tracker_logging.summary import SummaryKeeper
@@ -44,6 +45,7 @@ class Emitter:
         self._worker = WorkerThread(depth=WORKER_QUEUE)
         self._summary = SummaryKeeper()
         self.last_word = LastWord()
+        self.latest = Latest()
         self._not_shown: set[str] = set()
 
     @property
@@ -58,6 +60,7 @@ class Emitter:
         self.ledger.arrived(event)
         self._summary.hear(event)
         self.last_word.hear(event)
+        self.latest.hear(event)
         self._tracker.emit(event)
         for observer in self.observers:
             with self._guard.contain(observer.name):
