@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tracker_logging.cli import Parser
-from tracker_logging.data.facts import dataset_facts
+from tracker_logging.data.facts import dataset_facts, file_facts
 from tracker_logging.data.sample import DataError, VoiceSample
 from tracker_logging.families.checkpoints import base_of_adapters
 from tracker_logging.families.higgs_v2.checkpoint import check_model_directory, open_model
@@ -353,9 +353,8 @@ def train(args: argparse.Namespace) -> str | None:
     material = load_material(args)
     dataset = partial(VoiceCloningDataset, processor=material.processor, skip_bad=args.skip_bad_samples)
     logger.info("%d training and %d evaluation samples.", len(material.train), len(material.evaluation))
-    callbacks = callbacks_from(
-        args, processor=material.processor, evaluation=material.evaluation, facts=material.facts()
-    )
+    facts = material.facts() | file_facts("train", args.train_data_file)
+    callbacks = callbacks_from(args, processor=material.processor, evaluation=material.evaluation, facts=facts)
     if args.early_stopping_patience is not None:
         callbacks.append(EarlyStoppingCallback(args.early_stopping_patience))
     arguments = training_arguments(args, evaluate=bool(material.evaluation))

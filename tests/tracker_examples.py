@@ -10,6 +10,7 @@ from tracker_logging.events import (
     Alert,
     AlertLevel,
     Audio,
+    Checkpoint,
     Clip,
     Event,
     Finding,
@@ -110,6 +111,7 @@ def one_of_each(step: int = 1) -> list[Event]:
         comparison(step, fixed=step == 1),
         Alert(step=step, level="warning", title="Loss is NaN!", text="Lower the rate."),
         Findings(step=step, findings=(finding(since=step), finding("silence", level="warning", since=0, until=step))),
+        Checkpoint(step=step, name=f"checkpoint-{step}", digest=f"{step:016x}", files=2, size_bytes=10),
     ]
 
 

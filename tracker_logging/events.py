@@ -236,4 +236,21 @@ class Summary:
     values: Mapping[str, SummaryValue]
 
 
-Event: TypeAlias = Scalars | Histogram | Text | Table | Image | Audio | VoiceComparison | Alert | Findings | Summary
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checkpoint:
+    """The loop saved a checkpoint after `step` steps. It names the files; it does not hold them.
+
+    `name`: of the directory, without its place. `digest`: tells which content it is (`data.content_digest`), of `files`
+    files with `size_bytes` bytes: those of the model, without what only continues a training.
+    """
+
+    step: int
+    name: str
+    digest: str
+    files: int
+    size_bytes: int
+
+
+Event: TypeAlias = (
+    Scalars | Histogram | Text | Table | Image | Audio | VoiceComparison | Alert | Findings | Summary | Checkpoint
+)

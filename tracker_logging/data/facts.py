@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from pathlib import Path
 
+from tracker_logging.data.content_digest import content_of
 from tracker_logging.data.sample import REFERENCE_FROM, VoiceSample
 from tracker_logging.data.samples import evenly
 
@@ -34,3 +36,12 @@ def dataset_facts(name: str, samples: Sequence[VoiceSample]) -> dict[str, int | 
             facts[f"{name}_paired_references"] = paired
         facts[f"{name}_languages"] = len({sample.language for sample in read if sample.language})
     return facts | {f"{name}_fingerprint": digest.hexdigest()[:12]}
+
+
+def file_facts(name: str, file: Path) -> dict[str, str]:
+    """The name of a data file without its folder, and a digest of its content; of a directory the name only.
+
+    Raises `OSError`.
+    """
+    facts = {f"{name}_file": file.name}
+    return facts | ({f"{name}_digest": content_of(file).digest} if file.is_file() else {})

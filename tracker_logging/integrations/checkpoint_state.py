@@ -21,6 +21,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tracker_logging.data.content_digest import content_of
+from tracker_logging.events import Checkpoint
 from tracker_logging.trackers.base import Tracker
 from tracker_logging.trackers.state import state_of
 from tracker_logging.trackers.whole_file import write_whole_text
@@ -28,6 +30,10 @@ from tracker_logging.trackers.whole_file import write_whole_text
 logger = logging.getLogger("tracker_logging")
 
 FILE_NAME = "tracker_logging.json"
+NOT_THE_MODEL = (
+    "optimizer*", "*optim_states*", "scheduler*", "scaler*", "rng_state*", "trainer_state.json", "training_args.bin"
+)  # fmt: skip
+"""Files that only continue a training. Other ranks may still be writing some of them."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +78,14 @@ def write_state(checkpoint: Path, content: Mapping[str, Any]) -> None:
     """Write the file into the directory of a checkpoint, if there is one."""
     if checkpoint.is_dir():
         write_whole_text(checkpoint / FILE_NAME, json.dumps(content))
+
+
+def saved_checkpoint(directory: Path, *, step: int) -> Checkpoint:
+    """The event of a checkpoint of the Trainer. Reads at most 4 MiB of each file. Raises `OSError`."""
+    content = content_of(directory, skip=(*NOT_THE_MODEL, FILE_NAME))
+    return Checkpoint(
+        step=step, name=directory.name, digest=content.digest, files=content.files, size_bytes=content.size_bytes
+    )
 
 
 def read_state(checkpoint: Path, *, step: int) -> CheckpointState:

@@ -31,7 +31,7 @@ from tracker_logging.doctor.finding import Finding
 from tracker_logging.doctor.rule import Rule
 from tracker_logging.doctor.rules import RULES
 from tracker_logging.families import ModelAdapter
-from tracker_logging.integrations.checkpoint_state import checkpoint_content, write_state
+from tracker_logging.integrations.checkpoint_state import checkpoint_content, saved_checkpoint, write_state
 from tracker_logging.integrations.evaluation_metrics import EvaluationMetrics, evaluated_set
 from tracker_logging.integrations.factory import check_config, observer_arguments, with_options
 from tracker_logging.integrations.hf_session import LoggingSession, RunSession, checkpoint_directory
@@ -224,7 +224,10 @@ class StrategicCallback(TrainerCallback):  # type: ignore[misc]  # untyped where
                     content = checkpoint_content(
                         step=state.global_step, run=self.session.directory, tracker=session.tracker, observers=observers
                     )
-                    write_state(checkpoint_directory(args, state), content)
+                    directory = checkpoint_directory(args, state)
+                    write_state(directory, content)
+                    if directory.is_dir():
+                        session.emitter.emit(saved_checkpoint(directory, step=state.global_step))
         if self.session.last_member is self:
             session.pace.step_ended()
 

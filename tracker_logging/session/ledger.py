@@ -26,7 +26,7 @@ from functools import lru_cache
 import numpy as np
 
 from tracker_logging import tags
-from tracker_logging.events import Alert, Event, Findings, Scalars, Summary, Table, VoiceComparison
+from tracker_logging.events import Alert, Checkpoint, Event, Findings, Scalars, Summary, Table, VoiceComparison
 from tracker_logging.families.base import ModelAdapter, Role, cannot_give
 from tracker_logging.probes.snapshot import EvaluationSnapshot, StepSnapshot
 
@@ -308,7 +308,7 @@ def names_of(event: Event) -> Iterable[str]:
             )  # fmt: skip
         case Alert() | Findings():
             return (tags.FINDINGS(),)
-        case Summary():
+        case Summary() | Checkpoint():
             return ()
         case _:
             return (event.tag,)

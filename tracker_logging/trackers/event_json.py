@@ -22,6 +22,7 @@ from tracker_logging.events import (
     Alert,
     Audio,
     Cell,
+    Checkpoint,
     Clip,
     Event,
     Finding,
@@ -88,6 +89,8 @@ def to_json(event: Event, save: Save) -> Json:
             return line | {"level": event.level, "title": event.title, "text": event.text}
         case Findings():
             return line | {"findings": [asdict(finding) for finding in event.findings]}
+        case Checkpoint():
+            return line | asdict(event)
         case Summary():
             return line | {"values": {tag: _numbers_or_none(asdict(value)) for tag, value in event.values.items()}}
 
@@ -126,6 +129,9 @@ def from_json(line: Json, load: Load) -> Event:
             return Alert(step=step, level=line["level"], title=line["title"], text=line["text"])
         case "Findings":
             return Findings(step=step, findings=tuple(Finding(**finding) for finding in line["findings"]))
+        case "Checkpoint":
+            known = {name: line[name] for name in ("name", "digest", "files", "size_bytes")}
+            return Checkpoint(step=step, **known)
         case "Summary":
             return Summary(step=step, values={tag: _read_summary(value) for tag, value in line["values"].items()})
         case kind:

@@ -17,6 +17,7 @@ import numpy as np
 from tracker_logging.events import (
     Alert,
     Audio,
+    Checkpoint,
     Clip,
     Event,
     Findings,
@@ -44,9 +45,9 @@ class Importance(IntEnum):
 
 
 def importance(event: Event) -> Importance:
-    """Media before tables, tables before text; scalars, alerts, findings and summaries stay."""
+    """Media before tables, tables before text; the others stay."""
     match event:
-        case Scalars() | Alert() | Findings() | Summary():
+        case Scalars() | Alert() | Findings() | Summary() | Checkpoint():
             return Importance.KEPT
         case Text():
             return Importance.TEXT

@@ -17,6 +17,7 @@ from tracker_logging.events import (
     Alert,
     Audio,
     Cell,
+    Checkpoint,
     Event,
     Finding,
     Findings,
@@ -35,7 +36,8 @@ FINDING_COLUMNS = ("name", "level", "since", "until", "seen", "likely cause", "c
 
 
 def parts(event: Event, *, draw: bool = True) -> Iterator[Event]:
-    """The simple events of `event`: itself where it is simple, none for a `Summary` (each backend has its own place).
+    """The simple events of `event`: itself where it is simple, none for a `Summary` and a
+    `Checkpoint` (each backend has its own place).
 
     Draws the mels of a comparison (about 25 ms) unless `draw` is False: call it off the training thread.
     """
@@ -52,7 +54,7 @@ def parts(event: Event, *, draw: bool = True) -> Iterator[Event]:
             yield Text(step=event.step, tag=tags.ALERT(title=_slug(event.title)), text=f"{event.title}\n{event.text}")
         case Findings():
             yield findings_table(event)
-        case Summary():
+        case Summary() | Checkpoint():
             return
         case Histogram():
             yield _coarse(event)

@@ -30,6 +30,7 @@ from tracker_logging.events import (
     Alert,
     Audio,
     Cell,
+    Checkpoint,
     Clip,
     Event,
     Finding,
@@ -177,6 +178,8 @@ def with_texts(event: Event, change: Change) -> Event:
             return replace(event, clips=_clips(event.clips, change))
         case Alert():
             return replace(event, title=change(event.title), text=change(event.text))
+        case Checkpoint():
+            return replace(event, name=change(event.name))
         case Findings():
             return replace(event, findings=tuple(_finding(finding, change) for finding in event.findings))
         case VoiceComparison():

@@ -15,6 +15,7 @@ Guarantees
   staged in `wandb/data` of the run directory (`WANDB_DATA_DIR`), so that everything is inside it. W&B's record names
   them by absolute paths: a run that was moved is uploaded with `tracker-logging sync RUN`. Texts, and the facts of a
   single voice, are HTML panels, which have a step slider.
+- Checkpoints and training data are linked by name, step and digest (`wandb_links`); no file of them is uploaded.
 - `voices/table` has the clips and the mel of each voice beside its scores (`wandb_voices`).
 - While a server is unreachable W&B tries again and sends everything when it is back. What it could not send before the
   end is in the run's directory, and the command that uploads it is logged.
@@ -39,13 +40,14 @@ import soundfile  # noqa: F401 - W&B imports it by name while another thread may
 import wandb
 
 from tracker_logging import tags
-from tracker_logging.events import Alert, Cell, Clip, Event, Summary, VoiceComparison
+from tracker_logging.events import Alert, Cell, Checkpoint, Clip, Event, Summary, VoiceComparison
 from tracker_logging.rendering.mel_strip import draw_mel_strip
 from tracker_logging.rendering.pcm import to_pcm16
 from tracker_logging.trackers import wandb_settings
 from tracker_logging.trackers.base import RunInfo
 from tracker_logging.trackers.plain_text import LONGEST_CELL, clean, html_table, html_text
 from tracker_logging.trackers.rows import RowTracker, short_caption
+from tracker_logging.trackers.wandb_links import checkpoint_link, data_link
 from tracker_logging.trackers.wandb_record import STEP, latest_run_id, written_steps
 from tracker_logging.trackers.wandb_voices import CLIPS, MediaTable, VoiceMedia, VoiceRows, is_voice_table
 
@@ -89,6 +91,7 @@ class WandbTracker(RowTracker):
         # What another run holds says nothing about the one that was joined.
         super().__init__(written=written or {} if self._run.id == run_id else {})
         self._run.config.update(dict(config or {}), allow_val_change=True)
+        self._not_linked: Mapping[str, object] | None = dict(config or {})
 
     @property
     def run_id(self) -> str:
@@ -122,6 +125,16 @@ class WandbTracker(RowTracker):
         with self._lock:
             if not self._closed:
                 self._log_voices(is_last=False)
+                self._link(event)
+
+    def _link(self, event: Event) -> None:
+        """Log what the run is linked with: its data once, and each checkpoint."""
+        config, self._not_linked = self._not_linked, None
+        data = None if config is None else data_link(config)
+        if data is not None:
+            self._run.log_artifact(data)
+        if isinstance(event, Checkpoint):
+            self._run.log_artifact(checkpoint_link(self.run_id, event), aliases=["latest", f"step-{event.step}"])
 
     def _log_voices(self, *, is_last: bool) -> None:
         for table in self._voices.take(is_last=is_last):
