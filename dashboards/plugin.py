@@ -45,6 +45,7 @@ class VoicesPlugin(base_plugin.TBPlugin):  # type: ignore[misc]
         super().__init__(context)
         self._provider = context.data_provider
         self._runs = VoiceRuns(_roots(context))
+        self._sent: tuple[dict[str, Any], str, str] = ({}, "", "")  # the last table, its text and ETag
 
     def is_active(self) -> bool:
         """True when a run below the log directory has voices."""
@@ -78,8 +79,11 @@ class VoicesPlugin(base_plugin.TBPlugin):  # type: ignore[misc]
         for run in table["runs"]:
             run["known"] = run["name"] in places  # in TensorBoard's own list
             run["place"] = places[run["name"]] if run["name"] in places else next(others)
-        text = json.dumps(table, separators=(",", ":"))
-        etag = hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+        before, text, etag = self._sent
+        if table != before:
+            text = json.dumps(table, separators=(",", ":"))
+            etag = hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+            self._sent = (table, text, etag)
         if request.headers.get("If-None-Match") == etag:
             return wrappers.Response(status=304)
         return _answer(request, text, "application/json", headers=[("ETag", etag)])
