@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pytest
+import soundfile
 import torch
 from doctor.scales import ToneCodec, processor_in, scale_model, write_readings, write_samples
 from torch import nn
@@ -22,7 +23,7 @@ from tracker_logging.demo.tokenizer import demo_tokenizer
 from tracker_logging.doctor.doctor import Doctor
 from tracker_logging.doctor.history import History
 from tracker_logging.doctor.rules.learning import surprised
-from tracker_logging.events import Scalars
+from tracker_logging.events import Scalars, Table
 from tracker_logging.families import IGNORE
 from tracker_logging.families.base import Features
 from tracker_logging.families.higgs_v2.processor import SpeechProcessor, VoiceCloningCollator
@@ -31,6 +32,7 @@ from tracker_logging.integrations.hf_trainer import (
     OutputLoggerCallback,
     ZeroShotVerificationLoggerCallback,
 )
+from tracker_logging.metrics.sample_gaps import TEXT_USELESS
 from tracker_logging.trackers.memory import MemoryTracker
 from tracker_logging.voices.scorers.choose import ScorerChoice
 from tracker_logging.voices.settings import VoiceSettings
@@ -59,12 +61,13 @@ def diagnose(
     prompts: list[VoiceSample] | None = None,
     settings: VoiceSettings = SETTINGS,
     steps: int = STEPS,
+    tracker: MemoryTracker | None = None,
     **faults: bool,
 ) -> tuple[set[str], dict[str, float]]:
     """Names of the findings above "info", and the last value of each tag. `model`: trained in place."""
     processor, samples = processor_in(directory), samples or write_samples(directory, **faults)
     prompts = prompts or samples[:: len(samples) // 6]
-    collate, tracker = VoiceCloningCollator.of(processor), MemoryTracker()
+    collate, tracker = VoiceCloningCollator.of(processor), tracker or MemoryTracker()
 
     def spoiled(rows: list[Features]) -> Features:
         made = collate(rows)
@@ -140,6 +143,19 @@ def test_a_model_that_cannot_learn_from_its_texts_is_found(shuffled: bool, tmp_p
     found, values = diagnose(tmp_path, samples=samples, prompts=prompts, steps=50)
     assert ("text_ignored" in found) == shuffled, (found, values)
     assert (values[tags.TEXT_WIN_RATE()] > 0.9) == (not shuffled)
+
+
+def test_of_the_prompts_those_with_the_text_of_another_clip_are_suspects(tmp_path: Path) -> None:
+    """In a model that uses its texts, which is shown by the others."""
+    samples, tracker = write_readings(tmp_path), MemoryTracker()
+    prompts = [replace(samples[0], target_text=samples[1].target_text), *samples[1:8]]
+    settings = replace(SETTINGS, max_clips=8, conditioning_clips=8)
+    diagnose(tmp_path, samples=samples, prompts=prompts, settings=settings, steps=70, tracker=tracker)
+    tables = [event for event in tracker.events if isinstance(event, Table) and event.tag == tags.HARD_SAMPLES()]
+    suspects = [row for row in tables[-1].rows if row[0] == TEXT_USELESS]
+    seconds = soundfile.info(str(samples[0].target_audio)).duration
+    assert [row[1] for row in suspects] == [samples[1].target_text]
+    assert suspects[0][2] == pytest.approx(seconds, abs=0.1)
 
 
 def test_a_model_that_repeats_its_prompt_is_found(tmp_path: Path) -> None:

@@ -66,7 +66,9 @@ def find_format(path: Path, columns: Mapping[str, str] | None = None) -> Format:
         raise DataError(f"{shown(path)}: no such data file. Check --train_data_file / --eval_data_file.")
     if columns:
         check_columns(columns)
-        return ColumnsFormat(columns)
+        named = ColumnsFormat(columns)
+        folder = DataFolder(lambda _: named)
+        return folder if path.is_dir() and folder.recognises(path) else named
     chosen = next((known for known in FORMATS if known.recognises(path)), None)
     if chosen is None:
         names = ", ".join(known.name for known in FORMATS)

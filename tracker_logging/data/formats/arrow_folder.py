@@ -27,6 +27,7 @@ from tracker_logging.data.sample import DataError, shown
 from tracker_logging.data.text_files import read_utf8
 
 _LOOKED_AT = 4
+STATE = "state.json"  # in the folder of one dataset
 
 
 class ArrowFolder(Format):
@@ -36,10 +37,10 @@ class ArrowFolder(Format):
         self._among = among
 
     def recognises(self, path: Path) -> bool:
-        return path.is_dir() and ((path / "state.json").is_file() or (path / "dataset_dict.json").is_file())
+        return path.is_dir() and ((path / STATE).is_file() or (path / "dataset_dict.json").is_file())
 
     def open(self, path: Path, shelf: AudioShelf) -> RecordSource:
-        if not (path / "state.json").is_file():
+        if not (path / STATE).is_file():
             splits = _read(path / "dataset_dict.json").get("splits")
             names = [str(name) for name in splits] if isinstance(splits, list) else []
             if len(names) != 1:
@@ -57,14 +58,14 @@ class ArrowFolder(Format):
                 f"{shown(path)}: no column is known as audio and text (columns: {columns}). Name them with "
                 "--columns audio=…,text=…."
             )
-        return RecordSource(path, rows, chosen, self._among, search_folders(path / "state.json"), shelf)
+        return RecordSource(path, rows, chosen, self._among, search_folders(path / STATE), shelf)
 
 
 class ArrowRows(LazySequence[Mapping[str, object]]):
     """Item i is row i. May be pickled. Raises `DataError`."""
 
     def __init__(self, folder: Path) -> None:
-        state = _read(folder / "state.json")
+        state = _read(folder / STATE)
         self.folder = folder
         self._files = _names(state, "_data_files")
         self._batches: list[Any] | None = None

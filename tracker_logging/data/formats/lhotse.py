@@ -32,10 +32,17 @@ _CHUNK = 1 << 20
 
 
 def _is_cut(values: Values) -> bool:
-    return isinstance(values.get("recording"), Mapping) and isinstance(values.get("supervisions"), list)
+    tracks = values.get("tracks")
+    if isinstance(tracks, list):
+        return any(isinstance(track, Mapping) and "cut" in track for track in tracks)
+    return isinstance(values.get("supervisions"), list) and (
+        isinstance(values.get("recording"), Mapping) or values.keys() >= {"start", "duration", "channel"}
+    )
 
 
 def _sample(record: Record) -> VoiceSample:
+    if record.get("tracks")[1] is not None:
+        raise record.error("tracks", "is a mix of cuts; save the mix as audio with its own cut")
     _, supervisions = record.get("supervisions")
     if not isinstance(supervisions, list) or not all(isinstance(part, Mapping) for part in supervisions):
         raise record.error("supervisions", "is not a list of objects; write one per text")
@@ -44,9 +51,11 @@ def _sample(record: Record) -> VoiceSample:
     if len(speakers) > 1:
         raise record.error("supervisions", f"has {len(speakers)} speakers; cut the recording by supervision")
     texts = [text for part in parts if (text := part.text("text"))]
+    if not texts:
+        raise record.error("supervisions", "have no text; add the text of the recording")
     source = _source_of(record)
     target = record.segment(source, start="start", duration="duration")
-    for name in ("type", "channel"):
+    for name in ("type", "channel", "features"):
         record.get(name)
     languages = [part.text("language") for part in parts]
     return record.sample(
@@ -61,6 +70,8 @@ def _sample(record: Record) -> VoiceSample:
 
 def _source_of(record: Record) -> Path:
     """The file of the recording. Raises `DataError`."""
+    if record.get("recording")[1] is None:
+        raise record.error("recording", "is missing: the cut has no audio; write cuts with their recordings")
     recording = record.part("recording")
     _, sources = recording.get("sources")
     first = sources[0] if isinstance(sources, list) and sources else None

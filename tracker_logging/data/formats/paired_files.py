@@ -3,7 +3,7 @@
 The text of `a1.wav` is the first of
 
 - `a1.txt`, `a1.normalized.txt` (LibriTTS), `a1.lab` (fish-speech), `a1.original.txt`, in any case of letters;
-- the line of `a1` in a `*.trans.txt` of its folder (LibriSpeech);
+- the line of `a1` in a `*.trans.txt` (LibriSpeech) or `*.trans.tsv` (LibriTTS, its last column) of its folder;
 - `txt/p225/p225_001.txt` for `wav48_silence_trimmed/p225/p225_001_mic1.flac` (VCTK; `mic2` is left out where there is
   `mic1`: it is the same utterance).
 
@@ -29,6 +29,7 @@ from tracker_logging.data.sample import DataError, VoiceSample, printable, shown
 from tracker_logging.data.text_files import read_utf8
 
 _TEXT_ENDINGS = (".txt", ".normalized.txt", ".lab", ".original.txt")
+_TABLE_ENDINGS = (".trans.txt", ".trans.tsv")
 _LIBRI = re.compile(r"(\d+)[_-]\d+[_-]")  # speaker, chapter
 _VCTK = re.compile(r"([ps]\d+)_\d+(?:_mic[12])?$")
 _MIC = re.compile(r"_mic[12]$")
@@ -106,7 +107,7 @@ def _folders(directory: Path) -> Iterator[tuple[Path, list[str]]]:
 def _recordings(directory: Path, folder: Path, names: Sequence[str]) -> Iterator[Recording]:
     """The recordings in one folder with where their texts are."""
     folded = {name.lower(): name for name in names}
-    tables = {name[: -len(".trans.txt")]: folder / name for name in names if name.lower().endswith(".trans.txt")}
+    tables = {name[: -len(".trans.txt")]: folder / name for name in names if name.lower().endswith(_TABLE_ENDINGS)}
     for name in names:
         stem, ending = Path(name).stem, Path(name).suffix
         if ending.lower() not in AUDIO_ENDINGS:
@@ -131,6 +132,8 @@ def _recordings(directory: Path, folder: Path, names: Sequence[str]) -> Iterator
 
 @lru_cache(maxsize=32)
 def _transcripts(path: Path) -> Mapping[str, str]:
-    """The lines `KEY TEXT` of a LibriSpeech table. Raises `DataError`."""
-    rows = (line.partition(" ") for line in read_utf8(path).splitlines())
-    return {key: text.strip() for key, _, text in rows}
+    """The lines `KEY TEXT` of LibriSpeech, or `KEY<tab>TEXT<tab>NORMALISED TEXT` of LibriTTS. Raises `DataError`."""
+    lines = read_utf8(path).splitlines()
+    if path.suffix.lower() == ".tsv":
+        return {key: texts[-1].strip() for key, *texts in (line.split("\t") for line in lines) if texts}
+    return {key: text.strip() for key, _, text in (line.partition(" ") for line in lines)}

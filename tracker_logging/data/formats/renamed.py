@@ -7,6 +7,7 @@ are: paths of recordings, codes of languages, texts. That reads
     VITS, StyleTTS2            path|text, path|speaker|text, path|text|speaker
     GPT-SoVITS, MeloTTS        path|speaker|language|text[|…]
     Seed-TTS-eval meta.lst     id|prompt text|prompt audio|text[|target audio]
+    LibriSpeech-PC, F5-TTS     id, seconds, text of the reference, then the same of the target
 
 where an id is the name of a recording without its ending, in the folder of the table or in `wavs`, `wav`, `clips` or
 `audio` below it. The roles that were found are logged.
@@ -22,14 +23,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from tracker_logging.data.audio_sources import AudioShelf
-from tracker_logging.data.find_file import is_file_name, search_folders
+from tracker_logging.data.find_file import AUDIO_ENDINGS, is_file_name, search_folders
+from tracker_logging.data.formats.arrow_folder import STATE, ArrowRows
 from tracker_logging.data.formats.base import Format
 from tracker_logging.data.formats.columns import AUDIO, ROLES, TEXT
 from tracker_logging.data.formats.containers import Container, container_of, open_records
 from tracker_logging.data.formats.lazy import LazySequence, outcomes
 from tracker_logging.data.formats.manifests import audio_table_sample
 from tracker_logging.data.formats.record_file import RecordFormat, RecordSource
-from tracker_logging.data.formats.text_table import TextTable, check_text, peek_table
+from tracker_logging.data.formats.text_table import TextTable, check_text, first_lines, peek_table
 from tracker_logging.data.sample import DataError, printable, shown
 
 logger = logging.getLogger(__name__)
@@ -73,7 +75,7 @@ class Renamed(LazySequence[object]):
 
 
 class ColumnsFormat(Format):
-    """Any file of records, with its columns named by role."""
+    """Any file of records, or Hugging Face dataset on disk, with its columns named by role."""
 
     name = "columns named by --columns"
 
@@ -81,10 +83,15 @@ class ColumnsFormat(Format):
         self._columns = dict(columns)
 
     def recognises(self, path: Path) -> bool:
-        return path.is_file()
+        return path.is_file() or (path / STATE).is_file()
 
     def open(self, path: Path, shelf: AudioShelf) -> RecordSource:
-        records = open_records(path, tuple(self._columns.values()))
+        if path.is_dir() and not (path / STATE).is_file():
+            raise DataError(
+                f"{shown(path)}: a directory without columns for --columns. Give the path of its data file."
+            )
+        named = tuple(self._columns.values())
+        records: Sequence[object] = ArrowRows(path) if path.is_dir() else open_records(path, named)
         first = next((record for record in _readable(records) if isinstance(record, Mapping)), {})
         missing = [name for name in self._columns.values() if name not in first]
         if missing:
@@ -125,11 +132,18 @@ class UnknownTable(Format):
             check_text(path)
         except DataError:
             return True  # `open` raises it
-        return peek_table(path, 1) is not None
+        return peek_table(path, 1) is not None or _is_separated_by_spaces(path)
 
     def open(self, path: Path, shelf: AudioShelf) -> RecordSource:
         check_text(path)
         table = peek_table(path, 1)
+        if (table is None or not table[0].has_header) and _is_separated_by_spaces(path):
+            is_chapter = path.name.lower().endswith(".trans.txt")  # LibriSpeech
+            fix = "Give the directory of the corpus" if is_chapter else "Replace the first space of each line by a tab"
+            first = printable(first_lines(path)[0])[:120]
+            raise DataError(
+                f"{shown(path)}: the first line ({first!r}) separates recording and text by a space. {fix}."
+            )
         if table is None:
             raise DataError(f"{shown(path)}: not a table. Write the file again.")
         layout, _ = table
@@ -165,6 +179,9 @@ def find_roles(path: Path) -> dict[str, str] | None:
     columns = {name: [str(row[name]).strip() for row in table[1]] for name in table[0].names}
     folders = search_folders(path)
     audio = [name for name, cells in columns.items() if _share(is_file_name(cell, folders) for cell in cells) >= 0.5]
+    paths = [name for name, cells in columns.items() if _share(map(_has_audio_ending, cells)) >= 0.5]
+    if audio and paths:  # then a name without its ending is an id in the first column, and elsewhere a speaker
+        audio = [name for name in audio if name in paths or name == table[0].names[0]] or paths
     return roles_of(columns, audio)
 
 
@@ -178,6 +195,8 @@ def roles_of(columns: Mapping[str, Sequence[str]], audio: Sequence[str]) -> dict
         return roles | ({"audio": target} if target else {})
     if not audio:
         return None
+    if len(audio) == 2 and (pair := _pair_of(columns, audio)):
+        return pair
     roles = {"audio": audio[0]}
     rest = [name for name in names if name not in audio]
     language = next((name for name in rest if _is_language(columns[name])), None)
@@ -194,6 +213,35 @@ def roles_of(columns: Mapping[str, Sequence[str]], audio: Sequence[str]) -> dict
         roles["raw_text"] = texts[0]
     speaker = next((name for name in rest if name not in texts and not _is_text(columns[name])), None)
     return roles | ({"speaker": speaker} if speaker is not None else {})
+
+
+def _pair_of(columns: Mapping[str, Sequence[str]], audio: Sequence[str]) -> dict[str, str] | None:
+    """The roles where a text follows each of two recordings: reference, then target."""
+    names = list(columns)
+    first, second = (names.index(name) for name in audio)
+    between = [name for name in names[first + 1 : second] if _is_text(columns[name])]
+    after = [name for name in names[second + 1 :] if _is_text(columns[name])]
+    if not between or not after:
+        return None
+    return {"reference_audio": audio[0], "reference_text": between[-1], "audio": audio[1], "text": after[-1]}
+
+
+def _is_separated_by_spaces(path: Path) -> bool:
+    """Whether most lines are the name of a recording, a space, and text. Does not raise."""
+    try:
+        lines = first_lines(path)
+    except (DataError, OSError):
+        return False
+    folders = search_folders(path)
+    words = [line.split(maxsplit=1) for line in lines[:_LOOKED_AT]]
+    return (
+        _share(len(parts) == 2 and (_has_audio_ending(parts[0]) or is_file_name(parts[0], folders)) for parts in words)
+        >= 0.5
+    )
+
+
+def _has_audio_ending(cell: str) -> bool:
+    return cell.lower().endswith(AUDIO_ENDINGS)
 
 
 def _is_text(cells: Sequence[str]) -> bool:
@@ -228,7 +276,8 @@ def _readable(records: Sequence[object]) -> list[object]:
 
 
 def _source(path: Path, records: Sequence[object], shelf: AudioShelf) -> RecordSource:
-    return RecordSource(path, records, _RENAMED, (_RENAMED,), search_folders(path), shelf)
+    folders = search_folders(path / STATE if path.is_dir() else path)
+    return RecordSource(path, records, _RENAMED, (_RENAMED,), folders, shelf)
 
 
 _RENAMED = RecordFormat("table", lambda values: True, audio_table_sample)

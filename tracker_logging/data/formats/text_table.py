@@ -123,6 +123,11 @@ def peek_table(
     return layout, rows
 
 
+def first_lines(path: Path) -> list[str]:
+    """The first lines that are not blank. Raises `DataError` and `OSError`."""
+    return _head(path)[0]
+
+
 def check_text(path: Path) -> None:
     """Raises `DataError` if the first line of `path` cannot be read as UTF-8 text."""
     try:
@@ -251,9 +256,8 @@ class _Rows:
 
     def add(self, first: _Line, last: _Line, *, cells: int, problem: str | None = None) -> None:
         if cells != self.width:
-            problem = problem or (
-                f"{cells} cells under {self.width} column names; put text that holds the delimiter in quotes"
-            )
+            fix = "add the missing cells" if cells < self.width else "put text that holds the delimiter in quotes"
+            problem = problem or f"{cells} cells under {self.width} column names; {fix}"
         if problem is not None:
             self.bad[len(self.places) // 2] = (first.number, problem)
         self.places.extend((first.start, last.end))

@@ -108,7 +108,7 @@ PLACEHOLDERS_DIFFER = Check("placeholders_differ", "error", "structure",
     "Write one placeholder per clip, in the order of the clips.")
 TARGET_MISSING = Check("target_missing", "error", "structure",
     "There is no target audio, so there is nothing to learn from.",
-    "Add the target clip, or leave the sample out.")
+    "Add the target clip, or leave the sample out; a list of prompts is for --voice_prompts.")
 REFERENCE_MISSING = Check("reference_missing", "warning", "structure",
     "Without a reference the model learns speech in no particular voice, not cloning.",
     "Add a clip of the same speaker as the reference, unless such samples are intended.")

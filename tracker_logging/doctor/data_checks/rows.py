@@ -34,7 +34,7 @@ NONE = -1  # no clip, no name
 BLOCK = 4_096
 # Keys that known pipelines write and that training ignores.
 KNOWN_KEYS = frozenset(
-    {"start_index", "id", "duration", "task_type", "sample_id", "reference_language", REFERENCE_FROM}
+    {"start_index", "id", "duration", "task_type", "sample_id", "reference_language", "raw_text", REFERENCE_FROM}
 )
 
 _TYPES = {

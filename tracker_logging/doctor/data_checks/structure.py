@@ -40,7 +40,9 @@ def structure_findings(place: Place, item: object) -> Iterator[DataFinding]:
         yield checks.MESSAGES_MALFORMED.at(place, seen=seen, field="messages")
         return
     malformed = list(_contents(place, messages))
-    yield from malformed or _roles(place, [str(message.get("role")) for message in messages])
+    yield from malformed or _roles(
+        place, [str(message.get("role")) for message in messages], may_lack_user="audios" in item
+    )
     if not malformed:
         yield from _placeholders(place, item, messages)
 
@@ -55,7 +57,10 @@ def dataset_findings(rows: Rows) -> Iterator[DataFinding]:
     """Missing references, keys without effect, and ids of several samples."""
     yield from _missing_references(rows)
     for key, count in rows.unknown_keys.items():
-        yield checks.UNKNOWN_KEY.at(rows.place, seen=f"in {count} of {len(rows)} samples", field=key)
+        seen = f"in {count} of {len(rows)} samples"
+        if key.startswith("column "):  # as a table names what stands under no name
+            seen += ", under no name in the header: a text that was split at a delimiter has to be quoted"
+        yield checks.UNKNOWN_KEY.at(rows.place, seen=seen, field=key)
     first = firsts(rows.column("sample_id"))
     for earliest, count in zip(*np.unique(first, return_counts=True), strict=True):
         if count > 1:
@@ -105,13 +110,16 @@ def _part_fault(part: object) -> str | None:
     return f"a text part whose text is a JSON {type(text).__name__}" if kind == "text" else f"a part of type {kind!r}"
 
 
-def _roles(place: Place, roles: Sequence[str]) -> Iterator[DataFinding]:
+def _roles(place: Place, roles: Sequence[str], *, may_lack_user: bool) -> Iterator[DataFinding]:
+    """`may_lack_user`: ms-swift, where the assistant's text can be the text of the only clip."""
     order = ", ".join(roles) or "no message"
     for role in dict.fromkeys(roles):
         if role not in ROLES:
             yield checks.ROLE_UNKNOWN.at(place, seen=f"role {role!r}", field="messages")
     known = [role for role in roles if role in ROLES]
     missing = [role for role in ("user", "assistant") if role not in known]
+    if may_lack_user and missing == ["user"]:
+        return
     if missing:
         seen = f"no message of role {' and '.join(missing)} (roles: {order})"
         yield checks.ROLE_MISSING.at(place, seen=seen, field="messages")
