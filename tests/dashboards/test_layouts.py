@@ -168,8 +168,9 @@ def test_open_starts_tensorboard_and_opens_the_browser_at_the_run(tmp_path: Path
     port = taken.getsockname()[1]
     command = [sys.executable, "-m", "tracker_logging.cli", "open", str(tmp_path / "runs" / "a"), "--port", str(port)]
     with subprocess.Popen(
-        command, env=os.environ | {"BROWSER": str(browser)}, stdout=subprocess.PIPE, text=True
-    ) as shown:
+        command, env=os.environ | {"BROWSER": str(browser)}, stdout=subprocess.PIPE, text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # ignored where tests run in the background
+    ) as shown:  # fmt: skip
         try:
             assert shown.stdout is not None
             assert shown.stdout.readline().startswith("a: http://localhost:"), "printed when the browser was called"

@@ -22,7 +22,7 @@ VOICES, MOST = 12, 10  # a model that is still learning may stumble twice
 STEPS = "120"
 WITHOUT = re.compile(
     "something is missing|text is trained|violations|alert|non-finite|bf16|transcriber|two languages|"
-    "latents are trained|text vocabulary|there is a finding"
+    "latents are trained|text vocabulary|there is a finding|tracker-logging ratings"
 )
 IN_ONE_BACKEND = re.compile(
     r"summary/(best|interval)/|over_time/|tracker/(queue_mb|dropped_events)|custom_scalars|_hparams_"

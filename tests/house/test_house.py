@@ -39,6 +39,12 @@ def lines_of_code(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
     return 0 if not body else (body[-1].end_lineno or 0) - body[0].lineno + 1
 
 
+def test_test_files_have_names_of_their_own() -> None:
+    """pytest imports them by name alone: with two of a name, one is not collected."""
+    names = [path.name for path in (ROOT / "tests").rglob("test_*.py")]
+    assert sorted(names) == sorted(set(names))
+
+
 def test_importing_the_package_brings_in_no_backend_and_no_plotting() -> None:
     heavy = ["wandb", "tensorboard", "librosa", "matplotlib", "torch", "transformers"]
     code = f"import sys, tracker_logging; print([name for name in {heavy!r} if name in sys.modules])"

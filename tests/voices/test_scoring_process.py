@@ -205,7 +205,7 @@ def test_a_scorer_that_another_process_cannot_import_runs_in_this_one_with_a_war
 
 
 def test_an_unknown_choice_is_refused() -> None:
-    with pytest.raises(ValueError, match="Choose one of ge2e, wavlm, off"):
+    with pytest.raises(ValueError, match="Choose one of ge2e, wavlm, seed-tts, off, NAME=PATH"):
         open_scorer(replace(OFF, encoder="geee"))
 
 

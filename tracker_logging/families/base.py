@@ -52,9 +52,9 @@ class Role(IntEnum):
 class Segment:
     """One run of audio positions `[start, stop)` in sample `sample`; `frames` counts audio frames without the delay.
 
-    `lead`: positions before the first code of codebook 0. It is 1 for a clip with a begin code. It is 0 without a begin
-    code and for a clip that continues the audio before it (a target after its audio prompt), whose last position then
-    predicts the first frame.
+    `lead`: positions before the first code, in a delay pattern of codebook 0. It is 1 for a clip with a begin code.
+    It is 0 without one and for a clip that continues the audio before it (a target after its audio prompt), whose last
+    position then predicts the first frame.
     """
 
     sample: int

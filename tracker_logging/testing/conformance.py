@@ -125,11 +125,11 @@ def _segments(adapter: ModelAdapter, inputs: Inputs) -> Iterator[str]:
 
 
 def _lead(view: BatchView, segment: Segment, *, bos_code: int) -> int | None:
-    """Positions before the first code of codebook 0, or before the first trained frame; None where neither is given."""
+    """Positions before the first code, or before the first trained frame; None where neither is given."""
     span = (segment.sample, slice(segment.start, segment.stop))
     if view.codes.shape[-1]:
-        codes = view.codes[span][:, 0]
-        is_first = (codes >= 0) & (codes != bos_code)
+        codes = view.codes[span]
+        is_first = ((codes >= 0) & (codes != bos_code)).any(dim=-1)
     elif view.frame_labels is not None and segment.role == Role.TARGET:
         is_first = view.frame_labels[span]
     else:
