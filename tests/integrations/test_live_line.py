@@ -101,6 +101,9 @@ def test_clips_that_wait_for_scores_are_named_and_a_resolved_finding_is_not() ->
     latest = Latest()
     latest.hear(replace(comparison(5), stage="generated"))
     assert latest.voices == "voices 5: not scored yet"
+    names = {"valid_clips": 2.0, "sim_o/mean": 0.8, "sim_o/low": 0.7, "sim_o/high": 0.9}  # of one speaker
+    latest.hear(Scalars(step=6, values={f"voices/{name}": value for name, value in names.items()}))
+    assert latest.voices == "voices 6: sim_o 0.80 [0.7, 0.9]"
     latest.hear(report("silence"))
     assert latest.finding == "Silence"
     latest.hear(report())

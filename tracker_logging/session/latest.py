@@ -26,14 +26,10 @@ class Latest:
         match event:
             case Scalars() if tags.VALID_CLIPS() in event.values and event.step >= self._step:
                 self._step = event.step
-                self.voices = f"voices {event.step}: {_first_words(event)}"
+                self.voices = f"voices {event.step}: {in_words(event.values)[0].replace(' of ', '/')}"
             case VoiceComparison(stage="generated") if event.step > self._step:
                 self._step = event.step
                 self.voices = f"voices {event.step}: not scored yet"
             case Findings():
                 still_open = [finding.title for finding in event.findings if finding.is_open]
                 self.finding = still_open[-1] if still_open else ""
-
-
-def _first_words(scores: Scalars) -> str:
-    return in_words(scores.values).partition(", ")[0].replace(" of ", "/") or "no scores"

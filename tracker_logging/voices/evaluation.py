@@ -69,12 +69,12 @@ def known_metrics() -> dict[str, str]:
     return {name: direction for name, direction in named.items() if name is not None} | {VOICE: "higher"}
 
 
-def in_words(values: Mapping[str, float]) -> str:
-    """The numbers of a round by tag, as one line for the log.
+def in_words(values: Mapping[str, float]) -> list[str]:
+    """The numbers of a round by tag, for the console, what matters most first; never empty.
 
     >>> in_words({"voices/spk_top1": 0.75, "voices/spk_top1/n": 12.0, "voices/stopped_pct": 75.0,
     ...           "voices/valid_clips": 11.0, "voices/invalid_clips": 1.0})
-    'right speaker 9 of 12, 3 not stopped, 1 invalid'
+    ['right speaker 9 of 12', '3 not stopped', '1 invalid']
     """
     words: list[str] = []
     if (top1 := values.get(tags.SPK_TOP1())) is not None and (n := values.get(tags.VOICE_N(score="spk_top1"))):
@@ -92,7 +92,8 @@ def in_words(values: Mapping[str, float]) -> str:
         "invalid": values.get(tags.INVALID_CLIPS(), 0.0),
         "failed": values.get(tags.FAILED_VOICES(), 0.0),
     }
-    return ", ".join(words + [f"{count:.0f} {what}" for what, count in counts.items() if round(count)])
+    words += [f"{count:.0f} {what}" for what, count in counts.items() if round(count)]
+    return words or ["no scores"]
 
 
 class BestVoice:

@@ -340,7 +340,7 @@ class _Scoring:
             for event in self._scorer.score(step=step, clips=clips):
                 self._emit(event)
                 if isinstance(event, Scalars):
-                    logger.info("Voices of step %d: %s.", step, in_words(event.values) or "no scores")
+                    logger.info("Voices of step %d: %s.", step, ", ".join(in_words(event.values)))
         except Exception as error:
             if self._is_closed:  # the rounds that are not scored were reported by `close`
                 return
