@@ -123,11 +123,10 @@ class InputObserver(Observer):
 def with_reference_pct(view: BatchView) -> float | None:
     """Of the samples that have a target, the share in which audio comes before a target: a reference, or an earlier
     target, whose voice the later one continues. None without a target."""
-    targets = {segment.sample for segment in view.segments if segment.role == Role.TARGET}
+    targets = {target.sample for target in view.targets}
     with_voice = {
         target.sample
-        for target in view.segments
-        if target.role == Role.TARGET
+        for target in view.targets
         if any(other.sample == target.sample and other.start < target.start for other in view.segments)
     }
     return 100.0 * len(with_voice) / len(targets) if targets else None
@@ -135,7 +134,7 @@ def with_reference_pct(view: BatchView) -> float | None:
 
 def targets_per_sample(view: BatchView) -> float | None:
     """Targets per sample that has one; None without a target."""
-    samples = [segment.sample for segment in view.segments if segment.role == Role.TARGET]
+    samples = [target.sample for target in view.targets]
     return len(samples) / len(set(samples)) if samples else None
 
 

@@ -106,7 +106,7 @@ def audit_batch(view: BatchView, adapter: ModelAdapter, *, special_ids: Collecti
 
 
 def _label_shares(view: BatchView, adapter: ModelAdapter, *, special_ids: Collection[int]) -> LabelShares:
-    targets = [segment for segment in view.segments if segment.role == Role.TARGET]
+    targets = view.targets
     references = [segment for segment in view.segments if segment.role == Role.REFERENCE]
     expected, labelled_codes, labelled_ends = _label_counts(targets, view, adapter)
     text_labels, labels = view.text_labels, view.audio_labels

@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 
-from tracker_logging.families.base import BatchView, Role, Segment
+from tracker_logging.families.base import BatchView, Segment
 from tracker_logging.families.latents import LatentAdapter
 from tracker_logging.metrics import latents as metric
 from tracker_logging.probes.hooks import Hooks
@@ -100,7 +100,7 @@ class LatentProbe:
 
     def _keep(self, view: BatchView, losses: torch.Tensor, predicted: torch.Tensor, targets: torch.Tensor) -> None:
         """Trained frames of all samples follow each other in the order of `frame_labels`."""
-        segment = next((segment for segment in view.segments if segment.role == Role.TARGET), None)
+        segment = next(iter(view.targets), None)
         if segment is not None and view.frame_labels is not None:
             before = view.frame_labels.flatten()[: segment.sample * view.roles.shape[1] + segment.start + segment.lead]
             start = int(before.sum())

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import torch
 
-from tracker_logging.families.base import BatchView, Role
+from tracker_logging.families.base import BatchView
 from tracker_logging.probes.attention_plan import text_of
 
 
@@ -34,8 +34,8 @@ def repeats_in(view: BatchView, *, special_ids: Collection[int] = ()) -> Repeats
         return Repeats(None, None)
     codes: dict[int, tuple[int, ...]] = {}
     texts: dict[int, tuple[int, ...]] = {}
-    for segment in view.segments:
-        if segment.role == Role.TARGET and segment.frames:
+    for segment in view.targets:
+        if segment.frames:
             sample = segment.sample
             codes[sample] = tuple(view.codes[sample, segment.start : segment.stop].flatten().tolist())
             text = _text(view, sample, before=segment.start, special_ids=special_ids)

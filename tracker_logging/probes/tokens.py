@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from tracker_logging.families.base import IGNORE, AudioHead, BatchView, ModelAdapter, Role, Segment
+from tracker_logging.families.base import IGNORE, AudioHead, BatchView, ModelAdapter, Segment
 from tracker_logging.families.heads import audio_rows, predicts_next, scored_rows
 from tracker_logging.metrics import tokens as metric
 
@@ -174,7 +174,7 @@ class TokenProbe:
 
     def _keep_audio(self, view: BatchView, head: AudioHead, logits: torch.Tensor, at: torch.Tensor | None) -> None:
         """Keep the most likely codes of the first target. Its frame 0 is predicted at the position before it."""
-        targets = [segment for segment in view.segments if segment.role == Role.TARGET and segment.start > 0]
+        targets = [target for target in view.targets if target.start > 0]
         if not targets:
             return
         segment = targets[0]

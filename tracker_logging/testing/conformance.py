@@ -118,7 +118,7 @@ def _segments(adapter: ModelAdapter, inputs: Inputs) -> Iterator[str]:
         covered[segment.sample, segment.start : segment.stop] = True
     if not torch.equal(covered, _is_audio(view)):
         yield "the segments do not cover exactly the positions of role REFERENCE and TARGET"
-    if adapter.num_codebooks and not any(segment.role == Role.TARGET for segment in view.segments):
+    if adapter.num_codebooks and not view.targets:
         yield "no segment is a target: give a batch with audio labels"
     if adapter.num_codebooks and (adapter.pattern is None or len(adapter.pattern.delays) != adapter.num_codebooks):
         yield "pattern must have one delay per codebook"

@@ -190,7 +190,7 @@ class VibeVoiceAdapter(BaseAdapter):
         frame_of = (view.token_ids == core.config.audio_token_id).flatten().cumsum(0).reshape(view.roles.shape) - 1
         steps = ((torch.arange(GAP_DRAWS) + 0.5) / GAP_DRAWS * len(scheduler.alpha_t)).long()
         losses: torch.Tensor = output.last_hidden_state.new_zeros(len(view.token_ids), 1, dtype=torch.float32)
-        for segment in (segment for segment in view.segments if segment.role == Role.TARGET and segment.frames):
+        for segment in (target for target in view.targets if target.frames):
             row, at = segment.sample, torch.arange(segment.stop - segment.frames, segment.stop)
             latents = output.audio_features[frame_of[row, at]].float()
             conditions = output.last_hidden_state[row, (at - 1).clamp(min=0)]
