@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -116,7 +116,7 @@ def merge(files: Sequence[RatingFile], *, keep_all: bool = False) -> Json:
     newest = {  # of each rater and trial the last vote
         (vote.rater, vote.mode, vote.voice, frozenset(vote.systems)): vote for file in files for vote in file.votes
     }
-    votes = [vote for vote in newest.values() if vote.rater in kept]
+    votes = _oriented([vote for vote in newest.values() if vote.rater in kept])
     by_mode = {mode: [vote for vote in votes if vote.mode == mode] for mode in SCALES}
     runs = list(dict.fromkeys(run for file in files for run in file.runs))
     rows = [row for mode, of_mode in by_mode.items() for row in _rows(mode, of_mode, runs)]
@@ -127,15 +127,26 @@ def merge(files: Sequence[RatingFile], *, keep_all: bool = False) -> Json:
     }
 
 
+def _oriented(votes: Sequence[Vote]) -> list[Vote]:
+    """The votes with the systems of each pair in the order of its first vote; a preference changes its sign with it."""
+    order: dict[tuple[str, frozenset[str]], tuple[str, ...]] = {}
+    oriented = []
+    for vote in votes:
+        systems = order.setdefault((vote.mode, frozenset(vote.systems)), vote.systems)
+        is_turned = systems != vote.systems and vote.mode == "preference"
+        oriented.append(replace(vote, systems=systems, value=-vote.value if is_turned else vote.value))
+    return oriented
+
+
 def _raters(files: Sequence[RatingFile], *, keep_all: bool) -> list[Json]:
     rows = []
     for rater in dict.fromkeys(file.rater for file in files):
-        own = [file for file in files if file.rater == rater]
-        right, total = sum(file.catch_right for file in own), sum(file.catch_total for file in own)
+        of_rater = [file for file in files if file.rater == rater]
+        right, total = sum(file.catch_right for file in of_rater), sum(file.catch_total for file in of_rater)
         rows.append({
             "rater": rater,
-            "tests": sorted({file.mode for file in own}),
-            "votes": sum(len(file.votes) for file in own),
+            "tests": sorted({file.mode for file in of_rater}),
+            "votes": sum(len(file.votes) for file in of_rater),
             "catch_right": right,
             "catch_total": total,
             "kept": keep_all or right >= CATCH_SHARE * total,
@@ -144,12 +155,12 @@ def _raters(files: Sequence[RatingFile], *, keep_all: bool) -> list[Json]:
 
 
 def _rows(mode: str, votes: Sequence[Vote], runs: Sequence[str]) -> list[Json]:
-    """A row per pair of systems (as the first vote names them), or per system and then per pair with the first run."""
+    """A row per pair of systems, or per system and then per pair with the first run."""
     if mode in ("preference", "abx"):
-        by_pair: dict[frozenset[str], list[Vote]] = {}
+        by_pair: dict[tuple[str, ...], list[Vote]] = {}
         for vote in votes:
-            by_pair.setdefault(frozenset(vote.systems), []).append(vote)
-        return [_row(mode, of_pair[0].systems, *_oriented(mode, of_pair), tested=True) for of_pair in by_pair.values()]
+            by_pair.setdefault(vote.systems, []).append(vote)
+        return [_row(mode, systems, *_table(of_pair), tested=True) for systems, of_pair in by_pair.items()]
     place = {run: number for number, run in enumerate(runs)}
     systems = sorted({v.systems[0] for v in votes}, key=lambda name: (place.get(_run_of(name), len(place)), name))
     grades = {name: _table([vote for vote in votes if vote.systems == (name,)]) for name in systems}
@@ -170,15 +181,6 @@ Graded = tuple[dict[tuple[str, str], float], dict[str, str]]  # (rater, voice) â
 
 def _table(votes: Sequence[Vote]) -> Graded:
     return {(v.rater, v.voice): v.value for v in votes}, {v.voice: v.speaker for v in votes}
-
-
-def _oriented(mode: str, votes: Sequence[Vote]) -> Graded:
-    """All values as of the second system of the first vote."""
-    values, speakers = _table(votes)
-    if mode == "preference":
-        turned = {(v.rater, v.voice) for v in votes if v.systems != votes[0].systems}
-        values = {key: -value if key in turned else value for key, value in values.items()}
-    return values, speakers
 
 
 def _difference(first: Graded, second: Graded) -> Graded:
@@ -265,18 +267,11 @@ def _count(number: int, what: str) -> str:
 
 def _agreement(mode: str, votes: Sequence[Vote]) -> Json:
     """Alpha of one mode: rows are raters, units are voices of a system or pair."""
-    orders: dict[frozenset[str], tuple[str, ...]] = {}
-    units: dict[tuple[str, frozenset[str]], int] = {}
-    raters: dict[str, int] = {}
-    cells: list[tuple[int, int, float]] = []
-    for vote in votes:
-        systems = frozenset(vote.systems)
-        is_turned = orders.setdefault(systems, vote.systems) != vote.systems and mode == "preference"
-        unit = units.setdefault((vote.voice, systems), len(units))
-        cells.append((raters.setdefault(vote.rater, len(raters)), unit, -vote.value if is_turned else vote.value))
+    raters = list(dict.fromkeys(vote.rater for vote in votes))
+    units = list(dict.fromkeys((vote.voice, vote.systems) for vote in votes))
     ratings: Array = np.full((len(raters), len(units)), np.nan)
-    for rater, unit, value in cells:
-        ratings[rater, unit] = value
+    for vote in votes:
+        ratings[raters.index(vote.rater), units.index((vote.voice, vote.systems))] = vote.value
     level: Level = "nominal" if mode == "abx" else "interval"
     return {
         "mode": mode,
