@@ -413,5 +413,5 @@ def evaluation_name(metrics: Mapping[str, Any]) -> str:
     >>> evaluation_name({"test_loss": 1.0, "test_runtime": 2.0})
     'test'
     """
-    prefix = next((key.removesuffix("_runtime") for key in metrics if key.endswith("_runtime")), "eval")
+    prefix = evaluated_set(metrics) or "eval"
     return prefix.removeprefix("eval_") if prefix != "eval" else prefix

@@ -25,6 +25,11 @@ from statistics import median
 
 HIGHEST, NOT_FALLING, SUSPECT = "highest loss", "loss does not fall", "text and audio may differ"
 
+LOSS_COLUMNS = ("why", "target text", "seconds", "nll", "usual nll", "first nll", "measured", "step")
+GAP_COLUMNS = ("reference gap", "text gap")  # not in runs of an earlier state
+COLUMNS = (*LOSS_COLUMNS, *GAP_COLUMNS)
+"""Of the table `inputs/hard_samples`: the fields of `HardSample`."""
+
 WINDOW, MIN_WINDOW = 64, 8  # measurements
 MOST = 20_000  # samples
 SHOWN = 10  # of each kind

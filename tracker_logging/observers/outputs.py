@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import astuple
 from typing import TypeAlias
 
 import numpy as np
@@ -14,6 +15,7 @@ from tracker_logging import tags
 from tracker_logging.data.codec import AudioCodec
 from tracker_logging.events import Audio, Cell, Clip, Event, Heatmap, Image, Scalars, Table
 from tracker_logging.families.base import IGNORE, ModelAdapter
+from tracker_logging.metrics.hard_samples import COLUMNS as HARD_COLUMNS
 from tracker_logging.metrics.hard_samples import LossHistory
 from tracker_logging.metrics.sample_gaps import GapHistory, SampleGap
 from tracker_logging.metrics.tokens import TokenStatistics
@@ -22,9 +24,6 @@ from tracker_logging.observers.readable import readable_tokens, target_words
 from tracker_logging.probes.snapshot import EvaluationSnapshot, FloatArray, IntArray, SampleOutputs, StepSnapshot
 from tracker_logging.session.observer import Later, Observer, Training
 
-HARD_COLUMNS = (
-    "why", "target text", "seconds", "nll", "usual nll", "first nll", "measured", "step", "reference gap", "text gap",
-)  # fmt: skip
 PAIRS = 10  # label / prediction pairs shown from each end
 
 _Statistics: TypeAlias = tuple[tuple[tags.Tag, Callable[[TokenStatistics], FloatArray]], ...]
@@ -115,21 +114,7 @@ class OutputObserver(Observer):
             if text:
                 seconds = None if codec is None else round(sample.frames / codec.frame_rate, 3)
                 self._losses.add(step=snapshot.step, text=text, nll=sample.nll, seconds=seconds)
-        rows = tuple(
-            (
-                hard.why,
-                hard.text,
-                hard.seconds,
-                hard.nll,
-                hard.usual,
-                hard.first_nll,
-                hard.seen,
-                hard.step,
-                hard.reference_gap,
-                hard.text_gap,
-            )
-            for hard in (*self._gaps.suspects(), *self._losses.hardest())
-        )
+        rows = tuple(astuple(hard) for hard in (*self._gaps.suspects(), *self._losses.hardest()))
         if rows:
             yield Table(step=snapshot.step, tag=tags.HARD_SAMPLES(), columns=HARD_COLUMNS, rows=rows)
 

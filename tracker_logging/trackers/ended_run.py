@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from .base import Tracker
-from .fan_out import FanOutTracker
-from .privacy import ScrubbedTracker, Scrubber, private_and_plain
-from .voice_folder import VoiceFolderTracker
+from tracker_logging.trackers.base import Tracker
+from tracker_logging.trackers.fan_out import FanOutTracker
+from tracker_logging.trackers.privacy import ScrubbedTracker, Scrubber, private_and_plain
+from tracker_logging.trackers.voice_folder import VoiceFolderTracker
 
 
 def tracker_of(directory: Path) -> Tracker:
@@ -22,11 +22,11 @@ def tracker_of(directory: Path) -> Tracker:
     """
     trackers: list[Tracker] = [VoiceFolderTracker(directory)]
     if any(directory.glob("events.out.tfevents.*")):
-        from .tensorboard import TensorBoardTracker  # imports tensorboard, which is optional
+        from tracker_logging.trackers.tensorboard import TensorBoardTracker  # imports tensorboard, which is optional
 
         trackers.append(TensorBoardTracker(directory))
     if (directory / "record" / "events.jsonl").is_file():
-        from .jsonl import JsonLinesTracker
+        from tracker_logging.trackers.jsonl import JsonLinesTracker
 
         trackers.append(JsonLinesTracker(directory))
     return ScrubbedTracker(FanOutTracker(trackers), change=private_and_plain(Scrubber.of_this_machine()))

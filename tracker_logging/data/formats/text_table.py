@@ -45,7 +45,7 @@ DELIMITERS = "\t|;,"
 _NAMES = {"\t": "tab", "|": "pipe", ";": "semicolon", ",": "comma"}
 _AUDIO_ENDINGS = (".wav", ".flac", ".ogg", ".mp3", ".opus", ".m4a")
 _LOOKED_AT = 200  # lines
-_UNNAMED = "column "  # before the number of a column without a name, as after a delimiter at the end of a line
+UNNAMED = "column "  # before the number of a column without a name, as after a delimiter at the end of a line
 _MAX_ROW_LINES = 1_000  # a quoted cell over more lines is an unclosed quote
 _MAX_HEAD_BYTES = 1_000_000  # of the lines by which delimiter and header are decided
 
@@ -98,7 +98,7 @@ class TextTable(FileSlices):
             raise wrong_encoding(f"{shown(self.path)}[{index}]", error) from error
         cells = _cells(text, self.layout.delimiter, quoted=self.is_quoted)
         pairs = zip(self.layout.names, cells, strict=True)
-        return {name: cell for name, cell in pairs if cell or not name.startswith(_UNNAMED)}
+        return {name: cell for name, cell in pairs if cell or not name.startswith(UNNAMED)}
 
 
 def peek_table(
@@ -156,7 +156,7 @@ def find_layout(lines: Sequence[str], columns: Collection[str] = ()) -> Layout |
     has_audio = any(cell.lower().endswith(_AUDIO_ENDINGS) for cell in first)
     if named and not has_audio:
         known = [cell if cell in columns or _known(cell) not in KNOWN else _known(cell) for cell in first]
-        names = tuple(name or f"{_UNNAMED}{number}" for number, name in enumerate(known, start=1))
+        names = tuple(name or f"{UNNAMED}{number}" for number, name in enumerate(known, start=1))
         return Layout(delimiter, names, has_header=True, first_line=lines[0])
     return Layout(
         delimiter, tuple(str(number) for number in range(1, width + 1)), has_header=False, first_line=lines[0]

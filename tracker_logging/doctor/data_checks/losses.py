@@ -4,7 +4,7 @@
   only so many) and by the length of its target, where the run knows it: speakers may share a sentence.
 
 >>> rows = (("highest loss", "Good morning.", 1.5, 5.2, 3.1, 6.0, 2, 40, -0.1, 0.4),)
->>> list(losses_by_text((*COLUMNS, *GAPS), rows).values())  # doctest: +NORMALIZE_WHITESPACE
+>>> list(losses_by_text(COLUMNS, rows).values())  # doctest: +NORMALIZE_WHITESPACE
 [[TrainedLoss(why='highest loss', seconds=1.5, nll=5.2, usual=3.1, first_nll=6.0, measured=2, step=40,
              reference_gap=-0.1, text_gap=0.4)]]
 """
@@ -19,10 +19,8 @@ from tracker_logging.doctor.data_checks.checks import DataFinding
 from tracker_logging.doctor.data_checks.letters import words
 from tracker_logging.doctor.data_checks.record import Clip, Record
 from tracker_logging.doctor.data_checks.texts import quoted
-from tracker_logging.metrics.hard_samples import HIGHEST
+from tracker_logging.metrics.hard_samples import COLUMNS, HIGHEST, LOSS_COLUMNS
 
-COLUMNS = ("why", "target text", "seconds", "nll", "usual nll", "first nll", "measured", "step")
-GAPS = ("reference gap", "text gap")  # not in runs of an earlier state
 COMPARED = 200  # characters
 MOST_OFF_S = 0.1  # more than a frame of any codec
 
@@ -48,8 +46,8 @@ Losses = Mapping[str, Sequence[TrainedLoss]]
 
 def losses_by_text(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> dict[str, list[TrainedLoss]]:
     """The rows of the table, as a backend gives them back. Raises `ValueError` for another table."""
-    if tuple(columns) not in (COLUMNS, (*COLUMNS, *GAPS)):
-        raise ValueError(f"a table of {', '.join(columns)}, not of {', '.join(COLUMNS)}")
+    if tuple(columns) not in (LOSS_COLUMNS, COLUMNS):
+        raise ValueError(f"a table of {', '.join(columns)}, not of {', '.join(LOSS_COLUMNS)}")
     losses: dict[str, list[TrainedLoss]] = {}
     for why, text, length, *cells in rows:
         nll, usual, first, measured, step = (float(str(number)) for number in cells[:5])

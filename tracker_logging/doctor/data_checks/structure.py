@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from tracker_logging.data.formats.text_table import UNNAMED
 from tracker_logging.doctor.data_checks import checks
 from tracker_logging.doctor.data_checks.checks import DataFinding, Place
 from tracker_logging.doctor.data_checks.record import Record
@@ -58,7 +59,7 @@ def dataset_findings(rows: Rows) -> Iterator[DataFinding]:
     yield from _missing_references(rows)
     for key, count in rows.unknown_keys.items():
         seen = f"in {count} of {len(rows)} samples"
-        if key.startswith("column "):  # as a table names what stands under no name
+        if key.startswith(UNNAMED):
             seen += ", under no name in the header: a text that was split at a delimiter has to be quoted"
         yield checks.UNKNOWN_KEY.at(rows.place, seen=seen, field=key)
     first = firsts(rows.column("sample_id"))
