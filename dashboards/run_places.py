@@ -54,12 +54,12 @@ class RunPlaces:
                 copy.refresh()
             except OSError as error:  # what was there before is shown
                 unreachable.append(str(error))
-        found = {}
+        directories = {}
         for prefix, root in self._roots.items():
             for directory in directories_with_voices(root):
                 name = "/".join(part for part in (prefix, *directory.relative_to(root).parts) if part)
-                found[name or "."] = directory
-        self._found, self.unreachable = found, unreachable
+                directories[name or "."] = directory
+        self._found, self.unreachable = directories, unreachable
         end = time.monotonic()
         self._next_search = end + max(_SEARCH_S, _SEARCH_SHARE * (end - begin))
 

@@ -25,12 +25,12 @@ def ask(*arguments: str) -> dict[str, Any]:
 
 def best_run(place: str, tag: str) -> str:
     """The run whose best value of `tag` is the best of all."""
-    found = {}
+    values = {}
     for run in ask("list", place)["runs"]:
         number = ask("show", run["path"])["summary"].get(tag)
         if number is not None and isinstance(number["best"], int | float):
-            found[run["path"]] = -number["best"] if number["better"] == "lower" else number["best"]
-    return max(found, key=found.__getitem__) if found else sys.exit(f"no run has a best value of {tag}")
+            values[run["path"]] = -number["best"] if number["better"] == "lower" else number["best"]
+    return max(values, key=values.__getitem__) if values else sys.exit(f"no run has a best value of {tag}")
 
 
 def best_clips(run: str, score: str) -> list[dict[str, Any]]:

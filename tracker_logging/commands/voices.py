@@ -111,10 +111,10 @@ def _generate(args: argparse.Namespace, checkpoints: Sequence[Checkpoint]) -> in
 def _tokenizer_of(checkpoints: Sequence[Checkpoint], model: str) -> str:
     """Where the tokenizer is: checkpoints of a Trainer without `processing_class` have none."""
     places = [*(str(checkpoint.path) for checkpoint in checkpoints), model]
-    found = next((place for place in places if (Path(place) / "tokenizer_config.json").is_file()), None)
-    if found is None and Path(model).is_dir():
+    place_of_tokenizer = next((place for place in places if (Path(place) / "tokenizer_config.json").is_file()), None)
+    if place_of_tokenizer is None and Path(model).is_dir():
         raise CommandError("no checkpoint holds a tokenizer. Name the directory of the base model: --tokenizer PATH.")
-    return found or model
+    return place_of_tokenizer or model
 
 
 def _device(given: str | None) -> str:

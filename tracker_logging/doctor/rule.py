@@ -94,7 +94,9 @@ class Rule:
         shown = [cause for cause in self.causes if history and cause.observed and cause.observed(history)]
         others = [cause for cause in self.causes if cause not in shown]
         ranked = [("Seen", cause) for cause in shown] + [("Check", cause) for cause in others]
-        return " ".join(f"({rank}) {own.text} {word}: {own.check}." for rank, (word, own) in enumerate(ranked, start=1))
+        return " ".join(
+            f"({rank}) {cause.text} {word}: {cause.check}." for rank, (word, cause) in enumerate(ranked, start=1)
+        )
 
     def finding(self, seen: str, *, since: int, history: History | None = None) -> Finding:
         """The finding that this rule opens."""

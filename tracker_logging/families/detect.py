@@ -71,11 +71,11 @@ def unwrap(model: Any) -> Any:
 
 def outermost(wrapper: nn.Module, accepts: Callable[[nn.Module], bool]) -> dict[str, nn.Module]:
     """By name, the modules inside `wrapper` that are accepted and lie in no other accepted one."""
-    found: dict[str, nn.Module] = {}
+    accepted: dict[str, nn.Module] = {}
     for name, module in wrapper.named_modules():
-        if name and not any(name.startswith(f"{outer}.") for outer in found) and accepts(module):
-            found[name] = module
-    return found
+        if name and not any(name.startswith(f"{outer}.") for outer in accepted) and accepts(module):
+            accepted[name] = module
+    return accepted
 
 
 def _only_model_within(wrapper: Any) -> Any:

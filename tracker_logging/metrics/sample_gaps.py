@@ -79,15 +79,15 @@ class GapHistory:
 
     def suspects(self) -> list[HardSample]:
         """Samples whose text does not help, then those whose reference does not, the lowest gap first."""
-        found: list[HardSample] = []
+        suspects: list[HardSample] = []
         for why in (TEXT_USELESS, REFERENCE_USELESS):
             entries = [entry for entry in self._entries.values() if entry.useless.get(why, 0) >= MIN_ROUNDS]
             for entry in sorted(entries, key=lambda entry: entry.last.of(why) or 0.0):
                 last = entry.last
-                found.append(
+                suspects.append(
                     HardSample(
                         why, last.text, last.seconds, last.nll, entry.usual, entry.first_nll, entry.seen, entry.step,
                         last.reference_gap, last.text_gap,
                     )
                 )  # fmt: skip
-        return found
+        return suspects

@@ -208,10 +208,10 @@ def _values(open_backend: OpenBackend, read: ReadScalars | None) -> Iterator[str
         not_finite = {"not a number": math.nan, "above": math.inf, "below": -math.inf}
         tracker.emit(Scalars(step=30, values=not_finite))
         tracker.flush()
-        found = {tag: value for tag, step, value in read(directory) if step == 30}
+        by_tag = {tag: value for tag, step, value in read(directory) if step == 30}
         for tag, value in not_finite.items():
-            if repr(found.get(tag)) != repr(value):
-                yield f"{value} is read as {found.get(tag, 'nothing')}: a loss that diverges must be seen"
+            if repr(by_tag.get(tag)) != repr(value):
+                yield f"{value} is read as {by_tag.get(tag, 'nothing')}: a loss that diverges must be seen"
 
 
 def _resume(open_backend: OpenBackend, read: ReadScalars | None) -> Iterator[str]:

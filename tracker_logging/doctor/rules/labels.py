@@ -41,8 +41,8 @@ def _above_zero(tag: tags.Tag, text: str, *, unless: Sequence[tags.Tag] = ()) ->
     `unless`: faults of the same batch that explain it.
     """
 
-    found = above(0, tag, text)
-    return lambda history: None if _is_explained(history, step=history[tag()].step, by=unless) else found(history)
+    evidence = above(0, tag, text)
+    return lambda history: None if _is_explained(history, step=history[tag()].step, by=unless) else evidence(history)
 
 
 def _reference_trained(history: History) -> str | None:

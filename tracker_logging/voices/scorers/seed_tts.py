@@ -63,8 +63,8 @@ class SeedTtsSpeakerEncoder:
             self._wavlm = _wavlm(state)
             with torch.device("meta"):
                 self._ecapa = _Ecapa(state)
-            own = self._ecapa.state_dict()
-            self._ecapa.load_state_dict({name: state[name] for name in own}, assign=True)
+            expected = self._ecapa.state_dict()
+            self._ecapa.load_state_dict({name: state[name] for name in expected}, assign=True)
         except (KeyError, OSError, RuntimeError, AttributeError, TypeError) as error:
             raise ValueError(f"{file.name}: not the speaker encoder of Seed-TTS-eval ({error}).") from error
         self._ecapa.eval()
@@ -85,25 +85,25 @@ def _wavlm(state: dict[str, torch.Tensor]) -> Any:
     """The upstream model, with its sizes read from the weights."""
     from transformers import WavLMConfig, WavLMModel
 
-    own = {name.removeprefix(_UPSTREAM): tensor for name, tensor in state.items() if name.startswith(_UPSTREAM)}
-    position = own["encoder.pos_conv.0.weight_v"]
+    weights = {name.removeprefix(_UPSTREAM): tensor for name, tensor in state.items() if name.startswith(_UPSTREAM)}
+    position = weights["encoder.pos_conv.0.weight_v"]
     attention = "encoder.layers.0.self_attn."
     hidden = len(position)
     config = WavLMConfig(
         hidden_size=hidden,
-        num_hidden_layers=len([name for name in own if name.endswith(".fc1.weight")]),
-        num_attention_heads=own[f"{attention}grep_a"].numel(),
-        intermediate_size=len(own["encoder.layers.0.fc1.weight"]),
-        conv_dim=tuple(len(own[f"feature_extractor.conv_layers.{layer}.0.weight"]) for layer in range(7)),
+        num_hidden_layers=len([name for name in weights if name.endswith(".fc1.weight")]),
+        num_attention_heads=weights[f"{attention}grep_a"].numel(),
+        intermediate_size=len(weights["encoder.layers.0.fc1.weight"]),
+        conv_dim=tuple(len(weights[f"feature_extractor.conv_layers.{layer}.0.weight"]) for layer in range(7)),
         num_conv_pos_embeddings=position.shape[2],
         num_conv_pos_embedding_groups=hidden // position.shape[1],
-        num_buckets=len(own[f"{attention}relative_attention_bias.weight"]),
+        num_buckets=len(weights[f"{attention}relative_attention_bias.weight"]),
         max_bucket_distance=_MAX_DISTANCE,
         feat_extract_norm="layer", do_stable_layer_norm=True, conv_bias=False, apply_spec_augment=False,
     )  # fmt: skip
     with torch.device("meta"):
         model = WavLMModel(config)
-    renamed = {_renamed(name): tensor for name, tensor in own.items()}
+    renamed = {_renamed(name): tensor for name, tensor in weights.items()}
     model.load_state_dict({name: renamed[name] for name in model.state_dict() if name in renamed}, assign=True)
     return model.eval()
 
