@@ -138,6 +138,12 @@ def test_a_run_that_is_continued_keeps_the_id_of_the_environment(tmp_path: Path)
     assert {path.stem for path in (tmp_path / "run/wandb").glob("*/*.wandb")} == {"run-myrunid1"}
 
 
+def test_an_offline_run_is_not_asked_for_its_address(tmp_path: Path) -> None:
+    """W&B then warns on the console, into the progress bar."""
+    done = run_script(tmp_path / "run", WANDB_MODE="offline", WANDB_SILENT="false")
+    assert "errors 0" in done.stdout and "URL" not in done.stderr, done.stderr
+
+
 @pytest.fixture
 def server():
     with Server() as server:

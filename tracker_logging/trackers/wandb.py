@@ -85,7 +85,7 @@ class WandbTracker(RowTracker):
             WandbTracker._latest = self
             self._run.define_metric(STEP)
             self._run.define_metric("*", step_metric=STEP, step_sync=True)
-            if self._run.url:
+            if not self._run.offline and self._run.url:  # W&B warns where an offline run is asked for it
                 wandb.termlog(f"View run at {self._run.url}")
                 logger.info("W&B run: %s", self._run.url)
         # What another run holds says nothing about the one that was joined.
