@@ -37,7 +37,6 @@ import numpy.typing as npt
 from tracker_logging.events import Alert, Cell, Clip, Event, Summary
 from tracker_logging.rendering.pcm import encode_wav
 from tracker_logging.trackers.base import DEFAULT_PROJECT, RunInfo
-from tracker_logging.trackers.parts import clip_tag
 from tracker_logging.trackers.plain_text import clean
 from tracker_logging.trackers.rows import RowTracker
 
@@ -144,9 +143,8 @@ class MlflowTracker(RowTracker):
     def _image(self, pixels: npt.NDArray[np.uint8], *, caption: str | None) -> Any:
         return pixels
 
-    def _audio(self, tag: str, clips: Mapping[str, Clip]) -> Iterator[tuple[str, Any]]:
-        for name, clip in clips.items():
-            yield clip_tag(tag, name), _File("audio", ".wav", encode_wav(clip))
+    def _clip(self, name: str, clip: Clip) -> Any:
+        return _File("audio", ".wav", encode_wav(clip))
 
 
 def open_backend(directory: Path, run: RunInfo) -> MlflowTracker:

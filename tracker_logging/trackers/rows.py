@@ -35,7 +35,7 @@ from tracker_logging.events import (
     Text,
 )
 from tracker_logging.rendering.heatmap import draw_heatmap
-from tracker_logging.trackers.parts import parts
+from tracker_logging.trackers.parts import clip_tag, parts
 from tracker_logging.trackers.plain_text import clean
 
 LONGEST_CAPTION = 1_000
@@ -112,8 +112,13 @@ class RowTracker(ABC):
         """Pixels [height, width, 3] uint8."""
 
     @abstractmethod
+    def _clip(self, name: str, clip: Clip) -> Any:
+        """One clip of an event, with its caption, or `name` for one without."""
+
     def _audio(self, tag: str, clips: Mapping[str, Clip]) -> Iterator[tuple[str, Any]]:
-        """The keys and values of the clips of one event."""
+        """The keys and values of the clips of one event: a key for each clip."""
+        for name, clip in clips.items():
+            yield clip_tag(tag, name), self._clip(name, clip)
 
     def _row(self, event: Event) -> Iterator[tuple[str, Any]]:
         match event:  # another kind, of a later version, is ignored

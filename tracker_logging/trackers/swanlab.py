@@ -32,7 +32,6 @@ from swanlab.sdk.internal.core_python.store import DataStoreReader
 from tracker_logging.events import Alert, Cell, Clip, Summary
 from tracker_logging.rendering.pcm import to_pcm16
 from tracker_logging.trackers.base import DEFAULT_PROJECT, RunInfo
-from tracker_logging.trackers.parts import clip_tag
 from tracker_logging.trackers.plain_text import clean, shown
 from tracker_logging.trackers.rows import RowTracker, short_caption
 
@@ -94,10 +93,9 @@ class SwanlabTracker(RowTracker):
     def _image(self, pixels: npt.NDArray[np.uint8], *, caption: str | None) -> Any:
         return swanlab.Image(pixels, caption=caption)
 
-    def _audio(self, tag: str, clips: Mapping[str, Clip]) -> Iterator[tuple[str, Any]]:
-        for name, clip in clips.items():
-            samples, caption = to_pcm16(clip.samples), short_caption(clip.caption or name)
-            yield clip_tag(tag, name), swanlab.Audio(samples, sample_rate=clip.sample_rate, caption=caption)
+    def _clip(self, name: str, clip: Clip) -> Any:
+        caption = short_caption(clip.caption or name)
+        return swanlab.Audio(to_pcm16(clip.samples), sample_rate=clip.sample_rate, caption=caption)
 
 
 def open_backend(directory: Path, run: RunInfo) -> SwanlabTracker:

@@ -12,7 +12,7 @@ Guarantees
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,6 @@ import trackio
 from tracker_logging.events import Alert, Cell, Clip
 from tracker_logging.rendering.pcm import to_pcm16
 from tracker_logging.trackers.base import DEFAULT_PROJECT, RunInfo
-from tracker_logging.trackers.parts import clip_tag
 from tracker_logging.trackers.plain_text import markdown_table, markdown_text
 from tracker_logging.trackers.rows import RowTracker, short_caption
 
@@ -70,10 +69,9 @@ class TrackioTracker(RowTracker):
     def _image(self, pixels: npt.NDArray[np.uint8], *, caption: str | None) -> Any:
         return trackio.Image(pixels, caption=caption)
 
-    def _audio(self, tag: str, clips: Mapping[str, Clip]) -> Iterator[tuple[str, Any]]:
-        for name, clip in clips.items():
-            samples, caption = to_pcm16(clip.samples), short_caption(clip.caption or name)
-            yield clip_tag(tag, name), trackio.Audio(samples, sample_rate=clip.sample_rate, caption=caption)
+    def _clip(self, name: str, clip: Clip) -> Any:
+        caption = short_caption(clip.caption or name)
+        return trackio.Audio(to_pcm16(clip.samples), sample_rate=clip.sample_rate, caption=caption)
 
 
 def open_backend(directory: Path, run: RunInfo) -> TrackioTracker:

@@ -183,8 +183,11 @@ class WandbTracker(RowTracker):
     def _image(self, pixels: npt.NDArray[np.uint8], *, caption: str | None) -> Any:
         return wandb.Image(pixels, caption=caption, mode="RGB", file_type="png")
 
+    def _clip(self, name: str, clip: Clip) -> Any:
+        return _sound(name, clip)
+
     def _audio(self, tag: str, clips: Mapping[str, Clip]) -> Iterator[tuple[str, Any]]:
-        panel = [_sound(name, clip) for name, clip in clips.items()]
+        panel = [self._clip(name, clip) for name, clip in clips.items()]
         if panel:
             yield tag, panel
 
