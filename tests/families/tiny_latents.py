@@ -19,7 +19,8 @@ from transformers import (
     VibeVoiceForConditionalGeneration,
 )
 
-from tracker_logging.families.pocket_tts.processor import LatentCodec, LatentSource, PocketSpeechProcessor
+from tracker_logging.families.latent_codec import LatentCodec, LatentSource
+from tracker_logging.families.pocket_tts.processor import PocketSpeechProcessor
 from tracker_logging.families.vibevoice.processor import VibeVoiceSpeechProcessor
 
 D, RATE, HOP = 6, 24_000, 1_920

@@ -1,4 +1,4 @@
-"""A voice-cloning sample as the tensors that Pocket TTS and Gradium Phonon TTS take, and their codec of latents.
+"""A voice-cloning sample as the tensors that Pocket TTS and Gradium Phonon TTS take.
 
 A row is `[voice BOS] voice frames text audio-BOS audio frames`, as the chat template of `PocketTTSProcessor` writes it.
 Texts are tokenized as they are: prepare them as the checkpoint's template does (capital letter, final stop).
@@ -11,67 +11,18 @@ Texts are tokenized as they are: prepare them as the checkpoint's template does 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch.nn.utils.rnn import pad_sequence
 
-from tracker_logging.data.audio import load_audio
 from tracker_logging.data.sample import DataError, VoiceSample
 from tracker_logging.data.voices import untagged
 from tracker_logging.families.base import Features, Reference
 from tracker_logging.families.higgs_v2.processor import reference_clips, target_clips, with_reference
-
-FloatArray = npt.NDArray[np.float32]
-
-
-class LatentCodec:
-    """A codec model of transformers that encodes to continuous latents, as an `AudioCodec` without codebooks."""
-
-    num_codebooks = 0
-    codebook_size = 0
-
-    def __init__(self, model: Any) -> None:
-        self._model = model.eval()
-        self.sample_rate: int = model.config.sampling_rate
-        self.frame_rate: float = model.config.frame_rate
-        self.latent_dim: int = model.config.latent_dim
-
-    @torch.no_grad()
-    def encode(self, wave: FloatArray) -> FloatArray:
-        """[n] float32 at `sample_rate` -> latents [D, F] float32; the wave is padded to whole frames."""
-        size = self._model.config.frame_size
-        padded = np.pad(wave, (0, -len(wave) % size))
-        latents = self._model.encode(self._tensor(padded)[None, None]).latents[0]
-        encoded: FloatArray = latents.T.float().cpu().numpy()
-        return encoded
-
-    @torch.no_grad()
-    def decode(self, codes: FloatArray) -> FloatArray:
-        """Latents [D, F] -> [n] float32 at `sample_rate`."""
-        wave: FloatArray = self._model.decode(self._tensor(codes.T)[None]).audio_values[0, 0].float().cpu().numpy()
-        return wave
-
-    def _tensor(self, values: FloatArray) -> torch.Tensor:
-        parameter = next(self._model.parameters())
-        return torch.from_numpy(np.ascontiguousarray(values)).to(parameter.device, parameter.dtype)
-
-
-@dataclass(frozen=True, slots=True)
-class LatentSource:
-    """Called with a path, returns the latents [D, F] of the clip. Each clip is encoded once per process."""
-
-    codec: LatentCodec
-    _known: dict[Path, FloatArray] = field(default_factory=dict)
-
-    def __call__(self, path: Path) -> FloatArray:
-        if path not in self._known:
-            self._known[path] = self.codec.encode(load_audio(path, self.codec.sample_rate))
-        return self._known[path]
+from tracker_logging.families.latent_codec import FloatArray
 
 
 @dataclass(frozen=True, eq=False)

@@ -25,7 +25,7 @@ from tracker_logging.data.sample import DataError, VoiceSample
 from tracker_logging.data.voices import untagged
 from tracker_logging.families.base import IGNORE, Features, Reference
 from tracker_logging.families.higgs_v2.processor import reference_clips, target_clips, with_reference
-from tracker_logging.families.pocket_tts.processor import FloatArray, LatentCodec, LatentSource
+from tracker_logging.families.latent_codec import FloatArray, LatentCodec, LatentSource
 from tracker_logging.families.spans import runs
 from tracker_logging.families.vibevoice.schedule import TrainingNoise
 
