@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 import numpy as np
@@ -19,10 +20,13 @@ from tracker_logging.events import (
     Histogram,
     Image,
     Scalars,
+    Summary,
+    SummaryValue,
     Table,
     Text,
     VoiceComparison,
 )
+from tracker_logging.trackers.base import Tracker
 
 RATE = 24_000
 HOSTILE = "a|b\n<script>alert(1)</script> \x1b[31mred\x1b[0m \x00 \u202eturned \ud800 `x` **y** [z](javascript:1)"
@@ -113,6 +117,15 @@ def one_of_each(step: int = 1) -> list[Event]:
         Findings(step=step, findings=(finding(since=step), finding("silence", level="warning", since=0, until=step))),
         Checkpoint(step=step, name=f"checkpoint-{step}", digest=f"{step:016x}", files=2, size_bytes=10),
     ]
+
+
+def emit_run(tracker: Tracker, steps: Iterable[int]) -> None:
+    """Every kind of event at each step, and a summary of one score at step 30: 0.1 at first, 0.8 at step 2 at best."""
+    for step in steps:
+        for event in one_of_each(step):
+            tracker.emit(event)
+    best = SummaryValue(last=0.5, last_step=30, best=0.8, best_step=2, base=0.1)
+    tracker.emit(Summary(step=30, values={"voices/sim_o/mean": best}))
 
 
 def with_step(event: Event, step: int) -> Event:

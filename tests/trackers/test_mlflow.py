@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 from PIL import Image
 from read_back import read_jsonl
-from tracker_examples import one_of_each
+from tracker_examples import emit_run, one_of_each
 
-from tracker_logging.events import Scalars, Summary, SummaryValue
+from tracker_logging.events import Scalars
 from tracker_logging.rendering.pcm import decode_wav
 from tracker_logging.testing.backends import check_backend
 from tracker_logging.trackers.base import RunInfo, Tracker
@@ -83,11 +83,7 @@ def test_mlflow_passes_the_suite_of_backends(empty_store: Path) -> None:
 
 def test_mlflow_holds_what_our_record_holds(directory: Path) -> None:
     tracker = open_tracker(["mlflow", "jsonl"], directory=directory, run=RunInfo(name="parity", config=SETTINGS))
-    for step in STEPS:
-        for event in one_of_each(step):
-            tracker.emit(event)
-    best = SummaryValue(last=0.5, last_step=30, best=0.8, best_step=2, base=0.1)
-    tracker.emit(Summary(step=30, values={"voices/sim_o/mean": best}))
+    emit_run(tracker, STEPS)
     tracker.close()
     assert tracker.errors == 0
     ours = read_jsonl(directory)

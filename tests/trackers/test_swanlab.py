@@ -11,9 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 from read_back import read_jsonl
-from tracker_examples import one_of_each
+from tracker_examples import emit_run, one_of_each
 
-from tracker_logging.events import Summary, SummaryValue
 from tracker_logging.rendering.pcm import decode_wav
 from tracker_logging.testing.backends import check_backend
 from tracker_logging.trackers.open import RunInfo, open_tracker
@@ -40,11 +39,7 @@ def test_swanlab_passes_the_suite_of_backends() -> None:
 def test_swanlab_holds_what_our_record_holds(tmp_path: Path) -> None:
     directory = tmp_path / "run"
     tracker = open_tracker(["swanlab", "jsonl"], directory=directory, run=RunInfo(name="parity", config={"rate": 0.5}))
-    for step in STEPS:
-        for event in one_of_each(step):
-            tracker.emit(event)
-    best = SummaryValue(last=0.5, last_step=30, best=0.8, best_step=2, base=0.1)
-    tracker.emit(Summary(step=30, values={"voices/sim_o/mean": best}))
+    emit_run(tracker, STEPS)
     tracker.close()
     assert tracker.errors == 0
     ours = read_jsonl(directory)
