@@ -23,19 +23,19 @@ from tracker_logging.data.sample import DataError, shown
 from tracker_logging.families.base import SamplingSettings
 from tracker_logging.families.codec_tokens.processor import CodecTokenProcessor
 from tracker_logging.families.csm.processor import CsmSpeechProcessor
+from tracker_logging.families.detect import adapter_class
 from tracker_logging.families.dia.processor import DiaSpeechProcessor
 from tracker_logging.families.higgs_v2.checkpoint import NATIVE, ORIGINAL, open_model
 from tracker_logging.families.higgs_v2.processor import SpeechProcessor
 from tracker_logging.families.load_codec import load_codec
 from tracker_logging.families.model_codec import ModelCodec
-from tracker_logging.families.sampling import CSM_SAMPLING, DIA_SAMPLING, HIGGS_SAMPLING, sampling_of
+from tracker_logging.families.sampling import HIGGS_SAMPLING, sampling_of
 
 _MODEL, _ADAPTERS = "config.json", "adapter_config.json"
 CSM = "csm"
 _HIGGS = (NATIVE, ORIGINAL)
 _SPEECH = {CSM: "CsmForConditionalGeneration", "dia": "DiaForConditionalGeneration"}
 """The class of each other family with audio of its own; any other is a causal language model with codec tokens."""
-_PUBLISHED = {CSM: CSM_SAMPLING, "dia": DIA_SAMPLING}
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -139,11 +139,13 @@ def published_sampling(model: str | Path) -> SamplingSettings:
         return HIGGS_SAMPLING
     from transformers import GenerationConfig
 
+    adapter = adapter_class(kind)
+    published = SamplingSettings() if adapter is None else adapter.published
     try:
         config = GenerationConfig.from_pretrained(str(model))
     except (OSError, ValueError):
         config = None
-    return sampling_of(config, _PUBLISHED.get(kind, SamplingSettings()))
+    return sampling_of(config, published)
 
 
 def _open(path: str, **arguments: Any) -> Any:

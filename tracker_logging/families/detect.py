@@ -18,6 +18,7 @@ from typing import Any
 
 from torch import nn
 
+from tracker_logging.families.adapter import BaseAdapter
 from tracker_logging.families.base import ModelAdapter, missing_members
 from tracker_logging.families.codec_tokens.presets import layout_of
 from tracker_logging.families.plugins import FAMILIES, call_plugin, origin, plugins
@@ -110,7 +111,8 @@ def adapter_for(
     if (registered := _registered_adapter(core)) is not None:
         return registered
     if family in _ADAPTERS:
-        return _adapter_class(*_ADAPTERS[family])(core)
+        known: ModelAdapter = _load(*_ADAPTERS[family])(core)
+        return known
     name = f"{type(core).__name__} (model_type {family!r})"
     if (refusal := refusal_of(*_class_names(core))) is not None:
         raise UnknownModelError(
@@ -121,7 +123,8 @@ def adapter_for(
         layout = None if parts is None else getattr(parts.voices, "layout", None) or layout_of(parts.tokenizer)
         if layout is not None and parts is not None:
             logger.info("%s is logged as a model of codec tokens in layout '%s'.", name, layout.name)
-            return _adapter_class("codec_tokens", "CodecTokenAdapter")(core, layout.ids(parts.tokenizer))
+            of_tokens: ModelAdapter = _load("codec_tokens", "CodecTokenAdapter")(core, layout.ids(parts.tokenizer))
+            return of_tokens
         logger.warning(
             "%s has no adapter of its own and is logged as a text model: inputs, text predictions, attention and "
             "gradients. Codebooks, audio and voices are not logged. If its vocabulary holds audio codes, pass a "
@@ -145,11 +148,14 @@ def is_known(model: nn.Module) -> bool:
     return TextAdapter.fits(core) and refusal_of(*_class_names(core)) is None
 
 
-def _adapter_class(folder: str, name: str) -> Callable[..., ModelAdapter]:
-    adapter_class: Callable[..., ModelAdapter] = getattr(
-        import_module(f"tracker_logging.families.{folder}.adapter"), name
-    )
-    return adapter_class
+def adapter_class(model_type: str) -> type[BaseAdapter] | None:
+    """The adapter of a family in this folder that its `model_type` tells; None for another."""
+    return _load(*_ADAPTERS[model_type]) if model_type in _ADAPTERS else None
+
+
+def _load(folder: str, name: str) -> type[Any]:
+    loaded: type[Any] = getattr(import_module(f"tracker_logging.families.{folder}.adapter"), name)
+    return loaded
 
 
 def _class_names(core: Any) -> list[str]:

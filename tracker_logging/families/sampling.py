@@ -17,10 +17,6 @@ from tracker_logging.families.delay_pattern import CodePattern
 
 HIGGS_SAMPLING = SamplingSettings(temperature=0.3, top_p=0.95, top_k=50)
 """As the examples of boson-ai/higgs-audio sample."""
-CSM_SAMPLING = SamplingSettings(temperature=0.9, top_k=50)
-"""The generation config that transformers' `convert_csm.py` gives sesame/csm-1b, for both of its decoders."""
-DIA_SAMPLING = SamplingSettings(temperature=1.2, top_p=0.95, top_k=45)
-"""The generation config that transformers' `convert_dia_to_hf.py` gives nari-labs/Dia-1.6B, there with guidance 3.0."""
 
 
 def sampling_of(config: Any, published: SamplingSettings) -> SamplingSettings:

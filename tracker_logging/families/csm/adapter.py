@@ -25,7 +25,7 @@ from tracker_logging.families.base import (
     SamplingSettings,
 )
 from tracker_logging.families.delay_pattern import CodePattern
-from tracker_logging.families.sampling import CSM_SAMPLING, Chooser, generated, left_padded
+from tracker_logging.families.sampling import Chooser, generated, left_padded
 from tracker_logging.families.spans import audio_segments, padding_mask, runs, with_segments
 
 BACKBONE_ONLY = -101
@@ -37,7 +37,8 @@ class CsmAdapter(BaseAdapter):
 
     family = "csm"
     trains_references = True
-    published = CSM_SAMPLING
+    # The generation config that transformers' `convert_csm.py` gives sesame/csm-1b, for both of its decoders.
+    published = SamplingSettings(temperature=0.9, top_k=50)
     prefixes = {"depth_decoder": "depth_decoder", "codec_model": "codec"}  # noqa: RUF012
 
     def __init__(self, core: Any) -> None:

@@ -27,7 +27,6 @@ from tracker_logging.families.base import (
 )
 from tracker_logging.families.delay_pattern import CodePattern
 from tracker_logging.families.dia.generation import generate
-from tracker_logging.families.sampling import DIA_SAMPLING
 from tracker_logging.families.spans import padding_mask, runs, with_segments
 
 
@@ -35,7 +34,8 @@ class DiaAdapter(BaseAdapter):
     """See `ModelAdapter`. Layers are the decoder's; the encoder is a component of its own."""
 
     family = "dia"
-    published = DIA_SAMPLING
+    # The generation config that transformers' `convert_dia_to_hf.py` gives nari-labs/Dia-1.6B, there with guidance 3.0.
+    published = SamplingSettings(temperature=1.2, top_p=0.95, top_k=45)
     prefixes = {"encoder": "encoder", "cross_attention": "cross_attention", "logits_dense": "heads"}  # noqa: RUF012
     ffn = "audio_ffn"
 
