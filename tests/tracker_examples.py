@@ -63,6 +63,22 @@ def comparison(step: int = 1, *, voice_id: str = "rms_03", fixed: bool = True) -
     )
 
 
+def voice_scores(step: int, *voices: str) -> Table:
+    """The table of a round."""
+    rows = tuple((step, voice, 0.5, HOSTILE) for voice in voices)
+    return Table(step=step, tag="voices/table", columns=("step", "voice", "sim_o", "target text"), rows=rows)
+
+
+def voice_round(step: int, voice_id: str = "rms_03") -> list[Event]:
+    """The events of a round in the order in which training emits them: clips, scores, the completed voice."""
+    voice = comparison(step, voice_id=voice_id)
+    captions = {"generated": f"generated at step {step}"}  # as `voices.clips` names them
+    clips = {name: replace(clip, caption=captions.get(name, name)) for name, clip in voice.clips.items()}
+    voice = replace(voice, clips=clips)
+    scored = replace(voice, stage="scored")
+    return [replace(voice, stage="generated", scores={}), voice_scores(step, voice_id), scored]
+
+
 def heatmap(step: int = 1) -> Heatmap:
     """3 × 5 with a hole and labels."""
     values = np.arange(15, dtype=np.float32).reshape(3, 5) * step

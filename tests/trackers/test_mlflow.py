@@ -15,10 +15,10 @@ import numpy as np
 import pytest
 from PIL import Image
 from read_back import read_jsonl
-from tracker_examples import emit_run, one_of_each
+from tracker_examples import comparison, emit_run, one_of_each, voice_round
 
 from tracker_logging.events import Scalars
-from tracker_logging.rendering.pcm import decode_wav
+from tracker_logging.rendering.pcm import decode_wav, to_pcm16
 from tracker_logging.testing.backends import check_backend
 from tracker_logging.trackers.base import RunInfo, Tracker
 from tracker_logging.trackers.open import open_tracker
@@ -114,6 +114,31 @@ def test_mlflow_holds_what_our_record_holds(directory: Path) -> None:
     counts = json.loads((folder / "histograms" / "sizes" / "00000002.json").read_text())
     assert (counts["counts"], counts["edges"]) == ours.histograms["sizes", 2]
     assert (folder / "texts" / "outputs" / "texts" / "00000030.txt").read_text() == "step 30 | plain"
+
+
+def test_the_rounds_are_one_table_of_mlflow_with_clips_and_pictures(directory: Path) -> None:
+    for purge_step, steps in ((None, (3, 5)), (5, (5, 7))):
+        tracker = open_backend(directory, RunInfo(name="a", purge_step=purge_step))
+        for step in steps:
+            for event in voice_round(step, "001"):
+                tracker.emit(event)
+        tracker.close()
+    client, run = opened(directory)
+    folder = Path(client.download_artifacts(run.info.run_id, "", str(directory.parent)))
+    table = json.loads((folder / "tables" / "voices" / "table.json").read_text())
+    clips = ["reference", "target", "codec", "generated"]
+    assert table["columns"] == ["step", "voice", *clips, "mel", "sim_o", "target text"]
+    rows = [dict(zip(table["columns"], row, strict=True)) for row in table["data"]]
+    assert [(row["step"], row["voice"], row["sim_o"]) for row in rows] == [(step, "001", 0.5) for step in (3, 5, 7)]
+    for row in rows:
+        for name in clips:
+            samples, _ = decode_wav((folder / row[name]).read_bytes())
+            assert samples.tolist() == to_pcm16(comparison(row["step"]).clips[name].samples).tolist()
+        (drawn,) = (folder / "images").glob(f"voices~001~mel+step+{row['step']}+*.png")
+        pictures = [np.asarray(Image.open(path).convert("RGB")) for path in (folder / row["mel"]["filepath"], drawn)]
+        np.testing.assert_array_equal(*pictures)
+    mlflow.set_tracking_uri(f"sqlite:///{directory / 'mlflow' / 'mlflow.db'}")
+    assert len(client.load_table(run.info.experiment_id, "tables/voices/table.json")) == 3, "MLflow finds and reads it"
 
 
 def wavs(folder: Path) -> list[Path]:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from read_back import read_jsonl
-from tracker_examples import emit_run, one_of_each
+from tracker_examples import emit_run, one_of_each, voice_round
 
 from tracker_logging.rendering.pcm import decode_wav
 from tracker_logging.testing.backends import check_backend
@@ -54,8 +54,9 @@ def test_swanlab_holds_what_our_record_holds(tmp_path: Path) -> None:
         assert decode_wav(found[key].read_bytes())[0].tobytes() == samples, key
     for key, pixels in ours.pictures.items():
         assert np.asarray(Image.open(found[key]).convert("RGB"), np.uint8).tobytes() == pixels, key
-    table = json.loads(found["inputs/samples", 2].read_text())
-    assert "n|m" in json.dumps(table)
+    columns, (hostile, long, last) = cells(found["inputs/samples", 2])
+    assert columns == ["text", "n|m", "share"] and last == ["ok", "yes", -1.5]
+    assert "\x1b" not in hostile[0] and long[1:] == ["", "nan"]
     assert found["outputs/texts", 30].read_text() == "step 30 | plain"
 
     kept = b"".join(path.read_bytes() for path in (directory / "swanlab").rglob("files/*") if path.is_file())
@@ -74,6 +75,29 @@ def test_a_resumed_run_holds_each_value_once(tmp_path: Path) -> None:
         assert steps[key] == [1, 2, 3, 4], key
     starts = [record.start.id for record in records(tmp_path / "swanlab") if record.HasField("start")]
     assert len(starts) == 2 and len(set(starts)) == 1, "both records belong to one run"
+
+
+def test_the_table_of_voices_names_the_clips_and_the_mel_of_each_row(tmp_path: Path) -> None:
+    tracker = open_backend(tmp_path, RunInfo(name="a"))
+    for step in (3, 5):
+        for event in voice_round(step, "001"):
+            tracker.emit(event)
+    tracker.close()
+    found = by_key(tmp_path)
+    columns, (row,) = cells(found["voices/table", 5])
+    media = ["reference", "target", "codec", "generated", "mel"]
+    assert columns == ["step", "voice", *media, "sim_o", "target text"]
+    shown = dict(zip(columns, row, strict=True))
+    assert (shown["step"], shown["voice"], shown["sim_o"]) == (5, "001", 0.5)
+    for name in media:
+        assert found[shown[name], 5].exists(), name
+
+
+def cells(path: Path) -> tuple[list[str], list[list[object]]]:
+    """Columns and rows of a table of SwanLab."""
+    table = json.loads(path.read_text())
+    columns = [column["field"] for column in table["colDefs"]]
+    return columns, [[row[name] for name in columns] for row in table["rowData"]]
 
 
 def by_key(directory: Path) -> dict[tuple[str, int], Any]:

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +15,8 @@ from pathlib import Path
 import pytest
 import wandb
 from read_back import read_wandb
-from tracker_examples import HOSTILE, comparison
+from tracker_examples import HOSTILE, voice_round, voice_scores
+from wandb.proto import wandb_internal_pb2
 from wandb_store import WandbStore
 
 from tracker_logging.cli import main
@@ -44,26 +46,22 @@ def store() -> Iterator[WandbStore]:
         store.shutdown()
 
 
-def table(step: int, *voices: str) -> Table:
-    rows = tuple((step, voice, 0.5, HOSTILE) for voice in voices)
-    return Table(step=step, tag="voices/table", columns=("step", "voice", "sim_o", "target text"), rows=rows)
-
-
-def round_of(step: int) -> list[Event]:
-    """The events of a round in the order in which training emits them: clips, scores, the completed voice."""
-    voice = comparison(step)
-    captions = {"generated": f"generated at step {step}"}  # as `voices.clips` names them
-    clips = {name: replace(clip, caption=captions.get(name, name)) for name, clip in voice.clips.items()}
-    voice = replace(voice, clips=clips)
-    return [replace(voice, stage="generated", scores={}), table(step, "rms_03"), replace(voice, stage="scored")]
-
-
 def write(directory: Path, events: list[Event]) -> Path:
     tracker = WandbTracker(directory, project="p", name="n")
     for event in events:
         tracker.emit(event)
     tracker.close()
     (run,) = run_directories(directory)
+    return ended(run)
+
+
+def ended(run: Path) -> Path:
+    """The run, when its record is whole: W&B's own process ends it after `finish` has returned."""
+    (record,) = run.glob("*.wandb")
+    deadline = time.monotonic() + 60
+    while not any(wandb_internal_pb2.Record.FromString(data).HasField("exit") for data in read_log(record)):
+        assert time.monotonic() < deadline, "no record of the end"
+        threading.Event().wait(0.01)
     return run
 
 
@@ -92,7 +90,7 @@ def test_a_table_is_native_with_numbers_as_numbers(tmp_path: Path) -> None:
 
 
 def test_the_table_of_voices_has_clips_and_the_mel_beside_the_scores(tmp_path: Path) -> None:
-    write(tmp_path, round_of(3))
+    write(tmp_path, voice_round(3))
     content = staged_table(tmp_path)
     columns = ["step", "voice", "reference", "target", "codec", "generated", "mel", "sim_o", "target text"]
     assert content["columns"] == columns
@@ -105,7 +103,7 @@ def test_the_table_of_voices_has_clips_and_the_mel_beside_the_scores(tmp_path: P
 
 
 def test_the_panel_of_a_voice_says_the_step_the_text_and_the_scores(tmp_path: Path) -> None:
-    run = write(tmp_path, [replace(round_of(3)[2], stage="complete")])
+    run = write(tmp_path, [replace(voice_round(3)[2], stage="complete")])
     (row,) = logged(run, "voices/rms_03")
     *_, caption = row["voices/rms_03.captions"]
     assert caption == (
@@ -114,7 +112,7 @@ def test_the_panel_of_a_voice_says_the_step_the_text_and_the_scores(tmp_path: Pa
 
 
 def test_the_table_waits_for_its_voices_and_is_written_without_them_at_the_end(tmp_path: Path) -> None:
-    events = [*round_of(3)[:2], *round_of(5), table(7, "rms_03", "unknown")]
+    events = [*voice_round(3)[:2], *voice_round(5), voice_scores(7, "rms_03", "unknown")]
     run = write(tmp_path, events)
     assert [row["train/global_step"] for row in logged(run, "voices/table")] == [5, 3, 7]
     texts = read_wandb(tmp_path).texts
@@ -127,9 +125,7 @@ def test_everything_is_inside_the_run_and_the_environment_is_as_before(
     import os
 
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "home"))
-    run = write(tmp_path / "run", round_of(3))
-    from wandb.proto import wandb_internal_pb2
-
+    run = write(tmp_path / "run", voice_round(3))
     paths = [
         Path(entry.local_path)
         for data in read_log(next(run.glob("*.wandb")))
@@ -153,7 +149,7 @@ def test_the_record_is_written_as_wandb_writes_it(tmp_path: Path) -> None:
 def test_a_moved_run_is_uploaded_whole_and_no_path_is_sent(
     tmp_path: Path, store: WandbStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write(tmp_path / "a", round_of(3))
+    write(tmp_path / "a", voice_round(3))
     shutil.move(tmp_path / "a", tmp_path / "moved")
     files = [path for path in (tmp_path / "moved").rglob("*") if path.is_file() and path.suffix != ".log"]
     before = {path: path.read_bytes() for path in files}
@@ -173,7 +169,7 @@ def test_a_moved_run_is_uploaded_whole_and_no_path_is_sent(
 def test_a_run_that_lost_a_staged_file_is_refused_with_the_fix(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run = write(tmp_path / "a", round_of(3))
+    run = write(tmp_path / "a", voice_round(3))
     shutil.rmtree(run.parent / "data")
     assert main(["sync", str(tmp_path / "a")]) == 2
     assert "Fix: move the whole directory of the run" in capsys.readouterr().err
@@ -183,7 +179,7 @@ def test_an_online_run_sends_no_path_either(tmp_path: Path, store: WandbStore) -
     code = (
         "import sys; sys.path[:0] = sys.argv[2:]\n"
         "from pathlib import Path; import test_wandb_tables as own\n"
-        "own.write(Path(sys.argv[1]), own.round_of(3))"
+        "own.write(Path(sys.argv[1]), own.voice_round(3))"
     )
     import os
 

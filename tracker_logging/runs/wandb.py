@@ -23,8 +23,8 @@ from tracker_logging.rendering.png import decode_png
 from tracker_logging.runs.entries import Entry, Logged, Problem, Settings
 from tracker_logging.runs.model import AlertMessage, Clip, Histogram, Picture, Table
 from tracker_logging.trackers.parts import clip_tag
+from tracker_logging.trackers.voice_table import MEDIA_COLUMNS
 from tracker_logging.trackers.wandb_record import STEP, keys, records
-from tracker_logging.trackers.wandb_voices import MEDIA_COLUMNS
 
 _LEVELS: dict[str, AlertLevel] = {"INFO": "info", "WARN": "warning", "ERROR": "error"}
 _NOT_FINITE = ("NaN", "Infinity", "-Infinity")

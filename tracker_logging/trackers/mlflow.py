@@ -10,6 +10,7 @@ Guarantees
   example of the Trainer's `MLflowCallback`) is joined, and not ended by us.
 - Scalars are metrics, images are MLflow's logged images. Clips (WAV), tables (CSV), texts and histograms (JSON) are
   artifacts `KIND/TAG/STEP.SUFFIX`: MLflow plays, tabulates and shows them.
+- `voices/table` is one of MLflow's tables, of all rounds, with mel and paths of the clips (`mlflow_table`).
 - Settings are parameters; base and best values are the metrics `base/TAG` and `best/TAG` at their steps.
 - On a resumed run a metric or image whose step the run already holds is not sent again.
 - No user, host or source file is sent, and MLflow's telemetry is off unless `MLFLOW_DISABLE_TELEMETRY` says otherwise.
@@ -34,11 +35,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tracker_logging import tags
 from tracker_logging.events import Alert, Cell, Clip, Event, Summary
 from tracker_logging.rendering.pcm import encode_wav
+from tracker_logging.rendering.png import encode_png
+from tracker_logging.trackers import mlflow_table
 from tracker_logging.trackers.base import DEFAULT_PROJECT, RunInfo
-from tracker_logging.trackers.plain_text import clean
-from tracker_logging.trackers.rows import RowTracker
+from tracker_logging.trackers.mlflow_table import RoundTable
+from tracker_logging.trackers.plain_text import clean, plain
+from tracker_logging.trackers.voice_table import MediaTable, VoiceTableTracker
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # read when MLflow is imported
 import mlflow
@@ -59,7 +64,7 @@ class _File:
     content: bytes
 
 
-class MlflowTracker(RowTracker):
+class MlflowTracker(VoiceTableTracker):
     """One run. Safe on any thread; every call returns when the store has it. Raises what MLflow raises."""
 
     def __init__(self, directory: Path, run: RunInfo) -> None:
@@ -72,8 +77,12 @@ class MlflowTracker(RowTracker):
         self._client = mlflow.MlflowClient(tracking_uri=uri)
         self._run_id = _begin(self._client, directory, run) if active is None else active
         known = self._client.get_run(self._run_id).data
-        is_new = run.purge_step is None
-        super().__init__(written={} if is_new else _written_steps(self._client, self._run_id, known.metrics))
+        self._rounds = RoundTable.open(self._client, self._run_id)
+        written: dict[str, int] = {}
+        if run.purge_step is not None:
+            written = _written_steps(self._client, self._run_id, known.metrics)
+            written[tags.VOICE_TABLE()] = self._rounds.last_step
+        super().__init__(written=written)
         new = {key: value for key, value in _flat(run.config) if key not in known.params}
         params = [Param(key, str(value)[:LONGEST_PARAMETER]) for key, value in new.items()]
         for start in range(0, len(params), BATCH):
@@ -95,7 +104,10 @@ class MlflowTracker(RowTracker):
         self._metrics((key, value, step) for key, value in numbers.items())
         for tag, value in row.items():
             if isinstance(value, _File):
-                self._artifact(PurePosixPath(value.kind, tag, f"{step:08d}{value.suffix}"), value.content)
+                self._artifact(_place(value.kind, tag, step, value.suffix), value.content)
+            elif isinstance(value, RoundTable):
+                self._artifact(mlflow_table.FILE, value.content)
+                value.name(self._client, self._run_id)
             elif isinstance(value, np.ndarray):
                 self._client.log_image(self._run_id, value, key=tag, step=step)
 
@@ -139,6 +151,19 @@ class MlflowTracker(RowTracker):
             [clean(cell) if isinstance(cell, str) else cell for cell in row] for row in (columns, *rows)
         )
         return _File("tables", ".csv", file.getvalue().encode())
+
+    def _voice_table(self, table: MediaTable) -> Any:
+        rows = [[plain(cell) for cell in row] for row in self._rows_with_media(table)]
+        self._rounds.add([clean(name) for name in table.columns], rows)
+        return self._rounds
+
+    def _clip_cell(self, step: int, key: str, clip: Clip) -> Any:
+        return str(_place("audio", _name(key), step, ".wav"))
+
+    def _mel_cell(self, step: int, voice: str, mel: npt.NDArray[np.uint8]) -> Any:
+        place = _place("table_images", _name(tags.VOICE_MEL(voice=voice)), step, ".png")
+        self._artifact(place, encode_png(mel))
+        return mlflow_table.image_cell(place)
 
     def _image(self, pixels: npt.NDArray[np.uint8], *, caption: str | None) -> Any:
         return pixels
@@ -188,6 +213,11 @@ def _written_steps(client: Any, run_id: str, metrics: Mapping[str, float]) -> di
             tag = re.sub(r"[~#]", "/", match["tag"])
             last[tag] = max(last.get(tag, -1), int(match["step"]))
     return last
+
+
+def _place(kind: str, key: str, step: int, suffix: str) -> PurePosixPath:
+    """The artifact of a value."""
+    return PurePosixPath(kind, key, f"{step:08d}{suffix}")
 
 
 def _flat(config: Mapping[str, object], before: str = "") -> Iterator[tuple[str, object]]:

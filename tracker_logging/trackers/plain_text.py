@@ -15,9 +15,11 @@ from __future__ import annotations
 import html
 import re
 from collections.abc import Sequence
+from typing import TypeVar
 
 from tracker_logging.events import Cell
 
+T = TypeVar("T")
 LONGEST = 20_000
 LONGEST_CELL = 400
 MOST_ROWS = 500
@@ -49,6 +51,11 @@ def shown(cell: Cell, *, longest: int = LONGEST_CELL) -> str:
             return f"{cell:.6g}"
         case _:
             return clean(str(cell), longest=longest)
+
+
+def plain(cell: T) -> T | str:
+    """A cell of a native table: a string cleaned and cut, any other value as it is."""
+    return clean(cell, longest=LONGEST_CELL) if isinstance(cell, str) else cell
 
 
 def markdown_text(text: str) -> str:

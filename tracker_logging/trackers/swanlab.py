@@ -7,6 +7,7 @@ Guarantees
 - `SWANLAB_*` variables and SwanLab's settings files win. Without a key the run is offline: `swanlab sync` uploads it.
 - An active run (of ms-swift or the Trainer's `SwanLabCallback`) is joined and never finished by us.
 - Audio is passed as 16-bit samples, images as pixels, tables and histograms as SwanLab's charts, alerts as texts.
+- `voices/table` has the keys of clips and mel of each voice beside its scores: a cell of SwanLab holds text only.
 - By default nothing of the machine is collected: no host, packages, git state, console output or hardware monitor.
 - On a resumed run a value whose step the records below the directory hold is not sent again.
 
@@ -16,6 +17,7 @@ record of an offline run is buffered, so that a killed process loses the tail of
 
 from __future__ import annotations
 
+import math
 import os
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -33,13 +35,14 @@ from tracker_logging.events import Alert, Cell, Clip, Summary
 from tracker_logging.rendering.pcm import to_pcm16
 from tracker_logging.trackers.base import DEFAULT_PROJECT, RunInfo
 from tracker_logging.trackers.plain_text import clean, shown
-from tracker_logging.trackers.rows import RowTracker, short_caption
+from tracker_logging.trackers.rows import short_caption
+from tracker_logging.trackers.voice_table import VoiceTableTracker
 
 FOLDER = "swanlab"
 _NOTE = "run_id"
 
 
-class SwanlabTracker(RowTracker):
+class SwanlabTracker(VoiceTableTracker):
     """One run. Safe on any thread; encodes on the caller's. Raises what `swanlab.init` raises."""
 
     _latest: ClassVar[SwanlabTracker | None] = None  # SwanLab writes one run at a time: an earlier one would be joined
@@ -87,7 +90,7 @@ class SwanlabTracker(RowTracker):
 
     def _table(self, tag: str, columns: Sequence[str], rows: Sequence[Sequence[Cell]]) -> Any:
         table = swanlab.echarts.Table()
-        table.add([shown(name) for name in columns], [[shown(cell) for cell in row] for row in rows])
+        table.add([shown(name) for name in columns], [[_cell(cell) for cell in row] for row in rows])
         return swanlab.ECharts(table)
 
     def _image(self, pixels: npt.NDArray[np.uint8], *, caption: str | None) -> Any:
@@ -96,6 +99,13 @@ class SwanlabTracker(RowTracker):
     def _clip(self, name: str, clip: Clip) -> Any:
         caption = short_caption(clip.caption or name)
         return swanlab.Audio(to_pcm16(clip.samples), sample_rate=clip.sample_rate, caption=caption)
+
+
+def _cell(cell: Cell) -> int | float | str:
+    """A number as one, so that SwanLab sorts by it; all else, NaN and infinity as text."""
+    if isinstance(cell, bool) or not isinstance(cell, int | float) or not math.isfinite(cell):
+        return shown(cell)
+    return cell
 
 
 def open_backend(directory: Path, run: RunInfo) -> SwanlabTracker:

@@ -4,7 +4,9 @@
 
 Guarantees
 - Audio is passed as 16-bit samples: Trackio peak-normalises floats, which would hide a silent clip.
-- One key per clip (`voices/a/generated`), texts and tables as Markdown with every cell escaped, images as pixels.
+- One key per clip (`voices/a/generated`), images as pixels, tables as Trackio's tables, alerts (the doctor's among
+  them) as Trackio's alerts. Texts, and the facts of a single voice, are Markdown with everything escaped.
+- `voices/table` has the mel of each voice beside its scores, and the keys of its clips: a cell cannot play one.
 - Data lie where Trackio keeps them (`TRACKIO_DIR`), not in the run's directory: Trackio reads that setting at import.
 - Trackio has no summary of a run: a `Summary` event is ignored.
 - On a resumed run a value whose step the run already holds is not sent again.
@@ -20,14 +22,16 @@ import numpy as np
 import numpy.typing as npt
 import trackio
 
+from tracker_logging import tags
 from tracker_logging.events import Alert, Cell, Clip
 from tracker_logging.rendering.pcm import to_pcm16
 from tracker_logging.trackers.base import DEFAULT_PROJECT, RunInfo
-from tracker_logging.trackers.plain_text import markdown_table, markdown_text
-from tracker_logging.trackers.rows import RowTracker, short_caption
+from tracker_logging.trackers.plain_text import clean, markdown_table, markdown_text, plain
+from tracker_logging.trackers.rows import short_caption
+from tracker_logging.trackers.voice_table import VoiceTableTracker
 
 
-class TrackioTracker(RowTracker):
+class TrackioTracker(VoiceTableTracker):
     """One run of a project, by name. Safe on any thread; encodes on the caller's."""
 
     def __init__(
@@ -64,10 +68,15 @@ class TrackioTracker(RowTracker):
         return trackio.Markdown(markdown_text(text))
 
     def _table(self, tag: str, columns: Sequence[str], rows: Sequence[Sequence[Cell]]) -> Any:
-        return trackio.Markdown(markdown_table(columns, rows))
+        if tags.find(tag) is tags.VOICE_TEXT:
+            return trackio.Markdown(markdown_table(columns, rows))
+        return trackio.Table([clean(name) for name in columns], [[plain(cell) for cell in row] for row in rows])
 
     def _image(self, pixels: npt.NDArray[np.uint8], *, caption: str | None) -> Any:
         return trackio.Image(pixels, caption=caption)
+
+    def _mel_cell(self, step: int, voice: str, mel: npt.NDArray[np.uint8]) -> Any:
+        return trackio.Image(mel)
 
     def _clip(self, name: str, clip: Clip) -> Any:
         caption = short_caption(clip.caption or name)

@@ -16,7 +16,7 @@ Guarantees
   them by absolute paths: a run that was moved is uploaded with `tracker-logging sync RUN`. Texts, and the facts of a
   single voice, are HTML panels, which have a step slider.
 - Checkpoints and training data are linked by name, step and digest (`wandb_links`); no file of them is uploaded.
-- `voices/table` has the clips and the mel of each voice beside its scores (`wandb_voices`).
+- `voices/table` has the clips and the mel of each voice beside its scores (`voice_table`).
 - While a server is unreachable W&B tries again and sends everything when it is back. What it could not send before the
   end is in the run's directory, and the command that uploads it is logged.
 - After `kill -9` everything flushed is in the run's log on this machine (W&B's own default is every 15 s).
@@ -30,7 +30,6 @@ import os
 import shlex
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -40,21 +39,20 @@ import soundfile  # noqa: F401 - W&B imports it by name while another thread may
 import wandb
 
 from tracker_logging import tags
-from tracker_logging.events import Alert, Cell, Checkpoint, Clip, Event, Summary, VoiceComparison
-from tracker_logging.rendering.mel_strip import draw_mel_strip
+from tracker_logging.events import Alert, Cell, Checkpoint, Clip, Event, Summary
 from tracker_logging.rendering.pcm import to_pcm16
 from tracker_logging.trackers import wandb_settings
 from tracker_logging.trackers.base import RunInfo
-from tracker_logging.trackers.plain_text import LONGEST_CELL, clean, html_table, html_text
-from tracker_logging.trackers.rows import RowTracker, short_caption
+from tracker_logging.trackers.plain_text import clean, html_table, html_text, plain
+from tracker_logging.trackers.rows import short_caption
+from tracker_logging.trackers.voice_table import VoiceTableTracker
 from tracker_logging.trackers.wandb_links import checkpoint_link, data_link
 from tracker_logging.trackers.wandb_record import STEP, latest_run_id, written_steps
-from tracker_logging.trackers.wandb_voices import CLIPS, MediaTable, VoiceMedia, VoiceRows, is_voice_table
 
 logger = logging.getLogger(__name__)
 
 
-class WandbTracker(RowTracker):
+class WandbTracker(VoiceTableTracker):
     """One run. Safe on any thread; encodes on the caller's. Raises what `wandb.init` raises where it cannot begin."""
 
     _latest: ClassVar[WandbTracker | None] = None  # of those that began a run
@@ -74,7 +72,6 @@ class WandbTracker(RowTracker):
     ) -> None:
         _finish_earlier()
         self._is_dirty = False
-        self._voices = VoiceRows()
         self._is_ours = wandb.run is None
         self._run: Any = wandb.run
         if self._is_ours:
@@ -111,20 +108,10 @@ class WandbTracker(RowTracker):
                 threading.Event().wait(2 * wandb_settings.LOG_INTERVAL_S)
 
     def emit(self, event: Event) -> None:
-        """As every backend that takes rows; the table of a round waits for the media of its voices."""
-        if is_voice_table(event):
-            with self._lock:
-                self._voices.begin(event)  # type: ignore[arg-type]
-        else:
-            super().emit(event)
-        if isinstance(event, VoiceComparison):
-            clean_id = replace(event, voice_id=tags.safe_part(event.voice_id, "_"), clips=event.shown_clips)
-            mel = draw_mel_strip(clean_id) if event.clips and event.stage != "generated" else None
-            with self._lock:
-                self._voices.hear(event, mel=mel)
+        """As every backend that takes rows, and what the run is linked with."""
+        super().emit(event)
         with self._lock:
             if not self._closed:
-                self._log_voices(is_last=False)
                 self._link(event)
 
     def _link(self, event: Event) -> None:
@@ -135,11 +122,6 @@ class WandbTracker(RowTracker):
             self._run.log_artifact(data)
         if isinstance(event, Checkpoint):
             self._run.log_artifact(checkpoint_link(self.run_id, event), aliases=["latest", f"step-{event.step}"])
-
-    def _log_voices(self, *, is_last: bool) -> None:
-        for table in self._voices.take(is_last=is_last):
-            if table.step > self._written.get(tags.VOICE_TABLE(), -1):
-                self._log({tags.VOICE_TABLE(): _voice_table(table)}, step=table.step)
 
     def _summarise(self, summary: Summary) -> None:
         self._run.summary.update(_summary_values(summary))
@@ -155,7 +137,6 @@ class WandbTracker(RowTracker):
 
     def _finish(self) -> None:
         """Finish the run if it is ours. Waits at most `FINISH_TIMEOUT_S` for a slow or unreachable server."""
-        self._log_voices(is_last=True)
         if not self._is_ours:
             return
         try:
@@ -178,13 +159,21 @@ class WandbTracker(RowTracker):
     def _table(self, tag: str, columns: Sequence[str], rows: Sequence[Sequence[Cell]]) -> Any:
         if tags.find(tag) is tags.VOICE_TEXT:
             return _html(html_table(columns, rows))
-        return _native_table(columns, [[_plain(cell) for cell in row] for row in rows])
+        data = [[plain(cell) for cell in row] for row in rows]
+        return wandb.Table(columns=[clean(name) for name in columns], data=data, allow_mixed_types=True)
 
     def _image(self, pixels: npt.NDArray[np.uint8], *, caption: str | None) -> Any:
         return wandb.Image(pixels, caption=caption, mode="RGB", file_type="png")
 
     def _clip(self, name: str, clip: Clip) -> Any:
-        return _sound(name, clip)
+        caption = short_caption(clip.caption or name)
+        return wandb.Audio(to_pcm16(clip.samples), sample_rate=clip.sample_rate, caption=caption)
+
+    def _clip_cell(self, step: int, key: str, clip: Clip) -> Any:
+        return self._clip(key.rpartition("/")[2], clip)
+
+    def _mel_cell(self, step: int, voice: str, mel: npt.NDArray[np.uint8]) -> Any:
+        return self._image(mel, caption=None)
 
     def _audio(self, tag: str, clips: Mapping[str, Clip]) -> Iterator[tuple[str, Any]]:
         panel = [self._clip(name, clip) for name, clip in clips.items()]
@@ -222,29 +211,6 @@ class _OpenWandb:
 
 
 open_backend = _OpenWandb()
-
-
-def _native_table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> Any:
-    return wandb.Table(columns=[clean(name) for name in columns], data=list(rows), allow_mixed_types=True)
-
-
-def _voice_table(table: MediaTable) -> Any:
-    rows = [[*map(_plain, row.before), *_media_cells(row.media), *map(_plain, row.after)] for row in table.rows]
-    return _native_table(table.columns, rows)
-
-
-def _media_cells(media: VoiceMedia) -> list[Any]:
-    clips = [_sound(name, media.clips[name]) if name in media.clips else None for name in CLIPS]
-    return [*clips, None if media.mel is None else wandb.Image(media.mel, mode="RGB", file_type="png")]
-
-
-def _sound(name: str, clip: Clip) -> Any:
-    caption = short_caption(clip.caption or name)
-    return wandb.Audio(to_pcm16(clip.samples), sample_rate=clip.sample_rate, caption=caption)
-
-
-def _plain(cell: Cell) -> Cell:
-    return clean(cell, longest=LONGEST_CELL) if isinstance(cell, str) else cell
 
 
 def _summary_values(summary: Summary) -> dict[str, float | int]:
