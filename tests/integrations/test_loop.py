@@ -48,6 +48,22 @@ def in_empty_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.mark.parametrize("level", [None, logging.INFO, logging.WARNING])
+def test_a_loop_says_where_to_look_unless_its_owner_wants_warnings_only(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+    level: int | None,
+) -> None:
+    """As the Trainer does and Lightning: most loops do not configure logging, and would never see an INFO message."""
+    monkeypatch.setattr(logging.root, "handlers", [] if level is None else [logging.StreamHandler()])
+    caplog.set_level(level or logging.WARNING, "tracker_logging")
+    train_by_hand(tmp_path, steps=1, report_to="tensorboard")
+    shown = capsys.readouterr().err
+    assert shown.count(f"open {tmp_path / 'run'}") == (0 if level == logging.WARNING else 1), shown
+
+
 @pytest.mark.parametrize("accumulation", [1, 3])
 @pytest.mark.setting("Loops", "a hand-written loop", "shown, the tags of the Trainer")
 def test_a_loop_gives_the_tags_and_numbers_of_the_trainer(tmp_path: Path, accumulation: int) -> None:

@@ -10,7 +10,6 @@ for observer in observers(config):
 from __future__ import annotations
 
 import inspect
-import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -32,6 +31,7 @@ from tracker_logging.observers.doctor import DoctorObserver
 from tracker_logging.observers.inputs import InputObserver
 from tracker_logging.observers.outputs import OutputObserver
 from tracker_logging.observers.zero_shot import ZeroShotObserver
+from tracker_logging.session.console import on_console
 from tracker_logging.session.observer import Observer
 from tracker_logging.session.session import Loop, Session
 from tracker_logging.trackers.base import Tracker
@@ -40,8 +40,6 @@ from tracker_logging.trackers.open import RunInfo, check_backends, open_tracker
 from tracker_logging.trackers.state import resumed
 from tracker_logging.trackers.webhook import check_address
 from tracker_logging.voices.settings import VoiceSettings
-
-logger = logging.getLogger("tracker_logging")
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -180,7 +178,8 @@ def open_run(
         group=config.group,
         notes=config.notes,
     )
-    logger.info("%s", where_to_look(directory.parent, run_name=directory.name, backends=config.report_to))
+    if where := where_to_look(directory.parent, run_name=directory.name, backends=config.report_to):
+        on_console(where, if_quiet=False)
     tracker = open_tracker(
         config.report_to,
         directory=directory,

@@ -17,9 +17,12 @@ from transformers.utils import logging as transformers_logging
 logger = logging.getLogger("tracker_logging")
 
 
-def on_console(message: str) -> None:
-    """Log it, or print it to stderr where messages of this level are not shown."""
-    if logger.isEnabledFor(logging.INFO) and logger.hasHandlers():
+def on_console(message: str, *, if_quiet: bool = True) -> None:
+    """Log it, or print it to stderr where messages of this level are not shown.
+
+    `if_quiet`: also where a person has configured logging to show warnings only.
+    """
+    if logger.hasHandlers() and (logger.isEnabledFor(logging.INFO) or not if_quiet):
         logger.info("%s", message)
     else:
         print(message, file=sys.stderr)
