@@ -15,7 +15,16 @@ from collections.abc import Sequence
 from typing import Any
 
 from tracker_logging.sections import SECTIONS, Chart, charts
-from tracker_logging.tags import ACCURACY_MAP, ALIGNMENT_HEADS, FFN_MAP, GRADIENT_MAP, MASS_MAP
+from tracker_logging.tags import (
+    ACCURACY_MAP,
+    ALIGNMENT_HEADS,
+    FFN_MAP,
+    FINDINGS,
+    GRADIENT_MAP,
+    MASS_MAP,
+    VOICE_TABLE,
+    find,
+)
 
 VIEW = "trackerlogging"
 TITLE = "Voice cloning"
@@ -28,6 +37,16 @@ PAGES = {
     "Tokens": ("outputs/predictions", "outputs/texts"),
 }
 OPEN = ("Voices", "Scores", "Conditioning")
+PANELS_IN_A_ROW = {"Voices": 1}  # 3 in the other sections
+# The list of runs is the leaderboard: these columns stand beside the names.
+LEADERBOARD = (
+    "voices/spk_top1",
+    "voices/sim_margin/mean",
+    "voices/sim_o/mean",
+    "best/voices/sim_o/mean",
+    "voices/wer",
+    "conditioning/gap/mean",
+)
 WHAT_TO_READ = (
     "**Is the voice prompt used?** See *Conditioning*: a gap above zero means that the correct reference helps. "
     "**Is it the right voice?** See *Scores*: `sim_o` with its ceiling, and `sim_margin`, because a model that "
@@ -41,11 +60,19 @@ def workspace(*, project: str, entity: str, voice_ids: Sequence[str], codebooks:
     import wandb_workspaces.workspaces as ws
 
     sections = [
-        ws.Section(name=name, panels=_panels(name, voice_ids, entity, codebooks), is_open=name in OPEN)
+        ws.Section(
+            name=name,
+            panels=_panels(name, voice_ids, entity, codebooks),
+            is_open=name in OPEN,
+            layout_settings=ws.SectionLayoutSettings(columns=PANELS_IN_A_ROW.get(name, 3)),
+        )
         for name in SECTIONS
     ]
     settings = ws.WorkspaceSettings(x_axis=STEP, group_by_prefix="first")
-    return ws.Workspace(project=project, entity=entity, name=TITLE, sections=sections, settings=settings)
+    runs = ws.RunsetSettings(pinned_columns=[f"summary:{tag}" for tag in LEADERBOARD])
+    return ws.Workspace(
+        project=project, entity=entity, name=TITLE, sections=sections, settings=settings, runset_settings=runs
+    )
 
 
 def report(*, project: str, entity: str, first: str, second: str, voice_ids: Sequence[str]) -> Any:
@@ -117,19 +144,25 @@ def accuracy_chart(codebooks: int) -> dict[str, Any]:
 def _panels(section: str, voice_ids: Sequence[str], entity: str, codebooks: int) -> list[Any]:
     import wandb_workspaces.reports.v2 as wr
 
-    panels = [_line_plot(chart) for chart in charts() if chart.section == section]
+    of_section = [chart for chart in charts() if chart.section == section]
+    # A section shows six panels at a time: those that compare come first, such as a score beside its reachable value.
+    panels = [_line_plot(chart) for chart in sorted(of_section, key=_is_later)]
     panels += [_media(tag.template, [tag.template]) for tag in MEDIA.get(section, ())]
-    panels += [_media(key, [key]) for key in PAGES.get(section, ())]
+    panels += [_page(key) for key in PAGES.get(section, ())]
     if section == "Voices":
-        panels = [wr.MarkdownPanel(markdown=WHAT_TO_READ), *(_voice(voice_id) for voice_id in voice_ids)]
-        panels += [wr.RunComparer(diff_only="split"), _media("voices/table", ["voices/table"])]
+        panels = [_page(VOICE_TABLE()), *(_voice(voice_id) for voice_id in voice_ids)]
+        panels += [wr.MarkdownPanel(markdown=WHAT_TO_READ), wr.RunComparer(diff_only="split")]
     if section == "Tokens":
         keys = [STEP, *(f"outputs/accuracy/codebook_{codebook}" for codebook in range(codebooks))]
         chart = wr.CustomChart(query={"history": {"keys": keys}}, chart_name=f"{entity}/{ACCURACY_CHART}")
         panels.insert(0, chart)
     if section == "Doctor":
-        panels.append(wr.MarkdownPanel(markdown="Findings: `doctor/findings`, and alerts of the run."))
+        panels.insert(0, _page(FINDINGS()))
     return panels
+
+
+def _is_later(chart: Chart) -> tuple[bool, bool]:
+    return len(chart.lines) == 1, chart.is_family
 
 
 def _line_plot(chart: Chart) -> Any:
@@ -138,6 +171,14 @@ def _line_plot(chart: Chart) -> Any:
     if chart.is_family:
         return wr.LinePlot(title=chart.heading, x=STEP, metric_regex=chart.lines[0])
     return wr.LinePlot(title=chart.heading, x=STEP, y=list(chart.lines))
+
+
+def _page(key: str) -> Any:
+    """A native table, of all runs that are shown, which sorts, filters and groups; or texts as they were logged."""
+    import wandb_workspaces.reports.v2 as wr
+
+    tag = find(key)
+    return wr.WeavePanelSummaryTable(table_name=key) if tag and tag.kind == "table" else _media(key, [key])
 
 
 def _voice(voice_id: str) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import re
@@ -26,6 +27,8 @@ from tracker_logging.runs.tensorboard import shown_tags
 from tracker_logging.sections import SECTIONS, charts
 from tracker_logging.trackers.tensorboard import TensorBoardTracker
 from tracker_logging.trackers.tensorboard_run import layout_of
+
+DOCS = Path(__file__).parents[2] / "docs"
 
 
 def covers(line: str, name: str, *, is_family: bool) -> bool:
@@ -71,6 +74,10 @@ def test_the_workspace_is_valid_without_an_account(tmp_path: Path, capsys: pytes
     assert voice["config"]["gridSettings"] == {"xAxis": "run", "yAxis": "step"}
     assert "Run Comparer" in [panel["viewType"] for panel in panels["Voices"]]
     assert panels["Tokens"][0]["config"]["panelDefId"] == "me/codebook-accuracy"
+    for section, place, table in (("Voices", 0, "voices/table"), ("Doctor", 0, "doctor/findings")):
+        panel = panels[section][place]
+        assert panel["viewType"] == "Weave" and f'"{table}"' in json.dumps(panel), "a table is not a medium"
+    assert "summary:voices/sim_margin/mean" in json.dumps(content["workspace"]), "the leaderboard"
 
 
 def test_a_report_without_an_account_and_a_run_without_voices_are_refused(
@@ -81,6 +88,35 @@ def test_a_report_without_an_account_and_a_run_without_voices_are_refused(
     assert "reports need a W&B account" in capsys.readouterr().err
     assert main(["workspace", "--project", "p", "--dry-run", "--run", str(tmp_path)]) == 2
     assert "no voices in it" in capsys.readouterr().err
+
+
+def test_the_page_names_the_panels_of_the_workspace() -> None:
+    pytest.importorskip("wandb_workspaces")
+    spec = importlib.util.spec_from_file_location("make_workspace_table", DOCS / "make_workspace_table.py")
+    assert spec is not None and spec.loader is not None
+    maker = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(maker)
+    page = maker.PAGE.read_text(encoding="utf-8")
+    assert page == maker.filled(page), "run: python docs/make_workspace_table.py"
+
+
+@pytest.mark.parametrize(
+    ("more", "key", "message"),
+    [
+        (["--entity", "me"], None, "not logged in to W&B. Run `wandb login`, or use --dry-run."),
+        ([], None, "not logged in to W&B. Run `wandb login`, or use --dry-run."),
+        (["--entity", "me"], "0" * 40, "W&B refused or was not reached"),
+    ],
+)
+def test_no_account_and_no_server_are_messages(tmp_path: Path, more: list[str], key: str | None, message: str) -> None:
+    pytest.importorskip("wandb_workspaces")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("WANDB_")}
+    environment |= {"HOME": str(tmp_path), "WANDB_BASE_URL": "http://127.0.0.1:9", "NETRC": str(tmp_path / "netrc")}
+    environment |= {} if key is None else {"WANDB_API_KEY": key}
+    command = [sys.executable, "-m", "tracker_logging.cli", "workspace", "--project", "p", *more]
+    done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 2 and message in done.stderr, done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_open_prints_the_command_and_pins_what_the_run_has(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -42,11 +43,11 @@ def run(args: argparse.Namespace) -> int:
     view = made.workspace(project=args.project, entity=entity, voice_ids=voice_ids)
     if args.dry_run:
         return _write(args.output or Path("workspace.json"), view, made)
-    print(made.save(view))
+    _send(lambda: made.save(view))
     if args.report:
         first, second = args.report
         report = made.report(project=args.project, entity=entity, first=first, second=second, voice_ids=voice_ids)
-        print(report.save().url)
+        _send(lambda: report.save().url)
     if not voice_ids:
         print("Without --run the workspace has no panels of single voices.")
     return 0
@@ -75,7 +76,21 @@ def _write(path: Path, view: Any, made: Any) -> int:
 def _own_entity() -> str:
     import wandb
 
+    return str(_asked(lambda: wandb.Api().default_entity))
+
+
+def _send(save: Callable[[], object]) -> None:
+    """Print the address under which W&B has what was saved."""
+    print(_asked(save))
+
+
+def _asked(question: Callable[[], object]) -> object:
+    """W&B's answer. Raises `CommandError` where there is no account, no server or no right."""
+    import wandb
+
     try:
-        return str(wandb.Api().default_entity)
-    except wandb.errors.Error as error:
+        return question()
+    except wandb.errors.UsageError as error:
         raise CommandError("not logged in to W&B. Run `wandb login`, or use --dry-run.") from error
+    except (wandb.errors.Error, OSError) as error:
+        raise CommandError(f"W&B refused or was not reached: {error} Or use --dry-run.") from error
