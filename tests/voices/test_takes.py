@@ -10,7 +10,7 @@ from tiny_families import FAMILIES
 
 from tracker_logging.data.sample import VoiceSample
 from tracker_logging.demo.model import demo_model
-from tracker_logging.events import Scalars
+from tracker_logging.events import Scalars, Table
 from tracker_logging.families import SamplingSettings, adapter_for
 from tracker_logging.families.checkpoints import published_sampling
 from tracker_logging.families.higgs_v2.processor import SpeechProcessor
@@ -49,6 +49,9 @@ def test_each_take_is_a_voice_with_a_seed_of_its_own_and_the_first_is_that_of_a_
     assert len({event.sampling["prompt_seed"] for event in clips}) == 6
     assert [event.sampling.get("take") for event in clips] == [None, 2, 3] * 2
     assert {event.speaker for event in clips[:3]} == {clips[0].speaker}
+    (table,) = (event for event in tracker.events if isinstance(event, Table) and event.tag == "voices/table")
+    assert table.columns[:3] == ("step", "voice", "take")
+    assert [row[:3] for row in table.rows] == [(5, voice, take) for voice, take in zip(ids, [1, 2, 3] * 2, strict=True)]
     (counts,) = (e.values for e in tracker.events if isinstance(e, Scalars) and "voices/valid_clips" in e.values)
     assert counts["voices/valid_clips"] + counts["voices/invalid_clips"] == 6
 

@@ -108,7 +108,10 @@ def scored_event(clip: GeneratedClip, voice: ScoredVoice, scores: Mapping[str, f
 
 
 def voice_table(step: int, voices: Sequence[ScoredVoice], scores: Sequence[Mapping[str, float]]) -> Table:
-    """One row per voice, the scores that matter first; a cell is empty where the voice does not have the score."""
+    """One row per voice, the scores that matter first; a cell is empty where the voice does not have the score.
+
+    With several takes of a prompt, `take` is the number of each.
+    """
     names = score_names(scores)
     first = [name for name in _FIRST if name in names]
     others = [name for name in names if name not in first]
@@ -116,11 +119,13 @@ def voice_table(step: int, voices: Sequence[ScoredVoice], scores: Sequence[Mappi
     def cells(of_voice: Mapping[str, float], wanted: Sequence[str]) -> list[Cell]:
         return [_rounded(of_voice.get(name)) for name in wanted]
 
-    rows = [
-        (step, voice.voice.voice_id, *cells(of_voice, first), *_text_cells(voice), *cells(of_voice, others))
-        for voice, of_voice in zip(voices, scores, strict=True)
-    ]
-    columns = ("step", "voice", *first, *_TEXTS, *others)
+    take = ("take",) if any("take" in voice.voice.sampling for voice in voices) else ()  # the first take has none
+    rows: list[tuple[Cell, ...]] = []
+    for voice, of_voice in zip(voices, scores, strict=True):
+        number = [int(voice.voice.sampling.get(name, 1)) for name in take]
+        texts = _text_cells(voice)
+        rows.append((step, voice.voice.voice_id, *number, *cells(of_voice, first), *texts, *cells(of_voice, others)))
+    columns = ("step", "voice", *take, *first, *_TEXTS, *others)
     return Table(step=step, tag=tags.VOICE_TABLE(), columns=columns, rows=tuple(rows))
 
 
