@@ -19,6 +19,7 @@ import soundfile
 from tracker_examples import comparison, finding
 
 from tracker_logging.cli import main
+from tracker_logging.commands.base import print_paragraph, print_table
 from tracker_logging.events import Alert, Findings, Scalars, Table, Text
 from tracker_logging.rendering.pcm import to_pcm16
 from tracker_logging.runs.as_json import json_schema
@@ -117,6 +118,40 @@ def test_show_gives_base_best_and_last_on_one_screen(
     assert shown["settings"] == {"lr": 0.5}
     assert shown["voices"] == [{"id": "rms_03", "speaker": "rms", "language": None, "steps": [0, 100, 200]}]
     assert "voices/table" in shown["tags"]["tables"] and "inputs/padding_pct" in shown["tags"]["scalars"]
+
+
+def test_show_begins_with_the_scores_that_matter(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    names = ("voices/dnsmos_ovrl/mean", "voices/sim_o/mean", "conditioning/gap/mean", "voices/spk_top1", "train/loss")
+    tracker = JsonLinesTracker(tmp_path / "run")
+    tracker.emit(Scalars(step=1, values=dict.fromkeys(names, 0.5)))
+    tracker.close()
+    assert main(["show", str(tmp_path / "run")]) == 0
+    shown = [line.split()[0] for line in capsys.readouterr().out.splitlines()[2:-1]]
+    first = ["voices/spk_top1", "voices/sim_o/mean", "conditioning/gap/mean", "train/loss"]
+    assert shown == [*first, "voices/dnsmos_ovrl/mean"]
+
+
+def test_a_wide_table_cuts_its_widest_column_and_keeps_the_others(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [(f"sweep/{'x' * 90}/run-{number:03}", "2026-11-29T01:53:42Z", "TensorBoard, voices") for number in (1, 2)]
+    print_table(("run", "last written", "readable from"), rows, width=80)
+    head, first, second = capsys.readouterr().out.splitlines()
+    assert max(map(len, (head, first, second))) <= 80
+    assert first.startswith("sweep/xxx") and first.endswith("/run-001  2026-11-29T01:53:42Z  TensorBoard, voices")
+    assert "/run-002  " in second
+
+
+def test_findings_are_broken_at_spaces_on_a_terminal_and_whole_elsewhere(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = "Measured: " + "some words " * 20 + "(voices/between_speaker)."
+    print_paragraph(text, indent="  ")
+    assert capsys.readouterr().out == f"  {text}\n"
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    monkeypatch.setenv("COLUMNS", "60")
+    print_paragraph(text, indent="  ")
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 60 and all(line.startswith("  ") for line in lines)
+    assert " ".join(line.strip() for line in lines) == text
 
 
 def test_show_names_what_was_lost_and_what_cannot_be_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

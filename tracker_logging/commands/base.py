@@ -6,6 +6,7 @@ import argparse
 import json
 import shutil
 import sys
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from tracker_logging.runs.remote import local_place
 from tracker_logging.trackers.plain_text import clean
 
 _BAR = 30  # characters
+_BETWEEN = "  "
+_NARROW = 8
 
 
 class CommandError(Exception):
@@ -51,13 +54,36 @@ def print_json(document: Mapping[str, Any]) -> None:
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, width: int | None = 0) -> None:
     """Columns of text, separated by two spaces. `width`: most characters per line, 0 for the terminal's, None for any.
 
-    What does not fit is cut off and ends with "…".
+    What does not fit is cut and marked with "…": the widest columns first, so that no other one is lost.
     """
     lines = [[" ".join(clean(cell).split()) for cell in row] for row in (columns, *rows)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    if width is not None:
+        _narrow(widths, most=(width or shutil.get_terminal_size().columns) - len(_BETWEEN) * (len(widths) - 1))
     for line in lines:
-        text = "  ".join(cell.ljust(size) for cell, size in zip(line, widths, strict=True)).rstrip()
+        text = _BETWEEN.join(_cut(cell, size).ljust(size) for cell, size in zip(line, widths, strict=True)).rstrip()
         print(text if width is None else short(text, width=width))
+
+
+def print_paragraph(text: str, *, indent: str = "") -> None:
+    """One paragraph, broken at spaces where it is shown on a terminal."""
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else len(indent + text)
+    lines = textwrap.wrap(text, width - len(indent), break_long_words=False, break_on_hyphens=False)
+    print(textwrap.indent("\n".join(lines), indent))
+
+
+def _narrow(widths: list[int], *, most: int) -> None:
+    """Take from the widest columns until all have at most `most` characters, or none is wider than `_NARROW`."""
+    while sum(widths) > most and max(widths) > _NARROW:
+        widths[widths.index(max(widths))] -= 1
+
+
+def _cut(cell: str, width: int) -> str:
+    """A text without its end; a path or tag without its middle, because its last part tells it from others."""
+    if len(cell) <= width:
+        return cell
+    end = 0 if " " in cell else min(len(cell) - cell.rfind("/"), (width - 1) // 2)
+    return f"{cell[: width - 1 - end]}…{cell[len(cell) - end :]}"
 
 
 def short(text: str, *, width: int = 0) -> str:

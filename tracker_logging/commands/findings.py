@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import argparse
 
-from tracker_logging.commands.base import add_run_argument, open_run_or_fail, print_json
+from tracker_logging.commands.base import add_run_argument, open_run_or_fail, print_json, print_paragraph
 from tracker_logging.runs.as_json import alerts_list, document, findings_list
 
 
@@ -34,9 +34,10 @@ def run(args: argparse.Namespace) -> int:
         until = "open" if finding.is_open else f"resolved at step {finding.until}"
         since = "before training" if finding.since is None else f"since step {finding.since}"
         print(f"{finding.title} ({finding.level}, {since}, {until})")
-        print(f"  Measured: {finding.seen}.")
-        print(f"  Likely cause ({finding.certainty}): {finding.cause}")
-        print(f"  What to do: {finding.fix}\n")
+        print_paragraph(f"Measured: {finding.seen}.", indent="  ")
+        print_paragraph(f"Likely cause ({finding.certainty}): {finding.cause}", indent="  ")
+        print_paragraph(f"What to do: {finding.fix}", indent="  ")
+        print()
     for alert in alerts:
         print(f"{alert.title} ({alert.level or 'alert'}, step {alert.step})\n  {alert.text}\n")
     if not findings and not alerts:

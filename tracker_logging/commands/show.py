@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator
 
+from tracker_logging import tags
 from tracker_logging.commands.base import add_run_argument, open_run_or_fail, print_json, print_table, short
 from tracker_logging.runs import Run
 from tracker_logging.runs.as_json import document, losses, run_overview, unit_of
@@ -18,6 +19,18 @@ from tracker_logging.sections import reading_order
 
 MOST_SCORES = 16
 MOST_LINES = 5
+FIRST = (  # is it the right voice, does it say the words, is the reference used, does it learn
+    tags.SPK_TOP1(),
+    tags.VOICE_SCORE(score="sim_margin"),
+    tags.VOICE_SCORE(score="sim_o"),
+    tags.WER(),
+    tags.CER(),
+    tags.STOPPED(),
+    tags.CONDITIONING_GAP_MEAN(),
+    "eval/loss",
+    tags.NLL_MEAN(),
+    "train/loss",
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -48,17 +61,17 @@ def _head(run: Run) -> Iterator[str]:
 
 
 def _print_scores(run: Run, *, most: int | None) -> None:
-    tags = sorted(run.summary, key=reading_order)
+    found = sorted(run.summary, key=lambda tag: (FIRST.index(tag) if tag in FIRST else len(FIRST), reading_order(tag)))
     rows = []
-    for tag in tags[:most]:
+    for tag in found[:most]:
         value = run.summary[tag]
         base_step, base = run.scalars[tag].points[0]
         best = "" if value.best is None else f"{value.best:.4g} @ {value.best_step}"
         rows.append((tag, unit_of(tag), f"{base:.4g} @ {base_step}", best, f"{value.last:.4g} @ {value.last_step}"))
     if rows:
         print_table(("score", "unit", "base", "best", "last"), rows)
-    if most is not None and len(tags) > most:
-        print(f"and {len(tags) - most} more: --all")
+    if most is not None and len(found) > most:
+        print(f"and {len(found) - most} more: --all")
 
 
 def _findings(run: Run) -> Iterator[str]:
