@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import logging
+from types import SimpleNamespace
 
 import pytest
 
@@ -10,8 +12,10 @@ from tracker_logging.config import LoggingConfig
 from tracker_logging.doctor.doctor import Doctor
 from tracker_logging.doctor.own_rules import own_rules
 from tracker_logging.doctor.rules import RULES
+from tracker_logging.events import Scalars
 from tracker_logging.integrations.arguments import add_logging_arguments, logging_config
 from tracker_logging.integrations.factory import observers
+from tracker_logging.observers.doctor import DoctorObserver
 
 
 def test_a_condition_opens_after_its_values_in_a_row_and_closes() -> None:
@@ -32,6 +36,18 @@ def test_the_evidence_names_the_newest_value_and_the_condition() -> None:
     (finding,) = doctor.findings
     assert (finding.seen, finding.level) == ("train/loss is 12.25", "warning")
     assert "train/loss > 9" in finding.cause
+
+
+def test_a_condition_on_a_tag_that_never_came_is_reported_at_the_end(caplog: pytest.LogCaptureFixture) -> None:
+    observer = DoctorObserver(rules=(*RULES, *own_rules(["voices/spk_topl < 0.5 for 2", "train/loss > 9"])))
+    training = SimpleNamespace(rank=0, planned_steps=None, emit=lambda event: None, wake=lambda: None)
+    observer.begin(training)  # type: ignore[arg-type]
+    observer.hear(Scalars(step=1, values={"train/loss": 3.0}))
+    with caplog.at_level(logging.WARNING, "tracker_logging"):
+        observer.finish()
+    (message,) = (record.getMessage() for record in caplog.records)
+    condition = "voices/spk_topl < 0.5 for 2"
+    assert message.startswith(f'alert_if: "{condition}" was never judged: no value of voices/spk_topl came.')
 
 
 @pytest.mark.parametrize("text", ["loss below 3", "loss < x", "loss < nan", "loss < 3 for 0", "< 3", "a b < 3", ""])

@@ -99,6 +99,10 @@ class Doctor:
                     changed += [finding] if finding is not None else []
         return changed
 
+    def never_judged(self) -> list[Rule]:
+        """The rules of which no value came."""
+        return [watch.rule for watch in self._watches if watch.newest < 0]
+
     def take_errors(self) -> list[tuple[str, Exception]]:
         """(rule, exception) since the last call."""
         errors, self._errors = self._errors, []

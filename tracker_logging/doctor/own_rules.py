@@ -14,6 +14,8 @@ from tracker_logging.alert_condition import AlertCondition
 from tracker_logging.doctor.history import History
 from tracker_logging.doctor.rule import Cause, Rule
 
+PREFIX = "alert_if_"
+"""Of the names of these rules."""
 _WORDS = {"<": "below", "<=": "at_most", ">": "above", ">=": "at_least"}
 
 
@@ -31,7 +33,7 @@ def _rule(condition: AlertCondition) -> Rule:
     times = f"_for_{condition.times}" if condition.times > 1 else ""
     place = f"{condition.tag}_{_WORDS[condition.sign]}_{limit}{times}"
     return Rule(
-        name=f"alert_if_{re.sub(r'[^a-z0-9]+', '_', place.lower()).strip('_')}",
+        name=f"{PREFIX}{re.sub(r'[^a-z0-9]+', '_', place.lower()).strip('_')}",
         level="warning",
         certainty="certain",
         triggers=(condition.tag,),

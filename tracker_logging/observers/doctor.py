@@ -20,6 +20,7 @@ from tracker_logging.config import FAIL_ON, FailOn
 from tracker_logging.doctor.doctor import Doctor
 from tracker_logging.doctor.finding import Finding, Level, at_least, title
 from tracker_logging.doctor.history import PLANNED_STEPS
+from tracker_logging.doctor.own_rules import PREFIX
 from tracker_logging.doctor.rule import Rule
 from tracker_logging.doctor.rules import RULES
 from tracker_logging.events import Alert, Event, Findings, Scalars
@@ -93,6 +94,18 @@ class DoctorObserver(Observer):
         """The voices have been scored: examine once more, and emit the table of all findings."""
         self._examine(is_last=True)
         self._decide()
+        if self.training.rank == 0:
+            self._warn_of_conditions_without_values()
+
+    def _warn_of_conditions_without_values(self) -> None:
+        for rule in self._doctor.never_judged():
+            if rule.name.startswith(PREFIX):
+                logger.warning(
+                    'alert_if: "%s" was never judged: no value of %s came. `tracker-logging show RUN --json` lists the '
+                    "tags of a run.",
+                    rule.opens_when,
+                    rule.triggers[0],
+                )
 
     def _note_plan(self) -> None:
         if self.training.planned_steps is not None:
