@@ -15,6 +15,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 STAGE = ROOT / "build" / "docs"
+STYLE = ROOT / "docs" / "site.css"
 PAGES = ("README.md", "STRATEGIC_LOGGING.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md")
 _NAMED_BLOCK = re.compile(r"^```(\w+) (\S+)$", re.MULTILINE)  # a block of code with the name of its file
 _LINK = re.compile(r"\]\((?!https?:|mailto:|#)([^)#\s]+)")
@@ -25,11 +26,22 @@ def stage() -> None:
     shutil.rmtree(STAGE, ignore_errors=True)
     for page in [*(ROOT / name for name in PAGES), *sorted((ROOT / "docs").glob("*.md"))]:
         text = page.read_text(encoding="utf-8")
-        _copy(page).write_text(_NAMED_BLOCK.sub(r'```\1 title="\2"', text), encoding="utf-8")
-        for target in _LINK.findall(text):
+        for target in set(_LINK.findall(text)):
             linked = (page.parent / target).resolve()
-            if linked.is_file() and linked.suffix != ".md":
+            if linked.is_dir():
+                _list(linked)
+                text = text.replace(f"]({target})", f"]({target.rstrip('/')}/index.md)")
+            elif linked.suffix != ".md" and linked.is_file():
                 _copy(linked)
+        _copy(page).write_text(_NAMED_BLOCK.sub(r'```\1 title="\2"', text), encoding="utf-8")
+    _copy(STYLE)
+
+
+def _list(folder: Path) -> None:
+    """A page that names the files of a folder, as a code host shows it."""
+    files = [_copy(path) for path in sorted(folder.iterdir()) if path.is_file()]
+    lines = "\n".join(f"- [{file.name}]({file.name})" for file in files)
+    (STAGE / folder.relative_to(ROOT) / "index.md").write_text(f"# {folder.name}/\n\n{lines}\n", encoding="utf-8")
 
 
 def _copy(path: Path) -> Path:
