@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Tests of the `boson_multimodal` adapter, in an environment of their own: it pins another transformers than we declare.
+# Tests of the `boson_multimodal` adapter, in an environment of their own over the packages of .venv: it pins another
+# transformers than we declare.
 #
 #   .ci/boson.sh [environment]        default: .venv-boson
 #
@@ -11,18 +12,17 @@ BIN=.venv/bin
 ENVIRONMENT="${1:-${BOSON_ENV:-.venv-boson}}"
 READY="$ENVIRONMENT/.ready"
 
-SHARED=(torch==2.13.0 numpy pillow soundfile librosa soxr crc32c tensorboard filelock pytest pytest-timeout psutil pyyaml
-    regex requests tqdm safetensors packaging dacite loguru pydub json_repair pandas pydantic)
-# Without their dependencies, which go beyond what the model, its collator and the Trainer import.
+# Without their dependencies: .venv has the rest that the model, its collator and the Trainer import.
 PINNED=(transformers==4.46.3 tokenizers==0.20.3 huggingface_hub==0.36.2 accelerate==1.1.1 peft==0.13.2
-    boson_multimodal==0.1.1)
+    boson_multimodal==0.1.1 dacite loguru pydub json_repair)
 
 install() {
-    local pip=("$ENVIRONMENT/bin/python" -m pip install --quiet --no-compile)
-    "${PYTHON:-python3.11}" -m venv "$ENVIRONMENT" &&
-        "${pip[@]}" --constraint constraints.txt "${SHARED[@]}" &&
-        "${pip[@]}" --no-deps "${PINNED[@]}" &&
-        "${pip[@]}" --no-deps --editable .  # the dashboards are a package by the mapping in setup.py only
+    local pip=("$ENVIRONMENT/bin/python" -m pip install --quiet --no-compile --no-deps)
+    "$BIN/python" -m venv "$ENVIRONMENT" &&
+        "$BIN/python" -c 'import sys; print(*(path for path in sys.path if path.endswith("-packages")), sep="\n")' \
+            > "$("$ENVIRONMENT/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/base.pth" &&
+        "${pip[@]}" "${PINNED[@]}" &&
+        "${pip[@]}" --editable .  # the dashboards are a package by the mapping in setup.py only
 }
 
 if [ ! -e "$READY" ] || [ .ci/boson.sh -nt "$READY" ]; then
