@@ -6,14 +6,18 @@
 Guarantees
 - Only clips of the same steps are pooled; a rater's later file replaces votes of an earlier one on the same trial.
 - Raters with fewer than three quarters of their catch trials right are left out and named.
-- Intervals are those of `metrics/interval.py`: over speakers for these raters, and over raters for these clips where
-  there are five of them. Verdicts flip the signs of whole speakers (`metrics/sign_flip.py`), with Holm over the table.
+- From five raters on, intervals and verdicts are about other raters, too: both speakers and raters are random
+  (`metrics/crossed.py`). With fewer raters they are about new speakers as these raters hear them
+  (`metrics/interval.py`), and the sentence says so.
+- Verdicts flip the signs of whole speakers (`metrics/sign_flip.py`), with Holm over the table; from five raters on, the
+  p value is at least that of the mean with speakers and raters random.
 - Agreement is Krippendorff's alpha (`metrics/agreement.py`), on what was judged and not on the letters.
 """
 
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,6 +27,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tracker_logging.metrics.agreement import Level, krippendorff_alpha
+from tracker_logging.metrics.crossed import crossed_mean
 from tracker_logging.metrics.interval import mean_interval
 from tracker_logging.metrics.sign_flip import ALPHA, holm, minimum_groups, sign_flip_p
 
@@ -198,19 +203,28 @@ def _row(
 ) -> Json:
     voices = list(dict.fromkeys(voice for _, voice in values))
     raters = list(dict.fromkeys(rater for rater, _ in values))
-    of_voice = [_mean_where(values, 1, voice) for voice in voices]
-    of_rater = [_mean_where(values, 0, rater) for rater in raters]
+    of_voice = [_mean_of(values, voice) for voice in voices]
     names = [speakers[voice] for voice in voices]
-    over_speakers, over_raters = mean_interval(of_voice, names), mean_interval(of_rater, raters)
+    votes_of = Counter(voice for _, voice in values)
+    crossed = (
+        crossed_mean(
+            np.array(list(values.values())),
+            [speakers[voice] for _, voice in values],
+            [rater for rater, _ in values],
+            weights=np.array([1.0 / votes_of[voice] for _, voice in values]),  # each voice counts once
+        )
+        if values
+        else None
+    )
+    interval = crossed or mean_interval(of_voice, names)
     row: Json = {
         "mode": mode,
         "systems": list(systems),
         "scale": SCALES[mode] if len(systems) == 1 or mode in ("preference", "abx") else "difference of grades",
-        "mean": None if over_speakers is None else over_speakers.mean,
-        "low": None if over_speakers is None else over_speakers.low,
-        "high": None if over_speakers is None else over_speakers.high,
-        "low_over_raters": None if over_raters is None else over_raters.low,
-        "high_over_raters": None if over_raters is None else over_raters.high,
+        "mean": None if interval is None else interval.mean,
+        "low": None if interval is None else interval.low,
+        "high": None if interval is None else interval.high,
+        "interval_over": "speakers" if crossed is None else "speakers and raters",
         "raters": len(raters),
         "votes": len(values),
         "voices": len(voices),
@@ -219,13 +233,14 @@ def _row(
         "verdict": "",
     }
     if tested and voices:
-        change = np.array(of_voice)[:, None] - (0.5 if mode == "abx" else 0.0)
-        row["p"] = float(sign_flip_p(change, names)[0])
+        chance = 0.5 if mode == "abx" else 0.0
+        of_signs = float(sign_flip_p(np.array(of_voice)[:, None] - chance, names)[0])
+        row["p"] = of_signs if crossed is None else max(of_signs, crossed.p(chance))
     return row
 
 
-def _mean_where(values: Mapping[tuple[str, str], float], place: int, name: str) -> float:
-    return float(np.mean([value for key, value in values.items() if key[place] == name]))
+def _mean_of(values: Mapping[tuple[str, str], float], voice: str) -> float:
+    return float(np.mean([value for (_, of), value in values.items() if of == voice]))
 
 
 def _judged(rows: Sequence[Json]) -> list[Json]:
@@ -254,6 +269,8 @@ def _sentence(row: Json, *, needs: int) -> str:
         "too few": f"too few speakers to tell (it needs {needs})",
     }
     told = f"; {verdicts[row['verdict']]}" if row["verdict"] else ""
+    if row["verdict"] in ("better", "worse", "heard") and row["interval_over"] == "speakers":
+        told += " for these raters" if row["raters"] > 1 else " for this rater"
     p = f", p = {row['p']:.2g}" if row["p"] is not None and row["verdict"] != "too few" else ""
     counts = (
         f"{_count(row['votes'], 'vote')} of {_count(row['raters'], 'rater')} on {_count(row['speakers'], 'speaker')}"

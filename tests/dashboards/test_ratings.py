@@ -287,6 +287,22 @@ def test_raters_who_differ_do_not_agree(tmp_path: Path) -> None:
     assert merged["agreement"][0]["alpha"] < -0.5 and merged["results"][0]["verdict"] == "none"
 
 
+def test_what_half_of_the_raters_prefer_is_no_verdict_about_other_raters(tmp_path: Path) -> None:
+    opinions = {"a": 3, "b": 3, "c": 2, "d": -1, "e": -1, "f": 0}
+    files = [
+        read_ratings(
+            rating_file(tmp_path / f"{name}.json", name, [mean, mean, mean, mean, mean + 1 - 2 * (mean > 0), mean])
+        )
+        for name, mean in opinions.items()
+    ]
+    (row,) = merge(files)["results"]
+    assert row["mean"] == pytest.approx(1.0) and row["low"] < 0.0 < row["high"] and row["p"] > 0.05
+    assert row["interval_over"] == "speakers and raters" and row["verdict"] == "none"
+    (of_three,) = merge(files[:3])["results"]
+    assert of_three["interval_over"] == "speakers" and of_three["verdict"] == "better"
+    assert of_three["sentence"].endswith("b@1 is better for these raters.")
+
+
 @pytest.mark.parametrize("content", ["", "{}", '{"format": "other", "version": 1, "mode": "abx"}', "[]"])
 def test_another_file_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str], content: str) -> None:
     (tmp_path / "other.json").write_text(content)
