@@ -14,7 +14,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from tracker_logging.runs import Run, Voice
+import numpy as np
+
+from tracker_logging.runs import Clip, Run, Voice
 
 Json = dict[str, Any]
 
@@ -30,6 +32,13 @@ _ABOUT: Sequence[tuple[str, re.Pattern[str]]] = (
     ("prompts", re.compile(r"voice_prompts|prompt")),
     ("data", re.compile(r"data|train_file|validation|split|speakers|samples")),
 )
+_RECORDINGS = (  # clip, what differs with it, and how it is told
+    ("reference", "prompts", "other reference recordings"),
+    ("target", "prompts", "other target recordings"),
+    ("codec", "codec", "other copies of the same recordings"),
+)
+_NOISE = 1e-3  # share of the power by which copies of one codec may differ on another device
+_SHOWN = 3  # voices
 _PROMPT_TEXTS = ("reference_text", "target_text", "speaker", "language")
 
 
@@ -43,7 +52,7 @@ class Condition:
 
 def conditions(runs: Mapping[str, Run], *, voices: Sequence[str], steps: Mapping[str, int]) -> list[Condition]:
     """What differs between the runs over these voices, at these steps, in the order of `_ABOUT`."""
-    rows = [*_of_clips(runs, voices, steps), *_of_prompts(runs, voices)]
+    rows = [*_of_clips(runs, voices, steps), *_of_prompts(runs, voices), *_of_recordings(runs, voices)]
     named = {(row.kind, row.text) for row in rows}
     for setting in differing_settings({name: run.settings for name, run in runs.items()})["differing"]:
         if setting["about"] in dict(_ABOUT):
@@ -103,6 +112,39 @@ def _of_prompts(runs: Mapping[str, Run], voices: Sequence[str]) -> list[Conditio
             if len(set(values.values())) > 1:
                 rows.append(Condition("prompts", f"{field.replace('_', ' ')} of {voice}: {_each(values)}"))
     return rows
+
+
+def _of_recordings(runs: Mapping[str, Run], voices: Sequence[str]) -> list[Condition]:
+    """Voices of the same id whose recordings differ; the codec differs where its copies of the same recordings do."""
+    rows, same = [], list(voices)
+    for clip, kind, what in _RECORDINGS:
+        clips = {
+            voice: [run.voices[voice].clips.get(clip) for run in runs.values() if voice in run.voices] for voice in same
+        }
+        other = [voice for voice, of_voice in clips.items() if _differ([each for each in of_voice if each is not None])]
+        if other:
+            shown = ", ".join(other[:_SHOWN]) + (", …" if len(other) > _SHOWN else "")
+            rows.append(Condition(kind, f"{what} of {len(other)} of {len(voices)} voices ({shown})"))
+        same = [voice for voice in same if voice not in other]
+    return rows
+
+
+def _differ(clips: Sequence[Clip]) -> bool:
+    """Whether any clip is another recording than the first; one that cannot be read is not judged."""
+    try:
+        contents = {clip.encoded() for clip in clips}
+        if len(contents) < 2:
+            return False
+        (first, rate), *others = [clip.audio() for clip in clips]
+    except (OSError, RuntimeError):  # soundfile's errors are RuntimeErrors
+        return False
+    noise = _NOISE * float(np.square(first, dtype=np.float64).sum())
+    return any(
+        other_rate != rate
+        or len(other) != len(first)
+        or float(np.square(other - first, dtype=np.float64).sum()) > noise
+        for other, other_rate in others
+    )
 
 
 def _entries(of_run: Mapping[str, Voice], voices: Sequence[str], step: int | None) -> list[Any]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import soundfile
 from conftest import write_curves
 from scored_runs import run_of
 from speaking_runs import write_run
@@ -107,6 +108,29 @@ def test_a_line_of_the_leaderboard_has_the_last_finished_round_and_the_open_find
     assert line["scores"]["sim_o"]["mean"] == 0.4
     assert line["scores"]["sim_o"]["voices"] == 6
     assert line["findings"] == [{"name": "Voices collapse", "level": "warning"}]
+
+
+def test_other_recordings_and_another_codec_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in "ab":
+        write_run(tmp_path / name, steps=[1], voices=3)
+    places = [str(tmp_path / name) for name in "ab"]
+    assert main(["compare", *places, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["pairs"][0]["conditions"] == []
+    for voice, kind, loudness in (
+        ("voice-00", "reference", 0.5),
+        ("voice-01", "codec", 0.9),
+        ("voice-02", "codec", 0.99999),
+    ):
+        file = tmp_path / "b/voices" / voice / f"{kind}.flac"
+        samples, rate = soundfile.read(file)
+        soundfile.write(file, loudness * samples, rate)
+    assert main(["compare", *places, "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert [(row["kind"], row["text"]) for row in result["pairs"][0]["conditions"]] == [
+        ("codec", "other copies of the same recordings of 1 of 3 voices (voice-01)"),
+        ("prompts", "other reference recordings of 1 of 3 voices (voice-00)"),
+    ]
+    assert "codec (other copies of the same recordings of 1 of 3 voices (voice-01))" in result["answer"][0]
 
 
 def test_only_differing_settings_are_listed() -> None:
