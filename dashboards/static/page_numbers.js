@@ -32,7 +32,8 @@ function pairPart(pair, index) {
     ? make("div", { class: "conditions" }, make("strong", {}, "They differ in more than the model:"), make("ul", {}, ...pair.conditions.map((row) => make("li", {}, `${row.kind}: ${row.text}`))))
     : null;
   if (pair.reason) return [title, make("p", { class: "note" }, `Not compared. ${pair.reason}`), unpaired(pair, index)];
-  const steps = Object.entries(pair.steps).map(([run, step]) => `${run} at step ${step}`).join(", ");
+  const each = Object.entries(pair.steps);
+  const steps = new Set(each.map(([, step]) => step)).size === 1 ? `all at step ${each[0][1]}` : each.map(([run, step]) => `${run} at step ${step}`).join(", ");
   const hint = `${pair.paired.length} voice${pair.paired.length === 1 ? "" : "s"} of ${pair.speakers} speaker${pair.speakers === 1 ? "" : "s"}: ${steps}. ` +
     `Difference = ${pair.second} − ${pair.first}, with its 95 % interval over speakers. Verdicts are corrected for all tests of this page; other scores have none.`;
   const tested = pair.scores.filter((row) => row.question);

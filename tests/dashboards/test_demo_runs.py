@@ -53,7 +53,7 @@ def test_the_page_pairs_the_same_voices(page: Any, demo_runs: Path, tmp_path: Pa
     assert command_line(["compare", str(demo_runs / "fast"), str(demo_runs / "slow"), "-o", str(output)]) == 0
     page.goto(output.as_uri())
     summary = page.get_by_label("Summary", exact=True)
-    expect(summary).to_contain_text(re.compile(rf"{VOICES} voices of \d speakers?: fast at step 4, slow at step 4"))
+    expect(summary).to_contain_text(re.compile(rf"{VOICES} voices of \d speakers?: all at step 4"))
     expect(summary.locator("tr[data-verdict][data-score=dur_ratio]")).to_have_count(1)
     navigation = page.get_by_role("navigation")
     navigation.get_by_role("button", name="Voices").click()
