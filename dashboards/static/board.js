@@ -8,7 +8,7 @@
 import { Clips } from "./clips.js";
 import { ColumnWindow } from "./column_window.js";
 import { runColour } from "./colours.js";
-import { make, set, setText } from "./dom.js";
+import { Known, make, set, setText } from "./dom.js";
 import { headerCells } from "./header.js";
 import { helpDialog, listen } from "./keys.js";
 import { Leaderboard } from "./leaderboard.js";
@@ -31,6 +31,8 @@ export class Board {
     this.clips = new Clips(source);
     this.player = new Player(this.clips, () => this.updatePlaying());
     this.rows = new Map();
+    this.knownHeader = new Known();
+    this.knownLeaderboard = new Known();
     this.help = helpDialog(index.scores);
     this.toolbar = new Toolbar(this);
     this.transport = new Transport(this);
@@ -207,7 +209,7 @@ export class Board {
     this.toolbar.update();
     this.columns.count = columns.length;
     this.columns.measure();
-    this.header.replaceChildren(...headerCells(this, columns));
+    if (this.knownHeader.isNew(this.index, columns, this.columns.from, this.columns.to, this.columns.heading, this.theme)) this.header.replaceChildren(...headerCells(this, columns));
     const wanted = voices.map((voice) => this.rowOf(voice.id).element);
     if (wanted.some((element, place) => this.table.children[place + 1] !== element) || this.table.children.length !== wanted.length + 1) {
       this.table.replaceChildren(this.header, ...wanted);
@@ -235,10 +237,7 @@ export class Board {
   }
 
   updateLeaderboard() {
-    const state = [this.index, this.view.shown, this.theme];
-    if (this.boardState?.every((part, place) => part === state[place])) return;
-    this.boardState = state;
-    this.leaderboard.update(this.index.runs, this.view.shown);
+    if (this.knownLeaderboard.isNew(this.index, this.view.shown, this.theme)) this.leaderboard.update(this.index.runs, this.view.shown);
   }
 
   rowOf(voiceId) {
@@ -267,8 +266,8 @@ export class Board {
 
   showPosition() {
     const { playing, position } = this.player;
-    for (const row of this.rows.values()) {
-      for (const cell of row.cells.values()) cell.playing({ here: this.player.isAt(cell.clip), playing, position });
+    for (const id of new Set([...this.inSight, this.view.voice])) {
+      for (const cell of this.rows.get(id)?.cells.values() ?? []) cell.playing({ here: this.player.isAt(cell.clip), playing, position });
     }
   }
 
@@ -276,6 +275,7 @@ export class Board {
   enter(id) {
     const voice = this.rows.get(id).isOld && this.index.voices.find((one) => one.id === id);
     if (voice) this.updateRow(voice);
+    this.showPosition();
   }
 
   /** Waits briefly, so that a moving slider does not load every step that it passes. */

@@ -57,7 +57,8 @@ export class Cell {
     this.words.replaceChildren(...(model.words ? wordMarks(model.words) : []));
     this.fold.update();
     this.showNotes();
-    this.show(model.clip, look);
+    this.clip = model.clip;
+    this.picture.hidden = !model.clip;
   }
 
   showTakes(takes) {
@@ -104,11 +105,12 @@ export class Cell {
     for (const button of this.scores.querySelectorAll("button")) button.tabIndex = this.button.tabIndex;
   }
 
-  show(clip, { theme, span }) {
-    const drawing = clip ? `${clipKey(clip)} ${theme} ${span} ${this.canvas.clientWidth}` : "";
-    this.clip = clip;
+  /** Draws the picture if it is another one, or `width` pixels wide instead of another width. */
+  show({ theme, span, width }) {
+    const { clip } = this;
+    const drawing = clip ? `${clipKey(clip)} ${theme} ${span} ${width}` : "";
     this.theme = theme;
-    this.picture.hidden = !clip;
+    this.width = width;
     if (drawing === this.drawing) return;
     this.drawing = drawing;
     const known = clip && this.clips.knownPicture(clip);
@@ -137,7 +139,7 @@ export class Cell {
   }
 
   draw(picture) {
-    drawPicture(this.canvas, picture, { spanSeconds: this.span, theme: this.theme });
+    drawPicture(this.canvas, picture, { spanSeconds: this.span, theme: this.theme, cssWidth: this.width });
   }
 
   /** Updates the playback line and the button. */
@@ -145,7 +147,8 @@ export class Cell {
     this.verb = here && playing ? "Pause" : "Play";
     set(this.button, "aria-label", `${this.verb} ${this.name}`);
     set(this.button, "data-playing", Boolean(here && playing));
-    this.line.hidden = !here || (position === 0 && !playing);
+    const isHidden = !here || (position === 0 && !playing);
+    if (this.line.hidden !== isHidden) this.line.hidden = isHidden;
     if (here) this.line.style.left = `${(100 * position) / this.span}%`;
   }
 }

@@ -7,8 +7,10 @@ import { pitchLine } from "./pitch.js";
 import { seeded } from "./random.js";
 
 const COLUMNS = 240; // of a picture
+const KEPT_PICTURES = 3000; // about 45 MB
 const KEPT_BUFFERS = 120; // decoded clips kept: about 35 MB of 3-second clips
 const AT_ONCE = 4;
+const IDLE_MS = 500; // after which a picture waits no longer
 
 /** The key of the file of a clip, unique across runs. */
 export function fileKey(clip) {
@@ -80,13 +82,20 @@ export class Clips {
     if (known) return known;
     const buffer = await this.buffer(clip);
     const samples = buffer.getChannelData(0);
-    const picture = {
-      peaks: peaks(samples, COLUMNS), mel: melLevels(samples, buffer.sampleRate, COLUMNS),
-      pitch: pitchLine(samples, buffer.sampleRate, COLUMNS / 2), seconds: buffer.duration,
-    };
+    const picture = { seconds: buffer.duration };
+    await idle();
+    Object.assign(picture, { peaks: peaks(samples, COLUMNS), mel: melLevels(samples, buffer.sampleRate, COLUMNS) });
+    await idle();
+    picture.pitch = pitchLine(samples, buffer.sampleRate, COLUMNS / 2);
     this.pictures.set(clipKey(clip), picture);
+    if (this.pictures.size > KEPT_PICTURES) this.pictures.delete(this.pictures.keys().next().value);
     return picture;
   }
+}
+
+/** Waits until the browser has nothing else to do, but not for long: keys and clicks go before pictures. */
+function idle() {
+  return new Promise((done) => (window.requestIdleCallback ? requestIdleCallback(done, { timeout: IDLE_MS }) : setTimeout(done)));
 }
 
 /** Adds white noise `snrDb` below the power of the samples, in place; always the same noise. */

@@ -12,6 +12,7 @@ export class ColumnWindow {
     this.count = 0;
     this.from = 0;
     this.to = 0;
+    this.width = 0; // pixels of the table
   }
 
   get heading() {
@@ -25,8 +26,9 @@ export class ColumnWindow {
 
   /** Measures `from` and `to`, the places in sight and one more on either side; true if they have changed. */
   measure() {
+    this.width = this.table.clientWidth;
     if (PHONE.matches) return this.take(0, this.count);
-    const width = Math.max(1, (this.table.clientWidth - this.heading) / this.count);
+    const width = Math.max(1, (this.width - this.heading) / this.count);
     const from = Math.max(0, Math.floor(this.scroll.scrollLeft / width) - 1);
     const to = Math.min(this.count, Math.ceil((this.scroll.scrollLeft + this.scroll.clientWidth - this.heading) / width) + 1);
     return this.take(from, to);

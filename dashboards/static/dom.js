@@ -21,6 +21,16 @@ function fill(element, attributes, ...children) {
   return element;
 }
 
+/** Remembers what something was made from, so that it is made again only when that differs. */
+export class Known {
+  /** Whether any part of `state` is another one than in the last call. */
+  isNew(...state) {
+    if (this.state?.every((part, place) => part === state[place])) return false;
+    this.state = state;
+    return true;
+  }
+}
+
 /** Set an attribute only when it changes, so that a repeated update costs nothing. */
 export function set(element, name, value) {
   if (element.getAttribute(name) !== String(value)) element.setAttribute(name, String(value));

@@ -23,12 +23,16 @@ export class Fleet {
     return true;
   }
 
-  /** Loads those of the runs that are neither there in their newest version nor on their way; calls `arrived()` after each. */
+  /**
+   * Loads those of the runs that are neither there in their newest version nor on their way. Calls `arrived()` after the first one,
+   * then as often as it has time for (it costs more with every run that is there), and at the end.
+   */
   async load(names, arrived) {
     const versions = new Map(this.table.runs.map((run) => [run.name, run.version]));
     const isNew = (name) => ![this.loaded.get(name)?.version, this.asked.get(name)].includes(versions.get(name));
     const waiting = names.filter((name) => versions.has(name) && isNew(name));
     for (const name of waiting) this.asked.set(name, versions.get(name));
+    const tell = spaced(arrived);
     const work = async () => {
       for (let name = waiting.shift(); name !== undefined; name = waiting.shift()) {
         try {
@@ -39,10 +43,11 @@ export class Fleet {
           this.failed.set(name, error.message);
         }
         this.asked.delete(name);
-        arrived();
+        tell();
       }
     };
     await Promise.all(Array.from({ length: AT_ONCE }, work));
+    tell.last();
   }
 
   /** The index of the board: all runs, and the voices of the loaded ones. */
@@ -51,6 +56,25 @@ export class Fleet {
     const merged = mergeRuns(this.table, this.loaded);
     return { ...merged, runs: merged.runs.map((run) => ({ ...run, colour: this.colours.get(run.name) })), problems };
   }
+}
+
+/** `work` for callers that come often: done at once, or after six times as long as it took. `last()` does what still waits. */
+export function spaced(work, share = 6) {
+  let timer = null;
+  let free = 0; // when it may be done again
+  const now = () => {
+    clearTimeout(timer);
+    timer = null;
+    const begin = performance.now();
+    work();
+    free = performance.now() + share * (performance.now() - begin);
+  };
+  const soon = () => {
+    if (performance.now() >= free) now();
+    else timer ??= setTimeout(now, free - performance.now());
+  };
+  soon.last = () => timer !== null && now();
+  return soon;
 }
 
 /** One row per voice id; texts and fixed clips come from the first run that has them. */

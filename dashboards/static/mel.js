@@ -1,5 +1,7 @@
 // Computes what is drawn of a clip: peaks and a log-mel spectrogram. Levels are absolute, never normalised.
 
+import { powerOfTwo } from "./fourier.js";
+
 export const BANDS = 48;
 export const LOW_DB = -100;
 export const HIGH_DB = -20;
@@ -28,25 +30,32 @@ export function melLevels(samples, sampleRate, frames) {
   const topHz = Math.min(8000, sampleRate / 2);
   const filters = melFilters(sampleRate, topHz);
   const levels = new Uint8Array(frames * BANDS);
-  const real = new Float64Array(WINDOW);
-  const imaginary = new Float64Array(WINDOW);
-  const power = new Float64Array(WINDOW / 2 + 1);
-  for (let frame = 0; frame < frames; frame++) {
-    const centre = Math.round(((frame + 0.5) * samples.length) / frames);
-    for (let i = 0; i < WINDOW; i++) {
-      real[i] = (samples[centre + i - WINDOW / 2] ?? 0) * HANN[i];
-      imaginary[i] = 0;
-    }
-    fourier(real, imaginary);
-    for (let k = 0; k < power.length; k++) power[k] = (real[k] ** 2 + imaginary[k] ** 2) / FULL_SCALE;
-    filters.forEach((filter, band) => {
-      let sum = 1e-12;
-      filter.weights.forEach((weight, i) => (sum += weight * power[filter.first + i]));
-      const share = (10 * Math.log10(sum) - LOW_DB) / (HIGH_DB - LOW_DB);
-      levels[frame * BANDS + band] = Math.max(0, Math.min(255, Math.round(share * 255)));
-    });
+  const [real, imaginary] = [new Float64Array(WINDOW), new Float64Array(WINDOW)];
+  const power = new Float64Array(WINDOW);
+  const morePower = new Float64Array(WINDOW);
+  for (let frame = 0; frame < frames; frame += 2) {
+    cut(samples, Math.round(((frame + 0.5) * samples.length) / frames), real);
+    cut(samples, Math.round(((frame + 1.5) * samples.length) / frames), imaginary);
+    powerOfTwo(real, imaginary, power, morePower);
+    fillLevels(levels, frame * BANDS, filters, power);
+    if (frame + 1 < frames) fillLevels(levels, (frame + 1) * BANDS, filters, morePower);
   }
   return { levels, frames, topHz };
+}
+
+/** Writes the windowed samples around `centre`. */
+function cut(samples, centre, into) {
+  for (let i = 0; i < WINDOW; i++) into[i] = (samples[centre + i - WINDOW / 2] ?? 0) * HANN[i];
+}
+
+function fillLevels(levels, place, filters, power) {
+  for (let band = 0; band < BANDS; band++) {
+    const { first, weights } = filters[band];
+    let sum = 1e-12;
+    for (let i = 0; i < weights.length; i++) sum += (weights[i] * power[first + i]) / FULL_SCALE;
+    const share = (10 * Math.log10(sum) - LOW_DB) / (HIGH_DB - LOW_DB);
+    levels[place + band] = Math.max(0, Math.min(255, Math.round(share * 255)));
+  }
 }
 
 const HANN = Float64Array.from({ length: WINDOW }, (_, i) => 0.5 - 0.5 * Math.cos((2 * Math.PI * i) / WINDOW));
@@ -68,33 +77,4 @@ export function melFilters(sampleRate, topHz) {
     if (weights.every((weight) => weight === 0)) return { first: Math.round(middle), weights: [1] };
     return { first, weights };
   });
-}
-
-/** The fast Fourier transform (Cooley and Tukey 1965), in place; lengths are powers of two. */
-export function fourier(real, imaginary) {
-  const n = real.length;
-  for (let i = 1, j = 0; i < n; i++) {
-    let bit = n >> 1;
-    for (; j & bit; bit >>= 1) j ^= bit;
-    j ^= bit;
-    if (i < j) {
-      [real[i], real[j]] = [real[j], real[i]];
-      [imaginary[i], imaginary[j]] = [imaginary[j], imaginary[i]];
-    }
-  }
-  for (let size = 2; size <= n; size *= 2) {
-    for (let k = 0; k < size / 2; k++) {
-      const cos = Math.cos((-2 * Math.PI * k) / size);
-      const sin = Math.sin((-2 * Math.PI * k) / size);
-      for (let start = k; start < n; start += size) {
-        const other = start + size / 2;
-        const re = real[other] * cos - imaginary[other] * sin;
-        const im = real[other] * sin + imaginary[other] * cos;
-        real[other] = real[start] - re;
-        imaginary[other] = imaginary[start] - im;
-        real[start] += re;
-        imaginary[start] += im;
-      }
-    }
-  }
 }

@@ -13,9 +13,9 @@ const INK = {
   dark: { wave: "#a7b3c2", clipped: "#ff8a80", axis: "#a9b0b8", pitch: "#ff5cb0", mel: ["#191d23", "#26405e", "#3f7a9c", "#8cc3b5", "#fdf3c4"] },
 };
 
-/** Draws `picture` so that `spanSeconds` fill the width; the clips of a row share one span. */
-export function drawPicture(canvas, picture, { spanSeconds, theme }) {
-  const width = Math.max(60, canvas.clientWidth || 200);
+/** Draws `picture` so that `spanSeconds` fill the `cssWidth` pixels; the clips of a row share one span. */
+export function drawPicture(canvas, picture, { spanSeconds, theme, cssWidth }) {
+  const width = Math.max(60, cssWidth || 200);
   const scale = window.devicePixelRatio || 1;
   canvas.width = Math.round(width * scale);
   canvas.height = Math.round(HEIGHT * scale);

@@ -1,5 +1,7 @@
 // The pitch of a clip by autocorrelation, as a line to draw (Boersma 1993, without his search for the best path).
 
+import { fourier, powerOfTwo } from "./fourier.js";
+
 export const LOW_HZ = 60;
 export const HIGH_HZ = 600;
 const RATE = 8000; // Hz to which clips are reduced at most
@@ -20,10 +22,19 @@ export function pitchLine(samples, sampleRate, frames) {
   const size = Math.round(WINDOW_S * rate);
   const window = Float32Array.from({ length: size }, (_, i) => 0.5 - 0.5 * Math.cos((2 * Math.PI * (i + 0.5)) / size));
   const lags = [Math.floor(rate / HIGH_HZ), Math.ceil(rate / LOW_HZ)];
-  const ofWindow = correlations(window, lags);
+  const length = 2 ** Math.ceil(Math.log2(size + lags[1] + 2)); // so much that the end does not meet the start
+  const room = Array.from({ length: 4 }, () => new Float64Array(length));
+  const [ofWindow] = correlations(window, window, lags, room);
   const taken = Array.from({ length: frames }, (_, frame) => windowed(reduced, Math.round(((frame + 0.5) * reduced.length) / frames), window));
   const loudest = Math.max(...taken.map(({ power }) => power));
-  return Float32Array.from(taken, ({ values, power }) => (power <= SILENT ** 2 * loudest ? 0 : pitchOf(values, ofWindow, lags, rate)));
+  const line = new Float32Array(frames);
+  const loud = [...taken.keys()].filter((frame) => taken[frame].power > SILENT ** 2 * loudest);
+  for (let i = 0; i < loud.length; i += 2) {
+    const pair = loud.slice(i, i + 2);
+    const shares = correlations(taken[pair[0]].values, taken[pair.at(-1)].values, lags, room);
+    pair.forEach((frame, place) => (line[frame] = pitchOf(shares[place], ofWindow, lags, rate)));
+  }
+  return line;
 }
 
 function windowed(samples, centre, window) {
@@ -34,19 +45,18 @@ function windowed(samples, centre, window) {
   return { values, power: values.reduce((sum, value) => sum + value * value, 0) };
 }
 
-/** Autocorrelation at lags from − 1 to to + 1, as a share of that at lag 0. */
-function correlations(values, [from, to]) {
-  const at = (lag) => {
-    let sum = 0;
-    for (let i = lag; i < values.length; i++) sum += values[i] * values[i - lag];
-    return sum;
-  };
-  const whole = at(0);
-  return Float32Array.from({ length: to - from + 3 }, (_, i) => at(from - 1 + i) / whole);
+/** Autocorrelation of two signals at lags from − 1 to to + 1, as shares of that at lag 0: the transforms of their powers, in `room`. */
+function correlations(one, other, [from, to], room) {
+  const [first, second, firstPower, secondPower] = room;
+  first.fill(0).set(one);
+  second.fill(0).set(other);
+  powerOfTwo(first, second, firstPower, secondPower);
+  fourier(firstPower, secondPower);
+  return [firstPower, secondPower].map((sums) => Float32Array.from(sums.subarray(from - 1, to + 2), (sum) => sum / sums[0]));
 }
 
-function pitchOf(values, ofWindow, lags, rate) {
-  const shares = correlations(values, lags).map((share, i) => share / ofWindow[i]);
+function pitchOf(ofFrame, ofWindow, lags, rate) {
+  const shares = ofFrame.map((share, i) => share / ofWindow[i]);
   let best = { strength: 0, hz: 0 };
   for (let i = 1; i < shares.length - 1; i++) {
     const [before, here, after] = shares.subarray(i - 1, i + 2);

@@ -3,7 +3,7 @@
 import { Cell } from "./cell.js";
 import { cellModel } from "./cell_model.js";
 import { runColour } from "./colours.js";
-import { make, set, setText } from "./dom.js";
+import { Known, make, set, setText } from "./dom.js";
 import { Fold } from "./fold.js";
 import { CEILING_NAMES } from "./scores.js";
 import { sparkline } from "./sparkline.js";
@@ -17,6 +17,8 @@ export class Row {
     this.board = board;
     this.cells = new Map(); // place → cell, for the columns in sight
     this.isOld = true;
+    this.known = new Known();
+    this.knownChart = new Known();
     this.speaker = make("strong");
     this.language = make("span", { class: "language" });
     this.text = make("p", { class: "text", dir: "auto" });
@@ -30,10 +32,12 @@ export class Row {
     this.element = make("div", { class: "row", role: "row", "data-voice": voiceId }, this.heading);
   }
 
-  /** `columns` in the display order of this row; `span`: places of those in sight. */
-  update(voice, columns, { from, to }) {
+  /** `columns` in the display order of this row; `from` and `to`: places of those in sight. A row that stays as it is costs nothing. */
+  update(voice, columns, { from, to, width }) {
     this.isOld = false;
     const { index, view, theme } = this.board;
+    const chosen = view.voice === voice.id ? this.board.place : -1;
+    if (!this.known.isNew(index, voice, columns, from, to, width, stepOf(index, view), view.score, view.every, view.take, theme, chosen)) return;
     setText(this.speaker, voice.speaker ?? "unknown speaker");
     setText(this.language, voice.language ?? "");
     setText(this.text, voice.target_text ?? "");
@@ -44,16 +48,22 @@ export class Row {
     const models = columns.map((column, place) => (place >= from && place < to ? cellModel(index, view, voice, column) : null));
     const span = Math.max(0.5, ...models.map((model) => model?.clip?.seconds ?? 0));
     this.fitCells(from, to);
-    const chosen = this.board.place;
     this.cells.forEach((cell, place) => {
       const column = columns[place];
-      const selected = view.voice === voice.id && chosen === place;
+      const selected = chosen === place;
       const run = column.startsWith("run:") ? column.slice(4) : null;
       const name = `${columnName(column)} of ${voice.speaker ?? voice.id}: ${voice.target_text ?? ""}`;
       const colour = run ? runColour(index.runs, run, theme) : null;
       cell.update(models[place], { name, title: run ?? TITLES[column], colour, span, selected, theme });
     });
+    this.drawCells(theme, span);
     this.updateChart(voice);
+  }
+
+  /** All cells of a row are equally wide: the width is asked for once, as the browser lays out the table for each answer. */
+  drawCells(theme, span) {
+    const width = [...this.cells.values()].find((cell) => cell.clip)?.canvas.clientWidth;
+    for (const cell of this.cells.values()) cell.show({ theme, span, width });
   }
 
   fitCells(from, to) {
@@ -80,9 +90,7 @@ export class Row {
 
   updateChart(voice) {
     const { index, view, theme } = this.board;
-    const state = [index, view.shown, view.score, stepOf(index, view), theme];
-    if (this.chartState?.every((part, place) => part === state[place])) return;
-    this.chartState = state;
+    if (!this.knownChart.isNew(index, view.shown, view.score, stepOf(index, view), theme)) return;
     const score = index.scores.find((one) => one.name === view.score);
     const lines = visibleRuns(index, view).map((run) => ({
       name: run.name,

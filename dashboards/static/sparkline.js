@@ -6,6 +6,7 @@ import { shortNumber } from "./scores.js";
 const CHART_WIDTH = 200;
 const CHART_HEIGHT = 44;
 const CHART_EDGE = 4;
+const MANY = 9; // lines, of which not each is named
 
 /**
  * `lines` [{ name, colour, points: [[step, value], …] }], `ceilings` [{ name, value }], `step` the one shown or null,
@@ -13,23 +14,24 @@ const CHART_EDGE = 4;
  * Returns an SVG, or null where nothing was measured.
  */
 export function sparkline({ lines, ceilings, step, scoreName, onStep }) {
-  const points = lines.flatMap((line) => line.points);
+  const drawn = lines.filter((line) => line.points.length);
+  const points = drawn.flatMap((line) => line.points);
   if (!points.length) return null;
   const values = [...points.map((point) => point[1]), ...ceilings.map((each) => each.value)];
   const steps = points.map((point) => point[0]);
-  const x = scale(Math.min(...steps), Math.max(...steps), CHART_EDGE, CHART_WIDTH - CHART_EDGE);
-  const y = scale(Math.min(...values), Math.max(...values), CHART_HEIGHT - CHART_EDGE, CHART_EDGE);
+  const [first, last] = ends(steps);
+  const x = scale(first, last, CHART_EDGE, CHART_WIDTH - CHART_EDGE);
+  const y = scale(...ends(values), CHART_HEIGHT - CHART_EDGE, CHART_EDGE);
   const picture = draw("svg", { class: "sparkline", viewBox: `0 0 ${CHART_WIDTH} ${CHART_HEIGHT}`, role: "img" });
-  const last = lines.filter((line) => line.points.length).map((line) => `${line.name} ${shortNumber(line.points.at(-1)[1])}`);
-  picture.setAttribute("aria-label", `${scoreName} over steps; newest: ${last.join(", ")}`);
-  picture.append(draw("title", {}, `${scoreName} over steps ${Math.min(...steps)} to ${Math.max(...steps)}.${onStep ? " Click to go to a step." : ""}`));
+  picture.setAttribute("aria-label", `${scoreName} over steps; newest: ${newestOf(drawn)}`);
+  picture.append(draw("title", {}, `${scoreName} over steps ${first} to ${last}.${onStep ? " Click to go to a step." : ""}`));
   ceilings.forEach(({ value }, place) => picture.append(draw("line", { class: place ? "ceiling dotted" : "ceiling", x1: 0, x2: CHART_WIDTH, y1: y(value), y2: y(value) })));
   if (step !== null) picture.append(draw("line", { class: "now", x1: x(step), x2: x(step), y1: 0, y2: CHART_HEIGHT }));
-  for (const line of lines) {
-    const path = line.points.map(([at, value]) => `${x(at).toFixed(1)},${y(value).toFixed(1)}`).join(" ");
-    picture.append(draw("polyline", { points: path, stroke: line.colour, fill: "none" }));
-    const newest = line.points.at(-1);
-    if (newest) picture.append(draw("circle", { cx: x(newest[0]), cy: y(newest[1]), r: 2, fill: line.colour }));
+  for (const colour of new Set(drawn.map((line) => line.colour))) {
+    // One element for all lines of a colour: hundreds of elements in each row would be painted with every key.
+    const paths = drawn.filter((line) => line.colour === colour).map(({ points }) => points.map(([at, value]) => `${x(at).toFixed(1)},${y(value).toFixed(1)}`));
+    picture.append(draw("path", { class: "curve", d: paths.map((path) => `M${path.join("L")}`).join(""), stroke: colour }));
+    picture.append(draw("path", { class: "dots", d: paths.map((path) => `M${path.at(-1)}h0`).join(""), stroke: colour }));
   }
   if (onStep) picture.onclick = (event) => {
     const share = (event.clientX - picture.getBoundingClientRect().left) / picture.clientWidth;
@@ -37,6 +39,20 @@ export function sparkline({ lines, ceilings, step, scoreName, onStep }) {
     onStep(nearest);
   };
   return picture;
+}
+
+/** The newest value of each line, or of many the lowest and the highest one. */
+function newestOf(lines) {
+  const newest = lines.map((line) => ({ name: line.name, value: line.points.at(-1)[1] }));
+  const told = ({ name, value }) => `${name} ${shortNumber(value)}`;
+  if (newest.length <= MANY) return newest.map(told).join(", ");
+  newest.sort((a, b) => a.value - b.value);
+  return `${newest.length} runs, from ${told(newest[0])} to ${told(newest.at(-1))}`;
+}
+
+/** Lowest and highest value; `Math.min(...values)` fails above some 100,000. */
+function ends(values) {
+  return values.reduce(([low, high], value) => [Math.min(low, value), Math.max(high, value)], [Infinity, -Infinity]);
 }
 
 function scale(low, high, from, to) {

@@ -20,8 +20,18 @@ export function takeOf(voice, run, number) {
   return takes.findLast((take) => take.number <= number && take.generated[run]) ?? takes[0];
 }
 
-/** [[step, mean of a score over the takes that have it]], ascending. */
+const means = new WeakMap(); // voice → run and score → means
+
+/** [[step, mean of a score over the takes that have it]], ascending. Kept, as charts, order and filters ask for it again and again. */
 export function meansOf(voice, run, score) {
+  const key = `${score} ${run}`;
+  if (!means.has(voice)) means.set(voice, new Map());
+  const known = means.get(voice);
+  if (!known.has(key)) known.set(key, takeMeans(voice, run, score));
+  return known.get(key);
+}
+
+function takeMeans(voice, run, score) {
   const values = new Map();
   for (const take of voice.takes ?? [voice]) {
     for (const entry of take.generated[run] ?? []) if (score in entry.scores) values.set(entry.step, [...(values.get(entry.step) ?? []), entry.scores[score]]);
@@ -49,11 +59,12 @@ export function firstView(index, shown = index.runs.map((run) => run.name)) {
   };
 }
 
-/** `derive(index, view)`, kept as long as index and shown runs are the same: it is asked for by every cell. */
-function kept(derive) {
-  const known = new WeakMap(); // index → { shown, value }
+/** `derive(index, view)`, kept as long as index and these fields of the view are the same: it is asked for by every cell. */
+function kept(derive, fields = ["shown"]) {
+  const known = new WeakMap(); // index → { view, value }
   return (index, view) => {
-    if (known.get(index)?.shown !== view.shown) known.set(index, { shown: view.shown, value: derive(index, view) });
+    const before = known.get(index);
+    if (!before || fields.some((field) => before.view[field] !== view[field])) known.set(index, { view, value: derive(index, view) });
     return known.get(index).value;
   };
 }
@@ -107,7 +118,7 @@ export function fixedKinds(index) {
 export const columnsOf = kept((index, view) => [...fixedKinds(index), ...visibleRuns(index, view).map((run) => `run:${run.name}`)]);
 
 /** The voices that pass the filters, in the chosen order. Voices without the score go last. */
-export function rowsOf(index, view) {
+export const rowsOf = kept((index, view) => {
   const step = stepOf(index, view);
   const runs = visibleRuns(index, view).map((run) => run.name);
   const value = (voice, run) => meansOf(voice, run, view.score).findLast(([at]) => at <= step)?.[1];
@@ -122,7 +133,7 @@ export function rowsOf(index, view) {
   if (!view.sort) return view.descending ? rows.reverse() : rows;
   const key = keys[view.sort] ?? ((voice) => value(voice, view.sort));
   return rows.sort((a, b) => compareKeys(key(a), key(b), view.descending));
-}
+}, ["shown", "step", "score", "sort", "descending", "query", "speaker", "limit", "limitSide"]);
 
 /** The selected column if it exists, else the first generated one, else the first. */
 export function columnOf(index, view) {

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import os
+import re
 import threading
 from collections import Counter
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
-from conftest import DEADLINE_S, wait_for
+from conftest import DEADLINE_S, serving, wait_for
+from playwright.sync_api import expect
+from scored_runs import draw_scores, speaker_of, write_scores
 from speaking_runs import write_run
 from tracker_logging.dashboards import run_places, voice_runs
 from tracker_logging.dashboards.voice_runs import VoiceRuns
@@ -94,3 +99,51 @@ def test_a_new_clip_of_a_run_that_is_shown_appears_in_the_next_call(
         write_run(tmp_path / name, steps=[2], voices=1)
     now = versions(runs)
     assert [name for name in "bf" if now[name] == before[name]] == []
+
+
+TOUCHED = """key => new Promise(done => {
+  const touched = new Set();
+  const observer = new MutationObserver(records => {
+    for (const { target, addedNodes } of records) {
+      touched.add(target);
+      for (const node of addedNodes) {
+        touched.add(node);
+        for (const within of node.querySelectorAll?.("*") ?? []) touched.add(within);
+      }
+    }
+  });
+  observer.observe(document, { attributes: true, characterData: true, childList: true, subtree: true });
+  document.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true }));
+  let frames = 4;
+  const next = () => {
+    if (frames--) return requestAnimationFrame(next);
+    observer.disconnect();
+    const rowOf = (node) => (node.closest ? node : node.parentElement)?.closest(".row[data-voice]");
+    const rows = new Set([...touched].map((node) => rowOf(node)?.dataset.voice));
+    done({ nodes: touched.size, rows: [...rows].filter(Boolean).sort() });
+  };
+  next();
+})"""  # pictures are not waited for
+
+
+def test_a_key_touches_as_few_elements_among_many_runs_as_among_few(page: Any, tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    for number in range(60):
+        scores = draw_scores(random, voices=5, speakers=5, steps=[100, 200])
+        write_scores(tmp_path / f"run-{number:02d}", scores, speaker=partial(speaker_of, speakers=5))
+    touched = {}
+    with serving(tmp_path) as address:
+        for runs, button in ((12, "Best by sim_margin"), (60, "All")):
+            page.goto(f"{address}/data/plugin_entry.html?name=voices&shown={runs}#p.voices.voice=v00")
+            page.get_by_label("How many of the best runs").fill("12")
+            page.get_by_role("button", name=button, exact=True).click()
+            expect(page.locator(".row .sparkline").first).to_have_attribute("aria-label", re.compile(f"{runs} runs"))
+            page.locator(".board[data-ready]").wait_for()
+            keys = ("ArrowDown", "ArrowUp", "ArrowRight", "ArrowDown", "ArrowDown")
+            touched[runs] = [page.evaluate(TOUCHED, key) for key in keys]
+            assert page.locator(".cell").count() <= 5 * 10  # columns in sight, and one more on either side
+        page.goto("about:blank")  # asks the server no more
+    few, many = touched[12], touched[60]
+    assert [key["rows"] for key in few] == [key["rows"] for key in many]
+    assert many[1]["rows"] == ["v00", "v01"]  # both have been in sight: only the old and the new selection
+    assert all(of_many["nodes"] <= of_few["nodes"] + 20 for of_few, of_many in zip(few, many, strict=True)), touched
