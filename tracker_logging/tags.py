@@ -286,6 +286,7 @@ SCORES: tuple[Score, ...] = (
     Score("rate_ratio", "", "one", "text per second of speech, generated / prompt"),
     Score("speech_s", "s", "", "seconds of speech in the generated clip"),
     Score("silence_pct", "%", "", "share of the generated clip without sound"),
+    Score("first_frame_s", "s", "", "time to the first frame: from the start of generation until all its codes (or latents) are there, decoding not included; clips of one batch are generated together (--voice_batch_size)"),
     Score("repetition", "share", "lower", "eight-frame stretches of codes of the generated clip that were in it before, silence left out"),
     Score("level_dbfs", "dB", "", "RMS of the frames with sound"),
     Score("level_delta_db", "dB", "zero", "the same − the prompt's"),

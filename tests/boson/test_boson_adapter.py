@@ -9,7 +9,7 @@ from boson_model import AUDIO_EOS, AUDIO_OUT, AUDIO_OUT_BOS, BOS, DELAY, EOS, K,
 from measure import NEEDS, measure
 from test_boson_layout import PLAIN, REFERENCE, TWO_TURNS, collated
 
-from tracker_logging.families import Prompt, Role, SamplingSettings, adapter_for
+from tracker_logging.families import Prompt, Role, SamplingSettings, adapter_for, first_frame
 from tracker_logging.families.batches import named_arguments
 from tracker_logging.families.delay_pattern import apply_delay
 from tracker_logging.probes.capture import StepCapture
@@ -157,8 +157,10 @@ def test_generation_is_repeatable_per_prompt() -> None:
         assert clip.codes.size == 0 or (clip.codes.min() >= 0 and clip.codes.max() < V - 2)
 
 
-def test_generation_without_reference_works_and_is_cut_at_the_limit() -> None:
-    model = boson_model().eval()
+def test_generation_without_reference_works_and_is_cut_at_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, calls = boson_model().eval(), []
+    monkeypatch.setattr(first_frame, "clock", lambda: float(len(calls)))
+    model.register_forward_hook(lambda *_: calls.append(None))
     with torch.no_grad():  # the end code is never chosen
         model.audio_decoder_proj.audio_lm_head.weight.view(K, V, -1)[:, EOS] = 0
         model.norm.weight.zero_()
@@ -167,6 +169,7 @@ def test_generation_without_reference_works_and_is_cut_at_the_limit() -> None:
     clip = adapter_for(model).generate([alone], SamplingSettings())[0]
     assert clip.stop_reason == "max_length"
     assert clip.codes.tolist() == [[0] * 4] * K
+    assert clip.first_frame_s == 1 + (K - 1) + 1  # the row of begin codes, the longest delay, the row of its code
 
 
 def test_the_codec_of_the_original() -> None:

@@ -32,7 +32,7 @@ def rounds(demo_prompts: list[VoicePrompt], demo_processor: SpeechProcessor) -> 
     ids = [prompt.voice_id for prompt in prompts]
     first = [Generated(voice_id=i, codes=c, stop_reason="eos") for i, c in zip(ids, codes, strict=True)]
     second = [
-        Generated(voice_id=ids[0], codes=codes[0], stop_reason="eos"),
+        Generated(voice_id=ids[0], codes=codes[0], stop_reason="eos", first_frame_s=0.25),
         Generated(voice_id=ids[1], codes=np.tile(codes[2], 2), stop_reason="max_length"),
         Generated(voice_id=ids[2], codes=codes[2][:, :0], stop_reason="eos"),
         Generated(voice_id=ids[3], error="out of memory"),
@@ -90,7 +90,9 @@ def test_a_clip_without_scores_is_in_the_run_once_in_each_backend(
         assert read.doubles == []
         assert not [tag for tag in read.tags if "reference_codec" in tag]
     rows = sidecars(run, 2)
-    assert all(row["scored"] is False and row["scores"].keys() <= {"repetition"} for row in rows.values())
+    assert all(
+        row["scored"] is False and row["scores"].keys() <= {"repetition", "first_frame_s"} for row in rows.values()
+    )
     assert all(row["scored"] is True for row in sidecars(run, 1).values())
     assert (run / "voices" / rounds[2][0].voice.voice_id / "step-00000002.flac").is_file()
 

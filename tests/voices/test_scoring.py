@@ -37,7 +37,10 @@ class FixedTranscriber:
 def perfect(prompts: list[VoicePrompt], processor: SpeechProcessor) -> list[Generated]:
     """The results of a model that generates the codes of every target exactly."""
     return [
-        Generated(voice_id=p.voice_id, codes=processor.codes(p.sample.target_audio), stop_reason="eos") for p in prompts
+        Generated(
+            voice_id=p.voice_id, codes=processor.codes(p.sample.target_audio), stop_reason="eos", first_frame_s=0.5
+        )
+        for p in prompts
     ]
 
 
@@ -80,6 +83,7 @@ def test_a_copy_of_the_target_is_as_good_as_the_codec_allows(round_of_copies: li
     assert found["voices/sim_o/mean"] == pytest.approx(found["voices/sim_codec/mean"])
     assert found["voices/sim_o/mean"] <= found["voices/sim_ceiling/mean"]
     assert found["voices/dur_ratio/mean"] == pytest.approx(1.0)
+    assert found["voices/first_frame_s/mean"] == 0.5 and found["voices/first_frame_s/n"] == 12
     assert found["voices/repetition/mean"] == 0.0 and found["voices/repetition/n"] == 12
     assert (found["voices/valid_clips"], found["voices/invalid_clips"], found["voices/failed"]) == (12, 0, 0)
     assert found["voices/stopped_pct"] == 100.0
@@ -112,7 +116,9 @@ def test_a_clip_has_an_event_without_scores_that_the_scored_one_completes(
     for first, second in zip(before, after, strict=True):
         assert (first.stage, second.stage) == ("generated", "scored")
         assert (first.voice_id, first.step, first.sampling) == (second.voice_id, second.step, second.sampling)
-        assert first.scores.keys() == {"repetition"} and first.transcript is None and not first.embeddings
+        assert (
+            first.scores.keys() == {"repetition", "first_frame_s"} and first.transcript is None and not first.embeddings
+        )
         assert {name: clip.samples.tolist() for name, clip in first.clips.items()} == {
             name: clip.samples.tolist() for name, clip in second.clips.items()
         }

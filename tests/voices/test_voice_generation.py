@@ -50,7 +50,7 @@ def test_a_failing_batch_has_errors_and_the_others_are_generated(demo_prompts: l
 
 def test_a_result_survives_the_round_trip_through_a_message() -> None:
     for result in (
-        Generated(voice_id="a", codes=np.arange(6).reshape(2, 3), stop_reason="eos"),
+        Generated(voice_id="a", codes=np.arange(6).reshape(2, 3), stop_reason="eos", first_frame_s=0.25),
         Generated(voice_id="b", codes=np.zeros((2, 0), dtype=np.int64), stop_reason="max_length"),
         Generated(voice_id="c", error="gone"),
     ):
@@ -72,3 +72,4 @@ def test_the_demo_model_generates_within_its_limit_and_the_same_codes_in_any_bat
         for result, prompt in zip(generated, demo_prompts, strict=False)
     )
     assert generated[1].codes.tolist() == alone.codes.tolist()
+    assert all(result.first_frame_s > 0 for result in generated if result.codes.shape[1])

@@ -153,10 +153,15 @@ class Prompt:
 
 @dataclass(frozen=True, slots=True)
 class GeneratedCodes:
-    """Generated `codes` [K, T] int64 without delay, begin or end codes (T may be 0), and why generation stopped."""
+    """Generated `codes` [K, T] int64 without delay, begin or end codes (T may be 0), and why generation stopped.
+
+    `first_frame_s`: seconds from the start of the generation of its batch until all codes of the first frame were there
+    (see `families.first_frame`); None without a frame, and where it was not measured.
+    """
 
     codes: npt.NDArray[np.int64]
     stop_reason: StopReason
+    first_frame_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

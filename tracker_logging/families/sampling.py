@@ -14,6 +14,7 @@ from transformers import TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWa
 
 from tracker_logging.families.base import GeneratedCodes, Prompt, SamplingSettings
 from tracker_logging.families.delay_pattern import CodePattern
+from tracker_logging.families.first_frame import StepTimes
 
 HIGGS_SAMPLING = SamplingSettings(temperature=0.3, top_p=0.95, top_k=50)
 """As the examples of boson-ai/higgs-audio sample."""
@@ -85,10 +86,13 @@ def left_padded(prompts: Sequence[Prompt], *, pad: int | None) -> tuple[torch.Te
     return token_ids, mask
 
 
-def generated(frames: torch.Tensor, prompt: Prompt, pattern: CodePattern, *, lead: int | None = None) -> GeneratedCodes:
+def generated(
+    frames: torch.Tensor, prompt: Prompt, pattern: CodePattern, *, steps: StepTimes, lead: int | None = None
+) -> GeneratedCodes:
     """Generated frames [F, K] -> the clip, cut to `max_frames`; it ended by itself if all codebooks did by then.
 
-    A begin or fill code inside the audio is replaced by the nearest audio code, which keeps the clip's length.
+    `steps`: the times of these frames. A begin or fill code inside the audio is replaced by the nearest audio code,
+    which keeps the clip's length.
     """
     codes = pattern.revert(frames, lead=lead)
     ends = frames == pattern.eos
@@ -96,4 +100,8 @@ def generated(frames: torch.Tensor, prompt: Prompt, pattern: CodePattern, *, lea
     ended = bool(ends.all(dim=1).any() if without_delay else ends.any(dim=0).all())
     stopped = ended and codes.shape[1] <= prompt.max_frames
     codes = codes[:, : prompt.max_frames].clamp(min=0, max=pattern.codes - 1)
-    return GeneratedCodes(codes=codes.numpy(), stop_reason="eos" if stopped else "max_length")
+    return GeneratedCodes(
+        codes=codes.numpy(),
+        stop_reason="eos" if stopped else "max_length",
+        first_frame_s=steps.after(pattern.overhang) if codes.shape[1] else None,  # begin, longest delay, frame 0
+    )

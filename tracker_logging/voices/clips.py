@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +28,9 @@ from tracker_logging.voices.generation import Generated
 from tracker_logging.voices.prompt import VoicePrompt
 
 logger = logging.getLogger("tracker_logging")
+
+AT_GENERATION = ("repetition", "first_frame_s")
+"""Scores that are known when a clip is generated."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -58,7 +61,7 @@ class RecordedVoice:
 class GeneratedClip:
     """One voice at one step: `wave` [n] float32 (may be empty), None if generation failed (`error` has the reason).
 
-    `repetition`: the score of that name, which is measured on the codes. `swapped`: the same text generated with
+    `scores`: those of `AT_GENERATION`, which cannot be measured on the wave. `swapped`: the same text generated with
     another speaker's reference, for `cond_gain`.
     """
 
@@ -66,7 +69,7 @@ class GeneratedClip:
     wave: FloatArray | None
     stop_reason: str | None = None
     error: str | None = None
-    repetition: float | None = None
+    scores: Mapping[str, float] = field(default_factory=dict)
     swapped: FloatArray | None = None
 
 
@@ -100,12 +103,11 @@ class ClipDecoder:
             return GeneratedClip(voice=voice, wave=None, error=error)
         try:
             wave = self._wave(result)
-            sounding = sounding_stretches(wave, voice.sample_rate, count=result.codes.shape[1])
             return GeneratedClip(
                 voice=voice,
                 wave=wave,
                 stop_reason=result.stop_reason,
-                repetition=repetition(result.codes[:, sounding]) if result.codes.dtype.kind == "i" else None,
+                scores=_scores(result, wave, voice.sample_rate),
                 swapped=None if swapped is None or swapped.codes is None else self._wave(swapped),
             )
         except Exception as error:
@@ -114,6 +116,14 @@ class ClipDecoder:
     def _wave(self, result: Generated) -> FloatArray:
         assert result.codes is not None
         return self._processor.codec.decode(result.codes) if result.codes.shape[1] else np.zeros(0, dtype=np.float32)
+
+
+def _scores(result: Generated, wave: FloatArray, sample_rate: int) -> dict[str, float]:
+    assert result.codes is not None
+    sounding = sounding_stretches(wave, sample_rate, count=result.codes.shape[1])
+    repeated = repetition(result.codes[:, sounding]) if result.codes.dtype.kind == "i" else None
+    scores = dict(zip(AT_GENERATION, (repeated, result.first_frame_s), strict=True))
+    return {name: value for name, value in scores.items() if value is not None}
 
 
 def recorded_voice(prompt: VoicePrompt, processor: Processor) -> RecordedVoice:
@@ -183,7 +193,7 @@ def clip_event(
         speaker=voice.speaker_name,
         language=voice.language,
         stop_reason=clip.stop_reason,
-        scores={} if clip.repetition is None else {"repetition": clip.repetition},
+        scores=clip.scores,
         sampling=voice.sampling,
         new_fixed_clips=new_fixed_clips,
         error=clip.error,

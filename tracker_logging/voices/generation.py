@@ -30,17 +30,27 @@ Progress = Callable[[int], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Generated:
-    """The result of one prompt: `codes` [K, T] int64 and why generation stopped, or the `error` that prevented it."""
+    """The result of one prompt: `codes` [K, T] int64 and why generation stopped, or the `error` that prevented it.
+
+    `first_frame_s` as in `GeneratedCodes`.
+    """
 
     voice_id: str
     codes: npt.NDArray[np.int64] | None = None
     stop_reason: str | None = None
     error: str | None = None
+    first_frame_s: float | None = None
 
     def to_message(self) -> dict[str, Any]:
         """Plain JSON values."""
         codes = None if self.codes is None else self.codes.tolist()
-        return {"voice_id": self.voice_id, "codes": codes, "stop_reason": self.stop_reason, "error": self.error}
+        return {
+            "voice_id": self.voice_id,
+            "codes": codes,
+            "stop_reason": self.stop_reason,
+            "error": self.error,
+            "first_frame_s": self.first_frame_s,
+        }
 
     @classmethod
     def from_message(cls, message: dict[str, Any]) -> Generated:
@@ -81,7 +91,12 @@ def generate(
             results += not_generated(batch, f"{type(error).__name__}: {error}")
         else:
             results += [
-                Generated(voice_id=prompt.voice_id, codes=output.codes, stop_reason=output.stop_reason)
+                Generated(
+                    voice_id=prompt.voice_id,
+                    codes=output.codes,
+                    stop_reason=output.stop_reason,
+                    first_frame_s=output.first_frame_s,
+                )
                 for prompt, output in zip(batch, outputs, strict=True)
             ]
         progress(len(batch))

@@ -60,8 +60,7 @@ def score_voice(generated: GeneratedClip, recordings: Recordings, instruments: I
     scores = clip_scores(voice, clip, recordings)
     if (benchmark := benchmark_similarity(instruments.encoder)) is not None and "sim_o" in scores:
         scores[benchmark] = scores["sim_o"]
-    if generated.repetition is not None:
-        scores["repetition"] = generated.repetition
+    scores |= generated.scores
     if generated.swapped is not None and len(generated.swapped) and "sim_o" in scores:
         swapped = measure(generated.swapped, voice.sample_rate, Instruments(encoder=instruments.encoder))
         gain = scores["sim_o"] - speaker_similarity(swapped, recordings.reference)

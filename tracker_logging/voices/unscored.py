@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 
 from tracker_logging.events import Event, FloatArray, VoiceComparison
-from tracker_logging.voices.clips import GeneratedClip, RecordedVoice
+from tracker_logging.voices.clips import AT_GENERATION, GeneratedClip, RecordedVoice
 from tracker_logging.voices.scorers.choose import ScorerChoice
 from tracker_logging.voices.scoring import Scorer
 
@@ -114,14 +114,14 @@ def _voice(folder: Path, row: Json) -> RecordedVoice | None:
 
 
 def _clip(voice: RecordedVoice, folder: Path, row: Json) -> GeneratedClip:
-    repetition = row["scores"].get("repetition")
+    scores = {name: row["scores"][name] for name in AT_GENERATION if name in row["scores"]}
     if row["clip"] is not None:
         wave, _ = _read(folder / row["clip"]["file"])
     elif row["error"] is None:
         wave = np.zeros(0, dtype=np.float32)
     else:
         return GeneratedClip(voice=voice, wave=None, error=row["error"])
-    return GeneratedClip(voice=voice, wave=wave, stop_reason=row["stop_reason"], repetition=repetition)
+    return GeneratedClip(voice=voice, wave=wave, stop_reason=row["stop_reason"], scores=scores)
 
 
 def _read(path: Path) -> tuple[FloatArray, int]:

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 import torch
 from torch import nn
-from transformers import GenerationConfig, LogitsProcessorList
+from transformers import GenerationConfig, LogitsProcessorList, StoppingCriteriaList
 
 from tracker_logging.families.adapter import BaseAdapter
 from tracker_logging.families.base import (
@@ -28,6 +28,7 @@ from tracker_logging.families.base import (
 from tracker_logging.families.boson.batch import boson_batch, collapse, split_clips
 from tracker_logging.families.boson.layout import PlaceholderTokens, audio_lengths, expand
 from tracker_logging.families.delay_pattern import CodePattern
+from tracker_logging.families.first_frame import StepTimes
 from tracker_logging.families.heads import mean_nll
 from tracker_logging.families.sampling import HIGGS_SAMPLING, SeededSampler, generated
 from tracker_logging.families.spans import audio_segments, runs, with_segments
@@ -149,6 +150,7 @@ class BosonAdapter(BaseAdapter):
 
     def _generate_one(self, prompt: Prompt, settings: SamplingSettings) -> GeneratedCodes:
         assert self.pattern is not None
+        steps = StepTimes()
         device = next(self.core.parameters()).device
         clips = [] if prompt.audio_codes is None else split_clips(prompt.audio_codes, bos=self.bos_code)
         lengths = [len(clip) for clip in clips]
@@ -173,11 +175,12 @@ class BosonAdapter(BaseAdapter):
                 return_dict_in_generate=True,
             ),
             logits_processor=processors,
+            stopping_criteria=StoppingCriteriaList([steps]),
         )
         frames = output.audio_sequences[-1].T.cpu().clone()
         if int(output.sequences[0, -1]) == audio_eos:
             frames[-1] = self.pattern.eos  # the model stops here, whatever the last codebooks are
-        return generated(frames, prompt, self.pattern)
+        return generated(frames, prompt, self.pattern, steps=steps)
 
     def _output_rows(self, view: BatchView) -> torch.Tensor:
         return (view.token_ids == self.tokens.audio_out).flatten().nonzero().squeeze(-1)

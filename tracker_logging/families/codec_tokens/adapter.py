@@ -13,7 +13,7 @@ from itertools import pairwise
 from typing import Any
 
 import torch
-from transformers import GenerationConfig, LogitsProcessorList
+from transformers import GenerationConfig, LogitsProcessorList, StoppingCriteriaList
 
 from tracker_logging.families.base import (
     IGNORE,
@@ -26,9 +26,11 @@ from tracker_logging.families.base import (
     SamplingSettings,
     Segment,
     Span,
+    StopReason,
 )
 from tracker_logging.families.codec_tokens.layout import TokenIds
 from tracker_logging.families.codec_tokens.pattern import TokenPattern
+from tracker_logging.families.first_frame import StepTimes
 from tracker_logging.families.sampling import SeededSampler, left_padded
 from tracker_logging.families.spans import audio_segments, padding_mask, runs, with_segments
 from tracker_logging.families.text.adapter import TextAdapter
@@ -106,6 +108,7 @@ class CodecTokenAdapter(TextAdapter):
     @torch.no_grad()
     def generate(self, prompts: Sequence[Prompt], settings: SamplingSettings) -> list[GeneratedCodes]:
         """Whatever token is most likely or drawn, as these models are used: nothing forces a code of the next slot."""
+        steps = StepTimes()
         ids, device = self.ids, next(self.core.parameters()).device
         token_ids, mask = (tensor.to(device) for tensor in left_padded(prompts, pad=ids.end))
         per_frame = len(ids.of_frames) * (TOKENS_BETWEEN if ids.inside else 1)
@@ -125,22 +128,27 @@ class CodecTokenAdapter(TextAdapter):
                 eos_token_id=sorted(ends),
             ),
             logits_processor=processors,
+            stopping_criteria=StoppingCriteriaList([steps]),
         )[:, token_ids.shape[1] :]
-        return [self._clip(prompt, new.tolist(), ends) for prompt, new in zip(prompts, sequences.cpu(), strict=True)]
+        return [
+            self._clip(prompt, new.tolist(), ends, steps) for prompt, new in zip(prompts, sequences.cpu(), strict=True)
+        ]
 
-    def _clip(self, prompt: Prompt, tokens: list[int], ends: set[int]) -> GeneratedCodes:
+    def _clip(self, prompt: Prompt, tokens: list[int], ends: set[int], steps: StepTimes) -> GeneratedCodes:
         ids, frames = self.ids, self.ids.whole_frames(tokens)
         ended = bool(ends & set(tokens)) and len(frames) <= prompt.max_frames
         frames = frames[: prompt.max_frames]
         codes = torch.zeros(len(ids.slots), len(frames), dtype=torch.int64)
         codes[ids.of_frames] = frames.T
+        stop_reason: StopReason = "eos" if ended else "max_length"
         for slot in ids.per_clip:  # generated, or those of the reference
             sources = [ids.codes_of(of)[:, slot] for of in (prompt.token_ids.new_tensor(tokens), prompt.token_ids)]
             given = next((of[of >= 0] for of in sources if (of >= 0).any()), None)
             if given is None:
-                return GeneratedCodes(codes=codes[:, :0].numpy(), stop_reason="eos" if ended else "max_length")
+                return GeneratedCodes(codes=codes[:, :0].numpy(), stop_reason=stop_reason)
             codes[slot] = given.repeat(-(-codes.shape[1] // len(given)))[: codes.shape[1]]
-        return GeneratedCodes(codes=codes.numpy(), stop_reason="eos" if ended else "max_length")
+        first_frame_s = steps.after(ids.tokens_to_first_frame(tokens))
+        return GeneratedCodes(codes=codes.numpy(), stop_reason=stop_reason, first_frame_s=first_frame_s)
 
     def _spans(self, token_ids: torch.Tensor, attention_mask: torch.Tensor) -> list[list[Span]]:
         """The clips of each sample: a run of codes and the end token after it."""

@@ -13,9 +13,9 @@ adapter = CodecTokenAdapter(model, ids)
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import islice, pairwise
 from typing import Any
 
 import torch
@@ -146,15 +146,25 @@ class TokenIds:
     def whole_frames(self, tokens: Sequence[int]) -> torch.Tensor:
         """[T, n] int64: the frames in `tokens`, up to the end token, with one code for each slot `of_frames`. A token
         that is no code of the slot that comes next is skipped."""
-        slots, codes = [self.slots[slot] for slot in self.of_frames], list[int]()
-        for token in tokens:
+        codes, slots = [code for _, code in self._due(tokens)], len(self.of_frames)
+        whole = codes[: len(codes) // slots * slots]
+        return torch.tensor(whole, dtype=torch.int64).reshape(-1, slots)
+
+    def tokens_to_first_frame(self, tokens: Sequence[int]) -> int:
+        """How many of `tokens` it takes to the end of the first of their `whole_frames`; 0 without one."""
+        last = next(islice(self._due(tokens), len(self.of_frames) - 1, None), None)
+        return 0 if last is None else last[0] + 1
+
+    def _due(self, tokens: Sequence[int]) -> Iterator[tuple[int, int]]:
+        """Place and code of each token that is a code of the slot that comes next."""
+        slots, found = [self.slots[slot] for slot in self.of_frames], 0
+        for at, token in enumerate(tokens):
             if token == self.end:
-                break
-            expected = slots[len(codes) % len(slots)]
+                return
+            expected = slots[found % len(slots)]
             if token in expected:
-                codes.append(token - expected.start)
-        whole = codes[: len(codes) // len(slots) * len(slots)]
-        return torch.tensor(whole, dtype=torch.int64).reshape(-1, len(slots))
+                found += 1
+                yield at, token - expected.start
 
 
 def _token_id(tokenizer: Any, token: str) -> int | None:

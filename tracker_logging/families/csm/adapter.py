@@ -25,6 +25,7 @@ from tracker_logging.families.base import (
     SamplingSettings,
 )
 from tracker_logging.families.delay_pattern import CodePattern
+from tracker_logging.families.first_frame import StepTimes
 from tracker_logging.families.sampling import Chooser, generated, left_padded
 from tracker_logging.families.spans import audio_segments, padding_mask, runs, with_segments
 
@@ -92,6 +93,7 @@ class CsmAdapter(BaseAdapter):
     @torch.no_grad()
     def generate(self, prompts: Sequence[Prompt], settings: SamplingSettings) -> list[GeneratedCodes]:
         """Frame by frame: the backbone gives codebook 0, then the depth decoder the others of the same frame."""
+        steps = StepTimes()
         core, choose = self.core, Chooser(settings, [prompt.seed for prompt in prompts])
         device = next(core.parameters()).device
         token_ids, mask = (tensor.to(device) for tensor in left_padded(prompts, pad=core.config.pad_token_id))
@@ -107,12 +109,16 @@ class CsmAdapter(BaseAdapter):
                 use_cache=True,
             ).last_hidden_state[:, -1]
             frames.append(self._frame(hidden, choose))
+            steps.note(device)
             if bool((torch.stack(frames, dim=1) == self.eos_code).all(dim=2).any(dim=1).all()):
                 break
             embedded = core.backbone_model.embed_tokens(frames[-1].unsqueeze(1))
             mask = torch.cat([mask, torch.ones_like(mask[:, :1])], dim=1)
         clips = torch.stack(frames, dim=1).cpu()  # [B, F, K]
-        return [generated(clip, prompt, self.pattern, lead=0) for clip, prompt in zip(clips, prompts, strict=True)]
+        return [
+            generated(clip, prompt, self.pattern, steps=steps, lead=0)
+            for clip, prompt in zip(clips, prompts, strict=True)
+        ]
 
     def _codes(self, inputs: Mapping[str, Any], audio: torch.Tensor) -> torch.Tensor:
         """[B, T, K] codes as the class places them: it expands labels to the codes of its own codec."""

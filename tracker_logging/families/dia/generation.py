@@ -17,6 +17,7 @@ from transformers.generation.logits_process import DiaClassifierFreeGuidanceLogi
 
 from tracker_logging.families.base import GeneratedCodes, Prompt, SamplingSettings, StopReason
 from tracker_logging.families.delay_pattern import CodePattern
+from tracker_logging.families.first_frame import StepTimes
 from tracker_logging.families.sampling import Chooser
 
 _NOT_YET = 2**31
@@ -27,6 +28,7 @@ def generate(
     core: Any, pattern: CodePattern, prompts: Sequence[Prompt], settings: SamplingSettings
 ) -> list[GeneratedCodes]:
     """All prompts in one batch with a KV cache. The caller isolates mode and gradients."""
+    steps = StepTimes()
     device = next(core.parameters()).device
     choose = Chooser(settings, [prompt.seed for prompt in prompts])
     clips, decode = _Clips(pattern, prompts, device), _Decoder(core, pattern, prompts, device)
@@ -35,9 +37,10 @@ def generate(
     for at in range(clips.begin, clips.last):
         rows.append(clips.row(at, choose(decode(new_rows, clips.mask(at)))))
         new_rows = rows[-1].unsqueeze(1)
+        steps.note(device)
         if clips.done(at):
             break
-    return clips.generated(torch.stack(rows, dim=1).cpu())
+    return clips.generated(torch.stack(rows, dim=1).cpu(), steps)
 
 
 class _Clips:
@@ -82,14 +85,24 @@ class _Clips:
         """Whether every channel of every clip has ended by row `at`."""
         return bool((at - self._pads - 1 - max(self._pattern.delays) >= self._end).all())
 
-    def generated(self, rows: torch.Tensor) -> list[GeneratedCodes]:
-        """The clips without their audio prompts; `rows` [B, R, K] on the CPU."""
+    def generated(self, rows: torch.Tensor, steps: StepTimes) -> list[GeneratedCodes]:
+        """The clips without their audio prompts; `rows` [B, R, K] on the CPU.
+
+        The first frame needs one row, and as many more as the longest delay has.
+        """
+        first_frame_s = steps.after(1 + max(self._pattern.delays))
         pads, prompt_frames = self._pads.tolist(), self._prompt_frames.tolist()
         clips = []
         for clip, prompt in enumerate(self._prompts):
             codes = self._pattern.revert(rows[clip, pads[clip] :])[:, prompt_frames[clip] :][:, : prompt.max_frames]
             stop_reason: StopReason = "eos" if self._by_itself[clip] else "max_length"
-            clips.append(GeneratedCodes(codes=codes.numpy(), stop_reason=stop_reason))
+            clips.append(
+                GeneratedCodes(
+                    codes=codes.numpy(),
+                    stop_reason=stop_reason,
+                    first_frame_s=first_frame_s if codes.shape[1] else None,
+                )
+            )
         return clips
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 from torch import nn
-from transformers import GenerationConfig, LogitsProcessorList
+from transformers import GenerationConfig, LogitsProcessorList, StoppingCriteriaList
 
 from tracker_logging.families.adapter import BaseAdapter
 from tracker_logging.families.base import (
@@ -25,6 +25,7 @@ from tracker_logging.families.base import (
     SamplingSettings,
 )
 from tracker_logging.families.delay_pattern import CodePattern, delayed_length
+from tracker_logging.families.first_frame import StepTimes
 from tracker_logging.families.sampling import HIGGS_SAMPLING, SeededSampler, generated, left_padded
 from tracker_logging.families.spans import audio_segments, padding_mask, runs, with_segments
 
@@ -105,6 +106,7 @@ class HiggsV2Adapter(BaseAdapter):
 
     @torch.no_grad()
     def generate(self, prompts: Sequence[Prompt], settings: SamplingSettings) -> list[GeneratedCodes]:
+        steps = StepTimes()
         device = next(self.core.parameters()).device
         inputs = {name: value.to(device) for name, value in self._batch(prompts).items()}
         limit = max(delayed_length(prompt.max_frames, self.num_codebooks) for prompt in prompts)
@@ -121,10 +123,11 @@ class HiggsV2Adapter(BaseAdapter):
                 eos_token_id=self.core.config.eos_token_id,
             ),
             logits_processor=processors,
+            stopping_criteria=StoppingCriteriaList([steps]),
         )
         prompt_frames = 0 if "audio_input_ids" not in inputs else inputs["audio_input_ids"].shape[1]
         return [
-            generated(sequence[prompt_frames:].cpu(), prompt, self.pattern)
+            generated(sequence[prompt_frames:].cpu(), prompt, self.pattern, steps=steps)
             for sequence, prompt in zip(sequences, prompts, strict=True)
         ]
 

@@ -16,6 +16,7 @@ from torch import nn
 
 from tracker_logging.families.adapter import BaseAdapter
 from tracker_logging.families.base import BatchView, GeneratedCodes, LayerParts, Prompt, Role, SamplingSettings, Segment
+from tracker_logging.families.first_frame import StepTimes
 from tracker_logging.families.latents import WITHOUT_CODES, FlowTerms, paired_noise
 from tracker_logging.families.spans import padding_mask, runs, with_segments
 
@@ -147,24 +148,40 @@ class PocketTTSAdapter(BaseAdapter):
         return [self._generate_one(prompt, settings) for prompt in prompts]
 
     def _generate_one(self, prompt: Prompt, settings: SamplingSettings) -> GeneratedCodes:
+        steps = StepTimes()
         device = next(self.core.parameters()).device
         token_ids = prompt.token_ids[None].to(device)
         voice = {} if prompt.audio_codes is None else {"audio_prompt_latents": prompt.audio_codes[None].to(device)}
         sampling = {"temperature": settings.temperature} if settings.temperature > 0 else {}
         torch.manual_seed(prompt.seed)  # the caller restores the random state
-        output = self.core.generate(
-            input_ids=token_ids,
-            attention_mask=torch.ones_like(token_ids),
-            frames_after_eos=torch.ones(1, dtype=torch.int64, device=device),
-            do_sample=bool(sampling),
-            max_new_tokens=prompt.max_frames,
-            return_dict_in_generate=True,
-            **sampling,
-            **voice,
-        )
+        # The class takes no stopping criteria. Its flow head is called for each step of the flow of each frame.
+        handle = self.core.flow_head.register_forward_hook(lambda *_: steps.note(device))
+        try:
+            output = self.core.generate(
+                input_ids=token_ids,
+                attention_mask=torch.ones_like(token_ids),
+                frames_after_eos=torch.ones(1, dtype=torch.int64, device=device),
+                do_sample=bool(sampling),
+                max_new_tokens=prompt.max_frames,
+                return_dict_in_generate=True,
+                **sampling,
+                **voice,
+            )
+        finally:
+            handle.remove()
         frames = output.audio_latents[0][output.audio_latents_mask[0].bool()].float().cpu()
         stopped = len(frames) < prompt.max_frames
-        return GeneratedCodes(codes=frames.T.numpy(), stop_reason="eos" if stopped else "max_length")
+        return GeneratedCodes(
+            codes=frames.T.numpy(),
+            stop_reason="eos" if stopped else "max_length",
+            first_frame_s=steps.after(self._flow_steps()) if len(frames) else None,
+        )
+
+    def _flow_steps(self) -> int:
+        """Calls of the flow head for each frame."""
+        if getattr(self.core.config.flow_head_config, "flow_type", None) == "drifting":
+            return 1
+        return getattr(self.core.generation_config, "num_flow_steps", None) or 1
 
     def _frame_mask(self, inputs: Mapping[str, Any]) -> torch.Tensor:
         labels: torch.Tensor = inputs["labels"]

@@ -27,7 +27,9 @@ from tracker_logging.families.base import (
     Role,
     SamplingSettings,
     Segment,
+    StopReason,
 )  # fmt: skip
+from tracker_logging.families.first_frame import StepTimes
 from tracker_logging.families.latents import WITHOUT_CODES, FlowTerms, paired_noise
 from tracker_logging.families.spans import padding_mask, runs, with_segments
 
@@ -213,18 +215,22 @@ class VibeVoiceAdapter(BaseAdapter):
         return [self._generate_one(prompt) for prompt in prompts]
 
     def _generate_one(self, prompt: Prompt) -> GeneratedCodes:
-        core = self.core
+        core, steps = self.core, StepTimes()
         token_ids = prompt.token_ids[None].to(core.device)
         voice = {}
         if prompt.audio_codes is not None:
             wave = prompt.audio_codes.T[None].to(core.device, core.dtype)
             voice = {"input_values": wave, "padding_mask": torch.ones_like(wave[:, 0])}
         latents: list[torch.Tensor] = []
-        handle = core.model.diffusion_head.register_forward_pre_hook(lambda *_: started.append(True))
         started: list[bool] = []
-        projected = core.model.multi_modal_projector.register_forward_pre_hook(
-            lambda _, args: latents.append(args[0][0].float()) if started else None  # not the voice of the prompt
-        )
+
+        def keep(_: Any, args: tuple[torch.Tensor, ...]) -> None:
+            if started:  # the voice of the prompt comes before
+                steps.note(core.device)
+                latents.append(args[0][0].float())
+
+        handle = core.model.diffusion_head.register_forward_pre_hook(lambda *_: started.append(True))
+        projected = core.model.multi_modal_projector.register_forward_pre_hook(keep)
         torch.manual_seed(prompt.seed)  # the caller restores the random state
         try:
             output = core.generate(
@@ -240,7 +246,8 @@ class VibeVoiceAdapter(BaseAdapter):
         frames = torch.cat([*latents[: prompt.max_frames], token_ids.new_empty(0, self.latent_dim).float()])
         ended = int(output.sequences[0, -1]) == core.config.eos_token_id and len(latents) <= prompt.max_frames
         codes = self.to_codec(frames).float().cpu().T.numpy()
-        return GeneratedCodes(codes=codes, stop_reason="eos" if ended else "max_length")
+        stop_reason: StopReason = "eos" if ended else "max_length"
+        return GeneratedCodes(codes=codes, stop_reason=stop_reason, first_frame_s=steps.after(1))
 
     def _scheduler(self) -> Any:
         """A scheduler of our own, as generation takes it."""
