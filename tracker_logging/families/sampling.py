@@ -87,12 +87,17 @@ def left_padded(prompts: Sequence[Prompt], *, pad: int | None) -> tuple[torch.Te
 
 
 def generated(
-    frames: torch.Tensor, prompt: Prompt, pattern: CodePattern, *, steps: StepTimes, lead: int | None = None
+    frames: torch.Tensor,
+    prompt: Prompt,
+    pattern: CodePattern,
+    *,
+    lead: int | None = None,
+    steps: StepTimes | None = None,
 ) -> GeneratedCodes:
     """Generated frames [F, K] -> the clip, cut to `max_frames`; it ended by itself if all codebooks did by then.
 
-    `steps`: the times of these frames. A begin or fill code inside the audio is replaced by the nearest audio code,
-    which keeps the clip's length.
+    A begin or fill code inside the audio is replaced by the nearest audio code, which keeps the clip's length. `steps`:
+    the times of these frames, for the time to the first one: after its begin codes and the longest delay.
     """
     codes = pattern.revert(frames, lead=lead)
     ends = frames == pattern.eos
@@ -103,5 +108,5 @@ def generated(
     return GeneratedCodes(
         codes=codes.numpy(),
         stop_reason="eos" if stopped else "max_length",
-        first_frame_s=steps.after(pattern.overhang) if codes.shape[1] else None,  # begin, longest delay, frame 0
+        first_frame_s=steps.after(pattern.overhang) if steps is not None and codes.shape[1] else None,
     )
