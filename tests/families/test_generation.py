@@ -31,6 +31,23 @@ def test_csm_generates_the_same_codes_as_transformers() -> None:
     assert ours.codes.T.tolist() == theirs[0, :frames].clamp(max=15).tolist()
 
 
+@pytest.mark.parametrize("changed", [False, True])
+def test_the_depth_decoder_of_csm_samples_by_its_own_settings_unless_they_are_changed(changed: bool) -> None:
+    """Its own allow the most likely code alone; the same numbers for both decoders do not."""
+    model = csm()
+    model.generation_config.update(do_sample=True, temperature=1.5, top_k=None, top_p=None)
+    model.depth_decoder.generation_config.update(do_sample=True, temperature=1.5, top_k=1)
+    adapter, likely = adapter_for(model), []
+    assert adapter.sampling == SamplingSettings(temperature=1.5)
+    model.depth_decoder.register_forward_hook(lambda _, __, out: likely.append(out.logits[0, -1].argmax().item()))
+    prompt = Prompt(token_ids=torch.tensor([1, *words(6, 3), 2]), audio_codes=None, max_frames=6, seed=3)
+    with isolated(model):
+        (clip,) = adapter.generate([prompt], SamplingSettings(temperature=1.4 if changed else 1.5))
+    deeper = clip.codes[1:].T.flatten().tolist()
+    likely = [min(code, 15) for code in likely[: len(deeper)]]  # the tiny decoder also predicts what is no audio code
+    assert len(deeper) >= 9 and (deeper == likely) is not changed
+
+
 @pytest.mark.parametrize("guidance", [None, 3.0])
 def test_dia_generates_the_same_codes_as_transformers(guidance: float | None) -> None:
     model = dia().eval()

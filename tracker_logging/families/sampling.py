@@ -7,6 +7,7 @@ processor therefore samples, and each prompt is repeatable by its own seed which
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from typing import Any
 
 import torch
@@ -40,14 +41,16 @@ class SeededSampler(TemperatureLogitsWarper):  # type: ignore[misc]  # untyped w
     HiggsAudioV2GenerationMixin accepts only processors of the sampling warpers' types.
     """
 
-    def __init__(self, settings: SamplingSettings, seeds: Sequence[int]) -> None:
+    def __init__(
+        self, settings: SamplingSettings, seeds: Sequence[int], *, generators: Sequence[torch.Generator] | None = None
+    ) -> None:
         super().__init__(settings.temperature)
         self._filters: list[TopKLogitsWarper | TopPLogitsWarper] = []
         if settings.top_k is not None:
             self._filters.append(TopKLogitsWarper(settings.top_k))
         if settings.top_p < 1.0:
             self._filters.append(TopPLogitsWarper(settings.top_p))
-        self._generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+        self._generators = generators or [torch.Generator().manual_seed(seed) for seed in seeds]
 
     def __call__(self, input_ids: torch.LongTensor, scores: torch.Tensor) -> torch.Tensor:
         scores = super().__call__(input_ids, scores)
@@ -66,7 +69,18 @@ class Chooser:
     """
 
     def __init__(self, settings: SamplingSettings, seeds: Sequence[int]) -> None:
-        self._sampler = SeededSampler(settings, seeds) if settings.temperature > 0 else None
+        self._generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+        self._use(settings)
+
+    def another(self, settings: SamplingSettings) -> Chooser:
+        """One that chooses by other settings and draws from the same generators."""
+        chooser = copy(self)
+        chooser._use(settings)
+        return chooser
+
+    def _use(self, settings: SamplingSettings) -> None:
+        is_drawn = settings.temperature > 0
+        self._sampler = SeededSampler(settings, (), generators=self._generators) if is_drawn else None
 
     def __call__(self, logits: torch.Tensor) -> torch.Tensor:
         scores = logits.float().flatten(0, -2)

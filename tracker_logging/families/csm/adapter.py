@@ -26,7 +26,7 @@ from tracker_logging.families.base import (
 )
 from tracker_logging.families.delay_pattern import CodePattern
 from tracker_logging.families.first_frame import StepTimes
-from tracker_logging.families.sampling import Chooser, generated, left_padded
+from tracker_logging.families.sampling import Chooser, generated, left_padded, sampling_of
 from tracker_logging.families.spans import audio_segments, padding_mask, runs, with_segments
 
 BACKBONE_ONLY = -101
@@ -92,9 +92,14 @@ class CsmAdapter(BaseAdapter):
 
     @torch.no_grad()
     def generate(self, prompts: Sequence[Prompt], settings: SamplingSettings) -> list[GeneratedCodes]:
-        """Frame by frame: the backbone gives codebook 0, then the depth decoder the others of the same frame."""
+        """Frame by frame: the backbone gives codebook 0, then the depth decoder the others of the same frame.
+
+        As the checkpoint samples (`sampling`), the depth decoder does by its own generation config; with other
+        settings both by these.
+        """
         steps = StepTimes()
         core, choose = self.core, Chooser(settings, [prompt.seed for prompt in prompts])
+        choose_deep = choose.another(self._depth_sampling) if settings == self.sampling else choose
         device = next(core.parameters()).device
         token_ids, mask = (tensor.to(device) for tensor in left_padded(prompts, pad=core.config.pad_token_id))
         embedded = self._embedded(token_ids, mask, prompts)
@@ -108,7 +113,7 @@ class CsmAdapter(BaseAdapter):
                 past_key_values=cache,
                 use_cache=True,
             ).last_hidden_state[:, -1]
-            frames.append(self._frame(hidden, choose))
+            frames.append(self._frame(hidden, choose, choose_deep))
             steps.note(device)
             if bool((torch.stack(frames, dim=1) == self.eos_code).all(dim=2).any(dim=1).all()):
                 break
@@ -143,7 +148,11 @@ class CsmAdapter(BaseAdapter):
             embedded[audio & mask.bool()] = self.core.backbone_model.embed_tokens(frames[None])[0].to(embedded.dtype)
         return embedded
 
-    def _frame(self, hidden: torch.Tensor, choose: Chooser) -> torch.Tensor:
+    @property
+    def _depth_sampling(self) -> SamplingSettings:
+        return sampling_of(getattr(self.core.depth_decoder, "generation_config", None), self.sampling)
+
+    def _frame(self, hidden: torch.Tensor, choose: Chooser, choose_deep: Chooser) -> torch.Tensor:
         """The next frame [B, K] from the backbone's last hidden state [B, hidden]."""
         core, cache = self.core, DynamicCache(config=self.core.config.depth_decoder_config)
         codes = [choose(core.lm_head(hidden))]
@@ -157,7 +166,7 @@ class CsmAdapter(BaseAdapter):
                 use_cache=True,
                 logits_to_keep=1,
             ).logits[:, -1]
-            codes.append(choose(logits))
+            codes.append(choose_deep(logits))
             step, first = codes[-1].unsqueeze(1), None
         return torch.stack(codes, dim=1)
 
