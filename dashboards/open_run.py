@@ -65,6 +65,17 @@ def where_to_look(runs: Path, *, run_name: str, backends: Sequence[str]) -> str:
     return "".join(f"\n{block}\n" for block in blocks)
 
 
+def where_it_is(run: Path, *, backends: Sequence[str]) -> dict[str, str]:
+    """For the last line of a training: where its run is, and the command that shows it. Empty without a backend."""
+    if not backends:
+        return {}
+    command = "open" if "tensorboard" in backends else "show"
+    return {
+        "run": f"{run} (summary.md, summary.json)",
+        "look at it": f"{as_typed('tracker-logging')} {command} {shlex.quote(str(run))}",
+    }
+
+
 def how_to_open(run: Path, *, port: int = PORT) -> str:
     """The command, the link to the Voices tab and the link to the pinned cards, each with a heading."""
     port_part = "" if port == PORT else f" --port {port}"

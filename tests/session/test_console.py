@@ -101,7 +101,11 @@ def test_a_training_fits_80_columns_and_says_nothing_twice(demo: Path, tmp_path:
     bars = [line for line in lines if "3/3" in line]
     assert bars and all(line.startswith("100%|") and "loss " in line for line in bars), "nothing is glued to the bar"
     text = "\n".join(lines)
-    assert text.count("tracker-logging open ") == 1 and "pinnedCards" not in text
+    last_word = text[text.index("Base, best and last:") :].splitlines()
+    run = output / "runs" / "run"
+    assert f"  run:         {run} (summary.md, summary.json)" in last_word and len(last_word) <= 24
+    assert any(line.startswith("  look at it:") and line.endswith(f"open {run}") for line in last_word)
+    assert text.count("tracker-logging open ") == 2 and "pinnedCards" not in text  # at the start and at the end
     assert text.count("Base, best and last:") == 1
     said = [line for line in lines if line.startswith(("INFO", "WARNING")) and not line.endswith("tracker_logging:")]
     assert len(said) == len(set(said))

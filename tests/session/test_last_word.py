@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tracker_logging.events import Event, Finding, Findings, Scalars, Table, Text
+from tracker_logging.session.console import wrapped
 from tracker_logging.session.last_word import KEPT, LastWord
 from tracker_logging.session.ledger import MissingFamily
 from tracker_logging.trackers.open import RunInfo, open_tracker
@@ -36,7 +37,8 @@ def said(*events: Event, saved: tuple[int, ...] = (100, 200), missing: tuple[Mis
 
 def text_of(*events: Event, **options: tuple) -> str:
     (text,) = (event.text for event in said(*events, **options) if isinstance(event, Text))
-    assert len(text.splitlines()) <= 24 and max(map(len, text.splitlines())) <= 160
+    lines = wrapped(text, width=80).splitlines()
+    assert len(lines) <= 20 and max(map(len, lines)) <= 80  # the title and where it all is are four more
     return text
 
 
@@ -53,7 +55,27 @@ def test_the_table_has_base_best_and_last_with_intervals_and_n() -> None:
 
 
 def test_small_intervals_are_not_rounded_to_zero() -> None:
-    assert "-0.000856 [-0.0012, -0.0004] n=12" in text_of(voices(100, -0.000856, low=-0.0012, high=-0.0004))
+    text = text_of(voices(100, -0.000856, low=-0.0012, high=-0.0004))
+    assert "-0.000856 n=12" in text and "[-0.0012, -0.0004]" in text
+
+
+def test_every_number_at_its_widest_fits_80_columns() -> None:
+    names = ("voices/spk_top1", "voices/sim_margin", "voices/cer", "conditioning/gap_null")
+    ends = {f"{name}/{end}": -0.00012 for name in names for end in ("low", "high")} | {
+        f"{name}/n": 1088.0 for name in names
+    }
+    means = {"voices/spk_top1": -0.000123, "voices/sim_margin/mean": -0.000123, "voices/cer": -0.000123}
+    values = ends | means | {"conditioning/gap_null/mean": -0.000123, "eval/loss": 2.123456}
+    events = [Scalars(step=step, values=values) for step in (0, 1_000_000, 2_000_000)]
+    found = [
+        Finding(name=name, level="warning", seen="", cause="", certainty="likely", fix="", since=1, until=None)
+        for name in ("reference_ignored", "text_ignored", "does_not_learn", "silence")
+    ]
+    missing = tuple(MissingFamily(f"outputs/perplexity/codebook_{index}", 100, "a reason") for index in range(9))
+    text = text_of(*events, Findings(step=9, findings=tuple(found)), saved=(2_000_000,), missing=missing)
+    table = text.splitlines()[:11]
+    assert table[0].split("  ")[-1] == "last (step 2000000)" and table[-1].startswith("evaluation")
+    assert sum("[-0.00012, -0.00012]" in line for line in table) == 4
 
 
 def test_a_base_model_without_an_interval_is_not_called_equal() -> None:
@@ -64,7 +86,7 @@ def test_a_base_model_without_an_interval_is_not_called_equal() -> None:
 def test_the_voice_chooses_and_not_the_loss() -> None:
     text = text_of(*TRAINING)
     assert "Use step 100: it has the best voice (sim_margin 0.3), clearly better than the base model (0.05)" in text
-    assert "It is checkpoint 100." in text and "0.3 [0.25, 0.35] n=12" in text
+    assert "It is checkpoint 100." in text and "0.3 n=12" in text and "[0.25, 0.35]" in text
 
 
 @pytest.mark.parametrize(
@@ -79,7 +101,25 @@ def test_a_base_model_that_is_as_good_is_reported(base: Scalars, reason: str) ->
 
 
 def test_a_step_without_a_checkpoint_is_not_recommended_without_a_hint() -> None:
-    assert "No checkpoint of it was saved; the nearest one is of step 200." in text_of(*TRAINING, saved=(200,))
+    assert "No checkpoint of it was kept; the nearest one is of step 200." in text_of(*TRAINING, saved=(200,))
+
+
+def test_a_checkpoint_that_the_loop_deleted_is_not_recommended(tmp_path: Path) -> None:
+    last_word = LastWord()
+    for event in TRAINING:
+        last_word.hear(event)
+    for step in (100, 200):
+        (tmp_path / f"checkpoint-{step}").mkdir()
+        last_word.saved(step, tmp_path / f"checkpoint-{step}")
+    (_, text) = last_word.events(step=200, missing=())
+    assert "It is checkpoint 100." in text.text and last_word.best_checkpoint == tmp_path / "checkpoint-100"
+    (tmp_path / "checkpoint-100").rmdir()  # as `save_total_limit` does
+    (_, text) = last_word.events(step=200, missing=())
+    assert "No checkpoint of it was kept; the nearest one is of step 200." in text.text
+    assert last_word.best_checkpoint == tmp_path / "checkpoint-200" and str(tmp_path) not in text.text
+    (tmp_path / "checkpoint-200").rmdir()
+    (_, text) = last_word.events(step=200, missing=())
+    assert "No checkpoint of it was kept." in text.text and last_word.best_checkpoint is None
 
 
 def test_loaded_weights_are_the_best_ones() -> None:

@@ -11,14 +11,14 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
 from torch import nn
 
 from tracker_logging.config import LOGGERS, LoggingConfig
-from tracker_logging.dashboards.open_run import where_to_look
+from tracker_logging.dashboards.open_run import where_it_is, where_to_look
 from tracker_logging.data.sample import VoiceSample
 from tracker_logging.doctor.own_rules import own_rules
 from tracker_logging.doctor.rules import RULES
@@ -55,10 +55,12 @@ _OBSERVERS: Mapping[str, Callable[..., Observer]] = {
 
 @dataclass(frozen=True)
 class OpenRun:
-    """`directory`: where the run is written. `tracker`: one that does nothing without a backend."""
+    """`directory`: where the run is written. `tracker`: one that does nothing without a backend. `where`: what to tell
+    at the end of training."""
 
     directory: Path
     tracker: Tracker
+    where: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,6 +98,7 @@ class LoggingSetup:
             loop=loop,
             processor=self.processor,
             adapter=self.adapter,
+            where={} if run is None else run.where,
         )
         for observer in observers(self.config, voice_samples=self.voice_samples, voice_settings=self.voice_settings):
             session.add(observer)
@@ -192,7 +195,7 @@ def open_run(
     )
     if config.mirror_to is not None:
         tracker = MirroredTracker(tracker, Mirror(directory, f"{config.mirror_to.rstrip('/')}/{directory.name}"))
-    return OpenRun(directory=directory, tracker=tracker)
+    return OpenRun(directory=directory, tracker=tracker, where=where_it_is(directory, backends=config.report_to))
 
 
 def with_options(function: Function) -> Function:

@@ -53,6 +53,7 @@ class LoggingSession:
         self.processor = processor
         self.adapter = adapter
         self.directory: Path | None = None  # of the run, on rank 0, where `open_tracker` chooses one
+        self.where: Mapping[str, str] = {}  # and what to tell about it when a training ends
         self.current: Session | None = None
         self.last_member: Member | None = None
         self._tracker = tracker
@@ -129,9 +130,10 @@ class LoggingSession:
         self.current, self._trainer_state = None, state
         self._members.clear()
         self._done.clear()
+        tracker = self.open_tracker(args, state) if args.process_index == 0 else None
         self.current = Session(
             model,
-            tracker=self.open_tracker(args, state) if args.process_index == 0 else None,
+            tracker=tracker,
             config=self.config,
             loop=Loop(
                 rank=args.process_index,
@@ -144,6 +146,7 @@ class LoggingSession:
             ),
             processor=self.processor,
             adapter=self.adapter,
+            where=self.where,
         )
         return self.current
 
@@ -181,7 +184,7 @@ class RunSession(LoggingSession):
             # The Trainer's W&B run is joined; its event file is in another directory unless the environment names one.
             written_by_loop=({"wandb", "tensorboard"} if shared else {"wandb"}) & set(args.report_to),
         )
-        self.directory = run.directory
+        self.directory, self.where = run.directory, run.where
         return run.tracker
 
 

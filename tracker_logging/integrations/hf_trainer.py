@@ -217,14 +217,15 @@ class StrategicCallback(TrainerCallback):  # type: ignore[misc]  # untyped where
         if session is None:
             return
         if self.session.is_first("save", state.global_step):
-            observers = session.state(state.global_step)  # before the flush: what is finished by then is flushed
+            directory = checkpoint_directory(args, state)
+            # Before the flush: what is finished by then is flushed.
+            observers = session.state(state.global_step, place=directory)
             session.flush()
             if session.loop.rank == 0:
                 with session.guard.contain("checkpoint"):
                     content = checkpoint_content(
                         step=state.global_step, run=self.session.directory, tracker=session.tracker, observers=observers
                     )
-                    directory = checkpoint_directory(args, state)
                     write_state(directory, content)
                     if directory.is_dir():
                         session.emitter.emit(saved_checkpoint(directory, step=state.global_step))

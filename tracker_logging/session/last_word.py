@@ -2,12 +2,13 @@
 
     last_word = LastWord()
     last_word.hear(Scalars(step=0, values={"voices/sim_margin/mean": 0.05}))     # every event, on any thread
-    last_word.saved(500)
+    last_word.saved(500, Path("outputs/checkpoint-500"))
     for event in last_word.events(step=500, missing=()):
         emit(event)
 
 Guarantees
-- It fits one screen: at most `ROWS` numbers, each with its 95 % interval and n where these were measured.
+- It fits one screen of 24 lines and 80 columns: at most `ROWS` numbers, each with its 95 % interval and n where these
+  were measured.
 - Only measured values. The best checkpoint is the one that the loop has loaded, else the one that `BestVoice` chooses
   of the rounds with scores, else the one of the lowest loss.
 """
@@ -15,16 +16,21 @@ Guarantees
 from __future__ import annotations
 
 import math
+import textwrap
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
+from pathlib import Path
 
 from tracker_logging import tags
 from tracker_logging.events import Cell, Event, Finding, Findings, Scalars, Table, Text
+from tracker_logging.session.console import wrapped
 from tracker_logging.session.ledger import MissingFamily
 from tracker_logging.voices.evaluation import SIMILARITIES, BestVoice, score_of
 
 ROWS = 5
+COLUMNS = 80
 KEPT = 1000
 """Steps of which numbers are kept, and all with voices or an evaluation set."""
 BASE = 0
@@ -74,10 +80,12 @@ class LastWord:
         self._lock = threading.Lock()
         self._values: dict[int, dict[str, float]] = {}  # by step
         self._findings: tuple[Finding, ...] = ()
-        self._saved: list[int] = []
+        self._saved: dict[int, Path | None] = {}
         self._loaded: int | None = None
         self.text = ""
         """What `events` last made."""
+        self.best_checkpoint: Path | None = None
+        """The directory of the checkpoint to use, or of the nearest one; None where it is not known."""
 
     def hear(self, event: Event) -> None:
         """Keep what the last word needs of an event."""
@@ -98,13 +106,22 @@ class LastWord:
         for step in others[: KEPT // 2]:
             del self._values[step]
 
-    def saved(self, step: int) -> None:
-        """A checkpoint of `step` was saved."""
-        self._saved.append(step)
+    def saved(self, step: int, place: Path | None = None) -> None:
+        """A checkpoint of `step` was saved, in the directory `place` if there is one."""
+        self._saved[step] = place
 
     def loaded(self, step: int) -> None:
         """The weights of `step` are those that the training ends with."""
         self._loaded = step
+
+    def on_console(self, where: Mapping[str, str]) -> str:
+        """What `events` last made, for a console, where paths may be shown. `where`: name → where it is."""
+        places = dict(where)
+        if self.best_checkpoint is not None:
+            places["checkpoint"] = str(self.best_checkpoint)
+        width = max(map(len, places), default=0) + 1
+        lines = [f"  {f'{name}:'.ljust(width)}  {place}" for name, place in places.items()]
+        return "\n".join(["Base, best and last:", wrapped(self.text, width=COLUMNS), *lines])
 
     def events(self, *, step: int, missing: Sequence[MissingFamily]) -> Iterator[Text | Table]:
         """The table of the numbers and the text; nothing if no number was measured."""
@@ -116,7 +133,15 @@ class LastWord:
             return
         columns = ("number", "model", "step", "value", "low", "high", "n")
         yield Table(step=step, tag=tags.LAST_WORD_TABLE(), columns=columns, rows=tuple(rows))
-        lines = [*_grid(rows, models), "", _advice(values, models, saved=self._saved, loaded=self._loaded)]
+        kept = {at: place for at, place in self._saved.items() if place is None or place.is_dir()}
+        lines = [*_grid(rows, models), "", _advice(values, models)]
+        if "best" in models:
+            nearest = min(kept, key=lambda at: abs(at - models["best"]), default=None)
+            self.best_checkpoint = None if nearest is None else kept[nearest]
+            if self._loaded == models["best"]:
+                lines[-1] += " Its weights are loaded."
+            elif self._saved:
+                lines[-1] += _which_checkpoint(models["best"], nearest)
         lines += _open_findings(self._findings)
         lines += _missing(missing)
         self.text = "\n".join(lines)
@@ -158,32 +183,28 @@ def _grid(rows: Sequence[tuple[Cell, ...]], models: Mapping[str, int]) -> list[s
     titles = [f"{model} (step {at})" for model, at in models.items()]
     names = list(dict.fromkeys(str(row[0]) for row in rows))
     cells = {(row[0], row[1]): _cell(*row[3:]) for row in rows}
-    first = max(map(len, names))
-    widths = [
-        max(len(title), *(len(cells[name, model]) for name in names))
-        for title, model in zip(titles, models, strict=True)
-    ]
-    head = "  ".join([" " * first, *(title.ljust(width) for title, width in zip(titles, widths, strict=True))])
-    body = [
-        "  ".join([
-            name.ljust(first),
-            *(cells[name, model].ljust(width) for model, width in zip(models, widths, strict=True)),
-        ])
-        for name in names
-    ]  # fmt: skip
-    return [line.rstrip() for line in (head, *body)]
+    columns = [[[title], *(cells[name, model] for name in names)] for title, model in zip(titles, models, strict=True)]
+    widths = [max(len(line) for cell in column for line in cell) for column in columns]
+    first = COLUMNS - sum(2 + width for width in widths)  # for the names, which are broken at spaces
+    named = [[""], *(textwrap.wrap(name, first, break_on_hyphens=False) for name in names)]
+    widths.insert(0, max(len(line) for cell in named for line in cell))
+    lines = []
+    for row in zip(named, *columns, strict=True):
+        for parts in zip_longest(*row, fillvalue=""):
+            lines.append("  ".join(part.ljust(width) for part, width in zip(parts, widths, strict=True)).rstrip())
+    return lines
 
 
-def _cell(value: Cell, low: Cell, high: Cell, n: Cell) -> str:
+def _cell(value: Cell, low: Cell, high: Cell, n: Cell) -> list[str]:
+    """One line, and a second one for the interval."""
     if not isinstance(value, float):
-        return "-"
-    interval = f" [{low:.2g}, {high:.2g}]" if isinstance(low, float) and isinstance(high, float) else ""
-    return f"{value:.3g}{interval}" + (f" n={n:.0f}" if isinstance(n, float) else "")
+        return ["-"]
+    shown = f"{value:.3g}" + (f" n={n:.0f}" if isinstance(n, float) else "")
+    is_bounded = isinstance(low, float) and isinstance(high, float)
+    return [shown, f"[{low:.2g}, {high:.2g}]"] if is_bounded else [shown]
 
 
-def _advice(
-    values: Mapping[int, Mapping[str, float]], models: Mapping[str, int], *, saved: Sequence[int], loaded: int | None
-) -> str:
+def _advice(values: Mapping[int, Mapping[str, float]], models: Mapping[str, int]) -> str:
     """Which checkpoint to use, and why."""
     best = models.get("best")
     if best is None:
@@ -193,7 +214,7 @@ def _advice(
         why = f"it has the lowest {_EVAL_LOSS}, which does not tell whether voices are cloned"
     else:
         why = _against_base(values.get(BASE, {}), values[best], tag)
-    return f"Use step {best}: {why}. {_where(best, saved=saved, loaded=loaded)}".rstrip()
+    return f"Use step {best}: {why}."
 
 
 def _against_base(base: Mapping[str, float], best: Mapping[str, float], tag: str) -> str:
@@ -211,13 +232,11 @@ def _against_base(base: Mapping[str, float], best: Mapping[str, float], tag: str
     return f"{chosen}, but the base model is not worse ({base[tag]:.3g}): training has not improved the voice"
 
 
-def _where(best: int, *, saved: Sequence[int], loaded: int | None) -> str:
-    if loaded == best:
-        return "Its weights are loaded."
-    if best in saved or not saved:
-        return f"It is checkpoint {best}." if saved else ""
-    nearest = min(saved, key=lambda step: abs(step - best))
-    return f"No checkpoint of it was saved; the nearest one is of step {nearest}."
+def _which_checkpoint(best: int, nearest: int | None) -> str:
+    """`nearest`: step of the nearest checkpoint that was kept."""
+    if nearest == best:
+        return f" It is checkpoint {best}."
+    return " No checkpoint of it was kept" + ("." if nearest is None else f"; the nearest one is of step {nearest}.")
 
 
 def _open_findings(findings: Sequence[Finding]) -> list[str]:

@@ -25,6 +25,7 @@ import logging
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -86,7 +87,8 @@ class Session:
 
     All methods are for the training thread; `emitter.emit` is for any.
 
-    `processor`: see `families.processors`. Raises `TypeError` for one without any part that can be used.
+    `processor`: see `families.processors`. `where`: lines for the end of training, which say where the run is. Raises
+    `TypeError` for a processor without any part that can be used.
     """
 
     def __init__(
@@ -98,10 +100,12 @@ class Session:
         loop: Loop,
         processor: Any = None,
         adapter: ModelAdapter | None = None,
+        where: Mapping[str, str] | None = None,
     ) -> None:
         detach_all()  # hooks that an earlier training left behind when it died
         self.model = model
         self.loop = loop
+        self._where = dict(where or {})
         self.tracker: Tracker = NullTracker() if tracker is None or loop.rank != 0 else tracker
         self.cadence = Cadence(every=config.every, voice_steps=config.voice_steps, budget_pct=config.budget_pct)
         self.guard = ErrorGuard(strict=config.strict)
@@ -303,10 +307,11 @@ class Session:
             with self.cost.part("flush", component="flush"), self.guard.contain("flush"):
                 self.tracker.flush(timeout_s=FLUSH_TIMEOUT_S)
 
-    def state(self, step: int) -> dict[str, Any]:
-        """For the checkpoint of `step`, on rank 0: what each observer needs to continue, by its name. Plain JSON."""
+    def state(self, step: int, *, place: Path | None = None) -> dict[str, Any]:
+        """For the checkpoint of `step` (in the directory `place`), on rank 0: what each observer needs to continue, by
+        its name. Plain JSON."""
         states = {}
-        self.emitter.last_word.saved(step)
+        self.emitter.last_word.saved(step, place)
         for observer in self.observers:
             with self.guard.contain(observer.name):
                 if state := observer.state():
@@ -332,7 +337,7 @@ class Session:
                 observer.finish()
         self.emitter.finish(self._step)
         if self.emitter.last_word.text:
-            on_console(f"Base, best and last:\n{self.emitter.last_word.text}")
+            on_console(self.emitter.last_word.on_console(self._where))
         if self.loop.rank == 0 and self.guard.errors:
             logger.warning("Logging had %d errors in this training; see the messages above.", self.guard.errors)
         self.flush()
