@@ -18,12 +18,16 @@ Json = dict[str, Any]
 CEILINGS = {
     "sim_o": ("sim_ceiling", "sim_codec"),
     "sim_r": ("sim_codec", "sim_ceiling"),
+    "emotion_sim": ("emotion_sim_ceiling", "emotion_sim_codec"),
     "wer": ("wer_real",),
     "cer": ("cer_real",),
 }
 """Scores whose best reachable value was measured too: the first of these that a clip has is its ceiling."""
 
-OF_FIXED_CLIP = {"sim_ceiling": "target", "sim_codec": "codec", "wer_real": "target", "cer_real": "target"}
+OF_FIXED_CLIP = {
+    **dict.fromkeys(("sim_ceiling", "emotion_sim_ceiling", "wer_real", "cer_real"), "target"),
+    **dict.fromkeys(("sim_codec", "emotion_sim_codec"), "codec"),
+}
 """Scores of a fixed clip, which are shown under it."""
 
 

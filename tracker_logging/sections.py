@@ -46,6 +46,7 @@ _BY_PREFIX = {
 }
 REACHABLE = {
     "voices/sim_o/mean": ("voices/sim_ceiling/mean", "voices/sim_codec/mean"),
+    "voices/emotion_sim/mean": ("voices/emotion_sim_ceiling/mean", "voices/emotion_sim_codec/mean"),
     "voices/spk_top1": ("voices/spk_top1_chance",),
     "voices/between_speaker": ("voices/between_speaker_real",),
     "voices/wer": ("voices/wer_real",),
@@ -56,6 +57,7 @@ REACHABLE = {
 
 _HEADINGS = {
     "voices/sim_o/mean": "Speaker similarity to the prompt",
+    "voices/emotion_sim/mean": "Similarity of the emotion to the prompt",
     "voices/spk_top1": "Nearest prompt is the own speaker's",
     "voices/between_speaker": "Similarity of different speakers' clips",
     "voices/wer": "Word error rate",

@@ -254,6 +254,9 @@ SCORES: tuple[Score, ...] = (
     Score("sim_codec", "cosine", "", "speaker similarity, the target through the codec vs the prompt", of_real_clips=True),
     Score("sim_margin", "cosine", "higher", "sim_o − mean similarity to the prompts of other speakers"),
     Score("sim_seed_tts", "cosine", "higher", "sim_o by the encoder of Seed-TTS-eval (--voice_encoder seed-tts=PATH)"),
+    Score("emotion_sim", "cosine", "higher", "similarity of the emotion, generated vs the prompt, by a model file (--voice_similarity emotion=FILE)"),
+    Score("emotion_sim_ceiling", "cosine", "", "the same of the real target recording", of_real_clips=True),
+    Score("emotion_sim_codec", "cosine", "", "the same of the target through the codec", of_real_clips=True),
     Score("spk_top1", "share", "higher", "1 if the nearest prompt is of the own speaker", mean=False),
     Score("sim_drift", "cosine", "zero", "similarity to the prompt, last third − first third of the generated clip; for clips of 4.5 s and more"),
     Score("off_speaker", "share", "lower", "1.6 s windows of the generated clip whose nearest prompt is of another speaker, for clips of 4.5 s and more: above 0 where the speaker changes within a clip"),
@@ -296,6 +299,17 @@ SCORES: tuple[Score, ...] = (
     Score("dc_offset", "", "zero", "mean of the samples, of full scale; removed before the speaker encoder"),
     Score("clip_pct", "%", "lower", "samples at full scale"),
 )
+
+
+SIMILARITY = "_sim"
+"""Ending of the scores of a user's own similarity models: `emotion_sim`, with the real clip and the codec copy as
+`emotion_sim_ceiling` and `emotion_sim_codec`."""
+_OF_REAL_CLIPS = frozenset(score.name for score in SCORES if score.of_real_clips)
+
+
+def of_real_clips(score: str) -> bool:
+    """Whether a score does not depend on what was generated."""
+    return score in _OF_REAL_CLIPS or score.endswith((f"{SIMILARITY}_ceiling", f"{SIMILARITY}_codec"))
 
 
 def safe_part(text: str, filler: str) -> str:
@@ -348,4 +362,5 @@ def direction(name: str) -> Better:
     >>> direction("voices/wer"), direction("outputs/nll/mean"), direction("inputs/padding_pct")
     ('lower', 'lower', '')
     """
-    return _BETTER.get(name, "")
+    own_similarity = name.startswith("voices/") and name.endswith(f"{SIMILARITY}/mean")
+    return _BETTER.get(name, "higher" if own_similarity else "")

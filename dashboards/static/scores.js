@@ -5,7 +5,10 @@ const FAR_FROM_ZERO = { dB: 12, LU: 12, cents: 600, MOS: 2 }; // differences tha
 const FAR_ABOVE = { share: 1, "%": 20 }; // the same for scores that should be low; other units have no natural end
 
 /** What a measured ceiling is a score of. */
-export const CEILING_NAMES = { sim_ceiling: "real clip", sim_codec: "codec copy", wer_real: "real clip", cer_real: "real clip" };
+export const CEILING_NAMES = {
+  sim_ceiling: "real clip", sim_codec: "codec copy", wer_real: "real clip", cer_real: "real clip",
+  emotion_sim_ceiling: "real clip", emotion_sim_codec: "codec copy",
+};
 
 /**
  * { share, goalText } of a score of one clip, or null where it is neither good nor bad.

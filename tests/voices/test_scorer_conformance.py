@@ -61,6 +61,24 @@ FAULTS: dict[str, tuple[Callable[[np.ndarray, np.ndarray], Any], str]] = {
 }
 
 
+class Similarity:
+    """Faulty in one way."""
+
+    def __init__(self, name: str, size: int | None) -> None:
+        self.name, self.size = name, size
+
+    def represent(self, wave: np.ndarray, sample_rate: int) -> np.ndarray:
+        return np.ones(len(wave) if self.size is None else self.size, np.float32)
+
+
+def test_a_similarity_needs_vectors_of_one_length_and_need_not_tell_speakers_apart(clips: dict) -> None:
+    assert_scorer(Similarity("emotion", 8), clips=clips)
+    (problem,) = check_scorer(Similarity("emotion", None), clips=clips)
+    assert "different lengths" in problem.what
+    (problem,) = check_scorer(Similarity("emotion/happy", 8), clips=clips)
+    assert "has a slash" in problem.what
+
+
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_faulty_encoder_is_found(fault: str, clips: dict) -> None:
     change, message = FAULTS[fault]

@@ -82,6 +82,24 @@ def test_torchscript_files_are_opened(tmp_path: Path, clips: dict) -> None:
     assert model.rate(sweep(0.5), 16_000) == {"loudest": pytest.approx(float(np.abs(sweep(0.5)).max()))}
 
 
+def test_a_similarity_in_a_file_is_the_mean_over_its_frames(tmp_path: Path, clips: dict) -> None:
+    """The magnitudes of the filterbanks, frame by frame."""
+    file = write_model(tmp_path / "e.onnx", [("Abs", ["x"], "y", {})], takes=[1, "frames", 80])
+    (model,) = choose_instruments(
+        ScorerChoice(encoder="off", quality=(), similarity=(f"emotion={file}",), **REST)
+    ).similarity
+    wave = sweep(1.0)
+    assert model.represent(wave, 16_000) == pytest.approx(np.abs(filterbanks(wave)).mean(axis=0), rel=1e-4)
+    assert_scorer(model, clips=clips)
+
+
+def test_two_similarities_of_one_name_are_refused(tmp_path: Path) -> None:
+    file = write_model(tmp_path / "e.onnx", [("Abs", ["x"], "y", {})], takes=[1, "frames", 80])
+    choice = ScorerChoice(encoder="off", quality=(), similarity=(f"emotion={file}", f"emotion={file}"), **REST)
+    with pytest.raises(ValueError, match="give each a name of its own"):
+        choose_instruments(choice)
+
+
 def test_a_file_that_does_not_fit_is_refused_with_the_reason(tmp_path: Path) -> None:
     write_model(tmp_path / "codes.onnx", [SQUARED], takes=[1, "frames", 7])
     (tmp_path / "broken.onnx").write_bytes(b"no model")

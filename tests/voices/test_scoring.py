@@ -89,6 +89,35 @@ def test_a_copy_of_the_target_is_as_good_as_the_codec_allows(round_of_copies: li
     assert found["voices/stopped_pct"] == 100.0
 
 
+class Colour:
+    """A similarity model: the power below and above a quarter of the sampling rate."""
+
+    name = "colour"
+
+    def represent(self, wave: np.ndarray, sample_rate: int) -> np.ndarray:
+        power = np.abs(np.fft.rfft(wave)) ** 2
+        return np.array([power[: len(power) // 2].sum(), power[len(power) // 2 :].sum()], np.float32)
+
+
+def test_a_similarity_is_the_cosine_to_the_prompt_beside_that_of_the_real_clip_and_of_the_codec(
+    demo_prompts: list[VoicePrompt], demo_processor: SpeechProcessor
+) -> None:
+    prompts, instruments = demo_prompts[:2], Instruments(similarity=(Colour(),))
+    events = score(prompts, demo_processor, instruments, perfect(prompts, demo_processor), step=5)
+    colour, found = Colour(), values(events)
+    for event in comparisons(events):
+        trimmed = {name: trim_silence(clip.samples, clip.sample_rate) for name, clip in event.clips.items()}
+        vectors = {name: colour.represent(wave, 24_000) for name, wave in trimmed.items()}
+        for score_name, clip in {"": "generated", "_ceiling": "target", "_codec": "codec"}.items():
+            first, second = vectors[clip].astype(float), vectors["reference"].astype(float)
+            cosine = first @ second / np.sqrt((first @ first) * (second @ second))
+            assert event.scores[f"colour_sim{score_name}"] == pytest.approx(cosine, abs=1e-5)
+    assert found["voices/colour_sim/mean"] == pytest.approx(found["voices/colour_sim_codec/mean"])  # it is that copy
+    assert found["voices/colour_sim_ceiling/n"] == 2
+    (instruments_table,) = [e for e in events if isinstance(e, Table) and e.tag == "voices/instruments"]
+    assert ("further similarities", "colour") in instruments_table.rows
+
+
 def test_every_number_has_a_tag_that_the_zero_shot_callback_owns(round_of_copies: list[Event]) -> None:
     for name in values(round_of_copies):
         tag = tags.find(name)

@@ -8,6 +8,7 @@ import pytest
 from tracker_logging.data.sample import DataError, VoiceSample
 from tracker_logging.voices.arguments import add_voice_arguments, voice_samples, voice_settings
 from tracker_logging.voices.prompt import MOST_READ, choose_samples
+from tracker_logging.voices.scorers.choose import ScorerChoice
 from tracker_logging.voices.settings import VoiceSettings
 
 
@@ -33,7 +34,7 @@ def test_arguments_reach_the_settings() -> None:
     found = voice_settings(
         parse("--voice_temperature", "0.7", "--voice_top_p", "0.9", "--voice_top_k", "50", "--voice_timeout_s", "5",
               "--voice_quality", "dnsmos,my.module:Model", "--voice_transcriber", "whisper=models/tiny",
-              "--voice_cond_gain")
+              "--voice_cond_gain", "--voice_similarity", "emotion=e.onnx,style=s.pt")
     )  # fmt: skip
     assert found.sampling_changes == {"temperature": 0.7, "top_p": 0.9, "top_k": 50} and found.timeout_s == 5.0
     assert voice_settings(parse()).sampling_changes == {}
@@ -41,6 +42,8 @@ def test_arguments_reach_the_settings() -> None:
         voice_settings(parse("--voice_top_k", "-1"))
     assert found.scorers.quality == ("dnsmos", "my.module:Model") and found.cond_gain
     assert found.scorers.transcriber == "whisper=models/tiny"
+    assert found.scorers.similarity == ("emotion=e.onnx", "style=s.pt")
+    assert ScorerChoice.from_text(found.scorers.to_text()) == found.scorers
 
 
 def test_a_prompt_file_takes_the_place_of_the_evaluation_data_and_needs_no_target(

@@ -28,7 +28,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", type=Path, metavar="RUN", help="the directory of a run, which has a folder `voices`")
     for name in ("encoder", "pitch", "transcriber"):
         parser.add_argument(f"--voice_{name}", metavar="CHOICE", help="in place of the run's own, as in training")
-    parser.add_argument("--voice_quality", metavar="CHOICES", help="comma-separated, in place of the run's own")
+    for name in ("quality", "similarity"):
+        parser.add_argument(f"--voice_{name}", metavar="CHOICES", help="comma-separated, in place of the run's own")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -39,7 +40,9 @@ def run(args: argparse.Namespace) -> int:
 
     if not (args.run / "voices").is_dir():
         raise CommandError(f"{args.run}: no folder `voices` there. Give the directory of a run that generated voices.")
-    given = {name: getattr(args, f"voice_{name}") for name in ("encoder", "pitch", "transcriber", "quality")}
+    given = {
+        name: getattr(args, f"voice_{name}") for name in ("encoder", "pitch", "transcriber", "quality", "similarity")
+    }
     given = {name: text for name, text in given.items() if text is not None}
     tracker: Tracker | None = None
     scorer: VoiceScorer | None = None

@@ -5,7 +5,8 @@
 
 Guarantees
 - `clips` are the caller's: recordings of real speech, each of another speaker. Nothing is downloaded.
-- Each method that the scorer has is checked: `embed`, `track`, `analyse`, `rate`, `transcribe`, `speech_s`.
+- Each method that the scorer has is checked: `embed`, `represent`, `track`, `analyse`, `rate`, `transcribe`,
+  `speech_s`.
 - All problems are returned; an exception in one method does not hide the others.
 """
 
@@ -38,8 +39,8 @@ def check_scorer(scorer: Any, *, clips: Clips) -> list[Problem]:
     `clips`: name → (wave [n] float32 of full scale ±1, sample rate in Hz), two or more, each of another speaker.
     """
     checks: dict[str, Callable[[Any, Clips], Iterator[str]]] = {
-        "embed": _embeds, "track": _tracks, "analyse": _analyses, "rate": _rates, "transcribe": _transcribes,
-        "speech_s": _detects,
+        "embed": _embeds, "represent": _represents, "track": _tracks, "analyse": _analyses, "rate": _rates,
+        "transcribe": _transcribes, "speech_s": _detects,
     }  # fmt: skip
     methods = [method for method in checks if callable(getattr(scorer, method, None))]
     problems = [] if methods else [Problem("members", f"has none of the methods {', '.join(checks)}")]
@@ -73,6 +74,28 @@ def _leaves_alone(scorer: Any, method: str, clips: Clips) -> Iterator[str]:
 
 def _embeds(encoder: Any, clips: Clips) -> Iterator[str]:
     vectors = {name: np.asarray(encoder.embed(wave, rate)) for name, (wave, rate) in clips.items()}
+    faults = [*_vector_faults(vectors)]
+    yield from faults
+    if faults:
+        return
+    for name, (wave, rate) in clips.items():
+        half = len(wave) // 2
+        same = _cosine(vectors[name], encoder.embed(wave[:half], rate))
+        others = [_cosine(vectors[other], encoder.embed(wave[:half], rate)) for other in clips if other != name]
+        if others and not same > max(others):
+            yield f"the first half of {name} is not nearest to {name}: speakers are not told apart"
+
+
+def _represents(model: Any, clips: Clips) -> Iterator[str]:
+    """What is alike in two clips is the model's own matter: only the form of its vectors is checked."""
+    if "/" in model.name:
+        yield f"the name {model.name!r}, which is part of the name of a score, has a slash"
+    short = {f"the beginning of {name}": (wave[: int(SHORT_S * rate)], rate) for name, (wave, rate) in clips.items()}
+    given = {**clips, **short}
+    yield from _vector_faults({name: np.asarray(model.represent(wave, rate)) for name, (wave, rate) in given.items()})
+
+
+def _vector_faults(vectors: Mapping[str, npt.NDArray[Any]]) -> Iterator[str]:
     for name, vector in vectors.items():
         if vector.ndim != 1 or vector.dtype != np.float32:
             yield f"the embedding of {name} is {vector.dtype} of shape {vector.shape}; give [D] float32"
@@ -82,13 +105,6 @@ def _embeds(encoder: Any, clips: Clips) -> Iterator[str]:
             return
     if len({vector.shape for vector in vectors.values()}) > 1:
         yield "embeddings of two clips have different lengths"
-        return
-    for name, (wave, rate) in clips.items():
-        half = len(wave) // 2
-        same = _cosine(vectors[name], encoder.embed(wave[:half], rate))
-        others = [_cosine(vectors[other], encoder.embed(wave[:half], rate)) for other in clips if other != name]
-        if others and not same > max(others):
-            yield f"the first half of {name} is not nearest to {name}: speakers are not told apart"
 
 
 def _tracks(tracker: Any, clips: Clips) -> Iterator[str]:

@@ -50,6 +50,12 @@ def add_voice_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"comma-separated of dnsmos, distillmos (default: what is installed), NAME=FILE; {_CHOICE}",
     )
     add(
+        "--voice_similarity",
+        metavar="NAME=FILE",
+        help="comma-separated: further similarities to the prompt, such as emotion=FILE, by embeddings of an ONNX or "
+        "TorchScript file or of module:factory",
+    )
+    add(
         "--voice_transcriber",
         help=f"word errors: whisper (default, if one is in the Hugging Face cache), whisper=DIRECTORY; {_CHOICE}",
     )
@@ -57,7 +63,6 @@ def add_voice_arguments(parser: argparse.ArgumentParser) -> None:
 
 def voice_settings(args: argparse.Namespace) -> VoiceSettings:
     """The settings that the arguments give. Raises `ValueError` for an invalid value."""
-    quality = args.voice_quality
     return VoiceSettings(
         max_clips=args.voice_max_clips,
         batch_size=args.voice_batch_size,
@@ -70,9 +75,14 @@ def voice_settings(args: argparse.Namespace) -> VoiceSettings:
             encoder=args.voice_encoder,
             pitch=args.voice_pitch,
             transcriber=args.voice_transcriber,
-            quality=None if quality is None else tuple(quality.split(",")),
+            quality=_several(args.voice_quality),
+            similarity=_several(args.voice_similarity),
         ),
     )
+
+
+def _several(text: str | None) -> tuple[str, ...] | None:
+    return None if text is None else tuple(text.split(","))
 
 
 def _sampling_changes(args: argparse.Namespace) -> dict[str, Any]:

@@ -15,7 +15,7 @@ Guarantees
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -30,6 +30,7 @@ from tracker_logging.voices.protocols import (
     CepstrumAnalyser,
     PitchTracker,
     QualityModel,
+    SimilarityModel,
     SpeakerEncoder,
     SpeechDetector,
     Transcriber,
@@ -55,6 +56,7 @@ class Instruments:
     speech: SpeechDetector | None = None
     transcriber: Transcriber | None = None
     quality: tuple[QualityModel, ...] = ()
+    similarity: tuple[SimilarityModel, ...] = ()
     loudness: Callable[[FloatArray, int], float] | None = None
 
     def names(self) -> dict[str, str]:
@@ -70,7 +72,11 @@ class Instruments:
         if self.transcriber is not None:
             names["words compared as"] = NORMALISER
         names |= comparability(self.encoder, self.transcriber)
-        return names | ({"quality": ", ".join(model.name for model in self.quality)} if self.quality else {})
+        several: dict[str, Sequence[QualityModel | SimilarityModel]] = {
+            "quality": self.quality,
+            "further similarities": self.similarity,
+        }
+        return names | {kind: ", ".join(model.name for model in models) for kind, models in several.items() if models}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -78,7 +84,7 @@ class Measurement:
     """One clip, `wave` [n] float32 at `sample_rate` Hz, and what was measured in it.
 
     `embedding` [D] float32, `windows` [W, D] float32 (see `speaker_windows`), `pitch_hz` [frames] float32 (NaN where
-    unvoiced), `cepstrum` [frames, order + 1] float64.
+    unvoiced), `cepstrum` [frames, order + 1] float64, `represented` [D] float32 by name of the similarity.
     """
 
     wave: FloatArray
@@ -91,6 +97,7 @@ class Measurement:
     transcript: str | None = None
     lufs: float | None = None
     quality: dict[str, float] = field(default_factory=dict)
+    represented: dict[str, FloatArray] = field(default_factory=dict)
 
 
 def measure(
@@ -117,12 +124,16 @@ def measure(
         transcript=None if transcriber is None else transcriber.transcribe(wave, sample_rate, language=language),
         lufs=None if loudness is None else loudness(wave, sample_rate),
         quality=quality,
+        represented={
+            model.name: model.represent(_embedded(wave, sample_rate, model), sample_rate)
+            for model in instruments.similarity
+        },
     )
 
 
-def _embedded(wave: FloatArray, sample_rate: int, encoder: SpeakerEncoder) -> FloatArray:
-    """What is embedded of a clip: not the silence at both ends, unless the encoder's published numbers are with it."""
-    return wave if getattr(encoder, "whole_clip", False) else trim_silence(wave, sample_rate)
+def _embedded(wave: FloatArray, sample_rate: int, model: SpeakerEncoder | SimilarityModel) -> FloatArray:
+    """What is embedded of a clip: not the silence at both ends, unless the model's published numbers are with it."""
+    return wave if getattr(model, "whole_clip", False) else trim_silence(wave, sample_rate)
 
 
 def speaker_windows(wave: FloatArray, sample_rate: int, encoder: SpeakerEncoder) -> FloatArray | None:
@@ -154,7 +165,7 @@ def measure_recordings(voice: RecordedVoice, instruments: Instruments) -> Record
     voice_only = replace(instruments, pitch=None, cepstrum=None, transcriber=None, quality=(), loudness=None)
     chosen = {
         "reference": replace(instruments, cepstrum=None, transcriber=None),
-        "reference_codec": voice_only,
+        "reference_codec": replace(voice_only, similarity=()),
         "target": replace(instruments, quality=()),
         "target_codec": replace(voice_only, pitch=instruments.pitch),
     }

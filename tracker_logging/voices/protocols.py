@@ -35,6 +35,18 @@ class SpeakerEncoder(Protocol):
         """[D] float32; cosines between such vectors are speaker similarity."""
 
 
+class SimilarityModel(Protocol):
+    """A further similarity to the prompt, such as that of the emotion: the score `{name}_sim`.
+
+    Optional attribute: `whole_clip`, as of a speaker encoder.
+    """
+
+    name: str
+
+    def represent(self, wave: FloatArray, sample_rate: int) -> FloatArray:
+        """[D] float32; the cosine of two such vectors is the similarity."""
+
+
 class PitchTracker(Protocol):
     """Fundamental frequency."""
 

@@ -76,6 +76,7 @@ def clip_scores(voice: RecordedVoice, clip: Measurement, recordings: Recordings)
         "sim_o": speaker_similarity(clip, recordings.reference),
         **_drift(clip, recordings),
         "sim_r": speaker_similarity(clip, recordings.reference_codec),
+        **_similarities(clip, recordings, ""),
         **_rates(voice, clip, recordings),
         **_pitch(clip, recordings),
         **_distances(clip, recordings),
@@ -91,6 +92,8 @@ def recording_scores(voice: RecordedVoice, recordings: Recordings) -> dict[str, 
     scores = {
         "sim_ceiling": speaker_similarity(target, recordings.reference),
         "sim_codec": speaker_similarity(recordings.target_codec, recordings.reference),
+        **_similarities(target, recordings, "_ceiling"),
+        **_similarities(recordings.target_codec, recordings, "_codec"),
     }
     if target is not None and target.transcript is not None:
         text = voice.target_text
@@ -104,6 +107,18 @@ def speaker_similarity(first: Measurement | None, second: Measurement | None) ->
     if first is None or second is None or first.embedding is None or second.embedding is None:
         return float("nan")
     return float(cosines(first.embedding, second.embedding)[0, 0])
+
+
+def _similarities(clip: Measurement | None, recordings: Recordings, which: str) -> dict[str, float]:
+    """By the further similarity models: cosine of a clip and the prompt as recorded."""
+    reference = recordings.reference
+    if clip is None or reference is None:
+        return {}
+    return {
+        f"{name}{tags.SIMILARITY}{which}": float(cosines(vector, reference.represented[name])[0, 0])
+        for name, vector in clip.represented.items()
+        if name in reference.represented
+    }
 
 
 def score_names(scores: Sequence[Mapping[str, float]]) -> list[str]:

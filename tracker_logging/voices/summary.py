@@ -57,7 +57,7 @@ def summarise(voices: Sequence[ScoredVoice]) -> Summary:
     known = {score.name: score for score in tags.SCORES}
     for name in score_names(scores):
         score = known.get(name)
-        rows = range(len(voices)) if score is not None and score.of_real_clips else valid
+        rows = range(len(voices)) if tags.of_real_clips(name) else valid
         having = [index for index in rows if name in scores[index]]
         interval = mean_interval(
             [scores[index][name] for index in having], [voices[index].voice.speaker for index in having]

@@ -4,7 +4,7 @@ A choice is written in one of five ways:
 
     ge2e                       comes with the library
     wavlm=models/wavlm-sv      needs a path
-    ecapa=ecapa.onnx           an encoder or a quality model in a file, ONNX or TorchScript (see `model_file`)
+    ecapa=ecapa.onnx           an encoder, a quality model or a similarity in a file (see `model_file`)
     my_package.module:Factory  your own: called without arguments, it returns a scorer (see `voices.protocols`)
     off                        none
 
@@ -32,7 +32,12 @@ from tracker_logging.tags import SCORES, safe_part
 from tracker_logging.voices.measurement import Instruments
 from tracker_logging.voices.scorers.distillmos import DistillMos
 from tracker_logging.voices.scorers.dnsmos import Dnsmos
-from tracker_logging.voices.scorers.model_file import SUFFIXES, FileQualityModel, FileSpeakerEncoder
+from tracker_logging.voices.scorers.model_file import (
+    SUFFIXES,
+    FileQualityModel,
+    FileSimilarityModel,
+    FileSpeakerEncoder,
+)
 from tracker_logging.voices.scorers.pitch import SwiftF0PitchTracker
 from tracker_logging.voices.scorers.seed_tts import SeedTtsSpeakerEncoder
 from tracker_logging.voices.scorers.silero import SileroSpeechDetector
@@ -65,7 +70,11 @@ QUALITY_MODELS: Mapping[str, Factory] = {"dnsmos": Dnsmos, "distillmos": Distill
 LOUDNESS: Mapping[str, Factory] = {"bs1770": loudness_meter}
 TRANSCRIBERS: Mapping[str, Factory] = {"whisper": open_whisper}
 
-MODEL_FILES: Mapping[str, Factory] = {"speaker encoder": FileSpeakerEncoder, "quality": FileQualityModel}
+MODEL_FILES: Mapping[str, Factory] = {
+    "speaker encoder": FileSpeakerEncoder,
+    "quality": FileQualityModel,
+    "similarity": FileSimilarityModel,
+}
 """Kinds of scorers that may be a file of the user's own, under a name of the user's own."""
 
 # distillmos requires torchaudio, which is not needed here.
@@ -80,6 +89,10 @@ _INSTALL = {
 }
 
 
+_SINGLE = ("encoder", "pitch", "cepstrum", "speech", "transcriber")
+_SEVERAL = ("quality", "similarity")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScorerChoice:
     """Which scorers to use, each as text (see above). None: the default one, if it is installed."""
@@ -90,20 +103,24 @@ class ScorerChoice:
     speech: str | None = None
     transcriber: str | None = None
     quality: tuple[str, ...] | None = None
+    similarity: tuple[str, ...] | None = None
+    """Further similarities to the prompt; none by default."""
 
     def to_text(self) -> dict[str, str]:
         """The choices that were made, as text: `{"encoder": "ge2e", "quality": "dnsmos,distillmos"}`."""
-        texts = {name: getattr(self, name) for name in ("encoder", "pitch", "cepstrum", "speech", "transcriber")}
-        texts["quality"] = None if self.quality is None else ",".join(self.quality) or OFF
+        texts = {name: getattr(self, name) for name in _SINGLE}
+        for name in _SEVERAL:
+            chosen = getattr(self, name)
+            texts[name] = None if chosen is None else ",".join(chosen) or OFF
         return {name: text for name, text in texts.items() if text is not None}
 
     @classmethod
     def from_text(cls, texts: Mapping[str, str]) -> ScorerChoice:
         """The inverse of `to_text`; names that are not known are ignored."""
-        names = ("encoder", "pitch", "cepstrum", "speech", "transcriber")
-        chosen: dict[str, Any] = {name: texts[name] for name in names if name in texts}
-        if "quality" in texts:
-            chosen["quality"] = () if texts["quality"] == OFF else tuple(texts["quality"].split(","))
+        chosen: dict[str, Any] = {name: texts[name] for name in _SINGLE if name in texts}
+        for name in _SEVERAL:
+            if name in texts:
+                chosen[name] = () if texts[name] == OFF else tuple(texts[name].split(","))
         return cls(**chosen)
 
 
@@ -122,7 +139,8 @@ def choose_instruments(choice: ScorerChoice) -> Instruments:
             cepstrum=_make("MCD", choice.cepstrum, "world", CEPSTRA, missing),
             speech=_make("voice activity", choice.speech, "silero", SPEECH_DETECTORS, missing),
             transcriber=_make("transcripts", choice.transcriber, "whisper", TRANSCRIBERS, missing),
-            quality=tuple(_quality(choice.quality, missing)),
+            quality=tuple(_several("quality", choice.quality, QUALITY_MODELS, missing)),
+            similarity=tuple(_several("similarity", choice.similarity, {}, missing)),
             loudness=_make("loudness", None, "bs1770", LOUDNESS, missing),
         )
     if missing:
@@ -130,12 +148,18 @@ def choose_instruments(choice: ScorerChoice) -> Instruments:
     return instruments
 
 
-def _quality(choices: tuple[str, ...] | None, missing: list[str]) -> list[Any]:
+def _several(
+    kind: str, choices: tuple[str, ...] | None, factories: Mapping[str, Factory], missing: list[str]
+) -> list[Any]:
     if choices is not None:
-        models = [_make("quality", choice, OFF, QUALITY_MODELS, missing) for choice in choices]
+        models = [_make(kind, choice, OFF, factories, missing) for choice in choices]
     else:
-        models = [_make("quality", None, name, QUALITY_MODELS, missing) for name in QUALITY_MODELS]
-    return [model for model in models if model is not None]
+        models = [_make(kind, None, name, factories, missing) for name in factories]
+    models = [model for model in models if model is not None]
+    names = [model.name for model in models]
+    if len(set(names)) < len(names):
+        raise ValueError(f"Voices: {kind} by {', '.join(names)}: give each a name of its own.")
+    return models
 
 
 def _make(kind: str, choice: str | None, default: str, factories: Mapping[str, Factory], missing: list[str]) -> Any:

@@ -1,12 +1,13 @@
-"""A speaker encoder or a quality predictor in one file: `NAME=model.onnx`, or TorchScript `NAME=model.pt`.
+"""A speaker encoder, a quality predictor or a similarity in one file: ONNX (`NAME=model.onnx`) or TorchScript (`.pt`).
 
-    --voice_encoder ecapa=ecapa.onnx --voice_quality utmos=utmos.onnx,dnsmos
+    --voice_encoder ecapa=ecapa.onnx --voice_quality utmos=utmos.onnx --voice_similarity emotion=emotion2vec.onnx
 
 What the model takes and gives
 - One input: a clip [1, n] float32, full scale ±1; or, where an ONNX input has three dimensions, its Kaldi filterbanks
   [1, frames, 80], as WeSpeaker and 3D-Speaker export their encoders.
 - At 16 kHz, or at the rate that the ONNX metadata names `sample_rate`.
-- Its first output: an embedding of any shape, or one opinion score per clip.
+- Its first output: an embedding of any shape, or one opinion score per clip; for a similarity [1, D], or [1, frames, D]
+  of which the mean over frames is taken.
 
 Guarantees
 - On the CPU, on one thread, without a download. A model that does not fit is refused before the first step.
@@ -36,10 +37,10 @@ class ModelFile:
         self._features: Callable[[FloatArray], FloatArray] = lambda wave: wave
         self._run = self._open_onnx(path) if path.suffix == ".onnx" else _open_script(path)
 
-    def outputs(self, wave: FloatArray, sample_rate: int) -> FloatArray:
-        """[n] float32 at any rate -> the model's first output, flat."""
+    def output(self, wave: FloatArray, sample_rate: int) -> FloatArray:
+        """[n] float32 at any rate -> the model's first output."""
         samples = resampled(wave, sample_rate, self.sample_rate)
-        return np.asarray(self._run(self._features(samples)[None]), dtype=np.float32).ravel()
+        return np.asarray(self._run(self._features(samples)[None]), dtype=np.float32)
 
     def _open_onnx(self, path: Path) -> Callable[[FloatArray], FloatArray]:
         try:
@@ -68,7 +69,7 @@ class FileSpeakerEncoder(ModelFile):
 
     def embed(self, wave: FloatArray, sample_rate: int) -> FloatArray:
         """[n] float32 -> [D] float32."""
-        vector = self.outputs(wave, sample_rate)
+        vector = self.output(wave, sample_rate).ravel()
         with np.errstate(invalid="ignore"):
             return vector / np.linalg.norm(vector)
 
@@ -78,7 +79,17 @@ class FileQualityModel(ModelFile):
 
     def rate(self, wave: FloatArray, sample_rate: int) -> dict[str, float]:
         """[n] float32 -> one score."""
-        return {self.name: float(self.outputs(wave, sample_rate).mean())}
+        return {self.name: float(self.output(wave, sample_rate).mean())}
+
+
+class FileSimilarityModel(ModelFile):
+    """A representation by the name of the model."""
+
+    def represent(self, wave: FloatArray, sample_rate: int) -> FloatArray:
+        """[n] float32 -> [D] float32."""
+        output = self.output(wave, sample_rate)
+        mean: FloatArray = output.reshape(-1, output.shape[-1]).mean(axis=0)
+        return mean
 
 
 def filterbanks(samples: FloatArray) -> FloatArray:
