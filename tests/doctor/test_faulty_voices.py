@@ -1,5 +1,6 @@
 """Trainings whose generated voices fail: each has its finding, and the healthy twin has none."""
 
+import random
 from collections.abc import Callable, Iterator
 from copy import deepcopy
 from dataclasses import replace
@@ -13,6 +14,7 @@ import soundfile
 import torch
 from doctor.scales import ToneCodec, processor_in, scale_model, write_readings, write_samples
 from torch import nn
+from torch.utils.data import SequentialSampler
 from transformers import Trainer, TrainingArguments
 
 from tracker_logging import tags
@@ -20,6 +22,7 @@ from tracker_logging.data.codes import CodeCache
 from tracker_logging.data.dataset import VoiceCloningDataset
 from tracker_logging.data.sample import VoiceSample
 from tracker_logging.demo.tokenizer import demo_tokenizer
+from tracker_logging.doctor.data_checks.losses import losses_by_text
 from tracker_logging.doctor.doctor import Doctor
 from tracker_logging.doctor.history import History
 from tracker_logging.doctor.rules.learning import surprised
@@ -32,6 +35,7 @@ from tracker_logging.integrations.hf_trainer import (
     OutputLoggerCallback,
     ZeroShotVerificationLoggerCallback,
 )
+from tracker_logging.metrics.hard_samples import SUSPECT
 from tracker_logging.metrics.sample_gaps import TEXT_USELESS
 from tracker_logging.trackers.memory import MemoryTracker
 from tracker_logging.voices.scorers.choose import ScorerChoice
@@ -156,6 +160,38 @@ def test_of_the_prompts_those_with_the_text_of_another_clip_are_suspects(tmp_pat
     seconds = soundfile.info(str(samples[0].target_audio)).duration
     assert [row[1] for row in suspects] == [samples[1].target_text]
     assert suspects[0][2] == pytest.approx(seconds, abs=0.1)
+
+
+class InOrder(Trainer):
+    """Samples in the order of the dataset."""
+
+    def _get_train_sampler(self, *_: object) -> SequentialSampler:
+        return SequentialSampler(self.train_dataset)
+
+
+def test_a_training_sample_with_the_text_of_another_clip_is_a_suspect_when_it_is_first_seen(tmp_path: Path) -> None:
+    """Its loss is high although the model uses texts, and with another text the loss is no higher."""
+    texts = {"river stones": "the old silver watch"}
+    right = [replace(one, target_text=texts.get(one.target_text, one.target_text)) for one in write_readings(tmp_path)]
+    wrong = replace(right[2], target_text=right[3].target_text)
+    processor, tracker = processor_in(tmp_path), MemoryTracker()
+    shuffled = [one for turn in range(40) for one in random.Random(turn).sample(right, 12)]
+    session = LoggingSession(tracker=tracker, processor=processor, every=5, budget_pct=1e9)
+    arguments = TrainingArguments(
+        output_dir=str(tmp_path), max_steps=70, per_device_train_batch_size=6, learning_rate=1e-2, report_to="none",
+        lr_scheduler_type="constant", use_cpu=True, save_strategy="no", disable_tqdm=True, remove_unused_columns=False,
+    )  # fmt: skip
+    torch.manual_seed(1)
+    InOrder(
+        model=scale_model(processor), args=arguments, data_collator=VoiceCloningCollator.of(processor),
+        train_dataset=VoiceCloningDataset([*shuffled[:414], wrong, *shuffled[415:]], processor),
+        callbacks=[OutputLoggerCallback(session)],
+    ).train()  # fmt: skip
+    tables = [event for event in tracker.events if isinstance(event, Table) and event.tag == tags.HARD_SAMPLES()]
+    (suspect,) = [row for row in tables[-1].rows if row[0] == SUSPECT]
+    ((loss,),) = losses_by_text(tables[-1].columns, [suspect]).values()
+    assert suspect[1] == wrong.target_text
+    assert loss.measured == 1 and loss.text_gap is not None and loss.text_gap < 0 and loss.reference_gap is not None
 
 
 def test_a_model_that_repeats_its_prompt_is_found(tmp_path: Path) -> None:

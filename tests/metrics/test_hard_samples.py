@@ -62,3 +62,32 @@ def test_clips_of_one_sentence_are_told_apart_by_their_length() -> None:
         losses.add(step=50, text="sentence 1", nll=2.0, seconds=2.5)
     suspects = [hard for hard in losses.hardest() if hard.why == SUSPECT]
     assert [(hard.text, hard.seconds, hard.seen) for hard in suspects] == [("sentence 1", 1.5, 2)]
+
+
+def with_gaps(usual_gap: float, *, gap: float, nll: float = 4.0) -> HardSample | None:
+    """The row of a sample that was measured once, after forty others with about `usual_gap`."""
+    losses = LossHistory()
+    for number in range(40):
+        losses.add(step=number, text=f"easy {number}", nll=2.0 + 0.01 * (number % 5), text_gap=usual_gap)
+    losses.add(step=50, text="in question", nll=nll, text_gap=gap, reference_gap=0.3)
+    return next((hard for hard in losses.hardest() if hard.text == "in question"), None)
+
+
+def test_a_high_loss_that_another_text_does_not_raise_is_a_suspect_at_once() -> None:
+    hard = with_gaps(0.5, gap=-0.02)
+    assert hard is not None
+    assert (hard.why, hard.seen, hard.text_gap, hard.reference_gap) == (SUSPECT, 1, -0.02, 0.3)
+
+
+def test_a_gap_makes_no_suspect_of_a_usual_loss_nor_of_a_text_that_helps_nor_before_texts_are_used() -> None:
+    for hard in (with_gaps(0.5, gap=0.2), with_gaps(0.01, gap=-0.02)):
+        assert hard is not None and hard.why == HIGHEST
+    usual = with_gaps(0.5, gap=-0.02, nll=2.02)
+    assert usual is None or usual.why == HIGHEST
+
+
+def test_a_sample_keeps_the_last_gap_that_was_measured() -> None:
+    losses = LossHistory()
+    for step in range(20):
+        losses.add(step=step, text=f"{step % 2}", nll=2.0, text_gap=0.1 * step if step < 18 else None)
+    assert {hard.text: hard.text_gap for hard in losses.hardest()} == {"0": 1.6, "1": 1.7000000000000002}

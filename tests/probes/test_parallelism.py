@@ -30,7 +30,7 @@ def test_a_plain_model_shows_everything() -> None:
 @pytest.mark.parametrize(
     ("model", "name", "needs"),
     [
-        (with_attribute("ds_id"), "ZeRO-3", {"gradients", "updates", "conflict"}),
+        (with_attribute("ds_id"), "ZeRO-3", {"gradients", "updates", "conflict", "gaps"}),
         (with_attribute("_hp_mapping"), "ZeRO-1/2", {"conflict"}),
         (nn.DataParallel(small_model()), "nn.DataParallel", NEEDS - {"inputs", "gradients", "updates"}),
     ],
@@ -54,7 +54,7 @@ def test_a_model_over_several_devices_shows_inputs_and_gradients_and_names_the_r
     snapshot = capture.snapshot(1)
     assert snapshot.flow.gradient_norm and snapshot.inputs
     assert snapshot.tokens is None and snapshot.attention is None and snapshot.causality_leak is None
-    for what in ("predictions", "attention", "FFN paths", "causality"):
+    for what in ("predictions", "gaps of training samples", "attention", "FFN paths", "causality"):
         assert any(reason.startswith(f"{what}: device_map") for reason in snapshot.missing), what
     assert capture.errors == []
 

@@ -182,6 +182,8 @@ class ModelAdapter(Protocol):
     class trains every clip whatever the labels are; trained references are then not reported as a fault of the batch.
     `cannot_give`: why the family has no such numbers, see the function `cannot_give`; each is reported once.
     `sampling`: the `SamplingSettings` that the family is published with, the default of voices (without it: greedy).
+    `with_codes(inputs, codes)`: the batch with the input codes [B, T, K] in place of those of its view, or None where
+    they cannot be replaced; the reference gap of training samples needs it.
     """
 
     family: str

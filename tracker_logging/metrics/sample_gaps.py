@@ -19,11 +19,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from statistics import median
 
-from tracker_logging.metrics.hard_samples import HardSample
+from tracker_logging.metrics.hard_samples import USED, HardSample
 
 TEXT_USELESS, REFERENCE_USELESS = "own text does not help", "own reference does not help"
 
-USED, LITTLE = 0.05, 0.1  # nats; share of the median
+LITTLE = 0.1  # share of the median
 MIN_SAMPLES, MIN_ROUNDS = 4, 3
 
 

@@ -49,7 +49,7 @@ class OutputObserver(Observer):
     """Statistics over the whole step and all ranks; tables, picture and sound of the first target on rank 0."""
 
     name = "outputs"
-    needs = frozenset({"tokens", "finite"})
+    needs = frozenset({"tokens", "gaps", "finite"})
 
     def begin(self, training: Training) -> None:
         super().begin(training)
@@ -113,7 +113,10 @@ class OutputObserver(Observer):
             text = target_words(sample.text_ids, self.training.tokenizer, special_ids=self.training.special_ids)
             if text:
                 seconds = None if codec is None else round(sample.frames / codec.frame_rate, 3)
-                self._losses.add(step=snapshot.step, text=text, nll=sample.nll, seconds=seconds)
+                self._losses.add(
+                    step=snapshot.step, text=text, nll=sample.nll, seconds=seconds,
+                    reference_gap=sample.reference_gap, text_gap=sample.text_gap,
+                )  # fmt: skip
         rows = tuple(astuple(hard) for hard in (*self._gaps.suspects(), *self._losses.hardest()))
         if rows:
             yield Table(step=snapshot.step, tag=tags.HARD_SAMPLES(), columns=HARD_COLUMNS, rows=rows)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -34,6 +34,7 @@ from tracker_logging.probes.statistics import (
 )
 from tracker_logging.probes.tensors import PendingSummaries, to_device
 from tracker_logging.probes.tokens import SamplePrediction
+from tracker_logging.probes.training_gaps import SampleGaps
 
 NO_ENTROPY = "entropy of the attention: the mask of this kernel cannot be read row by row"
 SKIPPED_STEP = "gradient norms and update ratios of a step that the fp16 gradient scaler skipped (non-finite gradients)"
@@ -54,6 +55,7 @@ def assemble(
     sums: Sums,
     missing: Sequence[str],
     shared_count: bool,
+    gaps: Mapping[int, SampleGaps],
 ) -> StepSnapshot:
     """`sums` are over all ranks, the other arguments are of this rank."""
     layers = [parts.index for parts in probes.layers]
@@ -100,7 +102,7 @@ def assemble(
         missing=(*missing, *also_missing),
         loss_ratio=loss_ratio(sums, shared_count=shared_count),
         first_non_finite_layer=next((layers[row] for row in np.flatnonzero(sums.get("non_finite", ()))), None),
-        sample_losses=() if probes.tokens is None else sample_losses(probes.tokens.losses),
+        sample_losses=() if probes.tokens is None else sample_losses(probes.tokens.losses, gaps),
         latents=None if probes.latents is None else latent_statistics(sums),
         latent_sample=None if probes.latents is None else latent_outputs(probes.latents.sample),
         causality_leak=max((float(leak) for leak, count in sums.get("causality", ()) if count), default=None),
@@ -121,10 +123,12 @@ def sample_outputs(sample: SamplePrediction) -> SampleOutputs | None:
     )
 
 
-def sample_losses(losses: Sequence[tuple[BatchView, torch.Tensor]]) -> tuple[SampleLoss, ...]:
-    """The loss of every target whose text can be told from the other text."""
+def sample_losses(
+    losses: Sequence[tuple[BatchView, torch.Tensor]], gaps: Mapping[int, SampleGaps]
+) -> tuple[SampleLoss, ...]:
+    """The loss of every target whose text can be told from the other text. `gaps`: by sample of the first batch."""
     samples: list[SampleLoss] = []
-    for view, sums in losses:
+    for batch, (view, sums) in enumerate(losses):
         token_ids, roles, numbers = view.token_ids.cpu(), view.roles.cpu(), sums.cpu().tolist()
         for segment, (nll, codes) in zip(view.targets, numbers, strict=True):
             sample = segment.sample
@@ -132,7 +136,8 @@ def sample_losses(losses: Sequence[tuple[BatchView, torch.Tensor]]) -> tuple[Sam
             start, stop = span if span is not None else text_before(roles[sample], segment.start)
             if codes and stop > start:
                 text_ids = token_ids[sample, start:stop].numpy().astype(np.int64)
-                samples.append(SampleLoss(text_ids, nll / codes, int(codes), segment.frames))
+                gap = SampleGaps() if batch else gaps.get(sample, SampleGaps())
+                samples.append(SampleLoss(text_ids, nll / codes, int(codes), segment.frames, gap.reference, gap.text))
     return tuple(samples)
 
 

@@ -33,11 +33,13 @@ from tracker_logging.probes.reduce import all_ranks, sum_over_ranks
 from tracker_logging.probes.side_forward import gradient_cosine, run_quietly
 from tracker_logging.probes.snapshot import StepSnapshot
 from tracker_logging.probes.tensors import PendingSummaries, summarise
+from tracker_logging.probes.training_gaps import SampleGaps, TrainingGaps
 
 COMPILED = (
     "the step itself under torch.compile: predictions, attention and FFN paths are those of one sample per rank "
     "in an extra forward"
 )
+GAPS = "gaps of training samples"
 NO_LOSS = "loss ratio: the model returned no loss to compare with its predictions (the loss is computed outside of it)"
 NO_FORWARD = (
     "everything but gradients: no forward of the model with gradients was seen in this step. The training calls parts "
@@ -80,6 +82,9 @@ class StepCapture:
         self._before_forward = before_forward
         self._shared_count = shared_count
         self._causality_tested = False
+        self._training_gaps: TrainingGaps | None = None
+        if "gaps" in needs and adapter.num_codebooks:
+            self._training_gaps = TrainingGaps(adapter, special_ids=self._special_ids)
         self._hooks = Hooks()
         self._parallelism = Parallelism("unknown")
         self._model: nn.Module | None = None
@@ -116,6 +121,8 @@ class StepCapture:
         self._forward_view: BatchView | None = None
         self._inputs: PendingSummaries | None = None
         self._side_inputs: dict[str, Any] = {}
+        self._gap_inputs: dict[str, Any] = {}
+        self._gaps: dict[int, SampleGaps] = {}
         self._cosine: torch.Tensor | None = None
         self._leak: torch.Tensor | None = None
         self._losses: list[torch.Tensor] = []
@@ -157,6 +164,7 @@ class StepCapture:
                 self._cosine = self._hooks.run("gradient conflict", gradient_cosine, self._adapter, self._side_inputs)
         if self._probes.flow is not None:
             self._hooks.run("gradients", self._probes.flow.before_update, optimizer, scaler)
+        self._measure_gaps()
 
     def after_update(self, optimizer: Any) -> None:
         """After the optimizer: compare the weights."""
@@ -187,7 +195,7 @@ class StepCapture:
             return None
         return self._hooks.run(
             "snapshot", assemble, step, self._view, self._inputs, self._losses, self._probes, reduced, self.missing,
-            self._shared_count,
+            self._shared_count, self._gaps,
         )  # fmt: skip
 
     def _forward_begins(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
@@ -212,6 +220,8 @@ class StepCapture:
             # A batch whose frames do not fit its placeholders raises a device assert, so no extra forward is run on it.
             if (self._compiled or self._active & {"causality", "conflict"}) and not view.mismatched:
                 self._side_inputs = self._adapter.first_sample(inputs)
+            if "gaps" in self._active and not view.mismatched:
+                self._gap_inputs = inputs
         if self._before_forward is not None and (first or view.mismatched):
             self._before_forward(view)
         if not self._compiled:
@@ -254,6 +264,22 @@ class StepCapture:
         finally:
             self._probes.end()
             self.detach()
+
+    def _measure_gaps(self) -> None:
+        """Of the first micro-batch, on each rank alone. Not again in this training once it has failed."""
+        inputs, self._gap_inputs = self._gap_inputs, {}
+        losses = () if self._probes.tokens is None else self._probes.tokens.losses
+        if self._training_gaps is None or self._view is None or not inputs or not losses:
+            return
+        view, sums = losses[0]
+        by_sample = {
+            target.sample: nll / codes
+            for target, (nll, codes) in zip(view.targets, sums.cpu().tolist(), strict=True)
+            if codes
+        }
+        self._gaps = self._hooks.run(GAPS, self._training_gaps.measure, inputs, self._view, by_sample) or {}
+        if not self._hooks.is_on(GAPS):
+            self._training_gaps = None
 
     def _may_run_forwards(self) -> bool:
         """Whether this step needs extra forwards and this rank may run them.

@@ -21,15 +21,17 @@ from torch import nn
 from torch.distributed.fsdp import FlatParameter, FullyShardedDataParallel
 from torch.distributed.tensor import DTensor
 
-_IN_LAYERS = ("tokens", "finite", "attention", "activations", "causality", "conflict")
+_IN_LAYERS = ("tokens", "gaps", "finite", "attention", "activations", "causality", "conflict")
 _OF_LAYERS = {
     "tokens": "predictions",
+    "gaps": "gaps of training samples",
     "finite": "first non-finite layer",
     "attention": "attention",
     "activations": "FFN paths",
     "causality": "causality",
     "conflict": "cosine of text and audio gradients",
 }
+_EVERY_STEP = {"gaps": _OF_LAYERS["gaps"]}  # forwards in each logged step; one that fails on one rank stops the others
 _OF_GRADIENTS = {"gradients": "gradient norms", "updates": "update ratios", "conflict": _OF_LAYERS["conflict"]}
 DATA_PARALLEL = (
     "predictions, attention and FFN paths: nn.DataParallel runs copies of the model in threads. Start the training "
@@ -58,12 +60,14 @@ def parallelism_of(model: nn.Module) -> Parallelism:
     if isinstance(model, nn.DataParallel):
         return Parallelism("nn.DataParallel", dict.fromkeys(_IN_LAYERS, DATA_PARALLEL))
     if any(hasattr(parameter, "ds_id") for parameter in parameters):
-        return Parallelism("ZeRO-3", _because(_OF_GRADIENTS, "ZeRO-3 shards the parameters; use ZeRO-2"), gathers=True)
+        sharded = _because(_OF_GRADIENTS | _EVERY_STEP, "ZeRO-3 shards the parameters; use ZeRO-2")
+        return Parallelism("ZeRO-3", sharded, gathers=True)
     if any(hasattr(parameter, "_hp_mapping") for parameter in parameters):
         reason = _because({"conflict": _OF_LAYERS["conflict"]}, "DeepSpeed reduces gradients in backward hooks")
         return Parallelism("ZeRO-1/2", reason)
     if any(isinstance(parameter, DTensor) for parameter in parameters):
-        return Parallelism("FSDP2", _because({"conflict": _OF_LAYERS["conflict"]}, "sharded parameters"), gathers=True)
+        one_rank = {"conflict": _OF_LAYERS["conflict"]} | _EVERY_STEP
+        return Parallelism("FSDP2", _because(one_rank, "sharded parameters"), gathers=True)
     if any(isinstance(module, FullyShardedDataParallel) for module in model.modules()):
         return _fsdp1(parameters)
     devices = {str(device) for device in getattr(model, "hf_device_map", {}).values()}
@@ -79,7 +83,9 @@ def _fsdp1(parameters: list[nn.Parameter]) -> Parallelism:
 
     An extra forward between backward and optimizer step changes the gradients (torch 2.13), so none may run.
     """
-    extra = _because({need: _OF_LAYERS[need] for need in ("causality", "conflict")}, "FSDP1 allows no extra forward")
+    extra = _because(
+        {need: _OF_LAYERS[need] for need in ("causality", "conflict", "gaps")}, "FSDP1 allows no extra forward"
+    )
     if not any(isinstance(parameter, FlatParameter) for parameter in parameters):
         return Parallelism("FSDP1", extra, gathers=True, extra_forwards=False)
     reason = "FSDP1 without use_orig_params; set it to true"

@@ -29,9 +29,8 @@ from tracker_logging.probes.skipped_heads import SkippedHeads
 from tracker_logging.probes.tap import AttentionCall, CannotTapError
 from tracker_logging.probes.tokens import TokenProbe
 
-NEEDS = frozenset(
-    {"inputs", "causality", "tokens", "finite", "attention", "activations", "gradients", "updates", "conflict"}
-)
+_OF_BATCHES = ("inputs", "tokens", "gaps", "finite", "attention", "activations", "causality", "conflict")
+NEEDS = frozenset({*_OF_BATCHES, "gradients", "updates"})
 
 SKIPPED = "predictions of a fused loss"
 

@@ -98,6 +98,16 @@ class CodecTokenAdapter(TextAdapter):
             target_text=(None,) * len(token_ids) if continued else None,
         )
 
+    def with_codes(self, inputs: Mapping[str, Any], codes: torch.Tensor) -> dict[str, Any] | None:
+        """See `ModelAdapter`; not where tokens describe a clip as a whole."""
+        if self.ids.per_clip:
+            return None
+        token_ids = inputs["input_ids"].clone()
+        for slot, columns in enumerate(self._columns):
+            changed = (codes[..., slot] >= 0) & (self.ids.codes_of(token_ids)[..., slot] >= 0)
+            token_ids[changed] = columns.to(token_ids.device)[codes[..., slot][changed]]
+        return {**inputs, "input_ids": token_ids}
+
     def layers(self) -> Sequence[LayerParts]:
         return [replace(parts, audio_ffn=parts.text_ffn) for parts in super().layers()]
 

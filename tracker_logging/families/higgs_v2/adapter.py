@@ -86,6 +86,13 @@ class HiggsV2Adapter(BaseAdapter):
         head: nn.Module | None = self.core.text_lm_head
         return head
 
+    def with_codes(self, inputs: Mapping[str, Any], codes: torch.Tensor) -> dict[str, Any]:
+        """See `ModelAdapter`."""
+        mask, frames = inputs.get("audio_input_ids_mask"), inputs["audio_input_ids"].clone()
+        valid = torch.ones_like(frames[..., 0], dtype=torch.bool) if mask is None else mask.bool()
+        frames[valid] = codes[self._audio_positions(inputs["input_ids"])].to(frames)
+        return {**inputs, "audio_input_ids": frames}
+
     @torch.no_grad()
     def audio_nll(self, inputs: Mapping[str, Any]) -> torch.Tensor:
         view = self.view(inputs)

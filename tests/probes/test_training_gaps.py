@@ -1,0 +1,136 @@
+"""The gaps of training samples are those of batches that were written with the other text or reference."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import codec_token_models
+import pytest
+import tiny_families
+import torch
+from small_model import AUDIO_BOS, batch, sample, small_model, turns
+from tiny_families import text_collate
+
+from tracker_logging.families import adapter_for
+from tracker_logging.probes import training_gaps
+from tracker_logging.probes.capture import StepCapture
+from tracker_logging.probes.snapshot import SampleLoss
+
+SPECIAL = (1, 2, 5, 6, 7, AUDIO_BOS)
+
+
+def losses(capture: StepCapture, model: torch.nn.Module, *batches: dict[str, Any]) -> list[tuple[SampleLoss, ...]]:
+    """Of one logged step for each of `batches`."""
+    found = []
+    for step, one in enumerate(batches, start=1):
+        capture.attach(model.train())
+        model(**one).loss.backward()
+        capture.before_update(None)
+        snapshot = capture.snapshot(step)
+        assert capture.errors == [] and snapshot is not None
+        found.append(snapshot.sample_losses)
+    return found
+
+
+def watcher(model: torch.nn.Module, **options: Any) -> StepCapture:
+    return StepCapture(adapter=adapter_for(model), needs=frozenset({"tokens", "gaps"}), special_ids=SPECIAL, **options)
+
+
+def nll(model: torch.nn.Module, one: dict[str, torch.Tensor]) -> float:
+    return float(adapter_for(model.eval()).audio_nll(batch(one)).double().mean())
+
+
+def with_parts(own: dict[str, torch.Tensor], other: dict[str, torch.Tensor], part: str) -> dict[str, torch.Tensor]:
+    """`own` with the text of `other`'s target, or with its reference, both as long as its own."""
+    tokens, frames = own["input_ids"].clone(), own["audio_input_ids"].clone()
+    if part == "text":
+        at, of = (int((one["input_ids"] == AUDIO_BOS).nonzero()[-1]) for one in (own, other))
+        tokens[at - 5 : at] = other["input_ids"][of - 5 : of]
+    else:
+        frames[: 5 + 5] = other["audio_input_ids"][: 5 + 5]
+    return own | {"input_ids": tokens, "audio_input_ids": frames}
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_gaps_are_those_of_the_batch_with_the_other_text_or_reference(together: bool) -> None:
+    model = small_model()
+    first, second = sample(5, 7, seed=1), sample(5, 6, seed=2)
+    if together:
+        ((_, measured),) = losses(watcher(model), model, batch(first, second))
+    else:  # the other sample is that of an earlier step
+        (alone,), (measured,) = losses(watcher(model), model, batch(first), batch(second))
+        assert alone.text_gap is None and alone.reference_gap is None
+    own = nll(model, second)
+    for part, gap in (("text", measured.text_gap), ("reference", measured.reference_gap)):
+        assert gap == pytest.approx(nll(model, with_parts(second, first, part)) - own, abs=1e-5), part
+        assert abs(gap) > 1e-3
+
+
+def test_a_sample_without_a_reference_has_a_text_gap_only() -> None:
+    model = small_model()
+    ((first, second),) = losses(watcher(model), model, batch(sample(0, 7, seed=1), sample(5, 6, seed=2)))
+    assert first.text_gap is not None and first.reference_gap is None
+    assert second.text_gap is not None and second.reference_gap is None  # no other reference is known yet
+
+
+def test_the_samples_with_the_highest_losses_are_measured() -> None:
+    model = small_model()
+    (found,) = losses(watcher(model), model, batch(*(sample(4, 5, seed=seed) for seed in range(7))))
+    order = sorted(found, key=lambda loss: -loss.nll)
+    assert [loss.text_gap is not None for loss in order] == [True] * training_gaps.MOST + [False] * 3
+
+
+def test_dialogues_and_equal_texts_have_no_gap() -> None:
+    model = small_model()
+    dialogue = turns((4, False), (5, True), (6, True), seed=3)
+    same = sample(0, 7, seed=1)
+    for one in (batch(dialogue, sample(0, 4, seed=2)), batch(same, same)):
+        (found,) = losses(watcher(model), model, one)
+        assert all(loss.text_gap is None and loss.reference_gap is None for loss in found)
+
+
+def test_a_compiled_model_has_the_gaps_of_its_first_sample() -> None:
+    model = small_model()
+    first, second = sample(5, 7, seed=1), sample(5, 6, seed=2)
+    found = losses(watcher(model, compiled=True), model, batch(first), batch(second, first))
+    assert found[1][0].text_gap == pytest.approx(
+        nll(model, with_parts(second, first, "text")) - nll(model, second), abs=1e-5
+    )
+
+
+def test_a_failure_is_reported_once_and_not_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = small_model()
+    capture = watcher(model)
+    monkeypatch.setattr(training_gaps, "_others", lambda *_: 1 / 0)
+    failed = []
+    for step in (1, 2):
+        capture.attach(model.train())
+        model(**batch(sample(4, 5), sample(4, 5, seed=1))).loss.backward()
+        capture.before_update(None)
+        assert len(capture.snapshot(step).sample_losses) == 2
+        failed += [part for part, _ in capture.errors]
+    assert failed == ["gaps of training samples"]
+
+
+@pytest.mark.parametrize(
+    ("name", "has_references"), [("higgs", True), ("higgs with a text head", True), ("csm", False), ("dia", False)]
+)
+def test_every_family_of_codes_has_text_gaps(name: str, has_references: bool) -> None:
+    family = tiny_families.FAMILIES[name]
+    model, rows = family.model(), family.rows(4)
+    capture = StepCapture(adapter=adapter_for(model), needs=frozenset({"tokens", "gaps"}))
+    (found,) = losses(capture, model, family.collate(rows))
+    with_gap = [loss.text_gap is not None for loss in found]
+    assert any(with_gap) if name == "csm" else all(with_gap)  # this CSM trains its references: two targets, no gap
+    assert any(loss.reference_gap is not None for loss in found) == has_references
+
+
+@pytest.mark.parametrize("layout", sorted(codec_token_models.LAYOUTS))
+def test_codec_tokens_have_gaps_where_a_clip_is_frame_by_frame(layout: str) -> None:
+    model = codec_token_models.model_of(layout)
+    samples = [codec_token_models.written(layout, reference=3, target=4 + seed, seed=seed) for seed in range(3)]
+    adapter = codec_token_models.CodecTokenAdapter(model, codec_token_models.LAYOUTS[layout])
+    capture = StepCapture(adapter=adapter, needs=frozenset({"tokens", "gaps"}))
+    (found,) = losses(capture, model, text_collate([one.row for one in samples]))
+    assert [loss.text_gap is not None for loss in found] == [True] * 3
+    assert all((loss.reference_gap is not None) == (layout in ("seven slots", "one slot")) for loss in found)
