@@ -235,7 +235,7 @@ def test_a_reference_without_text_is_refused_in_every_format(tmp_path: Path) -> 
     silent = turns()
     silent[0]["content"] = ""
     swift = [{"role": "user", "content": "<audio>Say."}, {"role": "assistant", "content": "<audio>"}]
-    table = {"audio": "target.wav", "text": "At 10:30.", "ref_audio": "ref.wav"}
+    table = {"audio": "target.wav", "text": "At 10:30.", "ref_audio": "ref.wav", "ref_text": ""}
     for item in (
         {**PAIR, "ref_transcript": " "},
         {"messages": silent},

@@ -152,3 +152,38 @@ def test_the_only_clip_of_an_ms_swift_assistant_needs_no_user() -> None:
     place = Place("train.jsonl")
     assert list(structure_findings(place, {"messages": [told], "audios": ["a.wav"]})) == []
     assert "role_missing" in [finding.name for finding in structure_findings(place, {"messages": [told]})]
+
+
+def test_a_row_without_a_column_for_the_text_of_its_reference_has_it_in_the_system_message(tmp_path: Path) -> None:
+    """Qwen3-TTS; an empty cell in such a column is still an error."""
+    for name in ("utt1", "ref"):
+        clip(tmp_path / f"data/{name}.wav")
+    row = {"audio": "./data/utt1.wav", "text": TEXTS[0], "ref_audio": "./data/ref.wav"}
+    (sample,) = read_samples(write(tmp_path / "train_raw.jsonl", [json.dumps(row)]))
+    assert (sample.target_text, sample.target_audio) == (TEXTS[0], tmp_path / "data/utt1.wav")
+    assert (sample.reference_audio, sample.reference_text) == (tmp_path / "data/ref.wav", "")
+    assert sample.references_in == "system"
+    with pytest.raises(DataError, match="is missing: the text of the reference audio"):
+        read_samples(write(tmp_path / "empty.jsonl", [json.dumps(row | {"ref_text": ""})]))
+
+
+@pytest.mark.parametrize("name", ["train.list", "metadata.txt", "filelist.csv"])
+def test_a_list_without_a_delimiter_is_refused_with_its_first_line_and_the_flag(name: str, tmp_path: Path) -> None:
+    path = write(tmp_path / name, ["a0——今天天气", "a1——你好"])
+    with pytest.raises(
+        DataError, match=r"first line \('a0——今天天气'\) has no delimiter .*--columns audio=1,text=2"
+    ) as told:
+        read_samples(path)
+    assert len(str(told.value)) < 300
+
+
+def test_what_is_in_no_format_is_told_in_a_line(tmp_path: Path) -> None:
+    (tmp_path / "zips").mkdir()
+    for number in range(3):
+        (tmp_path / f"zips/{number}.zip").write_bytes(b"PK")
+    (tmp_path / "train.bin").write_bytes(b"\x00\x01binary")
+    with pytest.raises(DataError, match=r"holds 3 × \.zip") as of_folder:
+        read_samples(tmp_path / "zips")
+    with pytest.raises(DataError, match=r"it begins with '\\\\x00\\\\x01binary'") as of_file:
+        read_samples(tmp_path / "train.bin")
+    assert max(len(str(told.value)) for told in (of_folder, of_file)) < 250 + len(str(tmp_path))

@@ -38,6 +38,7 @@ _ENDINGS = {b"RIFF": ".wav", b"RF64": ".wav", b"fLaC": ".flac", b"OggS": ".ogg",
 _BASE64_STARTS = tuple(base64.b64encode(start.ljust(6, b"\0"))[:4].decode() for start in _ENDINGS)
 _SHORTEST_BASE64 = 64
 _SLACK_S = 0.02  # a segment that leaves out less is the whole file
+_OVERSHOOT_S = 0.5  # of a segment beyond the end, as Kaldi tolerates
 _RATES_HZ = range(1_000, 768_001)
 
 
@@ -93,9 +94,10 @@ class AudioShelf:
                 last = min(last, first + round(duration_s * rate))
             if first == 0 and last >= file.frames - _SLACK_S * rate:
                 return path
-            if first >= last:
+            if first >= last or (duration_s is not None and start_s + duration_s > file.frames / rate + _OVERSHOOT_S):
                 length = f"{file.frames / rate:g} s"
-                raise DataError(f"is cut from {start_s:g} s, but the recording has {length}; correct the times")
+                until = "" if duration_s is None or first >= last else f" to {start_s + duration_s:g} s"
+                raise DataError(f"is cut from {start_s:g} s{until}, but the recording has {length}; correct the times")
             if last - first > MAX_FRAMES:
                 raise DataError(f"is cut to {(last - first) / rate:g} s, which is too long; correct the times")
             file.seek(first)

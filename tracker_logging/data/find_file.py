@@ -29,6 +29,7 @@ _MAX_LISTED = 200_000  # names of a folder that are compared with a missing one
 _MAX_COMPARED = 5_000
 _CLOSE = 0.75
 _LONGEST_NAME = 1_000
+_WORDS = (". ", ", ", "? ", "! ")  # in a sentence, which is compared with no folder
 
 
 def search_folders(data_file: Path) -> tuple[Path, ...]:
@@ -63,11 +64,8 @@ def find_file(name: str, folders: Sequence[Path]) -> Path:
             return _inside(candidate, name, folders)
         problem = problem or candidate_problem
     absolute = Path(next(_spellings(name))).is_absolute()
-    if not problem:
-        for folder in [Path("/")] if absolute else folders:
-            match = _matching(folder, next(iter(_spellings(name.replace("\\", "/")))))
-            if match is not None:
-                return _inside(match, name, folders)
+    if not problem and (match := _match(name, folders)) is not None:
+        return _inside(match, name, folders)
     where = "" if absolute else " beside the data file, in its parent, grandparent or the working directory"
     nearest = "" if problem else _nearest(name, folders)
     raise DataError(f"names {name[:200]!r}, which {problem or f'does not exist{where}'}{nearest}; correct the path")
@@ -75,9 +73,21 @@ def find_file(name: str, folders: Sequence[Path]) -> Path:
 
 def is_file_name(name: str, folders: Sequence[Path]) -> bool:
     """Whether `name` as it stands, or as another system writes it, is a file. Costs a few looks at the disk."""
-    return 0 < len(name) < _LONGEST_NAME and any(
-        _problem(candidate) is None for candidate in _candidates(name, folders)
-    )
+    if not 0 < len(name) < _LONGEST_NAME:
+        return False
+    if any(_problem(candidate) is None for candidate in _candidates(name, folders)):
+        return True
+    return not any(space in name for space in _WORDS) and _match(name, folders) is not None
+
+
+def _match(name: str, folders: Sequence[Path]) -> Path | None:
+    """The file of another case or Unicode normal form that `name` means."""
+    for spelling in _spellings(name.replace("\\", "/")):
+        for folder in [Path("/")] if Path(spelling).is_absolute() else folders:
+            match = _matching(folder, spelling)
+            if match is not None:
+                return match
+    return None
 
 
 def _candidates(name: str, folders: Sequence[Path]) -> Iterator[Path]:
@@ -100,6 +110,8 @@ def _spellings(name: str) -> Iterator[str]:
         yield name.replace("\\", "/")
     if name != name.strip():
         yield name.strip()
+    if "%" in name and unquote(name) != name:  # the path of a URL
+        yield unquote(name)
     if not name.lower().endswith(AUDIO_ENDINGS):
         yield from (name + ending for ending in AUDIO_ENDINGS)
 
@@ -120,9 +132,16 @@ def _matching(folder: Path, name: str) -> Path | None:
 def _nearest(name: str, folders: Sequence[Path]) -> str:
     """The most similar existing file, for the message."""
     wanted = Path(name.replace("\\", "/"))
-    for folder in [Path("/")] if wanted.is_absolute() else folders:
-        for parent in dict.fromkeys((wanted.parent, Path())):
+    if wanted.is_absolute():  # of another machine: the same file may lie beside the data
+        places = [(Path("/"), (wanted.parent,)), *((folder, (Path(wanted.parent.name), Path())) for folder in folders)]
+    else:
+        places = [(folder, (wanted.parent, Path())) for folder in folders]
+    for folder, parents in places:
+        for parent in dict.fromkeys(parents):
             names = _names(folder / parent)
+            endings = (f"{_folded(wanted.stem)}{ending}" for ending in AUDIO_ENDINGS)
+            if other := next((name for name in endings if name in names), None):
+                return f" (the nearest file is {(parent / names[other][0]).as_posix()!r})"
             close = difflib.get_close_matches(_folded(wanted.name), list(names)[:_MAX_COMPARED], n=1, cutoff=_CLOSE)
             if close:
                 return f" (the nearest file is {(parent / names[close[0]][0]).as_posix()!r})"

@@ -13,6 +13,7 @@ Guarantees
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -34,7 +35,7 @@ from tracker_logging.data.formats.record_file import RecordFile
 from tracker_logging.data.formats.renamed import ColumnsFormat, HeaderlessTable, UnknownTable
 from tracker_logging.data.formats.shards import Shards
 from tracker_logging.data.references import Pairing, with_references
-from tracker_logging.data.sample import DataError, VoiceSample, shown
+from tracker_logging.data.sample import DataError, VoiceSample, printable, shown
 from tracker_logging.data.samples import Samples, Source, read_sample, spread
 
 __all__ = ["FORMATS", "Format", "Reading", "Source", "check_sample", "find_format", "open_samples", "read_samples"]
@@ -71,9 +72,23 @@ def find_format(path: Path, columns: Mapping[str, str] | None = None) -> Format:
         return folder if path.is_dir() and folder.recognises(path) else named
     chosen = next((known for known in FORMATS if known.recognises(path)), None)
     if chosen is None:
-        names = ", ".join(known.name for known in FORMATS)
-        raise DataError(f"{shown(path)}: not in a format that can be read ({names}). Convert it to one of these.")
+        raise DataError(f"{shown(path)}: {what_is(path)}. Convert it to one of the formats of docs/data.md.")
     return chosen
+
+
+def what_is(path: Path) -> str:
+    """What a path in no known format is: the endings in a directory, or the beginning of a file. Does not raise."""
+    try:
+        if path.is_dir():
+            endings = Counter(inner.suffix.lower() or "no ending" for inner in path.iterdir() if inner.is_file())
+            holds = ", ".join(f"{count} × {ending}" for ending, count in endings.most_common(5)) or "no files"
+            return f"no data are known in this directory, which holds {holds}"
+        with path.open("rb") as file:
+            begin = file.read(40)
+    except OSError as error:
+        return f"cannot be read ({error.strerror})"
+    beginning = f"it begins with {printable(begin.decode(errors='replace'))!r}" if begin else "it is empty"
+    return f"not in a format that can be read; {beginning}"
 
 
 def read_samples(

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from tracker_logging.data.sample import DataError
 
-SAMPLE_ID = ("sample_id", "id", "utt_id", "utterance_id", "segment_id")
+SAMPLE_ID = ("sample_id", "id", "utt_id", "utterance_id", "segment_id", "utt")
 SPEAKER = ("speaker", "speaker_id", "speaker_name", "spk", "spk_id", "client_id")
 LANGUAGE = ("language", "lang", "language_id", "lang_id", "locale")
 SCENE = ("scene",)
@@ -25,7 +25,7 @@ REFERENCE_AUDIO = (
 REFERENCE_TEXT = ("ref_transcript", "ref_text", "reference_text", "prompt_text", "context_audio_text", "context_text")
 
 # A pair manifest (F8) is one that has a column of these for the target.
-TARGET_AUDIO = ("target_audio_path", "target_audio")
+TARGET_AUDIO = ("target_audio_path", "target_audio", "target_wav")
 TARGET_TEXT = ("target_transcript", "target_text")
 
 # A table of clips (F9).
@@ -36,6 +36,7 @@ AUDIO = (
     "audio_file",  # F5-TTS
     "audio_path",
     "audio_file_path",
+    "audio_file_name",
     "wav_path",
     "wav_file",
     "wav",
@@ -50,6 +51,7 @@ TEXT = (
     "transcript",
     "text",
     "sentence",
+    "txt",  # WeNet, CosyVoice
     "normalized_text",
     "normalised_text",
     "text_normalized",

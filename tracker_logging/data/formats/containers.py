@@ -21,12 +21,13 @@ from pathlib import Path
 from tracker_logging.data.formats.json_files import JsonLines, JsonList, iterate_json_list
 from tracker_logging.data.formats.parquet import PARQUET_MARK, ParquetRows
 from tracker_logging.data.formats.slices import MAX_RECORD_BYTES, check_record_size
-from tracker_logging.data.formats.text_table import TextTable, check_text, peek_table
+from tracker_logging.data.formats.text_table import TextTable, check_text, no_table, peek_table
 from tracker_logging.data.sample import DataError, shown
 from tracker_logging.data.text_files import UTF8_MARK, check_encoding, read_utf8
 
 MAX_READ_BYTES = 1_000_000_000
 _TEXT_ENDINGS = (".json", ".jsonl", ".ndjson", ".csv", ".tsv")
+_TABLE_ENDINGS = (".csv", ".tsv")
 _LINES_ENDINGS = (".jsonl", ".ndjson")
 _LOOK = 4096  # bytes
 _LONGEST_LINE = 16 << 20
@@ -94,10 +95,11 @@ def open_records(path: Path, columns: Collection[str] = ()) -> Sequence[object]:
     if container is Container.PARQUET:
         return ParquetRows(path)
     if container is Container.JSON_OBJECT:
-        kind = type(load_json(path)).__name__
-        raise DataError(f"{shown(path)}: is a JSON {kind}, not a list of samples. Put the samples in [ ].")
+        raise DataError(f"{shown(path)}: {_why_no_list(load_json(path))}")
     if container is None:
         check_text(path)
+        if path.suffix.lower() in _TABLE_ENDINGS:
+            raise no_table(path)
         raise DataError(f"{shown(path)}: neither valid JSON nor a table. Write the file again.")
     if path.stat().st_size > MAX_READ_BYTES:
         raise DataError(
@@ -105,6 +107,17 @@ def open_records(path: Path, columns: Collection[str] = ()) -> Sequence[object]:
             f"Convert it to JSON Lines: tracker-logging convert {shown(path)} {path.stem}.jsonl --to chatml."
         )
     return JsonList(path)
+
+
+def _why_no_list(value: object) -> str:
+    """What a JSON value holds instead of being a list of samples, and the fix."""
+    inside = value.items() if isinstance(value, dict) else ()
+    lists = [name for name, inner in inside if isinstance(inner, list) and inner and isinstance(inner[0], dict)]
+    if lists:
+        return f"is a JSON dict with a list under {lists[0]!r}. Write that list alone, without what is around it."
+    if isinstance(value, dict) and len(value) > 1 and all(isinstance(inner, dict) for inner in value.values()):
+        return f"is a JSON dict of {len(value)} objects. Write them as a list [ ], each with its name as id."
+    return f"is a JSON {type(value).__name__}, not a list of samples. Put the samples in [ ]."
 
 
 def stream_records(path: Path) -> Iterator[object]:

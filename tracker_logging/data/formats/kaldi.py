@@ -28,6 +28,7 @@ from tracker_logging.data.text_files import read_utf8
 MAX_FILE_BYTES = 200_000_000
 
 _FIELDS = {"utt2spk": "speaker", "utt2lang": "language"}
+_TO_THE_END = -1  # as an end in segments
 _ARCHIVE = re.compile(r"\.ark(?::\d+)?$|:\d+$")
 
 
@@ -73,7 +74,7 @@ class KaldiSource:
                 raise place.error(
                     utterance, f"has times in segments that are not numbers ({error}); correct them"
                 ) from error
-            values |= {"offset": start, "duration": end - start}
+            values |= {"offset": start, "duration": None if end == _TO_THE_END else end - start}
         audio = self.files["wav.scp"].get(recording, "")
         if audio.endswith("|") or _ARCHIVE.search(audio):
             kind = "a command" if audio.endswith("|") else "a position in an archive"

@@ -14,7 +14,8 @@ F9, a table of clips and texts; a reference may stand in the same row, named as 
 
 `audio` is a path, or in parquet the bytes of a file: `{"bytes": …, "path": …}`. The names that other projects use for
 audio, text, speaker and reference are read too (`columns.py`): the manifests of NeMo, F5-TTS and Common Voice, and
-Hugging Face datasets, are tables of this kind.
+Hugging Face datasets, are tables of this kind. A row without a column for the text of its reference, as in manifests of
+Qwen3-TTS (`audio`, `text`, `ref_audio`), has its reference in the system message, without a text.
 """
 
 from __future__ import annotations
@@ -58,11 +59,13 @@ def audio_table_sample(record: Record) -> VoiceSample:
     target_audio = record.named_audio(*AUDIO)
     if target_audio is not None and record.get("offset")[1] is not None:
         target_audio = record.segment(target_audio, start="offset", duration="duration")
+    has_text = any(record.has(name) for name in REFERENCE_TEXT)
     return record.sample(
         reference_text=record.text(*REFERENCE_TEXT),
         reference_audio=record.named_audio(*REFERENCE_AUDIO),
         target_text=record.text(*TEXT),
         target_audio=target_audio,
+        references_in="turns" if has_text else "system",
     )
 
 

@@ -4,6 +4,7 @@ The text of `a1.wav` is the first of
 
 - `a1.txt`, `a1.normalized.txt` (LibriTTS), `a1.lab` (fish-speech), `a1.original.txt`, in any case of letters;
 - the line of `a1` in a `*.trans.txt` (LibriSpeech) or `*.trans.tsv` (LibriTTS, its last column) of its folder;
+- its line in a list of transcripts above it (`transcript_lists.py`: MLS, ESD, JSUT, JVS, CMU ARCTIC, AISHELL);
 - `txt/p225/p225_001.txt` for `wav48_silence_trimmed/p225/p225_001_mic1.flac` (VCTK; `mic2` is left out where there is
   `mic1`: it is the same utterance).
 
@@ -14,10 +15,11 @@ voice, unless references are paired (`references.py`).
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -25,6 +27,7 @@ from tracker_logging.data.audio_sources import AudioShelf
 from tracker_logging.data.find_file import AUDIO_ENDINGS
 from tracker_logging.data.formats.base import Format
 from tracker_logging.data.formats.slices import check_count
+from tracker_logging.data.formats.transcript_lists import TranscriptLists, transcripts
 from tracker_logging.data.sample import DataError, VoiceSample, printable, shown
 from tracker_logging.data.text_files import read_utf8
 
@@ -32,6 +35,8 @@ _TEXT_ENDINGS = (".txt", ".normalized.txt", ".lab", ".original.txt")
 _TABLE_ENDINGS = (".trans.txt", ".trans.tsv")
 _LIBRI = re.compile(r"(\d+)[_-]\d+[_-]")  # speaker, chapter
 _VCTK = re.compile(r"([ps]\d+)_\d+(?:_mic[12])?$")
+_DATA_FILE = re.compile(r".*\.(tsv|csv|jsonl|jsonl\.gz|list|lst|parquet)|.*(manifest|metadata).*\.json", re.IGNORECASE)
+_MOST_FOLDERS, _NAMED = 2_000, 6  # searched for data files; shown
 _MIC = re.compile(r"_mic[12]$")
 
 
@@ -46,6 +51,12 @@ class PairedFiles(Format):
         for folder, names in _folders(path):
             recordings += _recordings(path, folder, names)
             check_count(path, len(recordings))
+        recordings = _with_lists(path, recordings)
+        if all(recording.text is None for recording in recordings) and (files := _data_files(path)):
+            raise DataError(
+                f"{shown(path)}: no recording has a text beside it, but there are data files ({', '.join(files)}). "
+                "Give the path of one of them."
+            )
         return PairedSource(path, tuple(sorted(recordings, key=lambda recording: recording.audio)))
 
 
@@ -83,7 +94,8 @@ class PairedSource:
         if recording.key is None:
             text: str | None = read_utf8(recording.text).strip()
         else:
-            text = _transcripts(recording.text).get(recording.key)
+            of_libri = recording.text.name.lower().endswith(_TABLE_ENDINGS)
+            text = (_transcripts if of_libri else transcripts)(recording.text).get(recording.key)
         if not text:
             raise DataError(f"{shown(recording.text)}: empty. Write the transcript into it, or remove both files.")
         return VoiceSample(
@@ -128,6 +140,31 @@ def _recordings(directory: Path, folder: Path, names: Sequence[str]) -> Iterator
             yield Recording(folder / name, beside if beside.is_file() else None, speaker=vctk[1])
         else:
             yield Recording(folder / name, None)
+
+
+def _with_lists(directory: Path, recordings: Sequence[Recording]) -> list[Recording]:
+    """The recordings, with the lists that have the texts of those without one."""
+    without = {recording.audio.stem for recording in recordings if recording.text is None}
+    if not without:
+        return list(recordings)
+    lists = TranscriptLists(directory, without)
+    return [
+        replace(recording, text=path, key=recording.audio.stem)
+        if recording.text is None and (path := lists.of(recording.audio)) is not None
+        else recording
+        for recording in recordings
+    ]
+
+
+def _data_files(directory: Path) -> list[str]:
+    """Data files below `directory` that another format reads, by their paths in it; of Kaldi the folder."""
+    found: list[str] = []
+    for folder, _, names in itertools.islice(os.walk(directory), _MOST_FOLDERS):
+        place = Path(folder).relative_to(directory)
+        if "wav.scp" in names and "text" in names:
+            found.append(place.as_posix())
+        found += [(place / name).as_posix() for name in names if _DATA_FILE.fullmatch(name)]
+    return sorted(found)[:_NAMED]
 
 
 @lru_cache(maxsize=32)

@@ -91,6 +91,10 @@ class Record:
                 return name, value
         return names[0], None
 
+    def has(self, name: str) -> bool:
+        """Whether there is a field `name`, with or without a value."""
+        return name in self._values
+
     def peek(self, name: str) -> object:
         """The value of `name` or None; it stays one of `rest()`."""
         return self._values.get(name)

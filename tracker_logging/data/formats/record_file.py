@@ -17,11 +17,14 @@ from typing import Any, TypeAlias
 from tracker_logging.data.audio_sources import AudioShelf
 from tracker_logging.data.find_file import search_folders
 from tracker_logging.data.formats.base import Format, Reading
+from tracker_logging.data.formats.columns import AUDIO, TEXT
 from tracker_logging.data.formats.containers import may_be_data, open_records, peek, stream_records
 from tracker_logging.data.formats.record import Place, Record
-from tracker_logging.data.sample import DataError, VoiceSample
+from tracker_logging.data.sample import DataError, VoiceSample, printable, shown
 
 _LOOKED_AT = 16
+_NAMED = 12  # columns in a message
+_OF_CHATS = frozenset({"messages", "conversation", "conversations", "role", "content", "audios", "start_index", "misc"})
 
 Values: TypeAlias = Mapping[str, Any]
 
@@ -93,12 +96,29 @@ class RecordFile(Format):
         return best is self._format
 
     def open(self, path: Path, shelf: AudioShelf) -> RecordSource:
-        return RecordSource(path, open_records(path), self._format, self._among, search_folders(path), shelf)
+        records = open_records(path)
+        if self._format is self._among[0]:
+            _check_columns(path, peek(path, _LOOKED_AT), self._among)
+        return RecordSource(path, records, self._format, self._among, search_folders(path), shelf)
 
     def read(self, path: Path, shelf: AudioShelf | None = None) -> Reading:
         source = RecordSource(path, (), self._format, self._among, search_folders(path), shelf or AudioShelf())
         for index, value in enumerate(stream_records(path)):
             yield value if isinstance(value, DataError) else _parsed(source, value, index)
+
+
+def _check_columns(path: Path, records: Sequence[object], formats: Sequence[RecordFormat]) -> None:
+    """Raises `DataError` for records of columns that no format knows, unless they are meant to be conversations."""
+    names = dict.fromkeys(str(name) for record in records if isinstance(record, Mapping) for name in record)
+    is_plain = all(isinstance(record, Mapping) and record for record in records)
+    if not records or not is_plain or not names.keys().isdisjoint(_OF_CHATS) or best_fit(records, formats) is not None:
+        return
+    missing = " and ".join(role for role, known in (("audio", AUDIO), ("text", TEXT)) if names.keys().isdisjoint(known))
+    listed = ", ".join(map(printable, list(names)[:_NAMED]))
+    raise DataError(
+        f"{shown(path)}: the columns {listed} have none known as {missing or 'audio and text'}. Name them with "
+        "--columns audio=…,text=…,speaker=…."
+    )
 
 
 def _values(record: object) -> Values:

@@ -31,13 +31,22 @@ from tracker_logging.data.formats.containers import Container, container_of, ope
 from tracker_logging.data.formats.lazy import LazySequence, outcomes
 from tracker_logging.data.formats.manifests import audio_table_sample
 from tracker_logging.data.formats.record_file import RecordFormat, RecordSource
-from tracker_logging.data.formats.text_table import TextTable, check_text, first_lines, peek_table
+from tracker_logging.data.formats.text_table import (
+    Layout,
+    TextTable,
+    check_text,
+    first_lines,
+    no_table,
+    odd_first_line,
+    peek_table,
+)
 from tracker_logging.data.sample import DataError, printable, shown
 
 logger = logging.getLogger(__name__)
 
 _LOOKED_AT = 24
 _TABLE_ENDINGS = (".csv", ".tsv", ".psv", ".list", ".lst", ".txt")
+_DECIMAL = re.compile(r"\d+[.,]\d+")
 _LANGUAGES = frozenset(
     re.findall(
         r"\S+",
@@ -113,6 +122,7 @@ class HeaderlessTable(Format):
         if roles is None:
             raise DataError(f"{shown(path)}: no column names an existing recording. Name the columns with --columns.")
         table = TextTable(path)
+        _check_first_line(path, table.layout, roles)
         listed = ", ".join(f"{role}={column}" for role, column in roles.items() if role in ROLES)
         logger.warning(
             "%s: read as %s; columns %s. Set --columns if this is wrong.", shown(path), table.decision, listed
@@ -132,7 +142,7 @@ class UnknownTable(Format):
             check_text(path)
         except DataError:
             return True  # `open` raises it
-        return peek_table(path, 1) is not None or _is_separated_by_spaces(path)
+        return peek_table(path, 1) is not None or _begins_with_text(path)
 
     def open(self, path: Path, shelf: AudioShelf) -> RecordSource:
         check_text(path)
@@ -145,7 +155,7 @@ class UnknownTable(Format):
                 f"{shown(path)}: the first line ({first!r}) separates recording and text by a space. {fix}."
             )
         if table is None:
-            raise DataError(f"{shown(path)}: not a table. Write the file again.")
+            raise no_table(path)
         layout, _ = table
         if layout.has_header:
             names = ", ".join(printable(name) for name in layout.names)
@@ -155,13 +165,32 @@ class UnknownTable(Format):
                 f"{shown(path)}: the columns {names} have none known as {missing or 'audio and text'}. Name them with "
                 "--columns audio=…,text=…,speaker=…."
             )
+        if problem := odd_first_line(layout.first_line):
+            raise DataError(f"{shown(path)}: {problem}")
         first = printable(layout.first_line)[:120]
-        if first.startswith("#"):
-            raise DataError(f"{shown(path)}: the first line ({first!r}) is a comment. Remove it from the table.")
         raise DataError(
             f"{shown(path)}: the first line ({first!r}) has no known column name, and no cell below it is an existing "
             f"recording. Write a header such as {layout.delimiter.join(('audio', 'text', 'speaker'))!r}, or name the "
             "columns with --columns audio=1,text=2."
+        )
+
+
+def _check_first_line(path: Path, layout: Layout, roles: Mapping[str, str]) -> None:
+    """Raises `DataError` for a first line that is no row: a comment, or names of columns that are not known."""
+    if problem := odd_first_line(layout.first_line):
+        raise DataError(f"{shown(path)}: {problem}")
+    table = peek_table(path, _LOOKED_AT)
+    rows = [] if table is None else table[1]
+    folders = search_folders(path)
+    audio = roles["audio" if "audio" in roles else "reference_audio"]
+    found = [_has_audio_ending(cell) or is_file_name(cell, folders) for cell in (str(row[audio]) for row in rows)]
+    if len(rows) > 2 and not found[0] and all(found[1:]) and not _is_text([str(rows[0][roles["text"]])]):
+        names = {role: str(rows[0][column]).strip() for role, column in roles.items() if role in ROLES}
+        flag = ",".join(f"{role}={name}" for role, name in names.items())
+        first = printable(layout.first_line)[:120]
+        raise DataError(
+            f"{shown(path)}: the first line ({first!r}) names columns that are not known. Set --columns "
+            f"{printable(flag)}."
         )
 
 
@@ -180,7 +209,9 @@ def find_roles(path: Path) -> dict[str, str] | None:
     folders = search_folders(path)
     audio = [name for name, cells in columns.items() if _share(is_file_name(cell, folders) for cell in cells) >= 0.5]
     paths = [name for name, cells in columns.items() if _share(map(_has_audio_ending, cells)) >= 0.5]
-    if audio and paths:  # then a name without its ending is an id in the first column, and elsewhere a speaker
+    if not audio:  # no recording is where its path says; each row names it
+        audio = paths
+    elif paths:  # then a name without its ending is an id in the first column, and elsewhere a speaker
         audio = [name for name in audio if name in paths or name == table[0].names[0]] or paths
     return roles_of(columns, audio)
 
@@ -211,7 +242,8 @@ def roles_of(columns: Mapping[str, Sequence[str]], audio: Sequence[str]) -> dict
     roles["text"] = texts[-1]  # the last is the normalised one
     if len(texts) > 1:
         roles["raw_text"] = texts[0]
-    speaker = next((name for name in rest if name not in texts and not _is_text(columns[name])), None)
+    names_someone = [name for name in rest if name not in texts and not _is_text(columns[name])]
+    speaker = next((name for name in names_someone if not _are_measured(columns[name])), None)
     return roles | ({"speaker": speaker} if speaker is not None else {})
 
 
@@ -240,6 +272,14 @@ def _is_separated_by_spaces(path: Path) -> bool:
     )
 
 
+def _begins_with_text(path: Path) -> bool:
+    """Whether there is a line, and the file is not JSON. Does not raise."""
+    try:
+        return any(not line.lstrip().startswith(("{", "[")) for line in first_lines(path)[:1])
+    except (DataError, OSError):
+        return False
+
+
 def _has_audio_ending(cell: str) -> bool:
     return cell.lower().endswith(AUDIO_ENDINGS)
 
@@ -251,6 +291,11 @@ def _is_text(cells: Sequence[str]) -> bool:
 
 def _is_language(cells: Sequence[str]) -> bool:
     return all(cell.casefold() in _LANGUAGES for cell in cells)
+
+
+def _are_measured(cells: Sequence[str]) -> bool:
+    """Whether these are decimal numbers, such as seconds."""
+    return _share(_DECIMAL.fullmatch(cell) for cell in cells) >= 0.5
 
 
 def _is_like(cells: Sequence[str], texts: Sequence[str]) -> bool:

@@ -84,8 +84,18 @@ class ShardSource:
         if key.startswith("/") or ".." in PurePosixPath(key).parts:
             raise place.error(key, "is not a plain relative name; pack the member under another name")
         values: dict[str, object] = {"sample_id": key}
+        dotted = sorted(ending for ending, _, _ in members if _is_audio(ending) and not ending.startswith("ref."))
+        if len(dotted) > 1 and all("." in ending for ending in dotted):
+            names = ", ".join(f"{key}.{ending}" for ending in dotted[:3])
+            raise place.error(
+                key,
+                f"has {len(dotted)} recordings ({printable(names)}), for a sample is named up to the first dot; pack "
+                "them without other dots",
+            )
         for ending, start, size in sorted(members):
-            is_audio = ending == "audio" or f".{ending}".endswith(AUDIO_ENDINGS)
+            is_audio = _is_audio(ending)
+            if not is_audio and "." in ending:  # KEY.text.txt
+                ending = ending.rpartition(".")[2]
             is_text = ending in _TEXT_ENDINGS or ending in _FIELD_ENDINGS
             if not is_audio and not is_text and ending != "json":
                 continue
@@ -138,6 +148,10 @@ def _groups(file: Path) -> tuple[list[tuple[str, _Members]], str | None]:
             "without compression."
         )
     return [(key, tuple(members)) for key, members in groups.items()], problem
+
+
+def _is_audio(ending: str) -> bool:
+    return ending == "audio" or f".{ending}".endswith(AUDIO_ENDINGS)
 
 
 def _is_utf8(text: str) -> bool:

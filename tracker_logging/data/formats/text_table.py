@@ -26,6 +26,7 @@ Guarantees
 from __future__ import annotations
 
 import logging
+import re
 from array import array
 from bisect import bisect_left
 from collections import deque
@@ -35,7 +36,7 @@ from pathlib import Path
 
 from tracker_logging.data.formats.columns import KNOWN
 from tracker_logging.data.formats.slices import MAX_RECORD_BYTES, MAX_RECORDS, FileSlices, bounds, check_count
-from tracker_logging.data.sample import DataError, cannot_read, shown
+from tracker_logging.data.sample import DataError, cannot_read, printable, shown
 from tracker_logging.data.text_files import UTF8_MARK, check_encoding, wrong_encoding
 
 logger = logging.getLogger(__name__)
@@ -45,6 +46,7 @@ DELIMITERS = "\t|;,"
 _NAMES = {"\t": "tab", "|": "pipe", ";": "semicolon", ",": "comma"}
 _AUDIO_ENDINGS = (".wav", ".flac", ".ogg", ".mp3", ".opus", ".m4a")
 _LOOKED_AT = 200  # lines
+_EXCEL = re.compile(r'"?sep=.?"?', re.IGNORECASE)
 UNNAMED = "column "  # before the number of a column without a name, as after a delimiter at the end of a line
 _MAX_ROW_LINES = 1_000  # a quoted cell over more lines is an unclosed quote
 _MAX_HEAD_BYTES = 1_000_000  # of the lines by which delimiter and header are decided
@@ -70,7 +72,7 @@ class TextTable(FileSlices):
         lines, _ = _head(path)
         layout = find_layout(lines, columns)
         if layout is None:
-            raise DataError(f"{shown(path)}: neither valid JSON nor a table. Write the file again.")
+            raise no_table(path)
         if len(set(layout.names)) != len(layout.names):
             raise DataError(f"{shown(path)}: the header names a column twice. Rename one.")
         self.layout = layout
@@ -126,6 +128,29 @@ def peek_table(
 def first_lines(path: Path) -> list[str]:
     """The first lines that are not blank. Raises `DataError` and `OSError`."""
     return _head(path)[0]
+
+
+def no_table(path: Path) -> DataError:
+    """The error to be raised for lines that have no two cells. Raises `DataError` and `OSError` for the file."""
+    first = next(iter(first_lines(path)), "")
+    if problem := odd_first_line(first):
+        return DataError(f"{shown(path)}: {problem}")
+    if not first:
+        return DataError(f"{shown(path)}: the file is empty. Write the file again.")
+    return DataError(
+        f"{shown(path)}: the first line ({printable(first)[:120]!r}) has no delimiter between recording and text. "
+        "Separate them by a tab or |, and name columns that have no header by --columns audio=1,text=2."
+    )
+
+
+def odd_first_line(first: str) -> str | None:
+    """What is wrong with a first line that is neither a header nor a row, and the fix; None for another one.
+
+    >>> odd_first_line("sep=;")
+    "the first line ('sep=;') is a note for Excel. Remove it from the table."
+    """
+    what = "a comment" if first.startswith("#") else "a note for Excel" if _EXCEL.fullmatch(first) else None
+    return what and f"the first line ({printable(first)[:120]!r}) is {what}. Remove it from the table."
 
 
 def check_text(path: Path) -> None:

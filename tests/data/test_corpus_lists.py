@@ -1,0 +1,213 @@
+"""Corpora and tables as people have them: read, or refused once with what is there and what to do."""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+import unicodedata
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from tracker_logging.data.formats import read_samples
+from tracker_logging.data.sample import DataError
+
+TEXTS = ["The old man painted a red boat.", "Her silver watch is gone.", "We meet at half past ten."]
+
+
+def clips(folder: Path, names: Sequence[str], *, seconds: float = 1.0) -> list[Path]:
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(folder / name, 0.1 * np.sin(np.arange(int(16_000 * seconds)) / 9), 16_000)
+    return [folder / name for name in names]
+
+
+def write(path: Path, lines: Sequence[str]) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    return path
+
+
+LISTS = {
+    "ESD": ("0011/Neutral/0011_{0}.wav", "0011/0011.txt", "0011_{0}\t{1}\tNeutral"),
+    "MLS": ("train/audio/10/20/10_20_{0}.flac", "train/transcripts.txt", "10_20_{0}\t{1}"),
+    "JSUT": ("basic5000/wav/BASIC_{0}.wav", "basic5000/transcript_utf8.txt", "BASIC_{0}:{1}"),
+    "ARCTIC": ("wav/arctic_a{0}.wav", "etc/txt.done.data", '( arctic_a{0} "{1}" )'),
+    "AISHELL-3": ("train/wav/SSB1/SSB1_{0}.wav", "train/content.txt", "SSB1_{0}.wav\t{1}"),
+    "AISHELL": ("wav/S1/B_{0}.wav", "transcript/t.txt", "B_{0} {1}"),
+}
+
+
+@pytest.mark.parametrize("corpus", LISTS)
+def test_texts_are_found_in_the_list_of_a_corpus(corpus: str, tmp_path: Path) -> None:
+    audio, name, line = LISTS[corpus]
+    clips(tmp_path, [audio.format(number) for number in range(3)])
+    write(tmp_path / name, [line.format(number, text) for number, text in enumerate(TEXTS)])
+    write(tmp_path / "README.txt", ["This corpus was recorded in a quiet room.", "See the license."])
+    samples = read_samples(tmp_path)
+    assert [(sample.target_audio, sample.target_text) for sample in samples] == [
+        (tmp_path / audio.format(number), text) for number, text in enumerate(TEXTS)
+    ]
+
+
+def test_a_list_belongs_to_the_recordings_below_it(tmp_path: Path) -> None:
+    """JVS: the same names for each speaker."""
+    for speaker in ("jvs001", "jvs002"):
+        clips(tmp_path, [f"{speaker}/parallel/wav/VOICE_{number}.wav" for number in range(3)])
+        lines = [f"VOICE_{number}:{speaker} {text}" for number, text in enumerate(TEXTS)]
+        write(tmp_path / f"{speaker}/parallel/transcripts_utf8.txt", lines)
+    assert [sample.target_text for sample in read_samples(tmp_path)] == [
+        f"{speaker} {text}" for speaker in ("jvs001", "jvs002") for text in TEXTS
+    ]
+
+
+def test_a_recording_that_is_not_in_the_list_is_named(tmp_path: Path) -> None:
+    clips(tmp_path, [f"wav/a{number}.wav" for number in range(3)])
+    write(tmp_path / "transcripts.txt", [f"a{number}\t{TEXTS[number]}" for number in range(2)])
+    assert len(read_samples(tmp_path, skip_bad=True)) == 2
+    with pytest.raises(DataError, match=r"a2\.wav: no a2\.txt with its text"):
+        read_samples(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "named"),
+    [
+        ("data/train/metadata.jsonl", "data/train/metadata.jsonl"),
+        ("92_manifest_clean_train.json", "92_manifest_clean_train.json"),
+        ("data/train/wav.scp", "data/train"),
+        ("lists/ESD/train.list", "lists/ESD/train.list"),
+    ],
+)
+def test_data_files_deep_in_a_directory_are_named_once(name: str, named: str, tmp_path: Path) -> None:
+    clips(tmp_path, ["data/train/a.wav", "data/train/b.wav"])
+    write(tmp_path / name, ["a"])
+    if name.endswith("wav.scp"):
+        write(tmp_path / "data/train/text", ["a Text."])
+    with pytest.raises(DataError, match=rf"no recording has a text beside it, .*\({named}\)\. Give the path"):
+        read_samples(tmp_path)
+
+
+def test_records_of_unknown_columns_are_refused_with_the_columns(tmp_path: Path) -> None:
+    path = write(tmp_path / "train.jsonl", [json.dumps({"source": "a.wav", "target": text}) for text in TEXTS])
+    with pytest.raises(
+        DataError, match=r"the columns source, target have none known as audio and text.*--columns audio="
+    ):
+        read_samples(path)
+    clips(tmp_path, ["a.wav"])
+    assert len(read_samples(path, columns={"audio": "source", "text": "target"})) == 3
+
+
+def test_columns_of_wenet_and_cosyvoice_are_known(tmp_path: Path) -> None:
+    clips(tmp_path, ["a.wav"])
+    rows = [{"utt": f"u{number}", "wav": "a.wav", "txt": text, "spk": "slt"} for number, text in enumerate(TEXTS)]
+    samples = read_samples(write(tmp_path / "data.list", [json.dumps(row) for row in rows]))
+    assert [(one.sample_id, one.speaker, one.target_text) for one in samples] == [
+        (f"u{number}", "slt", text) for number, text in enumerate(TEXTS)
+    ]
+
+
+def test_a_header_of_unknown_names_is_no_row_and_the_flag_is_told(tmp_path: Path) -> None:
+    clips(tmp_path, [f"wavs/a{number}.wav" for number in range(3)])
+    lines = ["clip;words;who", *(f"wavs/a{number}.wav;{text};slt" for number, text in enumerate(TEXTS))]
+    path = write(tmp_path / "data.csv", lines)
+    with pytest.raises(DataError, match=r"'clip;words;who'.* Set --columns audio=clip,text=words,speaker=who"):
+        read_samples(path)
+    samples = read_samples(path, columns={"audio": "clip", "text": "words", "speaker": "who"})
+    assert [sample.target_text for sample in samples] == TEXTS
+
+
+@pytest.mark.parametrize(("first", "what"), [("sep=;", "a note for Excel"), ("# my voices", "a comment")])
+def test_a_first_line_that_is_no_row_is_named(first: str, what: str, tmp_path: Path) -> None:
+    clips(tmp_path, [f"a{number}.wav" for number in range(3)])
+    path = write(tmp_path / "metadata.csv", [first, *(f"a{number}.wav;{text}" for number, text in enumerate(TEXTS))])
+    with pytest.raises(DataError, match=rf"\('{first}'\) is {what}\. Remove it"):
+        read_samples(path)
+
+
+def test_seconds_are_no_speaker(tmp_path: Path) -> None:
+    """CSS10 and KSS end their lines with the duration."""
+    clips(tmp_path, [f"a{number}.wav" for number in range(3)])
+    path = write(tmp_path / "transcript.txt", [f"a{n}.wav|{text}|{text}|{n}.85" for n, text in enumerate(TEXTS)])
+    assert {sample.speaker for sample in read_samples(path)} == {None}
+
+
+@pytest.mark.parametrize("value", [{"data": [{"audio": "a.wav", "text": "A."}]}, {"a": {"text": "A."}, "b": {}}])
+def test_a_json_object_around_the_samples_is_named(value: object, tmp_path: Path) -> None:
+    (tmp_path / "train.json").write_text(json.dumps(value))
+    with pytest.raises(
+        DataError, match=r"(a list under 'data'\. Write that list alone|of 2 objects\. Write them as a list)"
+    ):
+        read_samples(tmp_path / "train.json")
+
+
+@pytest.mark.parametrize(
+    ("stored", "written"),
+    [
+        ("wavs/café{0}.wav", "café{0}"),
+        ("Wavs/A{0}.WAV", "wavs/a{0}.wav"),
+        ("my wavs/clip {0}.wav", "my%20wavs/clip%20{0}.wav"),
+    ],
+)
+def test_names_in_a_table_without_header_may_be_of_another_form(stored: str, written: str, tmp_path: Path) -> None:
+    names = [unicodedata.normalize("NFD", stored.format(number)) for number in range(3)]
+    clips(tmp_path, names)
+    path = write(tmp_path / "metadata.csv", [f"{written.format(n)}|{text}" for n, text in enumerate(TEXTS)])
+    assert [sample.target_audio for sample in read_samples(path)] == [tmp_path / name for name in names]
+
+
+@pytest.mark.parametrize(
+    ("stored", "written", "nearest"),
+    [
+        ("wavs/a{0}.wav", "/home/me/corpus/wavs/a{0}.wav", "wavs/a0.wav"),
+        ("wavs/a{0}.wav", "D:\\\\corpus\\\\wavs\\\\a{0}.wav", "a0.wav"),
+        ("wavs/a{0}.flac", "wavs/a{0}.wav", "wavs/a0.flac"),
+    ],
+)
+def test_rows_of_a_table_whose_recordings_are_elsewhere_name_the_nearest_file(
+    stored: str, written: str, nearest: str, tmp_path: Path
+) -> None:
+    clips(tmp_path, [stored.format(number) for number in range(3)])
+    path = write(tmp_path / "train.list", [f"{written.format(n)}|slt|en|{text}" for n, text in enumerate(TEXTS)])
+    with pytest.raises(DataError, match=rf"does not exist.*the nearest file is '{nearest}'"):
+        read_samples(path)
+
+
+def kaldi(folder: Path, segment: str) -> Path:
+    clips(folder, ["rec.wav"], seconds=2.0)
+    write(folder / "wav.scp", ["rec rec.wav"])
+    write(folder / "text", ["u0 One two."])
+    write(folder / "segments", [f"u0 rec {segment}"])
+    return folder
+
+
+def test_a_segment_of_kaldi_may_end_at_the_end_and_not_far_beyond_it(tmp_path: Path) -> None:
+    (sample,) = read_samples(kaldi(tmp_path / "open", "0.5 -1"))
+    assert soundfile.info(str(sample.target_audio)).duration == pytest.approx(1.5)
+    (sample,) = read_samples(kaldi(tmp_path / "little", "0.5 2.3"))
+    assert soundfile.info(str(sample.target_audio)).duration == pytest.approx(1.5)
+    with pytest.raises(DataError, match=r"cut from 0\.5 s to 9 s, but the recording has 2 s"):
+        read_samples(kaldi(tmp_path / "far", "0.5 9"))
+
+
+def shard(path: Path, names: Sequence[str]) -> Path:
+    sound = io.BytesIO()
+    soundfile.write(sound, 0.1 * np.sin(np.arange(16_000) / 9), 16_000, format="WAV")
+    with tarfile.open(path, "w") as tar:
+        for name in names:
+            content = b"Some words." if name.endswith("txt") else sound.getvalue()
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
+    return path
+
+
+def test_dots_in_the_names_of_a_shard_lose_no_recording(tmp_path: Path) -> None:
+    (sample,) = read_samples(shard(tmp_path / "a.tar", ["0001.audio.wav", "0001.text.txt"]))
+    assert sample.target_text == "Some words."
+    dotted = shard(tmp_path / "b.tar", ["clip.0.wav", "clip.0.txt", "clip.1.wav", "clip.1.txt"])
+    with pytest.raises(DataError, match=r"clip has 2 recordings \(clip\.0\.wav, clip\.1\.wav\)"):
+        read_samples(dotted)
