@@ -8,6 +8,7 @@ Exit status: 0 no finding above info, 1 findings, 2 the file cannot be used.
     tracker-logging check-data train.json --decode --listen --html report.html
     tracker-logging check-data train.json --json
     tracker-logging check-data train.json --losses outputs/logs
+    tracker-logging check-data meta.lst --prompts
     tracker-logging check-data metadata.csv --columns audio=wav,text=sentence,speaker=who --pair_references
 """
 
@@ -43,6 +44,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--pair_references", action="store_true", help="pair samples with references as training does with this option"
     )
     parser.add_argument("--seed", type=int, default=SEED, help="of the training; it decides the pairs (%(default)s)")
+    parser.add_argument(
+        "--prompts", action="store_true", help="FILE is a list of voice prompts (--voice_prompts of training)"
+    )
     parser.add_argument("--losses", type=Path, metavar="RUN", help="list the samples that were hard in a training")
     parser.add_argument("--decode", action="store_true", help="also check for silence, clipping and damaged audio")
     parser.add_argument("--allow_download", action="store_true", help="download audio given as an http(s) URL")
@@ -64,7 +68,10 @@ def run(args: argparse.Namespace) -> int:
     from tracker_logging.doctor.data_checks.reading import ReadingOptions
     from tracker_logging.doctor.data_checks.report import check_files
     from tracker_logging.doctor.data_checks.report_text import as_json, as_text
+    from tracker_logging.voices.settings import VoiceSettings
 
+    if args.prompts and (args.eval or args.losses):
+        raise CommandError("--prompts checks one list of prompts: leave --eval and --losses out.")
     positions = _positions(args.model_path) if args.model_path else None
     try:
         columns = parse_columns(args.columns) if args.columns else None
@@ -82,6 +89,7 @@ def run(args: argparse.Namespace) -> int:
                 shelf=AudioShelf(allow_download=args.allow_download),
                 columns=columns,
                 pairing=Pairing(seed=args.seed) if args.pair_references else None,
+                prompts=VoiceSettings().max_clips if args.prompts else None,
             ),
             progress=progress_bar("samples", every=EVERY),
             sink=sink,

@@ -74,12 +74,12 @@ FILE_MISSING = Check("file_missing", "error", "file",
     "Correct the path.")
 FILE_UNKNOWN = Check("file_unknown", "error", "file",
     "No reader recognises the file or directory.",
-    "Convert it to one of the formats that can be read.")
+    "Convert it to one of the formats of docs/data.md, or give the path of the data file.")
 FILE_UNREADABLE = Check("file_unreadable", "error", "file",
     "Reading stopped there: the rest of the file was not checked, and training refuses the file.",
     "Repair the file at that place, or save it again as UTF-8.")
 NO_USABLE_SAMPLE = Check("no_usable_sample", "error", "file",
-    "No sample is usable: nothing can be trained.",
+    "No sample is usable: nothing can be trained, and no voice be generated.",
     "Fix the other findings, or choose another file.")
 
 SAMPLE_REFUSED = Check("sample_refused", "error", "structure",
@@ -108,7 +108,7 @@ PLACEHOLDERS_DIFFER = Check("placeholders_differ", "error", "structure",
     "Write one placeholder per clip, in the order of the clips.")
 TARGET_MISSING = Check("target_missing", "error", "structure",
     "There is no target audio, so there is nothing to learn from.",
-    "Add the target clip, or leave the sample out; a list of prompts is for --voice_prompts.")
+    "Add the target clip, or leave the sample out; a list of voice prompts is checked with --prompts.")
 REFERENCE_MISSING = Check("reference_missing", "warning", "structure",
     "Without a reference the model learns speech in no particular voice, not cloning.",
     "Add a clip of the same speaker as the reference, unless such samples are intended.")
@@ -121,6 +121,13 @@ UNKNOWN_KEY = Check("unknown_key", "info", "structure",
 SAMPLE_ID_REPEATED = Check("sample_id_repeated", "info", "structure",
     "Several samples share an id, so their voices cannot be told apart in a dashboard.",
     "Give every sample a unique id.")
+
+PROMPT_UNUSED = Check("prompt_unused", "warning", "prompts",
+    "No voice is generated from this prompt.",
+    "Give it a reference recording of one voice and a text of its own, or leave it out.")
+PROMPTS_LEFT_OUT = Check("prompts_left_out", "info", "prompts",
+    "A round generates from a fixed choice of the prompts.",
+    "Set --voice_max_clips to generate from more.")
 
 TEXT_CUT_AT_COLON = Check("text_cut_at_colon", "error", "texts",
     "The target text is a part of the instruction's text, cut at a \":\" (\"at 10:30.\" became \"30.\"). "
@@ -354,7 +361,7 @@ LEAK_TEXT = Check("leak_text", "warning", "copies",
     "Evaluate on sentences of the speaker that are not in the training data.")
 LOSS_SUSPECT = Check("loss_suspect", "warning", "losses",
     "In that training the loss of the sample was far above that of the others each time, or did not fall while that of "
-    "the others did, or its own text or reference helped no more than another: text and audio may differ.",
+    "the others did, or its own text or reference helped no more than another's: text and audio may differ.",
     "Listen to the clip and correct the text or the audio, or leave the sample out.")
 LOSS_HIGH = Check("loss_high", "info", "losses",
     "The sample has one of the highest losses of that training: noise, another style, or a fault.",
@@ -367,6 +374,7 @@ ALL: tuple[Check, ...] = tuple(value for value in list(globals().values()) if is
 THEMES: dict[str, str] = {
     "file": "The file",
     "structure": "Structure of a sample",
+    "prompts": "Voice prompts (`--prompts`)",
     "texts": "Texts",
     "audio": "Audio, by its headers",
     "sound": "Audio, decoded (`--decode`)",

@@ -39,7 +39,7 @@ def copy_findings(rows: Rows, sounds: Numbers) -> Iterator[DataFinding]:
     """Repeats within one file."""
     keys = joined(sounds[rows.column("reference")], sounds[rows.column("target")], rows.column("target_text"))
     earlier = firsts(keys)
-    repeats = np.flatnonzero(earlier != np.arange(len(rows)))
+    repeats = np.flatnonzero((earlier != np.arange(len(rows))) & (not rows.are_prompts))  # prompts: `prompt_unused`
     for row in repeats:
         seen = f"the same as {rows.place_of(earlier[row]).sample}"
         yield checks.DUPLICATE.at(rows.place_of(row), seen=seen)

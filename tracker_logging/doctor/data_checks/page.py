@@ -94,7 +94,7 @@ def write_page(report: Report, path: Path) -> None:
 def _summary(summary: Summary) -> str:
     facts = {
         "samples": f"{summary.read:,}, {summary.usable:,} of them usable",
-        "targets": time_text(summary.hours),
+        "targets": time_text(summary.hours) if summary.hours else "",
         "sample rates of clips": ", ".join(f"{rate:,} Hz ({count:,})" for rate, count in summary.sample_rates.items()),
         "reference, seconds": quantiles_text(summary.reference_s),
         "target, seconds": quantiles_text(summary.target_s),

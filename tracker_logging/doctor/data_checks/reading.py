@@ -14,12 +14,12 @@ from __future__ import annotations
 
 import re
 from array import array
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from tracker_logging.data.audio_sources import AudioShelf
-from tracker_logging.data.formats import FORMATS, Format, Source, find_format
+from tracker_logging.data.formats import FORMATS, Format, Source, find_format, what_is
 from tracker_logging.data.formats.json_files import JsonLines, JsonList
 from tracker_logging.data.formats.lazy import outcomes
 from tracker_logging.data.formats.record_file import RecordSource
@@ -53,11 +53,13 @@ class DataFile:
 
 @dataclass(frozen=True, slots=True)
 class ReadingOptions:
-    """How a file is read; as in `open_samples`."""
+    """How a file is read; as in `open_samples`. `prompts`: it is a list of voice prompts, of which a round generates so
+    many."""
 
     shelf: AudioShelf = field(default_factory=AudioShelf)
     columns: Mapping[str, str] | None = None
     pairing: Pairing | None = None
+    prompts: int | None = None
 
 
 class Headers:
@@ -98,19 +100,22 @@ def read_rows(
         return DataFile(Rows(place, shared, lambda row: _no_record(place)), is_broken=True)
     indices = array("q")
 
-    def read(row: int) -> Record:
-        return record_of(read_sample(source, indices[row]), file=place.file, header=header, row=row)
+    is_prompt = options.prompts is not None
 
-    rows = Rows(place, shared, read)
+    def read(row: int) -> Record:
+        sample = read_sample(source, indices[row])
+        return record_of(sample, file=place.file, header=header, row=row, is_prompt=is_prompt)
+
+    rows = Rows(place, shared, read, are_prompts=is_prompt)
     total = len(source)
     for index, (item, outcome) in enumerate(_outcomes(source)):
         if isinstance(outcome, Exception):
-            log.add_all(_refused(outcome, item, path=path, index=index))
+            log.add_all(_refused(outcome, item, path=path, index=index, is_prompt=is_prompt))
         else:
-            record = record_of(outcome, file=place.file, header=header, row=len(rows))
+            record = record_of(outcome, file=place.file, header=header, row=len(rows), is_prompt=is_prompt)
             rows.add(record)
             indices.append(index)
-            log.add_all(structure.structure_findings(record.place, item))
+            log.add_all(structure.structure_findings(record.place, item, is_prompt=is_prompt))
             log.add_all(texts.doubled_texts(record.place, item, record.sample))
             log.add_all(check(record))
         progress(index + 1, total)
@@ -165,7 +170,7 @@ def _source(path: Path, place: Place, options: ReadingOptions) -> Source | DataF
             return checks.FILE_MISSING.at(place, seen=seen)
         known = find_format(path, options.columns) if options.columns else _recognised(path)
         if known is None:
-            return _unknown(path, place, FORMATS)
+            return checks.FILE_UNKNOWN.at(place, seen=what_is(path))
         source = known.open(path, options.shelf)
         return source if options.pairing is None else with_references(source, options.pairing, report=False)
     except Exception as error:  # a reader that fails on malformed data must not end the report
@@ -177,18 +182,12 @@ def _recognised(path: Path) -> Format | None:
     return next((known for known in FORMATS if known.recognises(path)), None)
 
 
-def _unknown(path: Path, place: Place, formats: Sequence[Format]) -> DataFinding:
-    what = "a directory" if path.is_dir() else f"a file with the ending {path.suffix!r}"
-    known = ", ".join(format_.name for format_ in formats)
-    return checks.FILE_UNKNOWN.at(place, seen=f"{what} in none of the formats that can be read ({known})")
-
-
-def _refused(error: Exception, item: object, *, path: Path, index: int) -> list[DataFinding]:
+def _refused(error: Exception, item: object, *, path: Path, index: int, is_prompt: bool = False) -> list[DataFinding]:
     """The findings of the JSON, else the parsed message of the reader: place, problem, fix."""
     message = _message(error)
     named = re.match(rf".*?({re.escape(path.name)}(?:\[\d+\]|:\d+))[.,:]?\s*", message)
     place = Place(shown(path), named[1] if named else f"{path.name}[{index}]")
-    shaped = list(structure.structure_findings(place, item))
+    shaped = list(structure.structure_findings(place, item, is_prompt=is_prompt))
     if any(finding.level == "error" for finding in shaped):
         return shaped
     problem, fix = _problem_and_fix(message[named.end() :] if named else message)

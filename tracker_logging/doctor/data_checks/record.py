@@ -74,7 +74,7 @@ class Utterance:
 class Record:
     """`file` as messages show it; `sample` was accepted by its reader. A clip is None where the sample has none. `row`:
     the number among the accepted samples of the file. `more`: the clips beyond the first reference and the first
-    target, with their texts."""
+    target, with their texts. `is_prompt`: of a list of voice prompts, which need no target."""
 
     file: str
     sample: VoiceSample
@@ -82,6 +82,7 @@ class Record:
     target: Clip | None
     row: int = 0
     more: tuple[Utterance, ...] = ()
+    is_prompt: bool = False
 
     @cached_property
     def place(self) -> Place:
@@ -113,11 +114,14 @@ class Record:
 
     @property
     def is_usable(self) -> bool:
-        """Whether it can be trained on: a target, and no clip that cannot be read."""
-        return self.target is not None and all(clip.problem is None for _, clip in self.clips())
+        """Whether it can be trained on, or as a prompt generated from: its clip, and none that cannot be read."""
+        needed = self.target if not self.is_prompt else self.reference if self.sample.voices == 1 else None
+        return needed is not None and all(clip.problem is None for _, clip in self.clips())
 
 
-def record_of(sample: VoiceSample, *, file: str, header: Callable[[Path], Clip], row: int = 0) -> Record:
+def record_of(
+    sample: VoiceSample, *, file: str, header: Callable[[Path], Clip], row: int = 0, is_prompt: bool = False
+) -> Record:
     """The sample with the headers of its clips, read by `header`."""
     return Record(
         file=file,
@@ -126,6 +130,7 @@ def record_of(sample: VoiceSample, *, file: str, header: Callable[[Path], Clip],
         target=None if sample.target_audio is None else header(sample.target_audio),
         row=row,
         more=_more(sample, header) if sample.more_references or sample.more_targets else (),
+        is_prompt=is_prompt,
     )
 
 

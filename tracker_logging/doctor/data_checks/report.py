@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +26,8 @@ from tracker_logging.doctor.data_checks.listened import Embed, listen
 from tracker_logging.doctor.data_checks.listening import listening_findings
 from tracker_logging.doctor.data_checks.losses import Losses, loss_findings
 from tracker_logging.doctor.data_checks.pace import Positions
-from tracker_logging.doctor.data_checks.reading import Progress, ReadingOptions, no_progress, read_rows
+from tracker_logging.doctor.data_checks.prompts import PromptChecks, prompts_findings
+from tracker_logging.doctor.data_checks.reading import Checks, Progress, ReadingOptions, no_progress, read_rows
 from tracker_logging.doctor.data_checks.record import Record, Sound
 from tracker_logging.doctor.data_checks.rows import Clips, Numbers, Records, Rows, Shared
 from tracker_logging.doctor.data_checks.sounds import decode as decoded_clips
@@ -78,21 +80,18 @@ def check_files(
     """
     shared, log = Shared(), FindingLog(sink)
     paths = [path] if evaluation is None else [path, evaluation]
-    files = [
-        read_rows(
-            name,
-            shared=shared,
-            log=log,
-            check=lambda record: (*record_findings(record, positions), *loss_findings(record, losses or {})),
-            options=options or ReadingOptions(),
-            progress=progress,
-        )
-        for name in paths
-    ]
+    options = options or ReadingOptions()
+    files = []
+    for name in paths:
+        more: Checks = PromptChecks() if options.prompts is not None else partial(loss_findings, losses=losses or {})
+        check = partial(_each_record, positions=positions, more=more)
+        files.append(read_rows(name, shared=shared, log=log, check=check, options=options, progress=progress))
     unusable = False
     sounds = copies.equal_sounds(shared.clips)
     for file in files:
         log.add_all(dataset_findings(file.rows, sounds))
+        if options.prompts is not None:
+            log.add_all(prompts_findings(file.rows, most=options.prompts))
         if not file.rows.column("is_usable").any():
             unusable = True
             if not file.is_broken:
@@ -117,6 +116,11 @@ def check_files(
         files=tuple(file.rows for file in files),
         is_unusable=unusable or any(file.is_broken for file in files),
     )
+
+
+def _each_record(record: Record, *, positions: Positions | None, more: Checks) -> Iterator[DataFinding]:
+    yield from record_findings(record, positions)
+    yield from more(record)
 
 
 def record_findings(record: Record, positions: Positions | None) -> Iterator[DataFinding]:

@@ -59,8 +59,8 @@ def printable(text: str) -> str:
 
 
 def _summary(summary: Summary) -> str:
-    hours = time_text(summary.hours)
-    lines = [f"{summary.file}: {summary.read:,} samples, {summary.usable:,} usable, {hours} of targets"]
+    hours = f", {time_text(summary.hours)} of targets" if summary.hours or not summary.usable else ""
+    lines = [f"{summary.file}: {summary.read:,} samples, {summary.usable:,} usable{hours}"]
     rates = {f"{rate} Hz": count for rate, count in summary.sample_rates.items()}
     rows = [
         ("speakers", _names(summary.speakers)),

@@ -142,10 +142,13 @@ class Utterances:
 
 
 class Rows:
-    """The accepted samples of one file. `read`: the record of a row, read again."""
+    """The accepted samples of one file. `read`: the record of a row, read again. `are_prompts`: see `Record`."""
 
-    def __init__(self, place: Place, shared: Shared, read: Callable[[int], Record]) -> None:
+    def __init__(
+        self, place: Place, shared: Shared, read: Callable[[int], Record], *, are_prompts: bool = False
+    ) -> None:
         self.place = place
+        self.are_prompts = are_prompts
         self.shared = shared
         self.unknown_keys: Counter[str] = Counter()
         self.more: dict[int, tuple[int, ...]] = {}  # row -> the clips of `Record.more`

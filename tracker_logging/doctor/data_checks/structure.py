@@ -28,8 +28,8 @@ FEW, SELDOM, MOST_NAMED = 5, 0.2, 100
 PLACEHOLDERS = ("<audio>", "<|AUDIO|>", "<|AUDIO_OUT|>", "<|audio|>")
 
 
-def structure_findings(place: Place, item: object) -> Iterator[DataFinding]:
-    """Problems of the conversation; malformed contents end the check."""
+def structure_findings(place: Place, item: object, *, is_prompt: bool = False) -> Iterator[DataFinding]:
+    """Problems of the conversation; malformed contents end the check. `is_prompt`: it may end with the user's text."""
     if isinstance(item, list):  # a bare list of messages, as some pipelines write
         item = {"messages": item}
     if not isinstance(item, Mapping) or "messages" not in item:
@@ -42,7 +42,10 @@ def structure_findings(place: Place, item: object) -> Iterator[DataFinding]:
         return
     malformed = list(_contents(place, messages))
     yield from malformed or _roles(
-        place, [str(message.get("role")) for message in messages], may_lack_user="audios" in item
+        place,
+        [str(message.get("role")) for message in messages],
+        may_lack_user="audios" in item,
+        may_end_with_user=is_prompt,
     )
     if not malformed:
         yield from _placeholders(place, item, messages)
@@ -50,13 +53,14 @@ def structure_findings(place: Place, item: object) -> Iterator[DataFinding]:
 
 def record_findings(record: Record) -> Iterator[DataFinding]:
     """Missing clips of one sample."""
-    if record.target is None:
+    if record.target is None and not record.is_prompt:
         yield checks.TARGET_MISSING.at(record.place, seen="no target audio", field="target audio")
 
 
 def dataset_findings(rows: Rows) -> Iterator[DataFinding]:
-    """Missing references, keys without effect, and ids of several samples."""
-    yield from _missing_references(rows)
+    """Missing references (not of prompts, each of which is named), keys without effect, and ids of several samples."""
+    if not rows.are_prompts:
+        yield from _missing_references(rows)
     for key, count in rows.unknown_keys.items():
         seen = f"in {count} of {len(rows)} samples"
         if key.startswith(UNNAMED):
@@ -111,14 +115,18 @@ def _part_fault(part: object) -> str | None:
     return f"a text part whose text is a JSON {type(text).__name__}" if kind == "text" else f"a part of type {kind!r}"
 
 
-def _roles(place: Place, roles: Sequence[str], *, may_lack_user: bool) -> Iterator[DataFinding]:
-    """`may_lack_user`: ms-swift, where the assistant's text can be the text of the only clip."""
+def _roles(
+    place: Place, roles: Sequence[str], *, may_lack_user: bool, may_end_with_user: bool
+) -> Iterator[DataFinding]:
+    """`may_lack_user`: ms-swift, where the assistant's text can be the text of the only clip. `may_end_with_user`: a
+    prompt."""
     order = ", ".join(roles) or "no message"
     for role in dict.fromkeys(roles):
         if role not in ROLES:
             yield checks.ROLE_UNKNOWN.at(place, seen=f"role {role!r}", field="messages")
     known = [role for role in roles if role in ROLES]
-    missing = [role for role in ("user", "assistant") if role not in known]
+    needed = ("user",) if may_end_with_user else ("user", "assistant")
+    missing = [role for role in needed if role not in known]
     if may_lack_user and missing == ["user"]:
         return
     if missing:
@@ -130,7 +138,7 @@ def _roles(place: Place, roles: Sequence[str], *, may_lack_user: bool) -> Iterat
         yield checks.ROLE_REPEATED.at(place, seen=f"{repeated} twice in a row ({order})", field="messages")
     turns = [role for role in known if role in ("user", "assistant")]
     late = any(role in ("system", "scene") for role in known[known.index(turns[0]) :])
-    if turns[0] == "assistant" or turns[-1] == "user" or late:
+    if turns[0] == "assistant" or (turns[-1] == "user" and not may_end_with_user) or late:
         yield checks.ROLE_ORDER.at(place, seen=order, field="messages")
 
 

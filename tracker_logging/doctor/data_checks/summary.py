@@ -76,8 +76,10 @@ def summarise(file: DataFile, levels: Levels | None = None) -> Summary:
     is_usable = rows.column("is_usable") == 1
     targets, references = rows.column("target")[is_usable], rows.column("reference")[is_usable]
     seconds = rows.shared.clips.seconds
-    target_s = seconds[targets]
-    letters = rows.column("target_letters")[is_usable].astype(np.float64)
+    has_target = targets != NONE  # prompts may have none
+    every_s = np.where(has_target, seconds[targets], 0.0) if len(seconds) else np.zeros(len(targets))
+    targets, target_s = targets[has_target], every_s[has_target]
+    letters = rows.column("target_letters")[is_usable][has_target].astype(np.float64)
     rate = letters[letters > 0] / target_s[letters > 0]
     used = np.unique(np.concatenate([targets, references[references != NONE]]))
     histograms = {"target_s": histogram(target_s), "letters_per_s": histogram(rate)}
@@ -93,8 +95,8 @@ def summarise(file: DataFile, levels: Levels | None = None) -> Summary:
         languages=_counts(rows, "language", is_usable),
         sample_rates=dict(counted(rows.shared.clips.rates[used])),
         hours=float(target_s.sum()) / 3600,
-        speaker_hours=_hours(rows, "speaker", is_usable, target_s),
-        language_hours=_hours(rows, "language", is_usable, target_s),
+        speaker_hours=_hours(rows, "speaker", is_usable, every_s),
+        language_hours=_hours(rows, "language", is_usable, every_s),
         reference_s=quantiles(seconds[references[references != NONE]]),
         target_s=quantiles(target_s),
         letters_per_s=quantiles(rate),
