@@ -193,6 +193,23 @@ def test_a_segment_of_kaldi_may_end_at_the_end_and_not_far_beyond_it(tmp_path: P
         read_samples(kaldi(tmp_path / "far", "0.5 9"))
 
 
+@pytest.mark.parametrize("command", ["flac -c -d -s {0} |", "flac -cd --silent {0} |", "cat {0} |"])
+def test_a_command_of_kaldi_that_only_decodes_a_file_is_the_file(command: str, tmp_path: Path) -> None:
+    clips(tmp_path, ["sound.flac"])
+    write(tmp_path / "wav.scp", [f"u0 {command.format('sound.flac')}"])
+    write(tmp_path / "text", ["u0 One two."])
+    assert read_samples(tmp_path)[0].target_audio == tmp_path / "sound.flac"
+
+
+@pytest.mark.parametrize("command", ["sox {0} -t wav - speed 0.9 |", "flac -cd {0} | sox - -t wav - |", "cat {0} x |"])
+def test_a_command_of_kaldi_that_does_more_is_refused(command: str, tmp_path: Path) -> None:
+    clips(tmp_path, ["sound.flac"])
+    write(tmp_path / "wav.scp", [f"u0 {command.format('sound.flac')}"])
+    write(tmp_path / "text", ["u0 One two."])
+    with pytest.raises(DataError, match=r"is a command in wav\.scp"):
+        read_samples(tmp_path)
+
+
 def shard(path: Path, names: Sequence[str]) -> Path:
     sound = io.BytesIO()
     soundfile.write(sound, 0.1 * np.sin(np.arange(16_000) / 9), 16_000, format="WAV")

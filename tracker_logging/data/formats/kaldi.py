@@ -5,8 +5,9 @@
     utt2spk     utt1 slt
     segments    utt1 rec1 0.50 3.20
 
-Without `segments` the utterance is the recording of the same name. An entry of `wav.scp` that is a command or a
-position in an archive is refused.
+Without `segments` the utterance is the recording of the same name. Of the commands in `wav.scp` those that only decode
+a file are read as the file (`flac -c -d -s clips/rec1.flac |`, `cat clips/rec1.wav |`); nothing is run. Others are
+refused, and so are positions in an archive.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ MAX_FILE_BYTES = 200_000_000
 
 _FIELDS = {"utt2spk": "speaker", "utt2lang": "language"}
 _TO_THE_END = -1  # as an end in segments
+_DECODED = re.compile(r"(?:cat|flac(?:\s+-(?:c|d|s|cd|dc|cds|dcs|-\w+))+)\s+([^\s|-]\S*)\s*\|")
 _ARCHIVE = re.compile(r"\.ark(?::\d+)?$|:\d+$")
 
 
@@ -76,6 +78,8 @@ class KaldiSource:
                 ) from error
             values |= {"offset": start, "duration": None if end == _TO_THE_END else end - start}
         audio = self.files["wav.scp"].get(recording, "")
+        if decoded := _DECODED.fullmatch(audio):
+            audio = decoded[1]
         if audio.endswith("|") or _ARCHIVE.search(audio):
             kind = "a command" if audio.endswith("|") else "a position in an archive"
             raise place.error(utterance, f"is {kind} in wav.scp ({audio[:60]!r}); write the audio to files")
