@@ -87,3 +87,11 @@ def test_a_mark_of_utf_8_is_no_part_of_the_text(tmp_path: Path) -> None:
         folder.mkdir()
         path = written(folder, place, "Grüße, 世界", "utf-8-sig")
         assert read_samples(path)[0].target_text == "Grüße, 世界", place
+
+
+def test_a_short_turkish_text_is_not_taken_for_baltic_alone(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "a.wav", np.zeros(16_000), 16_000)
+    text = "Yaşlı adam kırmızı tekneyi boyadı.\nGümüş saati kayboldu dedi."
+    (tmp_path / "a.txt").write_bytes(text.encode("cp1254"))
+    with pytest.raises(DataError, match=r"cp1254 \(Turkish\), which reads it as 'şlı adam"):
+        read_samples(tmp_path)

@@ -45,6 +45,7 @@ _NAMES = {
     "cp874": "cp874 (Thai)",
 }
 _LATIN = ("cp1252", "cp1250", "cp1254")  # charset-normalizer cannot rank these on a short text
+_BALTIC = "cp1257"  # which it takes short Turkish texts for
 _NOT_ASCII = re.compile(rb'[A-Za-z]*[\x80-\xff][^\x00-\x20"]*')
 _EVIDENCE_BYTES = 1 << 14
 _SIBLINGS = 200
@@ -115,7 +116,7 @@ def wrong_encoding(where: str, error: UnicodeDecodeError, *, evidence: bytes | N
 
 
 def likely_encodings(content: bytes, excerpt: bytes) -> list[tuple[str, str]]:
-    """Up to three encodings that `content` may be in, the likeliest first, each with its reading of `excerpt`."""
+    """Up to four encodings that `content` may be in, the likeliest first, each with its reading of `excerpt`."""
     from charset_normalizer import from_bytes
 
     content = b" ".join(_NOT_ASCII.findall(content))[:_EVIDENCE_BYTES]  # the syntax of JSON would count as Western
@@ -125,8 +126,9 @@ def likely_encodings(content: bytes, excerpt: bytes) -> list[tuple[str, str]]:
         names = ["euc_jis_2004"]
     elif not names:
         return []
-    elif names[0] in _LATIN:
-        names = [name for name in _LATIN if _decoded(content, name) is not None]
+    elif names[0] in (*_LATIN, _BALTIC):
+        given = dict.fromkeys((*names[:1], *_LATIN) if names[0] == _BALTIC else _LATIN)
+        names = [name for name in given if _decoded(content, name) is not None]
     else:
         best = next(iter(matches))
         names = [match.encoding for match in matches if match.chaos <= best.chaos and match.language == best.language]
@@ -134,7 +136,7 @@ def likely_encodings(content: bytes, excerpt: bytes) -> list[tuple[str, str]]:
     for name in names:
         text = printable(excerpt.decode(name, errors="ignore").strip())[:_SHOWN]
         readings.setdefault(text, _NAMES.get(name, name))
-    return [(name, text) for text, name in readings.items()][:3]
+    return [(name, text) for text, name in readings.items()][:4]
 
 
 def _is_kana(content: bytes, name: str) -> bool:
