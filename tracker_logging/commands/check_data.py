@@ -68,7 +68,6 @@ def run(args: argparse.Namespace) -> int:
     from tracker_logging.doctor.data_checks.reading import ReadingOptions
     from tracker_logging.doctor.data_checks.report import check_files
     from tracker_logging.doctor.data_checks.report_text import as_json, as_text
-    from tracker_logging.voices.settings import VoiceSettings
 
     if args.prompts and (args.eval or args.losses):
         raise CommandError("--prompts checks one list of prompts: leave --eval and --losses out.")
@@ -89,7 +88,7 @@ def run(args: argparse.Namespace) -> int:
                 shelf=AudioShelf(allow_download=args.allow_download),
                 columns=columns,
                 pairing=Pairing(seed=args.seed) if args.pair_references else None,
-                prompts=VoiceSettings().max_clips if args.prompts else None,
+                prompts=_prompts_of_a_round() if args.prompts else None,
             ),
             progress=progress_bar("samples", every=EVERY),
             sink=sink,
@@ -98,6 +97,12 @@ def run(args: argparse.Namespace) -> int:
         _write_page(report, args.html)
     print(json.dumps(as_json(report), indent=1, allow_nan=False) if args.json else as_text(report))
     return report.exit_code
+
+
+def _prompts_of_a_round() -> int:
+    from tracker_logging.voices.settings import VoiceSettings  # loads torch
+
+    return VoiceSettings().max_clips
 
 
 def _positions(model_path: Path) -> Positions:
