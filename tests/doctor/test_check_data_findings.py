@@ -312,6 +312,8 @@ def test_every_check_has_an_example() -> None:
         "loss_high",
         "loss_suspect",
         "speaker_without_reference",
+        "prompt_unused",
+        "prompts_left_out",
     }
     assert {case.name for case in CASES} | elsewhere | EVERY_NAME == {check.name for check in checks.ALL}
 

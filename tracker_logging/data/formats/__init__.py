@@ -83,6 +83,8 @@ def what_is(path: Path) -> str:
             endings = Counter(inner.suffix.lower() or "no ending" for inner in path.iterdir() if inner.is_file())
             holds = ", ".join(f"{count} × {ending}" for ending, count in endings.most_common(5)) or "no files"
             return f"no data are known in this directory, which holds {holds}"
+        if not path.is_file():  # opening a pipe would wait forever
+            return "not a regular file"
         with path.open("rb") as file:
             begin = file.read(40)
     except OSError as error:
