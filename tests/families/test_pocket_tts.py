@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from test_family_processors import byte_tokenizer, clip
 from tiny_latents import RATE, phonon, pocket
 from transformers import PocketTTSForConditionalGeneration
 
 from tracker_logging.data.sample import DataError, Utterance, VoiceSample
-from tracker_logging.families import Prompt, adapter_for
+from tracker_logging.families import Prompt, SamplingSettings, adapter_for
 from tracker_logging.families.pocket_tts.processor import PocketSpeechProcessor
 from tracker_logging.testing import assert_adapter
 
@@ -80,3 +82,18 @@ def test_phonon_takes_its_voices_from_a_speaker_codec_of_its_own(tmp_path: Path)
         replace(processor, voices=None).features(given[0])
     without = replace(processor, voices=None).features(given[0], reference=None)
     assert without["audio_prompt_latents"].shape == (0, 10)
+
+
+@pytest.mark.parametrize("make", [pocket, lambda tokenizer: phonon(tokenizer, voice_dim=10)], ids=["pocket", "phonon"])
+def test_a_model_in_bfloat16_has_a_gap_and_voices(make: Any, tmp_path: Path) -> None:
+    model, processor = make(byte_tokenizer())
+    one = samples(tmp_path)[0]
+    batch, adapter = processor.collator()([processor.features(one)]), adapter_for(model)
+    exact = float(adapter.audio_nll(batch))
+    model.to(torch.bfloat16)
+    batch |= {name: value.bfloat16() for name, value in batch.items() if value.is_floating_point()}
+    assert float(adapter.audio_nll(batch)) == pytest.approx(exact, rel=0.05)
+    features = processor.prompt_features(one)
+    prompt = Prompt(features["input_ids"], features["audio_input_ids"], max_frames=3, seed=1)
+    (clip,) = adapter.generate([prompt], SamplingSettings(temperature=0.7))
+    assert clip.codes.dtype == np.float32 and np.isfinite(clip.codes).all() and len(clip.codes.T) <= 3

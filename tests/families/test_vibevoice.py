@@ -14,16 +14,17 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from transformers import LogitsProcessorList
+from transformers import LogitsProcessorList, VibeVoiceProcessor
 
 pytest.importorskip("diffusers")
 
-from test_family_processors import byte_tokenizer
+from test_family_processors import byte_tokenizer, wave
 from test_pocket_tts import samples
 from tiny_latents import HOP, D, vibevoice
 
-from tracker_logging.data.sample import DataError, Utterance
+from tracker_logging.data.sample import DataError, Utterance, VoiceSample
 from tracker_logging.families import Prompt, Role, SamplingSettings, adapter_for
+from tracker_logging.families.vibevoice.processor import SYSTEM
 from tracker_logging.metrics.latents import LEVELS
 from tracker_logging.probes.capture import StepCapture
 from tracker_logging.testing import assert_adapter
@@ -95,8 +96,64 @@ def test_a_row_is_the_layout_of_the_chat_template(tmp_path: Path) -> None:
     assert len(prompt["audio_input_ids"]) + HOP * int((frames >= length).sum()) == len(row["input_values"])
     loudness = 20 * np.log10(row["input_values"][: HOP * int((frames < length).sum())].square().mean().sqrt())
     assert loudness == pytest.approx(-25, abs=1.0)  # of the feature extractor
-    with pytest.raises(DataError, match="several targets or voices"):
-        processor.features(replace(one, more_targets=(Utterance("Hello.", one.target_audio),)))
+
+
+def dialogue(folder: Path) -> VoiceSample:
+    """Voices 2 and 1, numbered from 1, and a turn of each."""
+    one, two, *_ = samples(folder)
+    return replace(
+        one, reference_text="[SPEAKER2] Mine.", more_references=(Utterance("[SPEAKER1] Yours.", two.reference_audio),),
+        target_text="[SPEAKER1] Good day.", more_targets=(Utterance("[SPEAKER2] And to you.", two.target_audio),),
+    )  # fmt: skip
+
+
+def test_a_dialogue_equals_that_of_the_processor_of_transformers(tmp_path: Path) -> None:
+    model, ours = tiny()
+    config, tokenizer, sample = model.config, byte_tokenizer(), dialogue(tmp_path)
+    tokens = ("<|vision_start|>", "<|vision_end|>", "<|vision_pad|>")
+    tokenizer.add_tokens(list(tokens), special_tokens=True)
+    assert tokenizer.convert_tokens_to_ids(tokens[2]) == config.audio_token_id
+    theirs = VibeVoiceProcessor(ours.extractor, tokenizer)
+    voices = "".join(f" Speaker {at}:{tokens[0]}{tokens[2]}{tokens[1]}\n" for at in range(2))
+    turns = (" Speaker 0: Good day.\n", " Speaker 1: And to you.\n")
+    parts = [f"{SYSTEM} Voice input:\n{voices} Text input:\n", *turns, f" Speech output:\n{tokens[0]}"]
+    first, second = sample.references[1].audio, sample.references[0].audio  # by the number of the voice
+    of_row = theirs(text="".join(parts), audio=[wave(first), wave(second)], return_tensors="pt")
+    of_prompt = theirs(text="".join((*parts[:2], parts[3])), audio=[wave(first), wave(second)], return_tensors="pt")
+    row, prompt = ours.features(sample), ours.prompt_features(sample)
+    assert prompt["input_ids"].tolist() == of_prompt["input_ids"][0].tolist()
+    length = of_row["input_ids"].shape[1]
+    assert row["input_ids"][:length].tolist() == of_row["input_ids"][0].tolist()
+    frames = [-(-len(wave(path)) // HOP) for path in (first, second, *(each.audio for each in sample.targets))]
+    assert row["input_ids"][length:].tolist() == [
+        *[config.audio_token_id] * sum(frames[2:]), config.audio_eos_token_id, config.eos_token_id
+    ]  # fmt: skip
+    given = torch.cat([values[0, : HOP * count] for values, count in zip(of_row["input_values"], frames, strict=False)])
+    assert torch.equal(prompt["audio_input_ids"][:, 0], given)
+    assert torch.equal(row["input_values"][: len(given)], given)
+    assert len(row["input_values"]) == HOP * sum(frames)
+
+
+def test_a_dialogue_is_trained_as_one_speech_and_its_voices_are_encoded_apart(tmp_path: Path) -> None:
+    model, processor = tiny()
+    adapter, sample = adapter_for(model.eval()), dialogue(tmp_path)
+    batch = processor.collator()([processor.features(sample), processor.features(sample, reference=None)])
+    found = [(segment.sample, segment.role) for segment in adapter.view(batch).segments]
+    assert found == [(0, Role.REFERENCE), (0, Role.REFERENCE), (0, Role.TARGET), (1, Role.TARGET)]
+    assert len(batch["input_values"]) == 4 and adapter.audio_nll(batch).isfinite().all()
+    swapped = replace(sample, reference_text="[SPEAKER1] Mine.", target_text="[SPEAKER1] Good day.")
+    swapped = replace(swapped, more_references=(Utterance("[SPEAKER2] Yours.", sample.more_references[0].audio),))
+    other = processor.collator()([processor.features(swapped), processor.features(sample, reference=None)])
+    assert torch.equal(other["input_values"][0], batch["input_values"][1])  # clips are in the order of voices
+    features, given = processor.prompt_features(sample), list[torch.Tensor]()
+    handle = model.model.audio_tower.encoder.register_forward_hook(lambda _, args, __: given.append(args[0]))
+    prompt = Prompt(features["input_ids"], features["audio_input_ids"], max_frames=2, seed=3)
+    adapter.generate([prompt], SamplingSettings())
+    handle.remove()
+    assert torch.equal(given[0], batch["input_values"][:2, :, : given[0].shape[2]])
+    both = replace(sample, reference_text="[SPEAKER1] Mine. [SPEAKER2] Yours.")
+    with pytest.raises(DataError, match="a reference has several voices"):
+        processor.features(both)
 
 
 def test_the_view_has_voice_text_and_speech(batch: dict[str, Any]) -> None:

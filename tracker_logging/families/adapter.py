@@ -10,7 +10,7 @@ class MyAdapter(BaseAdapter):
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -28,6 +28,14 @@ from tracker_logging.families.delay_pattern import CodePattern
 from tracker_logging.families.heads import mean_nll
 from tracker_logging.families.naming import component_of
 from tracker_logging.families.sampling import sampling_of
+
+
+def decoder_layers(layers: Iterable[Any]) -> list[LayerParts]:
+    """The parts of layers that have a `self_attn`, and one `mlp` for text and audio."""
+    return [
+        LayerParts(index=index, layer=layer, attention=layer.self_attn, text_ffn=None, audio_ffn=layer.mlp)
+        for index, layer in enumerate(layers)
+    ]
 
 
 class BaseAdapter:

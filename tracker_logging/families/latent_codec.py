@@ -20,30 +20,34 @@ FloatArray = npt.NDArray[np.float32]
 
 
 class LatentCodec:
-    """A codec model of transformers that encodes to continuous latents, as an `AudioCodec` without codebooks."""
+    """A codec model of transformers that encodes to continuous latents, as an `AudioCodec` without codebooks.
+
+    `encode_with`: further arguments of the model's `encode`. `sample_rate` where its configuration has none.
+    """
 
     num_codebooks = 0
     codebook_size = 0
 
-    def __init__(self, model: Any) -> None:
-        self._model = model.eval()
-        self.sample_rate: int = model.config.sampling_rate
-        self.frame_rate: float = model.config.frame_rate
-        self.latent_dim: int = model.config.latent_dim
+    def __init__(self, model: Any, *, sample_rate: int | None = None, **encode_with: Any) -> None:
+        self._model, self._encode_with, config = model.eval(), encode_with, model.config
+        self.sample_rate: int = sample_rate or config.sampling_rate
+        self.hop: int = config.frame_size if hasattr(config, "frame_size") else config.hop_length
+        self.frame_rate = self.sample_rate / self.hop
+        self.latent_dim: int = config.latent_dim if hasattr(config, "latent_dim") else config.hidden_size
 
     @torch.no_grad()
     def encode(self, wave: FloatArray) -> FloatArray:
         """[n] float32 at `sample_rate` -> latents [D, F] float32; the wave is padded to whole frames."""
-        size = self._model.config.frame_size
-        padded = np.pad(wave, (0, -len(wave) % size))
-        latents = self._model.encode(self._tensor(padded)[None, None]).latents[0]
+        padded = np.pad(wave, (0, -len(wave) % self.hop))
+        latents = self._model.encode(self._tensor(padded)[None, None], **self._encode_with).latents[0]
         encoded: FloatArray = latents.T.float().cpu().numpy()
         return encoded
 
     @torch.no_grad()
     def decode(self, codes: FloatArray) -> FloatArray:
         """Latents [D, F] -> [n] float32 at `sample_rate`."""
-        wave: FloatArray = self._model.decode(self._tensor(codes.T)[None]).audio_values[0, 0].float().cpu().numpy()
+        audio = self._model.decode(self._tensor(codes.T)[None])[0]  # the first value is the audio, whatever its name
+        wave: FloatArray = audio[0, 0].float().cpu().numpy()
         return wave
 
     def _tensor(self, values: FloatArray) -> torch.Tensor:

@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch.nn.utils.rnn import pad_sequence
 
 from tracker_logging.data.codec import AudioCodec
 from tracker_logging.data.codes import CodeCache, CodeSource
@@ -25,9 +24,9 @@ from tracker_logging.data.sample import DataError, VoiceSample
 from tracker_logging.families.base import IGNORE, Features, Reference
 from tracker_logging.families.codec_tokens.layout import TokenIds, TokenLayout
 from tracker_logging.families.codec_tokens.presets import PRESETS, layout_of, preset
-from tracker_logging.families.higgs_v2.processor import with_reference
 from tracker_logging.families.load_codec import load_codec
 from tracker_logging.families.model_codec import ModelCodec
+from tracker_logging.families.samples import padded, with_reference
 
 _PLACE = re.compile(r"\{(reference|target)_(audio|clip)\}")
 
@@ -145,9 +144,4 @@ class CodecTokenProcessor:
 
 def collate(rows: Sequence[Features], *, pad: int) -> Features:
     """B rows -> `input_ids`, `attention_mask`, `labels` [B, T], padded on the right."""
-    filled = {"input_ids": pad, "attention_mask": 0, "labels": IGNORE}
-    columns = [{**row, "attention_mask": torch.ones_like(row["input_ids"])} for row in rows]
-    return {
-        name: pad_sequence([row[name] for row in columns], batch_first=True, padding_value=fill)
-        for name, fill in filled.items()
-    }
+    return padded(rows, {"input_ids": pad, "labels": IGNORE})

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from transformers import DynamicCache
 
-from tracker_logging.families.adapter import BaseAdapter
+from tracker_logging.families.adapter import BaseAdapter, decoder_layers
 from tracker_logging.families.base import (
     IGNORE,
     AudioHead,
@@ -38,8 +38,7 @@ class CsmAdapter(BaseAdapter):
 
     family = "csm"
     trains_references = True
-    # The generation config that transformers' `convert_csm.py` gives sesame/csm-1b, for both of its decoders.
-    published = SamplingSettings(temperature=0.9, top_k=50)
+    published = SamplingSettings(temperature=0.9, top_k=50)  # transformers' `convert_csm.py`, for both decoders
     prefixes = {"depth_decoder": "depth_decoder", "codec_model": "codec"}  # noqa: RUF012
 
     def __init__(self, core: Any) -> None:
@@ -79,10 +78,7 @@ class CsmAdapter(BaseAdapter):
         )
 
     def layers(self) -> Sequence[LayerParts]:
-        return [
-            LayerParts(index=index, layer=layer, attention=layer.self_attn, text_ffn=None, audio_ffn=layer.mlp)
-            for index, layer in enumerate(self.core.backbone_model.layers)
-        ]
+        return decoder_layers(self.core.backbone_model.layers)
 
     def audio_heads(self) -> Sequence[AudioHead]:
         return (
@@ -100,8 +96,7 @@ class CsmAdapter(BaseAdapter):
         steps = StepTimes()
         core, choose = self.core, Chooser(settings, [prompt.seed for prompt in prompts])
         choose_deep = choose.another(self._depth_sampling) if settings == self.sampling else choose
-        device = next(core.parameters()).device
-        token_ids, mask = (tensor.to(device) for tensor in left_padded(prompts, pad=core.config.pad_token_id))
+        token_ids, mask = (tensor.to(core.device) for tensor in left_padded(prompts, pad=core.config.pad_token_id))
         embedded = self._embedded(token_ids, mask, prompts)
         cache, frames = DynamicCache(config=core.config), []
         for _ in range(max(prompt.max_frames for prompt in prompts) + 1):
@@ -114,16 +109,14 @@ class CsmAdapter(BaseAdapter):
                 use_cache=True,
             ).last_hidden_state[:, -1]
             frames.append(self._frame(hidden, choose, choose_deep))
-            steps.note(device)
+            steps.note(core.device)
             if bool((torch.stack(frames, dim=1) == self.eos_code).all(dim=2).any(dim=1).all()):
                 break
             embedded = core.backbone_model.embed_tokens(frames[-1].unsqueeze(1))
             mask = torch.cat([mask, torch.ones_like(mask[:, :1])], dim=1)
         clips = torch.stack(frames, dim=1).cpu()  # [B, F, K]
-        return [
-            generated(clip, prompt, self.pattern, steps=steps, lead=0)
-            for clip, prompt in zip(clips, prompts, strict=True)
-        ]
+        pairs = zip(clips, prompts, strict=True)
+        return [generated(clip, prompt, self.pattern, steps=steps, lead=0) for clip, prompt in pairs]
 
     def _codes(self, inputs: Mapping[str, Any], audio: torch.Tensor) -> torch.Tensor:
         """[B, T, K] codes as the class places them: it expands labels to the codes of its own codec."""

@@ -22,7 +22,8 @@ from tracker_logging.data.sample import DataError, Utterance, VoiceSample
 from tracker_logging.data.voices import voice_parts
 from tracker_logging.families.base import IGNORE, Features, Reference
 from tracker_logging.families.csm.adapter import BACKBONE_ONLY
-from tracker_logging.families.higgs_v2.processor import SpeechProcessor, reference_clips, target_clips, with_reference
+from tracker_logging.families.higgs_v2.processor import SpeechProcessor
+from tracker_logging.families.samples import padded, reference_clips, target_clips, with_reference
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -80,18 +81,9 @@ class CsmSpeechProcessor(SpeechProcessor):
 
 def collate(rows: Sequence[Features]) -> Features:
     """B rows -> `input_ids`, `attention_mask`, `labels` [B, T], `input_values` [B, 1, n], cutoffs [B, clips]."""
-
-    def text(values: Sequence[torch.Tensor], fill: int) -> torch.Tensor:
-        return pad_sequence(list(values), batch_first=True, padding_value=fill, padding_side="left")
-
-    def audio(name: str, fill: float) -> torch.Tensor:
-        return pad_sequence([row[name] for row in rows], batch_first=True, padding_value=fill)
-
     first = rows[0]["input_ids"][0]  # no audio token: the class counts each audio token as a frame
-    return {
-        "input_ids": text([row["input_ids"] for row in rows], int(first)),
-        "attention_mask": text([torch.ones_like(row["input_ids"]) for row in rows], 0),
-        "labels": text([row["labels"] for row in rows], IGNORE),
-        "input_values": audio("input_values", 0.0).unsqueeze(1),
-        "input_values_cutoffs": audio("input_values_cutoffs", -1),
+    waves, ends = ([row[name] for row in rows] for name in ("input_values", "input_values_cutoffs"))
+    return padded(rows, {"input_ids": int(first), "labels": IGNORE}, side="left") | {
+        "input_values": pad_sequence(waves, batch_first=True).unsqueeze(1),
+        "input_values_cutoffs": pad_sequence(ends, batch_first=True, padding_value=-1),
     }

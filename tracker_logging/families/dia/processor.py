@@ -24,7 +24,8 @@ from tracker_logging.data.voices import voice_parts
 from tracker_logging.families.base import IGNORE, Features, Reference
 from tracker_logging.families.delay_pattern import CodePattern
 from tracker_logging.families.dia.adapter import pattern_of
-from tracker_logging.families.higgs_v2.processor import SpeechProcessor, reference_clips, target_clips, with_reference
+from tracker_logging.families.higgs_v2.processor import SpeechProcessor
+from tracker_logging.families.samples import reference_clips, target_clips, with_reference
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -32,6 +32,7 @@ from tracker_logging.families.delay_pattern import apply_delay
 from tracker_logging.families.higgs_v2.labels import reference_labels, target_labels
 from tracker_logging.families.higgs_v2.layout import SpecialTokens, cloning_text
 from tracker_logging.families.load_codec import load_codec
+from tracker_logging.families.samples import reference_clips, target_clips, with_reference
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,24 +160,6 @@ class VoiceCloningCollator:
         if "labels" in rows[0]:
             batch["labels"] = _pad([row["labels"] for row in rows], IGNORE)
         return batch
-
-
-def with_reference(sample: VoiceSample, reference: Reference) -> VoiceSample:
-    """The sample with the reference that `features` is asked for."""
-    return sample if isinstance(reference, str) else sample.with_reference_of(reference)
-
-
-def reference_clips(sample: VoiceSample) -> list[Path]:
-    """The clips of all references."""
-    return [reference.audio for reference in sample.references if reference.audio is not None]
-
-
-def target_clips(sample: VoiceSample) -> list[Path]:
-    """The clips of all targets. Raises `DataError` where one is missing."""
-    clips = [target.audio for target in sample.targets if target.audio is not None]
-    if len(clips) < len(sample.targets):
-        raise DataError(f"{sample.origin}, target audio: missing, so there is nothing to train on. Add it.")
-    return clips
 
 
 def _alternating(texts: Sequence[torch.Tensor], clips: Sequence[torch.Tensor]) -> torch.Tensor:

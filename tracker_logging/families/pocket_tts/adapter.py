@@ -8,39 +8,27 @@ head is the flow-matching term, whose start and end times are one tensor; the ot
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import torch
-from torch import nn
 
-from tracker_logging.families.adapter import BaseAdapter
-from tracker_logging.families.base import BatchView, GeneratedCodes, LayerParts, Prompt, Role, SamplingSettings, Segment
+from tracker_logging.families.base import BatchView, Prompt, Role, SamplingSettings, Segment
 from tracker_logging.families.first_frame import StepTimes
-from tracker_logging.families.latents import WITHOUT_CODES, FlowTerms, paired_noise
-from tracker_logging.families.spans import padding_mask, runs, with_segments
+from tracker_logging.families.latent_model import Conditioned, LatentModelAdapter
+from tracker_logging.families.latents import FlowTerms
+from tracker_logging.families.spans import padding_mask, runs
 
-GAP_DRAWS = 8
 
-
-class PocketTTSAdapter(BaseAdapter):
+class PocketTTSAdapter(LatentModelAdapter):
     """See `ModelAdapter` and `LatentAdapter`. `core` is the model without any wrapper."""
 
     family = "pocket_tts"
-    cannot_give = WITHOUT_CODES
-    ffn = "ffn"
+    flow, eos = "flow_head", "eos_head"
     prefixes: ClassVar[Mapping[str, str]] = {
-        "flow_head": "heads",
-        "eos_head": "heads",
-        "loss_weighting": "heads",
-        "audio_prompt_proj": "embeddings",
-        "audio_latent_proj": "embeddings",
-        "bos_latent": "embeddings",
+        **dict.fromkeys(("flow_head", "eos_head", "loss_weighting"), "heads"),
+        **dict.fromkeys(("audio_prompt_proj", "audio_latent_proj", "bos_latent"), "embeddings"),
     }
-
-    def __init__(self, core: Any) -> None:
-        super().__init__(core)
-        self.latent_dim: int = core.config.latent_dim
 
     def view(self, inputs: Mapping[str, Any]) -> BatchView:
         config, token_ids = self.core.config, inputs["input_ids"].detach()
@@ -48,47 +36,23 @@ class PocketTTSAdapter(BaseAdapter):
         voice = (token_ids == config.audio_prompt_token_id) & attention_mask
         frames = (token_ids == config.audio_latent_token_id) & attention_mask
         target = frames | ((token_ids == config.audio_bos_token_id) & attention_mask)
-        segments: list[Segment] = []
-        for sample, rows in enumerate(zip(voice.cpu(), target.cpu(), strict=True)):
-            for row, role, lead in zip(rows, (Role.REFERENCE, Role.TARGET), (0, 1), strict=True):
-                segments += [Segment(sample, role, start, stop, stop - start - lead, lead) for start, stop in runs(row)]
-        return BatchView(
-            token_ids=token_ids,
-            attention_mask=attention_mask,
-            roles=with_segments(attention_mask, segments),
-            codes=token_ids.new_empty((*token_ids.shape, 0)),
-            audio_labels=None,
-            text_labels=None,
-            segments=tuple(segments),
-            frame_labels=None if inputs.get("labels") is None else frames,
-        )
-
-    def layers(self) -> Sequence[LayerParts]:
-        return [
-            LayerParts(index=index, layer=layer, attention=layer.self_attn, text_ffn=None, audio_ffn=layer.mlp)
-            for index, layer in enumerate(self.core.model.layers)
+        clips = ((voice.cpu(), Role.REFERENCE, 0), (target.cpu(), Role.TARGET, 1))
+        segments = [
+            Segment(sample, role, start, stop, stop - start - lead, lead)
+            for sample in range(len(token_ids))
+            for positions, role, lead in clips
+            for start, stop in runs(positions[sample])
         ]
-
-    # --- latents ------------------------------------------------------------------------------------------------------
-
-    def flow_head(self) -> nn.Module:
-        head: nn.Module = self.core.flow_head
-        return head
-
-    def eos_head(self) -> nn.Module:
-        head: nn.Module = self.core.eos_head
-        return head
-
-    def eos_logits(self, output: torch.Tensor) -> torch.Tensor:
-        return output.flatten()
+        trained = None if inputs.get("labels") is None else frames
+        return self.latent_view(token_ids, attention_mask, segments, frames=trained)
 
     def flow_terms(
         self, inputs: Mapping[str, Any], args: tuple[Any, ...], kwargs: Mapping[str, Any], output: torch.Tensor
     ) -> FlowTerms:
         """`x_t = t · data + (1 − t) · noise` and the velocity `data − noise`, which is `(data − x_t) / (1 − t)`."""
         noisy, conditions = args
-        targets = self._normalised(inputs)[self._frame_mask(inputs)]
-        times = kwargs["times"][0].float()
+        latents, mask = self._targets(inputs)
+        targets, times = latents[mask], kwargs["times"][0].float()
         data = targets.float().repeat(len(noisy) // max(1, len(targets)), 1)
         velocity = (data - noisy.float()) / (1 - times)
         losses = (output.float() - velocity).square().mean(dim=-1)
@@ -96,7 +60,7 @@ class PocketTTSAdapter(BaseAdapter):
 
     def ends(self, view: BatchView) -> tuple[torch.Tensor, torch.Tensor]:
         at = (view.roles == Role.TARGET).flatten().nonzero().squeeze(-1)
-        last = {segment.sample * view.roles.shape[1] + segment.stop - 1 for segment in view.segments if segment.lead}
+        last = {segment.sample * view.roles.shape[1] + segment.stop - 1 for segment in view.targets}
         return at, torch.isin(at, torch.tensor(sorted(last), dtype=torch.int64, device=at.device))
 
     def eos_threshold(self) -> float:
@@ -112,83 +76,58 @@ class PocketTTSAdapter(BaseAdapter):
         denormalised: torch.Tensor = self.core.denormalize_latents(latents)
         return denormalised
 
-    @torch.no_grad()
-    def audio_nll(self, inputs: Mapping[str, Any]) -> torch.Tensor:
-        """[B, 1] float32: the flow loss of each target, mean over frames, dimensions and `GAP_DRAWS` noise levels.
-
-        Noise and levels depend on the number of the frame alone, so that two conditions of one target are paired.
-        """
-        core, mask, view = self.core, self._frame_mask(inputs), self.view(inputs)
-        targets = self._normalised(inputs)
+    def conditioned(self, inputs: Mapping[str, Any], view: BatchView) -> Conditioned:
+        data, mask = self._targets(inputs)
         names = ("input_ids", "audio_prompt_latents", "audio_prompt_latents_mask", "attention_mask")
-        hidden = core.model(
-            **{name: inputs[name] for name in names if inputs.get(name) is not None},
-            audio_latents=targets,
-            audio_latents_mask=mask.long(),
-            use_cache=False,
-        ).last_hidden_state
-        predicts = torch.zeros_like(view.attention_mask)
-        predicts[:, :-1] = view.roles[:, 1:].eq(Role.TARGET) & view.roles[:, :-1].eq(Role.TARGET)
-        counts = mask.sum(dim=1)
-        noise = paired_noise(GAP_DRAWS, int(counts.max()), self.latent_dim, device=hidden.device)
-        levels = torch.linspace(0.5 / GAP_DRAWS, 1 - 0.5 / GAP_DRAWS, GAP_DRAWS, device=hidden.device)
-        losses: torch.Tensor = hidden.new_zeros(len(mask), 1, dtype=torch.float32)
-        for row, count in enumerate(counts.tolist()):
-            data, conditions = targets[row, :count].float(), hidden[row][predicts[row]]
-            for draw, level in zip(noise[:, :count], levels, strict=True):
-                times = (1 - level).expand(count, 1)
-                noisy = times * data + level * draw
-                velocity = core.flow_head(noisy.to(hidden.dtype), conditions, times=[times, times])
-                losses[row] += (velocity.float() - (data - draw)).square().mean() / GAP_DRAWS
-        return losses
+        given = {name: inputs[name] for name in names if inputs.get(name) is not None}
+        latents = {"audio_latents": data, "audio_latents_mask": mask.long()}
+        hidden = self.core.model(**given, **latents, use_cache=False).last_hidden_state
+        for segment in view.targets:
+            at = slice(segment.start, segment.stop - 1)
+            yield segment.sample, data[segment.sample, : segment.frames].float(), hidden[segment.sample, at]
 
-    @torch.no_grad()
-    def generate(self, prompts: Sequence[Prompt], settings: SamplingSettings) -> list[GeneratedCodes]:
-        """One prompt after the other; `codes` are latents of the codec [D, F] float32."""
-        return [self._generate_one(prompt, settings) for prompt in prompts]
+    def denoising_loss(
+        self, frames: torch.Tensor, noise: torch.Tensor, conditions: torch.Tensor, share: float
+    ) -> torch.Tensor:
+        noisy = ((1 - share) * frames + share * noise).to(conditions.dtype)
+        times = noisy.new_full((len(noisy), 1), 1 - share)
+        velocity: torch.Tensor = self.core.flow_head(noisy, conditions, times=[times, times])
+        return (velocity.float() - (frames - noise)).square().mean()
 
-    def _generate_one(self, prompt: Prompt, settings: SamplingSettings) -> GeneratedCodes:
-        steps = StepTimes()
-        device = next(self.core.parameters()).device
-        token_ids = prompt.token_ids[None].to(device)
-        voice = {} if prompt.audio_codes is None else {"audio_prompt_latents": prompt.audio_codes[None].to(device)}
-        sampling = {"temperature": settings.temperature} if settings.temperature > 0 else {}
-        torch.manual_seed(prompt.seed)  # the caller restores the random state
+    def speak(
+        self,
+        token_ids: torch.Tensor,
+        voice: torch.Tensor | None,
+        prompt: Prompt,
+        settings: SamplingSettings,
+        steps: StepTimes,
+    ) -> tuple[torch.Tensor, bool]:
         # The class takes no stopping criteria. Its flow head is called for each step of the flow of each frame.
-        handle = self.core.flow_head.register_forward_hook(lambda *_: steps.note(device))
+        handle = self.core.flow_head.register_forward_hook(lambda *_: steps.note(token_ids.device))
         try:
             output = self.core.generate(
                 input_ids=token_ids,
                 attention_mask=torch.ones_like(token_ids),
-                frames_after_eos=torch.ones(1, dtype=torch.int64, device=device),
-                do_sample=bool(sampling),
+                frames_after_eos=torch.ones(1, dtype=torch.int64, device=token_ids.device),
+                do_sample=settings.temperature > 0,
                 max_new_tokens=prompt.max_frames,
                 return_dict_in_generate=True,
-                **sampling,
-                **voice,
+                **({"temperature": settings.temperature} if settings.temperature > 0 else {}),
+                **({} if voice is None else {"audio_prompt_latents": voice[None]}),
             )
         finally:
             handle.remove()
-        frames = output.audio_latents[0][output.audio_latents_mask[0].bool()].float().cpu()
-        stopped = len(frames) < prompt.max_frames
-        return GeneratedCodes(
-            codes=frames.T.numpy(),
-            stop_reason="eos" if stopped else "max_length",
-            first_frame_s=steps.after(self._flow_steps()) if len(frames) else None,
-        )
+        frames = output.audio_latents[0][output.audio_latents_mask[0].bool()]
+        return frames, len(frames) < prompt.max_frames
 
-    def _flow_steps(self) -> int:
-        """Calls of the flow head for each frame."""
+    def steps_per_frame(self) -> int:
+        """Calls of the flow head."""
         if getattr(self.core.config.flow_head_config, "flow_type", None) == "drifting":
             return 1
         return getattr(self.core.generation_config, "num_flow_steps", None) or 1
 
-    def _frame_mask(self, inputs: Mapping[str, Any]) -> torch.Tensor:
-        labels: torch.Tensor = inputs["labels"]
-        mask: torch.Tensor = inputs.get("labels_mask", torch.ones_like(labels[..., 0]))
-        return mask.bool()
-
-    def _normalised(self, inputs: Mapping[str, Any]) -> torch.Tensor:
+    def _targets(self, inputs: Mapping[str, Any]) -> tuple[torch.Tensor, torch.Tensor]:
+        """The frames [B, F, D] in the model's space, and where they are no padding, [B, F] bool."""
         labels = inputs["labels"].detach()
-        normalised: torch.Tensor = ((labels - self.core.latent_mean) / self.core.latent_std).to(labels.dtype)
-        return normalised
+        mask = inputs.get("labels_mask", torch.ones_like(labels[..., 0]))
+        return ((labels - self.core.latent_mean) / self.core.latent_std).to(labels.dtype), mask.bool()

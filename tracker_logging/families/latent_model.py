@@ -1,0 +1,154 @@
+"""What families of continuous latents share. A new one writes `view`, `conditioned`, `denoising_loss` and `speak`.
+
+class MyLatentsAdapter(LatentModelAdapter):
+    family, decoder, flow, eos = "my_latents", "model", "flow_head", "eos_head"
+
+    def view(self, inputs): return self.latent_view(…)
+    def conditioned(self, inputs, view): …          # frames and conditions of each target
+    def denoising_loss(self, frames, noise, conditions, share): …
+    def speak(self, token_ids, voice, prompt, settings, steps): …
+
+`flow_terms`, `ends`, `sample` and `to_codec` are those of `LatentAdapter`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TypeAlias
+
+import torch
+from torch import nn
+
+from tracker_logging.families.adapter import BaseAdapter, decoder_layers
+from tracker_logging.families.base import (
+    BatchView,
+    GeneratedCodes,
+    LayerParts,
+    Prompt,
+    SamplingSettings,
+    Segment,
+    StopReason,
+)
+from tracker_logging.families.first_frame import StepTimes
+from tracker_logging.families.latents import WITHOUT_CODES, paired_noise
+from tracker_logging.families.spans import with_segments
+
+GAP_DRAWS = 8
+Conditioned: TypeAlias = Iterable[tuple[int, torch.Tensor, torch.Tensor]]
+
+
+class LatentModelAdapter(BaseAdapter):
+    """Defaults of `LatentAdapter`. `decoder`, `flow` and `eos` are paths from `core`: the module that has the `layers`,
+    the flow or diffusion head, and the head with the end of speech."""
+
+    cannot_give = WITHOUT_CODES
+    decoder = "model"
+    flow = ""
+    eos = ""
+
+    def __init__(self, core: Any) -> None:
+        super().__init__(core)
+        self.latent_dim: int = getattr(core.config, "latent_dim", 0)  # or set by the family
+
+    def layers(self) -> Sequence[LayerParts]:
+        """Layers with one FFN for text and audio."""
+        return decoder_layers(self.core.get_submodule(self.decoder).layers)
+
+    def flow_head(self) -> nn.Module:
+        """The module at `flow`."""
+        head: nn.Module = self.core.get_submodule(self.flow)
+        return head
+
+    def eos_head(self) -> nn.Module:
+        """The module at `eos`."""
+        head: nn.Module = self.core.get_submodule(self.eos)
+        return head
+
+    def eos_logits(self, output: torch.Tensor) -> torch.Tensor:
+        """For a head that gives one logit for each position."""
+        return output.flatten()
+
+    def eos_threshold(self) -> float:
+        """The end is likelier than not."""
+        return 0.0
+
+    def latent_view(
+        self,
+        token_ids: torch.Tensor,
+        attention_mask: torch.Tensor,
+        segments: Sequence[Segment],
+        *,
+        frames: torch.Tensor | None,
+        text_labels: torch.Tensor | None = None,
+    ) -> BatchView:
+        """The view of a batch without codes. `frames` [B, T]: the positions of trained frames; None if none is."""
+        return BatchView(
+            token_ids=token_ids,
+            attention_mask=attention_mask,
+            roles=with_segments(attention_mask, segments),
+            codes=token_ids.new_empty((*token_ids.shape, 0)),
+            audio_labels=None,
+            text_labels=text_labels,
+            segments=tuple(segments),
+            frame_labels=frames,
+        )
+
+    def conditioned(self, inputs: Mapping[str, Any], view: BatchView) -> Conditioned:
+        """For each target: its sample, its frames [F, D] float32 in the model's space, and what the backbone gives for
+        each frame, conditions [F, H], as in generation. One forward."""
+        raise NotImplementedError(f"{type(self).__name__} must implement `conditioned` for the conditioning gap.")
+
+    def denoising_loss(
+        self, frames: torch.Tensor, noise: torch.Tensor, conditions: torch.Tensor, share: float
+    ) -> torch.Tensor:
+        """The mean squared error of the head for `frames` with `noise` [F, D] at `share` of the way to pure noise."""
+        raise NotImplementedError(f"{type(self).__name__} must implement `denoising_loss` for the conditioning gap.")
+
+    @torch.no_grad()
+    def audio_nll(self, inputs: Mapping[str, Any]) -> torch.Tensor:
+        """[B, 1] float32: the flow or diffusion loss of each target, mean over frames, dimensions and `GAP_DRAWS`
+        levels of noise; NaN without a target.
+
+        Noise and levels depend on the number of the frame alone, so that two conditions of one target are paired.
+        """
+        view = self.view(inputs)
+        losses = torch.full((len(view.token_ids), 1), torch.nan, device=view.token_ids.device)
+        for sample, frames, conditions in self.conditioned(inputs, view):
+            noise = paired_noise(GAP_DRAWS, len(frames), self.latent_dim, device=frames.device)
+            losses[sample] = 0
+            for draw, drawn in enumerate(noise):
+                losses[sample] += self.denoising_loss(frames, drawn, conditions, (draw + 0.5) / GAP_DRAWS) / GAP_DRAWS
+        return losses
+
+    def speak(
+        self,
+        token_ids: torch.Tensor,
+        voice: torch.Tensor | None,
+        prompt: Prompt,
+        settings: SamplingSettings,
+        steps: StepTimes,
+    ) -> tuple[torch.Tensor, bool]:
+        """The frames [F, D] of the codec that follow `token_ids` [1, T], at most `prompt.max_frames`, and whether they
+        ended by themselves. `voice`: `prompt.audio_codes` in the model's dtype. The random state is the prompt's. Note
+        `steps_per_frame()` of `steps` for each frame."""
+        raise NotImplementedError(f"{type(self).__name__} does not generate audio: implement `speak`.")
+
+    def steps_per_frame(self) -> int:
+        """How many steps `speak` notes for a frame."""
+        return 1
+
+    @torch.no_grad()
+    def generate(self, prompts: Sequence[Prompt], settings: SamplingSettings) -> list[GeneratedCodes]:
+        """One prompt after the other; `codes` are frames of the codec [D, F] float32."""
+        clips: list[GeneratedCodes] = []
+        for prompt in prompts:
+            steps = StepTimes()
+            token_ids, voice = prompt.token_ids[None].to(self.core.device), prompt.audio_codes
+            voice = None if voice is None else voice.to(self.core.device, self.core.dtype)
+            torch.manual_seed(prompt.seed)  # the caller restores the random state
+            frames, ended = self.speak(token_ids, voice, prompt, settings, steps)
+            codes = frames.float().cpu().T.numpy()
+            stop_reason: StopReason = "eos" if ended else "max_length"
+            first_frame_s = steps.after(self.steps_per_frame()) if len(frames) else None
+            clips.append(GeneratedCodes(codes=codes, stop_reason=stop_reason, first_frame_s=first_frame_s))
+        return clips
