@@ -165,7 +165,8 @@ def test_the_global_tokens_of_spark_come_from_the_reference_or_are_trained() -> 
 
 def test_a_layout_without_prompts_and_texts_with_structure_are_errors_of_the_data() -> None:
     control = ["<|audio_end|>"]
-    processor = processor_of(small(OUTETTS), small_tokenizer(OUTETTS, control), {TARGET: np.zeros((2, 1), int)})
+    bare = replace(small(OUTETTS), by_word=False)
+    processor = processor_of(bare, small_tokenizer(OUTETTS, control), {TARGET: np.zeros((2, 1), int)})
     with pytest.raises(DataError, match="'outetts' has no prompt"):
         processor.features(SAMPLE)
     orpheus = processor_of(ORPHEUS, orpheus_tokenizer(), {TARGET: np.zeros((7, 1), int)})

@@ -20,6 +20,7 @@ from typing import Literal
 from tracker_logging.data.voices import retagged, voices_in
 
 REFERENCE_FROM = "reference_from"  # in `extra`: the id of the sample whose recording is the reference
+WORDS, REFERENCE_WORDS = "words", "reference_words"  # in `extra`: the words of a clip with their times
 
 
 class DataError(ValueError):
@@ -116,6 +117,7 @@ class VoiceSample:
             reference_audio=first.audio,
             more_references=tuple(more),
             references_in=place,
+            extra=self._extra_with(other.extra.get(REFERENCE_WORDS)),
         )
 
     def with_reference_from(self, utterance: VoiceSample) -> VoiceSample:
@@ -124,8 +126,14 @@ class VoiceSample:
             self,
             reference_text=utterance.target_text,
             reference_audio=utterance.target_audio,
-            extra={**self.extra, REFERENCE_FROM: utterance.sample_id},
+            extra={**self._extra_with(utterance.extra.get(WORDS)), REFERENCE_FROM: utterance.sample_id},
         )
+
+    def _extra_with(self, reference_words: object) -> Mapping[str, object]:
+        """`extra` with the words of another reference; they go with its clip."""
+        if reference_words is None and REFERENCE_WORDS not in self.extra:
+            return self.extra
+        return {**self.extra, REFERENCE_WORDS: reference_words}
 
 
 def shown(path: Path) -> str:

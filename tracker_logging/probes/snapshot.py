@@ -144,7 +144,8 @@ class StepSnapshot:
     - `tokens_seen` (without padding) and `frames_seen` (audio frames without the delay): all micro-batches and ranks
     - `loss_ratio`: loss that the model returned / loss computed from its predictions
     - `first_non_finite_layer`: the adapter's index of the first layer with a non-finite output
-    - `latents`, `latent_sample`: of a model of continuous latents, in place of `tokens` and `sample`
+    - `tokens`, `sample`: a row for each unit that the model predicts: a codebook, or a slot of codec tokens
+    - `latents`, `latent_sample`: in place of these where the unit is a frame of continuous latents
     - `causality_leak`: see `causality.py`; at the first logged step only
     - `sample_losses`: of the targets in the first micro-batches, in order
     - `missing`: what the model or the training does not allow to measure, with the reason

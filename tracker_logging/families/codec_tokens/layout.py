@@ -45,6 +45,7 @@ class TokenLayout:
       frames); `cloning`: with a reference, also with `{reference_text}` and `{reference_audio}`. Tokens of a clip as a
       whole are `{target_clip}` and `{reference_clip}`. Empty: the processor builds no samples, so there are no voices
     - `inside`: other tokens may be between those of a clip (words, features)
+    - `by_word`: the prompt is that of OuteTTS, with the times of words (`outetts.py`), in place of `prompt`
     - `chat`: the template is the content of the user's turn, a line feed, and that of the assistant's turn, for the
       chat template of the tokenizer
     """
@@ -55,6 +56,7 @@ class TokenLayout:
     prompt: str = ""
     cloning: str = ""
     inside: bool = False
+    by_word: bool = False
     chat: bool = False
 
     def ids(self, tokenizer: Any) -> TokenIds:

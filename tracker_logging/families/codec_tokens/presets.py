@@ -53,6 +53,7 @@ OUTETTS = TokenLayout(  # DAC with two codebooks; words and their features are b
     slots=(Slot("<|c1_{}|>", codes=1025), Slot("<|c2_{}|>", codes=1025)),
     end="<|audio_end|>",
     inside=True,
+    by_word=True,
 )
 
 _TASK = "<|task_tts|><|start_content|>{target_text}<|end_content|><|start_global_token|>%s<|end_global_token|>"

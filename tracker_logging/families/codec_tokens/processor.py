@@ -23,6 +23,7 @@ from tracker_logging.data.codes import CodeCache, CodeSource
 from tracker_logging.data.sample import DataError, VoiceSample
 from tracker_logging.families.base import IGNORE, Features, Reference
 from tracker_logging.families.codec_tokens.layout import TokenIds, TokenLayout
+from tracker_logging.families.codec_tokens.outetts import outetts_texts
 from tracker_logging.families.codec_tokens.presets import PRESETS, layout_of, preset
 from tracker_logging.families.load_codec import load_codec
 from tracker_logging.families.model_codec import ModelCodec
@@ -102,16 +103,17 @@ class CodecTokenProcessor:
 
     def _parts(self, sample: VoiceSample, *, prompt: bool = False) -> tuple[torch.Tensor, torch.Tensor]:
         """The tokens before the target and those from there on (none for a `prompt`)."""
+        if self.layout.by_word:
+            texts = self._texts(sample)
+            parts = outetts_texts(sample, texts, self.codec, self.codes, prompt=prompt)
+            return self._text(parts[0]), self._text(parts[1])
         template = self.layout.prompt if sample.reference_audio is None else self.layout.cloning
         if not template:
             raise DataError(
                 f"Layout {self.layout.name!r} has no prompt: its samples need more than texts and recordings. Train on "
                 "samples that its own project prepares; voices and the conditioning gap are not available."
             )
-        texts = {"target_text": self._plain(sample, "target text", sample.target_text)}
-        if sample.reference_audio is not None:
-            texts["reference_text"] = self._plain(sample, "reference text", sample.reference_text)
-        pieces = _PLACE.split(self.layout.sample_text(template, self.tokenizer, **texts))
+        pieces = _PLACE.split(self.layout.sample_text(template, self.tokenizer, **self._texts(sample)))
         before, target = [self._text(pieces[0])], list[torch.Tensor]()
         for role, what, text in zip(pieces[1::3], pieces[2::3], pieces[3::3], strict=True):
             if role == "target" and prompt:
@@ -121,6 +123,13 @@ class CodecTokenProcessor:
             (target if role == "target" or target else before).append(self._audio(path, per_clip=what == "clip"))
             (target or before).append(self._text(text))
         return torch.cat(before), torch.cat([*target, torch.empty(0, dtype=torch.int64)])
+
+    def _texts(self, sample: VoiceSample) -> dict[str, str]:
+        """`target_text` and, with a reference, `reference_text`."""
+        texts = {"target_text": self._plain(sample, "target text", sample.target_text)}
+        if sample.reference_audio is not None:
+            texts["reference_text"] = self._plain(sample, "reference text", sample.reference_text)
+        return texts
 
     def _audio(self, path: Path, *, per_clip: bool) -> torch.Tensor:
         codes, ids = torch.from_numpy(self.codes(path)), self.ids
