@@ -17,11 +17,11 @@ from tracker_logging.demo.world_codec import CODEBOOK_SIZE, CODEBOOKS
 from tracker_logging.families.higgs_v2.layout import SpecialTokens
 
 
-def demo_config() -> Any:
-    """A `HiggsAudioV2Config` that fits the demo's tokenizer and codec."""
+def demo_config(tokenizer: Any = None, *, codebooks: int = CODEBOOKS) -> Any:
+    """A `HiggsAudioV2Config` that fits the demo's tokenizer and codec, or others with codebooks of the same size."""
     from transformers import HiggsAudioV2Config
 
-    tokenizer = demo_tokenizer()
+    tokenizer = demo_tokenizer() if tokenizer is None else tokenizer
     tokens = SpecialTokens.of(tokenizer)
     return HiggsAudioV2Config(
         vocab_size=len(tokenizer),
@@ -33,7 +33,7 @@ def demo_config() -> Any:
         head_dim=64,
         initializer_range=0.06,  # 1 / sqrt(hidden): with the class's 0.02 words are learnt much later
         rope_parameters={"rope_type": "default", "rope_theta": 10_000.0},
-        num_codebooks=CODEBOOKS,
+        num_codebooks=codebooks,
         codebook_size=CODEBOOK_SIZE + 2,  # with the begin and the end code
         audio_stream_bos_id=CODEBOOK_SIZE,
         audio_stream_eos_id=CODEBOOK_SIZE + 1,

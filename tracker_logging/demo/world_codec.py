@@ -20,7 +20,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from tracker_logging.demo import voice_codec
 from tracker_logging.demo.quantizer import dequantise, fit_residual, quantise
+from tracker_logging.demo.voice_codec import VoiceCodec
 from tracker_logging.demo.world_features import (
     CEPSTRA,
     FRAME_FEATURES,
@@ -106,8 +108,11 @@ class WorldCodec:
             return cls(**{name: arrays[name] for name in ("mean", "projection", "unprojection", "codebooks")})
 
 
-def open_saved(path: str) -> WorldCodec | None:
-    """The entry point for `load_codec`: the codec saved in this directory, or None without one."""
+def open_saved(path: str) -> WorldCodec | VoiceCodec | None:
+    """The entry point for `load_codec`: the codec of the demo or of its pretraining that is saved in this directory, or
+    None without one."""
+    if (Path(path) / voice_codec.FILE_NAME).is_file():
+        return VoiceCodec.load(Path(path))
     return WorldCodec.load(Path(path)) if (Path(path) / FILE_NAME).is_file() else None
 
 

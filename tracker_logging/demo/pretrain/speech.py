@@ -1,0 +1,95 @@
+"""Synthesises the speech that the demo's model is pretrained on. Resumable; several processes share the work.
+
+    kokoro = Kokoro(KokoroFiles(packages=..., voices=...))
+    make_speech(directory, kokoro, phonemes_of(spoken_sentences()), share=0, shares=2)
+
+Guarantees
+- Clip `n` of a speaker says the same sentence in every run, so that work may be stopped, resumed and divided freely.
+- Any prefix of the work has about the same number of clips of each trained speaker.
+- A clip that exists is complete.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from tracker_logging.demo.make_voices import trim_to_frames
+from tracker_logging.demo.pretrain.kokoro import SAMPLE_RATE, Voice, Wave
+from tracker_logging.demo.pretrain.voices import FINE_TUNED, HELD_OUT, TRAINED, Speaker
+from tracker_logging.demo.sentences import draw_sentences
+
+ROUNDS = 60
+SENTENCES = 4_000
+SPEEDS = (1.0, 1.2)  # of a speaker; one speed each
+PEAK = 0.7
+
+
+@dataclass(frozen=True, slots=True)
+class Utterance:
+    """One clip of the plan."""
+
+    speaker: Speaker
+    number: int
+    sentence: int
+
+    @property
+    def name(self) -> str:
+        return f"{self.speaker.name}_{self.number:03d}_{self.sentence:04d}"
+
+
+def planned() -> Iterator[Utterance]:
+    """All clips, in the order of the work. Speakers to be fine-tuned on and unseen ones have fewer clips."""
+    choice = random.Random(1)
+    for number in range(ROUNDS):
+        speakers = [*TRAINED, *(FINE_TUNED if number < 40 else ()), *(HELD_OUT if number % 2 == 0 else ())]
+        for speaker in choice.sample(speakers, len(speakers)):
+            yield Utterance(speaker, number, choice.randrange(SENTENCES))
+
+
+class Synthesiser(Protocol):
+    """What is used of `Kokoro`."""
+
+    def voice(self, name: str) -> Voice: ...
+    def speak(self, phonemes: str, voice: Voice, *, speed: float) -> Wave: ...
+
+
+def spoken_sentences() -> list[str]:
+    """The sentences of which the plan names one by its index."""
+    return draw_sentences(SENTENCES, seed=0)
+
+
+def make_speech(
+    directory: Path, kokoro: Synthesiser, phonemes: Sequence[str], *, share: int, shares: int, most: int | None = None
+) -> None:
+    """Write share `share` of `shares` of the first `most` planned clips as `NAME.flac` in `directory`, those that are
+    missing. `phonemes` are those of `spoken_sentences()`."""
+    import soundfile
+
+    directory.mkdir(parents=True, exist_ok=True)
+    voices: dict[str, Voice] = {}
+    for index, utterance in enumerate(islice(planned(), most)):
+        path = directory / f"{utterance.name}.flac"
+        if index % shares != share or path.exists():
+            continue
+        speaker = utterance.speaker
+        if speaker.name not in voices:
+            voices[speaker.name] = np.mean([kokoro.voice(part) for part in speaker.parts], axis=0)
+        wave = kokoro.speak(phonemes[utterance.sentence], voices[speaker.name], speed=speed_of(speaker))
+        wave = trim_to_frames(wave * (PEAK / max(1e-3, float(np.abs(wave).max()))))
+        unfinished = path.with_suffix(".part")
+        soundfile.write(unfinished, wave, SAMPLE_RATE, format="FLAC", subtype="PCM_16")
+        unfinished.replace(path)
+
+
+def speed_of(speaker: Speaker) -> float:
+    """Speakers differ in speed, too."""
+    number = int.from_bytes(hashlib.sha256(speaker.name.encode()).digest()[:4])
+    return SPEEDS[0] + (SPEEDS[1] - SPEEDS[0]) * number / 2**32
