@@ -354,7 +354,9 @@ def train(args: argparse.Namespace) -> str | None:
     dataset = partial(VoiceCloningDataset, processor=material.processor, skip_bad=args.skip_bad_samples)
     logger.info("%d training and %d evaluation samples.", len(material.train), len(material.evaluation))
     facts = material.facts() | file_facts("train", args.train_data_file)
-    callbacks = callbacks_from(args, processor=material.processor, evaluation=material.evaluation, facts=facts)
+    callbacks = callbacks_from(
+        args, processor=material.processor, evaluation=material.evaluation, training=material.train, facts=facts
+    )
     if args.early_stopping_patience is not None:
         callbacks.append(EarlyStoppingCallback(args.early_stopping_patience))
     arguments = training_arguments(args, evaluate=bool(material.evaluation))

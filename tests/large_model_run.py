@@ -29,9 +29,13 @@ _MEMBERS: dict[str, tuple[object, ...]] = {
     "part": ("generation", "scoring"),
     "name": ("learning_rate_zero",),
     "language": ("en", "de"),
+    "group": ("trained", "unseen_synthetic", "unseen_real"),
+    "kind": ("group",),
+    "member": ("trained", "unseen_synthetic", "unseen_real"),
     "score": tuple(score.name for score in tags.SCORES),
 }
 _OF_GAPS = ("gap", "gap_null", "text_gap")
+_PARTED = ("voices/language", "voices/group", "voices/{kind}")
 
 
 def names() -> Iterator[str]:
@@ -40,6 +44,8 @@ def names() -> Iterator[str]:
         if tag.kind == "scalar":
             fields = re.findall(r"\{(\w+)\}", tag.template)
             members = [_OF_GAPS if tag.template.startswith("conditioning/{which}") else _MEMBERS[f] for f in fields]
+            if tag.template.startswith(_PARTED):
+                members[fields.index("score")] = tags.PART_SCORES
             for chosen in itertools.product(*members):
                 yield tag(**dict(zip(fields, chosen, strict=True)))
     yield from ("train/loss", "train/learning_rate", "train/grad_norm", "train/epoch")

@@ -54,6 +54,7 @@ def comparison(step: int = 1, *, voice_id: str = "rms_03", fixed: bool = True) -
         reference_text="The young woman found a blue door.",
         target_text="The old man painted a red boat.",
         speaker="rms",
+        group="trained",
         transcript="the old man",
         stop_reason="eos",
         scores={"sim_o": 0.5 + 0.01 * step},

@@ -132,6 +132,7 @@ class VoiceComparison:
     - `stage`: "generated" for clips that are logged as soon as they exist; the event "scored" of the same voice and
       step then completes it with scores, transcript, pitch and embeddings, and its clips are not stored again.
       "complete": all in one event.
+    - `group`: the kind of voice, by which scores are averaged too, such as "trained" and "unseen".
     - `scorers` names the chosen scorers (see `voices.settings`), so that missing scores can be added later. A clip
       `reference_codec` (the prompt encoded and decoded) is kept in the voices folder for that purpose only.
     """
@@ -153,6 +154,7 @@ class VoiceComparison:
     error: str | None = None
     stage: VoiceStage = "complete"
     scorers: Mapping[str, str] = field(default_factory=dict)
+    group: str | None = None
 
     @property
     def shown_clips(self) -> dict[str, Clip]:

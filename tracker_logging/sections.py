@@ -72,6 +72,7 @@ _OF_GROUP = {
     "chatml": "Labels",
 }
 
+_PARTED = (tags.GROUP_SCORE, tags.LANGUAGE_SCORE)
 _DETAIL = re.compile(r"/(low|high|n)\Z")
 
 
@@ -106,12 +107,18 @@ def charts() -> tuple[Chart, ...]:
     """All charts, in the order of `SECTIONS` and, within one, of the table of tags."""
     scored = [_chart(f"voices/{score.name}/mean", score.unit) for score in tags.SCORES if score.mean]
     beside = {name for names in REACHABLE.values() for name in names}
+    parted = [
+        _chart(tag.template.replace("{score}", score.name), score.unit)
+        for tag in _PARTED
+        for score in tags.SCORES
+        if score.name in tags.PART_SCORES
+    ]
     others = [
         _chart(tag.template, tag.unit)
         for tag in tags.ALL
-        if tag.kind == "scalar" and tag is not tags.VOICE_SCORE and not _DETAIL.search(tag.template)
+        if tag.kind == "scalar" and tag not in (tags.VOICE_SCORE, *_PARTED) and not _DETAIL.search(tag.template)
     ]
-    wanted = [chart for chart in (*scored, *others) if chart.title not in beside]
+    wanted = [chart for chart in (*scored, *parted, *others) if chart.title not in beside]
     return tuple(sorted(wanted, key=lambda chart: SECTIONS.index(chart.section)))
 
 

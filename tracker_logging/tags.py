@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import groupby
 from typing import Literal, TypeAlias
@@ -36,6 +36,17 @@ class Tag:
 
     def __call__(self, **fields: object) -> str:
         return self.template.format(**fields)
+
+    def filled(self, **fields: str) -> Tag:
+        """The family of those whose `fields` have these values.
+
+        >>> PART_LOW.filled(kind="group", score="sim_margin").template
+        'voices/group/{member}/sim_margin/low'
+        """
+        template = self.template
+        for field, value in fields.items():
+            template = template.replace(f"{{{field}}}", value)
+        return replace(self, template=template)
 
     @cached_property
     def pattern(self) -> re.Pattern[str]:
@@ -169,7 +180,15 @@ WER = _tag("voices/wer", "scalar", "share", "word errors over all words of the v
 WER_REAL = _tag("voices/wer_real", "scalar", "share", "the same of the real target recordings: the floor", "zero_shot", "a transcriber and targets")
 CER = _tag("voices/cer", "scalar", "share", "character errors over all characters of the valid clips", "zero_shot", "a transcriber")
 CER_REAL = _tag("voices/cer_real", "scalar", "share", "the same of the real target recordings: the floor", "zero_shot", "a transcriber and targets")
-LANGUAGE_SCORE = _tag("voices/language/{language}/{score}", "scalar", "", "mean of a score over the valid clips of a language, or of a pair reference>target", "zero_shot", "two languages")
+LANGUAGE_SCORE = _tag("voices/language/{language}/{score}", "scalar", "", "a score over the valid clips of a language, or of a pair reference>target: sim_o, sim_margin, spk_top1, wer, cer, dur_ratio", "zero_shot", "two languages")
+GROUP_SCORE = _tag("voices/group/{group}/{score}", "scalar", "", "the same scores over the valid clips of a group of voices, such as `trained` and `unseen`", "zero_shot", "two groups")
+PART_LOW = _tag("voices/{kind}/{member}/{score}/low", "scalar", "", "lower end of the 95 % interval of a score of a language or group, over speakers", "zero_shot", "two languages or groups, of five speakers")
+PART_HIGH = _tag("voices/{kind}/{member}/{score}/high", "scalar", "", "upper end of the same interval", "zero_shot", "two languages or groups, of five speakers")
+PART_N = _tag("voices/{kind}/{member}/{score}/n", "scalar", "count", "clips of a language or group that have the score", "zero_shot", "two languages or groups")
+TRAINED, UNSEEN = "trained", "unseen"
+"""What names of groups begin with whose voices were trained or not; groups that follow from speakers have these names."""
+PART_SCORES = ("sim_o", "sim_margin", "spk_top1", "wer", "cer", "dur_ratio")
+"""The scores of each language and group."""
 SPEAKER_TABLE = _tag("voices/speakers", "table", "", "one row per speaker: clips and means of the scores", "zero_shot")
 INSTRUMENT_TABLE = _tag("voices/instruments", "table", "", "what measures each kind of score; values of two speaker encoders do not compare", "zero_shot")
 RATING_TABLE = _tag("voices/ratings", "table", "", "what listeners judged in blind tests: mean, interval, p value, verdict and agreement (Krippendorff's alpha)", "zero_shot", "`tracker-logging ratings --log-to RUN` added it")
@@ -222,7 +241,7 @@ MISSING_LIST = _tag("tracker/missing_list", "table", "", "what was promised and 
 DROPPED = _tag("tracker/dropped_events", "scalar", "count", "events dropped so far because this backend's queue was full (media first, scalars never)", "tracker")
 QUEUE = _tag("tracker/queue_mb", "scalar", "MB", "largest backlog of this backend since the last flush", "tracker")
 OVER_TIME = _tag("over_time/{family}", "image", "", "a family of scalars as one picture: codebook, layer or component × logged step", "tracker", "TensorBoard without --detail full")
-LAST_WORD_TABLE = _tag("summary/base_best_last", "table", "", "at the end of training: the base model (step 0) against the best and the last checkpoint, in the five numbers that matter", "tracker", "voices or an evaluation")
+LAST_WORD_TABLE = _tag("summary/base_best_last", "table", "", "at the end of training: the base model (step 0) against the best and the last checkpoint, in the five numbers that matter and the similarity of each group of voices", "tracker", "voices or an evaluation")
 LAST_WORD = _tag("summary/last_word", "text", "", "the same in words: which checkpoint to use and why, findings still open, what is missing; also summary.md and summary.json in the run's directory", "tracker", "voices or an evaluation")
 ALERT = _tag("alerts/{title}", "text", "", "something to read now: what was seen, what it means, what to do", "tracker", "there is an alert")
 COST = _tag("tracker/{part}_ms", "scalar", "ms", "time on the training thread at this step, by part", "tracker")

@@ -27,7 +27,7 @@ from tracker_logging.trackers.jsonl import JsonLinesTracker
 from tracker_logging.trackers.open import RunInfo, open_tracker
 from tracker_logging.trackers.tensorboard import TensorBoardTracker
 
-SCHEMA = Path(__file__).with_name("schema_1.json")
+SCHEMA = Path(__file__).with_name("schema_2.json")
 DEADLINE_S = 30.0
 SIM = {0: 0.2, 100: 0.75, 200: 0.5}
 
@@ -74,9 +74,9 @@ def document(capsys: pytest.CaptureFixture[str], *arguments: object, status: int
     return content
 
 
-def test_the_schema_of_version_1_does_not_change(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_schema_of_version_2_does_not_change(capsys: pytest.CaptureFixture[str]) -> None:
     assert json.loads(printed(capsys, "schema")) == json.loads(SCHEMA.read_text()), (
-        "A field of the JSON output changed. Programs rely on version 1: raise VERSION in runs/as_json.py, commit the "
+        "A field of the JSON output changed. Programs rely on version 2: raise VERSION in runs/as_json.py, commit the "
         "new schema beside the old one, and record the change in CHANGELOG.md."
     )
     jsonschema.Draft202012Validator.check_schema(json_schema())
@@ -116,7 +116,8 @@ def test_show_gives_base_best_and_last_on_one_screen(
     }
     assert shown["summary"]["train/loss"]["last"] == "NaN"
     assert shown["settings"] == {"lr": 0.5}
-    assert shown["voices"] == [{"id": "rms_03", "speaker": "rms", "language": None, "steps": [0, 100, 200]}]
+    voice = {"id": "rms_03", "speaker": "rms", "language": None, "group": "trained", "steps": [0, 100, 200]}
+    assert shown["voices"] == [voice]
     assert "voices/table" in shown["tags"]["tables"] and "inputs/padding_pct" in shown["tags"]["scalars"]
 
 
@@ -152,6 +153,22 @@ def test_findings_are_broken_at_spaces_on_a_terminal_and_whole_elsewhere(
     lines = capsys.readouterr().out.splitlines()
     assert max(map(len, lines)) <= 60 and all(line.startswith("  ") for line in lines)
     assert " ".join(line.strip() for line in lines) == text
+
+
+def test_show_gives_the_similarity_of_each_group_trained_ones_first(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    tracker = JsonLinesTracker(tmp_path / "run")
+    for step, trained, unseen in ((0, 0.1, 0.3), (100, 0.4, 0.35), (200, 0.5, 0.2)):
+        margins = {"unseen_real/sim_margin": unseen, "trained/sim_margin": trained, "trained/sim_margin/low": 0.0}
+        tracker.emit(Scalars(step=step, values={f"voices/group/{name}": value for name, value in margins.items()}))
+    tracker.close()
+    lines = printed(capsys, "show", tmp_path / "run").splitlines()
+    rows = [" ".join(line.split()) for line in lines if "group" in line]
+    assert rows == [
+        "voices/group/trained/sim_margin cosine 0.1 @ 0 0.5 @ 200 0.5 @ 200",
+        "voices/group/unseen_real/sim_margin cosine 0.3 @ 0 0.35 @ 100 0.2 @ 200",
+    ]
 
 
 def test_show_names_what_was_lost_and_what_cannot_be_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

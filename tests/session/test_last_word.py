@@ -54,6 +54,22 @@ def test_the_table_has_base_best_and_last_with_intervals_and_n() -> None:
     assert {row[0] for row in table.rows} == {"right speaker", "sim_margin", "evaluation loss"}
 
 
+def test_each_group_of_voices_has_a_row_trained_ones_first() -> None:
+    def groups(trained: float, unseen: float, **more: float) -> dict[str, float]:
+        return {"group__unseen_real__sim_margin": unseen, "group__trained__sim_margin": trained} | more
+
+    ends = {"group__unseen_real__sim_margin__low": 0.25, "group__unseen_real__sim_margin__high": 0.35}
+    base = voices(0, 0.2, low=0.1, high=0.3, **groups(0.1, 0.3, group__unseen_real__wer=0.1), **ends)
+    tuned = voices(100, 0.3, low=0.2, high=0.4, **groups(0.5, 0.2))
+    lines = text_of(base, tuned).splitlines()
+    assert [line.split("  ")[0] for line in lines[1:4]] == [
+        "sim_margin",
+        "sim_margin, trained",
+        "sim_margin, unseen_real",
+    ]
+    assert "0.3 [0.25, 0.35]" in lines[3] and lines[3].rstrip().endswith("0.2")
+
+
 def test_small_intervals_are_not_rounded_to_zero() -> None:
     text = text_of(voices(100, -0.000856, low=-0.0012, high=-0.0004))
     assert "-0.000856 n=12" in text and "[-0.0012, -0.0004]" in text

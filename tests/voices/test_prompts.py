@@ -32,6 +32,13 @@ def test_languages_take_turns_before_speakers_do(demo_samples: list[VoiceSample]
     assert [one.language for one in chosen] == ["en", "de", "en", "en"]
 
 
+def test_groups_take_turns_before_languages_do(demo_samples: list[VoiceSample]) -> None:
+    unseen = [replace(demo_samples[0], language="de", speaker="hans", target_text=text) for text in ("Eins.", "Zwei.")]
+    grouped = [replace(one, extra={"group": "unseen"}) for one in unseen]
+    chosen = choose_samples([*demo_samples, *grouped], count=4)
+    assert [one.language for one in chosen] == ["en", "de", "en", "de"]
+
+
 def test_of_very_many_samples_an_even_choice_is_looked_at(demo_samples: list[VoiceSample]) -> None:
     class Counting(Samples):
         read = 0

@@ -240,6 +240,52 @@ def test_scores_are_split_by_language_where_there_are_two(
     generated = perfect([english, across], demo_processor)
     found = values(score([english, across], demo_processor, instruments, generated))
     assert "voices/language/en/sim_o" in found and "voices/language/en>de/sim_o" in found
+    assert not any("/group/" in tag for tag in found)
+
+
+def test_scores_of_a_group_are_those_of_its_clips_with_an_interval_over_its_speakers(
+    demo_prompts: list[VoicePrompt], demo_processor: SpeechProcessor, instruments: Instruments
+) -> None:
+    unseen = demo_prompts[0].speaker
+    prompts = [
+        replace(one, sample=replace(one.sample, extra={"group": "unseen real" if one.speaker == unseen else "trained"}))
+        for one in demo_prompts
+    ]
+    generated = perfect(prompts, demo_processor)
+    events = score(prompts, demo_processor, Instruments(encoder=instruments.encoder), generated)
+    found, rows = values(events), comparisons(events)
+    margins = {one.voice_id: row.scores["sim_margin"] for one, row in zip(prompts, rows, strict=True)}
+    speakers = {one.voice_id: one.speaker for one in prompts}
+    for group, names in (("trained", set(speakers.values()) - {unseen}), ("unseen_real", {unseen})):
+        of_group = [margins[voice] for voice in margins if speakers[voice] in names]
+        assert found[f"voices/group/{group}/sim_margin"] == pytest.approx(np.mean(of_group))
+        assert found[f"voices/group/{group}/sim_margin/n"] == len(of_group)
+    means = [
+        np.mean([margins[v] for v in margins if speakers[v] == name]) for name in set(speakers.values()) - {unseen}
+    ]
+    half = 2.776 * np.std(means, ddof=1) / np.sqrt(5) * np.sqrt(5 / 4)  # Student's t, 4 degrees of freedom
+    assert found["voices/group/trained/sim_margin/low"] == pytest.approx(np.mean(means) - half, abs=1e-3)
+    assert "voices/group/unseen_real/sim_margin/low" not in found, "one speaker has no interval"
+    assert found["voices/group/trained/spk_top1/low"] > 0.6, "a share has Wilson's interval"
+    (table,) = (event for event in events if isinstance(event, Table) and event.tag == "voices/table")
+    assert [row[table.columns.index("group")] for row in table.rows] == [one.sample.extra["group"] for one in prompts]
+    assert [row.group for row in rows] == [one.sample.extra["group"] for one in prompts]
+
+
+def test_words_of_a_group_are_counted_over_all_its_words(
+    demo_prompts: list[VoicePrompt], demo_processor: SpeechProcessor
+) -> None:
+    prompts = [
+        replace(one, sample=replace(one.sample, extra={"group": group}))
+        for one, group in zip(demo_prompts[:3], ("unseen", "trained", "trained"), strict=True)
+    ]
+    scorer = VoiceScorer(Instruments(transcriber=FixedTranscriber(prompts[1].sample.target_text)))
+    events = list(
+        scorer.score(step=1, clips=ClipDecoder(prompts, demo_processor).decode(perfect(prompts, demo_processor)))
+    )
+    words = [len(prompt.sample.target_text.split()) for prompt in prompts]
+    errors = comparisons(events)[2].scores["wer"] * words[2]
+    assert values(events)["voices/group/trained/wer"] == pytest.approx(errors / (words[1] + words[2]))
 
 
 def test_tables_have_one_row_per_voice_and_per_speaker(round_of_copies: list[Event]) -> None:

@@ -1,6 +1,7 @@
 """Show a run on one screen: step, scores, findings and data that is missing.
 
-A score is shown with its first value (base), its best and its last one, each with its step.
+A score is shown with its first value (base), its best and its last one, each with its step; below them the similarity,
+right speakers and words of each group of voices.
 
     tracker-logging show outputs/runs/a
     tracker-logging show outputs/runs/a --json
@@ -13,9 +14,11 @@ from collections.abc import Iterator
 
 from tracker_logging import tags
 from tracker_logging.commands.base import add_run_argument, open_run_or_fail, print_json, print_table, short
+from tracker_logging.events import SummaryValue
 from tracker_logging.runs import Run
 from tracker_logging.runs.as_json import document, losses, run_overview, unit_of
 from tracker_logging.sections import reading_order
+from tracker_logging.summary import summarize
 
 MOST_SCORES = 16
 MOST_LINES = 5
@@ -31,6 +34,7 @@ FIRST = (  # is it the right voice, does it say the words, is the reference used
     tags.NLL_MEAN(),
     "train/loss",
 )
+SCORES_OF_GROUPS = ("sim_margin", "spk_top1", "wer")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -62,9 +66,9 @@ def _head(run: Run) -> Iterator[str]:
 
 def _print_scores(run: Run, *, most: int | None) -> None:
     found = sorted(run.summary, key=lambda tag: (FIRST.index(tag) if tag in FIRST else len(FIRST), reading_order(tag)))
+    courses = {tag: run.summary[tag] for tag in found[:most]} | _of_groups(run)
     rows = []
-    for tag in found[:most]:
-        value = run.summary[tag]
+    for tag, value in courses.items():
         base_step, base = run.scalars[tag].points[0]
         best = "" if value.best is None else f"{value.best:.4g} @ {value.best_step}"
         rows.append((tag, unit_of(tag), f"{base:.4g} @ {base_step}", best, f"{value.last:.4g} @ {value.last_step}"))
@@ -72,6 +76,18 @@ def _print_scores(run: Run, *, most: int | None) -> None:
         print_table(("score", "unit", "base", "best", "last"), rows)
     if most is not None and len(found) > most:
         print(f"and {len(found) - most} more: --all")
+
+
+def _of_groups(run: Run) -> dict[str, SummaryValue]:
+    """The scores of each group of voices by tag, trained groups first."""
+    better = {score.name: score.better for score in tags.SCORES}
+    values = {}
+    for score in SCORES_OF_GROUPS:
+        family = tags.GROUP_SCORE.filled(score=score).pattern
+        found = [tag for tag in run.scalars if family.match(tag)]
+        for tag in sorted(found, key=lambda tag: (not tag.split("/")[2].startswith(tags.TRAINED), tag)):
+            values[tag] = summarize(run.scalars[tag].points, better[score])
+    return {tag: value for tag, value in values.items() if value is not None}
 
 
 def _findings(run: Run) -> Iterator[str]:

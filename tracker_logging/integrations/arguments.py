@@ -17,6 +17,7 @@ from typing import Any
 from transformers import TrainerCallback
 
 from tracker_logging.config import LoggingConfig, flag_of
+from tracker_logging.data.groups import TrainedSpeakers, group_facts, with_groups
 from tracker_logging.data.sample import VoiceSample
 from tracker_logging.integrations.hf_trainer import strategic_callbacks
 from tracker_logging.trackers.open import check_backends
@@ -72,20 +73,28 @@ def callbacks_from(
     *,
     processor: Any,
     evaluation: Sequence[VoiceSample],
+    training: Sequence[VoiceSample] = (),
     facts: Mapping[str, object] | None = None,
 ) -> list[TrainerCallback]:
     """What `strategic_callbacks` makes of the arguments; only the Trainer's own numbers unless logging is enabled.
 
-    `evaluation`: samples for the voices where `--voice_prompts` names no file. `facts`: more to show beside the run.
+    `evaluation`: samples for the voices where `--voice_prompts` names no file. `training`: from which it is
+    known whether a voice is trained or unseen (`data.groups`). `facts`: more to show beside the run.
     Raises `ValueError`, `DataError`.
     """
     config = logging_config(args)
+    voices = voice_samples(args, evaluation)
+    about_data = dict(facts or {})
+    if "zero_shot" in config.loggers:
+        trained = TrainedSpeakers.of(training)
+        voices = with_groups(voices, trained)
+        about_data |= group_facts(voices, trained)
     shown = {name: str(value) if isinstance(value, Path) else value for name, value in vars(args).items()}
     return strategic_callbacks(
         processor=processor,
-        voice_samples=voice_samples(args, evaluation),
+        voice_samples=voices,
         voice_settings=voice_settings(args),
-        config={name: value for name, value in shown.items() if name != _SECRET} | dict(facts or {}),
+        config={name: value for name, value in shown.items() if name != _SECRET} | about_data,
         **{each.name: getattr(config, each.name) for each in fields(LoggingConfig)},
     )
 

@@ -1,6 +1,6 @@
 """Runs as JSON for other programs: what the commands print with `--json`, and the JSON Schema that holds for it.
 
-Every document names its command and the version of the schema: `{"schema": 1, "command": "show", …}`. Adding, removing
+Every document names its command and the version of the schema: `{"schema": 2, "command": "show", …}`. Adding, removing
 or changing a field is a new version. Numbers that are not finite are the strings "NaN", "Infinity" and "-Infinity".
 """
 
@@ -15,9 +15,9 @@ from typing import Any
 from tracker_logging.events import Finding
 from tracker_logging.runs.model import AlertMessage, Clip, Run, Table, Voice, VoiceStep
 from tracker_logging.runs.open import RunSummary
-from tracker_logging.tags import SCORES, VOICE_SCORE, direction, find
+from tracker_logging.tags import GROUP_SCORE, LANGUAGE_SCORE, SCORES, VOICE_SCORE, direction, find
 
-VERSION = 1
+VERSION = 2
 Json = dict[str, Any]
 
 
@@ -46,7 +46,8 @@ def run_overview(run: Run) -> Json:
         "findings": findings_list(run.findings),
         "alerts": alerts_list(run.alerts),
         "voices": [
-            {"id": voice.id, "speaker": voice.speaker, "language": voice.language, "steps": list(voice.steps)}
+            {name: getattr(voice, name) for name in ("id", "speaker", "language", "group")}
+            | {"steps": list(voice.steps)}
             for voice in run.voices.values()
         ],
         "tags": {
@@ -136,10 +137,15 @@ def clip_row(voice: Voice, name: str, clip: Clip, step: VoiceStep | None, *, wri
 
 
 def unit_of(tag: str) -> str:
-    """The unit of a tag; of the mean of a score, that of the score. Empty for tags of other writers."""
-    units = {VOICE_SCORE(score=score.name): score.unit for score in SCORES}
+    """The unit of a tag; of the mean of a score, also of a group or language, that of the score.
+
+    Empty for tags of other writers.
+    """
     known = find(tag)
-    return units.get(tag, known.unit if known else "")
+    name = tag.removesuffix("/mean").rpartition("/")[2]
+    if known in (VOICE_SCORE, GROUP_SCORE, LANGUAGE_SCORE):
+        return next((score.unit for score in SCORES if score.name == name), "")
+    return known.unit if known else ""
 
 
 def number(value: float) -> float | str:
@@ -258,7 +264,10 @@ _FIELDS: dict[str, dict[str, Json]] = {
         "findings": _list(_FINDING),
         "alerts": _list(_ALERT),
         "voices": _list(
-            _object({"id": _TEXT, "speaker": _or_null(_TEXT), "language": _or_null(_TEXT), "steps": _list(_STEP)})
+            _object(
+                {"id": _TEXT, "steps": _list(_STEP)}
+                | {name: _or_null(_TEXT) for name in ("speaker", "language", "group")}
+            )
         ),
         "tags": _object({kind: _list(_TEXT) for kind in _KINDS}),
         "losses": _object({name: _or_null(_NUMBER) for name in ("errors", "dropped_events", "missing")}),

@@ -50,6 +50,7 @@ def voice_frame(runs: Iterable[Run]) -> Any:
             "step": step.step,
             "speaker": voice.speaker,
             "language": voice.language,
+            "group": voice.group,
             "reference_text": voice.reference_text,
             "target_text": voice.target_text,
             "transcript": step.transcript,

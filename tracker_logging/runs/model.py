@@ -147,6 +147,7 @@ class Voice:
     id: str
     speaker: str | None = None
     language: str | None = None
+    group: str | None = None
     reference_text: str | None = None
     target_text: str | None = None
     clips: Mapping[str, Clip] = field(default_factory=dict)

@@ -26,7 +26,9 @@ from tracker_logging.trackers.parts import FIXED_CLIPS
 from tracker_logging.trackers.voice_folder import FOLDER, FORMAT
 
 Json = dict[str, Any]
-_FACTS = ("speaker", "language", "reference text", "target text", "transcript", "sampling", "stop reason", "error")
+_FACTS = (
+    "speaker", "language", "group", "reference text", "target text", "transcript", "sampling", "stop reason", "error",
+)  # fmt: skip
 
 
 class VoiceFolders:
@@ -60,7 +62,8 @@ class VoiceFolders:
                     steps[step.step] = step if is_there else replace(step, clip=None)
             except (AttributeError, KeyError, TypeError, ValueError) as error:
                 problems.append(f"{folder.name}/{name} is left out: {type(error).__name__}")
-        texts = {key: _text(about.get(key)) for key in ("speaker", "language", "reference_text", "target_text")}
+        names = ("speaker", "language", "group", "reference_text", "target_text")
+        texts = {key: _text(about.get(key)) for key in names}
         return Voice(id=folder.name, clips=clips, steps=steps, **texts)
 
     def _json(self, file: os.DirEntry[str], problems: list[str]) -> Json:
@@ -111,6 +114,7 @@ def voices_of_backend(
                 id=voice,
                 speaker=_text(about.get("speaker")),
                 language=_text(about.get("language")),
+                group=_text(about.get("group")),
                 reference_text=_text(about.get("reference text")),
                 target_text=_text(about.get("target text")),
                 clips={kind: next(iter(by_voice.values())) for kind, by_voice in fixed.items() if by_voice},

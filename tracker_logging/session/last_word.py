@@ -8,7 +8,7 @@
 
 Guarantees
 - It fits one screen of 24 lines and 80 columns: at most `ROWS` numbers, each with its 95 % interval and n where these
-  were measured.
+  were measured, and the similarity of at most `MOST_GROUPS` groups of voices.
 - Only measured values. The best checkpoint is the one that the loop has loaded, else the one that `BestVoice` chooses
   of the rounds with scores, else the one of the lowest loss.
 """
@@ -31,6 +31,7 @@ from tracker_logging.voices.evaluation import SIMILARITIES, BestVoice, score_of
 
 ROWS = 5
 COLUMNS = 80
+MOST_GROUPS = 4
 KEPT = 1000
 """Steps of which numbers are kept, and all with voices or an evaluation set."""
 BASE = 0
@@ -73,6 +74,9 @@ _WATCHED = frozenset(
 )
 
 
+_OF_GROUPS = tags.GROUP_SCORE.template.partition("{")[0]
+
+
 class LastWord:
     """Serves one training. `hear` on any thread, the others on one."""
 
@@ -90,7 +94,11 @@ class LastWord:
     def hear(self, event: Event) -> None:
         """Keep what the last word needs of an event."""
         if isinstance(event, Scalars):
-            watched = {tag: float(value) for tag, value in event.values.items() if tag in _WATCHED}
+            watched = {
+                tag: float(value)
+                for tag, value in event.values.items()
+                if tag in _WATCHED or tag.startswith(_OF_GROUPS)
+            }
             if watched:
                 with self._lock:
                     self._values.setdefault(event.step, {}).update(watched)
@@ -169,13 +177,24 @@ def _models(values: Mapping[int, Mapping[str, float]], *, loaded: int | None) ->
 
 def _rows(values: Mapping[int, Mapping[str, float]], models: Mapping[str, int]) -> list[tuple[Cell, ...]]:
     rows: list[tuple[Cell, ...]] = []
-    for group in _GROUPS:
+    for group in (*_GROUPS, *_numbers_of_groups(values, models)):
         shown = [number for number in group if any(number.tag in values.get(at, {}) for at in models.values())]
         for model, at in models.items() if shown else ():
             of_step, number = values.get(at, {}), shown[0]
             ends = (of_step.get(f"{number.bounds}/{end}") for end in ("low", "high", "n"))
             rows.append((number.name, model, at, of_step.get(number.tag), *ends))
     return rows
+
+
+def _numbers_of_groups(
+    values: Mapping[int, Mapping[str, float]], models: Mapping[str, int]
+) -> Iterator[tuple[_Number, ...]]:
+    """The similarity of each group of voices: trained ones first, as on the board."""
+    measured = {tag for at in models.values() for tag in values.get(at, {}) if tags.GROUP_SCORE.pattern.match(tag)}
+    names = {tag.split("/")[2] for tag in measured}
+    for name in sorted(names, key=lambda name: (not name.startswith(tags.TRAINED), name))[:MOST_GROUPS]:
+        of_group = {score: tags.GROUP_SCORE(group=name, score=score) for score in map(score_of, SIMILARITIES)}
+        yield tuple(_Number(f"{score}, {name}", tag, tag) for score, tag in of_group.items())
 
 
 def _grid(rows: Sequence[tuple[Cell, ...]], models: Mapping[str, int]) -> list[str]:

@@ -54,7 +54,7 @@ _VOICE_TEXTS = (
     "error",
     "new_fixed_clips",
 )
-_LATER_FIELDS = ("stage", "scorers")  # lines of earlier versions do not have them
+_LATER_FIELDS = ("stage", "scorers", "group")  # lines of earlier versions do not have them
 
 
 def to_json(event: Event, save: Save) -> Json:
@@ -80,7 +80,7 @@ def to_json(event: Event, save: Save) -> Json:
         case VoiceComparison():
             pitch = {name: _listed(values) for name, values in event.pitch_hz.items()}
             texts = {name: getattr(event, name) for name in _VOICE_TEXTS}
-            texts |= {"stage": event.stage, "scorers": dict(event.scorers)}
+            texts |= {"stage": event.stage, "scorers": dict(event.scorers), "group": event.group}
             clips = _clips(event.clips, event.voice_id, save)
             numbers = {"scores": _numbers(event.scores), "sampling": dict(event.sampling), "pitch_hz": pitch}
             numbers["embeddings"] = {name: _listed(vector) for name, vector in event.embeddings.items()}

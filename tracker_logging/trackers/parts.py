@@ -101,6 +101,7 @@ def _text(comparison: VoiceComparison) -> Table:
     facts: tuple[tuple[str, Cell], ...] = (
         ("speaker", comparison.speaker),
         ("language", comparison.language),
+        ("group", comparison.group),
         ("reference text", comparison.reference_text),
         ("target text", comparison.target_text),
         ("transcript", comparison.transcript),

@@ -199,6 +199,7 @@ def _comparison(event: VoiceComparison, change: Change) -> VoiceComparison:
         target_text=change(event.target_text),
         speaker=maybe(event.speaker),
         language=maybe(event.language),
+        group=maybe(event.group),
         transcript=maybe(event.transcript),
         stop_reason=maybe(event.stop_reason),
         error=maybe(event.error),

@@ -66,6 +66,8 @@ CARD_SCORES = (
     "dur_ratio",
 )
 """Scores whose mean is a card; those of a user's own scorer are cards too."""
+GROUP_CARD = "sim_margin"
+"""The score of each group of voices that is a card."""
 MARGIN_SCORES = ("voices/sim_o/mean", "conditioning/gap/mean")
 """Scalars that Custom Scalars draws with their interval. TensorBoard draws only what has a card, so that their bounds
 have one, in the last group."""
@@ -83,10 +85,9 @@ CARDS = frozenset(
         *(tag() for tag in (tags.EVAL_NLL_MEAN, tags.EVAL_NLL_TEXT, tags.EVAL_ACCURACY_MEAN)),
         *(tags.MASS_MEAN(query="target", key=key) for key in ("reference", "text")),
         *(tag() for tag in (tags.GRADIENT_COSINE, tags.ROUNDED_TO_ZERO)),
-        tags.SEQUENCE_LENGTH(which="max"),
-        *(tag() for tag in (tags.PADDING, tags.VIOLATIONS, tags.LOSS_RATIO)),
+        *(tag() for tag in (tags.VIOLATIONS, tags.LOSS_RATIO)),
         *(tag() for tag in (tags.AUDIO_PER_S, tags.DATA_WAIT, tags.PEAK_MEMORY)),
-        *(tag() for tag in (tags.OVERHEAD, tags.ERRORS, tags.MISSING, tags.DROPPED)),
+        *(tag() for tag in (tags.OVERHEAD, tags.ERRORS, tags.MISSING)),
         *(f"{BEST_PREFIX}{name}" for name in ("voices/sim_o/mean", "voices/wer", "conditioning/gap/mean")),
         f"{BEST_PREFIX}{tags.EVAL_NLL_MEAN()}",
     }
@@ -121,6 +122,8 @@ def has_card(tag: str, detail: Detail = "standard") -> bool:
     if tag.startswith(BEST_PREFIX):
         return False
     known = tags.find(tag)
+    if known is tags.GROUP_SCORE:
+        return tag.endswith(f"/{GROUP_CARD}")
     if known is tags.VOICE_SCORE:
         return tag not in {tags.VOICE_SCORE(score=score.name) for score in tags.SCORES}
     return known is None

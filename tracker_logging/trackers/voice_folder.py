@@ -1,6 +1,6 @@
 """The voices of a run as plain files: clips and a JSON sidecar per voice and step, for tools that know no tracker.
 
-    voices/<voice_id>/voice.json             texts, speaker, language, the fixed clips
+    voices/<voice_id>/voice.json             texts, speaker, language, group, the fixed clips
     voices/<voice_id>/reference.flac         also target.flac and codec.flac, each only where it exists, stored once
     voices/<voice_id>/step-00000500.json     scores, transcript, sampling, stop reason, pitch, the generated clip
     voices/<voice_id>/step-00000500.flac
@@ -103,6 +103,7 @@ def _texts(event: VoiceComparison) -> Mapping[str, Any]:
         "voice_id": event.voice_id,
         "speaker": event.speaker,
         "language": event.language,
+        "group": event.group,
         "reference_text": event.reference_text,
         "target_text": event.target_text,
     }

@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from tracker_logging.data.audio import load_audio
+from tracker_logging.data.groups import group_of
 from tracker_logging.events import Clip, FloatArray, VoiceComparison
 from tracker_logging.families.base import Processor
 from tracker_logging.metrics.repetition import repetition
@@ -39,7 +40,7 @@ class RecordedVoice:
 
     `prompt_id`: the id of the first take; takes of one prompt have the same recordings. `waves`: [n] float32 at
     `sample_rate` Hz by name: `reference`, `target`, and both encoded and decoded (`reference_codec`, `target_codec`),
-    each only where it exists. `speaker` groups voices, `speaker_name` is the name in the data. `sampling` as in
+    each only where it exists. `speaker` groups clips, `speaker_name` is the name in the data. `group`, `sampling` as in
     `VoiceComparison`. `errors`: recording -> why it is missing.
     """
 
@@ -53,6 +54,7 @@ class RecordedVoice:
     speaker_name: str | None = None
     language: str | None = None
     reference_language: str | None = None
+    group: str | None = None
     sampling: Mapping[str, float | int]
     errors: Mapping[str, str]
 
@@ -161,6 +163,7 @@ def recorded_voice(prompt: VoicePrompt, processor: Processor) -> RecordedVoice:
         speaker_name=sample.speaker,
         language=sample.language,
         reference_language=None if reference_language is None else str(reference_language),
+        group=group_of(sample),
         sampling=prompt.sampling,
         errors=errors,
     )
@@ -192,6 +195,7 @@ def clip_event(
         target_text=voice.target_text,
         speaker=voice.speaker_name,
         language=voice.language,
+        group=voice.group,
         stop_reason=clip.stop_reason,
         scores=clip.scores,
         sampling=voice.sampling,

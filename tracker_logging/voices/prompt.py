@@ -1,7 +1,7 @@
 """The fixed prompts: a reference voice and a text. Chosen once, the same in every run and backend.
 
 Guarantees
-- The choice is deterministic and spread over languages, then over speakers, in the order of the data.
+- The choice is deterministic and spread over groups, then languages, then speakers, in the order of the data.
 - A `voice_id` is one file name and one part of a tag, and holds the speaker's name in its own script.
 - `voice_id` follows from the bytes of the reference recording and the texts alone: not from the sampling settings,
   paths, the order of the data, the other prompts or the machine. Runs that differ in sampling have the same voices.
@@ -25,6 +25,7 @@ from unicodedata import normalize
 
 from tracker_logging import tags
 from tracker_logging.data.audio import check_audio
+from tracker_logging.data.groups import group_of
 from tracker_logging.data.sample import VoiceSample
 from tracker_logging.data.samples import evenly
 from tracker_logging.families.base import Processor, Prompt, SamplingSettings
@@ -54,12 +55,13 @@ class VoicePrompt:
 
 
 def choose_samples(samples: Sequence[VoiceSample], *, count: int) -> list[VoiceSample]:
-    """At most `count` samples that have a reference recording, round robin over languages and their speakers.
+    """At most `count` samples that have a reference recording, round robin over groups (`data.groups`), their
+    languages and their speakers.
 
     Dialogues of several voices are left out, with a message: a clip is compared with the one voice of its prompt.
     Of more than `MOST_READ` samples, that many are read, evenly spread, or `count` if that is more.
     """
-    groups: dict[str, dict[str, list[VoiceSample]]] = {}
+    groups: dict[str, dict[str, dict[str, list[VoiceSample]]]] = {}
     seen: set[tuple[Path, str]] = set()
     dialogues = 0
     for sample in evenly(samples, max(MOST_READ, count)):
@@ -70,14 +72,19 @@ def choose_samples(samples: Sequence[VoiceSample], *, count: int) -> list[VoiceS
             continue
         seen.add((sample.reference_audio, sample.target_text))
         speaker = sample.speaker or str(sample.reference_audio)
-        groups.setdefault(sample.language or "", {}).setdefault(speaker, []).append(sample)
+        languages = groups.setdefault(group_of(sample) or "", {})
+        languages.setdefault(sample.language or "", {}).setdefault(speaker, []).append(sample)
     if dialogues:
         logger.warning(
             "%d of the voice samples are dialogues of several voices and are not generated from: a clip is scored "
             "against one voice. Give samples of one voice in voice_samples.",
             dialogues,
         )
-    return _round_robin([_round_robin(list(speakers.values())) for speakers in groups.values()])[:count]
+    in_turns = [
+        _round_robin([_round_robin(list(speakers.values())) for speakers in languages.values()])
+        for languages in groups.values()
+    ]
+    return _round_robin(in_turns)[:count]
 
 
 def build_prompt(

@@ -26,7 +26,7 @@ from tracker_logging.voices.measurement import Instruments, Recordings, measure_
 from tracker_logging.voices.scores import ScoredVoice, missing_voice, score_names, score_voice
 from tracker_logging.voices.summary import summarise
 
-_TEXTS = ("speaker", "language", "reference text", "target text", "transcript", "stop reason", "fault")
+_TEXTS = ("speaker", "group", "language", "reference text", "target text", "transcript", "stop reason", "fault")
 _FIRST = ("sim_o", "spk_top1", "sim_margin", "wer", "cer", "dnsmos_ovrl")
 
 
@@ -153,6 +153,7 @@ def _text_cells(voice: ScoredVoice) -> tuple[Cell, ...]:
     transcript = None if voice.clip is None else voice.clip.transcript
     return (
         about.speaker_name,
+        about.group,
         about.language,
         about.reference_text,
         about.target_text,

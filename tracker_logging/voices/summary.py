@@ -4,7 +4,8 @@ Guarantees
 - Invalid and failed clips are in no mean; they are counted.
 - A number that the set does not define (one speaker, no encoder, no targets) is left out.
 - Word and character error rates are corpus rates: errors of all clips over words of all clips.
-- Where the data names more than one language, the means by language are included (see `language_pair`).
+- Where there is more than one language (see `language_pair`), or group of voices (`data.groups`), the scores of each
+  are included, measured and with intervals as those of all clips are.
 
     summary = summarise(scored)
     summary.scalars["voices/spk_top1"]
@@ -12,9 +13,8 @@ Guarantees
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from statistics import fmean
 
 import numpy as np
 import numpy.typing as npt
@@ -22,15 +22,13 @@ import numpy.typing as npt
 from tracker_logging import tags
 from tracker_logging.events import FloatArray
 from tracker_logging.metrics import similarity as sim
-from tracker_logging.metrics.interval import Indices, Interval, mean_interval, statistic_interval
+from tracker_logging.metrics.interval import Indices, Interval, mean_interval, share_interval, statistic_interval
 from tracker_logging.metrics.speech import MAX_CLIP_PCT, MIN_SPEECH_S
 from tracker_logging.metrics.words import ErrorCount, character_errors, total, word_errors
 from tracker_logging.voices.measurement import Measurement
 from tracker_logging.voices.scores import ScoredVoice, score_names
 
 Array = npt.NDArray[np.float64]
-
-_BY_LANGUAGE = ("sim_o", "sim_margin", "spk_top1", "wer", "cer", "dur_ratio")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +64,7 @@ def summarise(voices: Sequence[ScoredVoice]) -> Summary:
             scalars |= {tags.VOICE_SCORE(score=name): interval.mean, **_bounds(name, interval)}
     for tag, interval in _text_errors(voices).items():
         scalars |= {tag(): interval.mean, **_bounds(tag().removeprefix("voices/"), interval)}
-    scalars |= _language_means(voices, scores)
+    scalars |= _scores_of_parts(voices, scores)
     return Summary(scalars=scalars, scores=tuple(scores))
 
 
@@ -217,20 +215,32 @@ def _error_rate(counts: Sequence[ErrorCount], speakers: Sequence[str]) -> Interv
     return statistic_interval(rate, speakers, trials=total(counts).length) if counts else None
 
 
-def _language_means(voices: Sequence[ScoredVoice], scores: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    """Means over the valid clips of each language pair, by tag; empty with fewer than two pairs."""
-    rows_of: dict[str, list[int]] = {}
-    for index, voice in enumerate(voices):
-        pair = language_pair(voice)
-        if pair is not None:
-            rows_of.setdefault(pair, []).append(index)
-    means: dict[str, float] = {}
-    for pair, rows in rows_of.items() if len(rows_of) > 1 else ():
-        for name in _BY_LANGUAGE:
-            values = [scores[i][name] for i in rows if voices[i].fault is None and name in scores[i]]
-            if values:
-                means[tags.LANGUAGE_SCORE(language=pair, score=name)] = fmean(values)
-    return means
+def _scores_of_parts(voices: Sequence[ScoredVoice], scores: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """The scores of each language pair and of each group, by tag; none of a kind with fewer than two of them."""
+    numbers: dict[str, float] = {}
+    for kind, (part_of, tag) in _KINDS.items():
+        rows_of: dict[str, list[int]] = {}
+        for row, voice in enumerate(voices):
+            part = part_of(voice)
+            if part is not None:
+                rows_of.setdefault(part, []).append(row)
+        for part, rows in rows_of.items() if len(rows_of) > 1 else ():
+            for score, interval in _intervals([voices[row] for row in rows], [scores[row] for row in rows]):
+                numbers[tag(score=score, **{kind: part})] = interval.mean
+                numbers |= _ends(interval, _ENDS_OF_PART, kind=kind, member=part, score=score)
+    return numbers
+
+
+def _intervals(voices: Sequence[ScoredVoice], scores: Sequence[Mapping[str, float]]) -> Iterator[tuple[str, Interval]]:
+    """The scores `tags.PART_SCORES` over the valid clips of some voices."""
+    errors = {tag().removeprefix("voices/"): interval for tag, interval in _text_errors(voices).items()}
+    for name in tags.PART_SCORES:
+        having = [row for row, voice in enumerate(voices) if voice.fault is None and name in scores[row]]
+        over_clips = share_interval if name == "spk_top1" else mean_interval
+        values = [scores[row][name] for row in having]
+        interval = errors.get(name) or over_clips(values, [voices[row].voice.speaker for row in having])
+        if interval is not None:
+            yield name, interval
 
 
 def language_pair(voice: ScoredVoice) -> str | None:
@@ -242,12 +252,28 @@ def language_pair(voice: ScoredVoice) -> str | None:
     return target if target is None or reference in (None, target) else f"{reference}>{target}"
 
 
+def group_name(voice: ScoredVoice) -> str | None:
+    """The voice's group as a part of a tag; None where it is in none."""
+    return None if voice.voice.group is None else tags.safe_part(voice.voice.group, "_")
+
+
+_ENDS = (tags.VOICE_N, tags.VOICE_LOW, tags.VOICE_HIGH)
+_ENDS_OF_PART = (tags.PART_N, tags.PART_LOW, tags.PART_HIGH)
+_KINDS: Mapping[str, tuple[Callable[[ScoredVoice], str | None], tags.Tag]] = {
+    "language": (language_pair, tags.LANGUAGE_SCORE),
+    "group": (group_name, tags.GROUP_SCORE),
+}
+"""What voices are parted by: the part that a voice is in, and the tag of its scores."""
+
+
 def _bounds(score: str, interval: Interval) -> dict[str, float]:
-    bounds = {tags.VOICE_N(score=score): float(interval.n)}
-    for tag, value in ((tags.VOICE_LOW, interval.low), (tags.VOICE_HIGH, interval.high)):
-        if value is not None:
-            bounds[tag(score=score)] = value
-    return bounds
+    return _ends(interval, _ENDS, score=score)
+
+
+def _ends(interval: Interval, ends: Sequence[tags.Tag], **fields: str) -> dict[str, float]:
+    """What is logged beside a number under the tags `ends`: how many clips have it, and its interval if any."""
+    values = (float(interval.n), interval.low, interval.high)
+    return {tag(**fields): value for tag, value in zip(ends, values, strict=True) if value is not None}
 
 
 def _vector(clip: Measurement | None) -> FloatArray | None:

@@ -1,6 +1,6 @@
 """Voice rounds whose clips are in the `voices` folder of a run without scores, read back so that they can be scored.
 
-    voices/<voice_id>/voice.json             texts, speaker, language, the recordings
+    voices/<voice_id>/voice.json             texts, speaker, language, group, the recordings
     voices/<voice_id>/step-00000500.json     `"scored": false`, the names of the run's scorers, the generated clip
 
 Guarantees
@@ -108,6 +108,7 @@ def _voice(folder: Path, row: Json) -> RecordedVoice | None:
         waves=waves,
         speaker_name=about["speaker"],
         language=about["language"],
+        group=about.get("group"),
         sampling=row["sampling"],
         errors={},
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from tracker_logging.data.groups import GROUP
 from tracker_logging.data.sample import DataError
 
 SAMPLE_ID = ("sample_id", "id", "utt_id", "utterance_id", "segment_id", "utt")
@@ -66,6 +67,7 @@ ROLES = {
     "text": TEXT[0],
     "speaker": SPEAKER[0],
     "language": LANGUAGE[0],
+    "group": GROUP,
     "id": SAMPLE_ID[0],
     "reference_audio": REFERENCE_AUDIO[0],
     "reference_text": REFERENCE_TEXT[0],
