@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 import pytest
-from traces import DOES_NOT_LEARN, LOSS_AND_VOICE, Trace, examined, names, rule
+from traces import DOES_NOT_LEARN, LOSS_AND_VOICE, OTHERS_LOST, Trace, examined, names, rule
 
 from tracker_logging.doctor.history import History, belongs
 from tracker_logging.doctor.rules import RULES
@@ -358,6 +358,7 @@ CASES: dict[str, tuple[Sequence[Trace], Sequence[Trace]]] = {
         ],
     ),
     "loss_and_voice_disagree": LOSS_AND_VOICE,
+    "cloning_others_lost": OTHERS_LOST,
     "silence": (
         [clips(valid_clips=2, invalid_clips=10, silent_clips=10), clips(silence_pct__mean=80.0)],
         [clips(silence_pct__mean=12.0, silent_clips=1), clips(valid_clips=0, invalid_clips=12, clipped_clips=12)],

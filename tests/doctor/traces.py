@@ -47,6 +47,32 @@ LOSS_AND_VOICE: tuple[Sequence[Trace], Sequence[Trace]] = (
 """Traces in which the lowest loss and the best voice are at different steps, and healthy ones."""
 
 
+def _of_groups(trained: Sequence[float], unseen: Sequence[float], *, half: float | None = 0.05) -> Trace:
+    means = {"voices/group/trained_speakers": trained, "voices/group/unseen_real": unseen}
+    ends = {} if half is None else {"low": -half, "high": half}
+    return {f"{group}/sim_margin": values for group, values in means.items()} | {
+        f"{group}/sim_margin/{end}": [value + shift for value in values]
+        for group, values in means.items()
+        for end, shift in ends.items()
+    }
+
+
+_IMPROVING = [0.1, 0.2, 0.3, 0.35, 0.4]
+OTHERS_LOST: tuple[Sequence[Trace], Sequence[Trace]] = (
+    [_of_groups(_IMPROVING, [0.3, 0.31, 0.28, 0.2, 0.1]), _of_groups(_IMPROVING, [0.3, 0.2, 0.2, 0.2, 0.2], half=0.01)],
+    [
+        _of_groups(_IMPROVING, [0.3, 0.26, 0.27, 0.26, 0.27]),
+        _of_groups(_IMPROVING, [0.3, 0.28, 0.28, 0.28, 0.28], half=0.01),  # surely lower, and by less than a tenth
+        _of_groups(_IMPROVING, [0.3, 0.31, 0.1, 0.32, 0.1]),
+        _of_groups([0.3, 0.2, 0.1, 0.1, 0.1], [0.3, 0.2, 0.1, 0.1, 0.1]),  # nothing is learned
+        _of_groups(_IMPROVING, [0.3, 0.31, 0.28, 0.2, 0.1], half=None),
+        _of_groups([0.3, 0.31, 0.28, 0.2, 0.1], _IMPROVING),
+        _of_groups([0.0, 0.2, 0.3, 0.35, 0.4], [0.01, 0.0, -0.02, 0.0, -0.01]),  # a base that clones nobody
+    ],
+)
+"""Traces in which unseen voices get worse while trained ones get better, and healthy ones."""
+
+
 _FLAT_NLL = [4.0 + 0.01 * (look % 3) for look in range(32)]
 _UNCERTAIN = {"outputs/accuracy/mean": [0.1] * 32}
 _FLAT: Trace = {"outputs/nll/mean": _FLAT_NLL} | _UNCERTAIN

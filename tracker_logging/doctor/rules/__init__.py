@@ -7,6 +7,7 @@ from tracker_logging.doctor.rules import (
     conditioning,
     cost,
     gradients,
+    groups,
     labels,
     latents,
     learning,
@@ -22,7 +23,7 @@ THEMES: dict[str, tuple[Rule, ...]] = {
     "Gradients and updates": (*gradients.RULES, *weights.RULES),
     "Predictions": (*predictions.RULES, *learning.RULES, *latents.RULES),
     "The reference and the text": conditioning.RULES,
-    "The voices": voices.RULES,
+    "The voices": (*voices.RULES, *groups.RULES),
     "Time": cost.RULES,
 }
 
