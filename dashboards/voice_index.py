@@ -37,7 +37,7 @@ def voice_index(runs: Mapping[str, Mapping[str, Voice]], *, problems: Sequence[s
     for run, of_run in runs.items():
         for about in voices_of_run(of_run):
             row = voices.setdefault(about["id"], {**about, "clips": {}, "generated": {}})
-            for key in ("speaker", "language", "reference_text", "target_text"):
+            for key in ("speaker", "group", "language", "reference_text", "target_text"):
                 row[key] = row[key] or about[key]
             row["clips"] = {kind: {"run": run, **clip} for kind, clip in about["clips"].items()} | row["clips"]
             if about["steps"]:
@@ -59,6 +59,7 @@ def voices_of_run(voices: Mapping[str, Voice]) -> list[Json]:
         {
             "id": voice.id,
             "speaker": voice.speaker,
+            "group": voice.group,
             "language": voice.language,
             "reference_text": voice.reference_text or "",
             "target_text": voice.target_text or "",

@@ -9,7 +9,8 @@ import { Clips } from "./clips.js";
 import { ColumnWindow } from "./column_window.js";
 import { runColour } from "./colours.js";
 import { Known, make, set, setText } from "./dom.js";
-import { headerCells } from "./header.js";
+import { Groups } from "./groups.js";
+import { aboutClips, Header } from "./header.js";
 import { helpDialog, listen } from "./keys.js";
 import { Leaderboard } from "./leaderboard.js";
 import { ListeningTest } from "./listening_test.js";
@@ -18,7 +19,7 @@ import { watchRows } from "./sight.js";
 import { Row } from "./row.js";
 import { Toolbar } from "./toolbar.js";
 import { Transport } from "./transport.js";
-import { columnOf, columnsOf, firstView, fromLink, rowsOf, stepOf, stepsOf, toLink, visibleRuns, withTakes } from "./view.js";
+import { columnOf, columnsOf, firstView, fromLink, openRowsOf, stepOf, stepsOf, toLink, visibleRuns, withTakes } from "./view.js";
 
 export class Board {
   constructor(source, index, { theme, link, shown }) {
@@ -31,20 +32,20 @@ export class Board {
     this.clips = new Clips(source);
     this.player = new Player(this.clips, () => this.updatePlaying());
     this.rows = new Map();
-    this.knownHeader = new Known();
     this.knownLeaderboard = new Known();
+    this.groups = new Groups(this);
     this.help = helpDialog(index.scores);
     this.toolbar = new Toolbar(this);
     this.transport = new Transport(this);
     const act = { show: (names) => this.change({ shown: names }), listen: (run) => this.listenTo(run), colour: (run) => runColour(this.index.runs, run, this.theme) };
     this.leaderboard = new Leaderboard(act, index.scores);
     this.unreachable = make("p", { class: "unreachable", role: "alert", hidden: true }, "The server does not answer. What is shown may be old; trying again.");
-    this.header = make("div", { class: "row header", role: "row" });
+    this.header = new Header(this);
     this.empty = make("p", { class: "empty", role: "status" });
     this.problems = make("p", { class: "problems" });
-    this.table = make("div", { class: "table", role: "table", "aria-label": "Voices" }, this.header);
+    this.table = make("div", { class: "table", role: "table", "aria-label": "Voices" }, this.header.element);
     this.scroll = make("div", { class: "scroll" }, this.table, this.empty, this.problems);
-    this.element = make("section", { class: "board", "aria-label": "Voice board" }, this.unreachable, this.leaderboard.element, this.toolbar.element, this.scroll, this.transport.element, this.help);
+    this.element = make("section", { class: "board", "aria-label": "Voice board" }, this.unreachable, this.leaderboard.element, this.toolbar.element, this.scroll, this.transport.element, this.help, ...aboutClips());
     this.columns = new ColumnWindow(this.scroll, this.table);
     this.inSight = new Set(); // voices whose rows are in sight
     this.watcher = watchRows(this.scroll, this.inSight, (id) => this.enter(id), () => this.fetchInSight());
@@ -115,7 +116,7 @@ export class Board {
   }
 
   moveVoice(by) {
-    const rows = rowsOf(this.index, this.view);
+    const rows = openRowsOf(this.index, this.view);
     const at = rows.findIndex((voice) => voice.id === this.view.voice);
     const next = rows[Math.max(0, Math.min(rows.length - 1, at + by))];
     if (next) this.goTo(next.id, this.place);
@@ -162,7 +163,7 @@ export class Board {
 
   /** Plays the first voice of a run at its newest step. */
   listenTo(run) {
-    const voice = rowsOf(this.index, this.view).find((one) => one.generated[run]?.some((entry) => entry.clip));
+    const voice = openRowsOf(this.index, this.view).find((one) => one.generated[run]?.some((entry) => entry.clip));
     if (!voice) return;
     const { shown } = this.view;
     this.change({ shown: shown.includes(run) ? shown : [...shown, run], voice: voice.id, column: `run:${run}` });
@@ -202,21 +203,21 @@ export class Board {
   // --- display ----------------------------------------------------------------------------------------------------
 
   update() {
-    const voices = rowsOf(this.index, this.view);
+    const voices = openRowsOf(this.index, this.view);
     const columns = columnsOf(this.index, this.view);
     this.updateLeaderboard();
     this.table.style.setProperty("--clips", columns.length);
     this.toolbar.update();
     this.columns.count = columns.length;
     this.columns.measure();
-    if (this.knownHeader.isNew(this.index, columns, this.columns.from, this.columns.to, this.columns.heading, this.theme)) this.header.replaceChildren(...headerCells(this, columns));
-    const wanted = voices.map((voice) => this.rowOf(voice.id).element);
+    this.header.update(columns);
+    const wanted = this.groups.withTitles(voices, (voice) => this.rowOf(voice.id).element);
     if (wanted.some((element, place) => this.table.children[place + 1] !== element) || this.table.children.length !== wanted.length + 1) {
-      this.table.replaceChildren(this.header, ...wanted);
+      this.table.replaceChildren(this.header.element, ...wanted);
     }
     for (const voice of voices) this.updateRow(voice);
     const none = this.index.voices.length ? "No voice matches the filters." : this.isLoading() ? "Loading …" : this.view.shown.length ? "No voices yet. They appear here after the first round of generation." : "No run is shown. Choose one above.";
-    setText(this.empty, voices.length ? "" : none);
+    setText(this.empty, wanted.length ? "" : none);
     setText(this.problems, this.index.problems.length ? `Cannot be read: ${this.index.problems.slice(0, 5).join("; ")}` : "");
     this.fetchInSight();
     this.updatePlaying();

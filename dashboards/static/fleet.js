@@ -83,7 +83,7 @@ export function mergeRuns(table, loaded) {
   for (const run of table.runs) {
     for (const voice of loaded.get(run.name)?.voices ?? []) {
       const row = voices.get(voice.id) ?? { ...voice, clips: {}, generated: {} };
-      for (const key of ["speaker", "language", "reference_text", "target_text"]) row[key] ||= voice[key];
+      for (const key of ["speaker", "group", "language", "reference_text", "target_text"]) row[key] ||= voice[key];
       for (const [kind, clip] of Object.entries(voice.clips)) row.clips[kind] ??= { run: run.name, ...clip };
       if (voice.steps.length) row.generated[run.name] = voice.steps;
       voices.set(voice.id, row);

@@ -1,6 +1,8 @@
 // The keyboard shortcuts in one table: keys, name and description in the help, and action.
 
 import { make } from "./dom.js";
+import { ABOUT } from "./header.js";
+import { TITLES } from "./row.js";
 
 export const KEYS = [
   [[" "], "Space", "play or pause", (board) => board.toggleSelected()],
@@ -35,7 +37,8 @@ function needsKey(target, key) {
 export function helpDialog(scores) {
   const rows = KEYS.map(([, name, does]) => make("div", {}, make("dt", {}, make("kbd", {}, name)), make("dd", {}, does)));
   const meanings = scores.map(({ name, meaning, unit }) => make("div", {}, make("dt", {}, name), make("dd", {}, unit ? `${meaning} (${unit})` : meaning)));
+  const clips = Object.entries(ABOUT).map(([kind, text]) => make("div", {}, make("dt", {}, TITLES[kind]), make("dd", {}, text)));
   const close = make("button", { type: "button", onclick: () => dialog.close() }, "Close");
-  const dialog = make("dialog", { "aria-label": "Keys", class: "help" }, make("h2", {}, "Keys"), make("dl", {}, ...rows), make("h2", {}, "Scores"), make("dl", { class: "meanings" }, ...meanings), close);
+  const dialog = make("dialog", { "aria-label": "Keys", class: "help" }, make("h2", {}, "Keys"), make("dl", {}, ...rows), make("h2", {}, "Clips"), make("dl", { class: "meanings" }, ...clips), make("h2", {}, "Scores"), make("dl", { class: "meanings" }, ...meanings), close);
   return dialog;
 }

@@ -56,6 +56,7 @@ export function firstView(index, shown = index.runs.map((run) => run.name)) {
     limit: null, // shows only voices with a score on the right side of it in a visible run
     limitSide: "max", // "max": at most `limit`; "min": at least
     every: false, // every score of a clip, not only the main ones
+    folded: [], // names of the groups whose rows are hidden
   };
 }
 
@@ -117,8 +118,29 @@ export function fixedKinds(index) {
 /** Column names from left to right. */
 export const columnsOf = kept((index, view) => [...fixedKinds(index), ...visibleRuns(index, view).map((run) => `run:${run.name}`)]);
 
-/** The voices that pass the filters, in the chosen order. Voices without the score go last. */
+/** The groups of the voices, trained ones first and those in none ("") last; empty unless there are two. */
+export function groupsOf(index) {
+  const names = new Set(index.voices.map((voice) => voice.group ?? ""));
+  const rank = (name) => (name === "" ? 2 : name.startsWith("trained") ? 0 : 1);
+  return names.size < 2 ? [] : [...names].sort((a, b) => rank(a) - rank(b) || a.localeCompare(b));
+}
+
+const ORDERING = ["shown", "step", "score", "sort", "descending", "query", "speaker", "limit", "limitSide"];
+
+/** The voices that pass the filters, by group and then in the chosen order. Voices without the score go last. */
 export const rowsOf = kept((index, view) => {
+  const rows = sortedRows(index, view);
+  const groups = groupsOf(index);
+  return groups.length ? groups.flatMap((group) => rows.filter((voice) => (voice.group ?? "") === group)) : rows;
+}, ORDERING);
+
+/** The rows that are on the board: those of no folded group. */
+export const openRowsOf = kept((index, view) => {
+  const isFolded = groupsOf(index).length ? (voice) => view.folded.includes(voice.group ?? "") : () => false;
+  return rowsOf(index, view).filter((voice) => !isFolded(voice));
+}, [...ORDERING, "folded"]);
+
+function sortedRows(index, view) {
   const step = stepOf(index, view);
   const runs = visibleRuns(index, view).map((run) => run.name);
   const value = (voice, run) => meansOf(voice, run, view.score).findLast(([at]) => at <= step)?.[1];
@@ -133,7 +155,7 @@ export const rowsOf = kept((index, view) => {
   if (!view.sort) return view.descending ? rows.reverse() : rows;
   const key = keys[view.sort] ?? ((voice) => value(voice, view.sort));
   return rows.sort((a, b) => compareKeys(key(a), key(b), view.descending));
-}, ["shown", "step", "score", "sort", "descending", "query", "speaker", "limit", "limitSide"]);
+}
 
 /** The selected column if it exists, else the first generated one, else the first. */
 export function columnOf(index, view) {
@@ -183,7 +205,7 @@ export function decoded(text) {
 }
 
 function searchText(voice) {
-  return [voice.id, voice.speaker, voice.language, voice.target_text, voice.reference_text].join(" ").toLowerCase();
+  return [voice.id, voice.speaker, voice.group, voice.language, voice.target_text, voice.reference_text].join(" ").toLowerCase();
 }
 
 function compareKeys(a, b, descending) {

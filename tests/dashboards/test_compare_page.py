@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.server
 import json
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from tracker_logging.cli import main
 from tracker_logging.trackers.jsonl import JsonLinesTracker
 from tracker_logging.trackers.tensorboard import TensorBoardTracker
 from tracker_logging.trackers.tensorboard_names import shown_name
+from tracker_logging.trackers.voice_folder import VoiceFolderTracker
 
 HOSTILE = "</script><img src=x onerror=\"document.title='taken'\">"
 
@@ -216,6 +218,33 @@ def test_a_notebook_shows_one_run_or_several_inline(page: Any, runs: Path) -> No
         expect(frame.get_by_label("Summary", exact=True).locator(".lead[data-run]")).to_have_count(count)
         frame.get_by_role("button", name="Voices", exact=True).click()
         expect(frame.locator(".row[data-voice='voice-00'] .picture[data-state=drawn]")).to_have_count(3 + count)
+
+
+def test_groups_of_voices_have_titles_that_fold_them_and_a_codec_copy_is_explained(page: Any, tmp_path: Path) -> None:
+    for run, progress in (("a", 1.0), ("b", 0.5)):
+        folder = VoiceFolderTracker(tmp_path / run)
+        for number, group in enumerate(("unseen real", "trained", "unseen real")):
+            folder.emit(replace(comparison(number, step=100, progress=progress), group=group))
+    output = tmp_path / "compare.html"
+    assert main(["compare", str(tmp_path / "a"), str(tmp_path / "b"), "-o", str(output)]) == 0
+    page.goto(output.as_uri())
+    section(page, "Voices")
+    page.locator(".board[data-ready]").wait_for()
+    rows = page.locator(".table > .group strong, .table > [data-voice] .id")
+    expect(rows).to_have_text(["trained", "voice-01", "unseen real", "voice-00", "voice-02"])
+    expect(page.locator(".group .means").last).to_have_text("sim_o 0.81 (a), sim_o 0.66 (b)")
+    title = page.get_by_role("button", name="unseen real")
+    title.press("Enter")
+    expect(title).to_have_attribute("aria-expanded", "false")
+    expect(rows).to_have_text(["trained", "voice-01", "unseen real"])
+    expect(title).to_be_focused()
+    title.click()
+    expect(rows).to_have_count(5)
+    page.get_by_role("button", name="Codec copy").press("Enter")
+    about = page.locator("#about-codec")
+    expect(about).to_contain_text("encoded to codes and decoded again")
+    page.keyboard.press("Escape")
+    expect(about).not_to_be_visible()
 
 
 def test_the_modules_fit_into_one_script() -> None:

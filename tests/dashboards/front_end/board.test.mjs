@@ -7,6 +7,7 @@ const load = (name) => import(new URL(`../../../dashboards/static/${name}`, impo
 const { compareWords } = await load("words.js");
 const { judge, grade, shortNumber } = await load("scores.js");
 const view = await load("view.js");
+const { groupMean } = await load("groups.js");
 const trials = await load("trials.js");
 const { cellModel } = await load("cell_model.js");
 const loudness = await load("loudness.js");
@@ -70,6 +71,27 @@ test("the newest step is shown until one is chosen", () => {
   const first = view.firstView(index);
   assert.equal(view.stepOf(index, first), 3);
   assert.deepEqual(view.stepsOf(index, { ...first, shown: ["b, with a comma"] }), [2]);
+});
+
+test("rows are by group, trained voices first and those in none last, and a folded group has none", () => {
+  const of = (id, group, sim_o) => ({ id, group, clips: {}, generated: { a: [entry(1, sim_o)] } });
+  const parted = { ...index, voices: [of("v1", null, 0.5), of("v2", "unseen real", 0.3), of("v3", "trained", 0.1), of("v4", "unseen real", 0.2)] };
+  const first = view.firstView(parted);
+  const ids = (fields) => view.openRowsOf(parted, { ...first, ...fields }).map((voice) => voice.id);
+  assert.deepEqual(view.groupsOf(parted), ["trained", "unseen real", ""]);
+  assert.deepEqual(ids({}), ["v3", "v2", "v4", "v1"]);
+  assert.deepEqual(ids({ sort: "a", score: "sim_o" }), ["v3", "v4", "v2", "v1"]);
+  assert.deepEqual(ids({ folded: ["unseen real"] }), ["v3", "v1"]);
+  assert.deepEqual(ids({ query: "unseen" }), ["v2", "v4"]);
+  assert.deepEqual(view.groupsOf(index), [], "one kind of voice needs no titles");
+  assert.deepEqual(view.openRowsOf(index, { ...view.firstView(index), folded: [""] }).map((voice) => voice.id), ["v1", "v2"]);
+});
+
+test("the mean of a group is over its voices at the step, or the last one before it", () => {
+  const voices = [{ generated: { a: [entry(1, 0.2), entry(3, 0.6)] } }, { generated: { a: [entry(1, 0.4)] } }, { generated: {} }];
+  assert.equal(groupMean(voices, "a", "sim_o", 3), 0.5);
+  assert.ok(Math.abs(groupMean(voices, "a", "sim_o", 2) - 0.3) < 1e-9);
+  assert.equal(groupMean(voices, "b", "sim_o", 3), null);
 });
 
 test("voices are sorted by a score, those without it last, and filtered", () => {
