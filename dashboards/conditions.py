@@ -40,6 +40,7 @@ _RECORDINGS = (  # clip, what differs with it, and how it is told
 _NOISE = 1e-3  # share of the power by which copies of one codec may differ on another device
 _SHOWN = 3  # voices
 _PROMPT_TEXTS = ("reference_text", "target_text", "speaker", "language")
+_GROUP = "group"  # runs of earlier versions have none
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,11 +105,13 @@ def _of_clips(runs: Mapping[str, Run], voices: Sequence[str], steps: Mapping[str
 
 
 def _of_prompts(runs: Mapping[str, Run], voices: Sequence[str]) -> list[Condition]:
-    """Voices of the same id whose texts differ."""
+    """Voices of the same id whose texts differ, or that one run was trained on and another was not."""
     rows = []
     for voice in voices:
-        for field in _PROMPT_TEXTS:
+        for field in (*_PROMPT_TEXTS, _GROUP):
             values = {name: getattr(run.voices[voice], field) for name, run in runs.items() if voice in run.voices}
+            if field == _GROUP:
+                values = {name: group for name, group in values.items() if group is not None}
             if len(set(values.values())) > 1:
                 rows.append(Condition("prompts", f"{field.replace('_', ' ')} of {voice}: {_each(values)}"))
     return rows

@@ -213,7 +213,9 @@ export class Board {
     this.header.update(columns);
     const wanted = this.groups.withTitles(voices, (voice) => this.rowOf(voice.id).element);
     if (wanted.some((element, place) => this.table.children[place + 1] !== element) || this.table.children.length !== wanted.length + 1) {
+      const focused = document.activeElement; // moving an element takes its focus
       this.table.replaceChildren(this.header.element, ...wanted);
+      if (this.table.contains(focused)) focused.focus({ preventScroll: true });
     }
     for (const voice of voices) this.updateRow(voice);
     const none = this.index.voices.length ? "No voice matches the filters." : this.isLoading() ? "Loading …" : this.view.shown.length ? "No voices yet. They appear here after the first round of generation." : "No run is shown. Choose one above.";

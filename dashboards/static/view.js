@@ -42,10 +42,11 @@ function takeMeans(voice, run, score) {
 /** The initial view: newest step, all runs, order of the files. */
 export function firstView(index, shown = index.runs.map((run) => run.name)) {
   const measured = measuredScores(index);
+  const [group] = groupsOf(index);
   return {
     step: null, // null = always the newest step
     shown, // names of the runs on the board
-    voice: index.voices[0]?.id ?? null,
+    voice: (index.voices.find((voice) => (voice.group ?? "") === group) ?? index.voices[0])?.id ?? null,
     take: 1,
     column: null, // "reference", "target", "codec" or "run:<name>"
     score: (measured.find((score) => score.ceilings.length) ?? measured[0])?.name ?? "",

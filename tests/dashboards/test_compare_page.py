@@ -240,7 +240,7 @@ def test_groups_of_voices_have_titles_that_fold_them_and_a_codec_copy_is_explain
     expect(title).to_be_focused()
     title.click()
     expect(rows).to_have_count(5)
-    page.get_by_role("button", name="Codec copy").press("Enter")
+    page.get_by_role("button", name="Codec copy", exact=True).press("Enter")
     about = page.locator("#about-codec")
     expect(about).to_contain_text("encoded to codes and decoded again")
     page.keyboard.press("Escape")

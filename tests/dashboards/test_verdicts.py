@@ -165,11 +165,18 @@ def test_differing_sampling_scorers_and_texts_are_named_before_the_numbers(
         write_scores(tmp_path / letter, scores, speaker=name, sampling={"temperature": heat, "seed": 1})
         for letter, scores, heat in zip("ab", draws, (0.3, 1.0), strict=True)
     ]
-    about = paths[1] / "voices/v03/voice.json"
-    about.write_text(json.dumps(json.loads(about.read_text()) | {"target_text": "another"}))
+    changes = (
+        (1, "v03", {"target_text": "another"}),
+        (0, "v02", {"group": "trained"}),
+        (1, "v02", {"group": "unseen"}),
+    )
+    for run, voice, change in (*changes, (1, "v01", {"group": "unseen"})):  # of v01, the first run does not say it
+        about = paths[run] / "voices" / voice / "voice.json"
+        about.write_text(json.dumps(json.loads(about.read_text()) | change))
     result = printed(capsys, *paths)
     assert [(row["kind"], row["text"]) for row in result["pairs"][0]["conditions"]] == [
         ("sampling", "temperature: a 0.3, b 1.0"),
+        ("prompts", "group of v02: a trained, b unseen"),
         ("prompts", "target text of v03: a b, b another"),
     ]
     assert result["answer"][0].startswith("They differ in more than the model: sampling (temperature: a 0.3, b 1.0)")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 from pathlib import Path
 
@@ -13,6 +14,9 @@ from tracker_logging.data import groups
 from tracker_logging.data.formats import open_samples
 from tracker_logging.data.groups import TrainedSpeakers, group_facts, group_of, with_groups
 from tracker_logging.data.sample import VoiceSample
+from tracker_logging.integrations.arguments import add_logging_arguments, callbacks_from
+from tracker_logging.integrations.hf_trainer import ZeroShotVerificationLoggerCallback
+from tracker_logging.observers.zero_shot import ZeroShotObserver
 
 
 def sample(speaker: str | None, **extra: object) -> VoiceSample:
@@ -70,3 +74,18 @@ def test_a_group_is_read_from_its_field_or_a_column_of_that_role(tmp_path: Path)
     assert group_of(open_samples(tmp_path / "field.jsonl")[0]) == "unseen real speakers"
     columns = {"audio": "audio", "text": "text", "group": "kind"}
     assert group_of(open_samples(tmp_path / "column.jsonl", columns=columns)[0]) == "unseen real speakers"
+
+
+def test_the_arguments_of_a_training_give_its_voices_their_groups() -> None:
+    parser = argparse.ArgumentParser()
+    add_logging_arguments(parser)
+    args = parser.parse_args(["--enable_strategic_logging"])
+    callbacks = callbacks_from(
+        args, processor=None, evaluation=[sample("slt"), sample("awb")], training=[sample("slt")], facts={"n": 1}
+    )
+    (voices,) = (each for each in callbacks if isinstance(each, ZeroShotVerificationLoggerCallback))
+    observer = voices.make_observer()
+    assert isinstance(observer, ZeroShotObserver)
+    assert [group_of(one) for one in observer._samples] == ["trained", "unseen"]
+    config = voices.session._run_config
+    assert (config["voice_groups"], config["n"]) == ("trained 1, unseen 1", 1)

@@ -80,6 +80,7 @@ test("rows are by group, trained voices first and those in none last, and a fold
   const ids = (fields) => view.openRowsOf(parted, { ...first, ...fields }).map((voice) => voice.id);
   assert.deepEqual(view.groupsOf(parted), ["trained", "unseen real", ""]);
   assert.deepEqual(ids({}), ["v3", "v2", "v4", "v1"]);
+  assert.equal(first.voice, "v3", "the first row is chosen");
   assert.deepEqual(ids({ sort: "a", score: "sim_o" }), ["v3", "v4", "v2", "v1"]);
   assert.deepEqual(ids({ folded: ["unseen real"] }), ["v3", "v1"]);
   assert.deepEqual(ids({ query: "unseen" }), ["v2", "v4"]);
