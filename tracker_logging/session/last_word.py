@@ -8,7 +8,7 @@
 
 Guarantees
 - It fits one screen of 24 lines and 80 columns: at most `ROWS` numbers, each with its 95 % interval and n where these
-  were measured, and the similarity of at most `MOST_GROUPS` groups of voices.
+  were measured, and the similarity of at most `MOST_GROUPS` groups of voices, whose intervals are in the table.
 - Only measured values. The best checkpoint is the one that the loop has loaded, else the one that `BestVoice` chooses
   of the rounds with scores, else the one of the lowest loss.
 """
@@ -18,7 +18,7 @@ from __future__ import annotations
 import math
 import textwrap
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
@@ -31,7 +31,7 @@ from tracker_logging.voices.evaluation import SIMILARITIES, BestVoice, score_of
 
 ROWS = 5
 COLUMNS = 80
-MOST_GROUPS = 4
+MOST_GROUPS = 3
 KEPT = 1000
 """Steps of which numbers are kept, and all with voices or an evaluation set."""
 BASE = 0
@@ -136,13 +136,15 @@ class LastWord:
         with self._lock:
             values = {at: dict(of_step) for at, of_step in sorted(self._values.items())}
         models = _models(values, loaded=self._loaded)
-        rows = _rows(values, models)
+        rows = _rows(values, models, _GROUPS)
+        of_groups = _rows(values, models, _numbers_of_groups(values, models))
         if not rows:
             return
         columns = ("number", "model", "step", "value", "low", "high", "n")
-        yield Table(step=step, tag=tags.LAST_WORD_TABLE(), columns=columns, rows=tuple(rows))
+        yield Table(step=step, tag=tags.LAST_WORD_TABLE(), columns=columns, rows=(*rows, *of_groups))
         kept = {at: place for at, place in self._saved.items() if place is None or place.is_dir()}
-        lines = [*_grid(rows, models), "", _advice(values, models)]
+        brief = [(*row[:4], None, None, row[6]) for row in of_groups]  # one line each, so that all fits
+        lines = [*_grid([*rows, *brief], models), "", _advice(values, models)]
         if "best" in models:
             nearest = min(kept, key=lambda at: abs(at - models["best"]), default=None)
             self.best_checkpoint = None if nearest is None else kept[nearest]
@@ -175,9 +177,11 @@ def _models(values: Mapping[int, Mapping[str, float]], *, loaded: int | None) ->
     return models | ({"last": max(rounds)} if rounds else {})
 
 
-def _rows(values: Mapping[int, Mapping[str, float]], models: Mapping[str, int]) -> list[tuple[Cell, ...]]:
+def _rows(
+    values: Mapping[int, Mapping[str, float]], models: Mapping[str, int], groups: Iterable[tuple[_Number, ...]]
+) -> list[tuple[Cell, ...]]:
     rows: list[tuple[Cell, ...]] = []
-    for group in (*_GROUPS, *_numbers_of_groups(values, models)):
+    for group in groups:
         shown = [number for number in group if any(number.tag in values.get(at, {}) for at in models.values())]
         for model, at in models.items() if shown else ():
             of_step, number = values.get(at, {}), shown[0]
