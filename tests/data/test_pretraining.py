@@ -112,7 +112,7 @@ class Tones:
     def voice(self, name: str) -> Voice:
         return np.full((510, 256), 100.0 + 10 * len(name), dtype=np.float32)
 
-    def speak(self, phonemes: str, voice: Voice, *, speed: float) -> Wave:
+    def synthesise(self, phonemes: str, voice: Voice, *, speed: float) -> Wave:
         self.spoken.append(phonemes)
         wave: Wave = np.sin(np.arange(4_000) * 2 * np.pi * voice[0, 0] / SAMPLE_RATE).astype(np.float32)
         return wave

@@ -65,8 +65,10 @@ def _head(run: Run) -> Iterator[str]:
 
 
 def _print_scores(run: Run, *, most: int | None) -> None:
-    found = sorted(run.summary, key=lambda tag: (FIRST.index(tag) if tag in FIRST else len(FIRST), reading_order(tag)))
-    courses = {tag: run.summary[tag] for tag in found[:most]} | _of_groups(run)
+    ordered = sorted(
+        run.summary, key=lambda tag: (FIRST.index(tag) if tag in FIRST else len(FIRST), reading_order(tag))
+    )
+    courses = {tag: run.summary[tag] for tag in ordered[:most]} | _of_groups(run)
     rows = []
     for tag, value in courses.items():
         base_step, base = run.scalars[tag].points[0]
@@ -74,8 +76,8 @@ def _print_scores(run: Run, *, most: int | None) -> None:
         rows.append((tag, unit_of(tag), f"{base:.4g} @ {base_step}", best, f"{value.last:.4g} @ {value.last_step}"))
     if rows:
         print_table(("score", "unit", "base", "best", "last"), rows)
-    if most is not None and len(found) > most:
-        print(f"and {len(found) - most} more: --all")
+    if most is not None and len(ordered) > most:
+        print(f"and {len(ordered) - most} more: --all")
 
 
 def _of_groups(run: Run) -> dict[str, SummaryValue]:
@@ -84,8 +86,8 @@ def _of_groups(run: Run) -> dict[str, SummaryValue]:
     values = {}
     for score in SCORES_OF_GROUPS:
         family = tags.GROUP_SCORE.filled(score=score).pattern
-        found = [tag for tag in run.scalars if family.match(tag)]
-        for tag in sorted(found, key=lambda tag: (not tag.split("/")[2].startswith(tags.TRAINED), tag)):
+        of_groups = [tag for tag in run.scalars if family.match(tag)]
+        for tag in sorted(of_groups, key=lambda tag: (not tag.split("/")[2].startswith(tags.TRAINED), tag)):
             values[tag] = summarize(run.scalars[tag].points, better[score])
     return {tag: value for tag, value in values.items() if value is not None}
 

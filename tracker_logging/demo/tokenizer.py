@@ -15,19 +15,25 @@ from tracker_logging.demo.phrases import SLOTS, SYSTEM_TEXT
 
 PAD = "<|pad|>"
 UNKNOWN = "<|unknown|>"
+SPECIAL = (PAD, UNKNOWN, *STRUCTURE, SCENE_START, SCENE_END)
 
 
 def demo_tokenizer() -> Any:
     """A `PreTrainedTokenizerFast`. The same words give the same ids in every build."""
     from tokenizers import Tokenizer, models, pre_tokenizers
-    from transformers import PreTrainedTokenizerFast
 
-    special = [PAD, UNKNOWN, *STRUCTURE, SCENE_START, SCENE_END]
     texts = [SYSTEM_TEXT, "system user assistant .", *(phrase for slot in SLOTS for phrase in slot)]
     words = sorted({word for text in texts for word in re.findall(r"\w+|[^\w\s]", text)})
-    vocabulary = {word: index for index, word in enumerate([*special, *words])}
+    vocabulary = {word: index for index, word in enumerate([*SPECIAL, *words])}
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token=UNKNOWN))
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    return with_special_tokens(tokenizer, clean_up_tokenization_spaces=True)
+
+
+def with_special_tokens(tokenizer: Any, **options: Any) -> Any:
+    """A `PreTrainedTokenizerFast` of a `tokenizers.Tokenizer` whose vocabulary begins with `SPECIAL`."""
+    from transformers import PreTrainedTokenizerFast
+
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         pad_token=PAD,
@@ -35,5 +41,5 @@ def demo_tokenizer() -> Any:
         bos_token="<|begin_of_text|>",
         eos_token="<|eot_id|>",
         additional_special_tokens=[*STRUCTURE, SCENE_START, SCENE_END],
-        clean_up_tokenization_spaces=True,
+        **options,
     )

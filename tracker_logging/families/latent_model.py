@@ -1,4 +1,4 @@
-"""What families of continuous latents share. A new one writes `view`, `conditioned`, `denoising_loss` and `speak`.
+"""What families of continuous latents share. A new one writes these four methods:
 
 class MyLatentsAdapter(LatentModelAdapter):
     family, decoder, flow, eos = "my_latents", "model", "flow_head", "eos_head"
@@ -6,7 +6,7 @@ class MyLatentsAdapter(LatentModelAdapter):
     def view(self, inputs): return self.latent_view(…)
     def conditioned(self, inputs, view): …          # frames and conditions of each target
     def denoising_loss(self, frames, noise, conditions, share): …
-    def speak(self, token_ids, voice, prompt, settings, steps): …
+    def generate_frames(self, token_ids, voice, prompt, settings, steps): …
 
 `flow_terms`, `ends`, `sample` and `to_codec` are those of `LatentAdapter`.
 """
@@ -120,7 +120,7 @@ class LatentModelAdapter(BaseAdapter):
                 losses[sample] += self.denoising_loss(frames, drawn, conditions, (draw + 0.5) / GAP_DRAWS) / GAP_DRAWS
         return losses
 
-    def speak(
+    def generate_frames(
         self,
         token_ids: torch.Tensor,
         voice: torch.Tensor | None,
@@ -131,10 +131,10 @@ class LatentModelAdapter(BaseAdapter):
         """The frames [F, D] of the codec that follow `token_ids` [1, T], at most `prompt.max_frames`, and whether they
         ended by themselves. `voice`: `prompt.audio_codes` in the model's dtype. The random state is the prompt's. Note
         `steps_per_frame()` of `steps` for each frame."""
-        raise NotImplementedError(f"{type(self).__name__} does not generate audio: implement `speak`.")
+        raise NotImplementedError(f"{type(self).__name__} does not generate audio: implement `generate_frames`.")
 
     def steps_per_frame(self) -> int:
-        """How many steps `speak` notes for a frame."""
+        """How many steps `generate_frames` notes for a frame."""
         return 1
 
     @torch.no_grad()
@@ -146,7 +146,7 @@ class LatentModelAdapter(BaseAdapter):
             token_ids, voice = prompt.token_ids[None].to(self.core.device), prompt.audio_codes
             voice = None if voice is None else voice.to(self.core.device, self.core.dtype)
             torch.manual_seed(prompt.seed)  # the caller restores the random state
-            frames, ended = self.speak(token_ids, voice, prompt, settings, steps)
+            frames, ended = self.generate_frames(token_ids, voice, prompt, settings, steps)
             codes = frames.float().cpu().T.numpy()
             stop_reason: StopReason = "eos" if ended else "max_length"
             first_frame_s = steps.after(self.steps_per_frame()) if len(frames) else None

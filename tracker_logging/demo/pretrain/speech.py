@@ -58,7 +58,7 @@ class Synthesiser(Protocol):
     """What is used of `Kokoro`."""
 
     def voice(self, name: str) -> Voice: ...
-    def speak(self, phonemes: str, voice: Voice, *, speed: float) -> Wave: ...
+    def synthesise(self, phonemes: str, voice: Voice, *, speed: float) -> Wave: ...
 
 
 def spoken_sentences() -> list[str]:
@@ -82,7 +82,7 @@ def make_speech(
         speaker = utterance.speaker
         if speaker.name not in voices:
             voices[speaker.name] = np.mean([kokoro.voice(part) for part in speaker.parts], axis=0)
-        wave = kokoro.speak(phonemes[utterance.sentence], voices[speaker.name], speed=speed_of(speaker))
+        wave = kokoro.synthesise(phonemes[utterance.sentence], voices[speaker.name], speed=speed_of(speaker))
         wave = trim_to_frames(wave * (PEAK / max(1e-3, float(np.abs(wave).max()))))
         unfinished = path.with_suffix(".part")
         soundfile.write(unfinished, wave, SAMPLE_RATE, format="FLAC", subtype="PCM_16")

@@ -94,7 +94,7 @@ class PocketTTSAdapter(LatentModelAdapter):
         velocity: torch.Tensor = self.core.flow_head(noisy, conditions, times=[times, times])
         return (velocity.float() - (frames - noise)).square().mean()
 
-    def speak(
+    def generate_frames(
         self,
         token_ids: torch.Tensor,
         voice: torch.Tensor | None,

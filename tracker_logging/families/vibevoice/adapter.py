@@ -154,7 +154,7 @@ class VibeVoiceAdapter(LatentModelAdapter):
         loss: torch.Tensor = (velocity.float() - (alpha * noise - sigma * frames)).square().mean()
         return loss
 
-    def speak(
+    def generate_frames(
         self,
         token_ids: torch.Tensor,
         voice: torch.Tensor | None,
