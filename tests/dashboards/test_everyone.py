@@ -108,9 +108,11 @@ def test_the_meaning_of_a_score_opens_by_keyboard_and_by_touch(page: Any, tab: A
     other.locator("button").click()
     expect(other.locator(".explained")).to_contain_text("cosine")
     tab.get_by_role("button", name="Keys ?").click()
-    meanings = tab.locator("dialog .meanings")
-    expect(meanings).to_contain_text("sim_margin")
-    expect(meanings).to_be_visible()
+    clips, scores = tab.locator("dialog.help .meanings").all()
+    expect(clips).to_contain_text("Codec copy")
+    expect(clips).to_be_visible()
+    expect(scores).to_contain_text("sim_margin")
+    expect(scores).to_be_visible()
 
 
 def test_a_switch_fades_and_does_not_click(page: Any, address: str) -> None:
