@@ -253,8 +253,8 @@ def report_memory(args: argparse.Namespace) -> None:
     weight_bytes = 4 if args.dtype in (None, "float32") else 2
     estimate = MemoryEstimate(parameters=parameters, trained=parameters, weight_bytes=weight_bytes)
     logger.info(
-        "The model has %.2f B parameters: weights, gradients and AdamW take about %.1f GiB in each process, and "
-        "activations come on top.", parameters / 1e9, estimate.gib,
+        "The model has %s million parameters: weights, gradients and AdamW take about %.1f GiB in each process, and "
+        "activations come on top.", f"{parameters / 1e6:,.1f}", estimate.gib,
     )  # fmt: skip
     if torch.cuda.is_available() and estimate.gib > torch.cuda.mem_get_info()[1] / 2**30:
         logger.warning(
