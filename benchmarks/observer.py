@@ -35,7 +35,7 @@ PARTS = {
 
 def logged(model: Any, batch: dict[str, torch.Tensor], optimizer: Any, needs: frozenset[str]) -> Callable[[], None]:
     """A training step with these parts captured."""
-    capture = StepCapture(adapter=adapter_for(model), needs=needs, special_ids={1, 2, 3, 492})
+    capture = StepCapture(adapter=adapter_for(model), needs=needs, special_ids={1, 2, 3, 492}, gaps_every=1)
 
     def run() -> None:
         training_step(
@@ -58,9 +58,12 @@ def steps(size: str, *, length: int, samples: int, device: str, attention: str, 
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-5)
     runs = {name: logged(model, batch, optimizer, needs) for name, needs in PARTS.items()}
     plain = lambda: training_step(model, batch, optimizer)  # noqa: E731
-    seconds = interleaved({"plain": plain, "everything": runs["everything"]}, repeats=repeats, device=device)
+    with_gaps = logged(model, batch, optimizer, EVERYTHING | {"gaps"})
+    compared = {"plain": plain, "everything": runs["everything"], "with gaps": with_gaps}
+    seconds = interleaved(compared, repeats=repeats, device=device)
     base = median(seconds["plain"])
     whole = median(seconds["everything"]) / base
+    gaps = median(seconds["with gaps"]) / base - whole
     print(f"\n### {size}, {attention}, {device}, B = {samples}, S = {length}: plain step {base:.2f} s\n")
     print("| part | probes, % of a plain step |\n|---|---|")
     for name, run in runs.items():
@@ -72,6 +75,7 @@ def steps(size: str, *, length: int, samples: int, device: str, attention: str, 
     print(f"| *by part* | {', '.join(f'{part} {100 * part_s / base:.2f}' for part, part_s in sorted(parts.items()))} |")
     print(f"\nwhole: logged / plain = {whole:.3f}; mean step at N = 100: {1 + (whole - 1) / 100:.5f}, ", end="")
     print(f"at N = 10: {1 + (whole - 1) / 10:.4f} (computed from the ratio; medians of {repeats})")
+    print(f"gaps of training samples, in every tenth logged step: {gaps:.2f} of a plain step")
     eager(model, batch, optimizer, base=base, repeats=max(1, repeats // 2), device=device)
 
 

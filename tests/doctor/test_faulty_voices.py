@@ -170,21 +170,24 @@ class InOrder(Trainer):
 
 
 def test_a_training_sample_with_the_text_of_another_clip_is_a_suspect_when_it_is_first_seen(tmp_path: Path) -> None:
-    """Its loss is high although the model uses texts, and with another text the loss is no higher."""
+    """Its loss is high although the model uses texts, and with another text the loss is no higher.
+
+    It is in step 80, the 41st logged one: gaps are measured in every tenth after the first.
+    """
     texts = {"river stones": "the old silver watch"}
     right = [replace(one, target_text=texts.get(one.target_text, one.target_text)) for one in write_readings(tmp_path)]
     wrong = replace(right[2], target_text=right[3].target_text)
     processor, tracker = processor_in(tmp_path), MemoryTracker()
     shuffled = [one for turn in range(40) for one in random.Random(turn).sample(right, 12)]
-    session = LoggingSession(tracker=tracker, processor=processor, every=5, budget_pct=1e9)
+    session = LoggingSession(tracker=tracker, processor=processor, every=2, budget_pct=1e9)
     arguments = TrainingArguments(
-        output_dir=str(tmp_path), max_steps=70, per_device_train_batch_size=6, learning_rate=1e-2, report_to="none",
+        output_dir=str(tmp_path), max_steps=80, per_device_train_batch_size=6, learning_rate=1e-2, report_to="none",
         lr_scheduler_type="constant", use_cpu=True, save_strategy="no", disable_tqdm=True, remove_unused_columns=False,
     )  # fmt: skip
     torch.manual_seed(1)
     InOrder(
         model=scale_model(processor), args=arguments, data_collator=VoiceCloningCollator.of(processor),
-        train_dataset=VoiceCloningDataset([*shuffled[:414], wrong, *shuffled[415:]], processor),
+        train_dataset=VoiceCloningDataset([*shuffled[:474], wrong, *shuffled[475:]], processor),
         callbacks=[OutputLoggerCallback(session)],
     ).train()  # fmt: skip
     tables = [event for event in tracker.events if isinstance(event, Table) and event.tag == tags.HARD_SAMPLES()]

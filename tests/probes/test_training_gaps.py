@@ -33,6 +33,7 @@ def losses(capture: StepCapture, model: torch.nn.Module, *batches: dict[str, Any
 
 
 def watcher(model: torch.nn.Module, **options: Any) -> StepCapture:
+    options = {"gaps_every": 1, **options}
     return StepCapture(adapter=adapter_for(model), needs=frozenset({"tokens", "gaps"}), special_ids=SPECIAL, **options)
 
 
@@ -64,6 +65,15 @@ def test_gaps_are_those_of_the_batch_with_the_other_text_or_reference(together: 
     for part, gap in (("text", measured.text_gap), ("reference", measured.reference_gap)):
         assert gap == pytest.approx(nll(model, with_parts(second, first, part)) - own, abs=1e-5), part
         assert abs(gap) > 1e-3
+
+
+def test_gaps_are_measured_in_the_first_logged_step_and_every_nth_after_it() -> None:
+    model = small_model()
+    pair = batch(sample(5, 7, seed=1), sample(5, 6, seed=2))
+    measured = losses(watcher(model, gaps_every=3), model, *[pair] * 7)
+    assert [all(loss.text_gap is not None for loss in of_step) for of_step in measured] == [True, False, False] * 2 + [
+        True
+    ]
 
 
 def test_a_sample_without_a_reference_has_a_text_gap_only() -> None:

@@ -40,6 +40,7 @@ COMPILED = (
     "in an extra forward"
 )
 GAPS = "gaps of training samples"
+GAPS_EVERY = 10  # logged steps
 NO_LOSS = "loss ratio: the model returned no loss to compare with its predictions (the loss is computed outside of it)"
 NO_FORWARD = (
     "everything but gradients: no forward of the model with gradients was seen in this step. The training calls parts "
@@ -57,6 +58,8 @@ class StepCapture:
     - `before_forward`: called with the first batch of a step, and with each that the model may reject, before the model
       gets it
     - `shared_count`: the labels of all ranks are counted together (`average_tokens_across_devices` of the Trainer)
+    - `gaps_every`: the gaps of training samples are measured in the first logged step and in every n-th after it: their
+      forwards take about as long as a training step of a small batch
 
     Causality is tested once, at the first logged step. Raises `ValueError` for an unknown need.
     """
@@ -71,6 +74,7 @@ class StepCapture:
         compiled: bool = False,
         before_forward: Callable[[BatchView], None] | None = None,
         shared_count: bool = True,
+        gaps_every: int = GAPS_EVERY,
     ) -> None:
         if unknown := needs - NEEDS:
             raise ValueError(f"unknown needs {sorted(unknown)}; known are {sorted(NEEDS)}")
@@ -81,6 +85,8 @@ class StepCapture:
         self._compiled = compiled
         self._before_forward = before_forward
         self._shared_count = shared_count
+        self._gaps_every = gaps_every
+        self._logged_steps = 0
         self._causality_tested = False
         self._training_gaps: TrainingGaps | None = None
         if "gaps" in needs and adapter.num_codebooks:
@@ -113,6 +119,9 @@ class StepCapture:
         self._active = self._needs - self._parallelism.not_shown.keys()
         if self._causality_tested:
             self._active -= {"causality"}
+        if self._logged_steps % self._gaps_every:
+            self._active -= {"gaps"}
+        self._logged_steps += 1
         self._model = model
         self.missing = ()
         self._batch: Mapping[str, Any] | None = None
