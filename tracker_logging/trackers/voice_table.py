@@ -13,15 +13,14 @@ Guarantees
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, TypeGuard
 
 import numpy as np
 import numpy.typing as npt
 
 from tracker_logging import tags
-from tracker_logging.events import Cell, Clip, Event, Table, VoiceComparison
-from tracker_logging.rendering.mel_strip import draw_mel_strip
+from tracker_logging.events import Cell, Clip, Event, Image, Table, VoiceComparison
 from tracker_logging.trackers.parts import clip_tag
 from tracker_logging.trackers.rows import RowTracker
 
@@ -96,6 +95,7 @@ class VoiceTableTracker(RowTracker):
     def __init__(self, *, written: Mapping[str, int]) -> None:
         super().__init__(written=written)
         self._voices = VoiceRows()
+        self._mels: dict[tuple[int, str], npt.NDArray[np.uint8]] = {}  # drawn for an event that is being logged
 
     def emit(self, event: Event) -> None:
         """As every backend that takes rows; the table of a round waits for the media of its voices."""
@@ -105,13 +105,17 @@ class VoiceTableTracker(RowTracker):
         else:
             super().emit(event)
         if isinstance(event, VoiceComparison):
-            clean_id = replace(event, voice_id=tags.safe_part(event.voice_id, "_"), clips=event.shown_clips)
-            mel = draw_mel_strip(clean_id) if event.clips and event.stage != "generated" else None
+            place = event.step, tags.VOICE_MEL(voice=tags.safe_part(event.voice_id, "_"))
             with self._lock:
-                self._voices.hear(event, mel=mel)
+                self._voices.hear(event, mel=self._mels.pop(place, None))
         with self._lock:
             if not self._closed:
                 self._log_voice_tables(is_last=False)
+
+    def _row(self, event: Event) -> Iterator[tuple[str, Any]]:
+        if isinstance(event, Image) and tags.VOICE_MEL.pattern.match(event.tag):
+            self._mels[event.step, event.tag] = np.asarray(event.picture)
+        yield from super()._row(event)
 
     def close(self) -> None:
         """Log the tables that still wait for a voice, with what there is, and finish the run."""
