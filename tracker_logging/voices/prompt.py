@@ -20,12 +20,12 @@ import logging
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from unicodedata import normalize
 
 from tracker_logging import tags
 from tracker_logging.data.audio import check_audio
 from tracker_logging.data.groups import group_of
+from tracker_logging.data.prompts import Prompts
 from tracker_logging.data.sample import VoiceSample
 from tracker_logging.data.samples import evenly
 from tracker_logging.families.base import Processor, Prompt, SamplingSettings
@@ -62,15 +62,12 @@ def choose_samples(samples: Sequence[VoiceSample], *, count: int) -> list[VoiceS
     Of more than `MOST_READ` samples, that many are read, evenly spread, or `count` if that is more.
     """
     groups: dict[str, dict[str, dict[str, list[VoiceSample]]]] = {}
-    seen: set[tuple[Path, str]] = set()
+    prompts = Prompts()
     dialogues = 0
     for sample in evenly(samples, max(MOST_READ, count)):
-        if sample.voices > 1:
-            dialogues += 1
+        dialogues += sample.voices > 1
+        if prompts.why_unused(sample) is not None:
             continue
-        if sample.reference_audio is None or (sample.reference_audio, sample.target_text) in seen:
-            continue
-        seen.add((sample.reference_audio, sample.target_text))
         speaker = sample.speaker or str(sample.reference_audio)
         languages = groups.setdefault(group_of(sample) or "", {})
         languages.setdefault(sample.language or "", {}).setdefault(speaker, []).append(sample)

@@ -2,6 +2,7 @@
 
 A prompt needs a reference recording that can be read; a target recording is only for the scores that compare with it.
 
+>>> from tracker_logging.data.sample import VoiceSample
 >>> check = PromptChecks()
 >>> sample = VoiceSample(sample_id="3", reference_text="", reference_audio=None, target_text="Good morning.",
 ...                      target_audio=None, origin="meta.lst[3]")
@@ -14,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tracker_logging.data.sample import VoiceSample
+from tracker_logging.data.prompts import Prompts
 from tracker_logging.doctor.data_checks import checks
 from tracker_logging.doctor.data_checks.checks import DataFinding
 from tracker_logging.doctor.data_checks.record import Record
@@ -25,21 +26,12 @@ class PromptChecks:
     """The findings of each prompt, in the order of the file."""
 
     def __init__(self) -> None:
-        self._first: dict[tuple[str, str], str] = {}
+        self._prompts = Prompts()
 
     def __call__(self, record: Record) -> Iterator[DataFinding]:
-        """As `voices.prompt.choose_samples` chooses."""
-        reason = self._why_unused(record.sample, record.place.sample)
+        reason = self._prompts.why_unused(record.sample, name=record.place.sample)
         if reason is not None:
             yield checks.PROMPT_UNUSED.at(record.place, seen=reason, field="reference audio")
-
-    def _why_unused(self, sample: VoiceSample, name: str) -> str | None:
-        if sample.voices > 1:
-            return f"a dialogue of {sample.voices} voices; a clip is compared with one voice"
-        if sample.reference_audio is None:
-            return "no reference recording"
-        first = self._first.setdefault((str(sample.reference_audio), sample.target_text), name)
-        return None if first == name else f"the same recording and text as {first}"
 
 
 def prompts_findings(rows: Rows, *, most: int) -> Iterator[DataFinding]:
