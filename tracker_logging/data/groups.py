@@ -17,10 +17,10 @@ Rules
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from tracker_logging.data.sample import VoiceSample
+from tracker_logging.data.sample import VoiceSample, own_values
 from tracker_logging.data.samples import evenly
 from tracker_logging.tags import TRAINED, UNSEEN
 
@@ -62,12 +62,9 @@ class TrainedSpeakers:
 
 def group_of(sample: VoiceSample) -> str | None:
     """The group that the sample names; None without one."""
-    misc = sample.extra.get("misc")
-    for fields in (sample.extra, misc if isinstance(misc, Mapping) else {}):
-        group = fields.get(GROUP)
-        if isinstance(group, str) and group.strip():
-            return group.strip()
-    return None
+    return next(
+        (group.strip() for group in own_values(sample, GROUP) if isinstance(group, str) and group.strip()), None
+    )
 
 
 def with_groups(samples: Iterable[VoiceSample], trained: TrainedSpeakers) -> list[VoiceSample]:

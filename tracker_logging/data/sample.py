@@ -136,6 +136,13 @@ class VoiceSample:
         return {**self.extra, REFERENCE_WORDS: reference_words}
 
 
+def own_values(sample: VoiceSample, field: str) -> list[object]:
+    """The values that the data has under a name of its own: in `extra`, then in `misc` there."""
+    misc = sample.extra.get("misc")
+    places = (sample.extra, misc if isinstance(misc, Mapping) else {})
+    return [place[field] for place in places if field in place]
+
+
 def shown(path: Path) -> str:
     """`path` for messages: relative to the working directory if it is below it, control characters escaped."""
     try:

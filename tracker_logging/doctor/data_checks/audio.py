@@ -11,6 +11,7 @@ from itertools import product
 
 import numpy as np
 
+from tracker_logging.data.sample import own_values
 from tracker_logging.doctor.data_checks import checks
 from tracker_logging.doctor.data_checks.checks import Check, DataFinding, Place
 from tracker_logging.doctor.data_checks.record import Clip, Record, Sound, same_sound
@@ -139,10 +140,7 @@ def level_findings(place: Place, field: str, clip: Clip, levels: SpeechLevels) -
 
 def _declared_seconds(record: Record) -> float | None:
     """The target's duration in seconds, where the sample declares one."""
-    extra = record.sample.extra
-    misc = extra.get("misc")
-    for where in (extra, misc):
-        value = where.get("duration") if isinstance(where, Mapping) else None
+    for value in own_values(record.sample, "duration"):
         if isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < 1e9:
             return float(value)
     return None

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from tracker_logging.data.audio import load_audio
 from tracker_logging.data.codec import AudioCodec
 from tracker_logging.data.codes import CodeSource
-from tracker_logging.data.sample import REFERENCE_WORDS, WORDS, DataError, VoiceSample
+from tracker_logging.data.sample import REFERENCE_WORDS, WORDS, DataError, VoiceSample, own_values
 
 Wave = npt.NDArray[np.float32]
 LONGEST_EDGE = 20  # frames before the first word and after the last that belong to them
@@ -34,13 +34,13 @@ def outetts_texts(
 
     `texts`: `target_text` and, with a reference, `reference_text`. Raises `DataError` without the times of the words.
     """
-    said = texts["target_text"]
+    text = texts["target_text"]
     before, target = "", ""
     if sample.reference_audio is not None:
         first = texts["reference_text"]
-        said = f"{first}{'' if first.endswith(('.', '?', '!')) else '.'} {said}"
+        text = f"{first}{'' if first.endswith(('.', '?', '!')) else '.'} {text}"
         before = _words(sample, REFERENCE_WORDS, sample.reference_audio, codec, codes) + "\n"
-    before = f"<|im_start|>\n<|text_start|>{said}<|text_end|>\n<|audio_start|>\n{before}"
+    before = f"<|im_start|>\n<|text_start|>{text}<|text_end|>\n<|audio_start|>\n{before}"
     if prompt or sample.target_audio is None:
         return before + ("<|word_start|>" if sample.reference_audio is not None else ""), ""
     if sample.reference_audio is None:
@@ -60,9 +60,9 @@ def _words(sample: VoiceSample, field: str, path: Path, codec: AudioCodec, codes
         is_last = number == len(words) - 1
         stop = min(frames.shape[1], int(end * rate) + (LONGEST_EDGE if is_last else 0))
         pairs = "".join(f"<|c1_{first}|><|c2_{second}|>" for first, second in frames[:2, start:stop].T)
-        spoken = wave[int(begin * codec.sample_rate) : int(end * codec.sample_rate)]
+        of_word = wave[int(begin * codec.sample_rate) : int(end * codec.sample_rate)]
         duration = f"<|t_{max(0, stop - start) / rate:.2f}|>"
-        features = _features(spoken, codec.sample_rate)
+        features = _features(of_word, codec.sample_rate)
         lines.append(f"<|word_start|>{word}<|features|>{duration}{features}<|code|>{pairs}<|word_end|>")
         start = stop
     return "\n".join(lines)
@@ -70,8 +70,7 @@ def _words(sample: VoiceSample, field: str, path: Path, codec: AudioCodec, codes
 
 def _times(sample: VoiceSample, field: str) -> list[tuple[str, float, float]]:
     """(word, begin, end in seconds) of each word. Raises `DataError` with the field and what it should hold."""
-    misc = sample.extra.get("misc")
-    given: Any = sample.extra.get(field) or (misc.get(field) if isinstance(misc, Mapping) else None)
+    given: Any = next(filter(None, own_values(sample, field)), None)
     if not given:
         raise DataError(
             f"{sample.origin}, {field}: missing. OuteTTS writes each word with its duration: add the field, {EXAMPLE}."
