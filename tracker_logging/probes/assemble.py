@@ -33,7 +33,7 @@ from tracker_logging.probes.statistics import (
     token_statistics,
 )
 from tracker_logging.probes.tensors import PendingSummaries, to_device
-from tracker_logging.probes.tokens import SamplePrediction
+from tracker_logging.probes.tokens import SamplePrediction, target_losses
 from tracker_logging.probes.training_gaps import SampleGaps
 
 NO_ENTROPY = "entropy of the attention: the mask of this kernel cannot be read row by row"
@@ -129,15 +129,15 @@ def sample_losses(
     """The loss of every target whose text can be told from the other text. `gaps`: by sample of the first batch."""
     samples: list[SampleLoss] = []
     for batch, (view, sums) in enumerate(losses):
-        token_ids, roles, numbers = view.token_ids.cpu(), view.roles.cpu(), sums.cpu().tolist()
-        for segment, (nll, codes) in zip(view.targets, numbers, strict=True):
+        token_ids, roles = view.token_ids.cpu(), view.roles.cpu()
+        for segment, nll, codes in target_losses(view, sums):
             sample = segment.sample
             span = None if view.target_text is None else view.target_text[sample]
             start, stop = span if span is not None else text_before(roles[sample], segment.start)
-            if codes and stop > start:
+            if stop > start:
                 text_ids = token_ids[sample, start:stop].numpy().astype(np.int64)
                 gap = SampleGaps() if batch else gaps.get(sample, SampleGaps())
-                samples.append(SampleLoss(text_ids, nll / codes, int(codes), segment.frames, gap.reference, gap.text))
+                samples.append(SampleLoss(text_ids, nll, codes, segment.frames, gap.reference, gap.text))
     return tuple(samples)
 
 

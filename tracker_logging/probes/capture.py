@@ -33,6 +33,7 @@ from tracker_logging.probes.reduce import all_ranks, sum_over_ranks
 from tracker_logging.probes.side_forward import gradient_cosine, run_quietly
 from tracker_logging.probes.snapshot import StepSnapshot
 from tracker_logging.probes.tensors import PendingSummaries, summarise
+from tracker_logging.probes.tokens import target_losses
 from tracker_logging.probes.training_gaps import SampleGaps, TrainingGaps
 
 COMPILED = (
@@ -280,12 +281,7 @@ class StepCapture:
         losses = () if self._probes.tokens is None else self._probes.tokens.losses
         if self._training_gaps is None or self._view is None or not inputs or not losses:
             return
-        view, sums = losses[0]
-        by_sample = {
-            target.sample: nll / codes
-            for target, (nll, codes) in zip(view.targets, sums.cpu().tolist(), strict=True)
-            if codes
-        }
+        by_sample = {target.sample: nll for target, nll, _ in target_losses(*losses[0])}
         self._gaps = self._hooks.run(GAPS, self._training_gaps.measure, inputs, self._view, by_sample) or {}
         if not self._hooks.is_on(GAPS):
             self._training_gaps = None

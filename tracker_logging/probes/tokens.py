@@ -46,6 +46,12 @@ class SamplePrediction:
     text_labels: torch.Tensor | None
 
 
+def target_losses(view: BatchView, sums: torch.Tensor) -> list[tuple[Segment, float, int]]:
+    """Each target that has labelled codes, its nll per code, and their number; `sums` as in `TokenProbe.losses`."""
+    numbers = zip(view.targets, sums.cpu().tolist(), strict=True)
+    return [(target, nll / codes, int(codes)) for target, (nll, codes) in numbers if codes]
+
+
 class TokenProbe:
     """Accumulates over forwards. `sums` (same shape on every rank): `tokens`, `text` [K, C], `histogram` [K, V]."""
 
