@@ -14,7 +14,7 @@ hooks are on the inner module, whose forward runs no collective.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from torch import nn
@@ -31,8 +31,9 @@ _OF_LAYERS = {
     "causality": "causality",
     "conflict": "cosine of text and audio gradients",
 }
-_EVERY_STEP = {"gaps": _OF_LAYERS["gaps"]}  # forwards in each logged step; one that fails on one rank stops the others
-_OF_GRADIENTS = {"gradients": "gradient norms", "updates": "update ratios", "conflict": _OF_LAYERS["conflict"]}
+_NAMES = _OF_LAYERS | {"gradients": "gradient norms", "updates": "update ratios"}
+_OF_GRADIENTS = ("gradients", "updates", "conflict")
+_FORWARDS = "gaps"  # of one rank: where parameters are sharded, one that fails stops the other ranks
 DATA_PARALLEL = (
     "predictions, attention and FFN paths: nn.DataParallel runs copies of the model in threads. Start the training "
     "with `torchrun --nproc_per_node N`, or on one GPU (CUDA_VISIBLE_DEVICES=0)"
@@ -60,14 +61,12 @@ def parallelism_of(model: nn.Module) -> Parallelism:
     if isinstance(model, nn.DataParallel):
         return Parallelism("nn.DataParallel", dict.fromkeys(_IN_LAYERS, DATA_PARALLEL))
     if any(hasattr(parameter, "ds_id") for parameter in parameters):
-        sharded = _because(_OF_GRADIENTS | _EVERY_STEP, "ZeRO-3 shards the parameters; use ZeRO-2")
-        return Parallelism("ZeRO-3", sharded, gathers=True)
+        reason = "ZeRO-3 shards the parameters; use ZeRO-2"
+        return Parallelism("ZeRO-3", _because((*_OF_GRADIENTS, _FORWARDS), reason), gathers=True)
     if any(hasattr(parameter, "_hp_mapping") for parameter in parameters):
-        reason = _because({"conflict": _OF_LAYERS["conflict"]}, "DeepSpeed reduces gradients in backward hooks")
-        return Parallelism("ZeRO-1/2", reason)
+        return Parallelism("ZeRO-1/2", _because(("conflict",), "DeepSpeed reduces gradients in backward hooks"))
     if any(isinstance(parameter, DTensor) for parameter in parameters):
-        one_rank = {"conflict": _OF_LAYERS["conflict"]} | _EVERY_STEP
-        return Parallelism("FSDP2", _because(one_rank, "sharded parameters"), gathers=True)
+        return Parallelism("FSDP2", _because(("conflict", _FORWARDS), "sharded parameters"), gathers=True)
     if any(isinstance(module, FullyShardedDataParallel) for module in model.modules()):
         return _fsdp1(parameters)
     devices = {str(device) for device in getattr(model, "hf_device_map", {}).values()}
@@ -83,14 +82,12 @@ def _fsdp1(parameters: list[nn.Parameter]) -> Parallelism:
 
     An extra forward between backward and optimizer step changes the gradients (torch 2.13), so none may run.
     """
-    extra = _because(
-        {need: _OF_LAYERS[need] for need in ("causality", "conflict", "gaps")}, "FSDP1 allows no extra forward"
-    )
+    extra = _because(("causality", "conflict", _FORWARDS), "FSDP1 allows no extra forward")
     if not any(isinstance(parameter, FlatParameter) for parameter in parameters):
         return Parallelism("FSDP1", extra, gathers=True, extra_forwards=False)
     reason = "FSDP1 without use_orig_params; set it to true"
     return Parallelism("FSDP1", extra | _because(_OF_GRADIENTS, reason), gathers=True, extra_forwards=False)
 
 
-def _because(what: Mapping[str, str], reason: str) -> dict[str, str]:
-    return {need: f"{name}: {reason}" for need, name in what.items()}
+def _because(needs: Iterable[str], reason: str) -> dict[str, str]:
+    return {need: f"{_NAMES[need]}: {reason}" for need in needs}
