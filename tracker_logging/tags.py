@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import groupby
@@ -187,6 +188,17 @@ PART_HIGH = _tag("voices/{kind}/{member}/{score}/high", "scalar", "", "upper end
 PART_N = _tag("voices/{kind}/{member}/{score}/n", "scalar", "count", "clips of a language or group that have the score", "zero_shot", "two languages or groups")
 TRAINED, UNSEEN = "trained", "unseen"
 """What names of groups begin with whose voices were trained or not; groups that follow from speakers have these names."""
+
+
+def trained_first(groups: Iterable[str]) -> list[str]:
+    """Names of groups in the order in which they are shown.
+
+    >>> trained_first(["real", "unseen", "trained"])
+    ['trained', 'real', 'unseen']
+    """
+    return sorted(groups, key=lambda name: (not name.startswith(TRAINED), name))
+
+
 PART_SCORES = ("sim_o", "sim_margin", "spk_top1", "wer", "cer", "dur_ratio")
 """The scores of each language and group."""
 SPEAKER_TABLE = _tag("voices/speakers", "table", "", "one row per speaker: clips and means of the scores", "zero_shot")

@@ -85,9 +85,9 @@ def _of_groups(run: Run) -> dict[str, SummaryValue]:
     better = {score.name: score.better for score in tags.SCORES}
     values = {}
     for score in SCORES_OF_GROUPS:
-        family = tags.GROUP_SCORE.filled(score=score).pattern
-        of_groups = [tag for tag in run.scalars if family.match(tag)]
-        for tag in sorted(of_groups, key=lambda tag: (not tag.split("/")[2].startswith(tags.TRAINED), tag)):
+        family = tags.GROUP_SCORE.filled(score=score)
+        groups = [tag.split("/")[2] for tag in run.scalars if family.pattern.match(tag)]
+        for tag in (family(group=group) for group in tags.trained_first(groups)):
             values[tag] = summarize(run.scalars[tag].points, better[score])
     return {tag: value for tag, value in values.items() if value is not None}
 

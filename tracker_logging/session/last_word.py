@@ -195,8 +195,7 @@ def _numbers_of_groups(
 ) -> Iterator[tuple[_Number, ...]]:
     """The similarity of each group of voices: trained ones first, as on the board."""
     measured = {tag for at in models.values() for tag in values.get(at, {}) if tags.GROUP_SCORE.pattern.match(tag)}
-    names = {tag.split("/")[2] for tag in measured}
-    for name in sorted(names, key=lambda name: (not name.startswith(tags.TRAINED), name))[:MOST_GROUPS]:
+    for name in tags.trained_first({tag.split("/")[2] for tag in measured})[:MOST_GROUPS]:
         of_group = {score: tags.GROUP_SCORE(group=name, score=score) for score in map(score_of, SIMILARITIES)}
         yield tuple(_Number(f"{score}, {name}", tag, tag) for score, tag in of_group.items())
 
