@@ -22,13 +22,15 @@ if TYPE_CHECKING:
     from tracker_logging.voices.scorers.choose import ScorerChoice
 
 FLUSH_TIMEOUT_S = 60.0
+_ONE_OF = ("encoder", "pitch", "transcriber")
+_SEVERAL_OF = ("quality", "similarity")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", type=Path, metavar="RUN", help="the directory of a run, which has a folder `voices`")
-    for name in ("encoder", "pitch", "transcriber"):
+    for name in _ONE_OF:
         parser.add_argument(f"--voice_{name}", metavar="CHOICE", help="in place of the run's own, as in training")
-    for name in ("quality", "similarity"):
+    for name in _SEVERAL_OF:
         parser.add_argument(f"--voice_{name}", metavar="CHOICES", help="comma-separated, in place of the run's own")
 
 
@@ -40,9 +42,7 @@ def run(args: argparse.Namespace) -> int:
 
     if not (args.run / "voices").is_dir():
         raise CommandError(f"{args.run}: no folder `voices` there. Give the directory of a run that generated voices.")
-    given = {
-        name: getattr(args, f"voice_{name}") for name in ("encoder", "pitch", "transcriber", "quality", "similarity")
-    }
+    given = {name: getattr(args, f"voice_{name}") for name in (*_ONE_OF, *_SEVERAL_OF)}
     given = {name: text for name, text in given.items() if text is not None}
     tracker: Tracker | None = None
     scorer: VoiceScorer | None = None
