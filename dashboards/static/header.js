@@ -1,7 +1,7 @@
 // The titles above the columns, and what the fixed clips are.
 
 import { runColour } from "./colours.js";
-import { Known, make } from "./dom.js";
+import { make } from "./dom.js";
 import { TITLES } from "./row.js";
 
 export const ABOUT = {
@@ -18,14 +18,12 @@ export function aboutClips() {
 export class Header {
   constructor(board) {
     this.board = board;
-    this.known = new Known();
     this.element = make("div", { class: "row header", role: "row" });
   }
 
   /** The titles of the columns in sight; made anew only when they change, so that a button among them keeps the focus. */
   update(columns) {
     const { index, theme, columns: window } = this.board;
-    if (!this.known.isNew(index, columns, window.from, window.to, window.heading, theme)) return;
     const titles = columns.slice(window.from, window.to).map((column) => {
       const run = column.startsWith("run:") ? column.slice(4) : null;
       return { column, run, colour: run === null ? null : runColour(index.runs, run, theme) };
