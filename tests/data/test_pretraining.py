@@ -22,7 +22,7 @@ from tracker_logging.demo.pretrain.fit_codec import fit_voice_codec
 from tracker_logging.demo.pretrain.kokoro import Voice, Wave, kokoro_alphabet
 from tracker_logging.demo.pretrain.material import coded_clips, fitted_codec
 from tracker_logging.demo.pretrain.pairs import Clip, Noise, PairSource
-from tracker_logging.demo.pretrain.speech import make_speech, planned, spoken_sentences
+from tracker_logging.demo.pretrain.speech import make_speech, planned, planned_sentences
 from tracker_logging.demo.pretrain.train import Schedule, pretrain
 from tracker_logging.demo.pretrain.voices import FINE_TUNED, HELD_OUT, TRAINED
 from tracker_logging.demo.sentences import VOCABULARY, draw_sentences, words
@@ -104,22 +104,22 @@ def test_phonemes_are_written_in_the_alphabet_of_kokoro() -> None:
 class Tones:
     """In place of Kokoro, which tests cannot install: a tone for each voice."""
 
-    spoken: list[str]
+    synthesised: list[str]
 
     def __init__(self) -> None:
-        self.spoken = []
+        self.synthesised = []
 
     def voice(self, name: str) -> Voice:
         return np.full((510, 256), 100.0 + 10 * len(name), dtype=np.float32)
 
     def synthesise(self, phonemes: str, voice: Voice, *, speed: float) -> Wave:
-        self.spoken.append(phonemes)
+        self.synthesised.append(phonemes)
         wave: Wave = np.sin(np.arange(4_000) * 2 * np.pi * voice[0, 0] / SAMPLE_RATE).astype(np.float32)
         return wave
 
 
 def test_speech_is_divided_among_processes_and_resumed(tmp_path: Path) -> None:
-    phonemes = spoken_sentences()
+    phonemes = planned_sentences()
     make_speech(tmp_path, Tones(), phonemes, share=0, shares=2, most=12)
     assert len(list(tmp_path.iterdir())) == 6
     make_speech(tmp_path, Tones(), phonemes, share=1, shares=2, most=12)
@@ -129,7 +129,7 @@ def test_speech_is_divided_among_processes_and_resumed(tmp_path: Path) -> None:
     (tmp_path / f"{missing.name}.flac").unlink()
     again = Tones()
     make_speech(tmp_path, again, phonemes, share=0, shares=1, most=12)
-    assert again.spoken == [phonemes[missing.sentence]]
+    assert again.synthesised == [phonemes[missing.sentence]]
     assert len(load_audio(tmp_path / f"{missing.name}.flac", SAMPLE_RATE)) % 960 == 0
 
 
@@ -189,9 +189,9 @@ def test_a_pair_of_another_voice_moves_both_clips_alike(codec: VoiceCodec, clips
     voices = set()
     for _ in range(8):
         codes = pairs.batch(1, speakers=["slt"])["audio_input_ids"][0, :, CONTENT:]
-        spoken = codes[(codes < 256).all(dim=1)]
-        voices.add(tuple(spoken[0].tolist()))
-        assert (spoken == spoken[0]).all()  # the reference's and the target's
+        audio_codes = codes[(codes < 256).all(dim=1)]
+        voices.add(tuple(audio_codes[0].tolist()))
+        assert (audio_codes == audio_codes[0]).all()  # the reference's and the target's
     assert len(voices) == 8
 
 
@@ -240,7 +240,7 @@ def test_the_codec_of_a_directory_is_kept_when_clips_are_added(
     assert fitted_codec(tmp_path).identity == first.identity
     coded = coded_clips(tmp_path, first)
     assert len(coded) == 3 * len(NAMES) + 1
-    assert coded["slt_009_0011"].text == spoken_sentences()[11]
+    assert coded["slt_009_0011"].text == planned_sentences()[11]
     assert coded["slt_low_000_0007"].speaker == "slt_low"
 
 

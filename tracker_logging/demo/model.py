@@ -46,10 +46,10 @@ def demo_config(tokenizer: Any = None, *, codebooks: int = CODEBOOKS) -> Any:
     )
 
 
-def demo_model(seed: int, *, use_text_head: bool = False) -> Any:
-    """The model in float32 on the CPU, in training mode."""
+def demo_model(seed: int, config: Any = None, *, use_text_head: bool = False) -> Any:
+    """The model in float32 on the CPU, in training mode. `config`: another than `demo_config()`."""
     from transformers import HiggsAudioV2ForConditionalGeneration
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return HiggsAudioV2ForConditionalGeneration(demo_config(), use_text_head=use_text_head).train()
+        return HiggsAudioV2ForConditionalGeneration(config or demo_config(), use_text_head=use_text_head).train()

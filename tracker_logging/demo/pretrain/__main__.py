@@ -18,7 +18,7 @@ from tracker_logging.data.sample import DataError
 from tracker_logging.demo.open_tokenizer import open_tokenizer
 from tracker_logging.demo.pretrain.kokoro import Kokoro, KokoroFiles, phonemes_of
 from tracker_logging.demo.pretrain.material import analyse_clips, coded_clips, fitted_codec
-from tracker_logging.demo.pretrain.speech import make_speech, spoken_sentences
+from tracker_logging.demo.pretrain.speech import make_speech, planned_sentences
 from tracker_logging.demo.pretrain.train import Schedule, pretrain
 
 
@@ -42,7 +42,7 @@ def run(args: argparse.Namespace) -> None:
     directory: Path = args.directory
     if args.step == "speech":
         files = KokoroFiles(packages=args.packages, voices=args.voices)
-        phonemes = phonemes_of(spoken_sentences())
+        phonemes = phonemes_of(planned_sentences())
         make_speech(directory / "clips", Kokoro(files), phonemes, share=args.share, shares=args.shares)
         return
     analyse_clips(directory)

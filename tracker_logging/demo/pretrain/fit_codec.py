@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import torch
 
+from tracker_logging.demo.quantizer import dequantise, quantise
 from tracker_logging.demo.voice_codec import (
     CODEBOOK_SIZE,
     SPEAKER_AXES,
@@ -75,15 +76,16 @@ def _content(frames: Features, seed: int) -> dict[str, Array]:
     weighted = (frames - mean) * weights
     _, axes = np.linalg.eigh((weighted * importance[:, None]).T @ weighted)
     axes = axes[:, ::-1][:, :COMPONENTS]
-    vectors = torch.from_numpy(weighted @ axes).float()
-    codebooks = _residual_codebooks(vectors, torch.from_numpy(importance).float(), seed)
-    restored = vectors - _left(vectors, codebooks)
-    gains = (vectors.std(dim=0) / restored.std(dim=0).clamp_min(1e-6)).clamp(1, LARGEST_GAIN).double().numpy()
+    vectors = weighted @ axes
+    fitted = _residual_codebooks(torch.from_numpy(vectors).float(), torch.from_numpy(importance).float(), seed)
+    codebooks = fitted.double().numpy()
+    restored = dequantise(quantise(vectors, codebooks), codebooks)
+    gains = np.clip(vectors.std(axis=0) / np.maximum(restored.std(axis=0), 1e-6), 1, LARGEST_GAIN)
     return {
         "mean": mean,
         "projection": weights[:, None] * axes,
         "unprojection": gains[:, None] * axes.T / weights,
-        "codebooks": codebooks.double().numpy(),
+        "codebooks": codebooks,
     }
 
 
@@ -110,13 +112,6 @@ def _residual_codebooks(vectors: torch.Tensor, importance: torch.Tensor, seed: i
         fitted.append(_k_means(residual, importance, generator))
         residual = residual - fitted[-1][_nearest(residual, fitted[-1])]
     return torch.stack(fitted)
-
-
-def _left(vectors: torch.Tensor, codebooks: torch.Tensor) -> torch.Tensor:
-    """What the codebooks leave of the vectors."""
-    for codebook in codebooks:
-        vectors = vectors - codebook[_nearest(vectors, codebook)]
-    return vectors
 
 
 def _k_means(vectors: torch.Tensor, importance: torch.Tensor, generator: torch.Generator) -> torch.Tensor:

@@ -18,7 +18,7 @@ from tracker_logging.data.audio import load_audio
 from tracker_logging.data.sample import DataError
 from tracker_logging.demo.pretrain.fit_codec import fit_voice_codec
 from tracker_logging.demo.pretrain.pairs import Clip
-from tracker_logging.demo.pretrain.speech import spoken_sentences
+from tracker_logging.demo.pretrain.speech import planned_sentences
 from tracker_logging.demo.pretrain.voices import NEW_SPEAKERS, UNSEEN
 from tracker_logging.demo.voice_codec import VoiceCodec
 from tracker_logging.demo.world_features import SAMPLE_RATE, Features, analyse
@@ -52,7 +52,7 @@ def fitted_codec(directory: Path) -> VoiceCodec:
 
 def coded_clips(directory: Path, codec: VoiceCodec) -> dict[str, Clip]:
     """All analysed clips of speakers that have two or more."""
-    sentences = spoken_sentences()
+    sentences = planned_sentences()
     clips = {
         name: Clip(
             codes=codec.quantised(features),

@@ -140,8 +140,8 @@ class PairSource:
         replacement = others[torch.from_numpy(self._draw.integers(0, _OTHER_SPEAKERS, len(target)))]
         if self._draw.random() < self._noise.speaker_codes:
             codes[frames:, content:] = torch.where(target < CODEBOOK_SIZE, replacement, target)
-        spoken = codes[:, :content]
-        replacement = torch.from_numpy(self._draw.integers(0, CODEBOOK_SIZE, spoken.shape))
-        chosen = torch.from_numpy(self._draw.random(spoken.shape) < self._noise.content_codes)
-        codes[:, :content] = torch.where(chosen & (spoken < CODEBOOK_SIZE), replacement, spoken)
+        content_codes = codes[:, :content]
+        replacement = torch.from_numpy(self._draw.integers(0, CODEBOOK_SIZE, content_codes.shape))
+        chosen = torch.from_numpy(self._draw.random(content_codes.shape) < self._noise.content_codes)
+        codes[:, :content] = torch.where(chosen & (content_codes < CODEBOOK_SIZE), replacement, content_codes)
         return codes

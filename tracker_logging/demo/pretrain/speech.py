@@ -1,10 +1,10 @@
 """Synthesises the speech that the demo's model is pretrained on. Resumable; several processes share the work.
 
     kokoro = Kokoro(KokoroFiles(packages=..., voices=...))
-    make_speech(directory, kokoro, phonemes_of(spoken_sentences()), share=0, shares=2)
+    make_speech(directory, kokoro, phonemes_of(planned_sentences()), share=0, shares=2)
 
 Guarantees
-- Clip `n` of a speaker says the same sentence in every run, so that work may be stopped, resumed and divided freely.
+- Clip `n` of a speaker has the same sentence in every run, so that work may be stopped, resumed and divided freely.
 - Any prefix of the work has about the same number of clips of each trained speaker.
 - A clip that exists is complete.
 """
@@ -61,7 +61,7 @@ class Synthesiser(Protocol):
     def synthesise(self, phonemes: str, voice: Voice, *, speed: float) -> Wave: ...
 
 
-def spoken_sentences() -> list[str]:
+def planned_sentences() -> list[str]:
     """The sentences of which the plan names one by its index."""
     return draw_sentences(SENTENCES, seed=0)
 
@@ -70,7 +70,7 @@ def make_speech(
     directory: Path, kokoro: Synthesiser, phonemes: Sequence[str], *, share: int, shares: int, most: int | None = None
 ) -> None:
     """Write share `share` of `shares` of the first `most` planned clips as `NAME.flac` in `directory`, those that are
-    missing. `phonemes` are those of `spoken_sentences()`."""
+    missing. `phonemes` are those of `planned_sentences()`."""
     import soundfile
 
     directory.mkdir(parents=True, exist_ok=True)

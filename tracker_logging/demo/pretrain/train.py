@@ -18,7 +18,7 @@ from typing import Any
 
 import torch
 
-from tracker_logging.demo.model import demo_config
+from tracker_logging.demo.model import demo_config, demo_model
 from tracker_logging.demo.open_tokenizer import open_tokenizer
 from tracker_logging.demo.pretrain.material import NOT_TRAINED
 from tracker_logging.demo.pretrain.pairs import Clip, PairSource
@@ -62,23 +62,13 @@ def pretrain(clips: Mapping[str, Clip], codec: VoiceCodec, directory: Path, sche
     return run.model
 
 
-def new_model(codec: VoiceCodec, tokenizer: Any, seed: int) -> Any:
-    """Random weights that fit the codec and the tokenizer."""
-    from transformers import HiggsAudioV2ForConditionalGeneration
-
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        config = demo_config(tokenizer, codebooks=codec.num_codebooks)
-        return HiggsAudioV2ForConditionalGeneration(config, use_text_head=False).train()
-
-
 class _Run:
     def __init__(self, clips: Mapping[str, Clip], codec: VoiceCodec, directory: Path, schedule: Schedule) -> None:
         tokenizer = open_tokenizer()
         self._directory, self._schedule = directory, schedule
         later, speaker = codec.content_codebooks - len(FIRST_WEIGHTS), codec.num_codebooks - codec.content_codebooks
         self._weights = torch.tensor([*FIRST_WEIGHTS, *later * [LATER_WEIGHT], *speaker * [SPEAKER_WEIGHT]])
-        self.model = new_model(codec, tokenizer, schedule.seed)
+        self.model = demo_model(schedule.seed, demo_config(tokenizer, codebooks=codec.num_codebooks))
         self._steps, self._best, self._losses = 0, float("inf"), list[float]()
         if (directory / "last.pt").exists():
             state = torch.load(directory / "last.pt", weights_only=True)
