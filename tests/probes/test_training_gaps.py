@@ -8,11 +8,13 @@ import codec_token_models
 import pytest
 import tiny_families
 import torch
-from small_model import AUDIO_BOS, batch, sample, small_model, turns
-from tiny_families import text_collate
+from small_model import AUDIO, AUDIO_BOS, BOS, DELAY, EOS, K, V, batch, sample, small_model, turns
+from tiny_families import DIA, dia_collate, dia_row, numbers, text_collate
+from torch.nn.functional import cross_entropy
 
-from tracker_logging.families import adapter_for
-from tracker_logging.probes import training_gaps
+from tracker_logging.families import IGNORE, adapter_for
+from tracker_logging.families.delay_pattern import apply_delay, revert_delay
+from tracker_logging.probes import swaps, training_gaps
 from tracker_logging.probes.capture import StepCapture
 from tracker_logging.probes.snapshot import SampleLoss
 
@@ -90,11 +92,46 @@ def test_the_samples_with_the_highest_losses_are_measured() -> None:
     assert [loss.text_gap is not None for loss in order] == [True] * training_gaps.MOST + [False] * 3
 
 
-def test_dialogues_and_equal_texts_have_no_gap() -> None:
-    model = small_model()
-    dialogue = turns((4, False), (5, True), (6, True), seed=3)
-    same = sample(0, 7, seed=1)
-    for one in (batch(dialogue, sample(0, 4, seed=2)), batch(same, same)):
+def dialogue() -> dict[str, torch.Tensor]:
+    """A reference of 4 frames, and two targets of 5 and 6."""
+    return turns((4, False), (5, True), (6, True), seed=5)
+
+
+def nll_of_turn(model: torch.nn.Module, own: dict[str, torch.Tensor], number: int) -> float:
+    """Per code, of target `number` of `dialogue()`."""
+    given = batch(own)
+    labels = given.pop("audio_labels")[0]
+    start = (4 + K + 1) + number * (5 + K + 1)
+    with torch.no_grad():
+        logits = model.eval()(**given).logits[0].unflatten(-1, (K, V))
+    at = torch.isin(given["input_ids"][0], torch.tensor([AUDIO, DELAY])).nonzero()[:, 0]
+    frames = slice(start, start + 5 + number + K + 1)
+    return float(cross_entropy(logits[at[frames] - 1].transpose(1, 2), labels[frames], ignore_index=IGNORE))
+
+
+def test_each_turn_of_a_dialogue_has_gaps_of_its_own() -> None:
+    model, own, other = small_model(), dialogue(), sample(3, 6, seed=2)
+    _, (*both, _) = losses(watcher(model), model, batch(other), batch(own, other))
+    begins = (own["input_ids"] == AUDIO_BOS).nonzero()[1:, 0].tolist()
+    words = other["input_ids"][(at := int((other["input_ids"] == AUDIO_BOS).nonzero()[-1])) - 5 : at]
+    codes = revert_delay(other["audio_input_ids"][: 3 + K + 1], eos=EOS)
+    frames = own["audio_input_ids"].clone()
+    frames[: 4 + K + 1] = apply_delay(torch.cat([codes, codes[:, :1]], dim=1), bos=BOS, eos=EOS)
+    for number, (begin, measured) in enumerate(zip(begins, both, strict=True)):
+        tokens = own["input_ids"].clone()
+        tokens[begin - 5 : begin] = words
+        nll = nll_of_turn(model, own, number)
+        assert measured.nll == pytest.approx(nll, abs=1e-5)
+        with_words = nll_of_turn(model, own | {"input_ids": tokens}, number)
+        with_reference = nll_of_turn(model, own | {"audio_input_ids": frames}, number)
+        assert measured.text_gap == pytest.approx(with_words - nll, abs=1e-5) and abs(measured.text_gap) > 1e-4
+        assert measured.reference_gap == pytest.approx(with_reference - nll, abs=1e-5)
+        assert abs(measured.reference_gap) > 1e-4
+
+
+def test_the_other_turns_of_a_dialogue_and_equal_texts_are_no_other_sample() -> None:
+    model, same = small_model(), sample(0, 7, seed=1)
+    for one in (batch(dialogue()), batch(same, same)):
         (found,) = losses(watcher(model), model, one)
         assert all(loss.text_gap is None and loss.reference_gap is None for loss in found)
 
@@ -111,7 +148,7 @@ def test_a_compiled_model_has_the_gaps_of_its_first_sample() -> None:
 def test_a_failure_is_reported_once_and_not_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
     model = small_model()
     capture = watcher(model)
-    monkeypatch.setattr(training_gaps, "_others", lambda *_: 1 / 0)
+    monkeypatch.setattr(swaps, "_others", lambda *_: 1 / 0)
     failed = []
     for step in (1, 2):
         capture.attach(model.train())
@@ -123,16 +160,37 @@ def test_a_failure_is_reported_once_and_not_tried_again(monkeypatch: pytest.Monk
 
 
 @pytest.mark.parametrize(
-    ("name", "has_references"), [("higgs", True), ("higgs with a text head", True), ("csm", False), ("dia", False)]
+    ("name", "has_references"), [("higgs", True), ("higgs with a text head", True), ("csm", False), ("dia", True)]
 )
-def test_every_family_of_codes_has_text_gaps(name: str, has_references: bool) -> None:
+def test_every_family_of_codes_has_gaps(name: str, has_references: bool) -> None:
     family = tiny_families.FAMILIES[name]
     model, rows = family.model(), family.rows(4)
     capture = StepCapture(adapter=adapter_for(model), needs=frozenset({"tokens", "gaps"}))
     (found,) = losses(capture, model, family.collate(rows))
-    with_gap = [loss.text_gap is not None for loss in found]
-    assert any(with_gap) if name == "csm" else all(with_gap)  # this CSM trains its references: two targets, no gap
+    assert sum(loss.text_gap is not None for loss in found) == (2 if name == "dia" else 4)
     assert any(loss.reference_gap is not None for loss in found) == has_references
+    reasons = [reason for reason in capture.missing if "gaps of training samples" in reason]
+    expected = {
+        "csm": "reference gaps of training samples: every clip of this batch (csm) is trained, none is a reference",
+        "dia": "text gaps of training samples: the words of a target that continues its reference are not told from "
+        "the reference's",
+    }
+    assert reasons == ([expected[name]] if name in expected else [])
+
+
+def test_the_audio_prompt_of_dia_is_replaced_where_the_target_goes_on() -> None:
+    model, rows = tiny_families.dia(), [dia_row(5, 6, 1), dia_row(3, 7, 2)]
+    (found,) = losses(watcher(model), model, dia_collate(rows))
+    assert [loss.text_ids.tolist() for loss in found] == [row["input_ids"].tolist() for row in rows]  # all words
+    codes = [numbers(4, 11, seed=1), numbers(4, 10, seed=2)]
+    prompts = [codes[1][:, [0, 1, 2, 0, 1]], codes[0][:, :3]]
+    for row, of_row, prompt, measured in zip(rows, codes, prompts, found, strict=True):
+        other = DIA.apply(torch.cat([prompt, of_row[:, prompt.shape[1] :]], dim=1))[:-1]
+        before, after = (
+            float(adapter_for(model.eval()).audio_nll(dia_collate([one])).double().mean())
+            for one in (row, row | {"decoder_input_ids": other})
+        )
+        assert measured.reference_gap == pytest.approx(after - before, abs=1e-5) and abs(after - before) > 1e-4
 
 
 @pytest.mark.parametrize("layout", sorted(codec_token_models.LAYOUTS))

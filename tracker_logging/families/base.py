@@ -184,6 +184,12 @@ class ModelAdapter(Protocol):
     `sampling`: the `SamplingSettings` that the family is published with, the default of voices (without it: greedy).
     `with_codes(inputs, codes)`: the batch with the input codes [B, T, K] in place of those of its view, or None where
     they cannot be replaced; the reference gap of training samples needs it.
+
+    For the gaps of training samples, where the defaults do not fit:
+    `samples(inputs, rows)`: the batch of these samples alone, a sample possibly several times (default: rows of each
+    tensor that has one, or equally many, per sample).
+    `with_text(inputs, token_ids)`: the batch with these tokens [B, T] at the text positions of its view (default: for a
+    view whose tokens begin with `input_ids`).
     """
 
     family: str

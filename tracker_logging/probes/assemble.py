@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from tracker_logging.families.base import BatchView
+from tracker_logging.families.base import BatchView, Role, Segment
 from tracker_logging.metrics.latents import statistics as latent_statistics
 from tracker_logging.probes.attention import AttentionProbe
 from tracker_logging.probes.attention_plan import text_before
@@ -55,7 +55,7 @@ def assemble(
     sums: Sums,
     missing: Sequence[str],
     shared_count: bool,
-    gaps: Mapping[int, SampleGaps],
+    gaps: Mapping[Segment, SampleGaps],
 ) -> StepSnapshot:
     """`sums` are over all ranks, the other arguments are of this rank."""
     layers = [parts.index for parts in probes.layers]
@@ -124,9 +124,9 @@ def sample_outputs(sample: SamplePrediction) -> SampleOutputs | None:
 
 
 def sample_losses(
-    losses: Sequence[tuple[BatchView, torch.Tensor]], gaps: Mapping[int, SampleGaps]
+    losses: Sequence[tuple[BatchView, torch.Tensor]], gaps: Mapping[Segment, SampleGaps]
 ) -> tuple[SampleLoss, ...]:
-    """The loss of every target whose text can be told from the other text. `gaps`: by sample of the first batch."""
+    """The loss of every target that has a text. `gaps`: by target of the first batch."""
     samples: list[SampleLoss] = []
     for batch, (view, sums) in enumerate(losses):
         token_ids, roles = view.token_ids.cpu(), view.roles.cpu()
@@ -134,9 +134,12 @@ def sample_losses(
             sample = segment.sample
             span = None if view.target_text is None else view.target_text[sample]
             start, stop = span if span is not None else text_before(roles[sample], segment.start)
-            if stop > start:
-                text_ids = token_ids[sample, start:stop].numpy().astype(np.int64)
-                gap = SampleGaps() if batch else gaps.get(sample, SampleGaps())
+            at = torch.arange(start, stop)
+            if stop == start:  # it goes on from its reference: the words of both
+                at = (roles[sample, :start] == Role.TEXT).nonzero()[:, 0]
+            if len(at):
+                text_ids = token_ids[sample, at].numpy().astype(np.int64)
+                gap = SampleGaps() if batch else gaps.get(segment, SampleGaps())
                 samples.append(SampleLoss(text_ids, nll, codes, segment.frames, gap.reference, gap.text))
     return tuple(samples)
 

@@ -22,7 +22,7 @@ from typing import Any
 import torch
 from torch import distributed, nn
 
-from tracker_logging.families.base import BatchView, ModelAdapter
+from tracker_logging.families.base import BatchView, ModelAdapter, Segment
 from tracker_logging.probes.assemble import assemble
 from tracker_logging.probes.causality import causality_leak
 from tracker_logging.probes.hooks import Hooks
@@ -132,7 +132,7 @@ class StepCapture:
         self._inputs: PendingSummaries | None = None
         self._side_inputs: dict[str, Any] = {}
         self._gap_inputs: dict[str, Any] = {}
-        self._gaps: dict[int, SampleGaps] = {}
+        self._gaps: dict[Segment, SampleGaps] = {}
         self._cosine: torch.Tensor | None = None
         self._leak: torch.Tensor | None = None
         self._losses: list[torch.Tensor] = []
@@ -281,8 +281,8 @@ class StepCapture:
         losses = () if self._probes.tokens is None else self._probes.tokens.losses
         if self._training_gaps is None or self._view is None or not inputs or not losses:
             return
-        by_sample = {target.sample: nll for target, nll, _ in target_losses(*losses[0])}
-        self._gaps = self._hooks.run(GAPS, self._training_gaps.measure, inputs, self._view, by_sample) or {}
+        by_target = {target: nll for target, nll, _ in target_losses(*losses[0])}
+        self._gaps = self._hooks.run(GAPS, self._training_gaps.measure, inputs, self._view, by_target) or {}
         if not self._hooks.is_on(GAPS):
             self._training_gaps = None
 
@@ -303,6 +303,8 @@ class StepCapture:
             missing.append(NO_FORWARD)
         if self._probes.skipped is not None:
             missing += sorted(self._probes.skipped.missing)
+        if self._training_gaps is not None:
+            missing += self._training_gaps.missing
         if self._compiled:
             name = self._parallelism.name
             missing.append(

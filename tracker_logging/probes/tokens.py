@@ -13,14 +13,16 @@ Guarantees
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from tracker_logging.families.base import IGNORE, AudioHead, BatchView, ModelAdapter, Segment
-from tracker_logging.families.heads import audio_rows, predicts_next, scored_rows
+from tracker_logging.families.heads import audio_rows, head_outputs, predicts_next, scored_rows
 from tracker_logging.metrics import tokens as metric
 
 __all__ = ["SamplePrediction", "TokenProbe", "predicts_next"]
@@ -50,6 +52,17 @@ def target_losses(view: BatchView, sums: torch.Tensor) -> list[tuple[Segment, fl
     """Each target that has labelled codes, its nll per code, and their number; `sums` as in `TokenProbe.losses`."""
     numbers = zip(view.targets, sums.cpu().tolist(), strict=True)
     return [(target, nll / codes, int(codes)) for target, (nll, codes) in numbers if codes]
+
+
+@torch.no_grad()
+def losses_of(adapter: ModelAdapter, inputs: Mapping[str, Any]) -> list[tuple[Segment, float, int]]:
+    """As `target_losses`, from one forward of a batch with labels."""
+    probe, heads = TokenProbe(adapter, keep_sample=True), adapter.audio_heads()
+    probe.begin(adapter.view(inputs))
+    outputs = head_outputs(adapter.core, [head.module for head in heads], inputs, use_cache=False)
+    for head, output in zip(heads, outputs, strict=True):
+        probe.audio(head, output)
+    return [loss for of_batch in probe.losses for loss in target_losses(*of_batch)]
 
 
 class TokenProbe:

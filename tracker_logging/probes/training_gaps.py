@@ -1,38 +1,33 @@
 """How much worse is the loss of a training sample with another sample's text, or with another reference?
 
-The batch keeps its layout: the words before a target are replaced by those of another sample, repeated or cut to the
-same number of tokens, and the frames of its reference likewise. The other sample is of the batch, else of an earlier
-logged step.
+The batch keeps its layout, see `swaps.py`.
 
 Guarantees
-- At most `MOST` samples of the first micro-batch, in at most three forwards without gradients; everything is restored
-  (`isolated`).
-- A sample of several targets has no gap, nor one whose text the model does not read as `input_ids`. Gaps of the
-  reference need an adapter with `with_codes`.
+- At most `MOST` targets of the first micro-batch, and no more rows than it has, in at most three forwards without
+  gradients; everything is restored (`isolated`).
+- Of a dialogue, the words before one target are replaced at a time, and all references before it.
+- `missing` has what this training cannot give, with the reason.
 
     gaps = TrainingGaps(adapter, special_ids=special_ids)
-    gaps.measure(inputs, view, {0: 3.1, 1: 2.4})    # {0: SampleGaps(reference=0.31, text=1.24), …}, in nats per code
+    gaps.measure(inputs, view, {target: 3.1})    # {target: SampleGaps(reference=0.31, text=1.24)}, in nats per code
 """
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
-from tracker_logging.families.base import BatchView, ModelAdapter, Role, Segment, Span
-from tracker_logging.probes.attention_plan import text_of
+from tracker_logging.families.base import BatchView, ModelAdapter, Segment
 from tracker_logging.probes.isolation import isolated
 from tracker_logging.probes.side_forward import forward_inputs
+from tracker_logging.probes.swaps import OtherReferences, OtherTexts
 from tracker_logging.probes.tensors import to_device
+from tracker_logging.probes.tokens import losses_of
 
-MOST = 4  # samples of a logged step
-REMEMBERED = 8  # texts and references of earlier samples
-
-_Swapped = tuple[dict[str, Any], Collection[int]]  # inputs, rows that differ
+MOST = 4  # targets of a logged step
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,113 +43,79 @@ class TrainingGaps:
 
     def __init__(self, adapter: ModelAdapter, *, special_ids: Collection[int]) -> None:
         self._adapter = adapter
-        self._special_ids = special_ids
-        self._texts: deque[torch.Tensor] = deque(maxlen=REMEMBERED)
-        self._references: deque[torch.Tensor] = deque(maxlen=REMEMBERED)
+        self._texts = OtherTexts(adapter, special_ids=special_ids)
+        self._references = OtherReferences(adapter)
+        self._missing: set[str] = set()
 
-    def measure(self, inputs: Mapping[str, Any], view: BatchView, losses: Mapping[int, float]) -> dict[int, SampleGaps]:
-        """By sample of the batch, for those with the highest of `losses`. `inputs` has the labels of the batch."""
-        targets = [segment.sample for segment in view.targets]
-        single = [sample for sample in targets if targets.count(sample) == 1 and sample in losses]
-        rows = sorted(sorted(single, key=lambda sample: -losses[sample])[:MOST])
-        token_ids: torch.Tensor = inputs["input_ids"]
-        if not rows or view.audio_labels is None or not _equal(view.token_ids[:, : token_ids.shape[-1]], token_ids):
+    @property
+    def missing(self) -> list[str]:
+        """What was not measured so far, with the reason."""
+        of_swaps = (f"{part.subject}: {why}" for part in (self._texts, self._references) for why in part.missing)
+        return sorted({*self._missing, *of_swaps})
+
+    def measure(
+        self, inputs: Mapping[str, Any], view: BatchView, losses: Mapping[Segment, float]
+    ) -> dict[Segment, SampleGaps]:
+        """By target, for those with the highest of `losses`. `inputs` has the labels of the batch."""
+        most = min(MOST, len(view.roles))
+        hardest = sorted(losses, key=lambda target: -losses[target])[:most]
+        chosen = sorted(hardest, key=lambda target: (target.sample, target.start))
+        if not chosen:
             return {}
-        own = _rows(inputs, rows, samples=len(view.roles))
+        rows = [target.sample for target in chosen]
+        own = self._rows(inputs, rows, samples=len(view.roles))
         own_view = self._adapter.view(own)
-        if own_view.audio_labels is None or not _equal(own_view.audio_labels, view.audio_labels[rows]):
-            return {}  # the family lays the rows of a batch out in another way
-        at_hand = to_device(own_view, torch.device("cpu"))
-        swapped = {"text": self._other_texts(own, at_hand), "reference": self._other_references(own, at_hand)}
-        if not any(swapped.values()):
+        if not _same(own_view, view, rows):
+            self._missing.add(f"gaps of training samples: rows of a batch of {self._adapter.family} cannot be chosen")
             return {}
-        gaps: dict[str, dict[int, float]] = {"text": {}, "reference": {}}
+        places = [_of(view, target.sample).index(target) for target in chosen]
+        targets = [_of(own_view, row)[place] for row, place in enumerate(places)]
+        at_hand = to_device(own_view, torch.device("cpu"))
+        swapped = [part.swapped(own, at_hand, targets, rows) for part in (self._references, self._texts)]
+        if not any(swapped):
+            return {}
+        gaps: list[dict[Segment, float]] = [{}, {}]
         with isolated(self._adapter.core):
             nll = self._nll(own)
-            for name, other in swapped.items():
+            for of_part, other in zip(gaps, swapped, strict=True):
                 if other is not None:
-                    difference = self._nll(other[0]) - nll
-                    gaps[name] = {row: float(difference[row]) for row in other[1]}
-        return {row: SampleGaps(gaps["reference"].get(at), gaps["text"].get(at)) for at, row in enumerate(rows)}
+                    changed = self._nll(other[0])
+                    of_part |= {chosen[row]: changed[targets[row]] - nll[targets[row]] for row in other[1]}
+        return {target: SampleGaps(*(of_part.get(target) for of_part in gaps)) for target in chosen}
 
-    def _nll(self, inputs: Mapping[str, Any]) -> torch.Tensor:
-        """[B] float64: mean over the codebooks that the target has."""
+    def _rows(self, inputs: Mapping[str, Any], rows: Sequence[int], *, samples: int) -> dict[str, Any]:
+        """These samples of the batch, as the adapter chooses them, else of every tensor that has one row, or equally
+        many, for each sample."""
+        if (of_adapter := getattr(self._adapter, "samples", None)) is not None:
+            by_adapter: dict[str, Any] = of_adapter(inputs, rows)
+            return by_adapter
+        chosen: dict[str, Any] = {}
+        for name, value in inputs.items():
+            if isinstance(value, torch.Tensor) and value.dim() and len(value) and len(value) % samples == 0:
+                value = value.unflatten(0, (samples, -1))[list(rows)].flatten(0, 1)
+            chosen[name] = value
+        return chosen
+
+    def _nll(self, inputs: Mapping[str, Any]) -> dict[Segment, float]:
+        """Of each target, per code."""
         given = {name: value for name, value in forward_inputs(inputs, labels=True).items() if name != "use_cache"}
-        return self._adapter.audio_nll(given).double().nanmean(dim=1).cpu()
-
-    def _other_texts(self, inputs: Mapping[str, Any], view: BatchView) -> _Swapped | None:
-        spans: dict[int, Span] = {}
-        for target in view.targets:
-            span = text_of(view, target.sample, before=target.start, special_ids=self._special_ids)
-            if span is not None and span[1] <= inputs["input_ids"].shape[1]:
-                spans[target.sample] = span
-        words = {row: view.token_ids[row, slice(*span)] for row, span in spans.items()}
-        others = _others(words, self._texts)
-        token_ids = inputs["input_ids"].clone()
-        for row, other in others.items():
-            token_ids[row, slice(*spans[row])] = _as_long(other, len(words[row])).to(token_ids)
-        return ({**inputs, "input_ids": token_ids}, others.keys()) if others else None
-
-    def _other_references(self, inputs: Mapping[str, Any], view: BatchView) -> _Swapped | None:
-        pattern, with_codes = self._adapter.pattern, getattr(self._adapter, "with_codes", None)
-        if pattern is None or with_codes is None:
-            return None
-        segments = {row: only for row in range(len(view.roles)) if (only := _only_reference(view, row)) is not None}
-        clips = {
-            row: pattern.revert(_codes(view, segment), lead=segment.lead, frames=segment.frames).T
-            for row, segment in segments.items()
-        }
-        others = _others({row: clip for row, clip in clips.items() if len(clip)}, self._references)
-        codes, changed = view.codes.clone(), []
-        for row, other in others.items():
-            of_reference = _codes(view, segments[row])
-            laid = pattern.apply(_as_long(other, len(clips[row])).T)[: len(of_reference)]
-            place = codes[row, segments[row].start :][: len(laid)]
-            if torch.equal(laid >= 0, place >= 0):
-                place.copy_(laid)
-                changed.append(row)
-        given = with_codes(inputs, codes.to(inputs["input_ids"].device)) if changed else None
-        return None if given is None else (given, changed)
+        return {target: nll for target, nll, _ in losses_of(self._adapter, given)}
 
 
-def _rows(inputs: Mapping[str, Any], rows: Sequence[int], *, samples: int) -> dict[str, Any]:
-    """These samples of every tensor that has one row, or equally many, for each sample."""
-    chosen: dict[str, Any] = {}
-    for name, value in inputs.items():
-        if isinstance(value, torch.Tensor) and value.dim() and len(value) and len(value) % samples == 0:
-            value = value.unflatten(0, (samples, -1))[list(rows)].flatten(0, 1)
-        chosen[name] = value
-    return chosen
+def _of(view: BatchView, sample: int) -> list[Segment]:
+    return [target for target in view.targets if target.sample == sample]
+
+
+def _same(own: BatchView, view: BatchView, rows: Sequence[int]) -> bool:
+    """Whether `own` has these rows of `view`, apart from padding."""
+    parts = [(of.token_ids, of.codes, of.audio_labels, of.frame_labels) for of in (own, view)]
+    masks = own.attention_mask, view.attention_mask[list(rows)]
+    return all(
+        left is right is None
+        or (left is not None and right is not None and _equal(left[masks[0]], right[list(rows)][masks[1]]))
+        for left, right in zip(*parts, strict=True)
+    )
 
 
 def _equal(left: torch.Tensor, right: torch.Tensor) -> bool:
     return left.shape == right.shape and torch.equal(left, right)
-
-
-def _others(own: Mapping[int, torch.Tensor], remembered: deque[torch.Tensor]) -> dict[int, torch.Tensor]:
-    """For each row the value of the next row that differs, else the latest of earlier samples that does."""
-    rows, partners = list(own), {}
-    for place, row in enumerate(rows):
-        candidates = [*(own[other] for other in rows[place + 1 :] + rows[:place]), *reversed(remembered)]
-        other = next((value for value in candidates if not torch.equal(value, own[row])), None)
-        if other is not None:
-            partners[row] = other
-    remembered.extend(value.clone() for value in own.values())
-    return partners
-
-
-def _as_long(values: torch.Tensor, length: int) -> torch.Tensor:
-    """`values` repeated or cut to `length` along the first dimension."""
-    return values[torch.arange(length) % len(values)]
-
-
-def _only_reference(view: BatchView, row: int) -> Segment | None:
-    """The reference of a sample that has one before its target, with a layout of its own."""
-    clips = [segment for segment in view.segments if segment.sample == row]
-    if [clip.role for clip in clips] != [Role.REFERENCE, Role.TARGET] or clips[0].stop >= clips[1].start:
-        return None
-    return clips[0]
-
-
-def _codes(view: BatchView, segment: Segment) -> torch.Tensor:
-    return view.codes[segment.sample, segment.start : segment.stop]

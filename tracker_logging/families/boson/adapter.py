@@ -26,12 +26,12 @@ from tracker_logging.families.base import (
     SamplingSettings,
 )
 from tracker_logging.families.boson.batch import boson_batch, collapse, split_clips
-from tracker_logging.families.boson.layout import PlaceholderTokens, audio_lengths, expand
+from tracker_logging.families.boson.layout import Expanded, PlaceholderTokens, audio_lengths, expand
 from tracker_logging.families.delay_pattern import CodePattern
 from tracker_logging.families.first_frame import StepTimes
 from tracker_logging.families.heads import mean_nll
 from tracker_logging.families.sampling import HIGGS_SAMPLING, SeededSampler, generated
-from tracker_logging.families.spans import audio_segments, runs, with_segments
+from tracker_logging.families.spans import audio_segments, padding_mask, runs, with_segments
 
 
 class BosonAdapter(BaseAdapter):
@@ -68,12 +68,7 @@ class BosonAdapter(BaseAdapter):
         )
 
     def view(self, inputs: Mapping[str, Any]) -> BatchView:
-        expanded = expand(
-            inputs,
-            tokens=self.tokens,
-            feature_lengths=self._feature_lengths(inputs),
-            codes_in=self.core.config.encode_audio_in_tokens,
-        )
+        expanded = self._expanded(inputs)
         codes = expanded.token_ids.new_full((*expanded.token_ids.shape, self.num_codebooks), -1)
         _put(codes, expanded.reference, inputs.get("audio_in_ids"))
         _put(codes, expanded.out, inputs.get("audio_out_ids"))
@@ -99,23 +94,46 @@ class BosonAdapter(BaseAdapter):
 
     def first_sample(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
         """The first row, and the audios of its placeholders."""
-        first = inputs["input_ids"][:1]
-        sample: dict[str, Any] = {name: value for name, value in inputs.items() if name != "num_items_in_batch"}
+        return self.samples(inputs, (0,))
+
+    def samples(self, inputs: Mapping[str, Any], rows: Sequence[int]) -> dict[str, Any]:
+        """See `ModelAdapter`: these rows, and the audios of their placeholders."""
+        chosen: dict[str, Any] = {name: value for name, value in inputs.items() if name != "num_items_in_batch"}
         for name in ("input_ids", "attention_mask", "label_ids"):
-            if sample.get(name) is not None:
-                sample[name] = sample[name][:1]
-        num_in, num_out = (int((first == token).sum()) for token in (self.tokens.audio_in, self.tokens.audio_out))
-        for name, count in (("audio_in_ids", num_in), ("audio_out_ids", num_out)):
+            if chosen.get(name) is not None:
+                chosen[name] = chosen[name][list(rows)]
+        audios_in, audios_out = (
+            _audios(inputs["input_ids"] == token, rows) for token in (self.tokens.audio_in, self.tokens.audio_out)
+        )
+        for name, audios in (("audio_in_ids", audios_in), ("audio_out_ids", audios_out)):
             lengths = audio_lengths(inputs, name)
             if lengths is not None:
-                frames = int(lengths[:count].sum())
-                sample[name], sample[f"{name}_start"] = inputs[name][:, :frames], inputs[f"{name}_start"][:count]
-                if name == "audio_out_ids" and sample.get("label_audio_ids") is not None:
-                    sample["label_audio_ids"] = sample["label_audio_ids"][:, :frames]
+                chosen[name] = _clips(inputs[name], lengths, audios)
+                chosen[f"{name}_start"] = lengths[audios].cumsum(dim=0) - lengths[audios]
+                if name == "audio_out_ids" and chosen.get("label_audio_ids") is not None:
+                    chosen["label_audio_ids"] = _clips(inputs["label_audio_ids"], lengths, audios)
         for name in ("audio_features", "audio_feature_attention_mask"):
-            if sample.get(name) is not None:
-                sample[name] = sample[name][:num_in]
-        return sample
+            if chosen.get(name) is not None and len(chosen[name]):
+                chosen[name] = chosen[name][audios_in]
+        return chosen
+
+    def with_text(self, inputs: Mapping[str, Any], token_ids: torch.Tensor) -> dict[str, Any]:
+        """See `ModelAdapter`."""
+        expanded, own = self._expanded(inputs), inputs["input_ids"]
+        in_view = expanded.attention_mask & ~(expanded.features | expanded.reference | expanded.out)
+        in_batch = padding_mask(inputs.get("attention_mask"), own)
+        in_batch = in_batch & (own != self.tokens.audio_in) & (own != self.tokens.audio_out)
+        return {**inputs, "input_ids": own.masked_scatter(in_batch, token_ids[in_view].to(own))}
+
+    def with_codes(self, inputs: Mapping[str, Any], codes: torch.Tensor) -> dict[str, Any] | None:
+        """See `ModelAdapter`; not where Whisper features hold a reference too."""
+        if self._feature_lengths(inputs) is not None:
+            return None
+        expanded, given = self._expanded(inputs), dict(inputs)
+        for name, places in (("audio_in_ids", expanded.reference), ("audio_out_ids", expanded.out)):
+            if places.any():
+                given[name] = codes[places].T.to(inputs[name])
+        return given
 
     def layers(self) -> Sequence[LayerParts]:
         return [
@@ -182,6 +200,14 @@ class BosonAdapter(BaseAdapter):
             frames[-1] = self.pattern.eos  # the model stops here, whatever the last codebooks are
         return generated(frames, prompt, self.pattern, steps=steps)
 
+    def _expanded(self, inputs: Mapping[str, Any]) -> Expanded:
+        return expand(
+            inputs,
+            tokens=self.tokens,
+            feature_lengths=self._feature_lengths(inputs),
+            codes_in=self.core.config.encode_audio_in_tokens,
+        )
+
     def _output_rows(self, view: BatchView) -> torch.Tensor:
         return (view.token_ids == self.tokens.audio_out).flatten().nonzero().squeeze(-1)
 
@@ -193,6 +219,18 @@ class BosonAdapter(BaseAdapter):
         frames = inputs["audio_feature_attention_mask"].sum(dim=-1)
         lengths: torch.Tensor = tower._get_feat_extract_output_lengths(frames)[1]
         return lengths
+
+
+def _audios(placeholders: torch.Tensor, rows: Sequence[int]) -> torch.Tensor:
+    """[N] int64: the audios of these rows, as numbers among all `placeholders` [B, S]."""
+    number = placeholders.flatten().cumsum(dim=0).view_as(placeholders) - 1
+    return torch.cat([number[row][placeholders[row]] for row in rows])
+
+
+def _clips(codes: torch.Tensor, lengths: torch.Tensor, audios: torch.Tensor) -> torch.Tensor:
+    """The columns of these audios in codes [K, N], of audios of these lengths."""
+    clips = codes.split(lengths.tolist(), dim=1)
+    return torch.cat([codes[:, :0], *(clips[audio] for audio in audios.tolist())], dim=1)
 
 
 def _put(target: torch.Tensor, positions: torch.Tensor, codes: torch.Tensor | None) -> None:

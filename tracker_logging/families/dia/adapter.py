@@ -74,6 +74,14 @@ class DiaAdapter(BaseAdapter):
                 first[name] = value[: self.num_codebooks]
         return first
 
+    def with_codes(self, inputs: Mapping[str, Any], codes: torch.Tensor) -> dict[str, Any] | None:
+        """See `ModelAdapter`; not in the flat form of rows, which the class of transformers 5.23 does not take."""
+        own, memory = inputs["decoder_input_ids"], inputs["input_ids"].shape[1]
+        if own.dim() != 3:
+            return None
+        rows = codes[:, memory : memory + own.shape[1]]
+        return {**inputs, "decoder_input_ids": torch.where(rows >= 0, rows, own).to(own)}
+
     def layers(self) -> Sequence[LayerParts]:
         return [
             LayerParts(
