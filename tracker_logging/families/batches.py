@@ -30,6 +30,15 @@ def named_arguments(core: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str,
     return dict(kwargs) | inspect.signature(core.forward).bind_partial(*args).arguments
 
 
+def present(inputs: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    """Those of the arguments that the batch has.
+
+    >>> present({"input_ids": 1, "labels": None}, "input_ids", "labels", "attention_mask")
+    {'input_ids': 1}
+    """
+    return {name: inputs[name] for name in names if inputs.get(name) is not None}
+
+
 def _content(batch: Any) -> dict[str, Any] | None:
     """The content of a batch by name, or None if it is no batch."""
     if isinstance(batch, torch.Tensor):

@@ -12,9 +12,12 @@ Guarantees
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
+from torch import nn
 from transformers import StoppingCriteria
 
 clock = time.perf_counter
@@ -32,6 +35,15 @@ class StepTimes(StoppingCriteria):  # type: ignore[misc]  # untyped where transf
         if device.type == "cuda":
             torch.cuda.synchronize(device)
         self._seconds.append(clock() - self._begin)
+
+    @contextmanager
+    def of_calls(self, module: nn.Module, device: torch.device) -> Iterator[None]:
+        """Inside, each call of `module` is a step."""
+        handle = module.register_forward_hook(lambda *_: self.note(device))
+        try:
+            yield
+        finally:
+            handle.remove()
 
     def after(self, steps: int) -> float | None:
         """Seconds to the end of step number `steps`, the first is 1; None if fewer were made."""

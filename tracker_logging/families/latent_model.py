@@ -6,14 +6,15 @@ class MyLatentsAdapter(LatentModelAdapter):
     def view(self, inputs): return self.latent_view(…)
     def conditioned(self, inputs, view): …          # frames and conditions of each target
     def denoising_loss(self, frames, noise, conditions, share): …
-    def generate_frames(self, token_ids, voice, prompt, settings, steps): …
+    def generate_frames(self, prompt, settings, steps): …
 
-`flow_terms`, `ends`, `sample` and `to_codec` are those of `LatentAdapter`.
+`flow_terms`, `sample` and `to_codec` are those of `LatentAdapter`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, TypeAlias
 
 import torch
@@ -25,6 +26,7 @@ from tracker_logging.families.base import (
     GeneratedCodes,
     LayerParts,
     Prompt,
+    Role,
     SamplingSettings,
     Segment,
     StopReason,
@@ -39,12 +41,13 @@ Conditioned: TypeAlias = Iterable[tuple[int, torch.Tensor, torch.Tensor]]
 
 class LatentModelAdapter(BaseAdapter):
     """Defaults of `LatentAdapter`. `decoder`, `flow` and `eos` are paths from `core`: the module that has the `layers`,
-    the flow or diffusion head, and the head with the end of speech."""
+    the flow or diffusion head, and the head with the end of speech. `threshold` is the class's own for that end."""
 
     cannot_give = WITHOUT_CODES
     decoder = "model"
     flow = ""
     eos = ""
+    threshold = 0.0  # the end is likelier than not
 
     def __init__(self, core: Any) -> None:
         super().__init__(core)
@@ -69,8 +72,19 @@ class LatentModelAdapter(BaseAdapter):
         return output.flatten()
 
     def eos_threshold(self) -> float:
-        """The end is likelier than not."""
-        return 0.0
+        """Of the generation config, else of the class."""
+        return float(self.setting("eos_threshold", self.threshold))
+
+    def setting(self, name: str, default: Any) -> Any:
+        """Of the checkpoint's generation config; `default` where it has none."""
+        value = getattr(getattr(self.core, "generation_config", None), name, None)
+        return default if value is None else value
+
+    def ends(self, view: BatchView) -> tuple[torch.Tensor, torch.Tensor]:
+        """For a class that trains the end at every position of a target; it is the last one's."""
+        at = (view.roles == Role.TARGET).flatten().nonzero().squeeze(-1)
+        last = {segment.sample * view.roles.shape[1] + segment.stop - 1 for segment in view.targets}
+        return at, torch.isin(at, torch.tensor(sorted(last), dtype=torch.int64, device=at.device))
 
     def latent_view(
         self,
@@ -121,21 +135,23 @@ class LatentModelAdapter(BaseAdapter):
         return losses
 
     def generate_frames(
-        self,
-        token_ids: torch.Tensor,
-        voice: torch.Tensor | None,
-        prompt: Prompt,
-        settings: SamplingSettings,
-        steps: StepTimes,
+        self, prompt: Prompt, settings: SamplingSettings, steps: StepTimes
     ) -> tuple[torch.Tensor, bool]:
-        """The frames [F, D] of the codec that follow `token_ids` [1, T], at most `prompt.max_frames`, and whether they
-        ended by themselves. `voice`: `prompt.audio_codes` in the model's dtype. The random state is the prompt's. Note
-        `steps_per_frame()` of `steps` for each frame."""
+        """The frames [F, D] of the codec that follow the prompt, at most `max_frames`, and whether they ended by
+        themselves. The prompt is on the model's device, its `audio_codes` in the model's dtype; the random state is its
+        own. Note `steps_per_frame()` of `steps` for each frame."""
         raise NotImplementedError(f"{type(self).__name__} does not generate audio: implement `generate_frames`.")
 
     def steps_per_frame(self) -> int:
         """How many steps `generate_frames` notes for a frame."""
         return 1
+
+    def generated(self, prompt: Prompt, **more: Any) -> Any:
+        """What the class's own `generate` returns for the prompt's tokens."""
+        token_ids = prompt.token_ids[None]
+        return self.core.generate(
+            input_ids=token_ids, attention_mask=torch.ones_like(token_ids), return_dict_in_generate=True, **more
+        )
 
     @torch.no_grad()
     def generate(self, prompts: Sequence[Prompt], settings: SamplingSettings) -> list[GeneratedCodes]:
@@ -143,10 +159,11 @@ class LatentModelAdapter(BaseAdapter):
         clips: list[GeneratedCodes] = []
         for prompt in prompts:
             steps = StepTimes()
-            token_ids, voice = prompt.token_ids[None].to(self.core.device), prompt.audio_codes
+            voice = prompt.audio_codes
             voice = None if voice is None else voice.to(self.core.device, self.core.dtype)
+            placed = replace(prompt, token_ids=prompt.token_ids.to(self.core.device), audio_codes=voice)
             torch.manual_seed(prompt.seed)  # the caller restores the random state
-            frames, ended = self.generate_frames(token_ids, voice, prompt, settings, steps)
+            frames, ended = self.generate_frames(placed, settings, steps)
             codes = frames.float().cpu().T.numpy()
             stop_reason: StopReason = "eos" if ended else "max_length"
             first_frame_s = steps.after(self.steps_per_frame()) if len(frames) else None

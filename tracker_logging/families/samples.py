@@ -36,5 +36,12 @@ def padded(
 ) -> Features:
     """The tensors of B rows that `fills` names, padded with its values to the longest, and `attention_mask` [B, T]."""
     batch = {name: pad_sequence([row[name] for row in rows], True, fill, side) for name, fill in fills.items()}
-    ones = [torch.ones_like(row["input_ids"]) for row in rows]
-    return batch | {"attention_mask": pad_sequence(ones, True, 0, side)}
+    return batch | {"attention_mask": masked([row["input_ids"] for row in rows], side=side)[1]}
+
+
+def masked(
+    rows: Sequence[torch.Tensor], fill: float = 0, *, side: Literal["left", "right"] = "right"
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """B tensors [T, …] padded with `fill` to the longest, and [B, T] int64: 1 where a row has values."""
+    ones = [torch.ones(len(row), dtype=torch.int64, device=row.device) for row in rows]
+    return pad_sequence(list(rows), True, fill, side), pad_sequence(ones, True, 0, side)

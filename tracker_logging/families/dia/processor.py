@@ -17,7 +17,6 @@ from itertools import groupby
 from typing import Any
 
 import torch
-from torch.nn.utils.rnn import pad_sequence
 
 from tracker_logging.data.sample import DataError, Utterance, VoiceSample
 from tracker_logging.data.voices import voice_parts
@@ -25,7 +24,7 @@ from tracker_logging.families.base import IGNORE, Features, Reference
 from tracker_logging.families.delay_pattern import CodePattern
 from tracker_logging.families.dia.adapter import pattern_of
 from tracker_logging.families.higgs_v2.processor import SpeechProcessor
-from tracker_logging.families.samples import reference_clips, target_clips, with_reference
+from tracker_logging.families.samples import masked, padded, reference_clips, target_clips, with_reference
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -81,16 +80,10 @@ class DiaSpeechProcessor(SpeechProcessor):
 
 def collate(rows: Sequence[Features], *, begin: int) -> Features:
     """B rows -> `input_ids`, `attention_mask` [B, T], `decoder_input_ids` [B, R, K], its mask, `labels` [B · K, R]."""
-
-    def audio(values: Sequence[torch.Tensor], fill: int) -> torch.Tensor:
-        return pad_sequence(list(values), batch_first=True, padding_value=fill, padding_side="left")
-
-    decoder = [row["decoder_input_ids"] for row in rows]
-    texts = [row["input_ids"] for row in rows]
-    return {
-        "input_ids": pad_sequence(texts, batch_first=True),
-        "attention_mask": pad_sequence([torch.ones_like(text) for text in texts], batch_first=True),
-        "decoder_input_ids": audio(decoder, begin),
-        "decoder_attention_mask": audio([torch.ones_like(rows[:, 0]) for rows in decoder], 0),
-        "labels": audio([row["labels"] for row in rows], IGNORE).transpose(1, 2).flatten(0, 1).contiguous(),
+    decoder, decoder_mask = masked([row["decoder_input_ids"] for row in rows], begin, side="left")
+    labels, _ = masked([row["labels"] for row in rows], IGNORE, side="left")
+    return padded(rows, {"input_ids": 0}) | {
+        "decoder_input_ids": decoder,
+        "decoder_attention_mask": decoder_mask,
+        "labels": labels.transpose(1, 2).flatten(0, 1).contiguous(),
     }

@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 import torch
 
 from tracker_logging.families.base import BatchView, Prompt, Role, SamplingSettings, Segment
+from tracker_logging.families.batches import present
 from tracker_logging.families.first_frame import StepTimes
 from tracker_logging.families.latent_model import Conditioned, LatentModelAdapter
 from tracker_logging.families.latents import FlowTerms
@@ -25,6 +26,7 @@ class PocketTTSAdapter(LatentModelAdapter):
 
     family = "pocket_tts"
     flow, eos = "flow_head", "eos_head"
+    threshold = -4.0
     prefixes: ClassVar[Mapping[str, str]] = {
         **dict.fromkeys(("flow_head", "eos_head", "loss_weighting"), "heads"),
         **dict.fromkeys(("audio_prompt_proj", "audio_latent_proj", "bos_latent"), "embeddings"),
@@ -58,17 +60,8 @@ class PocketTTSAdapter(LatentModelAdapter):
         losses = (output.float() - velocity).square().mean(dim=-1)
         return FlowTerms(levels=1 - times[:, 0], losses=losses, conditions=conditions[: len(targets)], targets=targets)
 
-    def ends(self, view: BatchView) -> tuple[torch.Tensor, torch.Tensor]:
-        at = (view.roles == Role.TARGET).flatten().nonzero().squeeze(-1)
-        last = {segment.sample * view.roles.shape[1] + segment.stop - 1 for segment in view.targets}
-        return at, torch.isin(at, torch.tensor(sorted(last), dtype=torch.int64, device=at.device))
-
-    def eos_threshold(self) -> float:
-        threshold = getattr(self.core.generation_config, "eos_threshold", None)
-        return -4.0 if threshold is None else float(threshold)  # the default of the class
-
     def sample(self, inputs: Mapping[str, Any], conditions: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
-        steps = getattr(self.core.generation_config, "num_flow_steps", None) or 1
+        steps = self.steps_per_frame()
         latents: torch.Tensor = self.core.sample_latent(conditions, noise.to(conditions.dtype), steps)
         return latents
 
@@ -78,8 +71,7 @@ class PocketTTSAdapter(LatentModelAdapter):
 
     def conditioned(self, inputs: Mapping[str, Any], view: BatchView) -> Conditioned:
         data, mask = self._targets(inputs)
-        names = ("input_ids", "audio_prompt_latents", "audio_prompt_latents_mask", "attention_mask")
-        given = {name: inputs[name] for name in names if inputs.get(name) is not None}
+        given = present(inputs, "input_ids", "audio_prompt_latents", "audio_prompt_latents_mask", "attention_mask")
         latents = {"audio_latents": data, "audio_latents_mask": mask.long()}
         hidden = self.core.model(**given, **latents, use_cache=False).last_hidden_state
         for segment in view.targets:
@@ -95,36 +87,26 @@ class PocketTTSAdapter(LatentModelAdapter):
         return (velocity.float() - (frames - noise)).square().mean()
 
     def generate_frames(
-        self,
-        token_ids: torch.Tensor,
-        voice: torch.Tensor | None,
-        prompt: Prompt,
-        settings: SamplingSettings,
-        steps: StepTimes,
+        self, prompt: Prompt, settings: SamplingSettings, steps: StepTimes
     ) -> tuple[torch.Tensor, bool]:
+        device, voice = prompt.token_ids.device, prompt.audio_codes
         # The class takes no stopping criteria. Its flow head is called for each step of the flow of each frame.
-        handle = self.core.flow_head.register_forward_hook(lambda *_: steps.note(token_ids.device))
-        try:
-            output = self.core.generate(
-                input_ids=token_ids,
-                attention_mask=torch.ones_like(token_ids),
-                frames_after_eos=torch.ones(1, dtype=torch.int64, device=token_ids.device),
+        with steps.of_calls(self.flow_head(), device):
+            output = self.generated(
+                prompt,
+                frames_after_eos=torch.ones(1, dtype=torch.int64, device=device),
                 do_sample=settings.temperature > 0,
                 max_new_tokens=prompt.max_frames,
-                return_dict_in_generate=True,
                 **({"temperature": settings.temperature} if settings.temperature > 0 else {}),
                 **({} if voice is None else {"audio_prompt_latents": voice[None]}),
             )
-        finally:
-            handle.remove()
         frames = output.audio_latents[0][output.audio_latents_mask[0].bool()]
         return frames, len(frames) < prompt.max_frames
 
     def steps_per_frame(self) -> int:
         """Calls of the flow head."""
-        if getattr(self.core.config.flow_head_config, "flow_type", None) == "drifting":
-            return 1
-        return getattr(self.core.generation_config, "num_flow_steps", None) or 1
+        drifting = getattr(self.core.config.flow_head_config, "flow_type", None) == "drifting"
+        return 1 if drifting else int(self.setting("num_flow_steps", 1))
 
     def _targets(self, inputs: Mapping[str, Any]) -> tuple[torch.Tensor, torch.Tensor]:
         """The frames [B, F, D] in the model's space, and where they are no padding, [B, F] bool."""

@@ -16,13 +16,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch.nn.utils.rnn import pad_sequence
 
 from tracker_logging.data.sample import DataError, VoiceSample
 from tracker_logging.data.voices import untagged
 from tracker_logging.families.base import Features, Reference
 from tracker_logging.families.latent_codec import FloatArray
-from tracker_logging.families.samples import padded, reference_clips, target_clips, with_reference
+from tracker_logging.families.samples import masked, padded, reference_clips, target_clips, with_reference
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,10 +52,8 @@ class PocketSpeechProcessor:
         """`input_ids` [T] that end with the audio BOS and, with a voice, its latents `audio_input_ids` [N, D]."""
         sample, config = with_reference(sample, reference), self.config
         clips = [self._voice(path, sample) for path in reference_clips(sample)]
-        text = [
-            *self.tokenizer.encode(untagged(sample.target_text), add_special_tokens=False),
-            config.audio_bos_token_id,
-        ]
+        words = self.tokenizer.encode(untagged(sample.target_text), add_special_tokens=False)
+        text = [*words, config.audio_bos_token_id]
         if not clips:
             return {"input_ids": torch.tensor(text)}
         voice, begin = torch.cat(clips), getattr(config, "audio_prompt_bos_token_id", None)
@@ -71,8 +68,7 @@ class PocketSpeechProcessor:
         batch = padded(rows, {"input_ids": self.config.pad_token_id}, side="left")
         for name in ("labels", "audio_prompt_latents"):
             if clips := [row[name] for row in rows if len(row[name])]:
-                batch[name] = pad_sequence(clips, True)
-                batch[f"{name}_mask"] = pad_sequence([torch.ones(len(clip), dtype=torch.int64) for clip in clips], True)
+                batch[name], batch[f"{name}_mask"] = masked(clips)
         return batch
 
     @property

@@ -19,6 +19,7 @@ from torch import nn
 from torch.nn.utils.rnn import pad_sequence
 
 from tracker_logging.families.base import IGNORE, BatchView, Features, Prompt, Role, SamplingSettings, Segment
+from tracker_logging.families.batches import present
 from tracker_logging.families.first_frame import StepTimes
 from tracker_logging.families.latent_model import Conditioned, LatentModelAdapter
 from tracker_logging.families.latents import FlowTerms
@@ -66,8 +67,7 @@ class VibeVoiceAdapter(LatentModelAdapter):
         """Its clips are the first ones of `input_values`."""
         first = super().first_sample(inputs)
         clips = len(runs((first["input_ids"][0] == self.core.config.audio_token_id).cpu()))
-        names = ("input_values", "padding_mask")
-        return first | {name: inputs[name][:clips] for name in names if inputs.get(name) is not None}
+        return first | {name: rows[:clips] for name, rows in present(inputs, "input_values", "padding_mask").items()}
 
     def text_head(self) -> nn.Module:
         return self.eos_head()
@@ -120,7 +120,7 @@ class VibeVoiceAdapter(LatentModelAdapter):
     def sample(self, inputs: Mapping[str, Any], conditions: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
         """Without guidance, which needs a second sequence."""
         scheduler, latents = self._scheduler(), noise.to(conditions.dtype)
-        scheduler.set_timesteps(getattr(self.core.generation_config, "num_diffusion_steps", None) or 10)
+        scheduler.set_timesteps(self.setting("num_diffusion_steps", 10))
         for step in scheduler.timesteps:
             output = self.flow_head()(latents, step.repeat(len(latents)).to(latents), conditions)
             latents = scheduler.step(output, step, latents).prev_sample
@@ -133,8 +133,7 @@ class VibeVoiceAdapter(LatentModelAdapter):
 
     def conditioned(self, inputs: Mapping[str, Any], view: BatchView) -> Conditioned:
         """The condition of a frame is the position before it, whatever the batch trains."""
-        names = ("input_ids", "attention_mask", "input_values", "padding_mask")
-        given = {name: inputs[name] for name in names if inputs.get(name) is not None}
+        given = present(inputs, "input_ids", "attention_mask", "input_values", "padding_mask")
         output = self.core.model(**given, sample=False, use_cache=False)
         is_frame = view.token_ids == self.core.config.audio_token_id
         frame_of = is_frame.flatten().cumsum(0).reshape(is_frame.shape) - 1
@@ -155,16 +154,12 @@ class VibeVoiceAdapter(LatentModelAdapter):
         return loss
 
     def generate_frames(
-        self,
-        token_ids: torch.Tensor,
-        voice: torch.Tensor | None,
-        prompt: Prompt,
-        settings: SamplingSettings,
-        steps: StepTimes,
+        self, prompt: Prompt, settings: SamplingSettings, steps: StepTimes
     ) -> tuple[torch.Tensor, bool]:
-        """With the checkpoint's guidance. `voice` [n, 1] is a waveform. `settings` are without effect: no token is
+        """With the checkpoint's guidance. The voice [n, 1] is a waveform. `settings` are without effect: no token is
         sampled."""
         core, latents, started = self.core, list[torch.Tensor](), list[bool]()
+        token_ids, voice = prompt.token_ids[None], prompt.audio_codes
 
         def keep(_: Any, args: tuple[torch.Tensor, ...]) -> None:
             if started:  # the voices of the prompt come before
@@ -176,11 +171,9 @@ class VibeVoiceAdapter(LatentModelAdapter):
             core.model.multi_modal_projector.register_forward_pre_hook(keep),
         ]
         try:
-            output = core.generate(
-                input_ids=token_ids,
-                attention_mask=torch.ones_like(token_ids),
+            output = self.generated(
+                prompt,
                 max_new_tokens=prompt.max_frames + 2,  # the ends of the speech and of the text
-                return_dict_in_generate=True,
                 **({} if voice is None else clips_of(token_ids, voice[:, 0], core.config)),
             )
         finally:
@@ -192,9 +185,10 @@ class VibeVoiceAdapter(LatentModelAdapter):
 
     def _scheduler(self) -> Any:
         """A scheduler of our own, as generation takes it."""
-        config = self.core.generation_config
-        given = getattr(config, "noise_scheduler", None)
-        return copy.deepcopy(given) if given is not None else self.core._build_default_noise_scheduler(config)
+        given = self.setting("noise_scheduler", None)
+        if given is not None:
+            return copy.deepcopy(given)
+        return self.core._build_default_noise_scheduler(self.core.generation_config)
 
 
 def clips_of(token_ids: torch.Tensor, wave: torch.Tensor, config: Any) -> Features:
