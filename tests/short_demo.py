@@ -1,21 +1,45 @@
-"""A demo of a few samples, for trainings of a few steps: reading thousands of samples takes longer than the steps."""
+"""A demo of a few samples and a smaller model, for trainings of a few steps that need learn nothing."""
 
 import json
 from pathlib import Path
+from typing import Any
 
-KEPT = {"train.json": 24, "eval.json": 4}
+import torch
+
+from tracker_logging.demo.model import demo_config
+
+KEPT = {"train.json": 24, "eval.json": 2}
+SMALL = {
+    "hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 2,
+    "num_key_value_heads": 1, "head_dim": 32, "initializer_range": 0.125,
+}  # fmt: skip
+
+
+def small_model(seed: int = 0) -> Any:
+    """The demo's model with half its layers and a quarter of its width, in training mode; no RNG is changed."""
+    from transformers import HiggsAudioV2Config, HiggsAudioV2ForConditionalGeneration
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        config = HiggsAudioV2Config.from_dict(demo_config().to_dict() | SMALL)
+        return HiggsAudioV2ForConditionalGeneration(config, use_text_head=False).train()
 
 
 def lay_out(demo: Path, output: Path) -> Path:
-    """Puts the demo's model, codec and first samples where `--demo --output_dir output` looks for them.
+    """Puts a small model, the demo's codec and its first samples where `--demo --output_dir output` looks for them.
 
-    What is not cut short are links to `demo`.
+    What is neither cut short nor made smaller are links to `demo`.
     """
     (output / "demo").mkdir(parents=True)
     for part in demo.iterdir():
         here = output / "demo" / part.name
         if part.name in KEPT:
             here.write_text(json.dumps(json.loads(part.read_text())[: KEPT[part.name]]))
-        else:
+        elif part.name != "model":
+            here.symlink_to(part)
+    small_model().save_pretrained(output / "demo" / "model")
+    for part in (demo / "model").iterdir():
+        here = output / "demo" / "model" / part.name
+        if not here.exists():
             here.symlink_to(part)
     return output

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from conftest import serving
 from playwright.sync_api import expect
+from scored_here import scored_here
 from short_demo import lay_out
 
 from tracker_logging.cli import main as command_line
@@ -28,8 +29,10 @@ def demo_runs(tmp_path_factory: pytest.TempPathFactory, demo: Path) -> Path:
     for name, rate in (("fast", "2e-3"), ("slow", "1e-4")):
         arguments = ["--demo", "--enable_strategic_logging", "--output_dir", str(output), "--run_name", name]
         steps = ["--max_steps", "4", "--strategic_logging_steps", "2", "--voice_steps", "4", "--eval_steps", "100",
+                 "--per_device_train_batch_size", "1",
                  "--voice_quality", "off", "--voice_max_clips", str(VOICES), "--voice_timeout_s", "900"]  # fmt: skip
-        assert train([*arguments, *steps, "--learning_rate", rate]) == 0
+        with scored_here():
+            assert train([*arguments, *steps, "--learning_rate", rate]) == 0
     return output / "runs"
 
 

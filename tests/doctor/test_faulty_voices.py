@@ -13,6 +13,7 @@ import pytest
 import soundfile
 import torch
 from doctor.scales import ToneCodec, processor_in, scale_model, write_readings, write_samples
+from scored_here import scored_here
 from torch import nn
 from torch.utils.data import SequentialSampler
 from transformers import Trainer, TrainingArguments
@@ -91,10 +92,12 @@ def diagnose(
         remove_unused_columns=False,
     )  # fmt: skip
     torch.manual_seed(1)
-    Trainer(
+    trainer = Trainer(
         model=model or scale_model(processor), args=arguments, train_dataset=VoiceCloningDataset(samples, processor),
         data_collator=spoiled, callbacks=callbacks,
-    ).train()  # fmt: skip
+    )  # fmt: skip
+    with scored_here():
+        trainer.train()
     doctor, last = Doctor(), {}
     for step, values in scalars_by_step(tracker):
         last |= values

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from read_back import read_tensorboard
+from scored_here import scored_here
 from short_demo import lay_out
 
 from train_v2_ddp import main
@@ -22,7 +23,8 @@ def test_training_stops_when_the_loss_no_longer_falls_and_the_voices_speak_at_it
         "--learning_rate", "0", "--enable_strategic_logging", "--strategic_logging_steps", "2", "--voice_steps", "100",
         "--voice_max_clips", "2", "--voice_quality", "off",
     ]  # fmt: skip
-    assert main(flags) == 0
+    with scored_here():
+        assert main(flags) == 0
 
     state = json.loads((tmp_path / "checkpoint-3" / "trainer_state.json").read_text())
     assert state["global_step"] == 3

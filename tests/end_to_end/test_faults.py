@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from safetensors.torch import load_file
+from scored_here import scored_here
 from short_demo import lay_out
 from test_invisible import differences
 
@@ -76,7 +77,7 @@ def test_a_fault_of_ours_changes_nothing_in_the_training(
 ) -> None:
     lay_out(demo, tmp_path)
     FAULTS[fault](monkeypatch, tmp_path)
-    with caplog.at_level(logging.WARNING):
+    with caplog.at_level(logging.WARNING), scored_here():
         flags = SPEAKING if fault == "generation raises" else WATCHED
         assert main([*FLAGS, *flags, "--output_dir", str(tmp_path)]) == 0
     saved = [load_file(folder / "model.safetensors") for folder in (undisturbed, tmp_path / "checkpoint-5")]

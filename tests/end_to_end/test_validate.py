@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from short_demo import lay_out
 
 from tracker_logging import tags
 from tracker_logging.cli import main
@@ -20,14 +21,20 @@ from tracker_logging.validation.trial import run_trial
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.fixture(scope="module")
+def short(demo: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A demo of a few samples and a small model."""
+    return lay_out(demo, tmp_path_factory.mktemp("short")) / "demo"
+
+
 @pytest.fixture
-def material(demo: Path) -> Material:
+def material(short: Path) -> Material:
     return own_material(
-        str(demo / "model"),
-        str(demo / "codec"),
-        demo / "train.json",
-        eval_file=demo / "eval.json",
-        codes=demo / "codes",
+        str(short / "model"),
+        str(short / "codec"),
+        short / "train.json",
+        eval_file=short / "eval.json",
+        codes=short / "codes",
     )
 
 
@@ -46,9 +53,9 @@ class CarelessCodec:
 
 
 @pytest.mark.slow
-def test_the_command_passes_on_a_model_and_data_of_ones_own(demo: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    own = ["--model_path", demo / "model", "--audio_tokenizer_path", demo / "codec", "--train_data_file"]
-    status = main(["validate", *map(str, own), str(demo / "train.json")])
+def test_the_command_passes_on_a_model_and_data_of_ones_own(short: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    own = ["--model_path", short / "model", "--audio_tokenizer_path", short / "codec", "--train_data_file"]
+    status = main(["validate", *map(str, own), str(short / "train.json")])
     said = capsys.readouterr().out
     assert status == 0, said
     lines = {line[:16].strip(): line for line in said.splitlines()}

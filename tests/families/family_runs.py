@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from read_back import Run, read_jsonl
+from scored_here import scored_here
 from tiny_families import FAMILIES, SMALL, Row
 from tiny_latents import pocket, vibevoice
 from torch import nn
@@ -200,7 +201,8 @@ def watched(name: str, demo: Path, directory: Path) -> tuple[str, Run]:
         processor=tiny.processor, report_to=["jsonl"], every=1, voice_settings=SETTINGS, budget_pct=1e9,
         voice_samples=[] if tiny.processor is None else demo_samples(demo),
     )  # fmt: skip
-    state = train(tiny, directory / name, callbacks=callbacks)
+    with scored_here():
+        state = train(tiny, directory / name, callbacks=callbacks)
     callbacks[0].session.tracker.close()
     return state, read_jsonl(directory / name / "runs" / "run")
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from family_runs import build, demo_layout
 from read_back import read_jsonl
+from scored_here import scored_here
 
 from tracker_logging.cli import main
 from tracker_logging.data.sample import DataError
@@ -27,7 +28,8 @@ def test_a_saved_checkpoint_is_generated_from(
         "--data", str(DemoPaths(demo).eval), "-o", str(tmp_path / "run"), "--report_to", "jsonl", *codec,
         "--voice_max_clips", "2", "--voice_quality", "off", "--voice_pitch", "off",
     ]  # fmt: skip
-    assert main(["voices", str(tmp_path / "tiny"), *flags]) == 0
+    with scored_here():
+        assert main(["voices", str(tmp_path / "tiny"), *flags]) == 0
     run = read_jsonl(tmp_path / "run")
     assert ("conditioning/gap/mean", 0) in run.scalars and run.scalars["voices/failed", 0] == 0
     assert sum(run.scalars[f"voices/{kind}_clips", 0] for kind in ("valid", "invalid")) == 2

@@ -14,13 +14,13 @@ from typing import Any
 
 import numpy as np
 import torch
+from short_demo import small_model
 from transformers import EarlyStoppingCallback, Trainer, TrainerCallback, TrainingArguments
 
 from tracker_logging import strategic_callbacks
 from tracker_logging.data.dataset import VoiceCloningDataset
 from tracker_logging.data.formats import read_samples
 from tracker_logging.demo.build import DemoPaths
-from tracker_logging.demo.model import demo_model
 from tracker_logging.events import Event, Scalars
 from tracker_logging.families import GeneratedCodes
 from tracker_logging.families.higgs_v2.adapter import HiggsV2Adapter
@@ -67,7 +67,7 @@ def half_a_second(self: HiggsV2Adapter, prompts: list[Any], settings: Any) -> li
 
 
 def model() -> Any:
-    made = demo_model(seed=0)
+    made = small_model()
     made.accepts_loss_kwargs = False
     return made
 

@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from scored_here import scored_here
+from short_demo import small_model
 from transformers import Trainer, TrainingArguments
 
 from tracker_logging.data.audio import check_audio
@@ -13,7 +15,6 @@ from tracker_logging.data.dataset import VoiceCloningDataset
 from tracker_logging.data.formats import read_samples
 from tracker_logging.data.sample import DataError, VoiceSample
 from tracker_logging.demo.build import DemoPaths
-from tracker_logging.demo.model import demo_model
 from tracker_logging.events import Scalars, Table, VoiceComparison
 from tracker_logging.families import adapter_for
 from tracker_logging.families.base import SamplingSettings
@@ -51,7 +52,7 @@ def train(
     output: Path, processor: SpeechProcessor, samples: list[VoiceSample], callbacks: list,
     *, resume_from: Path | None = None, **options: object,
 ) -> torch.nn.Module:  # fmt: skip
-    model = demo_model(seed=0)
+    model = small_model()
     model.accepts_loss_kwargs = False
     settings = {
         "output_dir": str(output), "max_steps": 4, "per_device_train_batch_size": 2, "report_to": "none",
@@ -66,7 +67,8 @@ def train(
         data_collator=VoiceCloningCollator.of(processor),
         callbacks=callbacks,
     )
-    trainer.train(resume_from_checkpoint=None if resume_from is None else str(resume_from))
+    with scored_here():
+        trainer.train(resume_from_checkpoint=None if resume_from is None else str(resume_from))
     return model
 
 
@@ -157,7 +159,7 @@ def test_the_voices_of_step_0_are_those_of_the_base_model(
         samples, processor, SETTINGS, exchange=SingleProcess(), scorer=lambda _: VoiceScorer(Instruments()),
         emit=tracker.emit,
     )  # fmt: skip
-    rounds.generate(adapter_for(demo_model(seed=0).eval()), step=0)
+    rounds.generate(adapter_for(small_model().eval()), step=0)
     assert rounds.close()
     alone = {
         event.voice_id: event.clips["generated"].samples.tolist()

@@ -1,6 +1,6 @@
 """Run by `torchrun` on two gloo processes: `sharded_ranks.py DEMO_DIRECTORY OUTPUT`. Rank 0 writes the results.
 
-The demo's model is trained under FSDP2 for five steps: without voices, with them, and with a rank 1 whose layers raise
+A small model is trained under FSDP2 for five steps: without voices, with them, and with a rank 1 whose layers raise
 while it generates or is conditioned. The results are compared with one process and the whole model.
 """
 
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from short_demo import small_model
 from torch import distributed, nn
 from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor
@@ -19,7 +20,6 @@ from transformers import TrainerControl, TrainerState, TrainingArguments
 
 from tracker_logging.data.formats import read_samples
 from tracker_logging.demo.build import DemoPaths
-from tracker_logging.demo.model import demo_model
 from tracker_logging.events import Scalars
 from tracker_logging.families import SamplingSettings, adapter_for
 from tracker_logging.families.higgs_v2.processor import SpeechProcessor
@@ -60,9 +60,9 @@ class Run:
         self.rank = distributed.get_rank()
         self.processor = SpeechProcessor.from_pretrained(str(demo.model), str(demo.codec), cache_directory=demo.codes)
         self.samples = read_samples(demo.eval)
-        self.model = demo_model(seed=0).train()
+        self.model = small_model()
         if broken is not None and self.rank == 1:
-            self.model.model.layers[2].register_forward_pre_hook(lambda _, given: _raise(broken, given))
+            self.model.model.layers[1].register_forward_pre_hook(lambda _, given: _raise(broken, given))
         for layer in self.model.model.layers:
             fully_shard(layer)
         fully_shard(self.model)
@@ -117,7 +117,7 @@ class Run:
             self.samples, self.processor, SETTINGS,
             exchange=SingleProcess(), scorer=lambda _: recorder, emit=tracker.emit,
         )  # fmt: skip
-        whole: nn.Module = demo_model(seed=1).eval()
+        whole: nn.Module = small_model(seed=1).eval()
         for step, weights in self.weights.items():
             whole.load_state_dict(weights)
             rounds.measure_conditioning(adapter_for(whole), device=torch.device("cpu"), step=step)

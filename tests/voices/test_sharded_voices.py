@@ -22,7 +22,8 @@ def found(demo: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any
         sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2",
         str(ROOT / "tests/voices/sharded_ranks.py"), str(demo), str(output),
     ]  # fmt: skip
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": f"{ROOT}:{ROOT / 'tests/probes'}"}
+    paths = [str(ROOT), str(ROOT / "tests"), str(ROOT / "tests/probes")]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(paths)}
     done = subprocess.run(command, env=environment, cwd=output, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-3000:]
     return json.loads((output / "found.json").read_text())

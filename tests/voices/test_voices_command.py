@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from read_back import Run, read_jsonl
+from scored_here import scored_here
 from short_demo import lay_out
 
 from tracker_logging.cli import main
@@ -107,11 +108,13 @@ def test_the_scores_of_the_training_are_reproduced_to_the_last_digit(
 @pytest.mark.slow
 def test_an_interrupted_run_is_continued(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     output = tmp_path / "checkpoints"
-    assert main(["voices", str(trained / "checkpoint-1"), *flags_of(trained, output)]) == 0
+    with scored_here():
+        assert main(["voices", str(trained / "checkpoint-1"), *flags_of(trained, output)]) == 0
     torn = next(output.glob("voices/*/step-00000001.json"))
     shutil.copy(torn, tmp_path / "kept.json")
     torn.write_text("{")
-    assert main(["voices", str(trained), *flags_of(trained, output)]) == 0
+    with scored_here():
+        assert main(["voices", str(trained), *flags_of(trained, output)]) == 0
     run = read_jsonl(output)
     again, kept = (json.loads(path.read_text())["scores"] for path in (torn, tmp_path / "kept.json"))
     assert again.pop("first_frame_s") > 0 < kept.pop("first_frame_s")
@@ -120,7 +123,8 @@ def test_an_interrupted_run_is_continued(trained: Path, tmp_path: Path, monkeypa
     from tracker_logging.families.higgs_v2.adapter import HiggsV2Adapter
 
     monkeypatch.setattr(HiggsV2Adapter, "generate", None)  # all is scored: nothing may be generated
-    assert main(["voices", str(trained), *flags_of(trained, output)]) == 0
+    with scored_here():
+        assert main(["voices", str(trained), *flags_of(trained, output)]) == 0
 
 
 def test_a_comparison_needs_two_checkpoints(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
