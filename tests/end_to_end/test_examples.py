@@ -2,12 +2,15 @@
 
 import os
 import re
+import runpy
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from read_back import read_tensorboard
+from scored_here import scored_here
 from short_demo import lay_out
 
 ROOT = Path(__file__).parents[2]
@@ -30,6 +33,23 @@ def run(name: str, out: Path, *, flags: str = QUICK) -> str:
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=500)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-3000:]
     return done.stdout
+
+
+@pytest.fixture
+def run_here(out: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[[str], str]:
+    """Runs a Python example in this process, which has imported torch and transformers; gives what it prints."""
+
+    def run_example(name: str) -> str:
+        path = ROOT / "examples" / name
+        monkeypatch.setenv("OUT", str(out))
+        monkeypatch.setenv("STEPS", "2")
+        monkeypatch.setattr(sys, "argv", [str(path)])
+        monkeypatch.syspath_prepend(path.parent)
+        with scored_here():
+            runpy.run_path(str(path), run_name="__main__")
+        return capsys.readouterr().out
+
+    return run_example
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
@@ -55,8 +75,10 @@ def test_callbacks_are_attached_to_an_ordinary_trainer(out: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_language_model_with_codec_tokens_shows_its_slots_and_voices(out: Path) -> None:
-    run("codec_tokens.py", out)
+def test_a_language_model_with_codec_tokens_shows_its_slots_and_voices(
+    out: Path, run_here: Callable[[str], str]
+) -> None:
+    run_here("codec_tokens.py")
     written = read_tensorboard(out / "runs" / "codec-tokens")
     for tag, step in (("outputs/nll/codebook_3", 1), ("outputs/outside_pct/codebook_0", 1), ("voices/valid_clips", 2)):
         assert (tag, step) in written.scalars, tag
@@ -64,8 +86,10 @@ def test_a_language_model_with_codec_tokens_shows_its_slots_and_voices(out: Path
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "run_name"), [("own_loop.py", "own-loop"), ("lightning_module.py", "lightning")])
-def test_other_loops_than_the_trainer_are_observed(name: str, run_name: str, out: Path) -> None:
-    run(name, out)
+def test_other_loops_than_the_trainer_are_observed(
+    name: str, run_name: str, out: Path, run_here: Callable[[str], str]
+) -> None:
+    run_here(name)
     written = read_tensorboard(out / "runs" / run_name)
     for tag, step in (("outputs/nll/mean", 1), ("train/loss", 1), ("voices/valid_clips", 2)):
         assert (tag, step) in written.scalars, tag
@@ -80,14 +104,14 @@ def test_two_runs_are_put_side_by_side(out: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_scorer_of_ones_own_is_chosen_and_measured(out: Path) -> None:
-    said = re.findall(r"^(.+): (\d+) % of the clips", run("custom_scorer.py", out), flags=re.MULTILINE)
+def test_a_scorer_of_ones_own_is_chosen_and_measured(run_here: Callable[[str], str]) -> None:
+    said = re.findall(r"^(.+): (\d+) % of the clips", run_here("custom_scorer.py"), flags=re.MULTILINE)
     assert len(said) == 2
     assert all(int(share) > 50 for _, share in said)
 
 
 @pytest.mark.slow
-def test_a_model_class_of_ones_own_is_logged_by_an_adapter_of_ones_own(out: Path) -> None:
-    said = dict(re.findall(r"^(\S+): ([\d.]+)$", run("custom_adapter.py", out), flags=re.MULTILINE))
+def test_a_model_class_of_ones_own_is_logged_by_an_adapter_of_ones_own(run_here: Callable[[str], str]) -> None:
+    said = dict(re.findall(r"^(\S+): ([\d.]+)$", run_here("custom_adapter.py"), flags=re.MULTILINE))
     assert float(said["gradients/norm/heads"]) > 0
     assert 0 < float(said["attention/mass/target_to_reference/mean"]) < 1
