@@ -7,6 +7,7 @@ import pytest
 import torch
 from read_back import read_jsonl
 from safetensors.torch import load_file
+from scored_here import scored_here
 from torch.utils.data import Dataset
 from transformers import Trainer, TrainingArguments
 
@@ -90,5 +91,6 @@ def trained(demo: DemoPaths, output: Path) -> Trainer:
         data_collator=processor.collator(),
         callbacks=ours,
     )  # fmt: skip
-    trainer.train()
+    with scored_here():
+        trainer.train()
     return trainer
