@@ -15,6 +15,8 @@ from transformers import TrainerCallback
 from tracker_logging import tags
 from tracker_logging.trackers.memory import MemoryTracker
 
+EQUALLY_LONG = [sample(4, 5, seed=at) for at in range(24)]  # one length: compiled once
+
 
 class CountGraphs(TrainerCallback):
     """How many graphs were compiled by the end of each step."""
@@ -31,10 +33,9 @@ def compiled_run(directory: Path, tracker: MemoryTracker | None) -> tuple[str, l
     counters.clear()
     count = CountGraphs()
     watched = [] if tracker is None else watched_callbacks(tracker)
-    equally_long = [sample(4, 5, seed=at) for at in range(24)]  # one length: compiled once
     _, end = train(
         directory, callbacks=[count, *watched], torch_compile=True, torch_compile_backend="eager",
-        model=small_model(text_head=True, dropout=0.1), max_steps=4, samples=equally_long,
+        model=small_model(text_head=True, dropout=0.1), max_steps=4, samples=EQUALLY_LONG,
     )  # fmt: skip
     return end, count.graphs
 
@@ -54,7 +55,9 @@ def test_evaluation_statistics_of_a_compiled_model_are_those_of_the_eager_one(tm
         counters.clear()
         if captures._needs == {"inputs"}:
             captures.on_step_end = lambda *_, **__: None  # type: ignore[method-assign]
-        _, trainer = capture_training(tmp_path, captures=captures, model=small_model(), **arguments, **options)
+        _, trainer = capture_training(
+            tmp_path, captures=captures, model=small_model(), samples=EQUALLY_LONG, **arguments, **options
+        )
         graphs.append(counters["stats"]["unique_graphs"])
         snapshots.append(captures.evaluations)
         losses.append([entry["eval_loss"] for entry in trainer.state.log_history if "eval_loss" in entry])

@@ -1,5 +1,6 @@
 """A Trainer callback that captures every step and evaluation, without the session and without trackers."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +69,7 @@ def capture_training(
     model: nn.Module | None = None,
     captures: Captures | None = None,
     text: bool = False,
+    samples: Sequence[dict[str, Any]] = SAMPLES,
     options: dict[str, Any] | None = None,
     **arguments: Any,
 ) -> tuple[Captures, Trainer]:
@@ -81,7 +83,7 @@ def capture_training(
     made = trainer(
         model=small_model(text_head=text) if model is None else model,
         args=TrainingArguments(**(settings | arguments)),
-        train_dataset=SAMPLES,
+        train_dataset=samples,
         eval_dataset=SAMPLES[:5],
         **({"data_collator": collate_with_text if text else collate, "callbacks": [captures]} | (options or {})),
     )
