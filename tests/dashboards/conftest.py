@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import os
+import re
 import select
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -15,7 +15,7 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import pytest
 from speaking_runs import write_run
@@ -85,20 +85,27 @@ def tensorboard(logdir: Path) -> Iterator[str]:
 @contextlib.contextmanager
 def serving(logdir: Path | str | None, *options: str) -> Iterator[str]:
     """Runs TensorBoard on a free port until the block ends; gives its address. `logdir` None: `options` name it."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    address = f"http://127.0.0.1:{port}"
     where = [] if logdir is None else ["--logdir", str(logdir)]
-    command = [sys.executable, "-m", "tensorboard.main", *where, "--host", "127.0.0.1", *options]
-    with tempfile.TemporaryFile("w+") as errors:
-        process = subprocess.Popen([*command, "--port", str(port)], stderr=errors)
+    command = [sys.executable, "-m", "tensorboard.main", *where, "--host", "127.0.0.1", "--port", "0", *options]
+    with tempfile.TemporaryDirectory() as folder:
+        said = Path(folder) / "stderr"
+        with said.open("w") as errors:
+            process = subprocess.Popen(command, stderr=errors)
         try:
-            wait_for(lambda: _answers(address) or _ended(process, errors))
+            wait_for(lambda: _address(said) is not None or _ended(process, said))
+            address = _address(said)
+            assert address is not None
+            wait_for(lambda: _answers(address) or _ended(process, said))
             yield address
         finally:
             process.terminate()
             process.wait(DEADLINE_S)
+
+
+def _address(said: Path) -> str | None:
+    """The address that TensorBoard has chosen, as soon as it has written it."""
+    found = re.search(r" at (http://127\.0\.0\.1:\d+)/", said.read_text())
+    return None if found is None else found[1]
 
 
 def _answers(address: str) -> bool:
@@ -109,10 +116,9 @@ def _answers(address: str) -> bool:
     return True
 
 
-def _ended(process: subprocess.Popen[bytes], errors: IO[str]) -> bool:
+def _ended(process: subprocess.Popen[bytes], said: Path) -> bool:
     if process.poll() is not None:
-        errors.seek(0)
-        raise RuntimeError(f"TensorBoard ended: {errors.read()[-2000:]}")
+        raise RuntimeError(f"TensorBoard ended: {said.read_text()[-2000:]}")
     return False
 
 
