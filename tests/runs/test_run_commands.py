@@ -28,7 +28,7 @@ from tracker_logging.trackers.open import RunInfo, open_tracker
 from tracker_logging.trackers.tensorboard import TensorBoardTracker
 
 SCHEMA = Path(__file__).with_name("schema_2.json")
-DEADLINE_S = 30.0
+DEADLINE_S = 90.0
 SIM = {0: 0.2, 100: 0.75, 200: 0.5}
 
 

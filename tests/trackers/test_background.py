@@ -15,7 +15,7 @@ from tracker_logging.trackers.freeze import Importance, freeze, importance, size
 from tracker_logging.trackers.memory import MemoryTracker
 from tracker_logging.trackers.waiting import WaitingBudget
 
-DEADLINE_S = 20.0
+DEADLINE_S = 60.0
 
 
 class GatedTracker(MemoryTracker):
@@ -220,10 +220,9 @@ def test_close_ends_the_thread_and_later_events_are_ignored():
 
 
 def test_an_unused_tracker_starts_no_thread():
-    before = threading.active_count()
-    tracker = BackgroundTracker(MemoryTracker(), name="t")
+    tracker = BackgroundTracker(MemoryTracker(), name="unused")
     tracker.flush()
-    assert threading.active_count() == before
+    assert "tracker-unused" not in {thread.name for thread in threading.enumerate()}
     tracker.close()
 
 
@@ -282,15 +281,15 @@ def test_all_flushes_together_wait_no_longer_than_the_budget_of_an_hour(caplog):
     budget = WaitingBudget(limit_s=1.0)
     trackers = FanOutTracker([BackgroundTracker(Slow(), name=f"slow{i}", budget=budget) for i in range(2)])
     began = time.monotonic()
-    for step in range(30):
+    for step in range(200):
         trackers.emit(Scalars(step=step, values={"a": 0.0}))
         trackers.flush(timeout_s=30.0)
     waited = time.monotonic() - began
     stop.set()
-    assert 0.9 < waited < 4.0  # 9 s without a budget
+    assert 0.9 < waited < 30.0  # 60 s without a budget
     assert caplog.text.count("does not wait longer") == 2
     trackers.close()
-    assert all(len(ours(tracker.inner.events)) == 30 for tracker in trackers.trackers)
+    assert all(len(ours(tracker.inner.events)) == 200 for tracker in trackers.trackers)
 
 
 def test_drops_and_backlog_are_logged_once_per_step():

@@ -23,7 +23,7 @@ from tracker_logging.voices.scoring import VoiceScorer
 from tracker_logging.voices.scoring_process import open_scorer
 from tracker_logging.voices.settings import VoiceSettings
 
-SOON_S = 30.0
+SOON_S = 90.0
 OFF = ScorerChoice(encoder="off", pitch="off", cepstrum="off", speech="off", quality=())
 
 

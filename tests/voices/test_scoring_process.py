@@ -28,7 +28,7 @@ from tracker_logging.voices.scoring_process import ScoringError, ScoringProcess,
 pytestmark = pytest.mark.slow
 
 OFF = ScorerChoice(encoder="off", pitch="off", cepstrum="off", speech="off", quality=())
-SOON_S = 30.0
+SOON_S = 90.0
 
 
 class ProcessEncoder:
