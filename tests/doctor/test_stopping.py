@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from doctor.small_run import collate, watched
+from forked_ranks import run_on_two_ranks
 
 from tracker_logging import strategic_callbacks
 from tracker_logging.families import IGNORE
 from tracker_logging.integrations.hf_trainer import DoctorCallback, failed_by
 from train_v2_ddp import build_parser, check_arguments, main
-
-ROOT = Path(__file__).parents[2]
 
 
 def begin_codes_trained(samples):  # type: ignore[no-untyped-def]
@@ -108,14 +104,7 @@ def test_the_script_ends_with_a_status_and_the_name_of_the_finding(
 
 @pytest.mark.slow
 def test_two_ranks_stop_at_the_same_step(tmp_path: Path) -> None:
-    command = [
-        sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2",
-        str(ROOT / "tests/doctor/two_ranks_stop.py"), str(tmp_path),
-    ]  # fmt: skip
-    paths = [str(ROOT), str(ROOT / "tests")]
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(paths)}
-    done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr[-3000:]
+    run_on_two_ranks(Path(__file__).parent / "two_ranks_stop.py", str(tmp_path), output=tmp_path)
     found = [json.loads((tmp_path / f"rank{rank}.json").read_text()) for rank in (0, 1)]
     assert [own["step"] for own in found] == [4, 4]  # the third learning rate is logged after the third step
     assert [own["verdict"] for own in found] == ["learning_rate_zero"] * 2

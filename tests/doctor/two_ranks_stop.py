@@ -1,4 +1,4 @@
-"""Run by `torchrun` on two gloo processes: the doctor stops the training. Each rank writes its result as JSON."""
+"""Run by `forked_ranks.py` on two gloo processes: the doctor stops the training. Each rank writes a result as JSON."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Run by `torchrun` on two gloo processes: Lightning under DDP with and without the callback.
+"""Run by `forked_ranks.py` on two gloo processes: Lightning under DDP with and without the callback.
 
 lightning_ranks.py OUTPUT
 """

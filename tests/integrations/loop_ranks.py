@@ -1,4 +1,4 @@
-"""Run by `torchrun` on two gloo processes: a hand-written loop with and without `watch`.
+"""Run by `forked_ranks.py` on two gloo processes: a hand-written loop with and without `watch`.
 
 loop_ranks.py ddp|fsdp2 OUTPUT
 """

@@ -2,13 +2,11 @@
 
 import json
 import logging
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from forked_ranks import run_on_two_ranks
 from read_back import read_jsonl
 from voice_choice import CASES, GivenScores, outcome, trained, trainer_for
 
@@ -16,7 +14,6 @@ from tracker_logging.demo.build import DemoPaths
 from tracker_logging.families.higgs_v2.adapter import HiggsV2Adapter
 from tracker_logging.observers import zero_shot
 
-ROOT = Path(__file__).parents[2]
 # Of ranks, the order of callbacks, and late scores each pair is tested.
 TWO_RANKS = ("stopping after ours", "late, stopping before ours", "stops early")
 ONE_RANK = [case for case in CASES if case != "late, stopping before ours"]
@@ -65,13 +62,8 @@ def test_the_right_checkpoint_is_loaded(
 
 
 def test_two_ranks_choose_the_same_checkpoint(demo: Path, tmp_path: Path) -> None:
-    command = [
-        sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2",
-        str(ROOT / "tests/integrations/voice_choice.py"), str(demo), str(tmp_path), *TWO_RANKS,
-    ]  # fmt: skip
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}"}
-    done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=500)
-    assert done.returncode == 0, done.stderr[-3000:]
+    script = Path(__file__).parent / "voice_choice.py"
+    run_on_two_ranks(script, str(demo), str(tmp_path), *TWO_RANKS, output=tmp_path, timeout_s=500.0)
     ranks = [json.loads((tmp_path / f"rank-{rank}.json").read_text()) for rank in (0, 1)]
     for case in TWO_RANKS:
         for found in ranks:

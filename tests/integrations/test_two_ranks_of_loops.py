@@ -1,16 +1,13 @@
 """Two gloo processes make one run with the numbers of both, and train what they train without logging."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from forked_ranks import run_on_two_ranks
 from loops import train_by_hand
 from read_back import read_jsonl
 
-ROOT = Path(__file__).parents[2]
 MEASURED = ("outputs/nll", "outputs/accuracy", "gradients/norm", "gradients/update", "eval_outputs/nll")
 
 
@@ -24,15 +21,7 @@ MEASURED = ("outputs/nll", "outputs/accuracy", "gradients/norm", "gradients/upda
 def test_two_processes_make_one_run_with_the_numbers_of_both(
     file: str, arguments: list[str], runs: str, tmp_path: Path
 ) -> None:
-    command = [
-        sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2",
-        str(ROOT / "tests/integrations" / file), *arguments, str(tmp_path),
-    ]  # fmt: skip
-    path = f"{ROOT}:{ROOT / 'tests'}:{ROOT / 'tests/integrations'}"
-    done = subprocess.run(
-        command, env=os.environ | {"PYTHONPATH": path}, cwd=tmp_path, capture_output=True, text=True, timeout=300
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
+    run_on_two_ranks(Path(__file__).parent / file, *arguments, str(tmp_path), output=tmp_path)
     assert json.loads((tmp_path / "found.json").read_text())["identical"] == [True, True]
     (directory,) = (tmp_path / "two" / runs).iterdir()
     two = read_jsonl(directory)

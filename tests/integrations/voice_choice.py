@@ -1,4 +1,4 @@
-"""A training in which the loss prefers the last checkpoint and the voice an earlier one; also run by `torchrun`.
+"""A training in which the loss prefers the last checkpoint and the voice an earlier one; also run on two ranks.
 
 python voice_choice.py DEMO_DIRECTORY OUTPUT CASE...
 

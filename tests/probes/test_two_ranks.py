@@ -1,32 +1,22 @@
 """Two gloo processes: invisible, one collective, and numbers that are those of both ranks."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from forked_ranks import run_on_two_ranks
 from small_model import batch, sample, small_model
 
 from tracker_logging import tags
 from tracker_logging.families import adapter_for
 from tracker_logging.probes.capture import StepCapture
 
-ROOT = Path(__file__).parents[2]
-
 
 def run(mode: str, output: Path) -> dict[str, Any]:
-    command = [
-        sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2",
-        str(ROOT / "tests/probes/two_ranks.py"), mode, str(output),
-    ]  # fmt: skip
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": f"{ROOT}:{ROOT / 'tests/probes'}"}
-    done = subprocess.run(command, env=environment, cwd=output, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr[-3000:]
+    run_on_two_ranks(Path(__file__).parent / "two_ranks.py", mode, str(output), output=output)
     return json.loads((output / "found.json").read_text())
 
 

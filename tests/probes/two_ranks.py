@@ -1,4 +1,4 @@
-"""Run by `torchrun` on two gloo processes: `two_ranks.py MODE OUTPUT`. Rank 0 writes the results as JSON.
+"""Run by `forked_ranks.py` on two gloo processes: `two_ranks.py MODE OUTPUT`. Rank 0 writes the results as JSON.
 
 - `ddp`: a real Trainer with and without everything on, under DistributedDataParallel
 - `fsdp`: steps under FSDP2 with and without a capture, beside the same steps under DDP

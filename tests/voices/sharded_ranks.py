@@ -1,4 +1,4 @@
-"""Run by `torchrun` on two gloo processes: `sharded_ranks.py DEMO_DIRECTORY OUTPUT`. Rank 0 writes the results.
+"""Run by `forked_ranks.py` on two gloo processes: `sharded_ranks.py DEMO_DIRECTORY OUTPUT`. Rank 0 writes the results.
 
 A small model is trained under FSDP2 for five steps: without voices, with them, and with a rank 1 whose layers raise
 while it generates or is conditioned. The results are compared with one process and the whole model.

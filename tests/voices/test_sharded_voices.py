@@ -1,15 +1,12 @@
 """Voices of a model that FSDP2 has sharded over two processes."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from forked_ranks import TESTS, run_on_two_ranks
 
-ROOT = Path(__file__).parents[2]
 BROKEN = "RuntimeError: this rank is broken"
 
 pytestmark = pytest.mark.slow
@@ -18,14 +15,9 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def found(demo: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     output = tmp_path_factory.mktemp("sharded")
-    command = [
-        sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2",
-        str(ROOT / "tests/voices/sharded_ranks.py"), str(demo), str(output),
-    ]  # fmt: skip
-    paths = [str(ROOT), str(ROOT / "tests"), str(ROOT / "tests/probes")]
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(paths)}
-    done = subprocess.run(command, env=environment, cwd=output, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr[-3000:]
+    run_on_two_ranks(
+        Path(__file__).parent / "sharded_ranks.py", str(demo), str(output), output=output, paths=[TESTS / "probes"]
+    )
     return json.loads((output / "found.json").read_text())
 
 
