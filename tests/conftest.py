@@ -29,5 +29,11 @@ def demo(shared: Path) -> Path:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest first, so that no worker is left alone with one at the end."""
-    items.sort(key=lambda item: [item.get_closest_marker(name) is None for name in ("timeout", "slow")])
+    """The longest first, so that no worker is left alone with one at the end; of the slow ones those that do not wait
+    for the demo, which one worker builds at the beginning."""
+
+    def order(item: pytest.Item) -> list[bool]:
+        is_longest, is_slow = (item.get_closest_marker(name) is not None for name in ("timeout", "slow"))
+        return [not is_longest, not is_slow, is_slow and "demo" in getattr(item, "fixturenames", ())]
+
+    items.sort(key=order)
