@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import codec_token_models
@@ -202,3 +203,20 @@ def test_codec_tokens_have_gaps_where_a_clip_is_frame_by_frame(layout: str) -> N
     (found,) = losses(capture, model, text_collate([one.row for one in samples]))
     assert [loss.text_gap is not None for loss in found] == [True] * 3
     assert all((loss.reference_gap is not None) == (layout in ("seven slots", "one slot")) for loss in found)
+
+
+def test_a_batch_without_input_ids_is_named_not_an_error() -> None:
+    """A class of one's own may call its tokens otherwise; its adapter has no `with_text`."""
+    model = small_model()
+    given = batch(sample(5, 7, seed=1), sample(5, 6, seed=2))
+    adapter = adapter_for(model)
+    view = adapter.view(given)
+    renamed = {"tokens": given["input_ids"]}
+    texts = swaps.OtherTexts(adapter, special_ids=SPECIAL)
+    assert texts.swapped(renamed, view, view.targets, [0, 1]) is None
+    (reason,) = texts.missing
+    assert "no `with_text`" in reason
+    own = SimpleNamespace(family="mine", pattern=adapter.pattern, with_codes=lambda inputs, codes: {"codes": codes})
+    swapped = swaps.OtherReferences(own).swapped(renamed, view, view.targets, [0, 1])
+    assert swapped is not None and set(swapped[1]) == {0, 1}
+    assert swapped[0]["codes"].shape == view.codes.shape and not torch.equal(swapped[0]["codes"], view.codes)

@@ -8,7 +8,8 @@ Guarantees
   last one.
 - Three forwards of one sample in evaluation mode. Two equal ones measure the run-to-run difference of the kernels (0 on
   a CPU, and wherever they are deterministic); only change beyond it counts.
-- All state is restored (`isolated`). If parameters are sharded, every rank must call it, as each forward gathers them.
+- All state is restored (`isolated`) after each of them, so that a forward that draws noise draws the same each time. If
+  parameters are sharded, every rank must call it, as each forward gathers them.
 
     leak = causality_leak(model, adapter, adapter.first_sample(batch))       # 0.0 for a causal model
 """
@@ -39,8 +40,7 @@ def causality_leak(model: nn.Module, adapter: ModelAdapter, inputs: Mapping[str,
     if not layers or len(positions) < 2:
         return None
     forward = _Forward(model, first=layers[0].layer, last=layers[-1].layer, inputs=forward_inputs(inputs))
-    with isolated(model):
-        states = [forward(perturb) for perturb in (None, None, int(positions[-1]))]
+    states = [forward(perturb) for perturb in (None, None, int(positions[-1]))]
     if any(state is None or state.shape[1] != len(mask) for state in states):
         return None
     plain, again, perturbed = (state[0, positions[:-1]].float() for state in states if state is not None)
@@ -67,7 +67,8 @@ class _Forward:
             hook = _perturbing(perturb)
             handles.append(self._first.register_forward_pre_hook(hook, with_kwargs=True))
         try:
-            self._model(**self._inputs)
+            with isolated(self._model):
+                self._model(**self._inputs)
         finally:
             for handle in handles:
                 handle.remove()

@@ -61,15 +61,15 @@ class OtherTexts:
         return None if given is None else (given, others.keys())
 
     def _with_text(self, inputs: Mapping[str, Any], view: BatchView, token_ids: torch.Tensor) -> dict[str, Any] | None:
-        own: torch.Tensor = inputs["input_ids"]
-        length = own.shape[1]
         if (with_text := getattr(self._adapter, "with_text", None)) is not None:
-            made: dict[str, Any] = with_text(inputs, token_ids.to(own.device))
+            made: dict[str, Any] = with_text(inputs, token_ids.to(_device(inputs)))
             return made
-        if not torch.equal(view.token_ids[:, :length], own.cpu()):
-            self.missing.add(f"the adapter ({self._adapter.family}) expands `input_ids` and has no `with_text`")
+        own: torch.Tensor | None = inputs.get("input_ids")
+        if own is None or not torch.equal(view.token_ids[:, : own.shape[1]], own.cpu()):
+            lacking = "makes its tokens from other arguments than" if own is None else "expands"
+            self.missing.add(f"the adapter ({self._adapter.family}) {lacking} `input_ids` and has no `with_text`")
             return None
-        return {**inputs, "input_ids": token_ids[:, :length].to(own)}
+        return {**inputs, "input_ids": token_ids[:, : own.shape[1]].to(own)}
 
 
 class OtherReferences:
@@ -119,10 +119,15 @@ class OtherReferences:
             if pattern is None or not _lay(pattern, view, codes, segment, clip):
                 self.missing.add(f"the codes of a reference are not laid out as the family's ({self._adapter.family})")
                 rows.discard(segment.sample)
-        given = with_codes(inputs, codes.to(inputs["input_ids"].device)) if rows else None
+        given = with_codes(inputs, codes.to(_device(inputs))) if rows else None
         if rows and given is None:
             self.missing.add(f"this batch ({self._adapter.family}) has more of a reference than codes of its frames")
         return None if given is None else (given, rows)
+
+
+def _device(inputs: Mapping[str, Any]) -> torch.device:
+    """Of the batch's first tensor."""
+    return next(value.device for value in inputs.values() if isinstance(value, torch.Tensor))
 
 
 def _references(view: BatchView, target: Segment) -> list[Segment]:
