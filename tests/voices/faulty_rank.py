@@ -24,7 +24,7 @@ from tracker_logging.voices.rounds import VoiceRounds
 from tracker_logging.voices.scoring import VoiceScorer
 from tracker_logging.voices.settings import VoiceSettings
 
-TIMEOUT_S = 6.0
+TIMEOUT_S = 12.0
 
 
 class Rank:
@@ -66,6 +66,7 @@ def main() -> None:
         emit=emit,
     )
     adapter = Rank(rank, continued)
+    dist.barrier()  # rank 0 is not to wait for what rank 1 has to load
     for step in (1, 2, 3):
         rounds.generate(adapter, step=step)
         dist.all_reduce(torch.ones(1))  # a step of training: every rank gets here
