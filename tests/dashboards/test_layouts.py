@@ -90,6 +90,16 @@ def test_a_report_without_an_account_and_a_run_without_voices_are_refused(
     assert "no voices in it" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("mode", ["", "ofline"])
+def test_a_mode_that_wandb_refuses_is_named(
+    mode: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("wandb_workspaces")
+    monkeypatch.setenv("WANDB_MODE", mode)
+    assert main(["workspace", "--project", "p"]) == 2
+    assert f"WANDB_MODE={mode!r} is not a mode of W&B. Fix: unset it" in capsys.readouterr().err
+
+
 def test_the_page_names_the_panels_of_the_workspace() -> None:
     pytest.importorskip("wandb_workspaces")
     spec = importlib.util.spec_from_file_location("make_workspace_table", DOCS / "make_workspace_table.py")

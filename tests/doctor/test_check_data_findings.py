@@ -132,6 +132,8 @@ CASES = [
     Case("structure_in_text", lambda i, _: set_reference_text(i[0], "Hello there. <|eot_id|>"), "reference text"),
     Case("text_without_words", lambda i, _: set_target_text(i[0], "…!"), "target text"),
     Case("text_encoding", lambda i, _: set_target_text(i[0], "They saw the cafÃ© beside it."), "target text"),
+    Case("text_markup", lambda i, _: set_target_text(i[0], "They saw you &amp; me beside it."), "target text"),
+    Case("text_markup", lambda i, _: set_target_text(i[0], "They saw <i>you</i> beside it."), "target text"),
     Case("text_unfinished", lambda i, _: set_target_text(i[0], "They saw the river beside a kett"), "target text", 24),
     Case("texts_repeated", lambda i, _: each(i[:6], lambda one, _: set_target_text(one, "They saw it all.")),
          "target text", 24),
@@ -392,3 +394,13 @@ def test_a_file_that_mixes_samples_without_a_reference_gets_one_remark(tmp_path:
     assert [(f.name, f.level, f.seen) for f in report.findings] == [
         ("reference_missing", "warning", "in 10 of 10 samples no reference audio")
     ]
+
+
+@pytest.mark.parametrize(
+    "text", ["He <laugh> saw AT&T; and you.", "a < b > c & d; all of it.", "<happy>Hello you.</happy>"]
+)
+def test_marks_of_models_and_plain_signs_are_not_html(tmp_path: Path, text: str) -> None:
+    items = healthy_items(tmp_path, 4)
+    set_target_text(items[0], text)
+    report = check_files(write_items(tmp_path / "train.json", items))
+    assert "text_markup" not in {finding.name for finding in report.findings}

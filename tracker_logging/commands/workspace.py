@@ -38,6 +38,8 @@ def run(args: argparse.Namespace) -> int:
 
     if args.report and args.dry_run:
         raise CommandError("reports need a W&B account. Leave out --report or --dry-run.")
+    if not args.dry_run:
+        _check_mode()
     entity = args.entity or ("entity" if args.dry_run else _own_entity())
     voice_ids = voice_ids_of(args.run)
     view = made.workspace(project=args.project, entity=entity, voice_ids=voice_ids)
@@ -71,6 +73,15 @@ def _write(path: Path, view: Any, made: Any) -> int:
         f"{path}: {len(view.sections)} sections, {sum(len(section.panels) for section in view.sections)} panels, valid."
     )
     return 0
+
+
+def _check_mode() -> None:
+    from tracker_logging.trackers.wandb_settings import check_environment
+
+    try:
+        check_environment()
+    except ValueError as error:
+        raise CommandError(str(error)) from error
 
 
 def _own_entity() -> str:

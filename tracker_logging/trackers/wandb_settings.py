@@ -41,8 +41,10 @@ logger = logging.getLogger(__name__)
 def check_environment() -> None:
     """Raise `ValueError`, with the fix, for a mode that W&B does not know; ask for a key where there is a terminal."""
     mode = os.environ.get("WANDB_MODE")
-    if mode and mode not in MODES:
-        raise ValueError(f"WANDB_MODE={mode!r} is not a mode of W&B. Fix: set it to one of {', '.join(MODES)}.")
+    if mode is not None and mode not in MODES:  # W&B refuses an empty one, too
+        raise ValueError(
+            f"WANDB_MODE={mode!r} is not a mode of W&B. Fix: unset it, or set it to one of {', '.join(MODES)}."
+        )
     _ask_for_key()
 
 

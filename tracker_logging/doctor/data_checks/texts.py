@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -36,6 +37,8 @@ _ORDER = re.compile(
     r"\b(?:voice|text|speech|speaker|sentence)\b[^:]{0,40}:",
     re.IGNORECASE,
 )
+_ENTITY = re.compile(r"&(?:[a-z]+|#\d+|#x[\da-f]+);", re.IGNORECASE)
+_HTML_TAG = re.compile(r"</?(?:a|b|br|div|em|font|i|p|span|strong|sub|sup|u)(?:\s[^<>]*)?/?>", re.IGNORECASE)
 _LATIN = (
     "en de fr es it pt nl sv da no nb nn fi pl cs sk sl hr hu ro tr vi id ms sw et lv lt ca eu gl ga cy is af sq tl"
 )
@@ -69,6 +72,8 @@ def text_findings(record: Record) -> Iterator[DataFinding]:
         damage = _damage(text)
         if damage is not None:
             yield checks.TEXT_ENCODING.at(place, seen=damage, field=field)
+        if _has_html(text):
+            yield checks.TEXT_MARKUP.at(place, seen=quoted(text), field=field)
         if not any(map(str.isalnum, untagged(text))):
             yield checks.TEXT_WITHOUT_WORDS.at(place, seen=quoted(text), field=field)
     if sample.target_text.startswith(INSTRUCTION) or _ORDER.match(sample.target_text):
@@ -152,6 +157,12 @@ def _damage(text: str) -> str | None:
     if found is not None:
         return f"{quoted(text)} was decoded as {found.decoded_as}"
     return quoted(text) if _DAMAGED.search(text) else None
+
+
+def _has_html(text: str) -> bool:
+    """Tags that models use for sounds, such as <laugh>, are not HTML."""
+    entities = (entity[0] for entity in _ENTITY.finditer(text))
+    return _HTML_TAG.search(text) is not None or any(html.unescape(entity) != entity for entity in entities)
 
 
 def _language(language: str | None) -> str:
