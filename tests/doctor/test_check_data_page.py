@@ -18,7 +18,10 @@ from data_examples import clip_of, healthy_items, sentence, set_target_text, wri
 
 from tracker_logging import tags
 from tracker_logging.cli import main
+from tracker_logging.data.sample import Utterance, VoiceSample
 from tracker_logging.doctor.data_checks import finding_log
+from tracker_logging.doctor.data_checks.losses import loss_findings, losses_by_text
+from tracker_logging.doctor.data_checks.record import Clip, record_of
 from tracker_logging.doctor.data_checks.report import check_files
 from tracker_logging.doctor.data_checks.schema import finding_schema
 from tracker_logging.events import Scalars, Table
@@ -137,6 +140,20 @@ def test_samples_that_were_hard_in_a_training_are_named_by_line(
     assert "reference gap +0.25, text gap -0.01" in findings[1]["seen"]
     assert "nll 5 at step 90 (usual 2, at first 6, measured 3 times)" in findings[0]["seen"]
     assert findings[0]["clip"].endswith("1_target.wav")
+
+
+def test_a_target_is_found_by_the_words_of_its_references_before_it_and_without_tags(tmp_path: Path) -> None:
+    sample = VoiceSample(
+        sample_id="a", reference_text="[SPEAKER1] A reference.", reference_audio=tmp_path / "none.wav", origin="a[0]",
+        target_text="[SPEAKER1] Good day.", target_audio=tmp_path / "missing.wav",
+        more_targets=(Utterance("[SPEAKER2] And to you.", None),),
+    )  # fmt: skip
+    record = record_of(sample, file="a", header=lambda path: Clip(path=path, identity=1))
+    for text in ("Good day.", "Good day. And to you.", "A reference. Good day. And to you."):
+        losses = losses_by_text(HARD_COLUMNS, [(HIGHEST, text, None, 3.0, 2.0, 6.0, 3, 80, None, None)])
+        assert [finding.name for finding in loss_findings(record, losses)] == ["loss_high"], text
+    other = losses_by_text(HARD_COLUMNS, [(HIGHEST, "A reference.", None, 3.0, 2.0, 6.0, 3, 80, None, None)])
+    assert list(loss_findings(record, other)) == []
 
 
 def test_a_run_without_hard_samples_is_a_one_line_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

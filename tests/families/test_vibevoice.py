@@ -191,6 +191,43 @@ def test_the_loss_is_split_into_diffusion_by_level_and_tokens(batch: dict[str, A
     assert found.own_frame_seen == 0.0 and found.wrong_noise == 0.0
 
 
+def test_samples_have_losses_words_and_gaps_of_text_and_voice(tmp_path: Path) -> None:
+    model, processor = tiny()
+    adapter, collate, others = adapter_for(model.train()), processor.collator(), samples(tmp_path)[1:3]
+    with torch.no_grad():  # at random initialisation texts and voices hardly matter
+        for weight in model.model.diffusion_head.parameters():
+            weight.add_(0.1 * torch.randn_like(weight))
+        for name, weight in model.model.language_model.named_parameters():
+            if "_proj" in name:
+                weight.mul_(10)
+    rows = [processor.features(one) for one in others]
+    batch = collate(rows)
+    capture = StepCapture(adapter=adapter, needs=frozenset({"tokens", "gaps"}))
+    capture.attach(model)
+    torch.manual_seed(7)
+    model(**batch).loss.backward()
+    capture.before_update(None)
+    state = torch.get_rng_state()
+    found = capture.snapshot(1).sample_losses
+    torch.manual_seed(7)
+    model(**batch)
+    assert torch.equal(state, torch.get_rng_state()) and capture.errors == [] and capture.missing == ()
+    words = [adapter.spoken(processor.tokenizer.decode([i for i in one.text_ids if i < 400])) for one in found]
+    assert words == ["Sentence 1.", "Sentence 2."]
+    voice = adapter.view(batch).segments
+    lengths = [HOP * (one.stop - one.start) for one in voice if one.role == Role.REFERENCE]
+    waves = [row["input_values"][:length] for row, length in zip(rows, lengths, strict=True)]
+    nll = adapter_for(model.eval()).audio_nll
+    for at, loss in enumerate(found):
+        own = nll(collate([rows[at]]))
+        text = processor.features(replace(others[at], target_text=others[1 - at].target_text))
+        other = waves[1 - at][torch.arange(lengths[at]) % lengths[1 - at]]
+        heard = rows[at] | {"input_values": torch.cat([other, rows[at]["input_values"][lengths[at] :]])}
+        for gap, one in ((loss.text_gap, text), (loss.reference_gap, heard)):
+            expected = float(nll(collate([one])) - own)
+            assert gap == pytest.approx(expected, abs=1e-5) and abs(expected) > 2e-5
+
+
 def test_the_end_of_speech_is_the_choice_between_a_frame_and_the_end(batch: dict[str, Any]) -> None:
     snapshot, _, _, (model, output) = watched(batch)
     config, scores, ends = model.config, [], []

@@ -10,7 +10,7 @@ import pytest
 import tiny_families
 import torch
 from small_model import AUDIO, AUDIO_BOS, BOS, DELAY, EOS, K, V, batch, sample, small_model, turns
-from tiny_families import DIA, dia_collate, dia_row, numbers, text_collate
+from tiny_families import DIA, HOP, csm_collate, csm_row, dia_collate, dia_row, numbers, text_collate
 from torch.nn.functional import cross_entropy
 
 from tracker_logging.families import IGNORE, adapter_for
@@ -177,6 +177,30 @@ def test_every_family_of_codes_has_gaps(name: str, has_references: bool) -> None
         "the reference's",
     }
     assert reasons == ([expected[name]] if name in expected else [])
+
+
+def test_the_waveform_of_a_reference_is_replaced_in_csm() -> None:
+    model, rows = tiny_families.csm(), [csm_row(5, 6, 1), csm_row(3, 7, 2)]
+    for name, buffer in model.codec_model.named_buffers():
+        if name.endswith("embed_sum"):  # else every frame has the same codes
+            buffer.normal_()
+    waves, codes = [], []
+    for row, frames in zip(rows, (5, 3), strict=True):
+        start = 1 + 5 + 1 + frames + 1  # begin, words, end, frames, the end of the clip
+        reference, target = row["labels"][:start], row["labels"][start:]
+        reference[reference >= 0] = -101  # as `CsmSpeechProcessor` writes references
+        waves.append(row["input_values"][: frames * HOP])
+        codes.append([int((target != IGNORE).sum()), *[int((target >= 0).sum())] * 3])  # labels by codebook
+    (found,) = losses(watcher(model), model, csm_collate(rows))
+    repeated = torch.arange(5 * HOP) % (3 * HOP)
+    others = [waves[1][repeated], waves[0][: 3 * HOP]]
+    nll = adapter_for(model.eval()).audio_nll
+    for row, other, of_row, measured in zip(rows, others, codes, found, strict=True):
+        changed = row | {"input_values": torch.cat([other, row["input_values"][len(other) :]])}
+        before, after = (nll(csm_collate([one]))[0].double() for one in (row, changed))
+        expected = float(((after - before) * torch.tensor(of_row)).sum() / sum(of_row))
+        assert measured.codes == sum(of_row)
+        assert measured.reference_gap == pytest.approx(expected, abs=1e-5) and abs(expected) > 1e-4
 
 
 def test_the_audio_prompt_of_dia_is_replaced_where_the_target_goes_on() -> None:

@@ -10,6 +10,7 @@ class MyAdapter(BaseAdapter):
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -50,6 +51,7 @@ class BaseAdapter:
     prefixes: ClassVar[Mapping[str, str]] = {}  # part of a parameter name -> component, beyond `naming.py`
     ffn: str = "ffn"  # the component of the family's `mlp`
     published: SamplingSettings = SamplingSettings()  # greedy where the family publishes no sampling
+    tags: str = ""  # a regular expression of what the family writes among the words of a text
     may_be_empty: frozenset[str] = frozenset()  # arguments whose tensors may be empty in a valid batch
 
     def __init__(self, core: Any) -> None:
@@ -82,6 +84,10 @@ class BaseAdapter:
             for name, value in inputs.items()
             if name != "num_items_in_batch"
         }
+
+    def spoken(self, text: str) -> str:
+        """See `ModelAdapter`: without the `tags`."""
+        return " ".join(re.sub(self.tags, " ", text).split()) if self.tags else text
 
     def layers(self) -> Sequence[LayerParts]:
         """No layers: attention and FFN paths are not logged."""

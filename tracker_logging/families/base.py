@@ -190,6 +190,9 @@ class ModelAdapter(Protocol):
     tensor that has one, or equally many, per sample).
     `with_text(inputs, token_ids)`: the batch with these tokens [B, T] at the text positions of its view (default: for a
     view whose tokens begin with `input_ids`).
+    `reference_clip(inputs, view, segment)`: a reference [n, …] of the batch, and `with_reference_clips(inputs, view,
+    clips)`: the batch with these instead, each as long (default: codes, by `with_codes`).
+    `spoken(text)`: the words of a target's text, without what the family writes around them (default: all).
     """
 
     family: str

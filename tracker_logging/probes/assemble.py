@@ -102,7 +102,7 @@ def assemble(
         missing=(*missing, *also_missing),
         loss_ratio=loss_ratio(sums, shared_count=shared_count),
         first_non_finite_layer=next((layers[row] for row in np.flatnonzero(sums.get("non_finite", ()))), None),
-        sample_losses=() if probes.tokens is None else sample_losses(probes.tokens.losses, gaps),
+        sample_losses=sample_losses(probes.losses, gaps),
         latents=None if probes.latents is None else latent_statistics(sums),
         latent_sample=None if probes.latents is None else latent_outputs(probes.latents.sample),
         causality_leak=max((float(leak) for leak, count in sums.get("causality", ()) if count), default=None),

@@ -23,6 +23,7 @@ import torch
 from torch import distributed, nn
 
 from tracker_logging.families.base import BatchView, ModelAdapter, Segment
+from tracker_logging.families.latents import LatentAdapter
 from tracker_logging.probes.assemble import assemble
 from tracker_logging.probes.causality import causality_leak
 from tracker_logging.probes.hooks import Hooks
@@ -90,7 +91,7 @@ class StepCapture:
         self._logged_steps = 0
         self._causality_tested = False
         self._training_gaps: TrainingGaps | None = None
-        if "gaps" in needs and adapter.num_codebooks:
+        if "gaps" in needs and (adapter.num_codebooks or isinstance(adapter, LatentAdapter)):
             self._training_gaps = TrainingGaps(adapter, special_ids=self._special_ids)
         self._hooks = Hooks()
         self._parallelism = Parallelism("unknown")
@@ -278,7 +279,7 @@ class StepCapture:
     def _measure_gaps(self) -> None:
         """Of the first micro-batch, on each rank alone. Not again in this training once it has failed."""
         inputs, self._gap_inputs = self._gap_inputs, {}
-        losses = () if self._probes.tokens is None else self._probes.tokens.losses
+        losses = self._probes.losses
         if self._training_gaps is None or self._view is None or not inputs or not losses:
             return
         by_target = {target: nll for target, nll, _ in target_losses(*losses[0])}

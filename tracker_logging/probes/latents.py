@@ -21,6 +21,7 @@ from tracker_logging.families.base import BatchView, Segment
 from tracker_logging.families.latents import LatentAdapter
 from tracker_logging.metrics import latents as metric
 from tracker_logging.probes.hooks import Hooks
+from tracker_logging.probes.tokens import MOST_BATCHES
 
 PART = "latents"
 MOST_FRAMES = 2_000  # of a forward that are sampled once more
@@ -51,6 +52,7 @@ class LatentProbe:
         self._observed = False
         self._sampled = 0
         self.sample: LatentSample | None = None
+        self._losses: list[tuple[BatchView, torch.Tensor]] = []
         self.sums = {
             "latent_flow": torch.zeros(metric.LEVELS, 2, dtype=torch.float64),
             "latent_eos": torch.zeros(5, dtype=torch.float64),
@@ -86,6 +88,8 @@ class LatentProbe:
         self._observed = True  # later calls are not of the flow loss
         terms = self._adapter.flow_terms(self._inputs, *call, output)
         targets = terms.targets
+        by_frame = terms.losses.reshape(-1, max(1, len(targets))).mean(dim=0)
+        self._add_losses(self._view, by_frame)
         self._add("latent_faults", metric.fault_sums(terms.own_frame_seen, terms.wrong_noise))
         self._add("latent_flow", metric.flow_sums(terms.levels, terms.losses))
         self._add("latent_targets", metric.moment_sums(targets))
@@ -96,7 +100,25 @@ class LatentProbe:
         self._sampled += len(targets)
         self._add("latent_predicted", metric.moment_sums(predicted))
         if self.sample is None:
-            self._keep(self._view, terms.losses.reshape(-1, len(targets)).mean(dim=0), predicted, targets)
+            self._keep(self._view, by_frame, predicted, targets)
+
+    @property
+    def losses(self) -> tuple[tuple[BatchView, torch.Tensor], ...]:
+        """As `TokenProbe.losses`: of each target the flow loss summed over its trained frames, and their number."""
+        return tuple(self._losses)
+
+    def _add_losses(self, view: BatchView, losses: torch.Tensor) -> None:
+        """`losses` [F] of all trained frames."""
+        assert view.frame_labels is not None
+        owner = torch.full(view.roles.shape, -1, dtype=torch.int64)
+        for number, segment in enumerate(view.targets):
+            owner[segment.sample, segment.start : segment.stop] = number
+        owners = owner.to(losses.device)[view.frame_labels]
+        if len(self._losses) < MOST_BATCHES and len(owners) == len(losses):
+            kept = owners >= 0
+            by_frame = torch.stack([losses, torch.ones_like(losses)], dim=1).double()
+            sums = by_frame.new_zeros(len(view.targets), 2).index_add_(0, owners[kept], by_frame[kept])
+            self._losses.append((view, sums))
 
     def _keep(self, view: BatchView, losses: torch.Tensor, predicted: torch.Tensor, targets: torch.Tensor) -> None:
         """Trained frames of all samples follow each other in the order of `frame_labels`."""

@@ -170,6 +170,11 @@ class ProbeSet:
             parts += [("gradients", name, value) for name, value in self.flow.sums.items()]
         return {name: value if hooks.is_on(part) else torch.zeros_like(value) for part, name, value in parts}
 
+    @property
+    def losses(self) -> tuple[tuple[BatchView, torch.Tensor], ...]:
+        """See `TokenProbe.losses`: of codes, or of the frames of continuous latents."""
+        return next((probe.losses for probe in (self.tokens, self.latents) if probe is not None and probe.losses), ())
+
     def shows(self, part: str) -> bool:
         """Whether the part works on this rank."""
         return self._hooks.is_on(part)

@@ -43,10 +43,14 @@ class SampleOutputs:
 
 @dataclass(frozen=True, slots=True)
 class SampleLoss:
-    """The teacher-forced loss of one target of this rank's training samples. `nll`: mean over its `codes` labelled
-    codes, in nats. `frames`: its audio frames. `text_ids` [N] int64: the text before it, special tokens included;
-    with the words of the reference where the target goes on from it.
-    `reference_gap`, `text_gap`: see `training_gaps.py`; None where they were not measured."""
+    """The teacher-forced loss of one target of this rank's training samples.
+
+    - `nll`: mean over its `codes` labelled codes, in nats; of continuous latents the flow loss, mean over its `codes`
+      trained frames. `frames`: its audio frames
+    - `text_ids` [N] int64: the text before it, special tokens included; with the words of the reference where the
+      target goes on from it
+    - `reference_gap`, `text_gap`: see `training_gaps.py`; None where they were not measured
+    """
 
     text_ids: IntArray
     nll: float

@@ -87,7 +87,8 @@ class OtherReferences:
     ) -> Swapped | None:
         """As `OtherTexts.swapped`."""
         segments = {row: found for row, target in enumerate(targets) if (found := _references(view, target))}
-        if not segments and getattr(self._adapter, "trains_references", False):
+        several = len(view.segments) > len(targets)
+        if several and not segments and getattr(self._adapter, "trains_references", False):
             self.missing.add(f"every clip of this batch ({self._adapter.family}) is trained, none is a reference")
         clips = {one: self._clip(inputs, view, one) for of_row in segments.values() for one in of_row}
         joined = {row: torch.cat([clips[one] for one in of_row]) for row, of_row in segments.items()}

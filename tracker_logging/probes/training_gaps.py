@@ -21,6 +21,7 @@ from typing import Any
 import torch
 
 from tracker_logging.families.base import BatchView, ModelAdapter, Segment
+from tracker_logging.families.latents import LatentAdapter
 from tracker_logging.probes.isolation import isolated
 from tracker_logging.probes.side_forward import forward_inputs
 from tracker_logging.probes.swaps import OtherReferences, OtherTexts
@@ -97,8 +98,11 @@ class TrainingGaps:
         return chosen
 
     def _nll(self, inputs: Mapping[str, Any]) -> dict[Segment, float]:
-        """Of each target, per code."""
+        """Of each target, per code; the flow loss of latents, with the same noise for every batch."""
         given = {name: value for name, value in forward_inputs(inputs, labels=True).items() if name != "use_cache"}
+        if isinstance(self._adapter, LatentAdapter):
+            of_rows = self._adapter.audio_nll(given)[:, 0].tolist()
+            return {target: of_rows[target.sample] for target in self._adapter.view(given).targets}
         return {target: nll for target, nll, _ in losses_of(self._adapter, given)}
 
 

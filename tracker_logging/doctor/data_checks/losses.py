@@ -1,7 +1,8 @@
 """Which samples were hard for a model that was trained on them (`inputs/hard_samples`), by file and line.
 
 - A sample is found by its target text (letters and digits of the first `COMPARED` characters, since a dashboard keeps
-  only so many) and by the length of its target, where the run knows it: speakers may share a sentence.
+  only so many, without tags of voices) and by the length of its target, where the run knows it: speakers may share a
+  sentence. A run may know several targets as one speech, or a target with the words of its references.
 
 >>> rows = (("highest loss", "Good morning.", 1.5, 5.2, 3.1, 6.0, 2, 40, -0.1, 0.4),)
 >>> list(losses_by_text(COLUMNS, rows).values())  # doctest: +NORMALIZE_WHITESPACE
@@ -14,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from tracker_logging.data.voices import untagged
 from tracker_logging.doctor.data_checks import checks
 from tracker_logging.doctor.data_checks.checks import DataFinding
 from tracker_logging.doctor.data_checks.letters import words
@@ -62,12 +64,24 @@ def loss_findings(record: Record, losses: Losses) -> Iterator[DataFinding]:
     if not losses:
         return
     more = ((utterance.text, utterance.clip) for utterance in record.more if utterance.role == "target")
-    for text, target in ((record.sample.target_text, record.target), *more):
+    for text, target in ((record.sample.target_text, record.target), *more, *_joined(record)):
         loss = next((loss for loss in losses.get(_key(text), ()) if _is_as_long(target, loss)), None)
         if loss is not None:
             check = checks.LOSS_HIGH if loss.why == HIGHEST else checks.LOSS_SUSPECT
             clip = None if target is None else target.name
             yield check.at(record.place, seen=f"{_seen(loss)}: {quoted(text)}", field="target text", clip=clip)
+
+
+def _joined(record: Record) -> Iterator[tuple[str, Clip | None]]:
+    """All targets as one speech (dialogues of Dia and VibeVoice), and the words of the references before the target's
+    (audio prompts of Dia)."""
+    sample = record.sample
+    targets, references = ([untagged(one.text) for one in of if one.text] for of in (sample.targets, sample.references))
+    target = None if len(targets) > 1 else record.target
+    if len(targets) > 1:
+        yield " ".join(targets), target
+    if references:
+        yield " ".join((*references, *targets)), target
 
 
 def _seen(loss: TrainedLoss) -> str:
@@ -86,4 +100,4 @@ def _is_as_long(target: Clip | None, loss: TrainedLoss) -> bool:
 
 
 def _key(text: str) -> str:
-    return words(text[:COMPARED])
+    return words(untagged(text)[:COMPARED])

@@ -28,16 +28,18 @@ from tracker_logging.families.delay_pattern import CodePattern
 from tracker_logging.families.first_frame import StepTimes
 from tracker_logging.families.sampling import Chooser, generated, left_padded, sampling_of
 from tracker_logging.families.spans import audio_segments, padding_mask, runs, with_segments
+from tracker_logging.families.waves import ReferenceWaves
 
 BACKBONE_ONLY = -101
 """Label of an audio position whose frame the depth decoder is not trained on."""
 
 
-class CsmAdapter(BaseAdapter):
+class CsmAdapter(ReferenceWaves, BaseAdapter):
     """See `ModelAdapter`. Layers are the backbone's; the depth decoder and the codec are components of their own."""
 
     family = "csm"
     trains_references = True
+    tags = r"^\[\d+\]"
     published = SamplingSettings(temperature=0.9, top_k=50)  # transformers' `convert_csm.py`, for both decoders
     prefixes = {"depth_decoder": "depth_decoder", "codec_model": "codec"}  # noqa: RUF012
 
@@ -95,7 +97,8 @@ class CsmAdapter(BaseAdapter):
         """
         steps = StepTimes()
         core, choose = self.core, Chooser(settings, [prompt.seed for prompt in prompts])
-        choose_deep = choose.another(self._depth_sampling) if settings == self.sampling else choose
+        of_depth = sampling_of(getattr(core.depth_decoder, "generation_config", None), self.sampling)
+        choose_deep = choose.another(of_depth) if settings == self.sampling else choose
         token_ids, mask = (tensor.to(core.device) for tensor in left_padded(prompts, pad=core.config.pad_token_id))
         embedded = self._embedded(token_ids, mask, prompts)
         cache, frames = DynamicCache(config=core.config), []
@@ -140,10 +143,6 @@ class CsmAdapter(BaseAdapter):
             frames = torch.cat(references).to(token_ids.device)
             embedded[audio & mask.bool()] = self.core.backbone_model.embed_tokens(frames[None])[0].to(embedded.dtype)
         return embedded
-
-    @property
-    def _depth_sampling(self) -> SamplingSettings:
-        return sampling_of(getattr(self.core.depth_decoder, "generation_config", None), self.sampling)
 
     def _frame(self, hidden: torch.Tensor, choose: Chooser, choose_deep: Chooser) -> torch.Tensor:
         """The next frame [B, K] from the backbone's last hidden state [B, hidden]."""

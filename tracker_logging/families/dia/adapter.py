@@ -38,6 +38,7 @@ class DiaAdapter(BaseAdapter):
     published = SamplingSettings(temperature=1.2, top_p=0.95, top_k=45)
     prefixes = {"encoder": "encoder", "cross_attention": "cross_attention", "logits_dense": "heads"}  # noqa: RUF012
     ffn = "audio_ffn"
+    tags = r"\[S\d+\]"
 
     def __init__(self, core: Any) -> None:
         super().__init__(core)

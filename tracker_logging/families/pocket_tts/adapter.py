@@ -8,7 +8,7 @@ head is the flow-matching term, whose start and end times are one tensor; the ot
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -47,6 +47,37 @@ class PocketTTSAdapter(LatentModelAdapter):
         ]
         trained = None if inputs.get("labels") is None else frames
         return self.latent_view(token_ids, attention_mask, segments, frames=trained)
+
+    def first_sample(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
+        """The first row, with its voice and frames."""
+        return self.samples(inputs, (0,))
+
+    def samples(self, inputs: Mapping[str, Any], rows: Sequence[int]) -> dict[str, Any]:
+        """See `ModelAdapter`: a row without a voice, or without frames, may have no latents."""
+        chosen: dict[str, Any] = {name: value for name, value in inputs.items() if name != "num_items_in_batch"}
+        for name in ("input_ids", "attention_mask"):
+            if inputs.get(name) is not None:
+                chosen[name] = inputs[name][list(rows)]
+        for name in ("audio_prompt_latents", "labels"):
+            clips = [clip for row in rows if (clip := self._clip(inputs, name, row)) is not None]
+            for key in (name, f"{name}_mask"):
+                if inputs.get(key) is not None:
+                    chosen[key] = inputs[key][clips] if clips else None
+        return {name: value for name, value in chosen.items() if value is not None}
+
+    def reference_clip(self, inputs: Mapping[str, Any], view: BatchView, segment: Segment) -> torch.Tensor:
+        """See `ModelAdapter`: latents [N, D] of the voice."""
+        latents: torch.Tensor = inputs["audio_prompt_latents"]
+        return latents[self._places(inputs, view, segment)]
+
+    def with_reference_clips(
+        self, inputs: Mapping[str, Any], view: BatchView, clips: Mapping[Segment, torch.Tensor]
+    ) -> dict[str, Any]:
+        """See `ModelAdapter`."""
+        latents = inputs["audio_prompt_latents"].clone()
+        for segment, clip in clips.items():
+            latents[self._places(inputs, view, segment)] = clip.to(latents)
+        return {**inputs, "audio_prompt_latents": latents}
 
     def flow_terms(
         self, inputs: Mapping[str, Any], args: tuple[Any, ...], kwargs: Mapping[str, Any], output: torch.Tensor
@@ -107,6 +138,23 @@ class PocketTTSAdapter(LatentModelAdapter):
         """Calls of the flow head."""
         drifting = getattr(self.core.config.flow_head_config, "flow_type", None) == "drifting"
         return 1 if drifting else int(self.setting("num_flow_steps", 1))
+
+    def _clip(self, inputs: Mapping[str, Any], name: str, row: int) -> int | None:
+        """Where the latents of a row are in the tensor `name`: its row, or its number among those that have any."""
+        config, ids = self.core.config, inputs["input_ids"]
+        token = config.audio_latent_token_id if name == "labels" else config.audio_prompt_token_id
+        has = ((ids == token) & padding_mask(inputs.get("attention_mask"), ids)).any(dim=1)
+        if inputs.get(name) is None or not has[row]:
+            return None
+        return row if len(inputs[name]) == len(ids) else int(has[:row].sum())
+
+    def _places(self, inputs: Mapping[str, Any], view: BatchView, segment: Segment) -> tuple[int, torch.Tensor]:
+        """The row of `audio_prompt_latents` and the frames [N] in it that are the voice frames of `segment`."""
+        row, mask = self._clip(inputs, "audio_prompt_latents", segment.sample), inputs.get("audio_prompt_latents_mask")
+        assert row is not None
+        valid = torch.ones_like(inputs["audio_prompt_latents"][row, :, 0]) if mask is None else mask[row]
+        earlier = [one.frames for one in view.segments if one.sample == segment.sample and one.start < segment.start]
+        return row, valid.nonzero()[:, 0][sum(earlier) :][: segment.frames]
 
     def _targets(self, inputs: Mapping[str, Any]) -> tuple[torch.Tensor, torch.Tensor]:
         """The frames [B, F, D] in the model's space, and where they are no padding, [B, F] bool."""

@@ -10,8 +10,9 @@ another frame and the end of speech.
 from __future__ import annotations
 
 import copy
+import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -24,12 +25,13 @@ from tracker_logging.families.first_frame import StepTimes
 from tracker_logging.families.latent_model import Conditioned, LatentModelAdapter
 from tracker_logging.families.latents import FlowTerms
 from tracker_logging.families.spans import padding_mask, runs
+from tracker_logging.families.waves import ReferenceWaves
 
 TOLERANCE = 1e-3  # of a share of noise
 LOSS = "compute_diffusion_loss"
 
 
-class VibeVoiceAdapter(LatentModelAdapter):
+class VibeVoiceAdapter(ReferenceWaves, LatentModelAdapter):
     """See `ModelAdapter` and `LatentAdapter`. `core` is the model without any wrapper."""
 
     family = "vibevoice"
@@ -64,10 +66,23 @@ class VibeVoiceAdapter(LatentModelAdapter):
         return self.latent_view(token_ids, attention_mask, segments, frames=trained, text_labels=text_labels)
 
     def first_sample(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
-        """Its clips are the first ones of `input_values`."""
-        first = super().first_sample(inputs)
-        clips = len(runs((first["input_ids"][0] == self.core.config.audio_token_id).cpu()))
-        return first | {name: rows[:clips] for name, rows in present(inputs, "input_values", "padding_mask").items()}
+        """The first row, with its clips."""
+        return self.samples(inputs, (0,))
+
+    def samples(self, inputs: Mapping[str, Any], rows: Sequence[int]) -> dict[str, Any]:
+        """See `ModelAdapter`: the clips of a row follow those of the rows before it."""
+        chosen: dict[str, Any] = {name: value for name, value in inputs.items() if name != "num_items_in_batch"}
+        numbers = [len(runs(row == self.core.config.audio_token_id)) for row in inputs["input_ids"].cpu()]
+        clips = [clip for row in rows for clip in range(sum(numbers[:row]), sum(numbers[: row + 1]))]
+        of_rows = ("input_ids", "attention_mask", "labels", "acoustic_loss_mask")
+        for names, index in ((of_rows, list(rows)), (("input_values", "padding_mask"), clips)):
+            chosen |= {name: values[index] for name, values in present(inputs, *names).items()}
+        return chosen
+
+    def spoken(self, text: str) -> str:
+        """See `ModelAdapter`: the words of the turns, without the chat template around them."""
+        turns = re.findall(r"Speaker \d+:(.+)", text)
+        return " ".join(turn.strip() for turn in turns) if turns else text
 
     def text_head(self) -> nn.Module:
         return self.eos_head()
