@@ -21,6 +21,7 @@ from tracker_logging.data.formats import read_samples
 from tracker_logging.data.formats.columns import parse_columns
 from tracker_logging.data.references import Pairing
 from tracker_logging.demo.build import DemoPaths
+from tracker_logging.demo.recipe import DEMO_RECIPE
 from tracker_logging.doctor.data_checks import before_training
 from tracker_logging.doctor.data_checks.before_training import MOST_SAMPLES, look_at_data
 from tracker_logging.doctor.data_checks.listening_sheet import sheet_rows
@@ -38,11 +39,12 @@ def test_the_demo_is_healthy(demo: Path, capsys: pytest.CaptureFixture[str]) -> 
     found = json.loads(capsys.readouterr().out)
     assert [one for one in found["findings"] if one["level"] != "info"] == []
     train, evaluation = found["summaries"]
-    assert (train["read"], train["usable"], len(train["speakers"]), train["languages"]) == (3360, 3360, 6, {"en": 3360})
+    rows = DEMO_RECIPE.max_steps * DEMO_RECIPE.per_device_train_batch_size
+    assert (train["read"], train["usable"], len(train["speakers"]), train["languages"]) == (rows, rows, 6, {"en": rows})
     assert (evaluation["read"], evaluation["usable"]) == (24, 24)
-    assert 2.0 < train["target_s"]["smallest"] <= train["target_s"]["median"] <= train["target_s"]["largest"] < 6.0
+    assert 1.0 < train["target_s"]["smallest"] <= train["target_s"]["median"] <= train["target_s"]["largest"] < 6.0
     assert 8 < train["letters_per_s"]["median"] < 20
-    assert train["hours"] * 3600 == pytest.approx(3360 * train["target_s"]["median"], rel=0.2)
+    assert train["hours"] * 3600 == pytest.approx(rows * train["target_s"]["median"], rel=0.2)
 
 
 def test_the_demo_is_healthy_when_it_is_decoded(demo: Path, capsys: pytest.CaptureFixture[str]) -> None:

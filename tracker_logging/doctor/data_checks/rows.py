@@ -22,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tracker_logging.data.formats.lazy import LazySequence
+from tracker_logging.data.groups import GROUP
 from tracker_logging.data.sample import REFERENCE_FROM, VoiceSample
 from tracker_logging.data.voices import untagged
 from tracker_logging.doctor.data_checks.checks import Place
@@ -34,7 +35,7 @@ NONE = -1  # no clip, no name
 BLOCK = 4_096
 # Keys that known pipelines write and that training ignores.
 KNOWN_KEYS = frozenset(
-    {"start_index", "id", "duration", "task_type", "sample_id", "reference_language", "raw_text", REFERENCE_FROM}
+    {"start_index", "id", "duration", "task_type", "sample_id", "reference_language", "raw_text", REFERENCE_FROM, GROUP}
 )
 
 _TYPES = {
