@@ -4,9 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from tracker_logging.demo.model import demo_config
+from tracker_logging.demo.model import demo_config, demo_model
 
 KEPT = {"train.json": 24, "eval.json": 2}
 SMALL = {
@@ -17,12 +15,9 @@ SMALL = {
 
 def small_model(seed: int = 0) -> Any:
     """The demo's model with half its layers and a quarter of its width, in training mode; no RNG is changed."""
-    from transformers import HiggsAudioV2Config, HiggsAudioV2ForConditionalGeneration
+    from transformers import HiggsAudioV2Config
 
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        config = HiggsAudioV2Config.from_dict(demo_config().to_dict() | SMALL)
-        return HiggsAudioV2ForConditionalGeneration(config, use_text_head=False).train()
+    return demo_model(seed, HiggsAudioV2Config.from_dict(demo_config().to_dict() | SMALL))
 
 
 def lay_out(demo: Path, output: Path) -> Path:

@@ -212,7 +212,7 @@ def test_samples_have_losses_words_and_gaps_of_text_and_voice(tmp_path: Path) ->
     torch.manual_seed(7)
     model(**batch)
     assert torch.equal(state, torch.get_rng_state()) and capture.errors == [] and capture.missing == ()
-    words = [adapter.spoken(processor.tokenizer.decode([i for i in one.text_ids if i < 400])) for one in found]
+    words = [adapter.words_in(processor.tokenizer.decode([i for i in one.text_ids if i < 400])) for one in found]
     assert words == ["Sentence 1.", "Sentence 2."]
     voice = adapter.view(batch).segments
     lengths = [HOP * (one.stop - one.start) for one in voice if one.role == Role.REFERENCE]

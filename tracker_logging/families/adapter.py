@@ -25,6 +25,7 @@ from tracker_logging.families.base import (
     Prompt,
     SamplingSettings,
 )
+from tracker_logging.families.batches import rows_of
 from tracker_logging.families.delay_pattern import CodePattern
 from tracker_logging.families.heads import mean_nll
 from tracker_logging.families.naming import component_of
@@ -76,16 +77,15 @@ class BaseAdapter:
         """See `ModelAdapter`; each family implements it."""
         raise NotImplementedError(f"{type(self).__name__} must describe the layout of a batch: implement `view`.")
 
-    def first_sample(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
-        """The first row of every tensor that has one row per sample."""
-        count = len(inputs["input_ids"])
-        return {
-            name: value[:1] if isinstance(value, torch.Tensor) and value.dim() and len(value) == count else value
-            for name, value in inputs.items()
-            if name != "num_items_in_batch"
-        }
+    def samples(self, inputs: Mapping[str, Any], rows: Sequence[int]) -> dict[str, Any]:
+        """See `ModelAdapter`."""
+        return rows_of(inputs, rows, samples=len(self.view(inputs).roles))
 
-    def spoken(self, text: str) -> str:
+    def first_sample(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
+        """As `samples` gives it."""
+        return self.samples(inputs, (0,))
+
+    def words_in(self, text: str) -> str:
         """See `ModelAdapter`: without the `tags`."""
         return " ".join(re.sub(self.tags, " ", text).split()) if self.tags else text
 

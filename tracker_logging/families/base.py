@@ -192,7 +192,7 @@ class ModelAdapter(Protocol):
     view whose tokens begin with `input_ids`).
     `reference_clip(inputs, view, segment)`: a reference [n, …] of the batch, and `with_reference_clips(inputs, view,
     clips)`: the batch with these instead, each as long (default: codes, by `with_codes`).
-    `spoken(text)`: the words of a target's text, without what the family writes around them (default: all).
+    `words_in(text)`: the words of a target's text, without what the family writes around them (default: all).
     """
 
     family: str

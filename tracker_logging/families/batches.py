@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from typing import Any
 
@@ -37,6 +37,21 @@ def present(inputs: Mapping[str, Any], *names: str) -> dict[str, Any]:
     {'input_ids': 1}
     """
     return {name: inputs[name] for name in names if inputs.get(name) is not None}
+
+
+def rows_of(inputs: Mapping[str, Any], rows: Sequence[int], *, samples: int) -> dict[str, Any]:
+    """The batch of these of its `samples` alone: of every tensor that has one row, or equally many, for each sample.
+
+    >>> rows_of({"labels": torch.arange(6), "num_items_in_batch": 4}, (1,), samples=3)
+    {'labels': tensor([2, 3])}
+    """
+    chosen: dict[str, Any] = {}
+    for name, value in inputs.items():
+        if isinstance(value, torch.Tensor) and value.dim() and len(value) and len(value) % samples == 0:
+            value = value.unflatten(0, (samples, -1))[list(rows)].flatten(0, 1)
+        if name != "num_items_in_batch":
+            chosen[name] = value
+    return chosen
 
 
 def _content(batch: Any) -> dict[str, Any] | None:

@@ -108,10 +108,10 @@ class OutputObserver(Observer):
             self._gaps.add([_sample_gap(row) for row in table.rows], step=table.step)
         if self.training.tokenizer is None:
             return
-        codec, spoken = self.training.codec, getattr(self.training.adapter, "spoken", str)
+        codec, words_in = self.training.codec, getattr(self.training.adapter, "words_in", str)
         for sample in snapshot.sample_losses:
             text = target_words(sample.text_ids, self.training.tokenizer, special_ids=self.training.special_ids)
-            text = spoken(text)
+            text = words_in(text)
             if text:
                 seconds = None if codec is None else round(sample.frames / codec.frame_rate, 3)
                 self._losses.add(

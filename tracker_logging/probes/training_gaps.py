@@ -21,6 +21,7 @@ from typing import Any
 import torch
 
 from tracker_logging.families.base import BatchView, ModelAdapter, Segment
+from tracker_logging.families.batches import rows_of
 from tracker_logging.families.latents import LatentAdapter
 from tracker_logging.probes.isolation import isolated
 from tracker_logging.probes.side_forward import forward_inputs
@@ -64,7 +65,8 @@ class TrainingGaps:
         if not chosen:
             return {}
         rows = [target.sample for target in chosen]
-        own = self._rows(inputs, rows, samples=len(view.roles))
+        of_adapter = getattr(self._adapter, "samples", None)
+        own = rows_of(inputs, rows, samples=len(view.roles)) if of_adapter is None else of_adapter(inputs, rows)
         own_view = self._adapter.view(own)
         if not _same(own_view, view, rows):
             self._missing.add(f"gaps of training samples: rows of a batch of {self._adapter.family} cannot be chosen")
@@ -83,19 +85,6 @@ class TrainingGaps:
                     changed = self._nll(other[0])
                     of_part |= {chosen[row]: changed[targets[row]] - nll[targets[row]] for row in other[1]}
         return {target: SampleGaps(*(of_part.get(target) for of_part in gaps)) for target in chosen}
-
-    def _rows(self, inputs: Mapping[str, Any], rows: Sequence[int], *, samples: int) -> dict[str, Any]:
-        """These samples of the batch, as the adapter chooses them, else of every tensor that has one row, or equally
-        many, for each sample."""
-        if (of_adapter := getattr(self._adapter, "samples", None)) is not None:
-            by_adapter: dict[str, Any] = of_adapter(inputs, rows)
-            return by_adapter
-        chosen: dict[str, Any] = {}
-        for name, value in inputs.items():
-            if isinstance(value, torch.Tensor) and value.dim() and len(value) and len(value) % samples == 0:
-                value = value.unflatten(0, (samples, -1))[list(rows)].flatten(0, 1)
-            chosen[name] = value
-        return chosen
 
     def _nll(self, inputs: Mapping[str, Any]) -> dict[Segment, float]:
         """Of each target, per code; the flow loss of latents, with the same noise for every batch."""

@@ -152,7 +152,7 @@ TEXT_ENCODING = Check("text_encoding", "warning", "texts",
     "Replacement or control characters, or text that was decoded by another encoding than its own: it is damaged.",
     "Decode the source with its own encoding and save the file again as UTF-8.")
 TEXT_MARKUP = Check("text_markup", "warning", "texts",
-    "The text has HTML in it: an entity such as &amp;, or a tag. It is trained as if it were spoken.",
+    "The text has HTML in it: an entity such as &amp;, or a tag. It is trained as words.",
     "Convert the texts to plain text (html.unescape in Python) and remove the tags.")
 TEXT_UNFINISHED = Check("text_unfinished", "info", "texts",
     "Nearly all texts end with a full stop or similar, and this one does not: its end may be missing.",

@@ -25,6 +25,7 @@ from tracker_logging.families.base import (
     Role,
     SamplingSettings,
 )
+from tracker_logging.families.batches import present
 from tracker_logging.families.boson.batch import boson_batch, collapse, split_clips
 from tracker_logging.families.boson.layout import Expanded, PlaceholderTokens, audio_lengths, expand
 from tracker_logging.families.delay_pattern import CodePattern
@@ -92,16 +93,11 @@ class BosonAdapter(BaseAdapter):
             mismatched=tuple(range(len(roles))) if expanded.mismatched else (),
         )
 
-    def first_sample(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
-        """The first row, and the audios of its placeholders."""
-        return self.samples(inputs, (0,))
-
     def samples(self, inputs: Mapping[str, Any], rows: Sequence[int]) -> dict[str, Any]:
         """See `ModelAdapter`: these rows, and the audios of their placeholders."""
         chosen: dict[str, Any] = {name: value for name, value in inputs.items() if name != "num_items_in_batch"}
-        for name in ("input_ids", "attention_mask", "label_ids"):
-            if chosen.get(name) is not None:
-                chosen[name] = chosen[name][list(rows)]
+        of_rows = present(inputs, "input_ids", "attention_mask", "label_ids")
+        chosen |= {name: values[list(rows)] for name, values in of_rows.items()}
         audios_in, audios_out = (
             _audios(inputs["input_ids"] == token, rows) for token in (self.tokens.audio_in, self.tokens.audio_out)
         )

@@ -26,15 +26,15 @@ from tracker_logging.families.base import (
 )
 from tracker_logging.families.delay_pattern import CodePattern
 from tracker_logging.families.first_frame import StepTimes
+from tracker_logging.families.reference_clips import ReferenceClips
 from tracker_logging.families.sampling import Chooser, generated, left_padded, sampling_of
 from tracker_logging.families.spans import audio_segments, padding_mask, runs, with_segments
-from tracker_logging.families.waves import ReferenceWaves
 
 BACKBONE_ONLY = -101
 """Label of an audio position whose frame the depth decoder is not trained on."""
 
 
-class CsmAdapter(ReferenceWaves, BaseAdapter):
+class CsmAdapter(ReferenceClips, BaseAdapter):
     """See `ModelAdapter`. Layers are the backbone's; the depth decoder and the codec are components of their own."""
 
     family = "csm"

@@ -66,15 +66,6 @@ class DiaAdapter(BaseAdapter):
             target_text=_target_text(text_mask.cpu(), segments),
         )
 
-    def first_sample(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
-        """Labels, and rows in their flat form, have one line per sample and channel."""
-        flat = len(inputs["input_ids"]) * self.num_codebooks
-        first = super().first_sample(inputs)
-        for name in ("labels", "decoder_input_ids"):
-            if isinstance(value := inputs.get(name), torch.Tensor) and value.dim() == 2 and len(value) == flat:
-                first[name] = value[: self.num_codebooks]
-        return first
-
     def with_codes(self, inputs: Mapping[str, Any], codes: torch.Tensor) -> dict[str, Any] | None:
         """See `ModelAdapter`; not in the flat form of rows, which the class of transformers 5.23 does not take."""
         own, memory = inputs["decoder_input_ids"], inputs["input_ids"].shape[1]

@@ -18,15 +18,17 @@ from tracker_logging.families.batches import present
 from tracker_logging.families.first_frame import StepTimes
 from tracker_logging.families.latent_model import Conditioned, LatentModelAdapter
 from tracker_logging.families.latents import FlowTerms
+from tracker_logging.families.reference_clips import ReferenceClips
 from tracker_logging.families.spans import padding_mask, runs
 
 
-class PocketTTSAdapter(LatentModelAdapter):
+class PocketTTSAdapter(ReferenceClips, LatentModelAdapter):
     """See `ModelAdapter` and `LatentAdapter`. `core` is the model without any wrapper."""
 
     family = "pocket_tts"
     flow, eos = "flow_head", "eos_head"
     threshold = -4.0
+    clips_in = "audio_prompt_latents"
     prefixes: ClassVar[Mapping[str, str]] = {
         **dict.fromkeys(("flow_head", "eos_head", "loss_weighting"), "heads"),
         **dict.fromkeys(("audio_prompt_proj", "audio_latent_proj", "bos_latent"), "embeddings"),
@@ -48,16 +50,10 @@ class PocketTTSAdapter(LatentModelAdapter):
         trained = None if inputs.get("labels") is None else frames
         return self.latent_view(token_ids, attention_mask, segments, frames=trained)
 
-    def first_sample(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
-        """The first row, with its voice and frames."""
-        return self.samples(inputs, (0,))
-
     def samples(self, inputs: Mapping[str, Any], rows: Sequence[int]) -> dict[str, Any]:
         """See `ModelAdapter`: a row without a voice, or without frames, may have no latents."""
         chosen: dict[str, Any] = {name: value for name, value in inputs.items() if name != "num_items_in_batch"}
-        for name in ("input_ids", "attention_mask"):
-            if inputs.get(name) is not None:
-                chosen[name] = inputs[name][list(rows)]
+        chosen |= {name: own[list(rows)] for name, own in present(inputs, "input_ids", "attention_mask").items()}
         for name in ("audio_prompt_latents", "labels"):
             clips = [clip for row in rows if (clip := self._clip(inputs, name, row)) is not None]
             for key in (name, f"{name}_mask"):
@@ -65,19 +61,13 @@ class PocketTTSAdapter(LatentModelAdapter):
                     chosen[key] = inputs[key][clips] if clips else None
         return {name: value for name, value in chosen.items() if value is not None}
 
-    def reference_clip(self, inputs: Mapping[str, Any], view: BatchView, segment: Segment) -> torch.Tensor:
-        """See `ModelAdapter`: latents [N, D] of the voice."""
-        latents: torch.Tensor = inputs["audio_prompt_latents"]
-        return latents[self._places(inputs, view, segment)]
-
-    def with_reference_clips(
-        self, inputs: Mapping[str, Any], view: BatchView, clips: Mapping[Segment, torch.Tensor]
-    ) -> dict[str, Any]:
-        """See `ModelAdapter`."""
-        latents = inputs["audio_prompt_latents"].clone()
-        for segment, clip in clips.items():
-            latents[self._places(inputs, view, segment)] = clip.to(latents)
-        return {**inputs, "audio_prompt_latents": latents}
+    def place(self, inputs: Mapping[str, Any], view: BatchView, segment: Segment) -> tuple[int, torch.Tensor]:
+        """See `ReferenceClips`: the row, and the frames [N] in it that are the voice frames of `segment`."""
+        row, mask = self._clip(inputs, "audio_prompt_latents", segment.sample), inputs.get("audio_prompt_latents_mask")
+        assert row is not None
+        valid = torch.ones_like(inputs["audio_prompt_latents"][row, :, 0]) if mask is None else mask[row]
+        earlier = [one.frames for one in view.segments if one.sample == segment.sample and one.start < segment.start]
+        return row, valid.nonzero()[:, 0][sum(earlier) :][: segment.frames]
 
     def flow_terms(
         self, inputs: Mapping[str, Any], args: tuple[Any, ...], kwargs: Mapping[str, Any], output: torch.Tensor
@@ -147,14 +137,6 @@ class PocketTTSAdapter(LatentModelAdapter):
         if inputs.get(name) is None or not has[row]:
             return None
         return row if len(inputs[name]) == len(ids) else int(has[:row].sum())
-
-    def _places(self, inputs: Mapping[str, Any], view: BatchView, segment: Segment) -> tuple[int, torch.Tensor]:
-        """The row of `audio_prompt_latents` and the frames [N] in it that are the voice frames of `segment`."""
-        row, mask = self._clip(inputs, "audio_prompt_latents", segment.sample), inputs.get("audio_prompt_latents_mask")
-        assert row is not None
-        valid = torch.ones_like(inputs["audio_prompt_latents"][row, :, 0]) if mask is None else mask[row]
-        earlier = [one.frames for one in view.segments if one.sample == segment.sample and one.start < segment.start]
-        return row, valid.nonzero()[:, 0][sum(earlier) :][: segment.frames]
 
     def _targets(self, inputs: Mapping[str, Any]) -> tuple[torch.Tensor, torch.Tensor]:
         """The frames [B, F, D] in the model's space, and where they are no padding, [B, F] bool."""

@@ -24,14 +24,14 @@ from tracker_logging.families.batches import present
 from tracker_logging.families.first_frame import StepTimes
 from tracker_logging.families.latent_model import Conditioned, LatentModelAdapter
 from tracker_logging.families.latents import FlowTerms
+from tracker_logging.families.reference_clips import ReferenceClips
 from tracker_logging.families.spans import padding_mask, runs
-from tracker_logging.families.waves import ReferenceWaves
 
 TOLERANCE = 1e-3  # of a share of noise
 LOSS = "compute_diffusion_loss"
 
 
-class VibeVoiceAdapter(ReferenceWaves, LatentModelAdapter):
+class VibeVoiceAdapter(ReferenceClips, LatentModelAdapter):
     """See `ModelAdapter` and `LatentAdapter`. `core` is the model without any wrapper."""
 
     family = "vibevoice"
@@ -65,10 +65,6 @@ class VibeVoiceAdapter(ReferenceWaves, LatentModelAdapter):
         text_labels = None if labels is None else labels.detach()
         return self.latent_view(token_ids, attention_mask, segments, frames=trained, text_labels=text_labels)
 
-    def first_sample(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
-        """The first row, with its clips."""
-        return self.samples(inputs, (0,))
-
     def samples(self, inputs: Mapping[str, Any], rows: Sequence[int]) -> dict[str, Any]:
         """See `ModelAdapter`: the clips of a row follow those of the rows before it."""
         chosen: dict[str, Any] = {name: value for name, value in inputs.items() if name != "num_items_in_batch"}
@@ -79,7 +75,7 @@ class VibeVoiceAdapter(ReferenceWaves, LatentModelAdapter):
             chosen |= {name: values[index] for name, values in present(inputs, *names).items()}
         return chosen
 
-    def spoken(self, text: str) -> str:
+    def words_in(self, text: str) -> str:
         """See `ModelAdapter`: the words of the turns, without the chat template around them."""
         turns = re.findall(r"Speaker \d+:(.+)", text)
         return " ".join(turn.strip() for turn in turns) if turns else text
