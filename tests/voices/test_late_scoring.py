@@ -4,12 +4,15 @@ import json
 import logging
 import threading
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from read_back import read_jsonl, read_tensorboard
-from transformers import Trainer, TrainingArguments
+from scored_here import scored_here
+from short_demo import small_model
+from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from tracker_logging import strategic_callbacks
 from tracker_logging.cli import main
@@ -84,3 +87,48 @@ def test_the_clips_of_the_last_round_are_in_every_backend_and_are_scored_by_the_
         assert [step for tag, step in read.texts if tag == "voices/table"] == [1]
     rows = [json.loads(path.read_text()) for path in run.glob("voices/*/step-*.json")]
     assert all(row["scored"] and "sim_o" in row["scores"] for row in rows)
+
+
+class Held:
+    """A speaker encoder that is as slow as the training lets it be."""
+
+    name = "held"
+    released = threading.Event()
+
+    def embed(self, wave: np.ndarray, sample_rate: int) -> np.ndarray:
+        assert self.released.wait(timeout=120)
+        return np.ones(4, dtype=np.float32) / 2
+
+
+class Release(TrainerCallback):
+    """Lets `Held` go on when the last step has been logged."""
+
+    def on_train_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        Held.released.set()
+
+
+def test_a_round_that_is_still_scored_is_not_missing(
+    tmp_path: Path, demo_samples: list[VoiceSample], demo_processor: SpeechProcessor, caplog: pytest.LogCaptureFixture
+) -> None:
+    choice = ScorerChoice(encoder=f"{__name__}:Held", pitch="off", cepstrum="off", speech="off", quality=())
+    callbacks = strategic_callbacks(
+        processor=demo_processor, report_to=["jsonl"], every=1, voice_steps=2, budget_pct=1e6, loggers=["zero_shot"],
+        voice_at_start=False, voice_samples=demo_samples,
+        voice_settings=VoiceSettings(max_clips=2, conditioning_clips=2, scorers=choice, sampling=SamplingSettings()),
+    )  # fmt: skip
+    arguments = TrainingArguments(
+        output_dir=str(tmp_path), max_steps=8, per_device_train_batch_size=1, report_to="none", save_strategy="no",
+        remove_unused_columns=False, disable_tqdm=True, use_cpu=True,
+    )  # fmt: skip
+    with caplog.at_level(logging.WARNING, "tracker_logging"), scored_here():
+        Trainer(
+            model=small_model(),
+            args=arguments,
+            train_dataset=VoiceCloningDataset(demo_samples[:2], demo_processor),
+            data_collator=demo_processor.collator(),
+            callbacks=[Release(), *callbacks],
+        ).train()
+    run = read_jsonl(tmp_path / "runs" / "run")
+    assert [step for tag, step in run.scalars if tag == "voices/valid_clips"] == [2, 4, 6, 8]
+    assert "Scoring of voices is late" in caplog.text
+    assert not [text for (tag, _), text in run.texts.items() if tag == "tracker/missing_list" and "voices/" in text]

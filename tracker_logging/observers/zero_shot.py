@@ -88,6 +88,10 @@ class ZeroShotObserver(Observer):
         families = [tag for prefix in prefixes for tag in promised(owners={self.name}, facts=facts, prefix=prefix)]
         return [tag for tag in families if tag is not INSTRUMENT_TABLE]  # written once, with the first scored round
 
+    def unfinished_steps(self) -> list[int]:
+        """Of the rounds that are gathered or scored now, or wait for it."""
+        return [] if self._rounds is None else [int(key.partition("/")[2]) for key in self._rounds.unfinished]
+
     def evaluation_numbers(self, context: StepContext) -> Mapping[str, float]:
         """See `voices.evaluation`. Rank 0 waits for the gap and, if they are due, for the scores."""
         if self._rounds is None or self.training.rank != 0:

@@ -148,8 +148,8 @@ class Ledger:
     def settle(self, *, before: int | None = None, rounds_before: int | None = None) -> tuple[MissingFamily, ...]:
         """Families promised for a step `before` that have not arrived, and were not missing until now.
 
-        Voices and the conditioning gap arrive later than their step: they count for a step `rounds_before`. Without
-        `before`, the training has ended and nothing is waited for.
+        Voices and the conditioning gap arrive later than their step: they count for a step `rounds_before`, which no
+        unfinished round is. Without `before`, the training has ended and nothing is waited for.
         """
         with self._lock:
             new, self._unreported = self._unreported, []

@@ -138,6 +138,10 @@ class Observer:
         """The families of tags that `after_step` will emit for this step, also later and from another thread."""
         return ()
 
+    def unfinished_steps(self) -> Iterable[int]:
+        """The steps whose promised events still come from another thread. Rank 0 only."""
+        return ()
+
     def evaluation_numbers(self, context: StepContext) -> Mapping[str, float]:
         """For the loop's own metrics of an evaluation, by name, after the `after_step` of the same step.
 

@@ -414,7 +414,9 @@ class Session:
     def _report_cost(self, step: int) -> None:
         values = self.cost.report(budget_pct=self.cadence.budget_pct)
         values |= {tags.STRIDE(component=name): float(self.cadence.strides[name]) for name in COMPONENTS}
-        self.emitter.settle(step, before=step, rounds_before=step - 2 * self.cadence.voice_steps)
+        unfinished = [waiting for observer in self.observers for waiting in observer.unfinished_steps()]
+        rounds_before = min(step - 2 * self.cadence.voice_steps, *unfinished, step)
+        self.emitter.settle(step, before=step, rounds_before=rounds_before)
         values[tags.MISSING()] = float(len(self.emitter.ledger.missing))
         values[tags.ERRORS()] = float(self.guard.errors + getattr(self.tracker, "errors", 0))
         self.emitter.emit(Scalars(step=step, values=values))
