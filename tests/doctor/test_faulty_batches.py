@@ -17,6 +17,14 @@ def labels_shifted(made: Batch) -> None:
     made["audio_labels"] = made["audio_input_ids"].roll(1, dims=1).masked_fill(made["audio_labels"] == IGNORE, IGNORE)
 
 
+def codes_with_noise(made: Batch) -> None:
+    """A quarter of the codes that the model reads are replaced, as recipes against exposure bias do."""
+    codes = made["audio_input_ids"]
+    noise = torch.randint(0, BOS, codes.shape, generator=torch.Generator().manual_seed(0))
+    replaced = torch.rand(codes.shape, generator=torch.Generator().manual_seed(1)) < 0.25
+    made["audio_input_ids"] = torch.where(replaced & (codes < BOS), noise, codes)
+
+
 def labels_copied(made: Batch) -> None:
     """Labels are a copy of the codes, the voice prompt and all begin codes included."""
     made["audio_labels"] = made["audio_input_ids"].masked_fill(~made["audio_input_ids_mask"][..., None], IGNORE)
@@ -82,6 +90,7 @@ def an_empty_tensor(made: Batch) -> None:
 # What follows from a fault is found with it.
 BATCHES: dict[Callable[[Batch], None], set[str]] = {
     labels_shifted: {"labels_shifted"},
+    codes_with_noise: {"codes_differ_from_labels"},
     labels_copied: {"reference_trained", "begin_codes_trained"},
     prompt_trained: {"reference_trained"},
     ends_masked: {"end_codes_masked"},

@@ -14,6 +14,7 @@ from tracker_logging.doctor.rules import RULES
 NAN = math.nan
 LEARNED = [6.0, 4.0, 2.0, 1.5, 1.2, 1.0, 0.9, 0.8]
 FLAT = [6.0, 5.9, 5.9, 5.9, 5.9, 5.9, 5.9, 5.9]
+MISMATCH = "chatml/label_mismatch_pct"
 MEAN = "outputs/nll/mean"
 
 
@@ -100,7 +101,7 @@ CASES: dict[str, tuple[Sequence[Trace], Sequence[Trace]]] = {
         [
             {"chatml/eos_labelled_pct": [100.0, 75.0]},
             {"chatml/eos_labelled_pct": [12.5], "chatml/delay_violations": [4.0]},
-            {"chatml/eos_labelled_pct": [0.0], "chatml/label_mismatch_pct": [90.0]},
+            {"chatml/eos_labelled_pct": [0.0], MISMATCH: [90.0]},
             {"chatml/eos_labelled_pct": [0.0], "chatml/truncated": [4.0]},
         ],
     ),
@@ -108,14 +109,14 @@ CASES: dict[str, tuple[Sequence[Trace], Sequence[Trace]]] = {
         [{"chatml/bos_labelled_pct": [100.0]}],
         [
             {"chatml/bos_labelled_pct": [0.0]},
-            {"chatml/bos_labelled_pct": [40.0], "chatml/label_mismatch_pct": [90.0]},
+            {"chatml/bos_labelled_pct": [40.0], MISMATCH: [90.0]},
         ],
     ),
     "reference_trained": (
         [{"chatml/reference_labelled_pct": [2.0]}, {"chatml/pair_labelled_pct": [100.0]}],
         [
             {"chatml/reference_labelled_pct": [0.0]},
-            {"chatml/reference_labelled_pct": [40.0], "chatml/label_mismatch_pct": [90.0]},
+            {"chatml/reference_labelled_pct": [40.0], MISMATCH: [90.0]},
             {"chatml/pair_labelled_pct": [100.0], "chatml/targets_per_sample": [2.4]},
         ],
     ),
@@ -134,7 +135,8 @@ CASES: dict[str, tuple[Sequence[Trace], Sequence[Trace]]] = {
             {"chatml/label_coverage_pct/codebook_0": [30.0, 100.0, 30.0]},
         ],
     ),
-    "labels_shifted": ([{"chatml/label_mismatch_pct": [93.0]}], [{"chatml/label_mismatch_pct": [0.0]}]),
+    "labels_shifted": ([{MISMATCH: [93.0]}], [{MISMATCH: [0.0]}, {MISMATCH: [30.0]}]),
+    "codes_differ_from_labels": ([{MISMATCH: [30.0]}], [{MISMATCH: [0.0]}, {MISMATCH: [93.0]}]),
     "loss_wrongly_scaled": (
         [{"chatml/loss_ratio": [0.17]}, {"chatml/loss_ratio": [3.0]}],
         [{"chatml/loss_ratio": [1.0, 0.98, 1.05]}],
