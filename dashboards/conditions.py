@@ -66,6 +66,8 @@ def conditions(runs: Mapping[str, Run], *, voices: Sequence[str], steps: Mapping
 def differing_settings(settings: Mapping[str, Mapping[str, Any]]) -> Json:
     """`settings`: run → its settings. Lists those that differ, with what they are `about`; counts those that do not.
 
+    Of a run alone all are listed.
+
     `about`: "sampling", "codec", "encoder", "prompts", "data", "training", or "paths" for what cannot matter.
     """
     names = sorted({name for of_run in settings.values() for name in of_run})
@@ -73,7 +75,7 @@ def differing_settings(settings: Mapping[str, Mapping[str, Any]]) -> Json:
     differing = [
         {"name": name, "about": about(name), "values": values}
         for name, values in rows.items()
-        if any(a != b for a, b in pairwise(values.values()))
+        if len(settings) == 1 or any(a != b for a, b in pairwise(values.values()))
     ]
     return {"differing": differing, "same": len(rows) - len(differing)}
 

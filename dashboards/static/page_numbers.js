@@ -12,8 +12,8 @@ const MARKS = { better: "▲ better", worse: "▼ worse", none: "no difference s
 export function summarySection({ index, pairs, answer, runs, findings, ratings, silent, left_out: leftOut }, { theme, listen, show }) {
   const element = make("section", { class: "sheet", "aria-label": "Summary" });
   const table = new Leaderboard({ listen, show, colour: (run) => runColour(index.runs, run, theme()) }, index.scores);
-  const answers = make("div", { class: "answers" }, ...answer.map((text) => make("p", { class: "answer" }, text)));
-  element.append(table.element, answers);
+  element.append(table.element);
+  if (answer.length) element.append(make("div", { class: "answers" }, ...answer.map((text) => make("p", { class: "answer" }, text))));
   for (const pair of pairs) element.append(...pairPart(pair, index));
   element.append(...ratingsParts(ratings));
   element.append(make("h2", {}, "Each run"), make("p", { class: "hint" }, "Mean over the voices that have the score, at the last step and at the best one."));

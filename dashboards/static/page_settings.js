@@ -1,4 +1,4 @@
-// Settings that differ between the runs.
+// Settings that differ between the runs, or all settings of a run alone.
 
 import { make } from "./dom.js";
 
@@ -9,16 +9,16 @@ export function settingsSection({ index, settings, pairs, backends }) {
   const runs = index.runs.map((run) => run.name);
   const section = make("section", { class: "sheet", "aria-label": "Settings" });
   section.append(make("h2", {}, "Read from"), make("ul", {}, ...runs.map((run) => make("li", {}, `${run}: ${backends[run]}`))));
-  section.append(make("h2", {}, "Differs and matters"), ...voices(pairs));
+  section.append(make("h2", {}, runs.length > 1 ? "Differs and matters" : "Set"), ...voices(pairs));
   const matter = settings.differing.filter((row) => row.about !== "paths");
   for (const about of ORDER) {
     const rows = matter.filter((row) => row.about === about);
     if (rows.length) section.append(make("h3", {}, TITLES_OF[about]), differences(rows, runs));
   }
-  if (!matter.length) section.append(make("p", {}, "No setting that may matter differs."));
+  if (!matter.length && runs.length > 1) section.append(make("p", {}, "No setting that may matter differs."));
   const paths = settings.differing.filter((row) => row.about === "paths");
   if (paths.length) section.append(make("details", {}, make("summary", {}, `Names, paths and logging (${paths.length})`), differences(paths, runs)));
-  section.append(make("p", { class: "hint" }, settings.same === 1 ? "1 setting is the same." : `${settings.same} settings are the same.`));
+  if (runs.length > 1) section.append(make("p", { class: "hint" }, settings.same === 1 ? "1 setting is the same." : `${settings.same} settings are the same.`));
   return section;
 }
 

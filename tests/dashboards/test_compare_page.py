@@ -66,6 +66,17 @@ def section(page: Any, name: str) -> Any:
     return page.get_by_label(name, exact=True)
 
 
+def test_the_page_of_one_run_shows_it_without_an_answer(page: Any, runs: Path) -> None:
+    output = runs / "one.html"
+    assert main(["compare", str(runs / "first"), "-o", str(output)]) == 0
+    page.goto(output.as_uri())
+    section(page, "Voices")
+    page.locator(".board[data-ready]").wait_for()
+    expect(page.locator(".row[data-voice]")).to_have_count(3)
+    expect(section(page, "Summary").locator(".answers")).to_have_count(0)
+    expect(section(page, "Settings")).to_contain_text("lr")
+
+
 def test_every_cell_is_drawn_plays_and_switches_without_a_network(opened: Any) -> None:
     expect(opened.locator(".row[data-voice]")).to_have_count(3)
     expect(opened.locator(".header .column")).to_have_text(

@@ -1,8 +1,9 @@
 """Compare runs: which is better in voice, words, sound and use of the reference, on the console and on one HTML page.
 
-A run is a directory with TensorBoard event files, a JSON-lines record, an offline W&B run or a `voices` folder, in any
-mix. Scores are compared voice by voice, over the voices that both runs have, at a step that both have (--at). A verdict
-is given where it holds for new speakers, too; among pages on which nothing differs at most one in 20 has any.
+The page holds the voices of all runs with their sound; of one run alone, too, to share it. A run is a directory with
+TensorBoard event files, a JSON-lines record, an offline W&B run or a `voices` folder, in any mix. Scores are compared
+voice by voice, over the voices that both runs have, at a step that both have (--at). A verdict is given where it holds
+for new speakers, too; among pages on which nothing differs at most one in 20 has any.
 The exit status is 1 if a run is worse in a score of --fail-if-worse, 2 for an error, else 0.
 
     tracker-logging compare outputs/runs/a outputs/runs/b -o compare.html
@@ -31,9 +32,7 @@ _DIRECTED = {score.name: score.better for score in SCORES if not score.of_real_c
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "runs", nargs="*", type=run_place, metavar="RUN", help="two or more runs; the first is the baseline"
-    )
+    parser.add_argument("runs", nargs="*", type=run_place, metavar="RUN", help="the runs; the first is the baseline")
     parser.add_argument(
         "--group", action="append", default=[], type=_group, metavar="NAME:RUN,RUN",
         help="runs of one setting with different seeds, compared as one; may be repeated; the first is the baseline if "
@@ -70,8 +69,8 @@ def run(args: argparse.Namespace) -> int:
     groups = dict(args.group)
     if len(groups) < len(args.group):
         raise CommandError("two --group have the same name.")
-    if len(args.runs) + len(groups) < 2:
-        raise CommandError("name at least two runs, or two groups.")
+    if not args.runs and not groups:
+        raise CommandError("name a run, or several to compare them.")
     try:
         report = compare(args.runs, groups=groups, at=args.at, also=args.fail_if_worse)
     except NotARunError as error:
