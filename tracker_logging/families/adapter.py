@@ -32,10 +32,24 @@ from tracker_logging.families.naming import component_of
 from tracker_logging.families.sampling import sampling_of
 
 
-def decoder_layers(layers: Iterable[Any]) -> list[LayerParts]:
-    """The parts of layers that have a `self_attn`, and one `mlp` for text and audio."""
+def decoder_layers(
+    layers: Iterable[Any],
+    *,
+    attention: str = "self_attn",
+    audio_ffn: str = "mlp",
+    text_ffn: str = "",
+    cross_attention: str = "",
+) -> list[LayerParts]:
+    """The parts of layers by the names of their attributes; None for what a layer has not. By default one FFN serves
+    text and audio, which is the audio path."""
+    names = {"text_ffn": text_ffn, "audio_ffn": audio_ffn, "cross_attention": cross_attention}
     return [
-        LayerParts(index=index, layer=layer, attention=layer.self_attn, text_ffn=None, audio_ffn=layer.mlp)
+        LayerParts(
+            index=index,
+            layer=layer,
+            attention=getattr(layer, attention),
+            **{part: getattr(layer, name, None) for part, name in names.items()},
+        )
         for index, layer in enumerate(layers)
     ]
 

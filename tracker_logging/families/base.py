@@ -85,9 +85,9 @@ class BatchView:
     attention_mask: torch.Tensor
     roles: torch.Tensor
     codes: torch.Tensor
-    audio_labels: torch.Tensor | None
-    text_labels: torch.Tensor | None
-    segments: tuple[Segment, ...]
+    audio_labels: torch.Tensor | None = None
+    text_labels: torch.Tensor | None = None
+    segments: tuple[Segment, ...] = ()
     mismatched: tuple[int, ...] = ()
     memory: int = 0
     trailing: int = 0
@@ -103,6 +103,14 @@ class BatchView:
     def in_layers(self) -> slice:
         """The positions that the layers of `ModelAdapter.layers` see, in their order."""
         return slice(self.memory, self.token_ids.shape[1] - self.trailing)
+
+    @property
+    def rows_in_layers(self) -> torch.Tensor | None:
+        """[N] int64: the flat positions b · T + t of `in_layers`, sample by sample; None for all positions."""
+        if not self.memory and not self.trailing:
+            return None
+        positions = torch.arange(self.token_ids.numel(), device=self.token_ids.device)
+        return positions.view_as(self.token_ids)[:, self.in_layers].flatten()
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +131,7 @@ class AudioHead:
     """A module that predicts `codebooks`. Its output is N rows of `len(codebooks)` × `codebook_vocabulary` logits.
 
     `rows(view)` [N] int64 gives the flat position b · T + t of each row, in order; the row at t scores the labels of
-    t + 1. None: one row for every position of the batch.
+    t + 1. None: one row for every position that the layers see (`BatchView.in_layers`).
 
     `columns` [codebook_vocabulary] int64, for a head of one codebook whose output has other tokens too (a text
     vocabulary that holds the codes): the column of each code, -1 where the codebook has no such code. Probabilities,

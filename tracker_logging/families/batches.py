@@ -54,6 +54,20 @@ def rows_of(inputs: Mapping[str, Any], rows: Sequence[int], *, samples: int) -> 
     return chosen
 
 
+def indexed(inputs: Mapping[str, Any], rows: Mapping[str, Sequence[int]]) -> dict[str, Any]:
+    """The batch with `rows[name]` of each tensor named, and without a tensor of which no row is left: for a batch whose
+    clips are not one, or equally many, per sample.
+
+    >>> indexed({"labels": torch.arange(6), "clips": torch.ones(2)}, {"labels": (1, 0), "clips": ()})
+    {'labels': tensor([1, 0])}
+    """
+    chosen = {name: value for name, value in inputs.items() if name != "num_items_in_batch"}
+    for name, numbers in rows.items():
+        if chosen.get(name) is not None:
+            chosen[name] = chosen[name][list(numbers)] if numbers else None
+    return present(chosen, *chosen)
+
+
 def _content(batch: Any) -> dict[str, Any] | None:
     """The content of a batch by name, or None if it is no batch."""
     if isinstance(batch, torch.Tensor):

@@ -69,7 +69,7 @@ def audio_rows(
     head: AudioHead, output: torch.Tensor, view: BatchView, *, vocabulary: int
 ) -> tuple[torch.Tensor, torch.Tensor | None]:
     """(logits [N, k·V], flat positions [N] or None for all). Raises `ValueError` for an output of another shape."""
-    at = None if head.rows is None else head.rows(view)
+    at = view.rows_in_layers if head.rows is None else head.rows(view)
     rows = view.token_ids.numel() if at is None else len(at)
     width = len(head.codebooks) * vocabulary if head.columns is None else output.shape[-1]
     if output.numel() != rows * width:

@@ -3,7 +3,7 @@
 class MyLatentsAdapter(LatentModelAdapter):
     family, decoder, flow, eos = "my_latents", "model", "flow_head", "eos_head"
 
-    def view(self, inputs): return self.latent_view(…)
+    def view(self, inputs): return batch_view(…, frame_labels=…)
     def conditioned(self, inputs, view): …          # frames and conditions of each target
     def denoising_loss(self, frames, noise, conditions, share): …
     def generate_frames(self, prompt, settings, steps): …
@@ -28,12 +28,10 @@ from tracker_logging.families.base import (
     Prompt,
     Role,
     SamplingSettings,
-    Segment,
     StopReason,
 )
 from tracker_logging.families.first_frame import StepTimes
 from tracker_logging.families.latents import WITHOUT_CODES, paired_noise
-from tracker_logging.families.spans import with_segments
 
 GAP_DRAWS = 8
 Conditioned: TypeAlias = Iterable[tuple[int, torch.Tensor, torch.Tensor]]
@@ -85,27 +83,6 @@ class LatentModelAdapter(BaseAdapter):
         at = (view.roles == Role.TARGET).flatten().nonzero().squeeze(-1)
         last = {segment.sample * view.roles.shape[1] + segment.stop - 1 for segment in view.targets}
         return at, torch.isin(at, torch.tensor(sorted(last), dtype=torch.int64, device=at.device))
-
-    def latent_view(
-        self,
-        token_ids: torch.Tensor,
-        attention_mask: torch.Tensor,
-        segments: Sequence[Segment],
-        *,
-        frames: torch.Tensor | None,
-        text_labels: torch.Tensor | None = None,
-    ) -> BatchView:
-        """The view of a batch without codes. `frames` [B, T]: the positions of trained frames; None if none is."""
-        return BatchView(
-            token_ids=token_ids,
-            attention_mask=attention_mask,
-            roles=with_segments(attention_mask, segments),
-            codes=token_ids.new_empty((*token_ids.shape, 0)),
-            audio_labels=None,
-            text_labels=text_labels,
-            segments=tuple(segments),
-            frame_labels=frames,
-        )
 
     def conditioned(self, inputs: Mapping[str, Any], view: BatchView) -> Conditioned:
         """For each target: its sample, its frames [F, D] float32 in the model's space, and what the backbone gives for

@@ -89,7 +89,9 @@ class Chooser:
         return scores.argmax(dim=-1).reshape(logits.shape[:-1])
 
 
-def left_padded(prompts: Sequence[Prompt], *, pad: int | None) -> tuple[torch.Tensor, torch.Tensor]:
+def left_padded(
+    prompts: Sequence[Prompt], *, pad: int | None, device: torch.device | str = "cpu"
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Token ids and attention mask [B, T] int64, padded on the left."""
     longest = max(len(prompt.token_ids) for prompt in prompts)
     token_ids = torch.full((len(prompts), longest), pad or 0, dtype=torch.int64)
@@ -97,7 +99,7 @@ def left_padded(prompts: Sequence[Prompt], *, pad: int | None) -> tuple[torch.Te
     for row, prompt in enumerate(prompts):
         token_ids[row, longest - len(prompt.token_ids) :] = prompt.token_ids
         mask[row, longest - len(prompt.token_ids) :] = 1
-    return token_ids, mask
+    return token_ids.to(device), mask.to(device)
 
 
 def generated(

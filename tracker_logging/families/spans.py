@@ -1,4 +1,4 @@
-"""Runs of audio positions and the roles that follow from them. Pure functions for adapters of one-stream families.
+"""Runs of audio positions, and the view of a batch that follows from them. Pure functions for adapters.
 
 >>> runs(torch.tensor([0, 1, 1, 0, 1]).bool())
 [(1, 3), (4, 5)]
@@ -7,10 +7,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
 
 import torch
 
-from tracker_logging.families.base import IGNORE, Role, Segment, Span
+from tracker_logging.families.base import IGNORE, BatchView, Role, Segment, Span
 
 TRAINED = 0.5
 
@@ -39,7 +41,12 @@ def runs(row: torch.Tensor, *, ends: torch.Tensor | None = None) -> list[Span]:
 
 
 def audio_segments(
-    spans: Sequence[Sequence[Span]], audio_labels: torch.Tensor | None, *, overhang: int, lead: int
+    spans: Sequence[Sequence[Span]],
+    audio_labels: torch.Tensor | None,
+    *,
+    overhang: int,
+    lead: int,
+    continued: bool = False,
 ) -> tuple[Segment, ...]:
     """The segments of a batch from the audio spans of each sample.
 
@@ -47,16 +54,36 @@ def audio_segments(
     of its codes that carry a label ([B, T, K] labels) is at least `TRAINED` of the highest share in its sample: a few
     stray labels make no target, nor does a codebook that a family trains in every clip. `overhang`: positions beyond
     the frames of a whole clip, `lead` of them before its first code.
+
+    `continued`: a target may continue a reference in one span (an audio prompt), which is then cut at its first label.
+
+    >>> labels = torch.tensor([-100, -100, -100, -100, 5, 5, 5]).view(1, 7, 1)
+    >>> parts = audio_segments([[(1, 7)]], labels, overhang=2, lead=1, continued=True)
+    >>> [(part.role.name, part.start, part.stop, part.frames, part.lead) for part in parts]
+    [('REFERENCE', 1, 4, 2, 1), ('TARGET', 4, 7, 2, 0)]
     """
     labelled = None if audio_labels is None else (audio_labels != IGNORE).float().mean(dim=-1).cpu()
     segments: list[Segment] = []
     for sample, sample_spans in enumerate(spans):
-        shares = [0.0 if labelled is None else float(labelled[sample, slice(*span)].mean()) for span in sample_spans]
-        most = max(shares, default=0.0)
-        for (start, stop), share in zip(sample_spans, shares, strict=True):
-            role = Role.TARGET if share > 0 and share >= TRAINED * most else Role.REFERENCE
-            segments.append(Segment(sample, role, start, stop, max(0, stop - start - overhang), lead))
+        share = torch.zeros(0) if labelled is None else labelled[sample]
+        parts = [Segment(sample, Role.REFERENCE, *span, span[1] - span[0] - overhang, lead) for span in sample_spans]
+        if continued:
+            parts = [part for whole in parts for part in _cut_at_label(whole, share)]
+        shares = [float(share[part.start : part.stop].sum()) / (part.stop - part.start) for part in parts]
+        for part, trained in zip(parts, shares, strict=True):
+            role = Role.TARGET if 0 < trained >= TRAINED * max(shares) else Role.REFERENCE
+            segments.append(replace(part, role=role, frames=max(0, part.frames)))
     return tuple(segments)
+
+
+def _cut_at_label(whole: Segment, share: torch.Tensor) -> list[Segment]:
+    """A clip and what continues it from its first label on; `whole` where no code is before the label."""
+    labelled = share[whole.start : whole.stop].nonzero()
+    frames = int(labelled[0]) - whole.lead if len(labelled) else 0
+    if frames <= 0:
+        return [whole]
+    cut = whole.start + whole.lead + frames
+    return [replace(whole, stop=cut, frames=frames), replace(whole, start=cut, frames=whole.frames - frames, lead=0)]
 
 
 def with_segments(attention_mask: torch.Tensor, segments: Sequence[Segment]) -> torch.Tensor:
@@ -65,3 +92,22 @@ def with_segments(attention_mask: torch.Tensor, segments: Sequence[Segment]) -> 
     for segment in segments:
         roles[segment.sample, segment.start : segment.stop] = int(segment.role)
     return roles
+
+
+def batch_view(
+    token_ids: torch.Tensor,
+    attention_mask: torch.Tensor,
+    segments: Sequence[Segment] = (),
+    *,
+    codes: torch.Tensor | None = None,
+    **more: Any,
+) -> BatchView:
+    """The view of a batch, with roles from its segments. `codes` None: no codebooks. `more`: its other fields."""
+    return BatchView(
+        token_ids=token_ids,
+        attention_mask=attention_mask,
+        roles=with_segments(attention_mask, segments),
+        codes=token_ids.new_empty((*token_ids.shape, 0)) if codes is None else codes,
+        segments=tuple(segments),
+        **more,
+    )

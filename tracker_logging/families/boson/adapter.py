@@ -14,7 +14,7 @@ import torch
 from torch import nn
 from transformers import GenerationConfig, LogitsProcessorList, StoppingCriteriaList
 
-from tracker_logging.families.adapter import BaseAdapter
+from tracker_logging.families.adapter import BaseAdapter, decoder_layers
 from tracker_logging.families.base import (
     IGNORE,
     AudioHead,
@@ -132,16 +132,7 @@ class BosonAdapter(BaseAdapter):
         return given
 
     def layers(self) -> Sequence[LayerParts]:
-        return [
-            LayerParts(
-                index=index,
-                layer=layer,
-                attention=layer.self_attn,
-                text_ffn=layer.mlp,
-                audio_ffn=getattr(layer, "audio_mlp", None),
-            )
-            for index, layer in enumerate(self.core.layers)
-        ]
+        return decoder_layers(self.core.layers, text_ffn="mlp", audio_ffn="audio_mlp")
 
     def audio_heads(self) -> Sequence[AudioHead]:
         return (AudioHead(self.core.audio_decoder_proj.audio_lm_head, range(self.num_codebooks), self._output_rows),)

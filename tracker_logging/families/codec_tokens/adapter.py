@@ -32,7 +32,7 @@ from tracker_logging.families.codec_tokens.layout import TokenIds
 from tracker_logging.families.codec_tokens.pattern import TokenPattern
 from tracker_logging.families.first_frame import StepTimes
 from tracker_logging.families.sampling import SeededSampler, left_padded
-from tracker_logging.families.spans import audio_segments, padding_mask, runs, with_segments
+from tracker_logging.families.spans import audio_segments, batch_view, padding_mask, runs
 from tracker_logging.families.text.adapter import TextAdapter
 
 TOKENS_BETWEEN = 2  # of a layout with words between its codes: at most as many of them as of codes
@@ -76,24 +76,22 @@ class CodecTokenAdapter(TextAdapter):
             audio_labels = self._codes(labels, audio & (labels != IGNORE))
             audio_labels[audio_labels < 0] = IGNORE
             text_labels = labels.masked_fill((audio_labels != IGNORE).any(dim=-1), IGNORE)
-            spans = [_split(of, (row != IGNORE).any(dim=-1)) for of, row in zip(spans, audio_labels.cpu(), strict=True)]
         segments = tuple(
             replace(segment, frames=self._frames(codes, segment))
-            for segment in audio_segments(spans, audio_labels, overhang=0, lead=0)
+            for segment in audio_segments(spans, audio_labels, overhang=0, lead=0, continued=True)
         )
         self._give_clip_tokens(codes, segments)
         continued = any(
             left.frames and (left.sample, left.stop) == (right.sample, right.start)
             for left, right in pairwise(segments)
         )
-        return BatchView(
-            token_ids=token_ids,
-            attention_mask=attention_mask,
-            roles=with_segments(attention_mask, segments),
+        return batch_view(
+            token_ids,
+            attention_mask,
+            segments,
             codes=codes,
             audio_labels=audio_labels,
             text_labels=text_labels,
-            segments=segments,
             # The words of a reference that the target continues are in the same text: its own words are unknown.
             target_text=(None,) * len(token_ids) if continued else None,
         )
@@ -193,16 +191,6 @@ class CodecTokenAdapter(TextAdapter):
                 elif segment.role == Role.TARGET and segment.sample in latest:
                     given = latest[segment.sample][: len(column)]
                     column[: len(given)] = given
-
-
-def _split(spans: Sequence[Span], labelled: torch.Tensor) -> list[Span]:
-    """Spans cut at their first label: a clip that continues another has the labels, and what it continues has none."""
-    parts: list[Span] = []
-    for start, stop in spans:
-        first = labelled[start:stop].nonzero()
-        cut = start + int(first[0]) if len(first) else stop
-        parts += [part for part in ((start, cut), (cut, stop)) if part[0] < part[1]]
-    return parts
 
 
 def _to_the_end(code: torch.Tensor, end: torch.Tensor) -> list[Span]:

@@ -28,7 +28,7 @@ from tracker_logging.families.delay_pattern import CodePattern
 from tracker_logging.families.first_frame import StepTimes
 from tracker_logging.families.reference_clips import ReferenceClips
 from tracker_logging.families.sampling import Chooser, generated, left_padded, sampling_of
-from tracker_logging.families.spans import audio_segments, padding_mask, runs, with_segments
+from tracker_logging.families.spans import audio_segments, batch_view, padding_mask, runs
 
 BACKBONE_ONLY = -101
 """Label of an audio position whose frame the depth decoder is not trained on."""
@@ -69,15 +69,7 @@ class CsmAdapter(ReferenceClips, BaseAdapter):
             audio_labels[..., 1:] = audio_labels[..., 1:].masked_fill((labels == BACKBONE_ONLY).unsqueeze(-1), IGNORE)
         spans = [runs(row, ends=end) for row, end in zip(audio.cpu(), ends.cpu(), strict=True)]
         segments = audio_segments(spans, audio_labels, overhang=self.pattern.overhang, lead=0)
-        return BatchView(
-            token_ids=token_ids,
-            attention_mask=attention_mask,
-            roles=with_segments(attention_mask, segments),
-            codes=codes,
-            audio_labels=audio_labels,
-            text_labels=None,
-            segments=segments,
-        )
+        return batch_view(token_ids, attention_mask, segments, codes=codes, audio_labels=audio_labels)
 
     def layers(self) -> Sequence[LayerParts]:
         return decoder_layers(self.core.backbone_model.layers)

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch.nn.functional import pad
 
-from tracker_logging.families.adapter import BaseAdapter
+from tracker_logging.families.adapter import BaseAdapter, decoder_layers
 from tracker_logging.families.base import (
     IGNORE,
     AudioHead,
@@ -27,7 +27,7 @@ from tracker_logging.families.base import (
 )
 from tracker_logging.families.delay_pattern import CodePattern
 from tracker_logging.families.dia.generation import generate
-from tracker_logging.families.spans import padding_mask, runs, with_segments
+from tracker_logging.families.spans import audio_segments, batch_view, padding_mask, runs
 
 
 class DiaAdapter(BaseAdapter):
@@ -51,16 +51,16 @@ class DiaAdapter(BaseAdapter):
         memory = text_ids.shape[1]
         text_mask = padding_mask(inputs.get("attention_mask"), text_ids)
         rows, row_mask, labels = self._rows(inputs)
-        segments = self._segments(row_mask.cpu(), None if labels is None else labels.cpu(), memory)
+        audio_labels = None if labels is None else pad(labels, (0, 0, memory, 0), value=IGNORE)
+        spans = [runs(row)[-1:] for row in pad(row_mask, (memory, 0)).cpu()]
+        segments = audio_segments(spans, audio_labels, overhang=self.pattern.overhang, lead=1, continued=True)
         attention_mask = torch.cat([text_mask, row_mask], dim=1)
-        return BatchView(
-            token_ids=pad(text_ids, (0, rows.shape[1]), value=-1),
-            attention_mask=attention_mask,
-            roles=with_segments(attention_mask, segments),
+        return batch_view(
+            pad(text_ids, (0, rows.shape[1]), value=-1),
+            attention_mask,
+            segments,
             codes=torch.cat([rows.new_full((*text_ids.shape, self.num_codebooks), -1), rows], dim=1),
-            audio_labels=None if labels is None else pad(labels, (0, 0, memory, 0), value=IGNORE),
-            text_labels=None,
-            segments=segments,
+            audio_labels=audio_labels,
             memory=memory,
             trailing=0 if labels is None else 1,
             target_text=_target_text(text_mask.cpu(), segments),
@@ -75,20 +75,11 @@ class DiaAdapter(BaseAdapter):
         return {**inputs, "decoder_input_ids": torch.where(rows >= 0, rows, own).to(own)}
 
     def layers(self) -> Sequence[LayerParts]:
-        return [
-            LayerParts(
-                index=index,
-                layer=layer,
-                attention=layer.self_attention,
-                text_ffn=None,
-                audio_ffn=layer.mlp,
-                cross_attention=layer.cross_attention,
-            )
-            for index, layer in enumerate(self.core.model.decoder.layers)
-        ]
+        layers = self.core.model.decoder.layers
+        return decoder_layers(layers, attention="self_attention", cross_attention="cross_attention")
 
     def audio_heads(self) -> Sequence[AudioHead]:
-        return (AudioHead(self.core.logits_dense, range(self.num_codebooks), _decoder_rows),)
+        return (AudioHead(self.core.logits_dense, range(self.num_codebooks)),)
 
     @torch.no_grad()
     def generate(self, prompts: Sequence[Prompt], settings: SamplingSettings) -> list[GeneratedCodes]:
@@ -116,24 +107,6 @@ class DiaAdapter(BaseAdapter):
         mask = mask & (rows != self.pattern.fill).any(dim=-1)
         return rows.masked_fill(~mask.unsqueeze(-1), -1), mask, labels
 
-    def _segments(self, mask: torch.Tensor, labels: torch.Tensor | None, memory: int) -> tuple[Segment, ...]:
-        """The audio prompt, if a sample has one, then the target, at positions after the text."""
-        segments: list[Segment] = []
-        for sample, row in enumerate(mask):
-            for start, stop in runs(row)[-1:]:
-                frames = max(0, stop - start - self.pattern.overhang)
-                labelled = None if labels is None else (labels[sample] != IGNORE).any(dim=-1)
-                trained = [] if labelled is None else labelled.nonzero().squeeze(-1).tolist()
-                begin, end = start + memory, stop + memory
-                if not trained or trained[0] <= start + 1:
-                    segments.append(Segment(sample, Role.TARGET if trained else Role.REFERENCE, begin, end, frames))
-                    continue
-                prompt = trained[0] - start - 1  # frames of the audio prompt
-                split = begin + prompt + 1
-                segments.append(Segment(sample, Role.REFERENCE, begin, split, prompt))
-                segments.append(Segment(sample, Role.TARGET, split, end, max(0, frames - prompt), lead=0))
-        return tuple(segments)
-
 
 def pattern_of(config: Any) -> CodePattern:
     """How a `DiaConfig` lays out codes."""
@@ -145,13 +118,6 @@ def pattern_of(config: Any) -> CodePattern:
         bos=decoder.bos_token_id,
         fill=decoder.pad_token_id,
     )
-
-
-def _decoder_rows(view: BatchView) -> torch.Tensor:
-    """Flat positions of the decoder's input, sample by sample."""
-    samples, length = view.token_ids.shape
-    rows = torch.arange(view.memory, length - view.trailing, device=view.token_ids.device)
-    return (torch.arange(samples, device=rows.device)[:, None] * length + rows).flatten()
 
 
 def _target_text(text: torch.Tensor, segments: Sequence[Segment]) -> tuple[tuple[int, int] | None, ...]:

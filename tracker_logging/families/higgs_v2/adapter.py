@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from transformers import GenerationConfig, LogitsProcessorList, StoppingCriteriaList
 
-from tracker_logging.families.adapter import BaseAdapter
+from tracker_logging.families.adapter import BaseAdapter, decoder_layers
 from tracker_logging.families.base import (
     IGNORE,
     AudioHead,
@@ -27,7 +27,7 @@ from tracker_logging.families.base import (
 from tracker_logging.families.delay_pattern import CodePattern, delayed_length
 from tracker_logging.families.first_frame import StepTimes
 from tracker_logging.families.sampling import HIGGS_SAMPLING, SeededSampler, generated, left_padded
-from tracker_logging.families.spans import audio_segments, padding_mask, runs, with_segments
+from tracker_logging.families.spans import audio_segments, batch_view, padding_mask, runs
 
 
 class HiggsV2Adapter(BaseAdapter):
@@ -60,24 +60,18 @@ class HiggsV2Adapter(BaseAdapter):
         spans = [runs(row) for row in audio.cpu()]
         segments = audio_segments(spans, audio_labels, overhang=self.pattern.overhang, lead=1)
         text_labels = inputs.get("labels") if self.text_head() is not None else None
-        return BatchView(
-            token_ids=token_ids,
-            attention_mask=attention_mask,
-            roles=with_segments(attention_mask, segments),
+        return batch_view(
+            token_ids,
+            attention_mask,
+            segments,
             codes=codes,
             audio_labels=audio_labels,
             text_labels=None if text_labels is None else text_labels.detach(),
-            segments=segments,
             mismatched=_mismatched(audio, frames, valid),
         )
 
     def layers(self) -> Sequence[LayerParts]:
-        return [
-            LayerParts(
-                index=index, layer=layer, attention=layer.self_attn, text_ffn=layer.mlp, audio_ffn=layer.audio_mlp
-            )
-            for index, layer in enumerate(self.core.model.layers)
-        ]
+        return decoder_layers(self.core.model.layers, text_ffn="mlp", audio_ffn="audio_mlp")
 
     def audio_heads(self) -> Sequence[AudioHead]:
         return (AudioHead(self.core.audio_lm_head, range(self.num_codebooks)),)

@@ -14,12 +14,12 @@ from typing import Any, ClassVar
 import torch
 
 from tracker_logging.families.base import BatchView, Prompt, Role, SamplingSettings, Segment
-from tracker_logging.families.batches import present
+from tracker_logging.families.batches import indexed, present
 from tracker_logging.families.first_frame import StepTimes
 from tracker_logging.families.latent_model import Conditioned, LatentModelAdapter
 from tracker_logging.families.latents import FlowTerms
 from tracker_logging.families.reference_clips import ReferenceClips
-from tracker_logging.families.spans import padding_mask, runs
+from tracker_logging.families.spans import batch_view, padding_mask, runs
 
 
 class PocketTTSAdapter(ReferenceClips, LatentModelAdapter):
@@ -48,18 +48,15 @@ class PocketTTSAdapter(ReferenceClips, LatentModelAdapter):
             for start, stop in runs(positions[sample])
         ]
         trained = None if inputs.get("labels") is None else frames
-        return self.latent_view(token_ids, attention_mask, segments, frames=trained)
+        return batch_view(token_ids, attention_mask, segments, frame_labels=trained)
 
     def samples(self, inputs: Mapping[str, Any], rows: Sequence[int]) -> dict[str, Any]:
         """See `ModelAdapter`: a row without a voice, or without frames, may have no latents."""
-        chosen: dict[str, Any] = {name: value for name, value in inputs.items() if name != "num_items_in_batch"}
-        chosen |= {name: own[list(rows)] for name, own in present(inputs, "input_ids", "attention_mask").items()}
+        chosen = dict.fromkeys(("input_ids", "attention_mask"), rows)
         for name in ("audio_prompt_latents", "labels"):
             clips = [clip for row in rows if (clip := self._clip(inputs, name, row)) is not None]
-            for key in (name, f"{name}_mask"):
-                if inputs.get(key) is not None:
-                    chosen[key] = inputs[key][clips] if clips else None
-        return {name: value for name, value in chosen.items() if value is not None}
+            chosen |= {name: clips, f"{name}_mask": clips}
+        return indexed(inputs, chosen)
 
     def place(self, inputs: Mapping[str, Any], view: BatchView, segment: Segment) -> tuple[int, torch.Tensor]:
         """See `ReferenceClips`: the row, and the frames [N] in it that are the voice frames of `segment`."""

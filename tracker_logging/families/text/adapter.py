@@ -13,7 +13,7 @@ from torch import nn
 
 from tracker_logging.families.adapter import BaseAdapter
 from tracker_logging.families.base import BatchView, LayerParts
-from tracker_logging.families.spans import padding_mask, with_segments
+from tracker_logging.families.spans import batch_view, padding_mask
 
 _CLASS_ENDINGS = ("ForCausalLM", "LMHeadModel")
 _ALSO = frozenset({"Qwen2_5OmniThinkerForConditionalGeneration", "Qwen3OmniMoeThinkerForConditionalGeneration"})
@@ -40,15 +40,7 @@ class TextAdapter(BaseAdapter):
     def view(self, inputs: Mapping[str, Any]) -> BatchView:
         token_ids, labels = inputs["input_ids"].detach(), inputs.get("labels")
         attention_mask = padding_mask(inputs.get("attention_mask"), token_ids)
-        return BatchView(
-            token_ids=token_ids,
-            attention_mask=attention_mask,
-            roles=with_segments(attention_mask, ()),
-            codes=token_ids.new_empty((*token_ids.shape, 0)),
-            audio_labels=None,
-            text_labels=None if labels is None else labels.detach(),
-            segments=(),
-        )
+        return batch_view(token_ids, attention_mask, text_labels=None if labels is None else labels.detach())
 
     def layers(self) -> Sequence[LayerParts]:
         parts = [(index, layer, _first(layer, _ATTENTION)) for index, layer in enumerate(_layers(self.core) or ())]

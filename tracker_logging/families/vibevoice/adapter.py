@@ -20,12 +20,12 @@ from torch import nn
 from torch.nn.utils.rnn import pad_sequence
 
 from tracker_logging.families.base import IGNORE, BatchView, Features, Prompt, Role, SamplingSettings, Segment
-from tracker_logging.families.batches import present
+from tracker_logging.families.batches import indexed, present
 from tracker_logging.families.first_frame import StepTimes
 from tracker_logging.families.latent_model import Conditioned, LatentModelAdapter
 from tracker_logging.families.latents import FlowTerms
 from tracker_logging.families.reference_clips import ReferenceClips
-from tracker_logging.families.spans import padding_mask, runs
+from tracker_logging.families.spans import batch_view, padding_mask, runs
 
 TOLERANCE = 1e-3  # of a share of noise
 LOSS = "compute_diffusion_loss"
@@ -63,17 +63,14 @@ class VibeVoiceAdapter(ReferenceClips, LatentModelAdapter):
                 segments.append(Segment(sample, role, start - lead, stop, stop - start, lead))
         labels, trained = inputs.get("labels"), frames if is_trained else None
         text_labels = None if labels is None else labels.detach()
-        return self.latent_view(token_ids, attention_mask, segments, frames=trained, text_labels=text_labels)
+        return batch_view(token_ids, attention_mask, segments, frame_labels=trained, text_labels=text_labels)
 
     def samples(self, inputs: Mapping[str, Any], rows: Sequence[int]) -> dict[str, Any]:
         """See `ModelAdapter`: the clips of a row follow those of the rows before it."""
-        chosen: dict[str, Any] = {name: value for name, value in inputs.items() if name != "num_items_in_batch"}
         numbers = [len(runs(row == self.core.config.audio_token_id)) for row in inputs["input_ids"].cpu()]
         clips = [clip for row in rows for clip in range(sum(numbers[:row]), sum(numbers[: row + 1]))]
-        of_rows = ("input_ids", "attention_mask", "labels", "acoustic_loss_mask")
-        for names, index in ((of_rows, list(rows)), (("input_values", "padding_mask"), clips)):
-            chosen |= {name: values[index] for name, values in present(inputs, *names).items()}
-        return chosen
+        of_rows = dict.fromkeys(("input_ids", "attention_mask", "labels", "acoustic_loss_mask"), rows)
+        return indexed(inputs, of_rows | dict.fromkeys(("input_values", "padding_mask"), clips))
 
     def words_in(self, text: str) -> str:
         """See `ModelAdapter`: the words of the turns, without the chat template around them."""
