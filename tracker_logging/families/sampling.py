@@ -112,17 +112,19 @@ def generated(
 ) -> GeneratedCodes:
     """Generated frames [F, K] -> the clip, cut to `max_frames`; it ended by itself if all codebooks did by then.
 
-    A begin or fill code inside the audio is replaced by the nearest audio code, which keeps the clip's length. `steps`:
-    the times of these frames, for the time to the first one: after its begin codes and the longest delay.
+    A begin or fill code inside the audio is replaced by the nearest audio code, which keeps the clip's length. `lead`:
+    frames before the first code of codebook 0, see `CodePattern.revert`. `steps`: the times of these frames, for the
+    time to the first one: after those before it and the longest delay.
     """
+    lead = int(pattern.bos is not None) if lead is None else lead
     codes = pattern.revert(frames, lead=lead)
     ends = frames == pattern.eos
-    without_delay = max(pattern.delays) == 0
-    ended = bool(ends.all(dim=1).any() if without_delay else ends.any(dim=0).all())
+    longest_delay = max(pattern.delays)
+    ended = bool(ends.any(dim=0).all() if longest_delay else ends.all(dim=1).any())
     stopped = ended and codes.shape[1] <= prompt.max_frames
     codes = codes[:, : prompt.max_frames].clamp(min=0, max=pattern.codes - 1)
     return GeneratedCodes(
         codes=codes.numpy(),
         stop_reason="eos" if stopped else "max_length",
-        first_frame_s=steps.after(pattern.overhang) if steps is not None and codes.shape[1] else None,
+        first_frame_s=steps.after(lead + 1 + longest_delay) if steps is not None and codes.shape[1] else None,
     )

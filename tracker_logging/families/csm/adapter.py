@@ -25,9 +25,9 @@ from tracker_logging.families.base import (
     SamplingSettings,
 )
 from tracker_logging.families.delay_pattern import CodePattern
-from tracker_logging.families.first_frame import StepTimes
+from tracker_logging.families.frame_loop import frame_by_frame
 from tracker_logging.families.reference_clips import ReferenceClips
-from tracker_logging.families.sampling import Chooser, generated, left_padded, sampling_of
+from tracker_logging.families.sampling import Chooser, left_padded, sampling_of
 from tracker_logging.families.spans import audio_segments, batch_view, padding_mask, runs
 
 BACKBONE_ONLY = -101
@@ -87,14 +87,15 @@ class CsmAdapter(ReferenceClips, BaseAdapter):
         As the checkpoint samples (`sampling`), the depth decoder does by its own generation config; with other
         settings both by these.
         """
-        steps = StepTimes()
         core, choose = self.core, Chooser(settings, [prompt.seed for prompt in prompts])
         of_depth = sampling_of(getattr(core.depth_decoder, "generation_config", None), self.sampling)
         choose_deep = choose.another(of_depth) if settings == self.sampling else choose
-        token_ids, mask = (tensor.to(core.device) for tensor in left_padded(prompts, pad=core.config.pad_token_id))
-        embedded = self._embedded(token_ids, mask, prompts)
-        cache, frames = DynamicCache(config=core.config), []
-        for _ in range(max(prompt.max_frames for prompt in prompts) + 1):
+        token_ids, prompt_mask = left_padded(prompts, pad=core.config.pad_token_id, device=core.device)
+        prompt, cache = self._embedded(token_ids, prompt_mask, prompts), DynamicCache(config=core.config)
+
+        def following(frames: torch.Tensor, frame_mask: torch.Tensor) -> torch.Tensor:
+            embedded = core.backbone_model.embed_tokens(frames) if frames.shape[1] else prompt
+            mask = torch.cat([prompt_mask, frame_mask], dim=1)
             positions = (mask.cumsum(dim=1) - 1).clamp(min=0)[:, -embedded.shape[1] :]
             hidden = core.backbone_model(
                 inputs_embeds=embedded,
@@ -103,15 +104,9 @@ class CsmAdapter(ReferenceClips, BaseAdapter):
                 past_key_values=cache,
                 use_cache=True,
             ).last_hidden_state[:, -1]
-            frames.append(self._frame(hidden, choose, choose_deep))
-            steps.note(core.device)
-            if bool((torch.stack(frames, dim=1) == self.eos_code).all(dim=2).any(dim=1).all()):
-                break
-            embedded = core.backbone_model.embed_tokens(frames[-1].unsqueeze(1))
-            mask = torch.cat([mask, torch.ones_like(mask[:, :1])], dim=1)
-        clips = torch.stack(frames, dim=1).cpu()  # [B, F, K]
-        pairs = zip(clips, prompts, strict=True)
-        return [generated(clip, prompt, self.pattern, steps=steps, lead=0) for clip, prompt in pairs]
+            return self._frame(hidden, choose, choose_deep)
+
+        return frame_by_frame(following, prompts, self.pattern, core.device)
 
     def _codes(self, inputs: Mapping[str, Any], audio: torch.Tensor) -> torch.Tensor:
         """[B, T, K] codes as the class places them: it expands labels to the codes of its own codec."""
