@@ -1,10 +1,10 @@
-"""Defaults that most adapters share. A new family writes `view`, `layers` and its heads; see docs/adapters.md.
+"""Defaults that most adapters share. A new family writes `view` and its heads; see docs/adapters.md.
 
 class MyAdapter(BaseAdapter):
-    family = "my_speech_model"
+    family, decoder = "my_speech_model", "model.decoder"
 
+    def __init__(self, core): super().__init__(core, CodePattern(…), vocabulary=…)
     def view(self, inputs): ...
-    def layers(self): ...
     def audio_heads(self): ...
 """
 
@@ -55,7 +55,11 @@ def decoder_layers(
 
 
 class BaseAdapter:
-    """Defaults of `ModelAdapter` for a model without codebooks. `core` is the model without any wrapper."""
+    """Defaults of `ModelAdapter`. `core` is the model without any wrapper.
+
+    For a model of codes: `pattern`, a column for each codebook, and `vocabulary`, the outputs of each (see
+    `ModelAdapter.codebook_vocabulary`).
+    """
 
     family: str = ""
     loss_sums_codebooks: bool = False
@@ -65,12 +69,16 @@ class BaseAdapter:
     pattern: CodePattern | None = None
     prefixes: ClassVar[Mapping[str, str]] = {}  # part of a parameter name -> component, beyond `naming.py`
     ffn: str = "ffn"  # the component of the family's `mlp`
+    decoder: str | None = None  # the path from `core` to the module that has the `layers`
+    layer_parts: ClassVar[Mapping[str, str]] = {}  # the names of their parts, see `decoder_layers`
     published: SamplingSettings = SamplingSettings()  # greedy where the family publishes no sampling
     tags: str = ""  # a regular expression of what the family writes among the words of a text
     may_be_empty: frozenset[str] = frozenset()  # arguments whose tensors may be empty in a valid batch
 
-    def __init__(self, core: Any) -> None:
+    def __init__(self, core: Any, pattern: CodePattern | None = None, *, vocabulary: int = 0) -> None:
         self.core = core
+        if pattern is not None:
+            self.pattern, self.num_codebooks, self.codebook_vocabulary = pattern, len(pattern.delays), vocabulary
 
     @property
     def sampling(self) -> SamplingSettings:
@@ -104,8 +112,10 @@ class BaseAdapter:
         return " ".join(re.sub(self.tags, " ", text).split()) if self.tags else text
 
     def layers(self) -> Sequence[LayerParts]:
-        """No layers: attention and FFN paths are not logged."""
-        return ()
+        """Those of `decoder`. Without one attention and FFN paths are not logged."""
+        if self.decoder is None:
+            return ()
+        return decoder_layers(self.core.get_submodule(self.decoder).layers, **self.layer_parts)
 
     def audio_heads(self) -> Sequence[AudioHead]:
         """No codes are predicted."""

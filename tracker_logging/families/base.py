@@ -36,6 +36,7 @@ COMPONENTS = (
 StopReason: TypeAlias = Literal["eos", "max_length"]
 Span: TypeAlias = tuple[int, int]
 Features: TypeAlias = dict[str, torch.Tensor]
+Inputs: TypeAlias = Mapping[str, Any]  # the keyword arguments of a model's forward
 Reference: TypeAlias = VoiceSample | Literal["own"] | None
 
 

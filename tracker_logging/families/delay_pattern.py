@@ -49,6 +49,11 @@ class CodePattern:
         """Codebook k lags k frames; end codes fill up: Higgs Audio v2."""
         return cls(delays=tuple(range(codebooks)), codes=min(bos, eos), eos=eos, bos=bos, fill=eos)
 
+    @classmethod
+    def without_delay(cls, *, codebooks: int, codes: int, eos: int, bos: int | None = None) -> CodePattern:
+        """Each row of a clip is a frame, and its last one the end."""
+        return cls(delays=(0,) * codebooks, codes=codes, eos=eos, bos=bos, fill=eos)
+
     @property
     def overhang(self) -> int:
         """Frames beyond those of the clip: begin, end and the longest delay."""

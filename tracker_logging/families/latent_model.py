@@ -13,18 +13,18 @@ class MyLatentsAdapter(LatentModelAdapter):
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any, TypeAlias
 
 import torch
 from torch import nn
 
-from tracker_logging.families.adapter import BaseAdapter, decoder_layers
+from tracker_logging.families.adapter import BaseAdapter
 from tracker_logging.families.base import (
     BatchView,
     GeneratedCodes,
-    LayerParts,
+    Inputs,
     Prompt,
     Role,
     SamplingSettings,
@@ -38,8 +38,8 @@ Conditioned: TypeAlias = Iterable[tuple[int, torch.Tensor, torch.Tensor]]
 
 
 class LatentModelAdapter(BaseAdapter):
-    """Defaults of `LatentAdapter`. `decoder`, `flow` and `eos` are paths from `core`: the module that has the `layers`,
-    the flow or diffusion head, and the head with the end of speech. `threshold` is the class's own for that end."""
+    """Defaults of `LatentAdapter`. `flow` and `eos` are paths from `core`: the flow or diffusion head, and the head
+    with the end of speech. `threshold` is the class's own for that end."""
 
     cannot_give = WITHOUT_CODES
     decoder = "model"
@@ -50,10 +50,6 @@ class LatentModelAdapter(BaseAdapter):
     def __init__(self, core: Any) -> None:
         super().__init__(core)
         self.latent_dim: int = getattr(core.config, "latent_dim", 0)  # or set by the family
-
-    def layers(self) -> Sequence[LayerParts]:
-        """Layers with one FFN for text and audio."""
-        return decoder_layers(self.core.get_submodule(self.decoder).layers)
 
     def flow_head(self) -> nn.Module:
         """The module at `flow`."""
@@ -84,7 +80,7 @@ class LatentModelAdapter(BaseAdapter):
         last = {segment.sample * view.roles.shape[1] + segment.stop - 1 for segment in view.targets}
         return at, torch.isin(at, torch.tensor(sorted(last), dtype=torch.int64, device=at.device))
 
-    def conditioned(self, inputs: Mapping[str, Any], view: BatchView) -> Conditioned:
+    def conditioned(self, inputs: Inputs, view: BatchView) -> Conditioned:
         """For each target: its sample, its frames [F, D] float32 in the model's space, and what the backbone gives for
         each frame, conditions [F, H], as in generation. One forward."""
         raise NotImplementedError(f"{type(self).__name__} must implement `conditioned` for the conditioning gap.")
@@ -96,7 +92,7 @@ class LatentModelAdapter(BaseAdapter):
         raise NotImplementedError(f"{type(self).__name__} must implement `denoising_loss` for the conditioning gap.")
 
     @torch.no_grad()
-    def audio_nll(self, inputs: Mapping[str, Any]) -> torch.Tensor:
+    def audio_nll(self, inputs: Inputs) -> torch.Tensor:
         """[B, 1] float32: the flow or diffusion loss of each target, mean over frames, dimensions and `GAP_DRAWS`
         levels of noise; NaN without a target.
 

@@ -15,7 +15,7 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from torch import nn
 
-from tracker_logging.families.base import BatchView
+from tracker_logging.families.base import BatchView, Inputs
 
 NO_CODES = (
     "the model predicts continuous latents, which have no codes and no codebooks; latents/ has its flow loss, end of "
@@ -69,9 +69,7 @@ class LatentAdapter(Protocol):
     def eos_logits(self, output: torch.Tensor) -> torch.Tensor:
         """The logit of the end of speech at each flat position [B · T], from the output of `eos_head`."""
 
-    def flow_terms(
-        self, inputs: Mapping[str, Any], args: tuple[Any, ...], kwargs: Mapping[str, Any], output: torch.Tensor
-    ) -> FlowTerms:
+    def flow_terms(self, inputs: Inputs, args: tuple[Any, ...], kwargs: Inputs, output: torch.Tensor) -> FlowTerms:
         """The terms of the flow loss from the batch and one call of the flow head, when that call returns."""
 
     def ends(self, view: BatchView) -> tuple[torch.Tensor, torch.Tensor]:
@@ -80,7 +78,7 @@ class LatentAdapter(Protocol):
     def eos_threshold(self) -> float:
         """The logit above which generation ends."""
 
-    def sample(self, inputs: Mapping[str, Any], conditions: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
+    def sample(self, inputs: Inputs, conditions: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
         """The latents [F, D] that the model's own sampler makes from `noise` [F, D], given the backbone's outputs."""
 
     def to_codec(self, latents: torch.Tensor) -> torch.Tensor:

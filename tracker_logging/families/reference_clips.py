@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from tracker_logging.families.base import BatchView, Segment
+from tracker_logging.families.base import BatchView, Inputs, Segment
 
 
 class ReferenceClips:
@@ -19,13 +19,13 @@ class ReferenceClips:
 
     clips_in = "input_values"
 
-    def reference_clip(self, inputs: Mapping[str, Any], view: BatchView, segment: Segment) -> torch.Tensor:
+    def reference_clip(self, inputs: Inputs, view: BatchView, segment: Segment) -> torch.Tensor:
         """See `ModelAdapter`."""
         clip: torch.Tensor = inputs[self.clips_in][self.place(inputs, view, segment)]
         return clip
 
     def with_reference_clips(
-        self, inputs: Mapping[str, Any], view: BatchView, clips: Mapping[Segment, torch.Tensor]
+        self, inputs: Inputs, view: BatchView, clips: Mapping[Segment, torch.Tensor]
     ) -> dict[str, Any]:
         """See `ModelAdapter`."""
         replaced = inputs[self.clips_in].clone()
@@ -33,7 +33,7 @@ class ReferenceClips:
             replaced[self.place(inputs, view, segment)] = clip.to(replaced)
         return {**inputs, self.clips_in: replaced}
 
-    def place(self, inputs: Mapping[str, Any], view: BatchView, segment: Segment) -> Any:
+    def place(self, inputs: Inputs, view: BatchView, segment: Segment) -> Any:
         """The index of a clip in the tensor: for `input_values` [B, 1, n] with the clips of a sample one after the
         other, which end at `input_values_cutoffs` [B, clips] (CSM); or [clips, 1, n] with `padding_mask` [clips, n]
         (VibeVoice). Every clip is a segment of the view."""

@@ -1,16 +1,70 @@
-"""Parts that the processors of several families share: what a sample's clips are, and rows as a padded batch."""
+"""Parts that the processors of several families share: what a sample's clips are, and rows as a padded batch.
+
+class MyProcessor(BaseProcessor):
+    def row(self, sample): ...          # a sample to train on: the tensors of one row
+    def prompt(self, sample): ...       # its text and references, up to where generation begins
+    def collate(self, rows): ...        # a batch: the arguments of the model's forward
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch.nn.utils.rnn import pad_sequence
 
 from tracker_logging.data.sample import DataError, VoiceSample
 from tracker_logging.families.base import Features, Reference
+
+
+@dataclass(frozen=True, eq=False)
+class BaseProcessor:
+    """A `Processor` of which a family writes `row`, `prompt` and `collate`; the sample has the reference to use.
+
+    `tokenizer` of transformers, `codec`, and `codes`, which returns the codes [K, T] of a clip (see `CodeCache`), or
+    its latents [D, F]. `config` is the model's.
+    """
+
+    tokenizer: Any
+    codec: Any
+    codes: Any
+    config: Any
+
+    def row(self, sample: VoiceSample) -> Features:
+        """See `Processor.features`."""
+        raise NotImplementedError(f"{type(self).__name__} must make rows to train on: implement `row`.")
+
+    def prompt(self, sample: VoiceSample) -> Features:
+        """See `Processor.prompt_features`."""
+        raise NotImplementedError(f"{type(self).__name__} must make prompts to generate from: implement `prompt`.")
+
+    def collate(self, rows: Sequence[Features]) -> Features:
+        """The batch of these rows; see `padded` and `masked`."""
+        raise NotImplementedError(f"{type(self).__name__} must make batches of rows: implement `collate`.")
+
+    def features(self, sample: VoiceSample, *, reference: Reference = "own") -> Features:
+        """`row` of the sample with the reference asked for."""
+        return self.row(with_reference(sample, reference))
+
+    def prompt_features(self, sample: VoiceSample, *, reference: Reference = "own") -> Features:
+        """`prompt` of the sample with the reference asked for."""
+        return self.prompt(with_reference(sample, reference))
+
+    def collator(self) -> Callable[[Sequence[Features]], Features]:
+        """`collate`."""
+        return self.collate
+
+    def words(self, text: str) -> list[int]:
+        """The tokens of a text alone."""
+        tokens: list[int] = self.tokenizer.encode(text, add_special_tokens=False)
+        return tokens
+
+    def frames(self, path: Path) -> torch.Tensor:
+        """[T, K] int64 codes of a clip, or its latents [F, D]: one row for each frame."""
+        return torch.from_numpy(self.codes(path).T.copy())
 
 
 def with_reference(sample: VoiceSample, reference: Reference) -> VoiceSample:

@@ -11,7 +11,7 @@ from copy import copy
 from typing import Any
 
 import torch
-from transformers import TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
+from transformers import LogitsProcessorList, TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
 
 from tracker_logging.families.base import GeneratedCodes, Prompt, SamplingSettings
 from tracker_logging.families.delay_pattern import CodePattern
@@ -81,6 +81,11 @@ class Chooser:
     def _use(self, settings: SamplingSettings) -> None:
         is_drawn = settings.temperature > 0
         self._sampler = SeededSampler(settings, (), generators=self._generators) if is_drawn else None
+
+    @property
+    def processors(self) -> LogitsProcessorList:
+        """The same choice for the greedy `generate` of a class of transformers."""
+        return LogitsProcessorList([] if self._sampler is None else [self._sampler])
 
     def __call__(self, logits: torch.Tensor) -> torch.Tensor:
         scores = logits.float().flatten(0, -2)

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from tracker_logging.families.base import IGNORE, BatchView, Role, Segment, Span
+from tracker_logging.families.base import IGNORE, BatchView, Inputs, Role, Segment, Span
 
 TRAINED = 0.5
 
@@ -27,6 +27,12 @@ def padding_mask(mask: torch.Tensor | None, like: torch.Tensor) -> torch.Tensor:
     return mask.detach().bool()
 
 
+def tokens_and_mask(inputs: Inputs) -> tuple[torch.Tensor, torch.Tensor]:
+    """`input_ids` and the `padding_mask` of a batch, [B, T] each."""
+    token_ids = inputs["input_ids"].detach()
+    return token_ids, padding_mask(inputs.get("attention_mask"), token_ids)
+
+
 def runs(row: torch.Tensor, *, ends: torch.Tensor | None = None) -> list[Span]:
     """Start and stop of each run of True in a 1-D bool tensor on the CPU. A True of `ends` ends its run after it."""
     edges = torch.diff(row.int(), prepend=torch.zeros(1, dtype=torch.int), append=torch.zeros(1, dtype=torch.int))
@@ -38,6 +44,12 @@ def runs(row: torch.Tensor, *, ends: torch.Tensor | None = None) -> list[Span]:
         inner = [cut for cut in cuts if start < cut < stop]
         spans += list(zip([start, *inner], [*inner, stop], strict=True))
     return spans
+
+
+def runs_by_sample(where: torch.Tensor, *, ends: torch.Tensor | None = None) -> list[list[Span]]:
+    """`runs` of each row of a bool tensor [B, T] on any device."""
+    marks = [None] * len(where) if ends is None else ends.cpu()
+    return [runs(row, ends=of_row) for row, of_row in zip(where.cpu(), marks, strict=True)]
 
 
 def audio_segments(

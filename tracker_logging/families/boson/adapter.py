@@ -12,15 +12,14 @@ from typing import Any, ClassVar
 
 import torch
 from torch import nn
-from transformers import GenerationConfig, LogitsProcessorList, StoppingCriteriaList
+from transformers import GenerationConfig, StoppingCriteriaList
 
-from tracker_logging.families.adapter import BaseAdapter, decoder_layers
+from tracker_logging.families.adapter import BaseAdapter
 from tracker_logging.families.base import (
     IGNORE,
     AudioHead,
     BatchView,
     GeneratedCodes,
-    LayerParts,
     Prompt,
     Role,
     SamplingSettings,
@@ -31,14 +30,15 @@ from tracker_logging.families.boson.layout import Expanded, PlaceholderTokens, a
 from tracker_logging.families.delay_pattern import CodePattern
 from tracker_logging.families.first_frame import StepTimes
 from tracker_logging.families.heads import mean_nll
-from tracker_logging.families.sampling import HIGGS_SAMPLING, SeededSampler, generated
-from tracker_logging.families.spans import audio_segments, padding_mask, runs, with_segments
+from tracker_logging.families.sampling import HIGGS_SAMPLING, Chooser, generated
+from tracker_logging.families.spans import audio_segments, padding_mask, runs_by_sample, with_segments
 
 
 class BosonAdapter(BaseAdapter):
     """See `ModelAdapter`. `core` is the `HiggsAudioModel`."""
 
-    family = "higgs_audio"
+    family, decoder = "higgs_audio", ""
+    layer_parts: ClassVar[Mapping[str, str]] = {"text_ffn": "mlp", "audio_ffn": "audio_mlp"}
     ffn = "text_ffn"
     sampling = HIGGS_SAMPLING
     # The upstream collator passes an empty tensor for a stream that a batch does not have.
@@ -61,8 +61,8 @@ class BosonAdapter(BaseAdapter):
         if config.use_delay_pattern:
             self.pattern = CodePattern.staircase(codebooks=self.num_codebooks, bos=bos, eos=eos)
         else:
-            self.pattern = CodePattern(
-                delays=(0,) * self.num_codebooks, codes=min(bos, eos), eos=eos, bos=bos, fill=eos
+            self.pattern = CodePattern.without_delay(
+                codebooks=self.num_codebooks, codes=min(bos, eos), eos=eos, bos=bos
             )
         self.tokens = PlaceholderTokens(
             audio_in=config.audio_in_token_idx, audio_out=config.audio_out_token_idx, pad=config.pad_token_id
@@ -78,7 +78,7 @@ class BosonAdapter(BaseAdapter):
             audio_labels = torch.full_like(codes, IGNORE)
             _put(audio_labels, expanded.out, inputs["label_audio_ids"])
         audio = expanded.reference | expanded.out
-        spans = [runs(row, ends=ends) for row, ends in zip(audio.cpu(), expanded.ends.cpu(), strict=True)]
+        spans = runs_by_sample(audio, ends=expanded.ends)
         assert self.pattern is not None
         segments = audio_segments(spans, audio_labels, overhang=self.pattern.overhang, lead=1)
         roles = with_segments(expanded.attention_mask, segments)
@@ -131,9 +131,6 @@ class BosonAdapter(BaseAdapter):
                 given[name] = codes[places].T.to(inputs[name])
         return given
 
-    def layers(self) -> Sequence[LayerParts]:
-        return decoder_layers(self.core.layers, text_ffn="mlp", audio_ffn="audio_mlp")
-
     def audio_heads(self) -> Sequence[AudioHead]:
         return (AudioHead(self.core.audio_decoder_proj.audio_lm_head, range(self.num_codebooks), self._output_rows),)
 
@@ -162,9 +159,6 @@ class BosonAdapter(BaseAdapter):
         token_ids = collapse(prompt.token_ids, lengths, audio_out=self.tokens.audio_out)[None].to(device)
         references = torch.cat(clips).T if clips else torch.zeros(self.num_codebooks, 0, dtype=torch.int64)
         starts = torch.tensor([0, *lengths[:-1]] if lengths else [], dtype=torch.int64).cumsum(dim=0)
-        processors = LogitsProcessorList()
-        if settings.temperature > 0:
-            processors.append(SeededSampler(settings, [prompt.seed]))
         audio_eos = self.core.audio_eos_token_id
         output = self.core.generate(
             input_ids=token_ids,
@@ -179,7 +173,7 @@ class BosonAdapter(BaseAdapter):
                 eos_token_id=audio_eos,
                 return_dict_in_generate=True,
             ),
-            logits_processor=processors,
+            logits_processor=Chooser(settings, [prompt.seed]).processors,
             stopping_criteria=StoppingCriteriaList([steps]),
         )
         frames = output.audio_sequences[-1].T.cpu().clone()

@@ -13,7 +13,7 @@ from itertools import pairwise
 from typing import Any
 
 import torch
-from transformers import GenerationConfig, LogitsProcessorList, StoppingCriteriaList
+from transformers import GenerationConfig, StoppingCriteriaList
 
 from tracker_logging.families.base import (
     IGNORE,
@@ -31,8 +31,8 @@ from tracker_logging.families.base import (
 from tracker_logging.families.codec_tokens.layout import TokenIds
 from tracker_logging.families.codec_tokens.pattern import TokenPattern
 from tracker_logging.families.first_frame import StepTimes
-from tracker_logging.families.sampling import SeededSampler, left_padded
-from tracker_logging.families.spans import audio_segments, batch_view, padding_mask, runs
+from tracker_logging.families.sampling import Chooser, left_padded
+from tracker_logging.families.spans import audio_segments, batch_view, runs_by_sample, tokens_and_mask
 from tracker_logging.families.text.adapter import TextAdapter
 
 TOKENS_BETWEEN = 2  # of a layout with words between its codes: at most as many of them as of codes
@@ -62,8 +62,7 @@ class CodecTokenAdapter(TextAdapter):
         self._columns = [ids.columns(slot) for slot in range(len(ids.slots))]
 
     def view(self, inputs: Mapping[str, Any]) -> BatchView:
-        token_ids, labels = inputs["input_ids"].detach(), inputs.get("labels")
-        attention_mask = padding_mask(inputs.get("attention_mask"), token_ids)
+        (token_ids, attention_mask), labels = tokens_and_mask(inputs), inputs.get("labels")
         spans = self._spans(token_ids, attention_mask)
         audio = torch.zeros_like(attention_mask)
         for sample, of_sample in enumerate(spans):
@@ -120,9 +119,6 @@ class CodecTokenAdapter(TextAdapter):
         ids, device = self.ids, next(self.core.parameters()).device
         token_ids, mask = (tensor.to(device) for tensor in left_padded(prompts, pad=ids.end))
         per_frame = len(ids.of_frames) * (TOKENS_BETWEEN if ids.inside else 1)
-        processors = LogitsProcessorList()
-        if settings.temperature > 0:
-            processors.append(SeededSampler(settings, [prompt.seed for prompt in prompts]))
         stops = getattr(getattr(self.core, "generation_config", None), "eos_token_id", None)
         ends = {ids.end, *([] if stops is None else stops if isinstance(stops, list) else [stops])}
         sequences = self.core.generate(
@@ -135,7 +131,7 @@ class CodecTokenAdapter(TextAdapter):
                 pad_token_id=ids.end,
                 eos_token_id=sorted(ends),
             ),
-            logits_processor=processors,
+            logits_processor=Chooser(settings, [prompt.seed for prompt in prompts]).processors,
             stopping_criteria=StoppingCriteriaList([steps]),
         )[:, token_ids.shape[1] :]
         return [
@@ -166,7 +162,7 @@ class CodecTokenAdapter(TextAdapter):
             return [_to_the_end(*row) for row in zip(code, end, strict=True)]
         end[:, 1:] &= code[:, :-1]
         end[:, 0] = False
-        return [runs(codes | ends, ends=ends) for codes, ends in zip(code, end, strict=True)]
+        return runs_by_sample(code | end, ends=end)
 
     def _codes(self, token_ids: torch.Tensor, where: torch.Tensor) -> torch.Tensor:
         """[B, T, K]: the codes of tokens `where` there is audio, -1 elsewhere; the end token is one of slot 0."""

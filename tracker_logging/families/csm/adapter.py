@@ -8,27 +8,19 @@ references can only be excluded from the depth decoder's loss.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
-from transformers import DynamicCache
+from transformers import DynamicCache, GenerationConfig
 
-from tracker_logging.families.adapter import BaseAdapter, decoder_layers
-from tracker_logging.families.base import (
-    IGNORE,
-    AudioHead,
-    BatchView,
-    GeneratedCodes,
-    LayerParts,
-    Prompt,
-    SamplingSettings,
-)
+from tracker_logging.families.adapter import BaseAdapter
+from tracker_logging.families.base import IGNORE, AudioHead, BatchView, GeneratedCodes, Inputs, Prompt, SamplingSettings
 from tracker_logging.families.delay_pattern import CodePattern
 from tracker_logging.families.frame_loop import frame_by_frame
 from tracker_logging.families.reference_clips import ReferenceClips
 from tracker_logging.families.sampling import Chooser, left_padded, sampling_of
-from tracker_logging.families.spans import audio_segments, batch_view, padding_mask, runs
+from tracker_logging.families.spans import audio_segments, batch_view, runs_by_sample, tokens_and_mask
 
 BACKBONE_ONLY = -101
 """Label of an audio position whose frame the depth decoder is not trained on."""
@@ -37,42 +29,29 @@ BACKBONE_ONLY = -101
 class CsmAdapter(ReferenceClips, BaseAdapter):
     """See `ModelAdapter`. Layers are the backbone's; the depth decoder and the codec are components of their own."""
 
-    family = "csm"
+    family, decoder = "csm", "backbone_model"
+    pattern: CodePattern
     trains_references = True
     tags = r"^\[\d+\]"
     published = SamplingSettings(temperature=0.9, top_k=50)  # transformers' `convert_csm.py`, for both decoders
     prefixes = {"depth_decoder": "depth_decoder", "codec_model": "codec"}  # noqa: RUF012
 
     def __init__(self, core: Any) -> None:
-        super().__init__(core)
         config = core.config
-        self.num_codebooks = config.num_codebooks
-        self.codebook_vocabulary = config.vocab_size
-        self.pattern: CodePattern = CodePattern(
-            delays=(0,) * config.num_codebooks,
-            codes=config.codec_config.codebook_size,
-            eos=config.codebook_eos_token_id,
-            bos=None,
-            fill=config.codebook_pad_token_id,
-        )
+        codes, end = config.codec_config.codebook_size, config.codebook_eos_token_id
+        pattern = CodePattern.without_delay(codebooks=config.num_codebooks, codes=codes, eos=end)
+        super().__init__(core, pattern, vocabulary=config.vocab_size)
 
-    def view(self, inputs: Mapping[str, Any]) -> BatchView:
-        config, token_ids = self.core.config, inputs["input_ids"].detach()
-        attention_mask = padding_mask(inputs.get("attention_mask"), token_ids)
-        ends = token_ids == config.audio_eos_token_id
-        audio = ((token_ids == config.audio_token_id) | ends) & attention_mask
-        codes = self._codes(inputs, audio)
-        labels = inputs.get("labels")
-        audio_labels = None
-        if labels is not None:
-            audio_labels = codes.masked_fill(~audio.unsqueeze(-1), IGNORE)
-            audio_labels[..., 1:] = audio_labels[..., 1:].masked_fill((labels == BACKBONE_ONLY).unsqueeze(-1), IGNORE)
-        spans = [runs(row, ends=end) for row, end in zip(audio.cpu(), ends.cpu(), strict=True)]
+    def view(self, inputs: Inputs) -> BatchView:
+        token_ids, attention_mask = tokens_and_mask(inputs)
+        audio = is_audio(token_ids, self.core.config) & attention_mask
+        codes, labels = self._codes(inputs, token_ids, audio), inputs.get("labels")
+        audio_labels = None if labels is None else codes.masked_fill(~audio.unsqueeze(-1), IGNORE)
+        if audio_labels is not None:
+            audio_labels[..., 1:][labels == BACKBONE_ONLY] = IGNORE
+        spans = runs_by_sample(audio, ends=token_ids == self.core.config.audio_eos_token_id)
         segments = audio_segments(spans, audio_labels, overhang=self.pattern.overhang, lead=0)
         return batch_view(token_ids, attention_mask, segments, codes=codes, audio_labels=audio_labels)
-
-    def layers(self) -> Sequence[LayerParts]:
-        return decoder_layers(self.core.backbone_model.layers)
 
     def audio_heads(self) -> Sequence[AudioHead]:
         return (
@@ -108,46 +87,41 @@ class CsmAdapter(ReferenceClips, BaseAdapter):
 
         return frame_by_frame(following, prompts, self.pattern, core.device)
 
-    def _codes(self, inputs: Mapping[str, Any], audio: torch.Tensor) -> torch.Tensor:
+    def _codes(self, inputs: Inputs, token_ids: torch.Tensor, audio: torch.Tensor) -> torch.Tensor:
         """[B, T, K] codes as the class places them: it expands labels to the codes of its own codec."""
-        token_ids: torch.Tensor = inputs["input_ids"].detach()
-        no_codes = token_ids.new_full((*token_ids.shape, self.num_codebooks), -1)
-        if inputs.get("input_values") is None:
-            return no_codes
-        devices = [token_ids.device] if token_ids.is_cuda else []
-        with torch.random.fork_rng(devices=devices), torch.no_grad():
-            merged = self.core._merge_input_ids_with_input_values(
-                token_ids, inputs["input_values"], inputs["input_values_cutoffs"], token_ids
-            )
-        return torch.where(audio.unsqueeze(-1), merged["labels"], no_codes)
+        codes = token_ids.new_full((*token_ids.shape, self.num_codebooks), -1)
+        if inputs.get("input_values") is not None:
+            with torch.random.fork_rng(devices=[token_ids.device] if token_ids.is_cuda else []), torch.no_grad():
+                merged = self.core._merge_input_ids_with_input_values(
+                    token_ids, inputs["input_values"], inputs["input_values_cutoffs"], token_ids
+                )
+            codes[audio] = merged["labels"][audio]
+        return codes
 
     def _embedded(self, token_ids: torch.Tensor, mask: torch.Tensor, prompts: Sequence[Prompt]) -> torch.Tensor:
-        config = self.core.config
         embedded: torch.Tensor = self.core.embed_text_tokens(token_ids)
-        audio = (token_ids == config.audio_token_id) | (token_ids == config.audio_eos_token_id)
         references = [prompt.audio_codes for prompt in prompts if prompt.audio_codes is not None]
         if references:
-            frames = torch.cat(references).to(token_ids.device)
-            embedded[audio & mask.bool()] = self.core.backbone_model.embed_tokens(frames[None])[0].to(embedded.dtype)
+            frames = self.core.backbone_model.embed_tokens(torch.cat(references).to(token_ids.device)[None])[0]
+            embedded[is_audio(token_ids, self.core.config) & mask.bool()] = frames.to(embedded.dtype)
         return embedded
 
     def _frame(self, hidden: torch.Tensor, choose: Chooser, choose_deep: Chooser) -> torch.Tensor:
         """The next frame [B, K] from the backbone's last hidden state [B, hidden]."""
-        core, cache = self.core, DynamicCache(config=self.core.config.depth_decoder_config)
-        codes = [choose(core.lm_head(hidden))]
-        step = torch.stack([torch.zeros_like(codes[0]), codes[0]], dim=1)  # placeholder of the hidden state, codebook 0
-        first: torch.Tensor | None = hidden
-        while len(codes) < self.num_codebooks:
-            logits = core.depth_decoder(
-                input_ids=step,
-                backbone_last_hidden_state=first,
-                past_key_values=cache,
-                use_cache=True,
-                logits_to_keep=1,
-            ).logits[:, -1]
-            codes.append(choose_deep(logits))
-            step, first = codes[-1].unsqueeze(1), None
-        return torch.stack(codes, dim=1)
+        code = choose(self.core.lm_head(hidden))
+        frame: torch.Tensor = self.core.depth_decoder.generate(
+            input_ids=torch.stack([torch.zeros_like(code), code], dim=1),  # placeholder of the hidden state, codebook 0
+            backbone_last_hidden_state=hidden,
+            generation_config=GenerationConfig(do_sample=False, max_new_tokens=self.num_codebooks - 1),
+            logits_processor=choose_deep.processors,
+        )
+        return frame[:, 1:]
+
+
+def is_audio(token_ids: torch.Tensor, config: Any) -> torch.Tensor:
+    """Where a frame is: an audio token, or the end of a clip."""
+    audio: torch.Tensor = (token_ids == config.audio_token_id) | (token_ids == config.audio_eos_token_id)
+    return audio
 
 
 def _depth_rows(view: BatchView) -> torch.Tensor:

@@ -10,9 +10,7 @@ The class trains all audio of a row; label -101 excludes the reference from the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
 
 import torch
 from torch.nn.utils.rnn import pad_sequence
@@ -20,48 +18,47 @@ from torch.nn.utils.rnn import pad_sequence
 from tracker_logging.data.audio import load_audio
 from tracker_logging.data.sample import DataError, Utterance, VoiceSample
 from tracker_logging.data.voices import voice_parts
-from tracker_logging.families.base import IGNORE, Features, Reference
-from tracker_logging.families.csm.adapter import BACKBONE_ONLY
-from tracker_logging.families.higgs_v2.processor import SpeechProcessor
-from tracker_logging.families.samples import padded, reference_clips, target_clips, with_reference
+from tracker_logging.families.base import IGNORE, Features
+from tracker_logging.families.csm.adapter import BACKBONE_ONLY, is_audio
+from tracker_logging.families.samples import BaseProcessor, padded, reference_clips, target_clips
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class CsmSpeechProcessor(SpeechProcessor):
-    """`codec` is a copy of the model's own (`ModelCodec.copy_of(model.codec_model)`), `config` the model's."""
+class CsmSpeechProcessor(BaseProcessor):
+    """`codec` is a copy of the model's own: `ModelCodec.copy_of(model.codec_model)`."""
 
-    config: Any = None
-
-    def features(self, sample: VoiceSample, *, reference: Reference = "own") -> Features:
+    def row(self, sample: VoiceSample) -> Features:
         """`input_ids`, `labels` [T], `input_values` [samples] and `input_values_cutoffs` [clips]."""
-        sample = with_reference(sample, reference)
-        targets = target_clips(sample)
-        clips = [*reference_clips(sample), *targets]
+        clips = [*reference_clips(sample), *target_clips(sample)]
         turns = [self._turn(sample, utterance) for utterance in (*sample.references, *sample.targets)]
         ids = torch.cat(turns)
-        audio = (ids == self.config.audio_token_id) | (ids == self.config.audio_eos_token_id)
+        audio, prompt = is_audio(ids, self.config), sum(map(len, turns[: len(sample.references)]))
         labels = torch.where(audio, ids, IGNORE)
-        prompt = sum(len(turn) for turn in turns[: len(sample.references)])
         labels[:prompt][audio[:prompt]] = BACKBONE_ONLY
         waves = [torch.from_numpy(load_audio(path, self.codec.sample_rate)) for path in clips]
         ends = torch.tensor([len(wave) for wave in waves]).cumsum(0)
         return {"input_ids": ids, "labels": labels, "input_values": torch.cat(waves), "input_values_cutoffs": ends}
 
-    def prompt_features(self, sample: VoiceSample, *, reference: Reference = "own") -> Features:
+    def prompt(self, sample: VoiceSample) -> Features:
         """`input_ids` [T] that end with the first target's text, and frames of references `audio_input_ids` [F, K]."""
-        sample = with_reference(sample, reference)
         turns = [self._turn(sample, utterance) for utterance in sample.references]
         text = self._turn(sample, Utterance(sample.target_text, None))
         if not turns:
             return {"input_ids": text}
-        end = torch.full((1, self.codec.num_codebooks), self.config.codebook_eos_token_id, dtype=torch.int64)
-        frames = [torch.from_numpy(self.codes(path)).T for path in reference_clips(sample)]
-        whole = [part for clip in frames for part in (clip, end)]
-        return {"input_ids": torch.cat([*turns, text]), "audio_input_ids": torch.cat(whole)}
+        end = torch.full((1, self.codec.num_codebooks), self.config.codebook_eos_token_id)
+        frames = [part for path in reference_clips(sample) for part in (self.frames(path), end)]
+        return {"input_ids": torch.cat([*turns, text]), "audio_input_ids": torch.cat(frames)}
 
-    def collator(self) -> Callable[[Sequence[Features]], Features]:
-        """Makes a batch padded on the left, as `CsmProcessor` pads."""
-        return collate
+    def collate(self, rows: Sequence[Features]) -> Features:
+        """B rows -> `input_ids`, `attention_mask`, `labels` [B, T], `input_values` [B, 1, n], cutoffs [B, clips].
+
+        Padded on the left, as `CsmProcessor` pads.
+        """
+        first = rows[0]["input_ids"][0]  # no audio token: the class counts each audio token as a frame
+        waves, ends = ([row[name] for row in rows] for name in ("input_values", "input_values_cutoffs"))
+        return padded(rows, {"input_ids": int(first), "labels": IGNORE}, side="left") | {
+            "input_values": pad_sequence(waves, batch_first=True).unsqueeze(1),
+            "input_values_cutoffs": pad_sequence(ends, batch_first=True, padding_value=-1),
+        }
 
     def _turn(self, sample: VoiceSample, utterance: Utterance) -> torch.Tensor:
         parts = voice_parts(utterance.text)
@@ -71,19 +68,8 @@ class CsmSpeechProcessor(SpeechProcessor):
                 f"{sample.origin}: a turn has {problem}, and CSM needs one of each. Split the sample's clips."
             )
         voice, words = parts[0][0], " ".join(words for _, words in parts)
-        tokens = self.tokenizer.encode(f"[{voice}]{words}", add_special_tokens=False)
-        ids = [self.tokenizer.bos_token_id, *tokens, self.tokenizer.eos_token_id]
+        ids = [self.tokenizer.bos_token_id, *self.words(f"[{voice}]{words}"), self.tokenizer.eos_token_id]
         if utterance.audio is not None:
-            frames = self.codes(utterance.audio).shape[1]
+            frames = len(self.frames(utterance.audio))
             ids += [self.config.audio_token_id] * frames + [self.config.audio_eos_token_id]
         return torch.tensor(ids)
-
-
-def collate(rows: Sequence[Features]) -> Features:
-    """B rows -> `input_ids`, `attention_mask`, `labels` [B, T], `input_values` [B, 1, n], cutoffs [B, clips]."""
-    first = rows[0]["input_ids"][0]  # no audio token: the class counts each audio token as a frame
-    waves, ends = ([row[name] for row in rows] for name in ("input_values", "input_values_cutoffs"))
-    return padded(rows, {"input_ids": int(first), "labels": IGNORE}, side="left") | {
-        "input_values": pad_sequence(waves, batch_first=True).unsqueeze(1),
-        "input_values_cutoffs": pad_sequence(ends, batch_first=True, padding_value=-1),
-    }

@@ -7,19 +7,19 @@ audio prompt is a prefix of the same rows: the rows before the first label are t
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch.nn.functional import pad
 
-from tracker_logging.families.adapter import BaseAdapter, decoder_layers
+from tracker_logging.families.adapter import BaseAdapter
 from tracker_logging.families.base import (
     IGNORE,
     AudioHead,
     BatchView,
     GeneratedCodes,
-    LayerParts,
+    Inputs,
     Prompt,
     Role,
     SamplingSettings,
@@ -27,13 +27,15 @@ from tracker_logging.families.base import (
 )
 from tracker_logging.families.delay_pattern import CodePattern
 from tracker_logging.families.dia.generation import generate
-from tracker_logging.families.spans import audio_segments, batch_view, padding_mask, runs
+from tracker_logging.families.spans import audio_segments, batch_view, padding_mask, runs_by_sample, tokens_and_mask
 
 
 class DiaAdapter(BaseAdapter):
     """See `ModelAdapter`. Layers are the decoder's; the encoder is a component of its own."""
 
-    family = "dia"
+    family, decoder = "dia", "model.decoder"
+    layer_parts = {"attention": "self_attention", "cross_attention": "cross_attention"}  # noqa: RUF012
+    pattern: CodePattern
     # The generation config that transformers' `convert_dia_to_hf.py` gives nari-labs/Dia-1.6B, there with guidance 3.0.
     published = SamplingSettings(temperature=1.2, top_p=0.95, top_k=45)
     prefixes = {"encoder": "encoder", "cross_attention": "cross_attention", "logits_dense": "heads"}  # noqa: RUF012
@@ -41,18 +43,14 @@ class DiaAdapter(BaseAdapter):
     tags = r"\[S\d+\]"
 
     def __init__(self, core: Any) -> None:
-        super().__init__(core)
-        self.num_codebooks = core.config.decoder_config.num_channels
-        self.codebook_vocabulary = core.config.decoder_config.vocab_size
-        self.pattern: CodePattern = pattern_of(core.config)
+        super().__init__(core, pattern_of(core.config), vocabulary=core.config.decoder_config.vocab_size)
 
-    def view(self, inputs: Mapping[str, Any]) -> BatchView:
-        text_ids = inputs["input_ids"].detach()
-        memory = text_ids.shape[1]
-        text_mask = padding_mask(inputs.get("attention_mask"), text_ids)
+    def view(self, inputs: Inputs) -> BatchView:
+        text_ids, text_mask = tokens_and_mask(inputs)
         rows, row_mask, labels = self._rows(inputs)
+        memory = text_ids.shape[1]
         audio_labels = None if labels is None else pad(labels, (0, 0, memory, 0), value=IGNORE)
-        spans = [runs(row)[-1:] for row in pad(row_mask, (memory, 0)).cpu()]
+        spans = [spans[-1:] for spans in runs_by_sample(pad(row_mask, (memory, 0)))]
         segments = audio_segments(spans, audio_labels, overhang=self.pattern.overhang, lead=1, continued=True)
         attention_mask = torch.cat([text_mask, row_mask], dim=1)
         return batch_view(
@@ -66,17 +64,13 @@ class DiaAdapter(BaseAdapter):
             target_text=_target_text(text_mask.cpu(), segments),
         )
 
-    def with_codes(self, inputs: Mapping[str, Any], codes: torch.Tensor) -> dict[str, Any] | None:
+    def with_codes(self, inputs: Inputs, codes: torch.Tensor) -> dict[str, Any] | None:
         """See `ModelAdapter`; not in the flat form of rows, which the class of transformers 5.23 does not take."""
         own, memory = inputs["decoder_input_ids"], inputs["input_ids"].shape[1]
         if own.dim() != 3:
             return None
         rows = codes[:, memory : memory + own.shape[1]]
         return {**inputs, "decoder_input_ids": torch.where(rows >= 0, rows, own).to(own)}
-
-    def layers(self) -> Sequence[LayerParts]:
-        layers = self.core.model.decoder.layers
-        return decoder_layers(layers, attention="self_attention", cross_attention="cross_attention")
 
     def audio_heads(self) -> Sequence[AudioHead]:
         return (AudioHead(self.core.logits_dense, range(self.num_codebooks)),)
@@ -86,7 +80,7 @@ class DiaAdapter(BaseAdapter):
         """With the model's own classifier-free guidance if its generation config has one."""
         return generate(self.core, self.pattern, prompts, settings)
 
-    def _rows(self, inputs: Mapping[str, Any]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
+    def _rows(self, inputs: Inputs) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
         """Rows [B, R, K] including the last label's, their mask [B, R] bool, and their labels [B, R, K] or None."""
         samples, channels = len(inputs["input_ids"]), self.num_codebooks
         rows = inputs.get("decoder_input_ids")
@@ -125,5 +119,5 @@ def _target_text(text: torch.Tensor, segments: Sequence[Segment]) -> tuple[tuple
     prompted = {segment.sample for segment in segments if segment.role == Role.REFERENCE}
     return tuple(
         (spans[0][0], spans[-1][1]) if spans and sample not in prompted else None
-        for sample, spans in enumerate(runs(row) for row in text)
+        for sample, spans in enumerate(runs_by_sample(text))
     )

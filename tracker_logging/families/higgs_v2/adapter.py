@@ -11,54 +11,51 @@ from typing import Any
 
 import torch
 from torch import nn
-from transformers import GenerationConfig, LogitsProcessorList, StoppingCriteriaList
+from transformers import GenerationConfig, StoppingCriteriaList
 
-from tracker_logging.families.adapter import BaseAdapter, decoder_layers
+from tracker_logging.families.adapter import BaseAdapter
 from tracker_logging.families.base import (
     IGNORE,
     AudioHead,
     BatchView,
     GeneratedCodes,
-    LayerParts,
     Prompt,
     Role,
     SamplingSettings,
 )
 from tracker_logging.families.delay_pattern import CodePattern, delayed_length
 from tracker_logging.families.first_frame import StepTimes
-from tracker_logging.families.sampling import HIGGS_SAMPLING, SeededSampler, generated, left_padded
-from tracker_logging.families.spans import audio_segments, batch_view, padding_mask, runs
+from tracker_logging.families.sampling import HIGGS_SAMPLING, Chooser, generated, left_padded
+from tracker_logging.families.spans import audio_segments, batch_view, runs_by_sample, tokens_and_mask
 
 
 class HiggsV2Adapter(BaseAdapter):
     """See `ModelAdapter`. `core` is the model without any wrapper."""
 
-    family = "higgs_audio_v2"
+    family, decoder = "higgs_audio_v2", "model"
+    layer_parts = {"text_ffn": "mlp", "audio_ffn": "audio_mlp"}  # noqa: RUF012
+    pattern: CodePattern
     loss_sums_codebooks = True
     prefixes = {"audio_mlp": "audio_ffn"}  # noqa: RUF012
     ffn = "text_ffn"
     sampling = HIGGS_SAMPLING
 
     def __init__(self, core: Any) -> None:
-        super().__init__(core)
         config = core.config
-        self.num_codebooks = config.num_codebooks
-        self.codebook_vocabulary = config.codebook_size
-        self.pattern: CodePattern = CodePattern.staircase(
+        pattern = CodePattern.staircase(
             codebooks=config.num_codebooks, bos=config.audio_stream_bos_id, eos=config.audio_stream_eos_id
         )
+        super().__init__(core, pattern, vocabulary=config.codebook_size)
 
     def view(self, inputs: Mapping[str, Any]) -> BatchView:
-        token_ids = inputs["input_ids"].detach()
-        attention_mask = padding_mask(inputs.get("attention_mask"), token_ids)
+        token_ids, attention_mask = tokens_and_mask(inputs)
         audio = self._audio_positions(token_ids)
         frames, valid, labels = (
             inputs.get(name) for name in ("audio_input_ids", "audio_input_ids_mask", "audio_labels")
         )
         codes = self._place(frames, valid, audio, fill=-1)
         audio_labels = None if labels is None else self._place(labels, valid, audio, fill=IGNORE)
-        spans = [runs(row) for row in audio.cpu()]
-        segments = audio_segments(spans, audio_labels, overhang=self.pattern.overhang, lead=1)
+        segments = audio_segments(runs_by_sample(audio), audio_labels, overhang=self.pattern.overhang, lead=1)
         text_labels = inputs.get("labels") if self.text_head() is not None else None
         return batch_view(
             token_ids,
@@ -69,9 +66,6 @@ class HiggsV2Adapter(BaseAdapter):
             text_labels=None if text_labels is None else text_labels.detach(),
             mismatched=_mismatched(audio, frames, valid),
         )
-
-    def layers(self) -> Sequence[LayerParts]:
-        return decoder_layers(self.core.model.layers, text_ffn="mlp", audio_ffn="audio_mlp")
 
     def audio_heads(self) -> Sequence[AudioHead]:
         return (AudioHead(self.core.audio_lm_head, range(self.num_codebooks)),)
@@ -111,9 +105,6 @@ class HiggsV2Adapter(BaseAdapter):
         device = next(self.core.parameters()).device
         inputs = {name: value.to(device) for name, value in self._batch(prompts).items()}
         limit = max(delayed_length(prompt.max_frames, self.num_codebooks) for prompt in prompts)
-        processors = LogitsProcessorList()
-        if settings.temperature > 0:
-            processors.append(SeededSampler(settings, [prompt.seed for prompt in prompts]))
         sequences = self.core.generate(
             **inputs,
             generation_config=GenerationConfig(
@@ -123,7 +114,7 @@ class HiggsV2Adapter(BaseAdapter):
                 pad_token_id=self.core.config.pad_token_id,
                 eos_token_id=self.core.config.eos_token_id,
             ),
-            logits_processor=processors,
+            logits_processor=Chooser(settings, [prompt.seed for prompt in prompts]).processors,
             stopping_criteria=StoppingCriteriaList([steps]),
         )
         prompt_frames = 0 if "audio_input_ids" not in inputs else inputs["audio_input_ids"].shape[1]

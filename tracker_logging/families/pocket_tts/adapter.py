@@ -13,13 +13,13 @@ from typing import Any, ClassVar
 
 import torch
 
-from tracker_logging.families.base import BatchView, Prompt, Role, SamplingSettings, Segment
+from tracker_logging.families.base import BatchView, Inputs, Prompt, Role, SamplingSettings, Segment
 from tracker_logging.families.batches import indexed, present
 from tracker_logging.families.first_frame import StepTimes
 from tracker_logging.families.latent_model import Conditioned, LatentModelAdapter
 from tracker_logging.families.latents import FlowTerms
 from tracker_logging.families.reference_clips import ReferenceClips
-from tracker_logging.families.spans import batch_view, padding_mask, runs
+from tracker_logging.families.spans import batch_view, runs, tokens_and_mask
 
 
 class PocketTTSAdapter(ReferenceClips, LatentModelAdapter):
@@ -34,9 +34,8 @@ class PocketTTSAdapter(ReferenceClips, LatentModelAdapter):
         **dict.fromkeys(("audio_prompt_proj", "audio_latent_proj", "bos_latent"), "embeddings"),
     }
 
-    def view(self, inputs: Mapping[str, Any]) -> BatchView:
-        config, token_ids = self.core.config, inputs["input_ids"].detach()
-        attention_mask = padding_mask(inputs.get("attention_mask"), token_ids)
+    def view(self, inputs: Inputs) -> BatchView:
+        config, (token_ids, attention_mask) = self.core.config, tokens_and_mask(inputs)
         voice = (token_ids == config.audio_prompt_token_id) & attention_mask
         frames = (token_ids == config.audio_latent_token_id) & attention_mask
         target = frames | ((token_ids == config.audio_bos_token_id) & attention_mask)
@@ -50,7 +49,7 @@ class PocketTTSAdapter(ReferenceClips, LatentModelAdapter):
         trained = None if inputs.get("labels") is None else frames
         return batch_view(token_ids, attention_mask, segments, frame_labels=trained)
 
-    def samples(self, inputs: Mapping[str, Any], rows: Sequence[int]) -> dict[str, Any]:
+    def samples(self, inputs: Inputs, rows: Sequence[int]) -> dict[str, Any]:
         """See `ModelAdapter`: a row without a voice, or without frames, may have no latents."""
         chosen = dict.fromkeys(("input_ids", "attention_mask"), rows)
         for name in ("audio_prompt_latents", "labels"):
@@ -58,7 +57,7 @@ class PocketTTSAdapter(ReferenceClips, LatentModelAdapter):
             chosen |= {name: clips, f"{name}_mask": clips}
         return indexed(inputs, chosen)
 
-    def place(self, inputs: Mapping[str, Any], view: BatchView, segment: Segment) -> tuple[int, torch.Tensor]:
+    def place(self, inputs: Inputs, view: BatchView, segment: Segment) -> tuple[int, torch.Tensor]:
         """See `ReferenceClips`: the row, and the frames [N] in it that are the voice frames of `segment`."""
         row, mask = self._clip(inputs, "audio_prompt_latents", segment.sample), inputs.get("audio_prompt_latents_mask")
         assert row is not None
@@ -66,9 +65,7 @@ class PocketTTSAdapter(ReferenceClips, LatentModelAdapter):
         earlier = [one.frames for one in view.segments if one.sample == segment.sample and one.start < segment.start]
         return row, valid.nonzero()[:, 0][sum(earlier) :][: segment.frames]
 
-    def flow_terms(
-        self, inputs: Mapping[str, Any], args: tuple[Any, ...], kwargs: Mapping[str, Any], output: torch.Tensor
-    ) -> FlowTerms:
+    def flow_terms(self, inputs: Inputs, args: tuple[Any, ...], kwargs: Inputs, output: torch.Tensor) -> FlowTerms:
         """`x_t = t · data + (1 − t) · noise` and the velocity `data − noise`, which is `(data − x_t) / (1 − t)`."""
         noisy, conditions = args
         latents, mask = self._targets(inputs)
@@ -78,7 +75,7 @@ class PocketTTSAdapter(ReferenceClips, LatentModelAdapter):
         losses = (output.float() - velocity).square().mean(dim=-1)
         return FlowTerms(levels=1 - times[:, 0], losses=losses, conditions=conditions[: len(targets)], targets=targets)
 
-    def sample(self, inputs: Mapping[str, Any], conditions: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
+    def sample(self, inputs: Inputs, conditions: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
         steps = self.steps_per_frame()
         latents: torch.Tensor = self.core.sample_latent(conditions, noise.to(conditions.dtype), steps)
         return latents
@@ -87,7 +84,7 @@ class PocketTTSAdapter(ReferenceClips, LatentModelAdapter):
         denormalised: torch.Tensor = self.core.denormalize_latents(latents)
         return denormalised
 
-    def conditioned(self, inputs: Mapping[str, Any], view: BatchView) -> Conditioned:
+    def conditioned(self, inputs: Inputs, view: BatchView) -> Conditioned:
         data, mask = self._targets(inputs)
         given = present(inputs, "input_ids", "audio_prompt_latents", "audio_prompt_latents_mask", "attention_mask")
         latents = {"audio_latents": data, "audio_latents_mask": mask.long()}
@@ -126,16 +123,16 @@ class PocketTTSAdapter(ReferenceClips, LatentModelAdapter):
         drifting = getattr(self.core.config.flow_head_config, "flow_type", None) == "drifting"
         return 1 if drifting else int(self.setting("num_flow_steps", 1))
 
-    def _clip(self, inputs: Mapping[str, Any], name: str, row: int) -> int | None:
+    def _clip(self, inputs: Inputs, name: str, row: int) -> int | None:
         """Where the latents of a row are in the tensor `name`: its row, or its number among those that have any."""
-        config, ids = self.core.config, inputs["input_ids"]
+        config, (ids, mask) = self.core.config, tokens_and_mask(inputs)
         token = config.audio_latent_token_id if name == "labels" else config.audio_prompt_token_id
-        has = ((ids == token) & padding_mask(inputs.get("attention_mask"), ids)).any(dim=1)
+        has = ((ids == token) & mask).any(dim=1)
         if inputs.get(name) is None or not has[row]:
             return None
         return row if len(inputs[name]) == len(ids) else int(has[:row].sum())
 
-    def _targets(self, inputs: Mapping[str, Any]) -> tuple[torch.Tensor, torch.Tensor]:
+    def _targets(self, inputs: Inputs) -> tuple[torch.Tensor, torch.Tensor]:
         """The frames [B, F, D] in the model's space, and where they are no padding, [B, F] bool."""
         labels = inputs["labels"].detach()
         mask = inputs.get("labels_mask", torch.ones_like(labels[..., 0]))

@@ -13,58 +13,46 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from tracker_logging.data.sample import DataError, VoiceSample
 from tracker_logging.data.voices import untagged
-from tracker_logging.families.base import Features, Reference
+from tracker_logging.families.base import Features
 from tracker_logging.families.latent_codec import FloatArray
-from tracker_logging.families.samples import masked, padded, reference_clips, target_clips, with_reference
+from tracker_logging.families.samples import BaseProcessor, masked, padded, reference_clips, target_clips
 
 
 @dataclass(frozen=True, eq=False)
-class PocketSpeechProcessor:
-    """`tokenizer` of transformers; `config` is the model's. See `Processor`.
-
-    `voices` returns the voice latents [D, N] of a reference clip where they are not the codec's: Phonon's are of a
+class PocketSpeechProcessor(BaseProcessor):
+    """`voices` returns the voice latents [D, N] of a reference clip where they are not the codec's: Phonon's are of a
     speaker codec that transformers does not have.
     """
 
-    tokenizer: Any
-    codec: Any
-    codes: Any
-    config: Any
     voices: Callable[[Path], FloatArray] | None = None
 
-    def features(self, sample: VoiceSample, *, reference: Reference = "own") -> Features:
+    def row(self, sample: VoiceSample) -> Features:
         """`input_ids` [T], `labels` [F, D] and `audio_prompt_latents` [N, D] (N is 0 without a voice)."""
-        sample, config = with_reference(sample, reference), self.config
         if sample.more_targets or sample.voices > 1:
             raise DataError(f"{sample.origin}: several targets or voices, of which Pocket TTS takes one. Split it.")
-        target, prompt = torch.from_numpy(self.codes(*target_clips(sample)).T.copy()), self.prompt_features(sample)
-        ids = torch.cat([prompt["input_ids"], torch.full((len(target),), config.audio_latent_token_id)])
+        target, prompt = self.frames(*target_clips(sample)), self.prompt(sample)
+        ids = torch.cat([prompt["input_ids"], torch.full((len(target),), self.config.audio_latent_token_id)])
         voice = prompt.get("audio_input_ids", target.new_zeros(0, self._voice_dim))
         return {"input_ids": ids, "labels": target, "audio_prompt_latents": voice}
 
-    def prompt_features(self, sample: VoiceSample, *, reference: Reference = "own") -> Features:
+    def prompt(self, sample: VoiceSample) -> Features:
         """`input_ids` [T] that end with the audio BOS and, with a voice, its latents `audio_input_ids` [N, D]."""
-        sample, config = with_reference(sample, reference), self.config
+        config = self.config
         clips = [self._voice(path, sample) for path in reference_clips(sample)]
-        words = self.tokenizer.encode(untagged(sample.target_text), add_special_tokens=False)
-        text = [*words, config.audio_bos_token_id]
+        text = [*self.words(untagged(sample.target_text)), config.audio_bos_token_id]
         if not clips:
             return {"input_ids": torch.tensor(text)}
         voice, begin = torch.cat(clips), getattr(config, "audio_prompt_bos_token_id", None)
         ids = [*([] if begin is None else [begin]), *[config.audio_prompt_token_id] * len(voice), *text]
         return {"input_ids": torch.tensor(ids), "audio_input_ids": voice}
 
-    def collator(self) -> Callable[[Sequence[Features]], Features]:
-        """Makes a batch padded on the left, as `PocketTTSProcessor` pads."""
-        return self._collate
-
-    def _collate(self, rows: Sequence[Features]) -> Features:
+    def collate(self, rows: Sequence[Features]) -> Features:
+        """A batch padded on the left, as `PocketTTSProcessor` pads."""
         batch = padded(rows, {"input_ids": self.config.pad_token_id}, side="left")
         for name in ("labels", "audio_prompt_latents"):
             if clips := [row[name] for row in rows if len(row[name])]:
@@ -76,7 +64,7 @@ class PocketSpeechProcessor:
         return int(getattr(self.config, "audio_prompt_dim", self.config.latent_dim))
 
     def _voice(self, path: Path, sample: VoiceSample) -> torch.Tensor:
-        latents = torch.from_numpy((self.codes if self.voices is None else self.voices)(path).T.copy())
+        latents = self.frames(path) if self.voices is None else torch.from_numpy(self.voices(path).T.copy())
         if latents.shape[1] != self._voice_dim:
             raise DataError(
                 f"{sample.origin}: the voice has {latents.shape[1]} dimensions and the model takes {self._voice_dim}. "

@@ -13,7 +13,7 @@ from torch import nn
 
 from tracker_logging.families.adapter import BaseAdapter
 from tracker_logging.families.base import BatchView, LayerParts
-from tracker_logging.families.spans import batch_view, padding_mask
+from tracker_logging.families.spans import batch_view, tokens_and_mask
 
 _CLASS_ENDINGS = ("ForCausalLM", "LMHeadModel")
 _ALSO = frozenset({"Qwen2_5OmniThinkerForConditionalGeneration", "Qwen3OmniMoeThinkerForConditionalGeneration"})
@@ -38,9 +38,8 @@ class TextAdapter(BaseAdapter):
         return is_causal and not has_codebooks and _head(core) is not None and _layers(core) is not None
 
     def view(self, inputs: Mapping[str, Any]) -> BatchView:
-        token_ids, labels = inputs["input_ids"].detach(), inputs.get("labels")
-        attention_mask = padding_mask(inputs.get("attention_mask"), token_ids)
-        return batch_view(token_ids, attention_mask, text_labels=None if labels is None else labels.detach())
+        labels = inputs.get("labels")
+        return batch_view(*tokens_and_mask(inputs), text_labels=None if labels is None else labels.detach())
 
     def layers(self) -> Sequence[LayerParts]:
         parts = [(index, layer, _first(layer, _ATTENTION)) for index, layer in enumerate(_layers(self.core) or ())]

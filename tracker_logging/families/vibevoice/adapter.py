@@ -19,13 +19,13 @@ import torch
 from torch import nn
 from torch.nn.utils.rnn import pad_sequence
 
-from tracker_logging.families.base import IGNORE, BatchView, Features, Prompt, Role, SamplingSettings, Segment
+from tracker_logging.families.base import IGNORE, BatchView, Features, Inputs, Prompt, Role, SamplingSettings, Segment
 from tracker_logging.families.batches import indexed, present
 from tracker_logging.families.first_frame import StepTimes
 from tracker_logging.families.latent_model import Conditioned, LatentModelAdapter
 from tracker_logging.families.latents import FlowTerms
 from tracker_logging.families.reference_clips import ReferenceClips
-from tracker_logging.families.spans import batch_view, padding_mask, runs
+from tracker_logging.families.spans import batch_view, runs_by_sample, tokens_and_mask
 
 TOLERANCE = 1e-3  # of a share of noise
 LOSS = "compute_diffusion_loss"
@@ -48,14 +48,12 @@ class VibeVoiceAdapter(ReferenceClips, LatentModelAdapter):
         super().__init__(core)
         self.latent_dim: int = core.config.audio_config.hidden_size
 
-    def view(self, inputs: Mapping[str, Any]) -> BatchView:
-        config, token_ids = self.core.config, inputs["input_ids"].detach()
-        attention_mask = padding_mask(inputs.get("attention_mask"), token_ids)
+    def view(self, inputs: Inputs) -> BatchView:
+        config, (token_ids, attention_mask) = self.core.config, tokens_and_mask(inputs)
         frames = (token_ids == config.audio_token_id) & attention_mask
         is_trained = inputs.get("acoustic_loss_mask") is not None
         segments: list[Segment] = []
-        for sample, row in enumerate(frames.cpu()):
-            spans = runs(row)
+        for sample, spans in enumerate(runs_by_sample(frames)):
             for start, stop in spans:
                 is_target = is_trained and (start, stop) == spans[-1]
                 role = Role.TARGET if is_target else Role.REFERENCE
@@ -65,9 +63,9 @@ class VibeVoiceAdapter(ReferenceClips, LatentModelAdapter):
         text_labels = None if labels is None else labels.detach()
         return batch_view(token_ids, attention_mask, segments, frame_labels=trained, text_labels=text_labels)
 
-    def samples(self, inputs: Mapping[str, Any], rows: Sequence[int]) -> dict[str, Any]:
+    def samples(self, inputs: Inputs, rows: Sequence[int]) -> dict[str, Any]:
         """See `ModelAdapter`: the clips of a row follow those of the rows before it."""
-        numbers = [len(runs(row == self.core.config.audio_token_id)) for row in inputs["input_ids"].cpu()]
+        numbers = [len(clips) for clips in runs_by_sample(inputs["input_ids"] == self.core.config.audio_token_id)]
         clips = [clip for row in rows for clip in range(sum(numbers[:row]), sum(numbers[: row + 1]))]
         of_rows = dict.fromkeys(("input_ids", "attention_mask", "labels", "acoustic_loss_mask"), rows)
         return indexed(inputs, of_rows | dict.fromkeys(("input_values", "padding_mask"), clips))
@@ -97,9 +95,7 @@ class VibeVoiceAdapter(ReferenceClips, LatentModelAdapter):
         at = decides.flatten().nonzero().squeeze(-1)
         return at, is_end.flatten()[at]
 
-    def flow_terms(
-        self, inputs: Mapping[str, Any], args: tuple[Any, ...], kwargs: Mapping[str, Any], output: torch.Tensor
-    ) -> FlowTerms:
+    def flow_terms(self, inputs: Inputs, args: tuple[Any, ...], kwargs: Inputs, output: torch.Tensor) -> FlowTerms:
         """Latents, noise and timesteps are read in the function that computes the loss: no module gets them exactly."""
         drawn = _locals_of(LOSS)
         latents, steps = drawn["audio_features"].detach().float(), drawn["timesteps"]
@@ -125,7 +121,7 @@ class VibeVoiceAdapter(ReferenceClips, LatentModelAdapter):
         )
 
     @torch.no_grad()
-    def sample(self, inputs: Mapping[str, Any], conditions: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
+    def sample(self, inputs: Inputs, conditions: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
         """Without guidance, which needs a second sequence."""
         scheduler, latents = self._scheduler(), noise.to(conditions.dtype)
         scheduler.set_timesteps(self.setting("num_diffusion_steps", 10))
@@ -139,7 +135,7 @@ class VibeVoiceAdapter(ReferenceClips, LatentModelAdapter):
         scaled: torch.Tensor = latents / model.latent_scaling_factor - model.latent_bias_factor
         return scaled.detach()
 
-    def conditioned(self, inputs: Mapping[str, Any], view: BatchView) -> Conditioned:
+    def conditioned(self, inputs: Inputs, view: BatchView) -> Conditioned:
         """The condition of a frame is the position before it, whatever the batch trains."""
         given = present(inputs, "input_ids", "attention_mask", "input_values", "padding_mask")
         output = self.core.model(**given, sample=False, use_cache=False)
@@ -202,7 +198,7 @@ class VibeVoiceAdapter(ReferenceClips, LatentModelAdapter):
 def clips_of(token_ids: torch.Tensor, wave: torch.Tensor, config: Any) -> Features:
     """`input_values` [clips, 1, n] and `padding_mask`: `wave` [n] as the clips that `token_ids` have places for."""
     hop = config.audio_config.hop_length
-    spans = [span for row in token_ids.cpu() for span in runs(row == config.audio_token_id)]
+    spans = [span for spans in runs_by_sample(token_ids == config.audio_token_id) for span in spans]
     clips = wave.split([(stop - start) * hop for start, stop in spans])
     ones = [torch.ones_like(clip) for clip in clips]
     return {"input_values": pad_sequence(clips, True)[:, None], "padding_mask": pad_sequence(ones, True)}

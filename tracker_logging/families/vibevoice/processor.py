@@ -12,7 +12,7 @@ A dialogue has a clip of each voice, a line of text for each turn, and all targe
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,9 +22,9 @@ import torch
 from tracker_logging.data.audio import load_audio
 from tracker_logging.data.sample import DataError, Utterance, VoiceSample
 from tracker_logging.data.voices import voice_parts, voices_in
-from tracker_logging.families.base import IGNORE, Features, Reference
+from tracker_logging.families.base import IGNORE, Features
 from tracker_logging.families.latent_codec import LatentCodec, LatentSource
-from tracker_logging.families.samples import padded, target_clips, with_reference
+from tracker_logging.families.samples import BaseProcessor, padded, target_clips
 from tracker_logging.families.vibevoice.adapter import clips_of
 from tracker_logging.families.vibevoice.schedule import TrainingNoise
 
@@ -35,14 +35,10 @@ SYSTEM = (
 
 
 @dataclass(frozen=True, eq=False)
-class VibeVoiceSpeechProcessor:
-    """`tokenizer` and feature `extractor` of transformers; `config` is the model's. See `Processor`."""
+class VibeVoiceSpeechProcessor(BaseProcessor):
+    """`extractor` is the feature extractor of transformers."""
 
-    tokenizer: Any
     extractor: Any
-    codec: Any
-    codes: Any
-    config: Any
     noise: TrainingNoise
 
     @classmethod
@@ -52,11 +48,11 @@ class VibeVoiceSpeechProcessor:
         tower = copy.deepcopy(model.model.audio_tower)
         codec = LatentCodec(tower, sample_rate=extractor.sampling_rate, sample=False)
         noise = TrainingNoise(model._build_default_noise_scheduler(model.generation_config))
-        return cls(tokenizer, extractor, codec, LatentSource(codec), model.config, noise)
+        return cls(tokenizer, codec, LatentSource(codec), model.config, extractor, noise)
 
-    def features(self, sample: VoiceSample, *, reference: Reference = "own") -> Features:
+    def row(self, sample: VoiceSample) -> Features:
         """`input_ids`, `labels`, `acoustic_loss_mask` [T]; `input_values` [n]: voices and speech, in whole frames."""
-        sample, config = with_reference(sample, reference), self.config
+        config = self.config
         wave = self._wave(target_clips(sample))
         prompt = self._prompt(sample, sample.targets)
         speech = [*self._placeholders(wave), config.audio_eos_token_id, config.eos_token_id]
@@ -69,17 +65,13 @@ class VibeVoiceSpeechProcessor:
         waves = torch.cat([voices, wave])
         return {"input_ids": ids, "labels": labels, "acoustic_loss_mask": is_condition, "input_values": waves}
 
-    def prompt_features(self, sample: VoiceSample, *, reference: Reference = "own") -> Features:
+    def prompt(self, sample: VoiceSample) -> Features:
         """Of the first target: `input_ids` [T] that end with the audio BOS and, with voices, their waveforms one after
         the other, `audio_input_ids` [n, 1]."""
-        sample = with_reference(sample, reference)
         return self._prompt(sample, sample.targets[:1])
 
-    def collator(self) -> Callable[[Sequence[Features]], Features]:
-        """Makes a batch padded on the right, its clips in the order of their placeholders."""
-        return self._collate
-
-    def _collate(self, rows: Sequence[Features]) -> Features:
+    def collate(self, rows: Sequence[Features]) -> Features:
+        """A batch padded on the right, its clips in the order of their placeholders."""
         fills = {"input_ids": self.config.pad_token_id, "labels": IGNORE, "acoustic_loss_mask": False}
         batch: dict[str, Any] = padded(rows, fills)
         waves = torch.cat([row["input_values"] for row in rows])
@@ -100,7 +92,7 @@ class VibeVoiceSpeechProcessor:
         waves = [self._wave(clips) for clips in voices.values()]
         ids: list[int] = []
         for at, text in enumerate(texts or [SYSTEM + speech]):
-            ids += [*self.tokenizer.encode(text, add_special_tokens=False), config.audio_bos_token_id]
+            ids += [*self.words(text), config.audio_bos_token_id]
             ids += [*self._placeholders(waves[at]), config.audio_eos_token_id] if at < len(waves) else []
         features = {"input_ids": torch.tensor(ids)}
         return features | ({"audio_input_ids": torch.cat(waves)[:, None]} if waves else {})
