@@ -18,6 +18,7 @@ from tracker_logging.families.base import (
 )
 from tracker_logging.families.delay_pattern import CodePattern
 from tracker_logging.families.detect import UnknownModelError, adapter_for, unwrap
+from tracker_logging.families.samples import BaseProcessor
 
 __all__ = [
     "COMPONENTS",
@@ -25,6 +26,7 @@ __all__ = [
     "AudioCodec",
     "AudioHead",
     "BaseAdapter",
+    "BaseProcessor",
     "BatchView",
     "CodePattern",
     "GeneratedCodes",

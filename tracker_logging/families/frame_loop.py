@@ -42,9 +42,9 @@ def frame_by_frame(
     call: first what is known before, which is nothing without begin codes and audio prompts, then one frame at a time.
     `mask` [B, N] int64 is 0 where one of the N frames so far is padding.
 
-    `continued`: the clips go on with the prompts' `audio_codes`, in one pattern (an audio prompt). Prompts of different
-    lengths then begin at the same frame, and a shorter one has begun to generate while a longer one is still read; with
-    `padded` they are padded on the left and begin to generate together, for a model whose positions are relative.
+    `continued`: the clips go on with the prompts' `audio_codes`, in one pattern (an audio prompt). These are then read
+    frame by frame, and a shorter one is continued while a longer one is still read. With `padded`, for a model whose
+    positions are relative, they are padded on the left and read at once.
     """
     clips, steps = _Clips(prompts, pattern, device, continued=continued, padded=padded), StepTimes()
     frames = [clips.frame(at, None) for at in range(clips.first)]
@@ -79,7 +79,7 @@ class _Clips:
         self._pads = (self._given.max() - self._given) * int(padded)
         self._end = torch.full_like(self._given, _NOT_YET)
         self.starts = self._pads + self._lead + self._given
-        self.first = int(self.starts.min())
+        self.first = int(self.starts.min()) if padded else self._lead  # a prompt's draws do not depend on the others
         most = torch.tensor([prompt.max_frames for prompt in prompts], device=device)
         self.last = int((self.starts + most).max()) + 1 + max(pattern.delays)
 

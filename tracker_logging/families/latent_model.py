@@ -34,6 +34,7 @@ from tracker_logging.families.first_frame import StepTimes
 from tracker_logging.families.latents import WITHOUT_CODES, paired_noise
 
 GAP_DRAWS = 8
+Frames: TypeAlias = tuple[torch.Tensor, bool]
 Conditioned: TypeAlias = Iterable[tuple[int, torch.Tensor, torch.Tensor]]
 
 
@@ -107,9 +108,7 @@ class LatentModelAdapter(BaseAdapter):
                 losses[sample] += self.denoising_loss(frames, drawn, conditions, (draw + 0.5) / GAP_DRAWS) / GAP_DRAWS
         return losses
 
-    def generate_frames(
-        self, prompt: Prompt, settings: SamplingSettings, steps: StepTimes
-    ) -> tuple[torch.Tensor, bool]:
+    def generate_frames(self, prompt: Prompt, settings: SamplingSettings, steps: StepTimes) -> Frames:
         """The frames [F, D] of the codec that follow the prompt, at most `max_frames`, and whether they ended by
         themselves. The prompt is on the model's device, its `audio_codes` in the model's dtype; the random state is its
         own. Note `steps_per_frame()` of `steps` for each frame."""

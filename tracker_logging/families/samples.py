@@ -13,9 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch.nn.utils.rnn import pad_sequence
 
+from tracker_logging.data.audio import load_audio
 from tracker_logging.data.sample import DataError, VoiceSample
 from tracker_logging.families.base import Features, Reference
 
@@ -65,6 +68,10 @@ class BaseProcessor:
     def frames(self, path: Path) -> torch.Tensor:
         """[T, K] int64 codes of a clip, or its latents [F, D]: one row for each frame."""
         return torch.from_numpy(self.codes(path).T.copy())
+
+    def wave(self, path: Path) -> npt.NDArray[np.float32]:
+        """[n] float32: a clip at the rate of the codec."""
+        return load_audio(path, self.codec.sample_rate)
 
 
 def with_reference(sample: VoiceSample, reference: Reference) -> VoiceSample:

@@ -70,7 +70,11 @@ class CsmAdapter(ReferenceClips, BaseAdapter):
         of_depth = sampling_of(getattr(core.depth_decoder, "generation_config", None), self.sampling)
         choose_deep = choose.another(of_depth) if settings == self.sampling else choose
         token_ids, prompt_mask = left_padded(prompts, pad=core.config.pad_token_id, device=core.device)
-        prompt, cache = self._embedded(token_ids, prompt_mask, prompts), DynamicCache(config=core.config)
+        none, cache = torch.zeros(0, self.num_codebooks, dtype=torch.int64), DynamicCache(config=core.config)
+        references = torch.cat([none if prompt.audio_codes is None else prompt.audio_codes for prompt in prompts])
+        placed = core.backbone_model.embed_tokens(references.to(core.device)[None])[0]
+        prompt = core.embed_text_tokens(token_ids)
+        prompt[is_audio(token_ids, core.config) & prompt_mask.bool()] = placed.to(prompt.dtype)
 
         def following(frames: torch.Tensor, frame_mask: torch.Tensor) -> torch.Tensor:
             embedded = core.backbone_model.embed_tokens(frames) if frames.shape[1] else prompt
@@ -97,14 +101,6 @@ class CsmAdapter(ReferenceClips, BaseAdapter):
                 )
             codes[audio] = merged["labels"][audio]
         return codes
-
-    def _embedded(self, token_ids: torch.Tensor, mask: torch.Tensor, prompts: Sequence[Prompt]) -> torch.Tensor:
-        embedded: torch.Tensor = self.core.embed_text_tokens(token_ids)
-        references = [prompt.audio_codes for prompt in prompts if prompt.audio_codes is not None]
-        if references:
-            frames = self.core.backbone_model.embed_tokens(torch.cat(references).to(token_ids.device)[None])[0]
-            embedded[is_audio(token_ids, self.core.config) & mask.bool()] = frames.to(embedded.dtype)
-        return embedded
 
     def _frame(self, hidden: torch.Tensor, choose: Chooser, choose_deep: Chooser) -> torch.Tensor:
         """The next frame [B, K] from the backbone's last hidden state [B, hidden]."""

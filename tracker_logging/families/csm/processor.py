@@ -13,14 +13,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from torch.nn.utils.rnn import pad_sequence
 
-from tracker_logging.data.audio import load_audio
 from tracker_logging.data.sample import DataError, Utterance, VoiceSample
 from tracker_logging.data.voices import voice_parts
 from tracker_logging.families.base import IGNORE, Features
 from tracker_logging.families.csm.adapter import BACKBONE_ONLY, is_audio
-from tracker_logging.families.samples import BaseProcessor, padded, reference_clips, target_clips
+from tracker_logging.families.samples import BaseProcessor, masked, padded, reference_clips, target_clips
 
 
 class CsmSpeechProcessor(BaseProcessor):
@@ -34,7 +32,7 @@ class CsmSpeechProcessor(BaseProcessor):
         audio, prompt = is_audio(ids, self.config), sum(map(len, turns[: len(sample.references)]))
         labels = torch.where(audio, ids, IGNORE)
         labels[:prompt][audio[:prompt]] = BACKBONE_ONLY
-        waves = [torch.from_numpy(load_audio(path, self.codec.sample_rate)) for path in clips]
+        waves = [torch.from_numpy(self.wave(path)) for path in clips]
         ends = torch.tensor([len(wave) for wave in waves]).cumsum(0)
         return {"input_ids": ids, "labels": labels, "input_values": torch.cat(waves), "input_values_cutoffs": ends}
 
@@ -54,10 +52,9 @@ class CsmSpeechProcessor(BaseProcessor):
         Padded on the left, as `CsmProcessor` pads.
         """
         first = rows[0]["input_ids"][0]  # no audio token: the class counts each audio token as a frame
-        waves, ends = ([row[name] for row in rows] for name in ("input_values", "input_values_cutoffs"))
         return padded(rows, {"input_ids": int(first), "labels": IGNORE}, side="left") | {
-            "input_values": pad_sequence(waves, batch_first=True).unsqueeze(1),
-            "input_values_cutoffs": pad_sequence(ends, batch_first=True, padding_value=-1),
+            "input_values": masked([row["input_values"] for row in rows])[0].unsqueeze(1),
+            "input_values_cutoffs": masked([row["input_values_cutoffs"] for row in rows], -1)[0],
         }
 
     def _turn(self, sample: VoiceSample, utterance: Utterance) -> torch.Tensor:

@@ -26,8 +26,7 @@ from tracker_logging.families.samples import BaseProcessor, masked, padded, refe
 @dataclass(frozen=True, eq=False)
 class PocketSpeechProcessor(BaseProcessor):
     """`voices` returns the voice latents [D, N] of a reference clip where they are not the codec's: Phonon's are of a
-    speaker codec that transformers does not have.
-    """
+    speaker codec that transformers does not have."""
 
     voices: Callable[[Path], FloatArray] | None = None
 
@@ -42,8 +41,7 @@ class PocketSpeechProcessor(BaseProcessor):
 
     def prompt(self, sample: VoiceSample) -> Features:
         """`input_ids` [T] that end with the audio BOS and, with a voice, its latents `audio_input_ids` [N, D]."""
-        config = self.config
-        clips = [self._voice(path, sample) for path in reference_clips(sample)]
+        clips, config = [self._voice(path, sample) for path in reference_clips(sample)], self.config
         text = [*self.words(untagged(sample.target_text)), config.audio_bos_token_id]
         if not clips:
             return {"input_ids": torch.tensor(text)}

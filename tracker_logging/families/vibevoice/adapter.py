@@ -22,7 +22,7 @@ from torch.nn.utils.rnn import pad_sequence
 from tracker_logging.families.base import IGNORE, BatchView, Features, Inputs, Prompt, Role, SamplingSettings, Segment
 from tracker_logging.families.batches import indexed, present
 from tracker_logging.families.first_frame import StepTimes
-from tracker_logging.families.latent_model import Conditioned, LatentModelAdapter
+from tracker_logging.families.latent_model import Conditioned, Frames, LatentModelAdapter
 from tracker_logging.families.latents import FlowTerms
 from tracker_logging.families.reference_clips import ReferenceClips
 from tracker_logging.families.spans import batch_view, runs_by_sample, tokens_and_mask
@@ -157,9 +157,7 @@ class VibeVoiceAdapter(ReferenceClips, LatentModelAdapter):
         loss: torch.Tensor = (velocity.float() - (alpha * noise - sigma * frames)).square().mean()
         return loss
 
-    def generate_frames(
-        self, prompt: Prompt, settings: SamplingSettings, steps: StepTimes
-    ) -> tuple[torch.Tensor, bool]:
+    def generate_frames(self, prompt: Prompt, settings: SamplingSettings, steps: StepTimes) -> Frames:
         """With the checkpoint's guidance. The voice [n, 1] is a waveform. `settings` are without effect: no token is
         sampled."""
         core, latents, started = self.core, list[torch.Tensor](), list[bool]()

@@ -19,7 +19,6 @@ from typing import Any
 
 import torch
 
-from tracker_logging.data.audio import load_audio
 from tracker_logging.data.sample import DataError, Utterance, VoiceSample
 from tracker_logging.data.voices import voice_parts, voices_in
 from tracker_logging.families.base import IGNORE, Features
@@ -102,9 +101,8 @@ class VibeVoiceSpeechProcessor(BaseProcessor):
 
     def _wave(self, paths: Sequence[Path]) -> torch.Tensor:
         """[n] the clips one after the other, at the loudness of the extractor, each padded to whole frames."""
-        rate = self.codec.sample_rate
-        waves = [self.extractor(load_audio(path, rate), sampling_rate=rate)["input_values"][0, 0] for path in paths]
-        return torch.cat(waves)
+        loud = [self.extractor(self.wave(path), sampling_rate=self.codec.sample_rate) for path in paths]
+        return torch.cat([clip["input_values"][0, 0] for clip in loud])
 
 
 def clips_by_voice(sample: VoiceSample) -> dict[int, list[Path]]:
