@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from tracker_logging import families
+from tracker_logging.families.processors import processor_parts
 from tracker_logging.probes.capture import StepCapture
 from tracker_logging.probes.probe_set import NEEDS
 from tracker_logging.testing import check_adapter
@@ -47,11 +48,18 @@ def test_the_example_generates_audio(example: dict[str, Any]) -> None:
     assert [clip.codes.shape[0] for clip in clips] == [2, 2] and torch.tensor(clips[0].codes).lt(16).all()
 
 
-def test_adapters_are_as_short_as_promised() -> None:
-    def lines(text: str) -> int:
-        return len([line for line in text.splitlines() if line.strip()])
+def test_the_processor_of_the_example_is_one_for_voices(example: dict[str, Any]) -> None:
+    processor, sample = example["processor"], example["sample"]
+    assert processor_parts(processor).voices is processor
+    prompted, alone = example["batch"]["labels"].ne(-100).any(dim=-1)
+    assert prompted.sum() == alone.sum() == 6 and prompted[-6:].all()  # five frames and the end, of the target alone
+    row = processor.features(sample, reference=sample)
+    assert torch.equal(row["codes"], processor.features(sample)["codes"])
 
-    assert lines(BLOCKS[1]) <= 100, "write one in 100 lines"
-    for family in ("csm", "dia", "text"):
-        path = ROOT / "tracker_logging" / "families" / family / "adapter.py"
-        assert lines(path.read_text(encoding="utf-8")) <= 150, family
+
+def test_families_are_as_short_as_promised() -> None:
+    family = [block for block in BLOCKS if "(BaseAdapter)" in block or "(BaseProcessor)" in block]
+    assert len(family) == 2 and len("".join(family).splitlines()) <= 100, "write one in 100 lines"
+    for name in ("csm", "pocket_tts"):
+        files = (ROOT / "tracker_logging" / "families" / name).glob("*.py")
+        assert sum(len(path.read_text(encoding="utf-8").splitlines()) for path in files) <= 200, name
