@@ -53,6 +53,7 @@ def test_the_processor_of_the_example_is_one_for_voices(example: dict[str, Any])
     assert processor_parts(processor).voices is processor
     prompted, alone = example["batch"]["labels"].ne(-100).any(dim=-1)
     assert prompted.sum() == alone.sum() == 6 and prompted[-6:].all()  # five frames and the end, of the target alone
+    assert [prompt.audio_codes is not None for prompt in example["prompts"]] == [True, False]
     row = processor.features(sample, reference=sample)
     assert torch.equal(row["codes"], processor.features(sample)["codes"])
 
