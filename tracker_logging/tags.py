@@ -88,6 +88,7 @@ SAME_TEXT = _tag("chatml/same_text_pct", "scalar", "%", "share of the samples wh
 WITH_REFERENCE = _tag("chatml/with_reference_pct", "scalar", "%", "share of samples with target audio that have other audio before a target: a reference, or an earlier target of the same sample", "inputs", "a target is in the batch")
 BOS_LABELLED = _tag("chatml/bos_labelled_pct", "scalar", "%", "share of begin codes that carry a label (should be 0)", "inputs", "audio is trained")
 LABEL_MISMATCH = _tag("chatml/label_mismatch_pct", "scalar", "%", "share of audio labels that are not the code at their own position (should be 0: the model shifts labels itself)", "inputs", "audio is trained")
+LABEL_ELSEWHERE = _tag("chatml/label_elsewhere_pct", "scalar", "%", "highest share of audio labels that are the code of a frame one or two positions before or after (above 100 minus the mismatch: the labels are shifted)", "inputs", "audio is trained")
 PROMPT_LABELLED = _tag("chatml/prompt_labelled_pct", "scalar", "%", "share of the text before the target's own text that carries a label (should be 0)", "inputs", "text is trained")
 DELAY_VIOLATIONS = _tag("chatml/delay_violations", "scalar", "count", "audio spans whose codes are not in the delay pattern", "inputs")
 CROSSING_SPANS = _tag("chatml/crossing_spans", "scalar", "count", "audio spans in which another clip begins: the end of one would predict the start of the next", "inputs")

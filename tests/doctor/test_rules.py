@@ -14,7 +14,7 @@ from tracker_logging.doctor.rules import RULES
 NAN = math.nan
 LEARNED = [6.0, 4.0, 2.0, 1.5, 1.2, 1.0, 0.9, 0.8]
 FLAT = [6.0, 5.9, 5.9, 5.9, 5.9, 5.9, 5.9, 5.9]
-MISMATCH = "chatml/label_mismatch_pct"
+MISMATCH, NEARBY = "chatml/label_mismatch_pct", "chatml/label_elsewhere_pct"
 MEAN = "outputs/nll/mean"
 
 
@@ -135,8 +135,8 @@ CASES: dict[str, tuple[Sequence[Trace], Sequence[Trace]]] = {
             {"chatml/label_coverage_pct/codebook_0": [30.0, 100.0, 30.0]},
         ],
     ),
-    "labels_shifted": ([{MISMATCH: [93.0]}], [{MISMATCH: [0.0]}, {MISMATCH: [30.0]}]),
-    "codes_differ_from_labels": ([{MISMATCH: [30.0]}], [{MISMATCH: [0.0]}, {MISMATCH: [93.0]}]),
+    "labels_shifted": ([{MISMATCH: [93.0]}, {MISMATCH: [45.0], NEARBY: [100.0]}], [{MISMATCH: [45.0], NEARBY: [50.0]}]),
+    "codes_differ_from_labels": ([{MISMATCH: [45.0], NEARBY: [50.0]}], [{MISMATCH: [0.0]}, {MISMATCH: [93.0]}]),
     "loss_wrongly_scaled": (
         [{"chatml/loss_ratio": [0.17]}, {"chatml/loss_ratio": [3.0]}],
         [{"chatml/loss_ratio": [1.0, 0.98, 1.05]}],

@@ -37,8 +37,14 @@ def test_begin_codes_that_carry_a_label_are_a_share_of_all_begin_codes() -> None
 def test_labels_that_are_another_frames_code_are_a_share_of_all_labels() -> None:
     inputs = batch(sample(5, 7, seed=1))
     inputs["audio_labels"] = inputs["audio_labels"].roll(1, dims=1)
-    share = audit(inputs).labels.mismatch_pct
-    assert share is not None and share > 80
+    shares = audit(inputs).labels
+    assert shares.mismatch_pct is not None and shares.mismatch_pct > 80
+    assert shares.elsewhere_pct is not None and shares.elsewhere_pct > 90  # the first label comes from the other end
+
+
+def test_labels_of_their_own_position_are_rarely_those_of_another() -> None:
+    shares = audit(batch(sample(5, 7, seed=1))).labels
+    assert shares.elsewhere_pct is not None and shares.elsewhere_pct < 50
 
 
 def test_the_text_of_the_prompt_ends_where_the_target_text_begins() -> None:

@@ -84,6 +84,7 @@ class InputObserver(Observer):
             tags.PAIR_LABELLED(): labels.pair_pct,
             tags.TARGETS(): targets_per_sample(snapshot.batch),
             tags.LABEL_MISMATCH(): labels.mismatch_pct,
+            tags.LABEL_ELSEWHERE(): labels.elsewhere_pct,
             tags.CAUSALITY_LEAK(): snapshot.causality_leak,
             tags.WITH_REFERENCE(): with_reference_pct(snapshot.batch),
             tags.WITH_LABELS(): labels.samples_pct,

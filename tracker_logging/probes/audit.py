@@ -47,7 +47,8 @@ class LabelShares:
       it has no labels, or few beside those of a target
     - `pair_pct`: samples of exactly two clips that train both; the first may be a voice prompt with labels by mistake.
       None without such samples, and beside a sample whose several targets are meant (three clips or more)
-    - `mismatch_pct`: labels that differ from the code at their position
+    - `mismatch_pct`: labels that differ from the code at their position. `elsewhere_pct`: labels that are the code of a
+      frame one or two before or after, at the distance where that are most
     - `samples_pct`: samples with a labelled audio position (text position, where the batch has no audio labels)
     """
 
@@ -59,6 +60,7 @@ class LabelShares:
     reference_pct: float | None
     pair_pct: float | None
     mismatch_pct: float | None
+    elsewhere_pct: float | None
     samples_pct: float | None
 
 
@@ -127,8 +129,19 @@ def _label_shares(view: BatchView, adapter: ModelAdapter, *, special_ids: Collec
         reference_pct=None if labelled is None or skip_references else _share(_any_codebook(references, labelled)),
         pair_pct=None if trains_references else _trained_pairs(view),
         mismatch_pct=None if labels is None else _share((labels != view.codes)[(labels != IGNORE) & given]),
+        elsewhere_pct=None if labels is None else _labels_elsewhere(labels, view.codes),
         samples_pct=None if labels is None and text_labels is None else _labelled_samples(labels, text_labels),
     )
+
+
+def _labels_elsewhere(labels: torch.Tensor, codes: torch.Tensor) -> float | None:
+    """Labels and codes [B, T, K] -> the highest share in percent, over distances, of labels that are the code there."""
+    labelled = (labels != IGNORE) & (codes >= 0)
+    shares = []
+    for distance in (-2, -1, 1, 2):
+        moved = codes.roll(distance, dims=1)
+        shares.append(_share((labels == moved)[labelled]))
+    return max((share for share in shares if share is not None), default=None)
 
 
 def _prompt_positions(view: BatchView, *, special_ids: Collection[int]) -> torch.Tensor:

@@ -17,11 +17,8 @@ from tracker_logging.doctor.rule import Cause, Rule, above
 MAX_LEAK = 1e-3
 """Relative movement of earlier positions above which attention is not causal; a causal kernel gives 0."""
 
-SHIFTED_PCT = 40
-"""Of the audio labels, so many % that are not the code at their own position mean that labels are shifted or foreign.
-
-Shifted ones reach 90 % and more, 45 % in a codec with half of its codebooks constant. Noise in the codes replaces less.
-"""
+FOREIGN_PCT = 60
+"""Of the audio labels, so many % that are not the code at their own position mean that they belong to other codes."""
 
 _OTHER_FAULTS = (
     tags.DELAY_VIOLATIONS,
@@ -62,9 +59,25 @@ def _reference_trained(history: History) -> str | None:
     return f"in {pairs.last:.3g} % of the samples of two clips, both are trained ({tags.PAIR_LABELLED()})"
 
 
+def _labels_are_shifted(history: History) -> bool:
+    """More labels are the code of a frame nearby than of their own, or nearly none is that of its own."""
+    mismatch, elsewhere = history[tags.LABEL_MISMATCH()].last, history[tags.LABEL_ELSEWHERE()].last
+    return mismatch > FOREIGN_PCT or (mismatch > 0 and elsewhere > 100 - mismatch)
+
+
+def _shifted(history: History) -> str | None:
+    mismatch, elsewhere = history[tags.LABEL_MISMATCH()].last, history[tags.LABEL_ELSEWHERE()].last
+    if not _labels_are_shifted(history):
+        return None
+    nearby = f", {elsewhere:.3g} % are that of a frame nearby" if elsewhere > 100 - mismatch else ""
+    return (
+        f"{mismatch:.3g} % of the audio labels are not the code at their own position{nearby} ({tags.LABEL_MISMATCH()})"
+    )
+
+
 def _partly_different(history: History) -> str | None:
     mismatch = history[tags.LABEL_MISMATCH()].last
-    if not 0 < mismatch <= SHIFTED_PCT:
+    if not mismatch > 0 or _labels_are_shifted(history):
         return None
     return f"{mismatch:.3g} % of the audio labels are not the code at their own position ({tags.LABEL_MISMATCH()})"
 
@@ -278,10 +291,10 @@ RULES = (
         level="error",
         certainty="likely",
         triggers=(tags.LABEL_MISMATCH,),
-        opens_when=f"more than {SHIFTED_PCT} % of the audio labels are not the code at their own position",
-        evidence=above(
-            SHIFTED_PCT, tags.LABEL_MISMATCH, "{value:g} % of the audio labels are not the code at their own position"
-        ),
+        also_reads=(tags.LABEL_ELSEWHERE,),
+        opens_when="more audio labels are the code of a frame nearby than of their own position, or over "
+        f"{FOREIGN_PCT} % are not the code at their own position",
+        evidence=_shifted,
         causes=(
             Cause(
                 "The labels were shifted before they reach a model that shifts them itself. It learns to repeat its "
@@ -300,7 +313,8 @@ RULES = (
         level="warning",
         certainty="likely",
         triggers=(tags.LABEL_MISMATCH,),
-        opens_when=f"up to {SHIFTED_PCT} % of the audio labels are not the code at their own position",
+        also_reads=(tags.LABEL_ELSEWHERE,),
+        opens_when="some audio labels are not the code at their own position, and they are not shifted",
         evidence=_partly_different,
         causes=(
             Cause("Noise in the input codes, or code dropout.", check="you set it: then this is as it should be"),
