@@ -8,8 +8,8 @@ import pytest
 import torch
 from tiny_families import FAMILIES
 
-from tracker_logging.families import IGNORE, AudioHead, BatchView, Role, SamplingSettings, adapter_for
-from tracker_logging.testing import assert_adapter, check_adapter
+from tracker_logging.families import IGNORE, AudioHead, BatchView, CodePattern, Role, SamplingSettings, adapter_for
+from tracker_logging.testing import Problem, assert_adapter, check_adapter
 
 
 @pytest.mark.parametrize("name", FAMILIES)
@@ -101,3 +101,83 @@ def test_attention_that_cannot_be_read_is_reported() -> None:
     assert [problem for problem in problems if problem.part == "step" and problem.what.startswith("attention")], (
         problems
     )
+
+
+def problems_of(name: str, **changes: Any) -> list[Problem]:
+    """Those of a family's adapter whose members are replaced by `changes`, on two samples."""
+    family = FAMILIES[name]
+    adapter: Any = adapter_for(family.model())
+    for member, value in changes.items():
+        setattr(adapter, member, value(adapter))
+    return check_adapter(adapter, family.collate(family.rows(2)))
+
+
+@pytest.mark.parametrize("key", ["cross", "cross_attn", "decoder.layers"])
+def test_a_key_of_prefixes_that_no_parameter_has_is_reported(key: str) -> None:
+    (problem,) = problems_of("dia", prefixes=lambda adapter: {**adapter.prefixes, key: "cross_attention"})
+    assert problem.part == "components" and f"{key!r}" in problem.what and "between dots" in problem.what
+
+
+def test_a_wrong_component_is_one_problem_with_the_valid_names() -> None:
+    (problem,) = problems_of("csm", prefixes=lambda adapter: {**adapter.prefixes, "depth_decoder": "depthdecoder"})
+    core = adapter_for(FAMILIES["csm"].model()).core
+    count = sum("depth_decoder" in name.split(".") for name, _ in core.named_parameters())
+    assert problem.part == "components" and problem.what.startswith(f"{count} parameters (depth_decoder.")
+    assert "'depthdecoder'" in problem.what and "cross_attention, text_ffn" in problem.what
+
+
+def test_a_layer_that_is_no_number_is_one_problem() -> None:
+    right = adapter_for(FAMILIES["csm"].model()).component
+    found = problems_of("csm", component=lambda _: lambda name: (right(name)[0], "first"))
+    assert sum("'first'" in problem.what for problem in found) == 1
+
+
+@pytest.mark.parametrize("fault", ["nowhere", "a row too late", "the other codebooks"])
+def test_input_codes_that_are_written_to_the_wrong_place_are_reported(fault: str) -> None:
+    def wrong(adapter: Any) -> Callable[[Any, torch.Tensor], Any]:
+        right = adapter.with_codes
+        return {
+            "nowhere": lambda inputs, codes: dict(inputs),
+            "a row too late": lambda inputs, codes: right(inputs, codes.roll(1, dims=1)),
+            "the other codebooks": lambda inputs, codes: right(inputs, codes.flip(-1)),
+        }[fault]
+
+    (problem,) = problems_of("higgs", with_codes=wrong)
+    assert problem.part == "with_codes" and "other codes" in problem.what
+
+
+def test_a_batch_in_another_pattern_than_the_adapters_is_reported() -> None:
+    """Heads and labels agree; clips would be decoded and generated in the wrong layout."""
+    undelayed = CodePattern.without_delay(codebooks=4, codes=16, eos=17, bos=16)
+    found = problems_of("higgs", pattern=lambda _: undelayed)
+    assert found and all("is not in the delay pattern" in problem.what for problem in found)
+    assert {problem.part for problem in found} == {"segments"}
+
+
+def test_text_labels_without_a_text_head_are_reported() -> None:
+    (problem,) = problems_of("qwen3", text_head=lambda _: lambda: None)
+    assert problem.part == "heads" and "text_head" in problem.what
+
+
+def test_trained_padding_is_told_from_other_trained_positions() -> None:
+    family = FAMILIES["qwen3"]
+    batch = family.collate(family.rows(2))
+    padding = batch["attention_mask"] == 0
+    assert padding.any()
+    batch["labels"] = torch.where(padding, batch["input_ids"], batch["labels"])
+    adapter: Any = adapter_for(family.model())
+    right = adapter.view
+    adapter.view = lambda inputs: dataclasses.replace(
+        right(inputs), text_labels=right(inputs).text_labels.masked_fill(padding, IGNORE)
+    )
+    (problem,) = check_adapter(adapter, batch)
+    count = int(padding.sum())
+    assert problem.part == "heads" and f"trains {count} predictions that the view does not label" in problem.what
+    assert f"{count} of them at padding" in problem.what and "-100" in problem.what
+
+
+def test_fewer_than_two_samples_or_prompts_are_reported() -> None:
+    family = FAMILIES["higgs"]
+    found = check_adapter(adapter_for(family.model()), family.collate(family.rows(1)), prompts=family.prompts()[:1])
+    assert [problem.part for problem in found] == ["first_sample", "voices"]
+    assert all("two or more" in problem.what for problem in found)

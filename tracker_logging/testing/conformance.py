@@ -28,8 +28,8 @@ from tracker_logging.testing.running import Inputs, generated_prompts, loss_of, 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """A problem and its part: `members`, `view`, `segments`, `layers`, `components`, `heads`, `first_sample`,
-    `audio_nll`, `step` or `voices`."""
+    """A problem and its part: `members`, `view`, `segments`, `with_codes`, `layers`, `components`, `heads`,
+    `first_sample`, `audio_nll`, `step` or `voices`."""
 
     part: str
     what: str
@@ -52,6 +52,7 @@ def check_adapter(adapter: ModelAdapter, inputs: Inputs, *, prompts: Sequence[Pr
     parts: dict[str, Callable[[], Iterator[str]]] = {
         "view": lambda: _view(adapter, inputs),
         "segments": lambda: _segments(adapter, inputs),
+        "with_codes": lambda: _with_codes(adapter, inputs),
         "layers": lambda: _layers(adapter),
         "components": lambda: _components(adapter),
         "heads": lambda: _heads(adapter, inputs),
@@ -115,6 +116,9 @@ def _segments(adapter: ModelAdapter, inputs: Inputs) -> Iterator[str]:
             yield f"{segment} has more frames than positions"
         if (lead := _lead(view, segment, bos_code=adapter.bos_code)) not in (None, segment.lead):
             yield f"{segment} has {lead} positions before its first code or frame, not {segment.lead}"
+        codes = view.codes[segment.sample, segment.start : segment.stop].cpu()
+        if adapter.pattern is not None and not adapter.pattern.is_kept(codes, lead=segment.lead):
+            yield f"{segment} is not in {adapter.pattern.name}: {adapter.pattern.advice}"
         covered[segment.sample, segment.start : segment.stop] = True
     if not torch.equal(covered, _is_audio(view)):
         yield "the segments do not cover exactly the positions of role REFERENCE and TARGET"
@@ -137,6 +141,24 @@ def _lead(view: BatchView, segment: Segment, *, bos_code: int) -> int | None:
     return int((~is_first).int().cumprod(dim=0).sum())
 
 
+def _with_codes(adapter: ModelAdapter, inputs: Inputs) -> Iterator[str]:
+    """Codes that trade places within their codebook are those of the new batch's view."""
+    view, with_codes = adapter.view(inputs), getattr(adapter, "with_codes", None)
+    if with_codes is None or not view.codes.numel():
+        return
+    codes = view.codes.clone()
+    in_layers = codes[:, view.in_layers]  # the others are no input
+    for codebook in in_layers.unbind(-1):
+        is_audio = (codebook >= 0) & (codebook != adapter.bos_code) & (codebook != adapter.eos_code)
+        codebook[is_audio] = codebook[is_audio].roll(1)
+    given = with_codes(inputs, codes.clone())
+    if given is None:
+        return
+    other = (adapter.view(given).codes != codes)[:, view.in_layers]
+    if other.any():
+        yield f"the view of this batch has other codes than those given at {int(other.sum())} of {other.numel()} places"
+
+
 def _layers(adapter: ModelAdapter) -> Iterator[str]:
     modules = set(adapter.core.modules())
     parts = list(adapter.layers())
@@ -151,15 +173,25 @@ def _layers(adapter: ModelAdapter) -> Iterator[str]:
 
 
 def _components(adapter: ModelAdapter) -> Iterator[str]:
-    seen: set[tuple[str, int | None]] = set()
-    for name, _ in adapter.core.named_parameters():
-        component, layer = adapter.component(name)
-        seen.add((component, layer))
-        if component.removeprefix("lora_") not in COMPONENTS or not (layer is None or isinstance(layer, int)):
-            yield f"{name} is ({component!r}, {layer!r}): not a component of COMPONENTS and a layer"
-    for parts in adapter.layers():
-        if not any(component.startswith("attention") and layer == parts.index for component, layer in seen):
-            yield f"no parameter belongs to the attention of layer {parts.index}"
+    names = [name for name, _ in adapter.core.named_parameters()]
+    components = {name: adapter.component(name) for name in names}
+    wrong: dict[str, list[str]] = {}
+    for name, (component, layer) in components.items():
+        if component.removeprefix("lora_") not in COMPONENTS:
+            wrong.setdefault(f"{component!r}: the components are {', '.join(COMPONENTS)}", []).append(name)
+        if not (layer is None or isinstance(layer, int)):
+            wrong.setdefault(f"layer {layer!r}: a layer is a number or None", []).append(name)
+    for what, of_wrong in wrong.items():
+        yield f"{len(of_wrong)} parameters ({of_wrong[0]}, …) belong to {what}"
+    parts = {part for name in names for part in name.split(".")}
+    for key in getattr(adapter, "prefixes", {}):
+        is_optional = any(hasattr(module, key) for module in adapter.core.modules())  # a part that this model has not
+        if key not in parts and not is_optional:
+            yield f"prefixes: {key!r} is in no parameter's name. A key is one whole part between dots of the name"
+    for layer_parts in adapter.layers():
+        of_layer = {component for component, layer in components.values() if layer == layer_parts.index}
+        if not any(component.removeprefix("lora_").startswith("attention") for component in of_layer):
+            yield f"no parameter belongs to the attention of layer {layer_parts.index}"
 
 
 def _heads(adapter: ModelAdapter, inputs: Inputs) -> Iterator[str]:
@@ -167,11 +199,15 @@ def _heads(adapter: ModelAdapter, inputs: Inputs) -> Iterator[str]:
     if [k for head in heads for k in head.codebooks] != list(range(adapter.num_codebooks)):
         yield f"audio_heads must predict each of the {adapter.num_codebooks} codebooks once, in order"
     trains_text = text_head is not None and view.text_labels is not None
+    if text_head is None and view.text_labels is not None and (view.text_labels != IGNORE).any():
+        yield "the view has text labels and text_head is None: predictions of text are not logged"
     modules = [*(head.module for head in heads), *([text_head] if text_head is not None and trains_text else [])]
     if isinstance(adapter, LatentAdapter):
         modules = [adapter.flow_head(), adapter.eos_head()]
         if not {*modules} <= {*adapter.core.modules()}:
             yield "the flow head or the end-of-speech head is no module of core"
+        return
+    if not modules:
         return
     loss: list[torch.Tensor] = []
     handle = adapter.core.register_forward_hook(lambda _, __, output: loss.append(loss_of(output)))
@@ -199,9 +235,10 @@ def _heads(adapter: ModelAdapter, inputs: Inputs) -> Iterator[str]:
 
 
 def _trained_as_labelled(
-    gradient: torch.Tensor, labels: torch.Tensor, *, columns: torch.Tensor | None
+    gradient: torch.Tensor, labels: torch.Tensor, of_padding: torch.Tensor, *, columns: torch.Tensor | None
 ) -> Iterator[str]:
-    """`gradient` [N, k, V] of the loss by the logits, `labels` [N, k] that score them according to the view.
+    """`gradient` [N, k, V] of the loss by the logits, `labels` [N, k] that score them according to the view, and
+    `of_padding` [N] bool: whether they predict padding.
 
     The gradient of a cross-entropy is negative at the label alone. `columns`: those of the logits that may be labels of
     this head; None: all.
@@ -209,7 +246,9 @@ def _trained_as_labelled(
     of_head = gradient if columns is None else gradient[..., columns[columns >= 0]]
     trained, labelled = of_head.amin(dim=-1) < 0, labels != IGNORE
     if extra := int((trained & ~labelled).sum()):
-        yield f"the loss trains {extra} predictions that the view does not label"
+        padded = int((trained & ~labelled & of_padding.unsqueeze(-1)).sum())
+        reason = f", {padded} of them at padding: set the labels of padding to {IGNORE}" if padded else ""
+        yield f"the loss trains {extra} predictions that the view does not label{reason}"
     if untrained := int((labelled & ~trained).sum()):
         yield f"the view labels {untrained} predictions that the loss does not train"
     both = trained & labelled
@@ -219,9 +258,18 @@ def _trained_as_labelled(
 
 def _audio_rows(
     adapter: ModelAdapter, head: AudioHead, gradient: torch.Tensor, view: BatchView
-) -> tuple[torch.Tensor, torch.Tensor] | None:
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor] | None:
     rows = scored_rows(head, gradient, view, vocabulary=adapter.codebook_vocabulary, bos_code=adapter.bos_code)
-    return None if rows is None else (rows.logits.unflatten(-1, (len(head.codebooks), -1)), rows.next_labels)
+    if rows is None:
+        return None
+    of_padding = _predicts_padding(view) if rows.at is None else _predicts_padding(view)[rows.at]
+    return rows.logits.unflatten(-1, (len(head.codebooks), -1)), rows.next_labels, of_padding
+
+
+def _predicts_padding(view: BatchView) -> torch.Tensor:
+    """[B · T] bool: whether the position after is padding; for the last one, whether it is padding itself."""
+    mask = view.attention_mask
+    return ~torch.cat([mask[:, 1:], mask[:, -1:]], dim=1).flatten()
 
 
 def _text_columns(heads: Sequence[AudioHead], gradient: torch.Tensor, text_head: nn.Module) -> torch.Tensor:
@@ -233,14 +281,16 @@ def _text_columns(heads: Sequence[AudioHead], gradient: torch.Tensor, text_head:
     return is_text.nonzero().squeeze(-1)
 
 
-def _text_rows(gradient: torch.Tensor, view: BatchView) -> tuple[torch.Tensor, torch.Tensor]:
+def _text_rows(gradient: torch.Tensor, view: BatchView) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     assert view.text_labels is not None
     labels = shift_labels(view.text_labels.unsqueeze(-1), predicts_next=view.attention_mask)
-    return gradient.flatten(0, 1).unsqueeze(1), labels.flatten(0, 1)
+    return gradient.flatten(0, 1).unsqueeze(1), labels.flatten(0, 1), _predicts_padding(view)
 
 
 def _first_sample(adapter: ModelAdapter, inputs: Inputs) -> Iterator[str]:
     batch, first = adapter.view(inputs), adapter.view(adapter.first_sample(inputs))
+    if len(batch.token_ids) < 2:
+        yield "the batch has one sample: give two or more, of different lengths"
     if len(first.token_ids) != 1:
         yield f"gives {len(first.token_ids)} samples"
     expected = [(segment.role, segment.frames) for segment in batch.segments if segment.sample == 0]

@@ -73,6 +73,8 @@ def generated_prompts(adapter: ModelAdapter, prompts: Sequence[Prompt]) -> Itera
     """Generation of all prompts, and of the first one alone with the same seed."""
     if not prompts or (adapter.pattern is None and not isinstance(adapter, LatentAdapter)):
         return
+    if len(prompts) < 2:
+        yield "one prompt cannot show whether a clip depends on the others: give two or more, or none"
     rows = adapter.latent_dim if isinstance(adapter, LatentAdapter) else adapter.num_codebooks
     settings, before = SamplingSettings(temperature=1.0, top_p=0.95), torch.random.get_rng_state()
     with isolated(adapter.core):
