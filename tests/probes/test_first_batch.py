@@ -4,7 +4,7 @@ import pytest
 import torch
 from small_model import AUDIO, BOS, DELAY, EOS, K, batch, sample, small_model, two_samples
 
-from tracker_logging.families import IGNORE, adapter_for
+from tracker_logging.families import IGNORE, CodePattern, adapter_for
 from tracker_logging.probes.audit import BatchAudit, audit_batch
 
 SPECIAL = {1, 2, 7, 62}
@@ -66,6 +66,17 @@ def test_codes_that_are_not_delayed_are_counted_by_span() -> None:
         frames[5 + K + 1 :, codebook] = frames[5 + K + 1 :, codebook].roll(-codebook)
     inputs["audio_labels"] = inputs["audio_input_ids"].masked_fill(inputs["audio_labels"] == IGNORE, IGNORE)
     assert audit(inputs).delay_violations == 1
+
+
+def test_the_advice_for_a_pattern_names_its_own_begin_codes() -> None:
+    delayed = CodePattern(delays=(0, 1, 1), codes=8, eos=8, bos=9, fill=8)
+    assert delayed.advice == "delay the codes once: codebooks 0, 1, … begin with 1, 2, 2 begin codes (9)"
+    plain = CodePattern.without_delay(codebooks=3, codes=8, eos=8, bos=9)
+    assert plain.advice == "do not delay the codes: a clip begins with one frame of begin codes (9)"
+    inputs = batch(sample(5, 7, seed=1))
+    inputs["audio_input_ids"][0, 1:3] = BOS
+    (found,) = (one for one in audit(inputs).violations if "not in the delay pattern" in one.what)
+    assert found.fix == CodePattern.staircase(codebooks=K, bos=BOS, eos=EOS).advice and f"({BOS})" in found.fix
 
 
 def test_two_clips_in_one_span_cross() -> None:

@@ -151,6 +151,19 @@ def test_without_voices_the_loss_is_named_as_what_it_is() -> None:
     assert "Use step 200: it has the lowest eval/loss, which does not tell whether voices are cloned" in text
 
 
+def test_a_round_without_a_valid_clip_is_the_reason_for_no_score() -> None:
+    def clips(step: int, valid: float, invalid: float) -> Scalars:
+        return Scalars(step=step, values={"voices/valid_clips": valid, "voices/invalid_clips": invalid})
+
+    trained = Scalars(step=100, values={"outputs/nll/mean": 3.0})
+    why = "all 4 clips of step 100 are invalid (voices/invalid_clips)"
+    text = text_of(trained, clips(100, 0.0, 4.0), clips(0, 3.0, 1.0))
+    assert f"No voice was scored: {why}. Nothing was evaluated, so" in text
+    assert f"whether voices are cloned; no voice was scored: {why}." in text_of(*TRAINING[3:], clips(100, 0.0, 4.0))
+    assert "invalid" not in text_of(trained, clips(100, 1.0, 3.0))
+    assert "invalid" not in text_of(*TRAINING, clips(100, 0.0, 4.0))
+
+
 def test_without_numbers_there_is_no_last_word() -> None:
     assert said(Scalars(step=1, values={"tracker/errors": 0.0})) == []
 

@@ -3,23 +3,25 @@
 import time
 from collections.abc import Iterable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 from integrations.test_lifecycle import callbacks_for, runs_in, trainer
 from read_back import read_jsonl
-from tiny_families import csm, csm_collate, csm_row, higgs, higgs_row
+from tiny_families import csm, csm_collate, csm_row, higgs, higgs_collate, higgs_row
 from transformers import Trainer, TrainerCallback
 
 from tracker_logging import tags, watch
 from tracker_logging.events import Event, Scalars, Table
+from tracker_logging.families import CodePattern, adapter_for
 from tracker_logging.guard import ErrorGuard
 from tracker_logging.observers import attention
 from tracker_logging.observers.outputs import OutputObserver
 from tracker_logging.session.cost import CostMeter
 from tracker_logging.session.emitter import Emitter
-from tracker_logging.session.ledger import Ledger, names_of, promised, template_of
+from tracker_logging.session.ledger import Ledger, names_of, promise_step, promised, template_of
 from tracker_logging.trackers.memory import MemoryTracker
 
 OUTPUTS = [tag for tag in promised(owners={"outputs"}, facts={"audio is trained"}) if "nll" in tag.template]
@@ -202,6 +204,25 @@ def test_text_without_a_prompt_is_named(tmp_path: Path) -> None:
     reasons = reasons_of(callbacks)
     assert list(reasons) == ["chatml/prompt_labelled_pct"]
     assert "special tokens" in reasons["chatml/prompt_labelled_pct"]
+
+
+def test_clips_that_are_not_in_the_adapters_pattern_are_the_reason_for_missing_audio() -> None:
+    adapter: Any = adapter_for(higgs(text_head=False))
+    snapshot: Any = SimpleNamespace(
+        step=1, batch=adapter.view(higgs_collate([higgs_row(5, 6, 1)])), attention=None, tokens=None, text=None,
+        latents=None,
+    )  # fmt: skip
+
+    def reasons() -> dict[str, str]:
+        ledger = Ledger()
+        promise_step(ledger, snapshot, adapter, owners={"inputs", "outputs"}, has_codec=True)
+        return {family.template: family.reason for family in ledger.settle()}
+
+    assert "unknown" in reasons()["inputs/audio"] and "unknown" in reasons()["outputs/teacher_forced"]
+    adapter.pattern = CodePattern.without_delay(codebooks=4, codes=16, eos=17, bos=16)
+    assert "not in the delay pattern (chatml/delay_violations)" in reasons()["inputs/audio"]
+    assert reasons()["outputs/teacher_forced"] == reasons()["inputs/audio"]
+    assert "unknown" in reasons()["inputs/samples"]
 
 
 def test_a_model_that_trains_references_misses_nothing(tmp_path: Path) -> None:

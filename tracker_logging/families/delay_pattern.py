@@ -40,9 +40,6 @@ class CodePattern:
     bos: int | None
     fill: int
     name: ClassVar[str] = "the delay pattern"
-    advice: ClassVar[str] = (
-        "delay the codes once; each codebook starts with its own number of begin codes (Higgs Audio v2: k + 1)"
-    )
 
     @classmethod
     def staircase(cls, *, codebooks: int, bos: int, eos: int) -> CodePattern:
@@ -53,6 +50,14 @@ class CodePattern:
     def without_delay(cls, *, codebooks: int, codes: int, eos: int, bos: int | None = None) -> CodePattern:
         """Each row of a clip is a frame, and its last one the end."""
         return cls(delays=(0,) * codebooks, codes=codes, eos=eos, bos=bos, fill=eos)
+
+    @property
+    def advice(self) -> str:
+        """How to lay codes out, for a batch that is not in the pattern."""
+        if max(self.delays) == 0:
+            return f"do not delay the codes: a clip begins with one frame of begin codes ({self.bos})"
+        begins = ", ".join(str(1 + delay) for delay in self.delays)
+        return f"delay the codes once: codebooks 0, 1, … begin with {begins} begin codes ({self.bos})"
 
     @property
     def overhang(self) -> int:

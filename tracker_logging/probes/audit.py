@@ -94,7 +94,7 @@ def audit_batch(view: BatchView, adapter: ModelAdapter, *, special_ids: Collecti
         lengths=tuple(view.attention_mask.sum(dim=1).tolist()),
         padding_pct=100.0 * (1.0 - view.attention_mask.float().mean().item()),
         labels=_label_shares(view, adapter, special_ids=special_ids),
-        delay_violations=sum(not _is_kept(view, segment, adapter.pattern) for segment in view.segments),
+        delay_violations=sum(not keeps_pattern(view, segment, adapter.pattern) for segment in view.segments),
         crossing_spans=sum(_holds_two_clips(view, segment, adapter.pattern) for segment in view.segments),
         placeholder_mismatch=len(view.mismatched),
         truncated=sum(_is_truncated(view, sample, adapter, special_ids) for sample in range(len(view.token_ids))),
@@ -214,9 +214,9 @@ def _share(chosen: torch.Tensor) -> float | None:
 # --- codes of one span, end of one sample -----------------------------------------------------------------------------
 
 
-def _is_kept(view: BatchView, segment: Segment, pattern: CodePattern | None) -> bool:
+def keeps_pattern(view: BatchView, segment: Segment, pattern: CodePattern | None) -> bool:
     """Whether the codes of a span are in the family's pattern."""
-    return pattern is None or pattern.is_kept(_codes(view, segment), lead=segment.lead)
+    return pattern is None or pattern.is_kept(_codes(view, segment).cpu(), lead=segment.lead)
 
 
 def _has_end(view: BatchView, segment: Segment, pattern: CodePattern) -> bool:
@@ -314,7 +314,7 @@ def _code_violations(view: BatchView, segment: Segment, adapter: ModelAdapter) -
         return
     if adapter.pattern.is_empty(_codes(view, segment), frames=segment.frames):
         yield "the {role} audio is empty", "check the clip and its codes"
-    if not _is_kept(view, segment, adapter.pattern):
+    if not keeps_pattern(view, segment, adapter.pattern):
         yield f"the {{role}} codes are not in {adapter.pattern.name}", adapter.pattern.advice
     if _holds_two_clips(view, segment, adapter.pattern):
         yield "another clip begins inside the {role}", "put text between two clips, and as many placeholders as frames"

@@ -84,6 +84,8 @@ class LastWord:
         self._lock = threading.Lock()
         self._values: dict[int, dict[str, float]] = {}  # by step
         self._findings: tuple[Finding, ...] = ()
+        self._unscored = ""  # why the last round has no score
+        self._unscored_at = 0
         self._saved: dict[int, Path | None] = {}
         self._loaded: int | None = None
         self.text = ""
@@ -94,6 +96,7 @@ class LastWord:
     def hear(self, event: Event) -> None:
         """Keep what the last word needs of an event."""
         if isinstance(event, Scalars):
+            self._hear_clips(event)
             watched = {
                 tag: float(value)
                 for tag, value in event.values.items()
@@ -106,6 +109,16 @@ class LastWord:
                         self._forget()
         elif isinstance(event, Findings):
             self._findings = event.findings
+
+    def _hear_clips(self, event: Scalars) -> None:
+        """Note whether the latest round has no valid clip."""
+        invalid, valid = (event.values.get(tag()) for tag in (tags.INVALID_CLIPS, tags.VALID_CLIPS))
+        if invalid is None:
+            return
+        why = f"all {invalid:.0f} clips of step {event.step} are invalid ({tags.INVALID_CLIPS()})"
+        with self._lock:
+            if event.step >= self._unscored_at:
+                self._unscored_at, self._unscored = event.step, "" if valid or not invalid else why
 
     def _forget(self) -> None:
         """Drop the oldest steps at which neither voices nor an evaluation set were measured."""
@@ -144,7 +157,7 @@ class LastWord:
         yield Table(step=step, tag=tags.LAST_WORD_TABLE(), columns=columns, rows=(*rows, *of_groups))
         kept = {at: place for at, place in self._saved.items() if place is None or place.is_dir()}
         brief = [(*row[:4], None, None, row[6]) for row in of_groups]  # one line each, so that all fits
-        lines = [*_grid([*rows, *brief], models), "", _advice(values, models)]
+        lines = [*_grid([*rows, *brief], models), "", _advice(values, models, unscored=self._unscored)]
         if "best" in models:
             nearest = min(kept, key=lambda at: abs(at - models["best"]), default=None)
             self.best_checkpoint = None if nearest is None else kept[nearest]
@@ -226,14 +239,17 @@ def _cell(value: Cell, low: Cell, high: Cell, n: Cell) -> list[str]:
     return [shown, f"[{low:.2g}, {high:.2g}]"] if is_bounded else [shown]
 
 
-def _advice(values: Mapping[int, Mapping[str, float]], models: Mapping[str, int]) -> str:
-    """Which checkpoint to use, and why."""
+def _advice(values: Mapping[int, Mapping[str, float]], models: Mapping[str, int], *, unscored: str) -> str:
+    """Which checkpoint to use, and why. `unscored`: why the last round of voices has no score, if it is known."""
     best = models.get("best")
+    if best is None and unscored:
+        return f"No voice was scored: {unscored}. Nothing was evaluated, so no checkpoint can be recommended."
     if best is None:
         return "No voice was scored and nothing was evaluated, so no checkpoint can be recommended."
     tag = next((tag for tag in SIMILARITIES if tag in values.get(best, {})), None)
     if tag is None:
         why = f"it has the lowest {_EVAL_LOSS}, which does not tell whether voices are cloned"
+        why += f"; no voice was scored: {unscored}" if unscored else ""
     else:
         why = _against_base(values.get(BASE, {}), values[best], tag)
     return f"Use step {best}: {why}."

@@ -28,6 +28,7 @@ import numpy as np
 from tracker_logging import tags
 from tracker_logging.events import Alert, Checkpoint, Event, Findings, Scalars, Summary, Table, VoiceComparison
 from tracker_logging.families.base import ModelAdapter, Role, cannot_give
+from tracker_logging.probes.audit import keeps_pattern
 from tracker_logging.probes.snapshot import EvaluationSnapshot, StepSnapshot
 
 logger = logging.getLogger("tracker_logging")
@@ -60,6 +61,9 @@ _SUBJECTS = {
     "update ratios:": "gradients/update",
     "cosine of text and audio gradients:": "gradients/text_audio_cosine",
 }
+NOT_IN_PATTERN = (
+    "the codes of the first sample's clips are not in {} (chatml/delay_violations), so they are not decoded"
+)
 _EMPTY = {
     "chatml/prompt_labelled_pct": "no text before the target's own was found: there is none, or, without a processor, "
     "the special tokens that end it are unknown"
@@ -277,7 +281,16 @@ def promise_step(
     for beginning, reason in cannot_give(adapter).items():
         if not beginning.startswith(_OF_ROUNDS):  # the observer of voices reports these
             ledger.miss(snapshot.step, _families(beginning, owners=owners), reason)
+    _explain_layout(ledger, snapshot, adapter)
     ledger.promise(snapshot.step, step_families(snapshot, adapter, owners=owners, has_codec=has_codec))
+
+
+def _explain_layout(ledger: Ledger, snapshot: StepSnapshot, adapter: ModelAdapter) -> None:
+    """Name another layout of codes as the reason for audio that cannot be decoded."""
+    pattern, of_first = adapter.pattern, [one for one in snapshot.batch.segments if one.sample == 0]
+    if pattern is not None and not all(keeps_pattern(snapshot.batch, one, pattern) for one in of_first):
+        for tag in (tags.INPUT_AUDIO, tags.TEACHER_FORCED_AUDIO):
+            ledger.explain(tag.template, NOT_IN_PATTERN.format(pattern.name), step=snapshot.step)
 
 
 def _families(beginning: str, *, owners: Collection[str]) -> list[tags.Tag]:

@@ -22,6 +22,7 @@ from tracker_logging.families.base import missing_members
 from tracker_logging.families.heads import head_outputs, mean_nll, scored_rows
 from tracker_logging.families.latents import LatentAdapter
 from tracker_logging.metrics.tokens import shift_labels
+from tracker_logging.probes.audit import keeps_pattern
 from tracker_logging.probes.isolation import isolated
 from tracker_logging.testing.running import Inputs, generated_prompts, loss_of, watched_step
 
@@ -116,8 +117,7 @@ def _segments(adapter: ModelAdapter, inputs: Inputs) -> Iterator[str]:
             yield f"{segment} has more frames than positions"
         if (lead := _lead(view, segment, bos_code=adapter.bos_code)) not in (None, segment.lead):
             yield f"{segment} has {lead} positions before its first code or frame, not {segment.lead}"
-        codes = view.codes[segment.sample, segment.start : segment.stop].cpu()
-        if adapter.pattern is not None and not adapter.pattern.is_kept(codes, lead=segment.lead):
+        if adapter.pattern is not None and not keeps_pattern(view, segment, adapter.pattern):
             yield f"{segment} is not in {adapter.pattern.name}: {adapter.pattern.advice}"
         covered[segment.sample, segment.start : segment.stop] = True
     if not torch.equal(covered, _is_audio(view)):

@@ -177,8 +177,8 @@ RULES = (
         evidence=_above_zero(tags.DELAY_VIOLATIONS, "{value:g} audio spans are not in the delay pattern"),
         causes=(
             Cause(
-                "The codes were not delayed, or delayed twice: codebook k must start with k + 1 begin codes. The model "
-                "learns to predict codebooks from frames that it will not have when it generates."
+                "The codes were not delayed, or delayed twice: each codebook must start with one begin code more than "
+                "its delay. The model learns to predict codebooks from frames that it will not have when it generates."
             ),
         ),
         fix="delay the codes once, where the batch is made (tracker_logging.families.higgs_v2.processor does), and "

@@ -33,12 +33,16 @@ class TokenPattern(CodePattern):
 
     per_clip: frozenset[int] = frozenset()
     name: ClassVar[str] = "the order of their slots"
-    advice: ClassVar[str] = "give each frame one token of each slot, in the order of the layout, and truncate no frame"
 
     @classmethod
     def of_slots(cls, slots: int, *, codes: int, per_clip: frozenset[int] = frozenset()) -> TokenPattern:
         """`codes`: those of the largest slot."""
         return cls(delays=(0,) * slots, codes=codes, eos=codes, bos=None, fill=-1, per_clip=per_clip)
+
+    @property
+    def advice(self) -> str:
+        """See `CodePattern`."""
+        return "give each frame one token of each slot, in the order of the layout, and truncate no frame"
 
     @property
     def of_frames(self) -> list[int]:
