@@ -82,3 +82,16 @@ def test_without_delay_only_a_frame_of_end_codes_ends_a_clip() -> None:
     (clip,) = frame_by_frame(lambda frames, mask: next(planned)[None], prompts(PLAIN, 0), PLAIN, torch.device("cpu"))
     assert clip.codes.T.tolist() == [[0, 3, 0], [4, 0, 1]] and clip.stop_reason == "eos"
     assert next(planned).tolist() == [5, 5, 5]  # was not asked for
+
+
+def test_without_begin_codes_a_delayed_codebook_is_filled_until_it_begins() -> None:
+    pattern = replace(DELAYED, bos=None)
+    codes = torch.tensor([[1, 2], [3, 4], [5, 6]])
+    assert pattern.apply(codes).tolist() == [[1, 9, 9], [2, 3, 9], [8, 4, 9], [9, 8, 5], [9, 9, 6], [9, 9, 8]]
+    assert pattern.revert(pattern.apply(codes)).tolist() == codes.tolist()
+    (prompt,) = prompts(pattern, 0, most=4)
+    model = Chain([prompt], end=-torch.inf)
+    (clip,) = frame_by_frame(model, [prompt], pattern, torch.device("cpu"))
+    fed = torch.cat(model.fed, dim=1)[0]
+    assert fed[:3].eq(FILL).tolist() == [[False, True, True], [False, False, True], [False, False, True]]
+    assert pattern.revert(fed)[:, :2].tolist() == clip.codes[:, :2].tolist()

@@ -240,7 +240,10 @@ class ModelAdapter(Protocol):
         """[B, K] float32: mean nll in nats at the labelled positions of each target; one forward, no gradient."""
 
     def generate(self, prompts: Sequence[Prompt], settings: SamplingSettings) -> list[GeneratedCodes]:
-        """Generate all prompts in one batch with a KV cache. The caller isolates RNG, mode and caches."""
+        """Generate all prompts in one batch, with a KV cache where the model has one.
+
+        The caller isolates RNG, mode and caches.
+        """
 
 
 @runtime_checkable

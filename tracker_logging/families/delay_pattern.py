@@ -29,9 +29,9 @@ import torch
 class CodePattern:
     """How a family lays the codes of a clip out in frames, one column per codebook.
 
-    Column k holds 1 + `delays[k]` begin codes (none at all where `bos` is None), its T codes, one end code, and `fill`
-    to the end. Codes below `codes` are audio. With all delays 0 a clip ends at the frame that holds `eos` in *every*
-    codebook, because a single `eos` may be audio too (CSM: code 0).
+    Column k holds 1 + `delays[k]` begin codes (where `bos` is None, `delays[k]` times `fill`), its T codes, one end
+    code, and `fill` to the end. Codes below `codes` are audio. With all delays 0 a clip ends at the frame that holds
+    `eos` in *every* codebook, because a single `eos` may be audio too (CSM: code 0).
     """
 
     delays: tuple[int, ...]
@@ -74,7 +74,7 @@ class CodePattern:
         codebooks, frames = codes.shape
         delayed = torch.full((frames + self.overhang, codebooks), self.fill, dtype=torch.int64)
         for codebook, delay in enumerate(self.delays):
-            start = 0 if self.bos is None else 1 + delay
+            start = (self.bos is not None) + delay
             if self.bos is not None:
                 delayed[:start, codebook] = self.bos
             delayed[start : start + frames, codebook] = codes[codebook]

@@ -99,7 +99,7 @@ class _Clips:
         if self._codes.shape[1]:
             known = self._codes.gather(1, place.clamp(0, self._codes.shape[1] - 1).unsqueeze(1)).squeeze(1)
             frame = torch.where(place < self._given[:, None], known, frame)
-        frame = frame.masked_fill(place < 0, pattern.bos or 0)
+        frame = frame.masked_fill(place < 0, pattern.fill if pattern.bos is None else pattern.bos)
         frame = frame.masked_fill(place == self._end[:, None], pattern.eos)
         return frame.masked_fill(place > self._end[:, None], pattern.fill)
 
