@@ -1,6 +1,7 @@
 """The example of docs/adapters.md runs and is as short as promised."""
 
 import re
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,14 @@ def test_the_processor_of_the_example_is_one_for_voices(example: dict[str, Any])
     assert [prompt.audio_codes is not None for prompt in example["prompts"]] == [True, False]
     row = processor.features(sample, reference=sample)
     assert torch.equal(row["codes"], processor.features(sample)["codes"])
+
+
+def test_the_page_lists_the_components_and_where_the_parts_of_a_processor_are() -> None:
+    (line,) = re.findall(r"The value is one of (.*?)\. Give", PAGE, flags=re.DOTALL)
+    assert tuple(re.findall(r"`(\w+)`", line)) == families.COMPONENTS
+    for part, module in re.findall(r"`(\w+)\([^`]*\)`\s\(`(tracker_logging\.[\w.]+)`\)", PAGE):
+        assert hasattr(import_module(module), part), f"{module} has no {part}"
+    assert "`tracker_logging.data.codes`" in PAGE and "`tracker_logging.families.model_codec`" in PAGE
 
 
 def test_families_are_as_short_as_promised() -> None:
