@@ -21,7 +21,7 @@ from tracker_logging.observers import attention
 from tracker_logging.observers.outputs import OutputObserver
 from tracker_logging.session.cost import CostMeter
 from tracker_logging.session.emitter import Emitter
-from tracker_logging.session.ledger import Ledger, names_of, promise_step, promised, template_of
+from tracker_logging.session.ledger import Ledger, explain_layout, names_of, promise_step, promised, template_of
 from tracker_logging.trackers.memory import MemoryTracker
 
 OUTPUTS = [tag for tag in promised(owners={"outputs"}, facts={"audio is trained"}) if "nll" in tag.template]
@@ -215,6 +215,7 @@ def test_clips_that_are_not_in_the_adapters_pattern_are_the_reason_for_missing_a
 
     def reasons() -> dict[str, str]:
         ledger = Ledger()
+        explain_layout(ledger, snapshot, adapter)
         promise_step(ledger, snapshot, adapter, owners={"inputs", "outputs"}, has_codec=True)
         return {family.template: family.reason for family in ledger.settle()}
 
@@ -223,6 +224,16 @@ def test_clips_that_are_not_in_the_adapters_pattern_are_the_reason_for_missing_a
     assert "not in the delay pattern (chatml/delay_violations)" in reasons()["inputs/audio"]
     assert reasons()["outputs/teacher_forced"] == reasons()["inputs/audio"]
     assert "unknown" in reasons()["inputs/samples"]
+
+
+def test_a_pattern_of_other_codebooks_than_the_model_does_not_end_the_training(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    model = higgs(text_head=False)
+    adapter: Any = adapter_for(model)
+    adapter.pattern = CodePattern.staircase(codebooks=7, bos=16, eos=17)
+    assert trainer(tmp_path, callbacks=callbacks_for(adapter=adapter), model=model).train().global_step == 2
+    assert "Logging of 'layout of codes' failed (RuntimeError" in caplog.text
 
 
 def test_a_model_that_trains_references_misses_nothing(tmp_path: Path) -> None:

@@ -16,11 +16,13 @@ import logging
 from collections.abc import Callable, Iterable
 
 from tracker_logging.events import Event
+from tracker_logging.families.base import ModelAdapter
 from tracker_logging.guard import ErrorGuard
+from tracker_logging.probes.snapshot import StepSnapshot
 from tracker_logging.session.cost import CostMeter
 from tracker_logging.session.last_word import LastWord
 from tracker_logging.session.latest import Latest
-from tracker_logging.session.ledger import Ledger, promised
+from tracker_logging.session.ledger import Ledger, explain_layout, explain_non_finite, promised
 from tracker_logging.session.observer import Later, Observer
 from tracker_logging.summary import SummaryKeeper
 from tracker_logging.trackers.base import Tracker
@@ -84,6 +86,12 @@ class Emitter:
         """Nothing of a logged step can be shown."""
         observers = self.owners - {"tracker", "doctor", "zero_shot"}
         self.ledger.miss(step, promised(owners=observers, facts=()), reason)
+
+    def explain(self, snapshot: StepSnapshot, adapter: ModelAdapter) -> None:
+        """Note what a logged step cannot show and why, before it is promised."""
+        explain_non_finite(self.ledger, snapshot)
+        with self._guard.contain("layout of codes"):
+            explain_layout(self.ledger, snapshot, adapter)
 
     def report_not_shown(self, reasons: Iterable[str]) -> None:
         """Log once what the model or the training does not allow to measure."""

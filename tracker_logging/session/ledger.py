@@ -281,11 +281,10 @@ def promise_step(
     for beginning, reason in cannot_give(adapter).items():
         if not beginning.startswith(_OF_ROUNDS):  # the observer of voices reports these
             ledger.miss(snapshot.step, _families(beginning, owners=owners), reason)
-    _explain_layout(ledger, snapshot, adapter)
     ledger.promise(snapshot.step, step_families(snapshot, adapter, owners=owners, has_codec=has_codec))
 
 
-def _explain_layout(ledger: Ledger, snapshot: StepSnapshot, adapter: ModelAdapter) -> None:
+def explain_layout(ledger: Ledger, snapshot: StepSnapshot, adapter: ModelAdapter) -> None:
     """Name another layout of codes as the reason for audio that cannot be decoded."""
     pattern, of_first = adapter.pattern, [one for one in snapshot.batch.segments if one.sample == 0]
     if pattern is not None and not all(keeps_pattern(snapshot.batch, one, pattern) for one in of_first):

@@ -381,7 +381,7 @@ class Session:
             return
         if snapshot.attention is None or np.isnan(snapshot.attention.mass).all():
             self.emitter.ledger.explain("attention/", NO_ATTENTION)
-        explain_non_finite(self.emitter.ledger, snapshot)
+        self.emitter.explain(snapshot, self._training.adapter)
         codec, owners = self._training.codec, self.emitter.owners
         promise_step(self.emitter.ledger, snapshot, self._training.adapter, owners=owners, has_codec=codec is not None)
         frame_rate = None if codec is None else codec.frame_rate
