@@ -101,7 +101,8 @@ class BaseAdapter:
 
     def samples(self, inputs: Mapping[str, Any], rows: Sequence[int]) -> dict[str, Any]:
         """See `ModelAdapter`."""
-        return rows_of(inputs, rows, samples=len(self.view(inputs).roles))
+        token_ids = inputs.get("input_ids")  # the view may encode audio
+        return rows_of(inputs, rows, samples=len(self.view(inputs).roles if token_ids is None else token_ids))
 
     def first_sample(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
         """As `samples` gives it."""

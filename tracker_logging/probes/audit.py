@@ -120,6 +120,7 @@ def _label_shares(view: BatchView, adapter: ModelAdapter, *, special_ids: Collec
     expected_ends = 0 if labels is None or adapter.pattern is None else len(targets) * adapter.pattern.ends_per_clip
     trains_references = getattr(adapter, "trains_references", False)  # the class trains them, whatever the labels are
     skip_references = labelled is None or not references or trains_references
+    mismatch, elsewhere = (None, None) if labels is None else _label_places(labels, view.codes)
     return LabelShares(
         coverage_pct=tuple((100.0 * labelled_codes / expected).tolist()) if expected.any() else None,
         text_pct=None if text_labels is None else _share((text_labels != IGNORE)[text]),
@@ -128,20 +129,18 @@ def _label_shares(view: BatchView, adapter: ModelAdapter, *, special_ids: Collec
         bos_pct=None if labelled is None else _share(labelled[given & (view.codes == adapter.bos_code)]),
         reference_pct=None if labelled is None or skip_references else _share(_any_codebook(references, labelled)),
         pair_pct=None if trains_references else _trained_pairs(view),
-        mismatch_pct=None if labels is None else _share((labels != view.codes)[(labels != IGNORE) & given]),
-        elsewhere_pct=None if labels is None else _labels_elsewhere(labels, view.codes),
+        mismatch_pct=mismatch,
+        elsewhere_pct=elsewhere,
         samples_pct=None if labels is None and text_labels is None else _labelled_samples(labels, text_labels),
     )
 
 
-def _labels_elsewhere(labels: torch.Tensor, codes: torch.Tensor) -> float | None:
-    """Labels and codes [B, T, K] -> the highest share in percent, over distances, of labels that are the code there."""
+def _label_places(labels: torch.Tensor, codes: torch.Tensor) -> tuple[float | None, float | None]:
+    """Labels and codes [B, T, K] -> the share in percent of labels that are not the code at their position, and the
+    highest share, over distances, of those that are the code there."""
     labelled = (labels != IGNORE) & (codes >= 0)
-    shares = []
-    for distance in (-2, -1, 1, 2):
-        moved = codes.roll(distance, dims=1)
-        shares.append(_share((labels == moved)[labelled]))
-    return max((share for share in shares if share is not None), default=None)
+    shares = [_share((labels == codes.roll(distance, dims=1))[labelled]) for distance in (-2, -1, 1, 2)]
+    return _share((labels != codes)[labelled]), max((share for share in shares if share is not None), default=None)
 
 
 def _prompt_positions(view: BatchView, *, special_ids: Collection[int]) -> torch.Tensor:

@@ -59,27 +59,22 @@ def _reference_trained(history: History) -> str | None:
     return f"in {pairs.last:.3g} % of the samples of two clips, both are trained ({tags.PAIR_LABELLED()})"
 
 
-def _labels_are_shifted(history: History) -> bool:
-    """More labels are the code of a frame nearby than of their own, or nearly none is that of its own."""
-    mismatch, elsewhere = history[tags.LABEL_MISMATCH()].last, history[tags.LABEL_ELSEWHERE()].last
-    return mismatch > FOREIGN_PCT or (mismatch > 0 and elsewhere > 100 - mismatch)
+def _differing_labels(*, shifted: bool) -> Callable[[History], str | None]:
+    """Labels that are not the code at their own position: shifted or foreign ones, or else only some of them.
 
+    They are shifted where more are the code of a frame nearby than of their own, and foreign above `FOREIGN_PCT`.
+    """
 
-def _shifted(history: History) -> str | None:
-    mismatch, elsewhere = history[tags.LABEL_MISMATCH()].last, history[tags.LABEL_ELSEWHERE()].last
-    if not _labels_are_shifted(history):
-        return None
-    nearby = f", {elsewhere:.3g} % are that of a frame nearby" if elsewhere > 100 - mismatch else ""
-    return (
-        f"{mismatch:.3g} % of the audio labels are not the code at their own position{nearby} ({tags.LABEL_MISMATCH()})"
-    )
+    def evidence(history: History) -> str | None:
+        mismatch, elsewhere = history[tags.LABEL_MISMATCH()].last, history[tags.LABEL_ELSEWHERE()].last
+        is_nearby = elsewhere > 100 - mismatch
+        if not mismatch > 0 or (is_nearby or mismatch > FOREIGN_PCT) != shifted:
+            return None
+        nearby = f", {elsewhere:.3g} % are that of a frame nearby" if is_nearby else ""
+        share = f"{mismatch:.3g} % of the audio labels are not the code at their own position"
+        return f"{share}{nearby} ({tags.LABEL_MISMATCH()})"
 
-
-def _partly_different(history: History) -> str | None:
-    mismatch = history[tags.LABEL_MISMATCH()].last
-    if not mismatch > 0 or _labels_are_shifted(history):
-        return None
-    return f"{mismatch:.3g} % of the audio labels are not the code at their own position ({tags.LABEL_MISMATCH()})"
+    return evidence
 
 
 def _samples_without_labels(history: History) -> str | None:
@@ -294,7 +289,7 @@ RULES = (
         also_reads=(tags.LABEL_ELSEWHERE,),
         opens_when="more audio labels are the code of a frame nearby than of their own position, or over "
         f"{FOREIGN_PCT} % are not the code at their own position",
-        evidence=_shifted,
+        evidence=_differing_labels(shifted=True),
         causes=(
             Cause(
                 "The labels were shifted before they reach a model that shifts them itself. It learns to repeat its "
@@ -315,7 +310,7 @@ RULES = (
         triggers=(tags.LABEL_MISMATCH,),
         also_reads=(tags.LABEL_ELSEWHERE,),
         opens_when="some audio labels are not the code at their own position, and they are not shifted",
-        evidence=_partly_different,
+        evidence=_differing_labels(shifted=False),
         causes=(
             Cause("Noise in the input codes, or code dropout.", check="you set it: then this is as it should be"),
             Cause(

@@ -24,7 +24,7 @@ from tracker_logging.families.base import (
     Role,
     SamplingSettings,
 )
-from tracker_logging.families.batches import present
+from tracker_logging.families.batches import indexed
 from tracker_logging.families.boson.batch import boson_batch, collapse, split_clips
 from tracker_logging.families.boson.layout import Expanded, PlaceholderTokens, audio_lengths, expand
 from tracker_logging.families.delay_pattern import CodePattern
@@ -95,9 +95,7 @@ class BosonAdapter(BaseAdapter):
 
     def samples(self, inputs: Mapping[str, Any], rows: Sequence[int]) -> dict[str, Any]:
         """See `ModelAdapter`: these rows, and the audios of their placeholders."""
-        chosen: dict[str, Any] = {name: value for name, value in inputs.items() if name != "num_items_in_batch"}
-        of_rows = present(inputs, "input_ids", "attention_mask", "label_ids")
-        chosen |= {name: values[list(rows)] for name, values in of_rows.items()}
+        chosen = indexed(inputs, dict.fromkeys(("input_ids", "attention_mask", "label_ids"), rows))
         audios_in, audios_out = (
             _audios(inputs["input_ids"] == token, rows) for token in (self.tokens.audio_in, self.tokens.audio_out)
         )
