@@ -165,8 +165,9 @@ def _class_names(core: Any) -> list[str]:
 
 def _registered_adapter(core: Any) -> ModelAdapter | None:
     """The first adapter that an installed package registers for the model's type or for one of its classes."""
+    registered = plugins(FAMILIES)
     for name in (_family(core), *_class_names(core)):
-        for entry in plugins(FAMILIES, name=name) if name else ():
+        for entry in (entry for entry in registered if entry.name == name):
             adapter: ModelAdapter | None = call_plugin(
                 entry, core, check=_reject, instead="The adapters of tracker_logging are tried."
             )

@@ -15,7 +15,7 @@ Guarantees
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
@@ -25,11 +25,9 @@ FAMILIES = "tracker_logging.families"
 CODECS = "tracker_logging.codecs"
 
 
-def plugins(group: str, *, name: str | None = None) -> Iterator[EntryPoint]:
-    """The entry points of a group, of this `name` if one is given."""
-    for entry in entry_points(group=group):
-        if name is None or entry.name == name:
-            yield entry
+def plugins(group: str) -> list[EntryPoint]:
+    """The entry points of a group. Reads the metadata of all installed packages: a few hundredths of a second."""
+    return list(entry_points(group=group))
 
 
 def call_plugin(
