@@ -69,6 +69,7 @@ class _Run:
         later, speaker = codec.content_codebooks - len(FIRST_WEIGHTS), codec.num_codebooks - codec.content_codebooks
         self._weights = torch.tensor([*FIRST_WEIGHTS, *later * [LATER_WEIGHT], *speaker * [SPEAKER_WEIGHT]])
         self.model = demo_model(schedule.seed, demo_config(tokenizer, codebooks=codec.num_codebooks))
+        self._adapter = adapter_for(self.model)
         self._steps, self._best, self._losses = 0, float("inf"), list[float]()
         if (directory / "last.pt").exists():
             state = torch.load(directory / "last.pt", weights_only=True)
@@ -133,7 +134,7 @@ class _Run:
 
     def _losses_of(self, batch: Features) -> torch.Tensor:
         """[K]: each codebook's mean cross-entropy over its labels."""
-        labels = adapter_for(self.model).view(batch).audio_labels
+        labels = self._adapter.view(batch).audio_labels
         assert labels is not None
         labels = labels[:, 1:]
         columns = (labels != IGNORE).any(dim=-1).any(dim=0).nonzero().squeeze(-1)
