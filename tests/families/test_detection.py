@@ -178,6 +178,7 @@ def nothing(core):
 """
 ENTRIES = """
 [tracker_logging.families]
+Qwen3PreTrainedModel = their_package:nothing
 qwen3 = their_package:TheirAdapter
 llama = their_package:missing
 csm = their_package:broken
@@ -204,6 +205,7 @@ def test_an_adapter_of_another_package_is_used_and_logged(caplog: pytest.LogCapt
     adapter = adapter_for(with_lora(qwen3()))
     assert isinstance(adapter, import_module("their_package").TheirAdapter)
     assert "their_package:TheirAdapter (their-package 1.2)" in caplog.text
+    assert "cannot be used" not in caplog.text  # the model's type comes before its classes
 
 
 @pytest.mark.usefixtures("their_package")

@@ -165,15 +165,15 @@ def _class_names(core: Any) -> list[str]:
 
 def _registered_adapter(core: Any) -> ModelAdapter | None:
     """The first adapter that an installed package registers for the model's type or for one of its classes."""
-    registered = plugins(FAMILIES)
-    for name in (_family(core), *_class_names(core)):
-        for entry in (entry for entry in registered if entry.name == name):
-            adapter: ModelAdapter | None = call_plugin(
-                entry, core, check=_reject, instead="The adapters of tracker_logging are tried."
-            )
-            if adapter is not None:
-                logger.info("The adapter for %s comes from %s.", entry.name, origin(entry))
-                return adapter
+    names = [_family(core), *_class_names(core)]
+    registered = [entry for entry in plugins(FAMILIES) if entry.name in names]
+    for entry in sorted(registered, key=lambda entry: names.index(entry.name)):
+        adapter: ModelAdapter | None = call_plugin(
+            entry, core, check=_reject, instead="The adapters of tracker_logging are tried."
+        )
+        if adapter is not None:
+            logger.info("The adapter for %s comes from %s.", entry.name, origin(entry))
+            return adapter
     return None
 
 
