@@ -1,8 +1,9 @@
 """Pretrain a small zero-shot voice-cloning model for the demo.
 
     python -m tracker_logging.demo.pretrain speech DIRECTORY --packages P --voices V [--share 0 --shares 2]
+    python -m tracker_logging.demo.pretrain flite DIRECTORY
     python -m tracker_logging.demo.pretrain codec DIRECTORY
-    python -m tracker_logging.demo.pretrain train DIRECTORY --minutes 30
+    torchrun --nproc_per_node 2 -m tracker_logging.demo.pretrain train DIRECTORY --minutes 30
 
 Each step continues what an earlier call began. `train` writes the best model to DIRECTORY/model.
 """
@@ -10,15 +11,18 @@ Each step continues what an earlier call began. `train` writes the best model to
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+
+from torch import distributed
 
 from tracker_logging.data.sample import DataError
 from tracker_logging.demo.open_tokenizer import open_tokenizer
 from tracker_logging.demo.pretrain.kokoro import Kokoro, KokoroFiles, phonemes_of
 from tracker_logging.demo.pretrain.material import analyse_clips, coded_clips, fitted_codec
-from tracker_logging.demo.pretrain.speech import make_speech, planned_sentences
+from tracker_logging.demo.pretrain.speech import make_flite_speech, make_speech, planned_sentences
 from tracker_logging.demo.pretrain.train import Schedule, pretrain
 
 
@@ -30,10 +34,12 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     speech.add_argument("--voices", type=Path, required=True, help="voices/ of the npm package kokoro-js")
     speech.add_argument("--share", type=int, default=0, help="which share of the clips this process makes")
     speech.add_argument("--shares", type=int, default=1, help="number of processes")
+    flite = steps.add_parser("flite", help="synthesise more sentences with Flite")
     codec = steps.add_parser("codec", help="analyse the clips and fit the codec on the trained speakers")
     train = steps.add_parser("train", help="train the model")
     train.add_argument("--minutes", type=float, required=True)
-    for step in (speech, codec, train):
+    train.add_argument("--transcriber", help="as --voice_transcriber, for the voices of the run")
+    for step in (speech, flite, codec, train):
         step.add_argument("directory", type=Path)
     return parser.parse_args(argv)
 
@@ -44,12 +50,22 @@ def run(args: argparse.Namespace) -> None:
         files = KokoroFiles(packages=args.packages, voices=args.voices)
         phonemes = phonemes_of(planned_sentences())
         make_speech(directory / "clips", Kokoro(files), phonemes, share=args.share, shares=args.shares)
-        return
-    analyse_clips(directory)
+    elif args.step == "flite":
+        make_flite_speech(directory / "clips")
+    elif args.step == "codec":
+        analyse_clips(directory)
+        coded_clips(directory, fitted_codec(directory))
+    else:
+        train(directory, Schedule(minutes=args.minutes, transcriber=args.transcriber))
+
+
+def train(directory: Path, schedule: Schedule) -> None:
+    """Pretrain, on all processes of `torchrun` where it started this one."""
     codec = fitted_codec(directory)
-    if args.step == "train":
-        clips = coded_clips(directory, codec)
-        model = pretrain(clips, codec, directory / "training", Schedule(minutes=args.minutes))
+    if "RANK" in os.environ:
+        distributed.init_process_group("gloo")
+    model = pretrain(coded_clips(directory, codec), codec, directory, schedule)
+    if int(os.environ.get("RANK", "0")) == 0:
         model.save_pretrained(directory / "model")
         open_tokenizer().save_pretrained(directory / "model")
 

@@ -1,71 +1,101 @@
-"""From synthesised clips to what pretraining reads: WORLD features, the codec fitted on them, and codes.
+"""From synthesised clips to what pretraining reads: WORLD features, the codec fitted on them, and codes of variants.
 
     analyse_clips(directory)                    # features/NAME.npy for each clips/NAME.flac, those that are missing
     codec = fitted_codec(directory)             # codec/
-    clips = coded_clips(directory, codec)       # {name: Clip}
+    clips = coded_clips(directory, codec)       # {name: Clip}, kept in codes-IDENTITY/
 
 A clip's name is SPEAKER_NUMBER_SENTENCE, as `speech.py` gives it.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from tracker_logging.data.audio import load_audio
 from tracker_logging.data.sample import DataError
 from tracker_logging.demo.pretrain.fit_codec import fit_voice_codec
-from tracker_logging.demo.pretrain.pairs import Clip
+from tracker_logging.demo.pretrain.pairs import Clip, Variant
 from tracker_logging.demo.pretrain.speech import planned_sentences
+from tracker_logging.demo.pretrain.variants import VARIANTS, varied
 from tracker_logging.demo.pretrain.voices import NEW_SPEAKERS, UNSEEN
 from tracker_logging.demo.voice_codec import VoiceCodec
 from tracker_logging.demo.world_features import SAMPLE_RATE, Features, analyse
 
 NOT_TRAINED = frozenset((*UNSEEN, *NEW_SPEAKERS))
+CODEC_CLIPS = 12  # of a speaker, on which the codec is fitted
+_PROCESSES = 2
 
 
 def analyse_clips(directory: Path) -> None:
-    """Takes about a tenth of the clips' duration. A file that exists is complete."""
-    (directory / "features").mkdir(exist_ok=True)
-    for clip in sorted((directory / "clips").glob("*.flac")):
-        path = directory / "features" / f"{clip.stem}.npy"
-        if not path.exists():
-            unfinished = path.with_suffix(".part")
-            with unfinished.open("wb") as file:
-                np.save(file, analyse(load_audio(clip, SAMPLE_RATE)).astype(np.float32))
-            unfinished.replace(path)
+    """Takes about a tenth of the clips' duration on a core. A file that exists is complete."""
+    features = directory / "features"
+    features.mkdir(exist_ok=True)
+    missing = [
+        clip for clip in sorted((directory / "clips").glob("*.flac")) if not (features / f"{clip.stem}.npy").exists()
+    ]
+    _each(partial(_analyse, features), missing)
+
+
+def _analyse(features: Path, clip: Path) -> None:
+    _write(features / f"{clip.stem}.npy", np.save, analyse(load_audio(clip, SAMPLE_RATE)).astype(np.float32))
 
 
 def fitted_codec(directory: Path) -> VoiceCodec:
     """The codec of the directory, fitted now on the trained speakers if there is none. Once clips are encoded and a
     model is trained on them it may not change, so it is kept when clips are added."""
     if not (directory / "codec").is_dir():
-        clips = defaultdict(list)
-        for name, features in _features(directory):
-            if speaker_of(name) not in NOT_TRAINED:
-                clips[speaker_of(name)].append(features)
-        fit_voice_codec(clips).save(directory / "codec")
+        clips: dict[str, list[Features]] = defaultdict(list)
+        for path in _feature_files(directory):
+            speaker = speaker_of(path.stem)
+            if speaker not in NOT_TRAINED and len(clips[speaker]) < CODEC_CLIPS:
+                clips[speaker].append(_features(path))
+        fit_voice_codec({speaker: several for speaker, several in clips.items() if len(several) > 1}).save(
+            directory / "codec"
+        )
     return VoiceCodec.load(directory / "codec")
 
 
 def coded_clips(directory: Path, codec: VoiceCodec) -> dict[str, Clip]:
-    """All analysed clips of speakers that have two or more."""
-    sentences = planned_sentences()
-    clips = {
-        name: Clip(
-            codes=codec.quantised(features),
-            coordinates=codec.coordinates(features),
-            text=sentences[int(name.rsplit("_", 1)[1])],
-            speaker=speaker_of(name),
+    """All analysed clips of speakers that have two or more: those of trained speakers in all variants."""
+    sentences, files = planned_sentences(), _feature_files(directory)
+    codes = directory / f"codes-{codec.identity.split(':')[-1]}"
+    codes.mkdir(exist_ok=True)
+    _each(partial(_code, codes, codec), [path for path in files if not (codes / f"{path.stem}.npz").exists()])
+    counts = Counter(speaker_of(path.stem) for path in files)
+    return {
+        path.stem: Clip(
+            text=sentences[int(path.stem.rsplit("_", 1)[1])],
+            speaker=speaker_of(path.stem),
+            variants=_variants(codes / f"{path.stem}.npz"),
         )
-        for name, features in _features(directory)
+        for path in files
+        if counts[speaker_of(path.stem)] > 1
     }
-    counts: dict[str, int] = defaultdict(int)
-    for clip in clips.values():
-        counts[clip.speaker] += 1
-    return {name: clip for name, clip in clips.items() if counts[clip.speaker] > 1}
+
+
+def _code(codes: Path, codec: VoiceCodec, path: Path) -> None:
+    features = _features(path)
+    variants = VARIANTS if speaker_of(path.stem) not in NOT_TRAINED else VARIANTS[:1]
+    analysed = [varied(features, variant) for variant in variants]
+    arrays = {
+        "codes": np.concatenate([codec.quantised(each) for each in analysed], axis=1).astype(np.int16),
+        "frames": np.array([len(each) for each in analysed]),
+        "coordinates": np.stack([codec.coordinates(each) for each in analysed]),
+    }
+    _write(codes / f"{path.stem}.npz", lambda file, values: np.savez(file, **values), arrays)
+
+
+def _variants(path: Path) -> Sequence[Variant]:
+    with np.load(path) as arrays:
+        parts = np.split(arrays["codes"].astype(np.int64), np.cumsum(arrays["frames"])[:-1], axis=1)
+        return [Variant(codes, coordinates) for codes, coordinates in zip(parts, arrays["coordinates"], strict=True)]
 
 
 def speaker_of(name: str) -> str:
@@ -73,8 +103,26 @@ def speaker_of(name: str) -> str:
     return name.rsplit("_", 2)[0]
 
 
-def _features(directory: Path) -> list[tuple[str, Features]]:
+def _feature_files(directory: Path) -> list[Path]:
     paths = sorted((directory / "features").glob("*.npy"))
     if not paths:
         raise DataError(f"{directory}: contains no analysed clips. Run the step `speech` first.")
-    return [(path.stem, np.load(path).astype(np.float64)) for path in paths]
+    return paths
+
+
+def _features(path: Path) -> Features:
+    features: Features = np.load(path).astype(np.float64)
+    return features
+
+
+def _each(work: Callable[[Path], None], paths: Sequence[Path]) -> None:
+    with ProcessPoolExecutor(_PROCESSES) as pool:
+        for _ in pool.map(work, paths, chunksize=8):
+            pass
+
+
+def _write(path: Path, save: Callable[[Any, Any], None], values: Any) -> None:
+    unfinished = path.with_suffix(".part")
+    with unfinished.open("wb") as file:
+        save(file, values)
+    unfinished.replace(path)

@@ -1,14 +1,17 @@
 """Reference and target pairs for pretraining, drawn anew for each batch, and what keeps the model from memorising them.
 
-- Two different clips of one speaker, any of their sentences.
+- Two different clips of one speaker, any of their sentences, each in a variant of one vocal tract (`variants.py`).
 - Other voices: in part of the pairs the speaker codes of both clips are moved by the same step in the codec's speaker
-  axes, which makes a speaker that no clip has. What differs between two clips of a speaker stays.
-- Noise: some content codes that the model reads are replaced, and in most pairs all speaker codes of the target. A
+  axes, which makes a speaker that no clip has.
+- One voice: in part of the pairs the target has exactly the reference's speaker codes, so that they are to be copied.
+- Noise: codes and whole frames that the model reads are replaced, and in most pairs all speaker codes of the target. A
   model that copies them from its own last frames need not look at the reference.
+- Spelling: in part of the pairs words are spelled in letters, as words outside the vocabulary are.
+- Other languages: in part of the pairs the reference's text is of letters that are not what is heard.
 - The content of references is trained, too (`Noise.trains_references`): it has its text, and doubles the speech.
 
-    pairs = PairSource(Clips(codes, coordinates, texts), codec, tokenizer, seed=0)
-    batch = pairs.batch(8)
+    pairs = PairSource({name: Clip(text, speaker, variants), ...}, codec, tokenizer, seed=0)
+    batch = pairs.batch(8, speakers=["af_sky", ...])
 """
 
 from __future__ import annotations
@@ -16,48 +19,65 @@ from __future__ import annotations
 import random
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from string import ascii_lowercase
 
 import numpy as np
 import torch
 
 from tracker_logging.data.sample import VoiceSample
+from tracker_logging.demo.open_tokenizer import spelling_tokenizer
+from tracker_logging.demo.pretrain.variants import VARIANTS
 from tracker_logging.demo.voice_codec import CODEBOOK_SIZE, SPEAKER_AXES, Array, Codes, VoiceCodec, speaker_codes
 from tracker_logging.families.base import IGNORE, Features
 from tracker_logging.families.higgs_v2.labels import target_labels
 from tracker_logging.families.higgs_v2.processor import SpeechProcessor
 
 SYSTEM_TEXT = "speak"
+MOST_CLIPS = 100
 _OTHER_SPEAKERS = 4  # speakers among whose codes the replacements of one clip are drawn
 
 
 @dataclass(frozen=True, slots=True)
-class Clip:
-    """`codes` [K, T], the `coordinates` of its speaker vector [SPEAKER_AXES], its text and its speaker."""
+class Variant:
+    """`codes` [K, T] and the `coordinates` of their speaker vector [SPEAKER_AXES]."""
 
     codes: Codes
     coordinates: Array
+
+
+@dataclass(frozen=True, slots=True)
+class Clip:
+    """`variants`: in the order of `variants.VARIANTS`, or the first few; the first is the clip itself."""
+
     text: str
     speaker: str
+    variants: Sequence[Variant]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Noise:
-    """Shares of the pairs with another voice, of those with all the target's speaker codes replaced, and of the content
-    codes replaced."""
+    """Shares of the pairs with another voice, with the target in exactly the reference's speaker codes, with all the
+    target's speaker codes replaced, with spelled words, and with a reference's text in another language; of the
+    content codes and of the frames replaced."""
 
     other_voice: float = 0.85
+    one_voice: float = 1.0
     speaker_codes: float = 0.8
-    content_codes: float = 0.15
+    spelled: float = 0.15
+    foreign: float = 0.1
+    content_codes: float = 0.05
+    frames: float = 0.1
     trains_references: bool = True
 
 
 NOISE = Noise()
+CALIBRATION = replace(NOISE, one_voice=0.6)  # of the end of the training: speaker codes as they differ between clips
 
 
 class PairSource:
-    """Not for several threads: the voice of the pair that is being built is a state of the code source."""
+    """Not for several threads: the pair that is being built is a state of the code source."""
 
     def __init__(
         self,
@@ -68,21 +88,25 @@ class PairSource:
         seed: int,
         noise: Noise = NOISE,
     ) -> None:
-        self._clips, self._codec, self._noise = clips, codec, noise
+        self._clips, self._codec, self.noise = clips, codec, noise
         self._names = defaultdict(list)  # of each speaker's clips
         for name in sorted(clips):
             self._names[clips[name].speaker].append(name)
-        self._moved: Array | None = None
+        self._built: dict[str, Codes] = {}
         self.processor = SpeechProcessor(tokenizer, codec, self._codes)
+        self._spelling = SpeechProcessor(spelling_tokenizer(), codec, self._codes)
         self._collate = self.processor.collator()
         self._choice, self._draw = random.Random(seed), np.random.default_rng(seed)
 
     def batch(self, size: int, *, speakers: Sequence[str]) -> Features:
-        """A batch of `size` noisy pairs of any of `speakers`, of whom each has two clips or more."""
-        return self._collate([self._noisy_pair(self._choice.choice(speakers)) for _ in range(size)])
+        """A batch of `size` noisy pairs of `speakers`, of whom each has two clips or more: of each in proportion to its
+        clips, of which `MOST_CLIPS` count."""
+        weights = [min(MOST_CLIPS, len(self._names[speaker])) for speaker in speakers]
+        return self._collate([self._noisy_pair(name) for name in self._choice.choices(speakers, weights, k=size)])
 
     def clean_batch(self, pairs: Sequence[tuple[str, str]]) -> Features:
         """A batch of the (reference, target) clips named."""
+        self._built = {}
         return self._collate([self.processor.features(self.sample(*pair)) for pair in pairs])
 
     def fixed_pairs(self, speakers: Sequence[str], *, each: int, seed: int = 0) -> list[tuple[str, str]]:
@@ -103,27 +127,48 @@ class PairSource:
         )
 
     def _codes(self, path: Path) -> Codes:
-        clip = self._clips[str(path)]
-        if self._moved is None:
-            return clip.codes
-        codes = clip.codes.copy()
-        codes[self._codec.content_codebooks :] = speaker_codes(clip.coordinates + self._moved)[:, None]
-        return codes
+        name = str(path)
+        return self._built[name] if name in self._built else self._clips[name].variants[0].codes
 
     def _noisy_pair(self, speaker: str) -> Features:
         reference, target = self._choice.sample(self._names[speaker], 2)
-        if self._choice.random() < self._noise.other_voice:
-            towards = self._draw.normal(0, 1, SPEAKER_AXES) - self._clips[target].coordinates
-            self._moved = self._draw.uniform(0.3, 1) * towards
-        try:
-            features = self.processor.features(self.sample(reference, target))
-        finally:
-            self._moved = None
-        frames = self._clips[reference].codes.shape[1] + self._codec.num_codebooks + 1  # of the reference
-        if self._noise.trains_references:
+        self._build(reference, target)
+        sample, is_foreign = self.sample(reference, target), self._choice.random() < self.noise.foreign
+        if is_foreign:
+            sample = replace(sample, reference_text=self._foreign(sample.reference_text))
+        is_spelled = self._choice.random() < self.noise.spelled
+        features = (self._spelling if is_spelled else self.processor).features(sample)
+        frames = self._built[reference].shape[1] + self._codec.num_codebooks + 1  # of the reference
+        if self.noise.trains_references and not is_foreign:
             features["audio_labels"] = self._with_reference_labels(features, frames)
         features["audio_input_ids"] = self._replaced(features["audio_input_ids"], frames)
         return features
+
+    def _foreign(self, text: str) -> str:
+        """Words of the same lengths in other letters."""
+        return "".join(self._choice.choice(ascii_lowercase) if letter.isalpha() else letter for letter in text)
+
+    def _build(self, reference: str, target: str) -> None:
+        """Choose the variants of the pair and its voice."""
+        variants = self._clips[reference].variants
+        number = self._choice.randrange(len(variants))
+        of_tract = [
+            index
+            for index in range(len(self._clips[target].variants))
+            if VARIANTS[index].tract == VARIANTS[number].tract
+        ]
+        chosen = {reference: variants[number], target: self._clips[target].variants[self._choice.choice(of_tract)]}
+        moved = np.zeros(SPEAKER_AXES)
+        if self._choice.random() < self.noise.other_voice:
+            towards = self._draw.normal(0, 1, SPEAKER_AXES) - chosen[target].coordinates
+            moved = self._draw.uniform(0.3, 1) * towards
+        has_one_voice = self._choice.random() < self.noise.one_voice
+        self._built = {}
+        for name, variant in chosen.items():
+            coordinates = chosen[reference].coordinates if has_one_voice else variant.coordinates
+            codes = variant.codes.copy()
+            codes[self._codec.content_codebooks :] = speaker_codes(coordinates + moved)[:, None]
+            self._built[name] = codes
 
     def _with_reference_labels(self, features: Features, frames: int) -> torch.Tensor:
         labels = target_labels(features["audio_input_ids"][:frames], bos=CODEBOOK_SIZE, eos=CODEBOOK_SIZE + 1)
@@ -138,10 +183,13 @@ class PairSource:
         )
         target = codes[frames:, content:]
         replacement = others[torch.from_numpy(self._draw.integers(0, _OTHER_SPEAKERS, len(target)))]
-        if self._draw.random() < self._noise.speaker_codes:
+        if self._draw.random() < self.noise.speaker_codes:
             codes[frames:, content:] = torch.where(target < CODEBOOK_SIZE, replacement, target)
         content_codes = codes[:, :content]
         replacement = torch.from_numpy(self._draw.integers(0, CODEBOOK_SIZE, content_codes.shape))
-        chosen = torch.from_numpy(self._draw.random(content_codes.shape) < self._noise.content_codes)
-        codes[:, :content] = torch.where(chosen & (content_codes < CODEBOOK_SIZE), replacement, content_codes)
+        chosen = self._draw.random(content_codes.shape) < self.noise.content_codes
+        chosen |= self._draw.random((len(codes), 1)) < self.noise.frames
+        codes[:, :content] = torch.where(
+            torch.from_numpy(chosen) & (content_codes < CODEBOOK_SIZE), replacement, content_codes
+        )
         return codes

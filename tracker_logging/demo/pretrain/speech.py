@@ -1,11 +1,15 @@
 """Synthesises the speech that the demo's model is pretrained on. Resumable; several processes share the work.
 
+Kokoro's voices make most of it. Flite's four add sentences: they take a hundredth of the time.
+
     kokoro = Kokoro(KokoroFiles(packages=..., voices=...))
     make_speech(directory, kokoro, phonemes_of(planned_sentences()), share=0, shares=2)
 
 Guarantees
 - Clip `n` of a speaker has the same sentence in every run, so that work may be stopped, resumed and divided freely.
-- Any prefix of the work has about the same number of clips of each trained speaker.
+- Any prefix of the work has about the same number of clips of each natural voice, and a few clips of each blend that it
+  has at all.
+- No sentence of a voice that is kept for the demo is a sentence of a trained one.
 - A clip that exists is complete.
 """
 
@@ -13,6 +17,7 @@ from __future__ import annotations
 
 import hashlib
 import random
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -21,14 +26,18 @@ from typing import Protocol
 
 import numpy as np
 
-from tracker_logging.demo.make_voices import trim_to_frames
+from tracker_logging.demo.make_voices import synthesise, trim_to_frames
 from tracker_logging.demo.pretrain.kokoro import SAMPLE_RATE, Voice, Wave
-from tracker_logging.demo.pretrain.voices import FINE_TUNED, HELD_OUT, TRAINED, Speaker
+from tracker_logging.demo.pretrain.voices import BLENDED, FINE_TUNED, FLITE, HELD_OUT, NATURAL, Speaker
 from tracker_logging.demo.sentences import draw_sentences
 
 ROUNDS = 60
+BLENDS_IN_ROUND = len(BLENDED) // ROUNDS
+CLIPS_OF_BLEND = 4
 SENTENCES = 4_000
+TRAINED_SENTENCES = 3_600  # the first ones; the others are those of voices that pretraining never hears
 SPEEDS = (1.0, 1.2)  # of a speaker; one speed each
+FLITE_CLIPS = 500  # of each voice
 PEAK = 0.7
 
 
@@ -49,9 +58,15 @@ def planned() -> Iterator[Utterance]:
     """All clips, in the order of the work. Speakers to be fine-tuned on and unseen ones have fewer clips."""
     choice = random.Random(1)
     for number in range(ROUNDS):
-        speakers = [*TRAINED, *(FINE_TUNED if number < 40 else ()), *(HELD_OUT if number % 2 == 0 else ())]
+        first = number * BLENDS_IN_ROUND
+        blends = BLENDED[first : first + BLENDS_IN_ROUND] * CLIPS_OF_BLEND
+        kept = [*(FINE_TUNED if number < 40 else ()), *(HELD_OUT if number % 2 == 0 else ())]
+        speakers = [*NATURAL, *blends, *kept]
+        counts: Counter[str] = Counter()
         for speaker in choice.sample(speakers, len(speakers)):
-            yield Utterance(speaker, number, choice.randrange(SENTENCES))
+            sentences = range(TRAINED_SENTENCES, SENTENCES) if speaker in kept else range(TRAINED_SENTENCES)
+            yield Utterance(speaker, number + counts[speaker.name], choice.choice(sentences))
+            counts[speaker.name] += 1
 
 
 class Synthesiser(Protocol):
@@ -71,8 +86,6 @@ def make_speech(
 ) -> None:
     """Write share `share` of `shares` of the first `most` planned clips as `NAME.flac` in `directory`, those that are
     missing. `phonemes` are those of `planned_sentences()`."""
-    import soundfile
-
     directory.mkdir(parents=True, exist_ok=True)
     voices: dict[str, Voice] = {}
     for index, utterance in enumerate(islice(planned(), most)):
@@ -83,10 +96,27 @@ def make_speech(
         if speaker.name not in voices:
             voices[speaker.name] = np.mean([kokoro.voice(part) for part in speaker.parts], axis=0)
         wave = kokoro.synthesise(phonemes[utterance.sentence], voices[speaker.name], speed=speed_of(speaker))
-        wave = trim_to_frames(wave * (PEAK / max(1e-3, float(np.abs(wave).max()))))
-        unfinished = path.with_suffix(".part")
-        soundfile.write(unfinished, wave, SAMPLE_RATE, format="FLAC", subtype="PCM_16")
-        unfinished.replace(path)
+        _write(path, wave)
+
+
+def make_flite_speech(directory: Path) -> None:
+    """Write `FLITE_CLIPS` clips of each of `FLITE`, those that are missing. Needs flite."""
+    directory.mkdir(parents=True, exist_ok=True)
+    choice, sentences = random.Random(2), planned_sentences()
+    for voice in FLITE:
+        for number, sentence in enumerate(choice.sample(range(TRAINED_SENTENCES), FLITE_CLIPS)):
+            path = directory / f"flite-{voice}_{number:03d}_{sentence:04d}.flac"
+            if not path.exists():
+                _write(path, synthesise(voice, sentences[sentence]))
+
+
+def _write(path: Path, wave: Wave) -> None:
+    import soundfile
+
+    trimmed = trim_to_frames(wave * (PEAK / max(1e-3, float(np.abs(wave).max()))))
+    unfinished = path.with_suffix(".part")
+    soundfile.write(unfinished, trimmed, SAMPLE_RATE, format="FLAC", subtype="PCM_16")
+    unfinished.replace(path)
 
 
 def speed_of(speaker: Speaker) -> float:

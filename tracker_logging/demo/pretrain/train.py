@@ -1,152 +1,248 @@
-"""Pretrains the demo's model on pairs of clips, for a given time. Resumable; keeps the best checkpoint.
+"""Pretrains the demo's model on pairs of clips, for a given time, as a run of this library. Resumable.
 
-The best checkpoint is the one with the lowest loss on speakers that were never trained. `log.jsonl` gets a line for
-each evaluation: `train`, `seen` and `unseen` are nats per code, `gap` is how much worse the unseen speakers' loss is
-with another speaker's reference.
+The best checkpoint is the one with the lowest loss on speakers that were never trained. Each evaluation logs losses in
+nats per code: `eval/seen` and `eval/unseen`, and `eval/gap`, by how much the unseen speakers' loss is larger with
+another speaker's reference. Voices of trained and of unseen speakers are generated every `voice_steps` steps.
 
-    pretrain(clips, codec, directory / "model", Schedule(minutes=30))
+Under `torchrun` each process draws pairs of its own, and gradients are averaged.
+
+    pretrain(clips, codec, directory, Schedule(minutes=30))     # directory / "training"
 """
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import distributed
 
+from tracker_logging import watch
+from tracker_logging.data.codes import CodeCache
+from tracker_logging.data.groups import GROUP
+from tracker_logging.data.sample import VoiceSample
 from tracker_logging.demo.model import demo_config, demo_model
 from tracker_logging.demo.open_tokenizer import open_tokenizer
+from tracker_logging.demo.pretrain.lean import lean_losses
 from tracker_logging.demo.pretrain.material import NOT_TRAINED
-from tracker_logging.demo.pretrain.pairs import Clip, PairSource
-from tracker_logging.demo.pretrain.voices import UNSEEN
+from tracker_logging.demo.pretrain.pairs import CALIBRATION, NOISE, Clip, PairSource
+from tracker_logging.demo.pretrain.voices import UNSEEN as UNSEEN_SPEAKERS
 from tracker_logging.demo.voice_codec import VoiceCodec
 from tracker_logging.families import adapter_for
 from tracker_logging.families.base import IGNORE, Features
+from tracker_logging.families.higgs_v2.processor import SpeechProcessor
+from tracker_logging.tags import TRAINED, UNSEEN
+from tracker_logging.voices.scorers.choose import ScorerChoice
+from tracker_logging.voices.settings import VoiceSettings
 
-WARMUP_STEPS = 40
+WARMUP_STEPS = 100
 FIRST_WEIGHTS = (3.0, 1.0)  # of the losses of the first content codebooks: they hold the words
 LATER_WEIGHT = 0.3  # of each later content codebook's
 SPEAKER_WEIGHT = 1.0  # of each speaker codebook's
 LAST_RATE = 0.03  # of the learning rate, at the end; it falls over the second half of the time
+CALIBRATED = 0.1  # share of the time, at the end, in which pairs are drawn with `CALIBRATION`
+TEMPERATURE = 0.3  # of the voices in the run
 _SEEN_SPEAKERS = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Schedule:
-    """How long and how to train."""
+    """How long and how to train. `batch_size`: pairs of a process."""
 
     minutes: float
-    batch_size: int = 8
+    batch_size: int = 16
     learning_rate: float = 1.5e-3
     weight_decay: float = 0.1
-    evaluation_seconds: float = 150.0
+    evaluation_seconds: float = 180.0
+    logging_steps: int = 250
+    voice_steps: int = 1_000
+    bf16: bool = True
+    transcriber: str | None = None
+    """As `--voice_transcriber`."""
     seed: int = 0
 
 
 def pretrain(clips: Mapping[str, Clip], codec: VoiceCodec, directory: Path, schedule: Schedule) -> Any:
-    """Train on from `directory / "last.pt"`, if it exists. Returns the best model so far; it is also `best.pt`."""
-    directory.mkdir(parents=True, exist_ok=True)
-    run = _Run(clips, codec, directory, schedule)
+    """Train on from `training/last.pt`, if it exists. Returns the best model so far; it is also `training/best.pt`."""
+    (directory / "training").mkdir(parents=True, exist_ok=True)
+    training = _Training(clips, codec, directory, schedule)
+    session = training.session()
     started = last_evaluation = time.monotonic()
-    while (done := (time.monotonic() - started) / (60 * schedule.minutes)) < 1:
-        run.step(done)
-        if time.monotonic() - last_evaluation > schedule.evaluation_seconds:
-            run.evaluate()
-            last_evaluation = time.monotonic()
-    run.evaluate()
-    run.model.load_state_dict(torch.load(directory / "best.pt", weights_only=True)["model"])
-    return run.model
+    with session:
+        while (done := _agreed((time.monotonic() - started) / (60 * schedule.minutes))) < 1:
+            training.step(done, session)
+            if _agreed(time.monotonic() - last_evaluation) > schedule.evaluation_seconds:
+                training.evaluate(session)
+                last_evaluation = time.monotonic()
+        training.evaluate(session)
+    _agreed(0.0)  # rank 0 has written it
+    best = torch.load(directory / "training/best.pt", weights_only=True)
+    training.model.load_state_dict(best["model"])
+    return training.model
 
 
-class _Run:
+class _Training:
     def __init__(self, clips: Mapping[str, Clip], codec: VoiceCodec, directory: Path, schedule: Schedule) -> None:
-        tokenizer = open_tokenizer()
-        self._directory, self._schedule = directory, schedule
+        self._tokenizer = open_tokenizer()
+        self._codec, self._directory, self._schedule = codec, directory, schedule
         later, speaker = codec.content_codebooks - len(FIRST_WEIGHTS), codec.num_codebooks - codec.content_codebooks
         self._weights = torch.tensor([*FIRST_WEIGHTS, *later * [LATER_WEIGHT], *speaker * [SPEAKER_WEIGHT]])
-        self.model = demo_model(schedule.seed, demo_config(tokenizer, codebooks=codec.num_codebooks))
+        self.model = demo_model(schedule.seed, demo_config(self._tokenizer, codebooks=codec.num_codebooks))
         self._adapter = adapter_for(self.model)
-        self._steps, self._best, self._losses = 0, float("inf"), list[float]()
-        if (directory / "last.pt").exists():
-            state = torch.load(directory / "last.pt", weights_only=True)
-            self.model.load_state_dict(state["model"])
-            self._steps, self._best = state["steps"], state["best"]
-        self._pairs = PairSource(clips, codec, tokenizer, seed=schedule.seed + self._steps)
         self._optimizer = torch.optim.AdamW(
-            self.model.parameters(), betas=(0.9, 0.98), weight_decay=schedule.weight_decay
+            self.model.parameters(), betas=(0.9, 0.98), weight_decay=schedule.weight_decay, fused=True
         )
+        self._steps, self._best, self._run = 0, float("inf"), dict[str, Any]()
+        last = directory / "training/last.pt"
+        if last.exists():
+            state = torch.load(last, weights_only=True)
+            self.model.load_state_dict(state["model"])
+            self._optimizer.load_state_dict(state["optimizer"])
+            self._steps, self._best, self._run = state["steps"], state["best"], state["run"]
+        self._pairs = PairSource(clips, codec, self._tokenizer, seed=1_000 * (schedule.seed + self._steps) + _rank())
         speakers = sorted({clip.speaker for clip in clips.values()})
         self._trained = [speaker for speaker in speakers if speaker not in NOT_TRAINED]
-        self._unseen = self._pairs.fixed_pairs([name for name in UNSEEN if name in speakers], each=2)
+        self._unseen = self._pairs.fixed_pairs([name for name in UNSEEN_SPEAKERS if name in speakers], each=2)
         self._seen = self._pairs.fixed_pairs(self._trained[:_SEEN_SPEAKERS], each=1)
         self._first = self._steps
 
-    def step(self, done: float) -> None:
+    def session(self) -> Any:
+        """The run: logged steps, and voices that it was and was never trained on."""
+        seen = [self._voice(*pair, TRAINED) for pair in self._seen[:: max(1, len(self._seen) // 4)]]
+        unseen = [self._voice(*pair, UNSEEN) for pair in self._unseen[::2]]
+        session = watch(
+            self.model,
+            self._optimizer,
+            processor=SpeechProcessor(
+                self._tokenizer, self._codec, CodeCache(self._directory / "voice-codes", self._codec)
+            ),
+            voice_samples=[*seen, *unseen],
+            voice_settings=VoiceSettings(
+                sampling_changes={"temperature": TEMPERATURE},
+                scorers=ScorerChoice(transcriber=self._schedule.transcriber),
+            ),
+            logging_dir=self._directory / "training/runs",
+            run_name="pretraining",
+            every=self._schedule.logging_steps,
+            voice_steps=self._schedule.voice_steps,
+            budget_pct=50.0,
+        )
+        if self._run:
+            session.load_state_dict(self._run)
+        return session
+
+    def _voice(self, reference: str, target: str, group: str) -> VoiceSample:
+        sample = self._pairs.sample(reference, target)
+        clips = self._directory / "clips"
+        return replace(
+            sample,
+            reference_audio=clips / f"{reference}.flac",
+            target_audio=clips / f"{target}.flac",
+            extra={GROUP: group},
+        )
+
+    def step(self, done: float, session: Any) -> None:
         """One step; `done` is the share of the time that has passed."""
         rate = min(1.0, (self._steps - self._first + 1) / WARMUP_STEPS) * min(1.0, max(LAST_RATE, 2 * (1 - done)))
         for group in self._optimizer.param_groups:
             group["lr"] = self._schedule.learning_rate * rate
-        losses = self._losses_of(self._pairs.batch(self._schedule.batch_size, speakers=self._trained))
-        self._optimizer.zero_grad(set_to_none=True)
-        ((losses * self._weights).sum() / self._weights.sum()).backward()
-        torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
-        self._optimizer.step()
-        self._steps += 1
-        self._losses.append(float(losses.detach().mean()))
+        self._pairs.noise = CALIBRATION if done > 1 - CALIBRATED else NOISE
+        batch = self._pairs.batch(self._schedule.batch_size, speakers=self._trained)
+        with session.step() as number:
+            is_logged = number == self._first + 1 or number % self._schedule.logging_steps == 0
+            losses = self._losses_of(batch, through_the_model=is_logged)
+            ((losses * self._weights).sum() / self._weights.sum()).backward()
+            _average([parameter.grad for parameter in self.model.parameters() if parameter.grad is not None])
+            torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+            self._optimizer.step()
+            self._optimizer.zero_grad(set_to_none=True)
+        self._steps = number
+        if is_logged:
+            codebooks = {f"train/codebook_{index}": loss for index, loss in enumerate(losses.tolist())}
+            session.log({"loss": losses.detach().mean(), **codebooks})
 
-    def evaluate(self) -> None:
-        """Write a line to the log, and the checkpoints."""
+    def evaluate(self, session: Any) -> None:
+        """Log the losses and write the checkpoints."""
         references = [reference for reference, _ in self._unseen]
         half = len(references) // 2
         others = references[half:] + references[:half]
         wrong = [(other, target) for other, (_, target) in zip(others, self._unseen, strict=True)]
         unseen = self._evaluated(self._unseen)
-        record = {
-            "step": self._steps,
-            "train": sum(self._losses) / max(1, len(self._losses)),
-            "seen": self._evaluated(self._seen),
-            "unseen": unseen,
-            "gap": self._evaluated(wrong) - unseen,
-        }
-        self._losses.clear()
-        with (self._directory / "log.jsonl").open("a") as log:
-            log.write(json.dumps(record) + "\n")
+        values = {"seen": self._evaluated(self._seen), "unseen": unseen, "gap": self._evaluated(wrong) - unseen}
+        session.log({f"eval_{name}": value for name, value in values.items()})
         is_best, self._best = unseen < self._best, min(unseen, self._best)
-        state = {"model": self.model.state_dict(), "steps": self._steps, "best": self._best}
+        run = session.state_dict()  # on every rank
+        if _rank():
+            return
+        print(f"step {self._steps}: " + ", ".join(f"{name} {value:.3f}" for name, value in values.items()), flush=True)
+        state = {
+            "model": self.model.state_dict(),
+            "optimizer": self._optimizer.state_dict(),
+            "steps": self._steps,
+            "best": self._best,
+            "run": run,
+        }
         for name in ("last.pt", "best.pt") if is_best else ("last.pt",):
-            torch.save(state, self._directory / name)
+            unfinished = self._directory / f"training/{name}.part"
+            torch.save(state, unfinished)
+            unfinished.replace(self._directory / "training" / name)
 
     @torch.no_grad()
     def _evaluated(self, pairs: Sequence[tuple[str, str]]) -> float:
         """Mean loss per code over batches."""
         size = self._schedule.batch_size
-        self.model.eval()
         losses = [
             float(self._losses_of(self._pairs.clean_batch(pairs[first : first + size])).mean())
             for first in range(0, len(pairs), size)
         ]
-        self.model.train()
         return sum(losses) / len(losses)
 
-    def _losses_of(self, batch: Features) -> torch.Tensor:
-        """[K]: each codebook's mean cross-entropy over its labels."""
+    def _losses_of(self, batch: Features, *, through_the_model: bool = False) -> torch.Tensor:
+        """[K]: each codebook's mean cross-entropy over its labels. A logged step goes through the model's `forward`,
+        which is what the run observes."""
+        with torch.autocast("cpu", torch.bfloat16) if self._schedule.bf16 else nullcontext():
+            if not through_the_model:
+                return lean_losses(self.model, batch)
+            logits = self.model(**batch, use_cache=False).logits.float()
         labels = self._adapter.view(batch).audio_labels
         assert labels is not None
-        labels = labels[:, 1:]
-        columns = (labels != IGNORE).any(dim=-1).any(dim=0).nonzero().squeeze(-1)
-        inputs = {name: value for name, value in batch.items() if name != "audio_labels"}
-        logits = self.model(**inputs, logits_to_keep=columns, use_cache=False).logits
         codebooks = labels.shape[-1]
-        logits = logits.reshape(*logits.shape[:2], codebooks, -1)
+        logits = logits.reshape(*logits.shape[:2], codebooks, -1)[:, :-1]
         return torch.stack(
             [
                 torch.nn.functional.cross_entropy(
-                    logits[:, :, codebook].flatten(0, 1).float(), labels[:, columns, codebook].flatten()
+                    logits[:, :, codebook].flatten(0, 1), labels[:, 1:, codebook].flatten(), ignore_index=IGNORE
                 )
                 for codebook in range(codebooks)
             ]
         )
+
+
+def _rank() -> int:
+    return distributed.get_rank() if distributed.is_initialized() else 0
+
+
+def _agreed(value: float) -> float:
+    """Rank 0's, so that all ranks stop and evaluate at the same step."""
+    if not distributed.is_initialized():
+        return value
+    shared = torch.tensor(value, dtype=torch.float64)
+    distributed.broadcast(shared, src=0)
+    return float(shared)
+
+
+def _average(gradients: Sequence[torch.Tensor]) -> None:
+    """Replace each by its mean over the ranks."""
+    if not distributed.is_initialized():
+        return
+    flat = torch.cat([gradient.flatten() for gradient in gradients])
+    distributed.all_reduce(flat)
+    flat /= distributed.get_world_size()
+    first = 0
+    for gradient in gradients:
+        gradient.copy_(flat[first : first + gradient.numel()].view_as(gradient))
+        first += gradient.numel()

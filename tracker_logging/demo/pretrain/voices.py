@@ -19,7 +19,8 @@ _NATURAL = (
     *("pf_dora", "pm_alex", "pm_santa", "zf_xiaobei", "zf_xiaoxiao", "zf_xiaoyi", "zm_yunxi", "zm_yunxia"),
     "zm_yunyang",
 )
-BLENDS = 60
+FLITE = ("slt", "rms", "awb", "kal16")
+BLENDS = 360  # of the 780 pairs of natural voices
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,7 @@ def _blends() -> tuple[Speaker, ...]:
     return tuple(Speaker(f"{one}+{two}", (one, two)) for one, two in choice.sample(pairs, BLENDS))
 
 
-TRAINED = (*_natural(_NATURAL), *_blends())
+NATURAL, BLENDED = _natural(_NATURAL), _blends()
+TRAINED = (*NATURAL, *BLENDED)
 HELD_OUT = _natural(UNSEEN)
 FINE_TUNED = _natural(NEW_SPEAKERS)
