@@ -34,7 +34,10 @@ from tracker_logging.session.console import configure_console
 from tracker_logging.voices.evaluation import VOICE, known_metrics
 
 if TYPE_CHECKING:
+    from tracker_logging.demo.composed.recipe import DemoRecipe
     from tracker_logging.demo.faults import DemoFault
+    from tracker_logging.demo.paths import DemoPaths
+    from tracker_logging.demo.pretrained_demo import PretrainedRecipe
 
 logger = logging.getLogger("train_v2_ddp")
 
@@ -51,7 +54,9 @@ class UsageError(ValueError):
 def build_parser() -> argparse.ArgumentParser:
     parser = Parser(prog="train_v2_ddp.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     data = parser.add_argument_group("model and data")
-    data.add_argument("--demo", action="store_true", help="a small model, its codec and the embedded demo voices")
+    data.add_argument("--demo", nargs="?", const="composed", choices=("composed", "pretrained"),
+                      help="a small model, its codec and voices: composed (default) learns sentences from nothing, "
+                      "pretrained fine-tunes a zero-shot model on new speakers (docs/pretraining.md)")  # fmt: skip
     data.add_argument("--demo_fault", metavar="NAME",
                       help="with a mistake of common scripts, which the doctor finds: shuffled_references, "
                       "shifted_labels, masked_end_codes or frozen_audio_ffn")  # fmt: skip
@@ -393,22 +398,32 @@ def demo_fault(args: argparse.Namespace) -> DemoFault | None:
     return FAULTS.get(args.demo_fault)
 
 
+def demo_of(args: argparse.Namespace) -> tuple[DemoPaths, DemoRecipe | PretrainedRecipe]:
+    """The demo that `--demo` names, and its recipe."""
+    if args.demo == "pretrained":
+        from tracker_logging.demo.pretrained_demo import PRETRAINED_RECIPE, pretrained_demo
+
+        return pretrained_demo(), PRETRAINED_RECIPE
+    from tracker_logging.demo.composed.build import build_demo
+    from tracker_logging.demo.composed.recipe import DEMO_RECIPE
+
+    in_place = args.output_dir / "demo"  # of an earlier state of the repository, or changed by hand
+    return build_demo(in_place if in_place.exists() else None), DEMO_RECIPE
+
+
 def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     """Arguments; `--demo` changes the defaults to the demo's recipe and fills in its model, codec and data."""
     parser = build_parser()
     args = parser.parse_args(argv)
     check_arguments(args)
     if args.demo:
-        from tracker_logging.demo.build import build_demo
-        from tracker_logging.demo.recipe import DEMO_RECIPE
-
-        parser.set_defaults(**{name: value for name, value in asdict(DEMO_RECIPE).items() if name in args})
+        paths, recipe = demo_of(args)
+        parser.set_defaults(**{name: value for name, value in asdict(recipe).items() if name in args})
         args = parser.parse_args(argv)
         fault = demo_fault(args)
-        in_place = args.output_dir / "demo"  # of an earlier state of the repository, or changed by hand
-        paths = build_demo(in_place if in_place.exists() else None)
         args.model_path, args.audio_tokenizer_path = str(paths.model), str(paths.codec)
         args.train_data_file, args.eval_data_file, args.code_cache = paths.train, paths.eval, paths.codes
+        args.voice_prompts = args.voice_prompts or paths.prompts
         if fault is not None:
             args.train_data_file = fault.write(paths.train, args.output_dir / "faulty_train.json")
     return args

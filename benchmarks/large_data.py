@@ -118,7 +118,7 @@ def main() -> None:
     parser.add_argument("--ending", nargs="+", choices=("json", "jsonl"), default=["json", "jsonl"])
     parser.add_argument("--directory", type=Path, help="where the demo is, or is built; default: a temporary directory")
     arguments = parser.parse_args()
-    from tracker_logging.demo.build import build_demo
+    from tracker_logging.demo.composed.build import build_demo
 
     with tempfile.TemporaryDirectory() as temporary:
         demo = build_demo((arguments.directory or Path(temporary)) / "demo")

@@ -18,8 +18,9 @@ from pathlib import Path
 import torch
 
 from tracker_logging.data.formats import read_samples
-from tracker_logging.demo.build import DemoPaths, build_demo
+from tracker_logging.demo.composed.build import build_demo
 from tracker_logging.demo.model import demo_model
+from tracker_logging.demo.paths import DemoPaths
 from tracker_logging.families import adapter_for
 from tracker_logging.families.base import SamplingSettings
 from tracker_logging.families.higgs_v2.processor import SpeechProcessor, VoiceCloningCollator

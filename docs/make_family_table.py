@@ -64,7 +64,7 @@ if __name__ == "__main__":
     sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests" / "families")]
     from family_runs import NAMES, watched  # type: ignore[import-not-found]
 
-    from tracker_logging.demo.build import build_demo
+    from tracker_logging.demo.composed.build import build_demo
 
     with tempfile.TemporaryDirectory() as scratch:
         demo = build_demo(Path(scratch) / "demo").directory

@@ -13,7 +13,7 @@ from transformers import HiggsAudioV2ForConditionalGeneration, Trainer, Training
 from tracker_logging import strategic_callbacks  # <<<
 from tracker_logging.data.dataset import VoiceCloningDataset
 from tracker_logging.data.formats import read_samples
-from tracker_logging.demo.build import build_demo
+from tracker_logging.demo.composed.build import build_demo
 from tracker_logging.families.higgs_v2.labels import normalise_loss_by_audio_labels
 from tracker_logging.families.higgs_v2.processor import SpeechProcessor, VoiceCloningCollator
 

@@ -16,8 +16,8 @@ from tracker_logging import strategic_callbacks  # <<<
 from tracker_logging.data.codes import CodeCache
 from tracker_logging.data.dataset import VoiceCloningDataset
 from tracker_logging.data.formats import read_samples
-from tracker_logging.demo.build import build_demo
-from tracker_logging.demo.tokenizer import demo_tokenizer
+from tracker_logging.demo.composed.build import build_demo
+from tracker_logging.demo.composed.tokenizer import demo_tokenizer
 from tracker_logging.families.codec_tokens.layout import Slot, TokenLayout
 from tracker_logging.families.codec_tokens.processor import CodecTokenProcessor
 from tracker_logging.families.load_codec import load_codec

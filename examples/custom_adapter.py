@@ -14,7 +14,7 @@ from transformers import HiggsAudioV2Config, HiggsAudioV2ForConditionalGeneratio
 from tracker_logging import LoggingSession, MemoryTracker, Scalars, SharedAttentionLoggerCallback, SpeechProcessor
 from tracker_logging.data.dataset import VoiceCloningDataset
 from tracker_logging.data.formats import read_samples
-from tracker_logging.demo.build import build_demo
+from tracker_logging.demo.composed.build import build_demo
 from tracker_logging.families.higgs_v2.adapter import HiggsV2Adapter
 from tracker_logging.families.higgs_v2.processor import VoiceCloningCollator
 from tracker_logging.testing import assert_adapter

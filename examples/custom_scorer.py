@@ -11,8 +11,8 @@ Scorers of F0, quality, transcripts and voice activity are chosen in the same wa
 import numpy as np
 
 from tracker_logging.data.audio import load_audio
-from tracker_logging.demo.phrases import SLOTS, clip_name
-from tracker_logging.demo.speakers import SPEAKERS, VOICES
+from tracker_logging.demo.composed.phrases import SLOTS, clip_name
+from tracker_logging.demo.composed.speakers import SPEAKERS, VOICES
 from tracker_logging.events import FloatArray
 from tracker_logging.voices.protocols import SpeakerEncoder
 from tracker_logging.voices.scorers.choose import ScorerChoice, choose_instruments

@@ -14,7 +14,7 @@ from transformers import HiggsAudioV2ForConditionalGeneration
 
 from tracker_logging.data.dataset import VoiceCloningDataset
 from tracker_logging.data.formats import read_samples
-from tracker_logging.demo.build import build_demo
+from tracker_logging.demo.composed.build import build_demo
 from tracker_logging.families.higgs_v2.processor import SpeechProcessor, VoiceCloningCollator
 from tracker_logging.integrations.lightning import LightningCallback  # <<<
 

@@ -23,7 +23,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
 @pytest.fixture(scope="session")
 def demo(shared: Path) -> Path:
     """A directory that holds the demo's model, codec and data, as `--demo` builds them."""
-    from tracker_logging.demo.build import build_demo
+    from tracker_logging.demo.composed.build import build_demo
 
     return build_demo(shared / "demo").directory
 

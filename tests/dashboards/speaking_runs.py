@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from tracker_logging.demo.phrases import SLOTS, clip_name, sentence_text
-from tracker_logging.demo.speakers import SAMPLE_RATE, SPEAKERS, VOICES
+from tracker_logging.demo.composed.phrases import SLOTS, clip_name, sentence_text
+from tracker_logging.demo.composed.speakers import SAMPLE_RATE, SPEAKERS, VOICES
 from tracker_logging.events import Clip, FloatArray, VoiceComparison
 from tracker_logging.trackers.voice_folder import VoiceFolderTracker
 

@@ -11,9 +11,10 @@ import soundfile
 
 from tracker_logging.data.codes import CodeCache
 from tracker_logging.data.sample import VoiceSample
-from tracker_logging.demo.build import DemoPaths, build_demo
-from tracker_logging.demo.recipe import DemoRecipe
-from tracker_logging.demo.tokenizer import demo_tokenizer
+from tracker_logging.demo.composed.build import build_demo
+from tracker_logging.demo.composed.recipe import DemoRecipe
+from tracker_logging.demo.composed.tokenizer import demo_tokenizer
+from tracker_logging.demo.paths import DemoPaths
 from tracker_logging.families.higgs_v2.processor import SpeechProcessor
 
 

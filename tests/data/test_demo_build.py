@@ -15,12 +15,13 @@ from tracker_logging.data.codes import CodeCache
 from tracker_logging.data.dataset import VoiceCloningDataset
 from tracker_logging.data.formats import read_samples
 from tracker_logging.data.sample import DataError
-from tracker_logging.demo.build import DemoPaths, build_demo
+from tracker_logging.demo.composed.build import build_demo
+from tracker_logging.demo.composed.phrases import HELD_OUT, SENTENCES, SLOTS, TRAINED
+from tracker_logging.demo.composed.recipe import DEMO_RECIPE, DemoRecipe
+from tracker_logging.demo.composed.speakers import SPEAKERS, VOICES
+from tracker_logging.demo.composed.world_codec import WorldCodec
 from tracker_logging.demo.model import demo_model
-from tracker_logging.demo.phrases import HELD_OUT, SENTENCES, SLOTS, TRAINED
-from tracker_logging.demo.recipe import DEMO_RECIPE, DemoRecipe
-from tracker_logging.demo.speakers import SPEAKERS, VOICES
-from tracker_logging.demo.world_codec import WorldCodec
+from tracker_logging.demo.paths import DemoPaths
 from tracker_logging.families.higgs_v2.processor import SpeechProcessor, VoiceCloningCollator
 
 MEBIBYTE = 2**20
@@ -114,7 +115,9 @@ def test_without_a_directory_the_demo_is_shared_by_all_trainings_of_the_user(
     demo: DemoPaths, tmp_path: Path, small_recipe: DemoRecipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setattr("tracker_logging.demo.build._build", lambda paths, recipe: paths.train.write_text("[]"))
+    monkeypatch.setattr(
+        "tracker_logging.demo.composed.build._build", lambda paths, recipe: paths.train.write_text("[]")
+    )
     first = build_demo(recipe=small_recipe)
     first.train.write_text("[1]")
     assert build_demo(recipe=small_recipe).train.read_text() == "[1]"

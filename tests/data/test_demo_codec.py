@@ -9,11 +9,11 @@ import pytest
 
 from tracker_logging.data.audio import load_audio
 from tracker_logging.data.codec import AudioCodec
-from tracker_logging.demo.build import DemoPaths
-from tracker_logging.demo.phrases import SLOTS, clip_name
+from tracker_logging.demo.composed.phrases import SLOTS, clip_name
+from tracker_logging.demo.composed.speakers import SAMPLE_RATE, SPEAKERS, VOICES
+from tracker_logging.demo.composed.world_codec import WorldCodec
+from tracker_logging.demo.paths import DemoPaths
 from tracker_logging.demo.quantizer import dequantise, fit_residual, quantise
-from tracker_logging.demo.speakers import SAMPLE_RATE, SPEAKERS, VOICES
-from tracker_logging.demo.world_codec import WorldCodec
 from tracker_logging.demo.world_features import CEPSTRA, STACK, SUB_FEATURES, analyse
 from tracker_logging.families.load_codec import load_codec
 

@@ -15,9 +15,11 @@ import torch
 from tracker_logging.data.audio import load_audio
 from tracker_logging.data.codec import AudioCodec
 from tracker_logging.data.sample import DataError
+from tracker_logging.demo.composed.phrases import SLOTS, clip_name
+from tracker_logging.demo.composed.speakers import SAMPLE_RATE, SPEAKERS, VOICES
+from tracker_logging.demo.composed.tokenizer import UNKNOWN
 from tracker_logging.demo.model import demo_config, demo_model
 from tracker_logging.demo.open_tokenizer import open_tokenizer
-from tracker_logging.demo.phrases import SLOTS, clip_name
 from tracker_logging.demo.pretrain.__main__ import main
 from tracker_logging.demo.pretrain.fit_codec import fit_voice_codec
 from tracker_logging.demo.pretrain.kokoro import Voice, Wave, kokoro_alphabet
@@ -30,8 +32,6 @@ from tracker_logging.demo.pretrain.variants import VARIANTS, varied
 from tracker_logging.demo.pretrain.variants import Variant as PlainVariant
 from tracker_logging.demo.pretrain.voices import BLENDED, FINE_TUNED, HELD_OUT, NATURAL, TRAINED
 from tracker_logging.demo.sentences import VOCABULARY, draw_sentences, words
-from tracker_logging.demo.speakers import SAMPLE_RATE, SPEAKERS, VOICES
-from tracker_logging.demo.tokenizer import UNKNOWN
 from tracker_logging.demo.voice_codec import SPEAKER_AXES, VoiceCodec, speaker_codes, speaker_coordinates
 from tracker_logging.demo.world_features import SUB_FEATURES, Features, analyse
 from tracker_logging.families.base import IGNORE
@@ -346,6 +346,19 @@ def test_training_is_a_run_is_resumed_and_keeps_the_best_checkpoint(
     best = torch.load(tmp_path / "training/best.pt", weights_only=True)
     assert best["best"] == pytest.approx(min(losses))
     assert all(torch.equal(value, best["model"][name]) for name, value in model.state_dict().items())
+
+
+def test_training_begins_with_weights_that_are_given(codec: VoiceCodec, clips: dict[str, Clip], tmp_path: Path) -> None:
+    renamed = {name: replace(clip, speaker=clip.speaker.replace("slt_low", "af_nova")) for name, clip in clips.items()}
+    (tmp_path / "clips").mkdir()
+    for name, clip in renamed.items():
+        soundfile.write(tmp_path / f"clips/{name}.flac", codec.decode(clip.variants[0].codes), SAMPLE_RATE)
+    given = demo_model(7, demo_config(open_tokenizer(), codebooks=8))
+    given.half().save_pretrained(tmp_path / "given")
+    schedule = Schedule(minutes=1e-9, batch_size=2, bf16=False, start=tmp_path / "given")
+    model = pretrain(renamed, codec, tmp_path, schedule)
+    for name, value in given.float().state_dict().items():
+        assert torch.equal(model.state_dict()[name], value), name
 
 
 def test_the_codec_of_a_directory_is_kept_when_clips_are_added(

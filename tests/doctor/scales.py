@@ -18,7 +18,7 @@ from transformers import HiggsAudioV2Config, HiggsAudioV2ForConditionalGeneratio
 
 from tracker_logging.data.codes import CodeCache
 from tracker_logging.data.sample import VoiceSample
-from tracker_logging.demo.tokenizer import demo_tokenizer
+from tracker_logging.demo.composed.tokenizer import demo_tokenizer
 from tracker_logging.families.higgs_v2.processor import SpeechProcessor
 
 FRAME, TONES, SPEAKERS = 960, 16, 6

@@ -10,8 +10,8 @@ import numpy.typing as npt
 import soundfile
 from data_examples import INSTRUCTION, RATE, Items
 
-from tracker_logging.demo.phrases import SLOTS, clip_name
-from tracker_logging.demo.speakers import SPEAKERS, VOICES
+from tracker_logging.demo.composed.phrases import SLOTS, clip_name
+from tracker_logging.demo.composed.speakers import SPEAKERS, VOICES
 
 Wave = npt.NDArray[np.float32]
 PAUSE_S = 0.1

@@ -20,8 +20,8 @@ from tracker_logging.cli import main
 from tracker_logging.data.formats import read_samples
 from tracker_logging.data.formats.columns import parse_columns
 from tracker_logging.data.references import Pairing
-from tracker_logging.demo.build import DemoPaths
-from tracker_logging.demo.recipe import DEMO_RECIPE
+from tracker_logging.demo.composed.recipe import DEMO_RECIPE
+from tracker_logging.demo.paths import DemoPaths
 from tracker_logging.doctor.data_checks import before_training
 from tracker_logging.doctor.data_checks.before_training import MOST_SAMPLES, look_at_data
 from tracker_logging.doctor.data_checks.listening_sheet import sheet_rows

@@ -22,7 +22,7 @@ from tracker_logging import tags
 from tracker_logging.data.codes import CodeCache
 from tracker_logging.data.dataset import VoiceCloningDataset
 from tracker_logging.data.sample import VoiceSample
-from tracker_logging.demo.tokenizer import demo_tokenizer
+from tracker_logging.demo.composed.tokenizer import demo_tokenizer
 from tracker_logging.doctor.data_checks.losses import losses_by_text
 from tracker_logging.doctor.doctor import Doctor
 from tracker_logging.doctor.history import History

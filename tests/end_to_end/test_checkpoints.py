@@ -9,7 +9,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from tracker_logging.demo.build import DemoPaths
+from tracker_logging.demo.paths import DemoPaths
 from tracker_logging.families.memory import parameter_count
 from train_v2_ddp import main
 

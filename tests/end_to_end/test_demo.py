@@ -12,7 +12,7 @@ from read_back import Run, read_tensorboard, read_wandb, same_scalars
 from tracker_logging import tags
 from tracker_logging.cli import main as main_of_command
 from tracker_logging.data.formats import read_samples
-from tracker_logging.demo.build import DemoPaths
+from tracker_logging.demo.paths import DemoPaths
 from tracker_logging.runs import open_run
 from train_v2_ddp import main
 

@@ -7,8 +7,8 @@ import pytest
 from short_demo import lay_out
 
 from tracker_logging.data.formats import read_samples
-from tracker_logging.demo.build import DemoPaths
 from tracker_logging.demo.faults import FAULTS
+from tracker_logging.demo.paths import DemoPaths
 from train_v2_ddp import main
 
 SHORT = [

@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load_file
 from short_demo import lay_out
 
-from tracker_logging.demo.tokenizer import demo_tokenizer
+from tracker_logging.demo.composed.tokenizer import demo_tokenizer
 from tracker_logging.families.boson.weights import load_boson_weights
 from train_v2_ddp import main
 

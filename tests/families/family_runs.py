@@ -32,9 +32,9 @@ from tracker_logging import strategic_callbacks
 from tracker_logging.data.codes import CodeCache
 from tracker_logging.data.formats import read_samples
 from tracker_logging.data.sample import VoiceSample
-from tracker_logging.demo.build import DemoPaths
+from tracker_logging.demo.composed.tokenizer import demo_tokenizer
 from tracker_logging.demo.model import demo_config
-from tracker_logging.demo.tokenizer import demo_tokenizer
+from tracker_logging.demo.paths import DemoPaths
 from tracker_logging.families.codec_tokens.layout import Slot, TokenLayout
 from tracker_logging.families.codec_tokens.processor import CodecTokenProcessor
 from tracker_logging.families.csm.processor import CsmSpeechProcessor

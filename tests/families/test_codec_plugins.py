@@ -14,8 +14,8 @@ import released
 from test_processor_parts import OriginalCodec
 
 from tracker_logging.data.sample import DataError
-from tracker_logging.demo.build import DemoPaths
-from tracker_logging.demo.world_codec import WorldCodec
+from tracker_logging.demo.composed.world_codec import WorldCodec
+from tracker_logging.demo.paths import DemoPaths
 from tracker_logging.families.boson.codec import BosonCodec
 from tracker_logging.families.load_codec import load_codec
 

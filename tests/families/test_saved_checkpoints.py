@@ -9,7 +9,7 @@ from scored_here import scored_here
 
 from tracker_logging.cli import main
 from tracker_logging.data.sample import DataError
-from tracker_logging.demo.build import DemoPaths
+from tracker_logging.demo.paths import DemoPaths
 from tracker_logging.families.checkpoints import open_checkpoint, open_processor
 from tracker_logging.families.codec_tokens import processor as codec_token_processor
 

@@ -19,7 +19,7 @@ from tiny_families import FAMILIES, csm_row
 
 from tracker_logging.data.codes import CodeCache
 from tracker_logging.data.sample import DataError, Utterance, VoiceSample
-from tracker_logging.demo.tokenizer import demo_tokenizer
+from tracker_logging.demo.composed.tokenizer import demo_tokenizer
 from tracker_logging.families import adapter_for
 from tracker_logging.families.base import IGNORE, Role
 from tracker_logging.families.boson.batch import boson_batch

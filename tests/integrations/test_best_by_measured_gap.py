@@ -14,8 +14,8 @@ from transformers import Trainer, TrainingArguments
 from tracker_logging import strategic_callbacks
 from tracker_logging.data.dataset import VoiceCloningDataset
 from tracker_logging.data.formats import read_samples
-from tracker_logging.demo.build import DemoPaths
 from tracker_logging.demo.model import demo_model
+from tracker_logging.demo.paths import DemoPaths
 from tracker_logging.families.higgs_v2.processor import SpeechProcessor
 from tracker_logging.voices.settings import VoiceSettings
 

@@ -10,7 +10,7 @@ from forked_ranks import run_on_two_ranks
 from read_back import read_jsonl
 from voice_choice import CASES, GivenScores, outcome, trained, trainer_for
 
-from tracker_logging.demo.build import DemoPaths
+from tracker_logging.demo.paths import DemoPaths
 from tracker_logging.families.higgs_v2.adapter import HiggsV2Adapter
 from tracker_logging.observers import zero_shot
 

@@ -20,7 +20,7 @@ from transformers import EarlyStoppingCallback, Trainer, TrainerCallback, Traini
 from tracker_logging import strategic_callbacks
 from tracker_logging.data.dataset import VoiceCloningDataset
 from tracker_logging.data.formats import read_samples
-from tracker_logging.demo.build import DemoPaths
+from tracker_logging.demo.paths import DemoPaths
 from tracker_logging.events import Event, Scalars
 from tracker_logging.families import GeneratedCodes
 from tracker_logging.families.higgs_v2.adapter import HiggsV2Adapter

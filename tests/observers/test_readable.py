@@ -1,6 +1,6 @@
 from torch import nn
 
-from tracker_logging.demo.tokenizer import demo_tokenizer
+from tracker_logging.demo.composed.tokenizer import demo_tokenizer
 from tracker_logging.families.processors import ProcessorParts
 from tracker_logging.guard import ErrorGuard
 from tracker_logging.observers.readable import readable_tokens

@@ -14,7 +14,7 @@ from tracker_logging.data.audio import check_audio
 from tracker_logging.data.dataset import VoiceCloningDataset
 from tracker_logging.data.formats import read_samples
 from tracker_logging.data.sample import DataError, VoiceSample
-from tracker_logging.demo.build import DemoPaths
+from tracker_logging.demo.paths import DemoPaths
 from tracker_logging.events import Scalars, Table, VoiceComparison
 from tracker_logging.families import adapter_for
 from tracker_logging.families.base import SamplingSettings

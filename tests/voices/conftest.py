@@ -6,7 +6,7 @@ import pytest
 
 from tracker_logging.data.formats import read_samples
 from tracker_logging.data.sample import VoiceSample
-from tracker_logging.demo.build import DemoPaths
+from tracker_logging.demo.paths import DemoPaths
 from tracker_logging.families.base import SamplingSettings
 from tracker_logging.families.higgs_v2.processor import SpeechProcessor
 from tracker_logging.voices.prompt import VoicePrompt, build_prompt, choose_samples

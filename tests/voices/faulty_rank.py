@@ -14,7 +14,7 @@ import torch
 import torch.distributed as dist
 
 from tracker_logging.data.formats import read_samples
-from tracker_logging.demo.build import DemoPaths
+from tracker_logging.demo.paths import DemoPaths
 from tracker_logging.events import VoiceComparison
 from tracker_logging.families import GeneratedCodes
 from tracker_logging.families.higgs_v2.processor import SpeechProcessor

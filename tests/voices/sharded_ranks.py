@@ -19,7 +19,7 @@ from training import fingerprint_of
 from transformers import TrainerControl, TrainerState, TrainingArguments
 
 from tracker_logging.data.formats import read_samples
-from tracker_logging.demo.build import DemoPaths
+from tracker_logging.demo.paths import DemoPaths
 from tracker_logging.events import Scalars
 from tracker_logging.families import SamplingSettings, adapter_for
 from tracker_logging.families.higgs_v2.processor import SpeechProcessor

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from tracker_logging.data.audio import load_audio
-from tracker_logging.demo.phrases import SLOTS, clip_name
-from tracker_logging.demo.speakers import SPEAKERS, VOICES
+from tracker_logging.demo.composed.phrases import SLOTS, clip_name
+from tracker_logging.demo.composed.speakers import SPEAKERS, VOICES
 from tracker_logging.testing.scorers import assert_scorer, check_scorer
 from tracker_logging.voices.scorers.choose import ScorerChoice, choose_instruments
 from tracker_logging.voices.scorers.speaker import GE2ESpeakerEncoder

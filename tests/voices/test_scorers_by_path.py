@@ -10,8 +10,8 @@ from seed_tts_state import tiny_state
 from torch import nn
 
 from tracker_logging.data.audio import load_audio
-from tracker_logging.demo.phrases import SLOTS, clip_name
-from tracker_logging.demo.speakers import SPEAKERS, VOICES
+from tracker_logging.demo.composed.phrases import SLOTS, clip_name
+from tracker_logging.demo.composed.speakers import SPEAKERS, VOICES
 from tracker_logging.metrics.words import benchmark_errors
 from tracker_logging.testing.scorers import assert_scorer
 from tracker_logging.voices.benchmark import comparability

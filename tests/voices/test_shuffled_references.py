@@ -9,9 +9,9 @@ import torch
 
 from tracker_logging.data.formats import read_samples
 from tracker_logging.data.sample import VoiceSample
-from tracker_logging.demo.build import DemoPaths
+from tracker_logging.demo.composed.recipe import DEMO_RECIPE
 from tracker_logging.demo.model import demo_model
-from tracker_logging.demo.recipe import DEMO_RECIPE
+from tracker_logging.demo.paths import DemoPaths
 from tracker_logging.events import Scalars
 from tracker_logging.families import adapter_for
 from tracker_logging.families.base import SamplingSettings

@@ -15,7 +15,7 @@ from short_demo import lay_out
 
 from tracker_logging.cli import main
 from tracker_logging.data.sample import DataError
-from tracker_logging.demo.build import DemoPaths
+from tracker_logging.demo.paths import DemoPaths
 from tracker_logging.families.checkpoints import base_of_adapters, find_checkpoints
 from train_v2_ddp import main as train
 

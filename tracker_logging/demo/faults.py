@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tracker_logging.demo.world_codec import CODEBOOK_SIZE
+from tracker_logging.demo.composed.world_codec import CODEBOOK_SIZE
 from tracker_logging.families.base import IGNORE, Features
 
 Item = dict[str, Any]

@@ -12,8 +12,8 @@ from typing import Any
 
 import torch
 
-from tracker_logging.demo.tokenizer import demo_tokenizer
-from tracker_logging.demo.world_codec import CODEBOOK_SIZE, CODEBOOKS
+from tracker_logging.demo.composed.tokenizer import demo_tokenizer
+from tracker_logging.demo.composed.world_codec import CODEBOOK_SIZE, CODEBOOKS
 from tracker_logging.families.higgs_v2.layout import SpecialTokens
 
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from tracker_logging.demo.composed.tokenizer import SPECIAL, UNKNOWN, with_special_tokens
 from tracker_logging.demo.sentences import VOCABULARY
-from tracker_logging.demo.tokenizer import SPECIAL, UNKNOWN, with_special_tokens
 
 _LETTERS = "abcdefghijklmnopqrstuvwxyz'"
 _OTHER_WORDS = ("speak", "the", "text", "in", "voice", "of", "reference", "system", "user", "assistant")

@@ -40,8 +40,8 @@ class Material:
 
 def demo_material(scratch: Path) -> Material:
     """The demo with few sentences, built below `scratch`: about 10 CPU-seconds."""
-    from tracker_logging.demo.build import build_demo
-    from tracker_logging.demo.recipe import DemoRecipe
+    from tracker_logging.demo.composed.build import build_demo
+    from tracker_logging.demo.composed.recipe import DemoRecipe
 
     recipe = DemoRecipe(
         max_steps=1, per_device_train_batch_size=TRAINED, sentences_per_speaker=2, eval_pairs_per_speaker=1

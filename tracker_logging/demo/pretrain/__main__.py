@@ -4,8 +4,10 @@
     python -m tracker_logging.demo.pretrain flite DIRECTORY
     python -m tracker_logging.demo.pretrain codec DIRECTORY
     torchrun --nproc_per_node 2 -m tracker_logging.demo.pretrain train DIRECTORY --minutes 30
+    python -m tracker_logging.demo.pretrain real DIRECTORY --packages P
+    python -m tracker_logging.demo.pretrain export DIRECTORY
 
-Each step continues what an earlier call began. `train` writes the best model to DIRECTORY/model.
+Each step continues what an earlier call began. `train` keeps the best model in DIRECTORY/training/best.pt.
 """
 
 from __future__ import annotations
@@ -19,9 +21,10 @@ from pathlib import Path
 from torch import distributed
 
 from tracker_logging.data.sample import DataError
-from tracker_logging.demo.open_tokenizer import open_tokenizer
+from tracker_logging.demo.pretrain.export import export
 from tracker_logging.demo.pretrain.kokoro import Kokoro, KokoroFiles, phonemes_of
 from tracker_logging.demo.pretrain.material import analyse_clips, coded_clips, fitted_codec
+from tracker_logging.demo.pretrain.real import make_real_speech
 from tracker_logging.demo.pretrain.speech import make_flite_speech, make_speech, planned_sentences
 from tracker_logging.demo.pretrain.train import Schedule, pretrain
 
@@ -38,8 +41,12 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     codec = steps.add_parser("codec", help="analyse the clips and fit the codec on the trained speakers")
     train = steps.add_parser("train", help="train the model")
     train.add_argument("--minutes", type=float, required=True)
+    train.add_argument("--start", type=Path, help="weights to begin with; copy their codec to DIRECTORY/codec first")
     train.add_argument("--transcriber", help="as --voice_transcriber, for the voices of the run")
-    for step in (speech, flite, codec, train):
+    real = steps.add_parser("real", help="make the references of real speakers")
+    real.add_argument("--packages", type=Path, required=True, help="where the Debian packages are unpacked")
+    export_step = steps.add_parser("export", help="write the model and the demo's clips into the package")
+    for step in (speech, flite, codec, train, real, export_step):
         step.add_argument("directory", type=Path)
     return parser.parse_args(argv)
 
@@ -55,8 +62,12 @@ def run(args: argparse.Namespace) -> None:
     elif args.step == "codec":
         analyse_clips(directory)
         coded_clips(directory, fitted_codec(directory))
+    elif args.step == "real":
+        make_real_speech(directory / "real", args.packages)
+    elif args.step == "export":
+        export(directory)
     else:
-        train(directory, Schedule(minutes=args.minutes, transcriber=args.transcriber))
+        train(directory, Schedule(minutes=args.minutes, transcriber=args.transcriber, start=args.start))
 
 
 def train(directory: Path, schedule: Schedule) -> None:
@@ -64,10 +75,7 @@ def train(directory: Path, schedule: Schedule) -> None:
     codec = fitted_codec(directory)
     if "RANK" in os.environ:
         distributed.init_process_group("gloo")
-    model = pretrain(coded_clips(directory, codec), codec, directory, schedule)
-    if int(os.environ.get("RANK", "0")) == 0:
-        model.save_pretrained(directory / "model")
-        open_tokenizer().save_pretrained(directory / "model")
+    pretrain(coded_clips(directory, codec), codec, directory, schedule)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

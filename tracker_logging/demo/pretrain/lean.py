@@ -86,14 +86,23 @@ def _attended(layer: Any, hidden: torch.Tensor, layout: _Layout, cos: torch.Tens
     queries, key_heads, values = heads.split([heads.shape[1] - 2 * keys, keys, keys], dim=1)
     groups = (layout.rows * keys, attention.num_key_value_groups * layout.length, attention.head_dim)
     of_group = (layout.rows * keys, layout.length, attention.head_dim)
-    scores = _rotated(queries, cos, sin).reshape(groups) @ _rotated(key_heads, cos, sin).reshape(of_group).mT
-    later = torch.ones(layout.length, layout.length, dtype=torch.bool).triu(1)
-    scores = (scores.float() * attention.scaling).view(len(scores), -1, layout.length, layout.length)
-    weights = scores.masked_fill(later, float("-inf")).softmax(dim=-1).flatten(1, 2).to(values.dtype)
+    scores = torch.baddbmm(
+        _causal(layout.length, attention.num_key_value_groups, queries.dtype),
+        _rotated(queries, cos, sin).reshape(groups),
+        _rotated(key_heads, cos, sin).reshape(of_group).mT,
+        alpha=attention.scaling,
+    )
+    weights = scores.softmax(dim=-1, dtype=torch.float32).to(values.dtype)
     attended = (weights @ values.reshape(of_group)).view(layout.rows, -1, layout.length, attention.head_dim)
     flat = attended.transpose(1, 2).reshape(layout.rows * layout.length, -1)
     output: torch.Tensor = attention.o_proj(flat[layout.places])
     return output
+
+
+def _causal(length: int, groups: int, dtype: torch.dtype) -> torch.Tensor:
+    """[1, groups * length, length]: 0 where a query sees a key, else minus infinity."""
+    later = torch.full((length, length), float("-inf"), dtype=dtype).triu(1)
+    return later.repeat(groups, 1)[None]
 
 
 def _fed_forward(layer: Any, hidden: torch.Tensor, text: int) -> torch.Tensor:

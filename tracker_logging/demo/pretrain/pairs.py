@@ -6,7 +6,7 @@
 - One voice: in part of the pairs the target has exactly the reference's speaker codes, so that they are to be copied.
 - Noise: codes and whole frames that the model reads are replaced, and in most pairs all speaker codes of the target. A
   model that copies them from its own last frames need not look at the reference.
-- Spelling: in part of the pairs words are spelled in letters, as words outside the vocabulary are.
+- Spelling: in part of the batches words are spelled in letters, as words outside the vocabulary are.
 - Other languages: in part of the pairs the reference's text is of letters that are not what is heard.
 - The content of references is trained, too (`Noise.trains_references`): it has its text, and doubles the speech.
 
@@ -59,8 +59,8 @@ class Clip:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Noise:
     """Shares of the pairs with another voice, with the target in exactly the reference's speaker codes, with all the
-    target's speaker codes replaced, with spelled words, and with a reference's text in another language; of the
-    content codes and of the frames replaced."""
+    target's speaker codes replaced, and with a reference's text in another language; of the batches with spelled words;
+    of the content codes and of the frames replaced."""
 
     other_voice: float = 0.85
     one_voice: float = 1.0
@@ -102,7 +102,9 @@ class PairSource:
         """A batch of `size` noisy pairs of `speakers`, of whom each has two clips or more: of each in proportion to its
         clips, of which `MOST_CLIPS` count."""
         weights = [min(MOST_CLIPS, len(self._names[speaker])) for speaker in speakers]
-        return self._collate([self._noisy_pair(name) for name in self._choice.choices(speakers, weights, k=size)])
+        is_spelled = self._choice.random() < self.noise.spelled  # all of a batch, since spelled texts are long
+        chosen = self._choice.choices(speakers, weights, k=size)
+        return self._collate([self._noisy_pair(name, is_spelled=is_spelled) for name in chosen])
 
     def clean_batch(self, pairs: Sequence[tuple[str, str]]) -> Features:
         """A batch of the (reference, target) clips named."""
@@ -130,13 +132,12 @@ class PairSource:
         name = str(path)
         return self._built[name] if name in self._built else self._clips[name].variants[0].codes
 
-    def _noisy_pair(self, speaker: str) -> Features:
+    def _noisy_pair(self, speaker: str, *, is_spelled: bool) -> Features:
         reference, target = self._choice.sample(self._names[speaker], 2)
         self._build(reference, target)
         sample, is_foreign = self.sample(reference, target), self._choice.random() < self.noise.foreign
         if is_foreign:
             sample = replace(sample, reference_text=self._foreign(sample.reference_text))
-        is_spelled = self._choice.random() < self.noise.spelled
         features = (self._spelling if is_spelled else self.processor).features(sample)
         frames = self._built[reference].shape[1] + self._codec.num_codebooks + 1  # of the reference
         if self.noise.trains_references and not is_foreign:

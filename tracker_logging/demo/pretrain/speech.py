@@ -26,7 +26,7 @@ from typing import Protocol
 
 import numpy as np
 
-from tracker_logging.demo.make_voices import synthesise, trim_to_frames
+from tracker_logging.demo.composed.make_voices import synthesise, trim_to_frames
 from tracker_logging.demo.pretrain.kokoro import SAMPLE_RATE, Voice, Wave
 from tracker_logging.demo.pretrain.voices import BLENDED, FINE_TUNED, FLITE, HELD_OUT, NATURAL, Speaker
 from tracker_logging.demo.sentences import draw_sentences

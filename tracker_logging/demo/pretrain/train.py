@@ -1,8 +1,9 @@
 """Pretrains the demo's model on pairs of clips, for a given time, as a run of this library. Resumable.
 
-The best checkpoint is the one with the lowest loss on speakers that were never trained. Each evaluation logs losses in
-nats per code: `eval/seen` and `eval/unseen`, and `eval/gap`, by how much the unseen speakers' loss is larger with
-another speaker's reference. Voices of trained and of unseen speakers are generated every `voice_steps` steps.
+The best checkpoint is the one with the lowest loss of content codes on speakers that were never trained. Evaluations
+log losses in nats per code: `eval/seen` and `eval/unseen` of content codes, and `eval/gap`, by how much the unseen
+speakers' loss of all codes is larger with another speaker's reference. Voices of trained and of unseen speakers are
+generated every `voice_steps` steps.
 
 Under `torchrun` each process draws pairs of its own, and gradients are averaged.
 
@@ -63,6 +64,8 @@ class Schedule:
     bf16: bool = True
     transcriber: str | None = None
     """As `--voice_transcriber`."""
+    start: Path | None = None
+    """A directory of weights to begin with, where there is no `last.pt`; the codec must be theirs."""
     seed: int = 0
 
 
@@ -103,6 +106,9 @@ class _Training:
             self.model.load_state_dict(state["model"])
             self._optimizer.load_state_dict(state["optimizer"])
             self._steps, self._best, self._run = state["steps"], state["best"], state["run"]
+        elif schedule.start is not None:
+            weights = type(self.model).from_pretrained(schedule.start, dtype=torch.float32)
+            self.model.load_state_dict(weights.state_dict())
         self._pairs = PairSource(clips, codec, self._tokenizer, seed=1_000 * (schedule.seed + self._steps) + _rank())
         speakers = sorted({clip.speaker for clip in clips.values()})
         self._trained = [speaker for speaker in speakers if speaker not in NOT_TRAINED]
@@ -171,8 +177,14 @@ class _Training:
         half = len(references) // 2
         others = references[half:] + references[:half]
         wrong = [(other, target) for other, (_, target) in zip(others, self._unseen, strict=True)]
-        unseen = self._evaluated(self._unseen)
-        values = {"seen": self._evaluated(self._seen), "unseen": unseen, "gap": self._evaluated(wrong) - unseen}
+        content = slice(self._codec.content_codebooks)
+        of_unseen = self._evaluated(self._unseen)
+        unseen = float(of_unseen[content].mean())
+        values = {
+            "seen": float(self._evaluated(self._seen)[content].mean()),
+            "unseen": unseen,
+            "gap": float((self._evaluated(wrong) - of_unseen).mean()),
+        }
         session.log({f"eval_{name}": value for name, value in values.items()})
         is_best, self._best = unseen < self._best, min(unseen, self._best)
         run = session.state_dict()  # on every rank
@@ -192,14 +204,14 @@ class _Training:
             unfinished.replace(self._directory / "training" / name)
 
     @torch.no_grad()
-    def _evaluated(self, pairs: Sequence[tuple[str, str]]) -> float:
-        """Mean loss per code over batches."""
+    def _evaluated(self, pairs: Sequence[tuple[str, str]]) -> torch.Tensor:
+        """[K]: mean over batches."""
         size = self._schedule.batch_size
         losses = [
-            float(self._losses_of(self._pairs.clean_batch(pairs[first : first + size])).mean())
+            self._losses_of(self._pairs.clean_batch(pairs[first : first + size]))
             for first in range(0, len(pairs), size)
         ]
-        return sum(losses) / len(losses)
+        return torch.stack(losses).mean(dim=0)
 
     def _losses_of(self, batch: Features, *, through_the_model: bool = False) -> torch.Tensor:
         """[K]: each codebook's mean cross-entropy over its labels. A logged step goes through the model's `forward`,

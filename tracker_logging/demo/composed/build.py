@@ -1,4 +1,4 @@
-"""Builds the demo in a directory: model, codec, composed clips, and ChatML files for the ordinary loader.
+"""Builds the small demo in a directory: model, codec, composed clips, and ChatML files for the ordinary loader.
 
 Guarantees
 - Two builds on one machine are identical byte for byte. A finished build is reused; an unfinished one never is.
@@ -31,8 +31,7 @@ from tracker_logging.data.audio_sources import user_cache
 from tracker_logging.data.codes import CodeCache, Codes
 from tracker_logging.data.formats.conversation import INSTRUCTION
 from tracker_logging.data.sample import DataError, shown
-from tracker_logging.demo.model import demo_model
-from tracker_logging.demo.phrases import (
+from tracker_logging.demo.composed.phrases import (
     HELD_OUT,
     SLOTS,
     SYSTEM_TEXT,
@@ -41,45 +40,18 @@ from tracker_logging.demo.phrases import (
     clip_name,
     sentence_text,
 )
-from tracker_logging.demo.recipe import DEMO_RECIPE, DemoRecipe
-from tracker_logging.demo.speakers import SAMPLE_RATE, SPEAKERS, VOICES
-from tracker_logging.demo.tokenizer import demo_tokenizer
-from tracker_logging.demo.world_codec import WorldCodec
+from tracker_logging.demo.composed.recipe import DEMO_RECIPE, DemoRecipe
+from tracker_logging.demo.composed.speakers import SAMPLE_RATE, SPEAKERS, VOICES
+from tracker_logging.demo.composed.tokenizer import demo_tokenizer
+from tracker_logging.demo.composed.world_codec import WorldCodec
+from tracker_logging.demo.model import demo_model
+from tracker_logging.demo.paths import DemoPaths
 from tracker_logging.demo.world_features import analyse
 
 _FINISHED = "finished"
 _MODEL_SEED = 0
 
 Phrase = tuple[str, int, int]  # speaker, slot, choice
-
-
-@dataclass(frozen=True, slots=True)
-class DemoPaths:
-    """The parts of a built demo."""
-
-    directory: Path
-
-    @property
-    def model(self) -> Path:
-        """Random weights, configuration and tokenizer, for `from_pretrained`."""
-        return self.directory / "model"
-
-    @property
-    def codec(self) -> Path:
-        return self.directory / "codec"
-
-    @property
-    def train(self) -> Path:
-        return self.directory / "train.json"
-
-    @property
-    def eval(self) -> Path:
-        return self.directory / "eval.json"
-
-    @property
-    def codes(self) -> Path:
-        """The directory of the `CodeCache`."""
-        return self.directory / "codes"
 
 
 def build_demo(directory: Path | None = None, *, recipe: DemoRecipe = DEMO_RECIPE) -> DemoPaths:
@@ -151,7 +123,8 @@ def _phrases() -> list[Phrase]:
 def _fingerprint(recipe: DemoRecipe) -> str:
     """A hash of the voices, the sentences, the recipe, and the code that makes the demo of them."""
     digest = hashlib.sha256(repr((recipe, SLOTS, SPEAKERS, SYSTEM_TEXT)).encode())
-    for source in sorted(Path(__file__).parent.glob("*.py")):
+    here = Path(__file__).parent
+    for source in sorted((*here.glob("*.py"), *here.parent.glob("*.py"))):
         digest.update(source.read_bytes())
     for phrase in _phrases():
         digest.update((VOICES / clip_name(*phrase)).read_bytes())

@@ -11,7 +11,7 @@ import re
 from typing import Any
 
 from tracker_logging.data.chat_tokens import SCENE_END, SCENE_START, STRUCTURE
-from tracker_logging.demo.phrases import SLOTS, SYSTEM_TEXT
+from tracker_logging.demo.composed.phrases import SLOTS, SYSTEM_TEXT
 
 PAD = "<|pad|>"
 UNKNOWN = "<|unknown|>"

@@ -1,7 +1,7 @@
 """Makes the demo's voice clips with CMU Flite. It is run once by hand; its output is in the repository.
 
     sudo apt-get install flite
-    python -m tracker_logging.demo.make_voices
+    python -m tracker_logging.demo.composed.make_voices
 
 Four voices are Flite's own (slt, rms and awb, made from recordings of people, and the diphone voice kal16). Two more
 are pseudo-speakers, made from slt and awb by shifting pitch and formants with WORLD. Every clip is one phrase, 24 kHz
@@ -20,8 +20,8 @@ import numpy as np
 import numpy.typing as npt
 
 from tracker_logging.data.audio import load_audio
-from tracker_logging.demo.phrases import SLOTS, clip_name
-from tracker_logging.demo.speakers import SAMPLE_RATE, SPEAKERS, VOICES, Speaker
+from tracker_logging.demo.composed.phrases import SLOTS, clip_name
+from tracker_logging.demo.composed.speakers import SAMPLE_RATE, SPEAKERS, VOICES, Speaker
 from tracker_logging.metrics.world import world
 
 FRAME = 960  # samples in one codec frame of 40 ms

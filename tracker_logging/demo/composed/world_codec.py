@@ -4,7 +4,7 @@ Guarantees
 - Implements `AudioCodec`; `identity` is a hash of everything that determines the codes.
 - The same clips give the same codec; `load` restores exactly what `save` wrote.
 - Level is kept: the cepstrum contains the loudness, nothing is normalised.
-- Registered under the entry point group `tracker_logging.codecs`, so that `load_codec` opens a saved one.
+- `load_codec` opens a saved one (`saved_codec.py`).
 
     codec = WorldCodec.fit([analyse(wave), ...])
     codec.decode(codec.encode(wave))
@@ -20,9 +20,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from tracker_logging.demo import voice_codec
 from tracker_logging.demo.quantizer import dequantise, fit_residual, quantise
-from tracker_logging.demo.voice_codec import VoiceCodec
 from tracker_logging.demo.world_features import (
     CEPSTRA,
     FRAME_FEATURES,
@@ -106,14 +104,6 @@ class WorldCodec:
         """From a directory that `save` wrote to."""
         with np.load(directory / FILE_NAME) as arrays:
             return cls(**{name: arrays[name] for name in ("mean", "projection", "unprojection", "codebooks")})
-
-
-def open_saved(path: str) -> WorldCodec | VoiceCodec | None:
-    """The entry point for `load_codec`: the codec of the demo or of its pretraining that is saved in this directory, or
-    None without one."""
-    if (Path(path) / voice_codec.FILE_NAME).is_file():
-        return VoiceCodec.load(Path(path))
-    return WorldCodec.load(Path(path)) if (Path(path) / FILE_NAME).is_file() else None
 
 
 def _of_arrays(arrays: dict[str, Array]) -> WorldCodec:

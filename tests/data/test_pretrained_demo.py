@@ -1,0 +1,145 @@
+"""The demo in the package: its model, codec and clips are small, complete and belong together; its export is honest."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from transformers import AutoTokenizer, HiggsAudioV2ForConditionalGeneration
+
+from tracker_logging.data.audio import load_audio
+from tracker_logging.data.formats import read_samples
+from tracker_logging.data.groups import group_of
+from tracker_logging.demo.composed.phrases import clip_name
+from tracker_logging.demo.composed.speakers import SAMPLE_RATE, VOICES
+from tracker_logging.demo.model import demo_config, demo_model
+from tracker_logging.demo.open_tokenizer import open_tokenizer
+from tracker_logging.demo.paths import DemoPaths
+from tracker_logging.demo.pretrain.export import export
+from tracker_logging.demo.pretrain.fit_codec import fit_voice_codec
+from tracker_logging.demo.pretrain.real import RECORDINGS
+from tracker_logging.demo.pretrain.speech import TRAINED_SENTENCES, planned_sentences
+from tracker_logging.demo.pretrain.voices import NATURAL, NEW_SPEAKERS, UNSEEN
+from tracker_logging.demo.pretrained_demo import DIRECTORY, REAL, TRAINED, pretrained_demo
+from tracker_logging.demo.pretrained_demo import UNSEEN as UNSEEN_GROUP
+from tracker_logging.demo.world_features import analyse
+from tracker_logging.families.higgs_v2.processor import SpeechProcessor, VoiceCloningCollator
+
+MEBIBYTE = 2**20
+CHANCE = np.log(258)  # nats a code
+PEOPLE = {recording.speaker for recording in RECORDINGS}
+
+
+@pytest.fixture(scope="module")
+def paths() -> DemoPaths:
+    return pretrained_demo()
+
+
+def test_the_demo_is_small_and_readable_by_all() -> None:
+    files = [path for path in DIRECTORY.rglob("*") if path.is_file()]
+    assert sum(path.stat().st_size for path in files) < 13.5 * MEBIBYTE
+    assert sum(path.stat().st_size for path in (DIRECTORY / "model").iterdir()) < 12 * MEBIBYTE
+    assert all(path.stat().st_mode & 0o044 == 0o044 for path in files)
+    real = [path for path in files if path.stem.rsplit("_", 1)[0] in PEOPLE]
+    assert len(real) == len(RECORDINGS) and sum(path.stat().st_size for path in real) < MEBIBYTE
+
+
+def test_every_source_has_its_licence() -> None:
+    card = (DIRECTORY / "README.md").read_text()
+    licences = (DIRECTORY / "LICENSE-CLIPS").read_text()
+    for name in ("Kokoro", "Flite"):
+        assert name in card
+    for name in ("Allison Smith", "June Wallack", "Carlo Flora", "Maxim", "Armelle Desjardins", "Kokoro"):
+        assert name in licences
+
+
+def test_the_prompts_are_of_three_groups_and_each_clip_is_there(paths: DemoPaths) -> None:
+    assert paths.prompts is not None
+    prompts = read_samples(paths.prompts)
+    groups: dict[str | None, Counter[str | None]] = {}
+    for sample in prompts:
+        groups.setdefault(group_of(sample), Counter())[sample.speaker] += 1
+    assert {name: set(speakers) for name, speakers in groups.items()} == {
+        TRAINED: set(NEW_SPEAKERS), UNSEEN_GROUP: set(UNSEEN), REAL: PEOPLE,
+    }  # fmt: skip
+    train, evaluation = read_samples(paths.train), read_samples(paths.eval)
+    for sample in (*train, *evaluation, *prompts):
+        for path in filter(None, (sample.reference_audio, sample.target_audio)):
+            header = soundfile.info(path)
+            assert (header.samplerate, header.channels) == (24_000, 1)
+    assert {sample.speaker for sample in train} == set(NEW_SPEAKERS)
+    assert {group_of(sample) for sample in evaluation} == {TRAINED, UNSEEN_GROUP}
+
+
+def test_no_sentence_that_is_evaluated_is_trained_and_none_was_pretrained(paths: DemoPaths) -> None:
+    assert paths.prompts is not None
+    trained = {text for sample in read_samples(paths.train) for text in (sample.reference_text, sample.target_text)}
+    asked = read_samples(paths.prompts) + read_samples(paths.eval)
+    assert trained.isdisjoint(text for sample in asked for text in (sample.reference_text, sample.target_text))
+    kept = set(planned_sentences()[TRAINED_SENTENCES:])
+    assert {sample.target_text for sample in asked} <= kept
+    assert trained <= kept
+    assert not {sample.speaker for sample in asked} & {voice.name for voice in NATURAL}
+
+
+def test_the_model_knows_speech_and_uses_the_reference_of_voices_it_never_heard(paths: DemoPaths) -> None:
+    processor = SpeechProcessor.from_pretrained(str(paths.model), str(paths.codec), cache_directory=paths.codes)
+    model = HiggsAudioV2ForConditionalGeneration.from_pretrained(paths.model, dtype=torch.float32).eval()
+    unseen = [sample for sample in read_samples(paths.eval) if group_of(sample) == UNSEEN_GROUP]
+    others = unseen[1:] + unseen[:1]
+    collate = VoiceCloningCollator.of(processor)
+    with torch.no_grad():
+        right = model(**collate([processor.features(sample) for sample in unseen])).loss.item() / 8
+        rows = [processor.features(one, reference=two) for one, two in zip(unseen, others, strict=True)]
+        wrong = model(**collate(rows)).loss.item() / 8
+    assert right < 0.85 * CHANCE
+    assert wrong > right + 0.2
+
+
+def test_the_tokenizer_reads_every_text_of_the_demo(paths: DemoPaths) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(paths.model)
+    assert paths.prompts is not None
+    for sample in read_samples(paths.prompts):
+        for text in (sample.reference_text, sample.target_text):
+            assert tokenizer.unk_token_id not in tokenizer.encode(text, add_special_tokens=False)
+
+
+def test_the_export_keeps_what_was_pretrained_and_separates_sentences(tmp_path: Path) -> None:
+    directory, target = tmp_path / "work", tmp_path / "out"
+    for folder in ("clips", "real", "training"):
+        (directory / folder).mkdir(parents=True)
+    numbers = [(slot, choice) for slot in range(2) for choice in range(4)]
+    phrases = [VOICES / clip_name(name, *number) for name in ("slt", "rms") for number in numbers]
+    for voice in (*NEW_SPEAKERS, *UNSEEN):
+        for number in range(8):
+            wave = load_audio(phrases[number], SAMPLE_RATE)
+            name = f"{voice}_{number:03d}_{TRAINED_SENTENCES + number}"
+            soundfile.write(directory / f"clips/{name}.flac", wave, SAMPLE_RATE)
+    for number, recording in enumerate(RECORDINGS):
+        wave = load_audio(phrases[0], SAMPLE_RATE)
+        soundfile.write(directory / f"real/{recording.speaker}_{number % 2}.flac", wave, SAMPLE_RATE)
+    analysed = [analyse(load_audio(path, SAMPLE_RATE)) for path in phrases]
+    fit_voice_codec({"slt": analysed[:8], "rms": analysed[8:]}).save(directory / "codec")
+    model = demo_model(3, demo_config(open_tokenizer(), codebooks=8))
+    torch.save({"model": model.state_dict()}, directory / "training/best.pt")
+    export(directory, target)
+
+    kept = HiggsAudioV2ForConditionalGeneration.from_pretrained(target / "model", dtype=torch.float32)
+    for name, value in model.state_dict().items():
+        assert torch.allclose(kept.state_dict()[name], value, atol=1e-3), name
+    trained = {text for one in read_samples(target / "train.json") for text in (one.reference_text, one.target_text)}
+    for file in ("eval.json", "prompts.json"):
+        for sample in read_samples(target / file):
+            assert trained.isdisjoint((sample.reference_text, sample.target_text))
+            assert sample.reference_audio is not None and sample.reference_audio.is_file()
+    groups = Counter(json.loads(line)["group"] for line in _miscs(target / "prompts.json"))
+    assert groups == {TRAINED: 2 * len(NEW_SPEAKERS), UNSEEN_GROUP: len(UNSEEN), REAL: len(RECORDINGS)}
+
+
+def _miscs(path: Path) -> list[str]:
+    return [json.dumps(item["misc"]) for item in json.loads(path.read_text())]

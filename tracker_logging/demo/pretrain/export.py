@@ -1,0 +1,166 @@
+"""Writes what the repository keeps of a pretraining: the model in float16, its codec, and the demo's clips and texts.
+
+    export(directory)       # model, codec, clips, train.json, eval.json and prompts.json in `pretrained.DIRECTORY`
+
+Guarantees
+- No sentence of an evaluation sample or a prompt, neither reference nor target, is in `train.json`.
+- Nothing of a speaker or a sentence of the demo was heard in pretraining.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from tracker_logging.data.audio import load_audio
+from tracker_logging.data.formats.conversation import INSTRUCTION
+from tracker_logging.demo.model import demo_config, demo_model
+from tracker_logging.demo.open_tokenizer import open_tokenizer
+from tracker_logging.demo.pretrain.material import fitted_codec
+from tracker_logging.demo.pretrain.pairs import SYSTEM_TEXT
+from tracker_logging.demo.pretrain.real import RECORDINGS
+from tracker_logging.demo.pretrain.speech import TRAINED_SENTENCES, planned_sentences
+from tracker_logging.demo.pretrain.voices import NEW_SPEAKERS, UNSEEN
+from tracker_logging.demo.pretrained_demo import DIRECTORY
+from tracker_logging.demo.pretrained_demo import REAL as REAL_GROUP
+from tracker_logging.demo.pretrained_demo import TRAINED as TRAINED_GROUP
+from tracker_logging.demo.pretrained_demo import UNSEEN as UNSEEN_GROUP
+from tracker_logging.demo.world_features import SAMPLE_RATE
+
+TRAINED_CLIPS = 12  # of each new speaker
+EVALUATED_PAIRS = 2  # of each new speaker
+REFERENCES = 6  # of each trained clip
+
+Pair = tuple["KeptClip", "KeptClip"]
+
+
+@dataclass(frozen=True, slots=True)
+class KeptClip:
+    """A clip of the demo: its file, or None for a text alone, and what is said."""
+
+    speaker: str
+    text: str
+    source: Path | None
+
+    @property
+    def name(self) -> str | None:
+        """Of its file below the demo's directory."""
+        return None if self.source is None else f"clips/{self.source.stem}.ogg"
+
+
+def export(directory: Path, target: Path = DIRECTORY) -> None:
+    """`directory`: of a pretraining, with the best checkpoint, `codec/`, `clips/` and `real/`."""
+    _write_model(directory, target / "model")
+    fitted_codec(directory).save(target / "codec")
+    unseen = [(clips[0], clips[1]) for clips in (_clips_of(directory / "clips", name) for name in UNSEEN)]
+    trained, evaluated = _new_speakers(directory / "clips", {clip.text for pair in unseen for clip in pair})
+    heard = {clip.text for pair in (*trained, *evaluated, *unseen) for clip in pair}
+    real = _real_speakers(directory / "real", heard)
+    clips = {clip.name: clip for pair in (*trained, *evaluated, *unseen, *real) for clip in pair if clip.source}
+    for other in {f"clips/{path.name}" for path in (target / "clips").glob("*")} - clips.keys():
+        (target / other).unlink()
+    for clip in clips.values():
+        _write_clip(clip, target)
+    _write_samples(target / "train.json", [(pair, None) for pair in trained])
+    evaluation = [(pair, TRAINED_GROUP) for pair in evaluated] + [(pair, UNSEEN_GROUP) for pair in unseen]
+    _write_samples(target / "eval.json", evaluation)
+    _write_samples(target / "prompts.json", [*evaluation, *((pair, REAL_GROUP) for pair in real)])
+
+
+def _write_model(directory: Path, target: Path) -> None:
+    tokenizer = open_tokenizer()
+    model = demo_model(0, demo_config(tokenizer, codebooks=fitted_codec(directory).num_codebooks))
+    model.load_state_dict(torch.load(directory / "training/best.pt", weights_only=True)["model"])
+    model.half().save_pretrained(target)
+    tokenizer.save_pretrained(target)
+    for path in target.iterdir():
+        path.chmod(0o644)
+
+
+def _new_speakers(clips: Path, unseen: set[str]) -> tuple[list[Pair], list[Pair]]:
+    """Pairs to train on, without the sentences `unseen`, and pairs of other sentences."""
+    choice = random.Random(0)
+    of_speaker = {name: _clips_of(clips, name) for name in NEW_SPEAKERS}
+    count = 2 * EVALUATED_PAIRS
+    evaluated = [
+        (of_speaker[name][2 * number], of_speaker[name][2 * number + 1])
+        for number in range(EVALUATED_PAIRS)
+        for name in NEW_SPEAKERS
+    ]
+    held_out = unseen | {clip.text for pair in evaluated for clip in pair}
+    trained: list[Pair] = []
+    for name in NEW_SPEAKERS:
+        kept = [clip for clip in of_speaker[name][count:] if clip.text not in held_out][:TRAINED_CLIPS]
+        for target in kept:
+            others = [clip for clip in kept if clip is not target]
+            trained += [(reference, target) for reference in choice.sample(others, min(REFERENCES, len(others)))]
+    choice.shuffle(trained)
+    return trained, evaluated
+
+
+def _real_speakers(directory: Path, heard: set[str]) -> list[Pair]:
+    """Each recording with a sentence that nobody says in the demo."""
+    free = [text for text in planned_sentences()[TRAINED_SENTENCES:] if text not in heard]
+    sentences = random.Random(1).sample(free, len(RECORDINGS))
+    return [
+        (
+            KeptClip(recording.speaker, recording.text, directory / f"{recording.speaker}_{number % 2}.flac"),
+            KeptClip(recording.speaker, sentence, None),
+        )
+        for number, (recording, sentence) in enumerate(zip(RECORDINGS, sentences, strict=True))
+    ]
+
+
+def _clips_of(clips: Path, speaker: str) -> list[KeptClip]:
+    """Of different sentences, in the order of their numbers."""
+    sentences = planned_sentences()
+    texts = {int(path.stem.rsplit("_", 1)[1]): path for path in sorted(clips.glob(f"{speaker}_*.flac"), reverse=True)}
+    return [KeptClip(speaker, sentences[number], path) for number, path in reversed(texts.items())]
+
+
+def _write_clip(clip: KeptClip, target: Path) -> None:
+    import soundfile
+
+    if clip.source is None or clip.name is None or (target / clip.name).exists():
+        return
+    (target / "clips").mkdir(exist_ok=True)
+    soundfile.write(
+        target / clip.name,
+        load_audio(clip.source, SAMPLE_RATE),
+        SAMPLE_RATE,
+        format="OGG",
+        subtype="VORBIS",
+        compression_level=0.4,
+    )
+
+
+def _write_samples(path: Path, pairs: Sequence[tuple[Pair, str | None]]) -> None:
+    """ChatML (F1), a sample a line."""
+    lines = [json.dumps(_sample(f"{path.stem}-{index:03d}", *pair)) for index, pair in enumerate(pairs)]
+    path.write_text("[\n" + ",\n".join(lines) + "\n]\n")
+
+
+def _sample(sample_id: str, pair: Pair, group: str | None) -> dict[str, Any]:
+    reference, target = pair
+    return {
+        "messages": [
+            {"role": "system", "content": SYSTEM_TEXT},
+            {"role": "user", "content": [*_parts(reference), {"type": "text", "text": f"{INSTRUCTION} {target.text}"}]},
+            {"role": "assistant", "content": list(_parts(target))},
+        ],
+        "speaker": target.speaker,
+        "misc": {"sample_id": sample_id, "ref_transcript": reference.text, "target_transcript": target.text}
+        | ({} if group is None else {"group": group}),
+    }
+
+
+def _parts(clip: KeptClip) -> Iterator[dict[str, str]]:
+    yield {"type": "text", "text": clip.text}
+    if clip.name is not None:
+        yield {"type": "audio", "audio_url": clip.name}

@@ -1,0 +1,49 @@
+"""The demo of a pretrained model (`--demo pretrained`): model, codec and clips of 19 speakers are in this package.
+
+Six speakers are trained in the demo, eight synthetic ones and five people are never heard: neither in pretraining
+(`pretrain/`) nor in the demo. What each clip is and where it comes from: `pretrained/README.md`.
+
+    paths = pretrained_demo()
+    paths.model, paths.codec, paths.train, paths.eval, paths.prompts
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from tracker_logging.data.audio_sources import user_cache
+from tracker_logging.demo.paths import DemoPaths
+
+DIRECTORY = Path(__file__).parent / "pretrained"
+TRAINED, UNSEEN, REAL = "trained speakers", "unseen synthetic speakers", "unseen real speakers"
+"""The groups of the prompts."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PretrainedRecipe:
+    """Hyperparameters of the fine-tuning, for two CPU cores. Names as of the flags of `train_v2_ddp.py`."""
+
+    max_steps: int = 240
+    per_device_train_batch_size: int = 8
+    learning_rate: float = 1e-4
+    warmup_steps: int = 10
+    lr_scheduler_type: str = "linear"
+    seed: int = 42
+    logging_steps: int = 10
+    strategic_logging_steps: int = 20
+    voice_steps: int = 60
+    eval_steps: int = 60
+    logging_budget_pct: float = 50.0  # its steps are short, so voices take a large share
+    per_device_eval_batch_size: int = 8
+    voice_max_clips: int = 30
+    voice_temperature: float = 0.2
+    voice_timeout_s: float = 600.0  # its voices take longer than its steps: wait for all scores
+
+
+PRETRAINED_RECIPE = PretrainedRecipe()
+
+
+def pretrained_demo() -> DemoPaths:
+    """The demo. The codes of its clips are kept in the user's cache, so that they are made once a machine."""
+    return DemoPaths(DIRECTORY, code_cache=user_cache() / "demo-codes")
