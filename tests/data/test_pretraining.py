@@ -25,11 +25,10 @@ from tracker_logging.demo.pretrain.fit_codec import fit_voice_codec
 from tracker_logging.demo.pretrain.kokoro import Voice, Wave, kokoro_alphabet
 from tracker_logging.demo.pretrain.lean import lean_losses
 from tracker_logging.demo.pretrain.material import coded_clips, fitted_codec
-from tracker_logging.demo.pretrain.pairs import Clip, Noise, PairSource, Variant
+from tracker_logging.demo.pretrain.pairs import Clip, CodedVariant, Noise, PairSource
 from tracker_logging.demo.pretrain.speech import make_speech, planned, planned_sentences
 from tracker_logging.demo.pretrain.train import Schedule, pretrain
-from tracker_logging.demo.pretrain.variants import VARIANTS, varied
-from tracker_logging.demo.pretrain.variants import Variant as PlainVariant
+from tracker_logging.demo.pretrain.variants import VARIANTS, Variant, varied
 from tracker_logging.demo.pretrain.voices import BLENDED, FINE_TUNED, HELD_OUT, NATURAL, TRAINED
 from tracker_logging.demo.sentences import VOCABULARY, draw_sentences, words
 from tracker_logging.demo.voice_codec import SPEAKER_AXES, VoiceCodec, speaker_codes, speaker_coordinates
@@ -68,8 +67,8 @@ def clips(analysed: dict[str, list[Features]], codec: VoiceCodec) -> dict[str, C
     }
 
 
-def _coded(features: Features, codec: VoiceCodec) -> Variant:
-    return Variant(codec.quantised(features), codec.coordinates(features))
+def _coded(features: Features, codec: VoiceCodec) -> CodedVariant:
+    return CodedVariant(codec.quantised(features), codec.coordinates(features))
 
 
 def test_sentences_are_distinct_repeatable_and_of_the_vocabulary() -> None:
@@ -262,7 +261,8 @@ def test_the_clips_of_a_pair_have_one_vocal_tract(codec: VoiceCodec, clips: dict
         name: replace(
             clip,
             variants=[
-                Variant(np.full((8, 3), index), np.full(SPEAKER_AXES, 0.1 * index)) for index in range(len(VARIANTS))
+                CodedVariant(np.full((8, 3), index), np.full(SPEAKER_AXES, 0.1 * index))
+                for index in range(len(VARIANTS))
             ],
         )
         for name, clip in clips.items()
@@ -285,13 +285,13 @@ def _pair(codes: torch.Tensor) -> tuple[int, int]:
 
 def test_variants_change_what_they_name_and_the_first_nothing(analysed: dict[str, list[Features]]) -> None:
     clip = analysed["rms"][1]
-    assert VARIANTS[0] == PlainVariant() and np.array_equal(varied(clip, VARIANTS[0]), clip)
+    assert VARIANTS[0] == Variant() and np.array_equal(varied(clip, VARIANTS[0]), clip)
     rows = clip.reshape(-1, SUB_FEATURES)
-    delayed = varied(clip, PlainVariant(delay=4)).reshape(-1, SUB_FEATURES)
+    delayed = varied(clip, Variant(delay=4)).reshape(-1, SUB_FEATURES)
     assert np.allclose(delayed[4 : 4 + len(rows)], rows)
-    slower = varied(clip, PlainVariant(rate=0.8))
+    slower = varied(clip, Variant(rate=0.8))
     assert len(slower) == pytest.approx(len(clip) / 0.8, abs=1.1)
-    flat = varied(clip, PlainVariant(intonation=0.5)).reshape(-1, SUB_FEATURES)
+    flat = varied(clip, Variant(intonation=0.5)).reshape(-1, SUB_FEATURES)
     assert flat[:, 0].std() == pytest.approx(0.5 * rows[:, 0].std(), rel=0.02)
     assert flat[:, 0].mean() == pytest.approx(rows[:, 0].mean(), rel=0.01)
 
@@ -304,7 +304,7 @@ def test_a_longer_vocal_tract_lowers_the_formants(analysed: dict[str, list[Featu
         return float((spectrum * np.arange(170)).sum() / spectrum.sum() * SAMPLE_RATE / 1024)
 
     clip = analysed["slt"][1]
-    lower, same, higher = (centre(varied(clip, PlainVariant(tract=tract))) for tract in (0.9, 1.0, 1.1))
+    lower, same, higher = (centre(varied(clip, Variant(tract=tract))) for tract in (0.9, 1.0, 1.1))
     assert lower < 0.97 * same and higher > 1.03 * same
 
 

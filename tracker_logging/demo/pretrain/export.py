@@ -42,7 +42,7 @@ Pair = tuple["KeptClip", "KeptClip"]
 
 @dataclass(frozen=True, slots=True)
 class KeptClip:
-    """A clip of the demo: its file, or None for a text alone, and what is said."""
+    """A clip of the demo: its text and its file, or None where it is a text alone."""
 
     speaker: str
     text: str
@@ -56,26 +56,29 @@ class KeptClip:
 
 def export(directory: Path, target: Path = DIRECTORY) -> None:
     """`directory`: of a pretraining, with the best checkpoint, `codec/`, `clips/` and `real/`."""
-    _write_model(directory, target / "model")
-    fitted_codec(directory).save(target / "codec")
+    codec = fitted_codec(directory)
+    codec.save(target / "codec")
+    _write_model(directory, target / "model", codebooks=codec.num_codebooks)
     unseen = [(clips[0], clips[1]) for clips in (_clips_of(directory / "clips", name) for name in UNSEEN)]
     trained, evaluated = _new_speakers(directory / "clips", {clip.text for pair in unseen for clip in pair})
     heard = {clip.text for pair in (*trained, *evaluated, *unseen) for clip in pair}
     real = _real_speakers(directory / "real", heard)
-    clips = {clip.name: clip for pair in (*trained, *evaluated, *unseen, *real) for clip in pair if clip.source}
+    pairs = (*trained, *evaluated, *unseen, *real)
+    clips = {clip.name: clip.source for pair in pairs for clip in pair if clip.name and clip.source}
     for other in {f"clips/{path.name}" for path in (target / "clips").glob("*")} - clips.keys():
         (target / other).unlink()
-    for clip in clips.values():
-        _write_clip(clip, target)
+    for name, source in clips.items():
+        if not (target / name).exists():
+            _write_clip(source, target / name)
     _write_samples(target / "train.json", [(pair, None) for pair in trained])
     evaluation = [(pair, TRAINED_GROUP) for pair in evaluated] + [(pair, UNSEEN_GROUP) for pair in unseen]
     _write_samples(target / "eval.json", evaluation)
     _write_samples(target / "prompts.json", [*evaluation, *((pair, REAL_GROUP) for pair in real)])
 
 
-def _write_model(directory: Path, target: Path) -> None:
+def _write_model(directory: Path, target: Path, *, codebooks: int) -> None:
     tokenizer = open_tokenizer()
-    model = demo_model(0, demo_config(tokenizer, codebooks=fitted_codec(directory).num_codebooks))
+    model = demo_model(0, demo_config(tokenizer, codebooks=codebooks))
     model.load_state_dict(torch.load(directory / "training/best.pt", weights_only=True)["model"])
     model.half().save_pretrained(target)
     tokenizer.save_pretrained(target)
@@ -124,15 +127,13 @@ def _clips_of(clips: Path, speaker: str) -> list[KeptClip]:
     return [KeptClip(speaker, sentences[number], path) for number, path in reversed(texts.items())]
 
 
-def _write_clip(clip: KeptClip, target: Path) -> None:
+def _write_clip(source: Path, path: Path) -> None:
     import soundfile
 
-    if clip.source is None or clip.name is None or (target / clip.name).exists():
-        return
-    (target / "clips").mkdir(exist_ok=True)
+    path.parent.mkdir(exist_ok=True)
     soundfile.write(
-        target / clip.name,
-        load_audio(clip.source, SAMPLE_RATE),
+        path,
+        load_audio(source, SAMPLE_RATE),
         SAMPLE_RATE,
         format="OGG",
         subtype="VORBIS",

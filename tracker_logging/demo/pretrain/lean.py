@@ -30,10 +30,8 @@ def lean_losses(model: Any, batch: Features) -> torch.Tensor:
     hidden = _hidden(model.model, batch, layout)
     labels = _next_labels(batch, layout)  # of each audio position [N, K]
     chosen = (labels != IGNORE).any(dim=1).nonzero().squeeze(1)
-    audio = functional.rms_norm(
-        hidden[layout.text :], (config.hidden_size,), model.model.norm.weight, config.rms_norm_eps
-    )
-    logits = model.audio_lm_head(audio[chosen]).float().view(len(chosen), config.num_codebooks, -1)
+    audio = _normed(model.model.norm, hidden[layout.text :][chosen])
+    logits = model.audio_lm_head(audio).float().view(len(chosen), config.num_codebooks, -1)
     labels = labels[chosen]
     losses = functional.cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none", ignore_index=IGNORE)
     counts = (labels != IGNORE).sum(dim=0).clamp(min=1)

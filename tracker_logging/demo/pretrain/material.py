@@ -21,7 +21,7 @@ import numpy as np
 from tracker_logging.data.audio import load_audio
 from tracker_logging.data.sample import DataError
 from tracker_logging.demo.pretrain.fit_codec import fit_voice_codec
-from tracker_logging.demo.pretrain.pairs import Clip, Variant
+from tracker_logging.demo.pretrain.pairs import Clip, CodedVariant
 from tracker_logging.demo.pretrain.speech import planned_sentences
 from tracker_logging.demo.pretrain.variants import VARIANTS, varied
 from tracker_logging.demo.pretrain.voices import NEW_SPEAKERS, UNSEEN
@@ -92,10 +92,12 @@ def _code(codes: Path, codec: VoiceCodec, path: Path) -> None:
     _write(codes / f"{path.stem}.npz", lambda file, values: np.savez(file, **values), arrays)
 
 
-def _variants(path: Path) -> Sequence[Variant]:
+def _variants(path: Path) -> Sequence[CodedVariant]:
     with np.load(path) as arrays:
         parts = np.split(arrays["codes"].astype(np.int64), np.cumsum(arrays["frames"])[:-1], axis=1)
-        return [Variant(codes, coordinates) for codes, coordinates in zip(parts, arrays["coordinates"], strict=True)]
+        return [
+            CodedVariant(codes, coordinates) for codes, coordinates in zip(parts, arrays["coordinates"], strict=True)
+        ]
 
 
 def speaker_of(name: str) -> str:

@@ -40,7 +40,7 @@ _OTHER_SPEAKERS = 4  # speakers among whose codes the replacements of one clip a
 
 
 @dataclass(frozen=True, slots=True)
-class Variant:
+class CodedVariant:
     """`codes` [K, T] and the `coordinates` of their speaker vector [SPEAKER_AXES]."""
 
     codes: Codes
@@ -53,7 +53,7 @@ class Clip:
 
     text: str
     speaker: str
-    variants: Sequence[Variant]
+    variants: Sequence[CodedVariant]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

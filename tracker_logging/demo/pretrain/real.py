@@ -16,12 +16,11 @@ from pathlib import Path
 import numpy as np
 
 from tracker_logging.data.audio import load_audio
-from tracker_logging.demo.composed.make_voices import trim_to_frames
+from tracker_logging.demo.pretrain.speech import write_clip
 from tracker_logging.demo.world_features import SAMPLE_RATE, Wave
 
 SOUNDS = Path("usr/share/asterisk/sounds")
 PAUSE = 1_920  # samples between two numbers
-PEAK = 0.7
 _FRENCH = ("un", "deux", "trois", "quatre", "cinq", "six", "sept", "huit", "neuf", "dix")
 _ITALIAN = ("uno", "due", "tre", "quattro", "cinque", "sei", "sette", "otto", "nove", "dieci")
 _RUSSIAN = ("odin", "dva", "tri", "chetyre", "pyat", "shest", "sem", "vosem", "devyat", "desyat")
@@ -64,15 +63,12 @@ RECORDINGS: tuple[Recording, ...] = (
 
 def make_real_speech(directory: Path, packages: Path) -> None:
     """Write `SPEAKER_NUMBER.flac` for each of `RECORDINGS`. `packages`: where the Debian packages were unpacked."""
-    import soundfile
-
     directory.mkdir(parents=True, exist_ok=True)
     for number, recording in enumerate(RECORDINGS):
         waves = [_decoded(packages / SOUNDS / part, directory) for part in recording.parts]
         silence = np.zeros(PAUSE, dtype=np.float32)
         wave = np.concatenate([piece for each in waves for piece in (each, silence)][:-1])
-        wave = trim_to_frames(wave * (PEAK / np.abs(wave).max()))
-        soundfile.write(directory / f"{recording.speaker}_{number % 2}.flac", wave, SAMPLE_RATE, subtype="PCM_16")
+        write_clip(directory / f"{recording.speaker}_{number % 2}.flac", wave)
 
 
 def _decoded(path: Path, scratch: Path) -> Wave:

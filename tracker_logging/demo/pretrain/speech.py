@@ -96,7 +96,7 @@ def make_speech(
         if speaker.name not in voices:
             voices[speaker.name] = np.mean([kokoro.voice(part) for part in speaker.parts], axis=0)
         wave = kokoro.synthesise(phonemes[utterance.sentence], voices[speaker.name], speed=speed_of(speaker))
-        _write(path, wave)
+        write_clip(path, wave)
 
 
 def make_flite_speech(directory: Path) -> None:
@@ -107,10 +107,11 @@ def make_flite_speech(directory: Path) -> None:
         for number, sentence in enumerate(choice.sample(range(TRAINED_SENTENCES), FLITE_CLIPS)):
             path = directory / f"flite-{voice}_{number:03d}_{sentence:04d}.flac"
             if not path.exists():
-                _write(path, synthesise(voice, sentences[sentence]))
+                write_clip(path, synthesise(voice, sentences[sentence]))
 
 
-def _write(path: Path, wave: Wave) -> None:
+def write_clip(path: Path, wave: Wave) -> None:
+    """As a whole file: trimmed, whole frames, with the peak `PEAK`."""
     import soundfile
 
     trimmed = trim_to_frames(wave * (PEAK / max(1e-3, float(np.abs(wave).max()))))

@@ -21,6 +21,7 @@ from typing import Any
 
 import torch
 from torch import distributed
+from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 from tracker_logging import watch
 from tracker_logging.data.codes import CodeCache
@@ -251,10 +252,6 @@ def _average(gradients: Sequence[torch.Tensor]) -> None:
     """Replace each by its mean over the ranks."""
     if not distributed.is_initialized():
         return
-    flat = torch.cat([gradient.flatten() for gradient in gradients])
+    flat = parameters_to_vector(gradients)
     distributed.all_reduce(flat)
-    flat /= distributed.get_world_size()
-    first = 0
-    for gradient in gradients:
-        gradient.copy_(flat[first : first + gradient.numel()].view_as(gradient))
-        first += gradient.numel()
+    vector_to_parameters(flat / distributed.get_world_size(), gradients)
