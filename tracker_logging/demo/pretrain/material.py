@@ -27,6 +27,7 @@ from tracker_logging.demo.pretrain.variants import VARIANTS, varied
 from tracker_logging.demo.pretrain.voices import NEW_SPEAKERS, UNSEEN
 from tracker_logging.demo.voice_codec import VoiceCodec
 from tracker_logging.demo.world_features import SAMPLE_RATE, Features, analyse
+from tracker_logging.trackers.whole_file import write_whole
 
 NOT_TRAINED = frozenset((*UNSEEN, *NEW_SPEAKERS))
 CODEC_CLIPS = 12  # of a speaker, on which the codec is fitted
@@ -124,7 +125,8 @@ def _each(work: Callable[[Path], None], paths: Sequence[Path]) -> None:
 
 
 def _write(path: Path, save: Callable[[Any, Any], None], values: Any) -> None:
-    unfinished = path.with_suffix(".part")
-    with unfinished.open("wb") as file:
-        save(file, values)
-    unfinished.replace(path)
+    def write(part: Path) -> None:
+        with part.open("wb") as file:  # numpy adds a suffix to a path
+            save(file, values)
+
+    write_whole(path, write)

@@ -30,6 +30,7 @@ from tracker_logging.demo.composed.make_voices import synthesise, trim_to_frames
 from tracker_logging.demo.pretrain.kokoro import SAMPLE_RATE, Voice, Wave
 from tracker_logging.demo.pretrain.voices import BLENDED, FINE_TUNED, FLITE, HELD_OUT, NATURAL, Speaker
 from tracker_logging.demo.sentences import draw_sentences
+from tracker_logging.trackers.whole_file import write_whole
 
 ROUNDS = 60
 BLENDS_IN_ROUND = len(BLENDED) // ROUNDS
@@ -115,9 +116,7 @@ def write_clip(path: Path, wave: Wave) -> None:
     import soundfile
 
     trimmed = trim_to_frames(wave * (PEAK / max(1e-3, float(np.abs(wave).max()))))
-    unfinished = path.with_suffix(".part")
-    soundfile.write(unfinished, trimmed, SAMPLE_RATE, format="FLAC", subtype="PCM_16")
-    unfinished.replace(path)
+    write_whole(path, lambda part: soundfile.write(part, trimmed, SAMPLE_RATE, format="FLAC", subtype="PCM_16"))
 
 
 def speed_of(speaker: Speaker) -> float:

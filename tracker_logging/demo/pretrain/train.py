@@ -38,6 +38,7 @@ from tracker_logging.families import adapter_for
 from tracker_logging.families.base import IGNORE, Features
 from tracker_logging.families.higgs_v2.processor import SpeechProcessor
 from tracker_logging.tags import TRAINED, UNSEEN
+from tracker_logging.trackers.whole_file import write_whole
 from tracker_logging.voices.scorers.choose import ScorerChoice
 from tracker_logging.voices.settings import VoiceSettings
 
@@ -200,9 +201,7 @@ class _Training:
             "run": run,
         }
         for name in ("last.pt", "best.pt") if is_best else ("last.pt",):
-            unfinished = self._directory / f"training/{name}.part"
-            torch.save(state, unfinished)
-            unfinished.replace(self._directory / "training" / name)
+            write_whole(self._directory / "training" / name, lambda part: torch.save(state, part))
 
     @torch.no_grad()
     def _evaluated(self, pairs: Sequence[tuple[str, str]]) -> torch.Tensor:
