@@ -32,7 +32,7 @@ from tracker_logging.demo.pretrain.voices import BLENDED, FINE_TUNED, FLITE, HEL
 from tracker_logging.demo.sentences import draw_sentences
 from tracker_logging.trackers.whole_file import write_whole
 
-ROUNDS = 60
+ROUNDS = 30
 BLENDS_IN_ROUND = len(BLENDED) // ROUNDS
 CLIPS_OF_BLEND = 4
 SENTENCES = 4_000
@@ -61,7 +61,7 @@ def planned() -> Iterator[Utterance]:
     for number in range(ROUNDS):
         first = number * BLENDS_IN_ROUND
         blends = BLENDED[first : first + BLENDS_IN_ROUND] * CLIPS_OF_BLEND
-        kept = [*(FINE_TUNED if number < 40 else ()), *(HELD_OUT if number % 2 == 0 else ())]
+        kept = [*(FINE_TUNED if number < 20 else ()), *(HELD_OUT if number % 2 == 0 else ())]
         speakers = [*NATURAL, *blends, *kept]
         counts: Counter[str] = Counter()
         for speaker in choice.sample(speakers, len(speakers)):
