@@ -33,9 +33,9 @@ from tracker_logging.demo.pretrained_demo import TRAINED as TRAINED_GROUP
 from tracker_logging.demo.pretrained_demo import UNSEEN as UNSEEN_GROUP
 from tracker_logging.demo.world_features import SAMPLE_RATE
 
-TRAINED_CLIPS = 12  # of each new speaker
+TRAINED_CLIPS = 24  # of each new speaker
 EVALUATED_PAIRS = 2  # of each new speaker
-REFERENCES = 6  # of each trained clip
+REFERENCES = 4  # of each trained clip
 
 Pair = tuple["KeptClip", "KeptClip"]
 

@@ -35,6 +35,7 @@ from tracker_logging.trackers.whole_file import write_whole
 ROUNDS = 30
 BLENDS_IN_ROUND = len(BLENDED) // ROUNDS
 CLIPS_OF_BLEND = 4
+CLIPS_OF_NEW_SPEAKER = 2  # in each round
 SENTENCES = 4_000
 TRAINED_SENTENCES = 3_600  # the first ones; the others are those of voices that pretraining never hears
 SPEEDS = (1.0, 1.2)  # of a speaker; one speed each
@@ -56,17 +57,17 @@ class Utterance:
 
 
 def planned() -> Iterator[Utterance]:
-    """All clips, in the order of the work. Speakers to be fine-tuned on and unseen ones have fewer clips."""
+    """All clips, in the order of the work."""
     choice = random.Random(1)
+    counts: Counter[str] = Counter()
     for number in range(ROUNDS):
         first = number * BLENDS_IN_ROUND
         blends = BLENDED[first : first + BLENDS_IN_ROUND] * CLIPS_OF_BLEND
-        kept = [*(FINE_TUNED if number < 20 else ()), *(HELD_OUT if number % 2 == 0 else ())]
+        kept = [*FINE_TUNED * CLIPS_OF_NEW_SPEAKER, *(HELD_OUT if number % 2 == 0 else ())]
         speakers = [*NATURAL, *blends, *kept]
-        counts: Counter[str] = Counter()
         for speaker in choice.sample(speakers, len(speakers)):
             sentences = range(TRAINED_SENTENCES, SENTENCES) if speaker in kept else range(TRAINED_SENTENCES)
-            yield Utterance(speaker, number + counts[speaker.name], choice.choice(sentences))
+            yield Utterance(speaker, counts[speaker.name], choice.choice(sentences))
             counts[speaker.name] += 1
 
 
