@@ -10,7 +10,7 @@ OUT=${OUT:-outputs/examples}
 read -ra flags <<<"${FLAGS:-}" # more flags for both runs
 
 for rate in 2e-3 2e-4; do
-    "$PYTHON" train_v2_ddp.py --demo --output_dir "$OUT" --logging_dir "$OUT/runs" --run_name "rate-$rate" \
+    "$PYTHON" train_v2_ddp.py --demo composed --output_dir "$OUT" --logging_dir "$OUT/runs" --run_name "rate-$rate" \
         --learning_rate "$rate" --max_steps "$STEPS" --enable_strategic_logging --strategic_logging_steps 35 \
         --voice_steps 70 "${flags[@]}"
 done

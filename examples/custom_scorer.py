@@ -1,7 +1,7 @@
 """Measure speaker similarity with your own encoder: any class with a `name` and `embed(wave, sample_rate)`.
 
     python examples/custom_scorer.py                # how well does it separate the demo's speakers?
-    PYTHONPATH=examples python train_v2_ddp.py --demo --enable_strategic_logging \\
+    PYTHONPATH=examples python train_v2_ddp.py --demo composed --enable_strategic_logging \\
         --voice_encoder custom_scorer:LongTermSpectrum
 
 Scorers of F0, quality, transcripts and voice activity are chosen in the same way: see

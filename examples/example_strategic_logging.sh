@@ -12,7 +12,7 @@ read -ra flags <<<"${FLAGS:-}" # more flags for every run, such as FLAGS="--bf16
 export WANDB_MODE=${WANDB_MODE:-offline} # no account is needed; WANDB_MODE=online sends runs to the server
 
 # The runs share one directory, so that one TensorBoard shows them side by side.
-demo=(train_v2_ddp.py --demo --output_dir "$OUT" --logging_dir "$OUT/runs" --max_steps "$STEPS" --save_steps "$STEPS")
+demo=(train_v2_ddp.py --demo composed --output_dir "$OUT" --logging_dir "$OUT/runs" --max_steps "$STEPS" --save_steps "$STEPS")
 demo+=(--enable_strategic_logging --strategic_logging_steps 10 --voice_max_clips 6 "${flags[@]}")
 
 echo "1. One process, on the GPU if there is one"

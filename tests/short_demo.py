@@ -21,7 +21,7 @@ def small_model(seed: int = 0) -> Any:
 
 
 def lay_out(demo: Path, output: Path) -> Path:
-    """Puts a small model, the demo's codec and its first samples where `--demo --output_dir output` looks for them.
+    """Puts a small model, the demo's codec and its first samples where `--demo composed` looks for them.
 
     What is neither cut short nor made smaller are links to `demo`.
     """

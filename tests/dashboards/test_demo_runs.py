@@ -27,7 +27,7 @@ def demo_runs(tmp_path_factory: pytest.TempPathFactory, demo: Path) -> Path:
     output = tmp_path_factory.mktemp("demo_runs")
     lay_out(demo, output)
     for name, rate in (("fast", "2e-3"), ("slow", "1e-4")):
-        arguments = ["--demo", "--enable_strategic_logging", "--output_dir", str(output), "--run_name", name]
+        arguments = ["--demo=composed", "--enable_strategic_logging", "--output_dir", str(output), "--run_name", name]
         steps = ["--max_steps", "4", "--strategic_logging_steps", "2", "--voice_steps", "4", "--eval_steps", "100",
                  "--per_device_train_batch_size", "1",
                  "--voice_quality", "off", "--voice_max_clips", str(VOICES), "--voice_timeout_s", "900"]  # fmt: skip

@@ -78,7 +78,7 @@ def test_a_wrong_setting_is_refused_before_training(options: dict[str, str], sai
 )
 def test_a_wrong_command_line_error_has_the_fix_and_not_the_address(argv: tuple[str, ...], said: str) -> None:
     with pytest.raises(ValueError, match=said) as refused:
-        check_arguments(build_parser().parse_args(["--demo", *argv]))
+        check_arguments(build_parser().parse_args(["--demo=composed", *argv]))
     assert "secret" not in str(refused.value)
 
 
@@ -88,7 +88,8 @@ def test_the_script_ends_with_a_status_and_the_name_of_the_finding(
 ) -> None:
     (tmp_path / "demo").symlink_to(demo)
     flags = [
-        "--demo", "--output_dir", str(tmp_path), "--max_steps", "20", "--learning_rate", "0", "--logging_steps", "1",
+        "--demo=composed", "--output_dir", str(tmp_path), "--max_steps", "20", "--learning_rate", "0",
+        "--logging_steps", "1",
         "--eval_steps", "100", "--per_device_train_batch_size", "2", "--enable_strategic_logging",
         "--strategic_logging_steps", "1", "--voice_steps", "100", "--strategic_loggers", "inputs,outputs",
         "--alert_webhook", "http://127.0.0.1:9/T0-a-secret", "--doctor_fail_on", "error",

@@ -35,7 +35,7 @@ def written(tmp_path_factory: pytest.TempPathFactory, demo: Path) -> Path:
     output = tmp_path_factory.mktemp("demo_run")
     (output / "demo").symlink_to(demo)
     own = ["--max_steps", STEPS, "--voice_steps", STEPS, "--output_dir", str(output)]
-    assert main(["--demo", "--enable_strategic_logging", "--report_to", "both", *own]) == 0
+    assert main(["--demo=composed", "--enable_strategic_logging", "--report_to", "both", *own]) == 0
     return output / "runs" / "run"
 
 

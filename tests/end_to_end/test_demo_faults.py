@@ -12,7 +12,8 @@ from tracker_logging.demo.paths import DemoPaths
 from train_v2_ddp import main
 
 SHORT = [
-    "--demo", "--max_steps", "6", "--logging_steps", "1", "--eval_steps", "100", "--per_device_train_batch_size", "2",
+    "--demo=composed", "--per_device_train_batch_size", "2",
+    "--max_steps", "6", "--logging_steps", "1", "--eval_steps", "100",
     "--enable_strategic_logging", "--strategic_logging_steps", "1", "--voice_steps", "100", "--no-voice_at_start",
     "--strategic_loggers", "inputs,outputs,attention", "--report_to", "jsonl", "--logging_budget_pct", "1000",
 ]  # fmt: skip
@@ -38,6 +39,6 @@ def test_shuffled_references_are_of_other_speakers_and_the_rest_is_unchanged(dem
 
 
 def test_an_unknown_fault_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["--demo", "--demo_fault", "typo"]) == 2
+    assert main(["--demo=composed", "--demo_fault", "typo"]) == 2
     assert "choose one of shuffled_references" in capsys.readouterr().err
     assert main(["--demo_fault", "typo"]) == 2

@@ -17,7 +17,7 @@ def test_training_stops_when_the_loss_no_longer_falls_and_the_voices_speak_at_it
 ) -> None:
     lay_out(demo, tmp_path)
     flags = [
-        "--demo", "--output_dir", str(tmp_path), "--max_steps", "20", "--per_device_train_batch_size", "1",
+        "--demo=composed", "--output_dir", str(tmp_path), "--max_steps", "20", "--per_device_train_batch_size", "1",
         "--eval_steps", "1", "--save_steps", "1", "--logging_steps", "1", "--early_stopping_patience", "2",
         "--best_by", "loss",
         "--learning_rate", "0", "--enable_strategic_logging", "--strategic_logging_steps", "2", "--voice_steps", "100",

@@ -14,7 +14,7 @@ from test_invisible import differences
 
 from train_v2_ddp import main
 
-FLAGS = ["--demo", "--max_steps", "5", "--save_steps", "5", "--eval_steps", "5", "--logging_steps", "1",
+FLAGS = ["--demo=composed", "--max_steps", "5", "--save_steps", "5", "--eval_steps", "5", "--logging_steps", "1",
          "--per_device_train_batch_size", "1", "--report_to", "tensorboard,jsonl"]  # fmt: skip
 WATCHED = ["--enable_strategic_logging", "--strategic_logging_steps", "1", "--strategic_loggers",
            "inputs,outputs,attention"]  # fmt: skip

@@ -12,7 +12,7 @@ from short_demo import lay_out
 
 from train_v2_ddp import main
 
-COMMON = ["--demo", "--max_steps", "8", "--save_steps", "8", "--eval_steps", "5", "--logging_steps", "1",
+COMMON = ["--demo=composed", "--max_steps", "8", "--save_steps", "8", "--eval_steps", "5", "--logging_steps", "1",
           "--per_device_train_batch_size", "2", "--report_to", "tensorboard"]  # fmt: skip
 EVERYTHING = ["--enable_strategic_logging", "--strategic_logging_steps", "4", "--voice_steps", "4",
               "--voice_quality", "off", "--voice_max_clips", "2"]  # fmt: skip

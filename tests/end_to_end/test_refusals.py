@@ -31,7 +31,7 @@ OWN = ("--model_path", "no-such-model", "--audio_tokenizer_path", "codec", "--tr
     ("argv", "said"),
     [
         ((), "--model_path is missing. Give it, or try --demo"),
-        (("--demo", "--model_path", "x"), "drop --demo"),
+        (("--demo=composed", "--model_path", "x"), "drop --demo"),
         ((*OWN, "--freeze_audio_tower"), "has no audio tower"),
         ((*OWN, "--freeze_audio_encoder_proj"), "has no audio projection"),
         ((*OWN, "--use_lora", "--freeze_llm"), "drop one"),
@@ -119,7 +119,7 @@ def test_the_trainer_is_asked_for_nothing_that_is_deprecated(flags: tuple[str, .
 
 def test_an_unknown_flag_is_named_in_the_first_line(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
-        main(("--demo", "--strategic_loging_steps", "5"))
+        main(("--demo=composed", "--strategic_loging_steps", "5"))
     assert ended.value.code == 2
     (line,) = capsys.readouterr().err.splitlines()
     said = "train_v2_ddp.py: unrecognized arguments: --strategic_loging_steps 5. See train_v2_ddp.py --help"

@@ -16,7 +16,7 @@ from train_v2_ddp import main
 @pytest.mark.slow
 def test_a_lora_is_merged_into_the_originals_layout(tmp_path: Path, demo: Path) -> None:
     lay_out(demo, tmp_path)
-    argv = ["--demo", "--max_steps", "2", "--per_device_train_batch_size", "1", "--disable_eval", "--use_lora"]
+    argv = ["--demo=composed", "--max_steps", "2", "--per_device_train_batch_size", "1", "--disable_eval", "--use_lora"]
     assert main([*argv, "--learning_rate", "0.01", "--save_merged", "--output_dir", str(tmp_path)]) == 0
     merged = tmp_path / "merged"
     weights = load_boson_weights(load_file(merged / "model.safetensors"))

@@ -46,7 +46,7 @@ def start(node: int, name: str, output: Path, *flags: str, script: Path = SCRIPT
     command = [
         "ip", "netns", "exec", name, sys.executable, "-m", "torch.distributed.run", "--nnodes", "2",
         "--node_rank", str(node), "--nproc_per_node", "1", "--master_addr", ADDRESSES[0], "--master_port", "29777",
-        str(script), "--demo", "--output_dir", str(output), "--per_device_train_batch_size", "2",
+        str(script), "--demo=composed", "--output_dir", str(output), "--per_device_train_batch_size", "2",
         "--enable_strategic_logging", "--strategic_logging_steps", "2", "--report_to", "both", *flags,
     ]  # fmt: skip
     environment = os.environ | {

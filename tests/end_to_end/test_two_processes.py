@@ -20,7 +20,7 @@ def test_two_processes_write_one_run(tmp_path: Path, demo: Path) -> None:
     lay_out(demo, tmp_path)
     command = [
         sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2",
-        str(ROOT / "train_v2_ddp.py"), "--demo", "--output_dir", str(tmp_path), "--max_steps", "4",
+        str(ROOT / "train_v2_ddp.py"), "--demo=composed", "--output_dir", str(tmp_path), "--max_steps", "4",
         "--per_device_train_batch_size", "2", "--eval_steps", "4", "--save_steps", "4", "--logging_steps", "1",
         "--enable_strategic_logging", "--strategic_logging_steps", "2", "--voice_steps", "2", "--report_to", "both",
         "--logging_budget_pct", "0.01", "--voice_quality", "off", "--voice_max_clips", "2",

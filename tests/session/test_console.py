@@ -95,7 +95,7 @@ def test_handlers_of_the_user_stay() -> None:
 @pytest.mark.slow
 def test_a_training_fits_80_columns_and_says_nothing_twice(demo: Path, tmp_path: Path) -> None:
     output = lay_out(demo, tmp_path / "out")
-    short = "--demo --max_steps 3 --logging_steps 1 --per_device_train_batch_size 2"
+    short = "--demo composed --max_steps 3 --logging_steps 1 --per_device_train_batch_size 2"
     short += " --enable_strategic_logging --strategic_loggers inputs,outputs"
     lines = shown(tmp_path, *short.split(), "--output_dir", str(output), content=TRAINING)
     assert [line for line in lines if len(line) > 80 and str(tmp_path) not in line] == []

@@ -61,7 +61,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory, demo: Path) -> Path:
     """The output of a training of two steps, each with a checkpoint and with voices."""
     output = lay_out(demo, tmp_path_factory.mktemp("trained"))
     flags = [
-        "--demo", "--output_dir", str(output), "--max_steps", "2", "--save_steps", "1", "--eval_steps", "100",
+        "--demo=composed", "--output_dir", str(output), "--max_steps", "2", "--save_steps", "1", "--eval_steps", "100",
         "--per_device_train_batch_size", "1", "--enable_strategic_logging", "--strategic_loggers", "zero_shot",
         "--strategic_logging_steps", "1", "--voice_steps", "1", "--logging_budget_pct", "1e6", "--report_to", "jsonl",
     ]  # fmt: skip
