@@ -72,7 +72,8 @@ def test_a_round_that_waited_at_the_save_is_there_once(tmp_path: Path, demo: Pat
     (tmp_path / "slow_encoder.py").write_text(SLOW_ENCODER)
     flags = [
         "--demo=composed", "--output_dir", str(tmp_path), "--max_steps", str(LAST),
-        "--per_device_train_batch_size", "1", "--save_steps", str(SAVED_AT), "--eval_steps", "100", "--logging_steps", "1",
+        "--per_device_train_batch_size", "1", "--save_steps", str(SAVED_AT),
+        "--eval_steps", "100", "--logging_steps", "1",
         "--enable_strategic_logging", "--strategic_logging_steps", "1", "--voice_steps", str(SAVED_AT),
         "--report_to", "tensorboard,jsonl,wandb", "--strategic_loggers", "outputs,zero_shot",
         "--logging_budget_pct", "1e6", "--voice_max_clips", "2",
