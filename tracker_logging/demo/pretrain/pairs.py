@@ -62,7 +62,7 @@ class Noise:
     target's speaker codes replaced, and with a reference's text in another language; of the batches with spelled words;
     of the content codes and of the frames replaced."""
 
-    other_voice: float = 0.85
+    other_voice: float = 0.5
     one_voice: float = 1.0
     speaker_codes: float = 0.8
     spelled: float = 0.15
@@ -73,7 +73,7 @@ class Noise:
 
 
 NOISE = Noise()
-CALIBRATION = replace(NOISE, one_voice=0.6)  # of the end of the training: speaker codes as they differ between clips
+CALIBRATION = replace(NOISE, other_voice=0.3, one_voice=0.6, speaker_codes=0.5)  # at the end: nearer to real pairs
 
 
 class PairSource:
