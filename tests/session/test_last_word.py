@@ -60,7 +60,8 @@ def test_each_group_of_voices_has_a_row_trained_ones_first() -> None:
 
     ends = {"group__unseen_real__sim_margin__low": 0.25, "group__unseen_real__sim_margin__high": 0.35}
     base = voices(0, 0.2, low=0.1, high=0.3, **groups(0.1, 0.3, group__unseen_real__wer=0.1), **ends)
-    tuned = voices(100, 0.3, low=0.2, high=0.4, **groups(0.5, 0.2))
+    right = {"group__trained__spk_top1": 0.75, "group__trained__spk_top1__n": 12.0}
+    tuned = voices(100, 0.3, low=0.2, high=0.4, **groups(0.5, 0.2), **right)
     lines = [line for line in text_of(base, tuned).splitlines() if line.startswith("sim_margin, ")]
     assert [" ".join(line.split()) for line in lines] == [
         "sim_margin, trained 0.1 0.5 0.5",
@@ -68,6 +69,8 @@ def test_each_group_of_voices_has_a_row_trained_ones_first() -> None:
     ]
     (table,) = (event for event in said(base, tuned) if isinstance(event, Table))
     assert ("sim_margin, unseen_real", "base", 0, 0.3, 0.25, 0.35, None) in table.rows
+    assert ("right speaker, trained", "best", 100, 0.75, None, None, 12.0) in table.rows
+    assert ("word errors, unseen_real", "base", 0, 0.1, None, None, None) in table.rows
 
 
 def test_small_intervals_are_not_rounded_to_zero() -> None:

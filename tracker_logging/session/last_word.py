@@ -8,7 +8,8 @@
 
 Guarantees
 - It fits one screen of 24 lines and 80 columns: at most `ROWS` numbers, each with its 95 % interval and n where these
-  were measured, and the similarity of at most `MOST_GROUPS` groups of voices, whose intervals are in the table.
+  were measured, and the similarity of at most `MOST_GROUPS` groups of voices. The table also has their intervals, right
+  speakers and word errors.
 - Only measured values. The best checkpoint is the one that the loop has loaded, else the one that `BestVoice` chooses
   of the rounds with scores, else the one of the lowest loss.
 """
@@ -20,7 +21,7 @@ import textwrap
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import zip_longest
+from itertools import chain, zip_longest
 from pathlib import Path
 
 from tracker_logging import tags
@@ -75,6 +76,12 @@ _WATCHED = frozenset(
 
 
 _OF_GROUPS = tags.GROUP_SCORE.template.partition("{")[0]
+_OF_EACH_GROUP: tuple[Mapping[str, str], ...] = (
+    {score_of(tag): score_of(tag) for tag in SIMILARITIES},
+    {"spk_top1": "right speaker"},
+    {"wer": "word errors", "cer": "character errors"},
+)
+"""Titles of scores. Of each line the first score that was measured is shown."""
 
 
 class LastWord:
@@ -150,13 +157,15 @@ class LastWord:
             values = {at: dict(of_step) for at, of_step in sorted(self._values.items())}
         models = _models(values, loaded=self._loaded)
         rows = _rows(values, models, _GROUPS)
-        of_groups = _rows(values, models, _numbers_of_groups(values, models))
+        similarities, *others = (_rows(values, models, numbers) for numbers in _numbers_of_groups(values, models))
         if not rows:
             return
         columns = ("number", "model", "step", "value", "low", "high", "n")
-        yield Table(step=step, tag=tags.LAST_WORD_TABLE(), columns=columns, rows=(*rows, *of_groups))
+        yield Table(
+            step=step, tag=tags.LAST_WORD_TABLE(), columns=columns, rows=(*rows, *similarities, *chain(*others))
+        )
         kept = {at: place for at, place in self._saved.items() if place is None or place.is_dir()}
-        brief = [(*row[:4], None, None, row[6]) for row in of_groups]  # one line each, so that all fits
+        brief = [(*row[:4], None, None, row[6]) for row in similarities]  # one line each, so that all fits
         lines = [*_grid([*rows, *brief], models), "", _advice(values, models, unscored=self._unscored)]
         if "best" in models:
             nearest = min(kept, key=lambda at: abs(at - models["best"]), default=None)
@@ -205,12 +214,16 @@ def _rows(
 
 def _numbers_of_groups(
     values: Mapping[int, Mapping[str, float]], models: Mapping[str, int]
-) -> Iterator[tuple[_Number, ...]]:
-    """The similarity of each group of voices: trained ones first, as on the board."""
+) -> tuple[list[tuple[_Number, ...]], ...]:
+    """For each of `_OF_EACH_GROUP` its numbers, one for each group of voices: trained ones first, as on the board."""
     measured = {tag for at in models.values() for tag in values.get(at, {}) if tags.GROUP_SCORE.pattern.match(tag)}
-    for name in tags.trained_first({tag.split("/")[2] for tag in measured})[:MOST_GROUPS]:
-        of_group = {score: tags.GROUP_SCORE(group=name, score=score) for score in map(score_of, SIMILARITIES)}
-        yield tuple(_Number(f"{score}, {name}", tag, tag) for score, tag in of_group.items())
+    names = tags.trained_first({tag.split("/")[2] for tag in measured})[:MOST_GROUPS]
+    return tuple([_of_group(name, numbers) for name in names] for numbers in _OF_EACH_GROUP)
+
+
+def _of_group(group: str, numbers: Mapping[str, str]) -> tuple[_Number, ...]:
+    of_score = {title: tags.GROUP_SCORE(group=group, score=score) for score, title in numbers.items()}
+    return tuple(_Number(f"{title}, {group}", tag, tag) for title, tag in of_score.items())
 
 
 def _grid(rows: Sequence[tuple[Cell, ...]], models: Mapping[str, int]) -> list[str]:
