@@ -41,7 +41,7 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     codec = steps.add_parser("codec", help="analyse the clips and fit the codec on the trained speakers")
     train = steps.add_parser("train", help="train the model")
     train.add_argument("--minutes", type=float, required=True)
-    train.add_argument("--start", type=Path, help="weights to begin with; copy their codec to DIRECTORY/codec first")
+    train.add_argument("--weights", type=Path, help="weights to begin with; copy their codec to DIRECTORY/codec first")
     train.add_argument("--transcriber", help="as --voice_transcriber, for the voices of the run")
     real = steps.add_parser("real", help="make the references of real speakers")
     real.add_argument("--packages", type=Path, required=True, help="where the Debian packages are unpacked")
@@ -67,7 +67,7 @@ def run(args: argparse.Namespace) -> None:
     elif args.step == "export":
         export(directory)
     else:
-        train(directory, Schedule(minutes=args.minutes, transcriber=args.transcriber, start=args.start))
+        train(directory, Schedule(minutes=args.minutes, transcriber=args.transcriber, start=args.weights))
 
 
 def train(directory: Path, schedule: Schedule) -> None:
