@@ -63,7 +63,8 @@ class Schedule:
     evaluation_seconds: float = 180.0
     logging_steps: int = 250
     voice_steps: int = 1_000
-    bf16: bool = True
+    bf16: bool = False
+    """Autocast: faster on CPUs with AMX, slower without (0.85 against 0.6 s a step)."""
     transcriber: str | None = None
     """As `--voice_transcriber`."""
     start: Path | None = None
