@@ -62,7 +62,7 @@ class Schedule:
     weight_decay: float = 0.1
     evaluation_seconds: float = 180.0
     logging_steps: int = 250
-    voice_steps: int = 1_000
+    voice_steps: int = 500
     bf16: bool = False
     """Autocast: faster on CPUs with AMX, slower without (0.85 against 0.6 s a step)."""
     transcriber: str | None = None
