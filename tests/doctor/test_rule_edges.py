@@ -170,6 +170,12 @@ EDGES: list[tuple[str, Trace, Trace, Trace]] = [
         {"train/loss": [10.0, 10.0, 9.7, 9.7, 9.7]},
         {"train/loss": [10.0, 10.0, 9.81, 9.81, 9.81]},
     ),
+    (
+        "reference_fades",
+        {"conditioning/gap/mean": [1.0, 0.3, 0.3, 0.3], "conditioning/gap/low": [0.8, 0.1, 0.1, 0.1]},
+        {"conditioning/gap/high": [1.2, 0.49, 0.49, 0.49]},
+        {"conditioning/gap/high": [1.2, 0.5, 0.5, 0.5]},
+    ),
     ("reference_ignored", LEARNED | IGNORED, {}, {"conditioning/gap/low": [-0.1, -0.1, 0.1]}),
     ("reference_ignored", IGNORED, LEARNED, {MEAN: [6.0, 4.3, 4.3, 4.3]}),
     (

@@ -35,6 +35,13 @@ def gap(low: Sequence[float], high: Sequence[float], which: str = "gap") -> dict
     return {f"conditioning/{which}/low": low, f"conditioning/{which}/high": high}
 
 
+def faded(*means: float, below: float, which: str = "gap") -> dict[str, Sequence[float]]:
+    """A gap with an interval of `below` on both sides."""
+    values = every(*means)
+    ends = gap([value - below for value in values], [value + below for value in values], which)
+    return ends | {f"conditioning/{which}/mean": values}
+
+
 def text(
     *wins: float, low: float | None = None, high: float = 0.0, prompts: float = 24.0
 ) -> dict[str, Sequence[float]]:
@@ -307,6 +314,13 @@ CASES: dict[str, tuple[Sequence[Trace], Sequence[Trace]]] = {
             {"chatml/with_reference_pct": [0.0, 0.0], "conditioning/gap_null/mean": [0.0]},
             {"chatml/with_reference_pct": [100.0, 100.0]},
         ],
+    ),
+    "reference_fades": (
+        [
+            faded(2.2, 1.4, 0.7, below=0.3),
+            faded(0.4, 0.2, 0.0, below=0.1, which="gap_null"),
+        ],
+        [USED, IGNORED, faded(2.2, 1.4, 1.0, below=0.3), faded(2.2, 0.7, 2.0, below=0.3), faded(0.2, 0.05, below=0.3)],
     ),
     "reference_ignored": (
         [

@@ -11,13 +11,15 @@ from __future__ import annotations
 import math
 
 from tracker_logging import tags
-from tracker_logging.doctor.history import TRAIN_LOSS, History, has_learned
+from tracker_logging.doctor.history import TRAIN_LOSS, History, Series, has_learned
 from tracker_logging.doctor.rule import Cause, Rule
 from tracker_logging.doctor.rules.learning import surprised
 
 PATIENCE = 20
 """Evaluations after which the gap is judged even if the loss has not fallen much: a pretrained model starts low."""
 LITTLE_ATTENTION = 0.02
+FADED = 0.5
+"""Share of the first conditioning gap, below which most of the reference's effect is lost."""
 FEW_WINS, MANY_WINS = 0.7, 0.85
 """Shares of the prompts whose own text is better than another's: 0.5 is chance, a model that reads has nearly 1."""
 MIN_PROMPTS = 4
@@ -25,6 +27,7 @@ RARE = 0.01
 """Probability below which batches without references are no chance of a recipe that mixes samples with and without."""
 
 _GAPS = {"gap": "another speaker's reference", "gap_null": "no reference"}
+_MEANS = {"gap": tags.CONDITIONING_GAP_MEAN(), "gap_null": tags.CONDITIONING_GAP_NULL()}
 _LOWS = tuple(tags.CONDITIONING_LOW(which=which) for which in _GAPS)
 _HIGHS = tuple(tags.CONDITIONING_HIGH(which=which) for which in _GAPS)
 _CLONING = (tags.CONDITIONING_GAP_NULL(), tags.CONDITIONING_GAP_MEAN(), tags.VOICE_SCORE(score="sim_o"))
@@ -62,11 +65,35 @@ def _trained_without_reference(history: History) -> str | None:
     return _without_reference(history) if _is_mixed(history) or not _is_cloning(history) else None
 
 
-def _reference_ignored(history: History) -> str | None:
-    which = next((which for which in _GAPS if history[tags.CONDITIONING_LOW(which=which)]), None)
+def _measured_gap(history: History) -> str | None:
+    """Which gap tells whether the reference is used."""
+    return next((which for which in _GAPS if history[tags.CONDITIONING_LOW(which=which)]), None)
+
+
+def _ends(history: History, which: str) -> tuple[Series, Series]:
+    """Of the 95 % interval of a gap."""
+    return history[tags.CONDITIONING_LOW(which=which)], history[tags.CONDITIONING_HIGH(which=which)]
+
+
+def _reference_fades(history: History) -> str | None:
+    which = _measured_gap(history)
     if which is None:
         return None
-    low, high = history[tags.CONDITIONING_LOW(which=which)], history[tags.CONDITIONING_HIGH(which=which)]
+    mean, low, high = history[_MEANS[which]], *_ends(history, which)
+    if not (low.first > 0 and high.last < FADED * mean.first):
+        return None
+    return (
+        f"with {_GAPS[which]} in place of the true one the nll changes by {mean.last:.2g} [{low.last:.2g}, "
+        f"{high.last:.2g}] nats, and by {mean.first:.2g} [{low.first:.2g}, {high.first:.2g}] when training began "
+        f"({_MEANS[which]})"
+    )
+
+
+def _reference_ignored(history: History) -> str | None:
+    which = _measured_gap(history)
+    if which is None:
+        return None
+    low, high = _ends(history, which)
     was_used = sum(value > 0 for _, value in low.points) >= 2
     can_be_judged = was_used or len(low.points) > PATIENCE or has_learned(history)
     if low.last > 0 or not can_be_judged:
@@ -138,6 +165,32 @@ RULES = (
         ),
         fix="nothing, for a single-turn recipe; for cloning put the reference clip into the sample's prompt.",
         opens_after=2,
+    ),
+    Rule(
+        name="reference_fades",
+        level="warning",
+        certainty="likely",
+        triggers=_LOWS,
+        also_reads=(*_HIGHS, *_MEANS.values()),
+        opens_when="the interval of the conditioning gap is below half of the gap with which training began",
+        evidence=_reference_fades,
+        causes=(
+            Cause(
+                "References are paired with targets of another speaker, so that training undoes cloning.",
+                check="in inputs/audio, reference and target are two voices",
+            ),
+            Cause(
+                "The training data has few speakers, or one: the voice can be told without the reference.",
+                check="the similarity of trained voices rises, and that of unseen ones falls (voices/group/…)",
+            ),
+            Cause(
+                "The base model is forgotten: all weights are trained, at a high rate.",
+                check="the fall begins in the first rounds, and is smaller at a tenth of the learning rate",
+            ),
+        ),
+        fix="pair clips by speaker; with few speakers train fewer steps, at a lower rate or with --use_lora, and mix "
+        "other speakers in. Nothing, if the model is to have one voice.",
+        opens_after=3,
     ),
     Rule(
         name="reference_ignored",
