@@ -126,7 +126,7 @@ def test_the_export_keeps_what_was_pretrained_and_separates_sentences(tmp_path: 
     analysed = [analyse(load_audio(path, SAMPLE_RATE)) for path in phrases]
     fit_voice_codec({"slt": analysed[:8], "rms": analysed[8:]}).save(directory / "codec")
     model = demo_model(3, demo_config(open_tokenizer(), codebooks=8))
-    torch.save({"model": model.state_dict()}, directory / "training/best.pt")
+    torch.save({"model": model.state_dict()}, directory / "training/last.pt")
     export(directory, target)
 
     kept = HiggsAudioV2ForConditionalGeneration.from_pretrained(target / "model", dtype=torch.float32)

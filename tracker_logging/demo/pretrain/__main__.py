@@ -7,7 +7,7 @@
     python -m tracker_logging.demo.pretrain real DIRECTORY --packages P
     python -m tracker_logging.demo.pretrain export DIRECTORY
 
-Each step continues what an earlier call began. `train` keeps the best model in DIRECTORY/training/best.pt.
+Each step continues what an earlier call began. `train` keeps the model in DIRECTORY/training/last.pt.
 """
 
 from __future__ import annotations

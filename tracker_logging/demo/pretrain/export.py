@@ -55,7 +55,7 @@ class KeptClip:
 
 
 def export(directory: Path, target: Path = DIRECTORY) -> None:
-    """`directory`: of a pretraining, with the best checkpoint, `codec/`, `clips/` and `real/`."""
+    """`directory`: of a pretraining, with its checkpoint, `codec/`, `clips/` and `real/`."""
     codec = fitted_codec(directory)
     codec.save(target / "codec")
     _write_model(directory, target / "model", codebooks=codec.num_codebooks)
@@ -79,7 +79,7 @@ def export(directory: Path, target: Path = DIRECTORY) -> None:
 def _write_model(directory: Path, target: Path, *, codebooks: int) -> None:
     tokenizer = open_tokenizer()
     model = demo_model(0, demo_config(tokenizer, codebooks=codebooks))
-    model.load_state_dict(torch.load(directory / "training/best.pt", weights_only=True)["model"])
+    model.load_state_dict(torch.load(directory / "training/last.pt", weights_only=True)["model"])
     model.half().save_pretrained(target)
     tokenizer.save_pretrained(target)
     for path in target.iterdir():

@@ -1,9 +1,9 @@
 """Pretrains the demo's model on pairs of clips, for a given time, as a run of this library. Resumable.
 
-The best checkpoint is the one with the lowest loss of content codes on speakers that were never trained. Evaluations
-log losses in nats per code: `eval/seen` and `eval/unseen` of content codes, and `eval/gap`, by how much the unseen
-speakers' loss of all codes is larger with another speaker's reference. Voices of trained and of unseen speakers are
-generated every `voice_steps` steps.
+Evaluations log losses in nats per code: `eval/seen` and `eval/unseen` of content codes, and `eval/gap`, by how much the
+unseen speakers' loss of all codes is larger with another speaker's reference. Voices of trained and of unseen speakers
+are generated every `voice_steps` steps. The last model is the one to take: the learning rate falls to almost 0 at the
+end, and words get better long after the loss on unseen speakers has stopped to fall.
 
 Under `torchrun` each process draws pairs of its own, and gradients are averaged.
 
@@ -73,7 +73,7 @@ class Schedule:
 
 
 def pretrain(clips: Mapping[str, Clip], codec: VoiceCodec, directory: Path, schedule: Schedule) -> Any:
-    """Train on from `training/last.pt`, if it exists. Returns the best model so far; it is also `training/best.pt`."""
+    """Train on from `training/last.pt`, if it exists. Returns the model; it is also in `training/last.pt`."""
     (directory / "training").mkdir(parents=True, exist_ok=True)
     training = _Training(clips, codec, directory, schedule)
     session = training.session()
@@ -85,9 +85,6 @@ def pretrain(clips: Mapping[str, Clip], codec: VoiceCodec, directory: Path, sche
                 training.evaluate(session)
                 last_evaluation = time.monotonic()
         training.evaluate(session)
-    _agreed(0.0)  # rank 0 has written it
-    best = torch.load(directory / "training/best.pt", weights_only=True)
-    training.model.load_state_dict(best["model"])
     return training.model
 
 
@@ -102,13 +99,13 @@ class _Training:
         self._optimizer = torch.optim.AdamW(
             self.model.parameters(), betas=(0.9, 0.98), weight_decay=schedule.weight_decay, fused=True
         )
-        self._steps, self._best, self._run = 0, float("inf"), dict[str, Any]()
+        self._steps, self._run = 0, dict[str, Any]()
         last = directory / "training/last.pt"
         if last.exists():
             state = torch.load(last, weights_only=True)
             self.model.load_state_dict(state["model"])
             self._optimizer.load_state_dict(state["optimizer"])
-            self._steps, self._best, self._run = state["steps"], state["best"], state["run"]
+            self._steps, self._run = state["steps"], state["run"]
         elif schedule.start is not None:
             weights = type(self.model).from_pretrained(schedule.start, dtype=torch.float32)
             self.model.load_state_dict(weights.state_dict())
@@ -175,21 +172,19 @@ class _Training:
             session.log({"loss": losses.detach().mean(), **codebooks})
 
     def evaluate(self, session: Any) -> None:
-        """Log the losses and write the checkpoints."""
+        """Log the losses and write the checkpoint."""
         references = [reference for reference, _ in self._unseen]
         half = len(references) // 2
         others = references[half:] + references[:half]
         wrong = [(other, target) for other, (_, target) in zip(others, self._unseen, strict=True)]
         content = slice(self._codec.content_codebooks)
         of_unseen = self._evaluated(self._unseen)
-        unseen = float(of_unseen[content].mean())
         values = {
             "seen": float(self._evaluated(self._seen)[content].mean()),
-            "unseen": unseen,
+            "unseen": float(of_unseen[content].mean()),
             "gap": float((self._evaluated(wrong) - of_unseen).mean()),
         }
         session.log({f"eval_{name}": value for name, value in values.items()})
-        is_best, self._best = unseen < self._best, min(unseen, self._best)
         run = session.state_dict()  # on every rank
         if _rank():
             return
@@ -198,11 +193,9 @@ class _Training:
             "model": self.model.state_dict(),
             "optimizer": self._optimizer.state_dict(),
             "steps": self._steps,
-            "best": self._best,
             "run": run,
         }
-        for name in ("last.pt", "best.pt") if is_best else ("last.pt",):
-            write_whole(self._directory / "training" / name, lambda part: torch.save(state, part))
+        write_whole(self._directory / "training/last.pt", lambda part: torch.save(state, part))
 
     @torch.no_grad()
     def _evaluated(self, pairs: Sequence[tuple[str, str]]) -> torch.Tensor:
