@@ -4,7 +4,8 @@
 
 Guarantees
 - No sentence of an evaluation sample or a prompt, neither reference nor target, is in `train.json`.
-- Nothing of a speaker or a sentence of the demo was heard in pretraining.
+- Nothing of a speaker or a sentence that is evaluated, or of a new speaker, was heard in pretraining.
+- `train.json` also has pairs of pretrained speakers, so that fine-tuning forgets less of what the model can do.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import json
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import permutations
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +28,7 @@ from tracker_logging.demo.pretrain.material import fitted_codec
 from tracker_logging.demo.pretrain.pairs import SYSTEM_TEXT
 from tracker_logging.demo.pretrain.real import RECORDINGS
 from tracker_logging.demo.pretrain.speech import TRAINED_SENTENCES, planned_sentences
-from tracker_logging.demo.pretrain.voices import NEW_SPEAKERS, UNSEEN
+from tracker_logging.demo.pretrain.voices import NATURAL, NEW_SPEAKERS, UNSEEN
 from tracker_logging.demo.pretrained_demo import DIRECTORY
 from tracker_logging.demo.pretrained_demo import REAL as REAL_GROUP
 from tracker_logging.demo.pretrained_demo import TRAINED as TRAINED_GROUP
@@ -35,7 +37,9 @@ from tracker_logging.demo.world_features import SAMPLE_RATE
 
 TRAINED_CLIPS = 24  # of each new speaker
 EVALUATED_PAIRS = 2  # of each new speaker
-REFERENCES = 4  # of each trained clip
+REFERENCES = 3  # of each trained clip of a new speaker
+REHEARSED = NATURAL[::2]  # pretrained speakers
+REHEARSED_CLIPS = 4  # of each
 
 Pair = tuple["KeptClip", "KeptClip"]
 
@@ -63,6 +67,8 @@ def export(directory: Path, target: Path = DIRECTORY) -> None:
     trained, evaluated = _new_speakers(directory / "clips", {clip.text for pair in unseen for clip in pair})
     heard = {clip.text for pair in (*trained, *evaluated, *unseen) for clip in pair}
     real = _real_speakers(directory / "real", heard)
+    trained += _rehearsed(directory / "clips")
+    random.Random(2).shuffle(trained)
     pairs = (*trained, *evaluated, *unseen, *real)
     clips = {clip.name: clip.source for pair in pairs for clip in pair if clip.name and clip.source}
     for other in {f"clips/{path.name}" for path in (target / "clips").glob("*")} - clips.keys():
@@ -103,8 +109,13 @@ def _new_speakers(clips: Path, unseen: set[str]) -> tuple[list[Pair], list[Pair]
         for target in kept:
             others = [clip for clip in kept if clip is not target]
             trained += [(reference, target) for reference in choice.sample(others, min(REFERENCES, len(others)))]
-    choice.shuffle(trained)
     return trained, evaluated
+
+
+def _rehearsed(clips: Path) -> list[Pair]:
+    """All pairs of a few clips of each of `REHEARSED`."""
+    of_voices = (_clips_of(clips, voice.name)[:REHEARSED_CLIPS] for voice in REHEARSED)
+    return [pair for of_voice in of_voices for pair in permutations(of_voice, 2)]
 
 
 def _real_speakers(directory: Path, heard: set[str]) -> list[Pair]:
@@ -137,7 +148,7 @@ def _write_clip(source: Path, path: Path) -> None:
         SAMPLE_RATE,
         format="OGG",
         subtype="VORBIS",
-        compression_level=0.4,
+        compression_level=0.6,
     )
 
 
