@@ -54,9 +54,9 @@ class UsageError(ValueError):
 def build_parser() -> argparse.ArgumentParser:
     parser = Parser(prog="train_v2_ddp.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     data = parser.add_argument_group("model and data")
-    data.add_argument("--demo", nargs="?", const="composed", choices=("composed", "pretrained"),
-                      help="a small model, its codec and voices: composed (default) learns sentences from nothing, "
-                      "pretrained fine-tunes a zero-shot model on new speakers (docs/pretraining.md)")  # fmt: skip
+    data.add_argument("--demo", nargs="?", const="pretrained", choices=("pretrained", "composed"),
+                      help="a small model, its codec and voices: pretrained (default) fine-tunes a zero-shot model on "
+                      "new speakers (docs/pretraining.md), composed learns sentences from nothing")  # fmt: skip
     data.add_argument("--demo_fault", metavar="NAME",
                       help="with a mistake of common scripts, which the doctor finds: shuffled_references, "
                       "shifted_labels, masked_end_codes or frozen_audio_ffn")  # fmt: skip
@@ -400,15 +400,15 @@ def demo_fault(args: argparse.Namespace) -> DemoFault | None:
 
 def demo_of(args: argparse.Namespace) -> tuple[DemoPaths, DemoRecipe | PretrainedRecipe]:
     """The demo that `--demo` names, and its recipe."""
-    if args.demo == "pretrained":
-        from tracker_logging.demo.pretrained_demo import PRETRAINED_RECIPE, pretrained_demo
+    if args.demo == "composed":
+        from tracker_logging.demo.composed.build import build_demo
+        from tracker_logging.demo.composed.recipe import DEMO_RECIPE
 
-        return pretrained_demo(), PRETRAINED_RECIPE
-    from tracker_logging.demo.composed.build import build_demo
-    from tracker_logging.demo.composed.recipe import DEMO_RECIPE
+        in_place = args.output_dir / "demo"  # of an earlier state of the repository, or changed by hand
+        return build_demo(in_place if in_place.exists() else None), DEMO_RECIPE
+    from tracker_logging.demo.pretrained_demo import PRETRAINED_RECIPE, pretrained_demo
 
-    in_place = args.output_dir / "demo"  # of an earlier state of the repository, or changed by hand
-    return build_demo(in_place if in_place.exists() else None), DEMO_RECIPE
+    return pretrained_demo(), PRETRAINED_RECIPE
 
 
 def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:

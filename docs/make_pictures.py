@@ -3,19 +3,22 @@
     make demo demo-broken
     python docs/make_pictures.py outputs/demo/runs/run outputs/broken-shuffled_references/runs/run
 
-Each picture is read from the runs' event files as it was logged at its last step; nothing is drawn anew.
+Each picture is read from the runs' event files as it was logged at its last step; nothing is drawn anew. The voice is
+the first one that is trained.
 """
 
 from __future__ import annotations
 
 import argparse
 import io
+import json
 from pathlib import Path
 
 from PIL import Image, ImageDraw
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from tracker_logging.rendering.ink import font
+from tracker_logging.tags import TRAINED
 from tracker_logging.trackers.tensorboard_names import logged_name
 
 IMAGES = Path(__file__).parent / "images"
@@ -27,7 +30,7 @@ PICTURES = {
     "ffn-paths": "dualffn/rms_map",
     "gradient-map": "gradients/norm_map",
 }
-"""Name of the file → tag. `{voice}`: the first voice that both runs hold."""
+"""Name of the file → tag. `{voice}`: the first trained voice."""
 
 TITLE_HEIGHT, GAP = 34, 24
 WIDEST = 760
@@ -44,6 +47,10 @@ def pictures_of(run: Path) -> dict[str, Image.Image]:
             values = events.Tensors(tag)[-1].tensor_proto.string_val
             pictures[logged_name(tag)] = Image.open(io.BytesIO(values[2])).convert("RGB")  # after width and height
     return pictures
+
+
+def is_trained(voice: Path) -> bool:
+    return str(json.loads(voice.read_text()).get("group", "")).startswith(TRAINED)
 
 
 def beside(titled: dict[str, Image.Image]) -> Image.Image:
@@ -73,9 +80,9 @@ def main() -> None:
     args = parser.parse_args()
     IMAGES.mkdir(exist_ok=True)
     healthy, broken = pictures_of(args.healthy), pictures_of(args.broken)
-    mels = sorted(tag for tag in healthy.keys() & broken.keys() if tag.endswith("/mel"))
+    voices = sorted(path.parent.name for path in args.healthy.glob("voices/*/voice.json") if is_trained(path))
     for name, tag in PICTURES.items():
-        picture_tag = mels[0] if name == "voice-mel" else tag
+        picture_tag = tag.format(voice=voices[0])
         picture = beside({"healthy": healthy[picture_tag], "references shuffled": broken[picture_tag]})
         path = IMAGES / f"{name}.png"
         picture.quantize(256, dither=Image.Dither.NONE).save(path, optimize=True)

@@ -26,6 +26,7 @@ from tracker_logging.runs.tensorboard import shown_tags
 
 IMAGES = Path(__file__).parent / "images"
 MOST_BYTES = 300_000
+PATIENCE_MS = 120_000  # on a busy machine
 SETTLE_MS = 2500  # TensorBoard draws its charts with an animation
 
 
@@ -43,6 +44,7 @@ def keep(page: Any, name: str) -> None:
 def open_page(browser: Any, address: str, *, width: int, dark: bool = False, height: int = 950) -> Any:
     scheme = "dark" if dark else "light"
     page = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme).new_page()
+    page.set_default_timeout(PATIENCE_MS)
     page.goto(address)
     return page
 

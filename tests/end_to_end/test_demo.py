@@ -1,25 +1,27 @@
-"""The demo as `make demo` runs it, but cut short: what it must have learned by then, and that both backends hold the
-same."""
+"""The demo as `make demo` runs it, but cut short: the base model clones, training changes it, backends are equal."""
 
 import json
 import math
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 from read_back import Run, read_tensorboard, read_wandb, same_scalars
 
 from tracker_logging import tags
 from tracker_logging.cli import main as main_of_command
 from tracker_logging.data.formats import read_samples
-from tracker_logging.demo.paths import DemoPaths
+from tracker_logging.demo.pretrained_demo import REAL, TRAINED, UNSEEN, pretrained_demo
 from tracker_logging.runs import open_run
 from train_v2_ddp import main
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
-VOICES, MOST = 12, 10  # a model that is still learning may stumble twice
-STEPS = "120"
+VOICES = 30
+STEPS = 40
 WITHOUT = re.compile(
     "something is missing|text is trained|violations|alert|non-finite|bf16|transcriber|two languages|two groups|"
     "latents are trained|text vocabulary|there is a finding|tracker-logging ratings"
@@ -30,13 +32,15 @@ IN_ONE_BACKEND = re.compile(
 
 
 @pytest.fixture(scope="module")
-def written(tmp_path_factory: pytest.TempPathFactory, demo: Path) -> Path:
+def written(tmp_path_factory: pytest.TempPathFactory, shared: Path) -> Iterator[Path]:
     """The run directory of a demo."""
     output = tmp_path_factory.mktemp("demo_run")
-    (output / "demo").symlink_to(demo)
-    own = ["--max_steps", STEPS, "--voice_steps", STEPS, "--output_dir", str(output)]
-    assert main(["--demo=composed", "--enable_strategic_logging", "--report_to", "both", *own]) == 0
-    return output / "runs" / "run"
+    flags = ["--max_steps", str(STEPS), "--voice_steps", str(STEPS), "--output_dir", str(output)]
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("XDG_CACHE_HOME", str(shared / "cache"))
+        assert main(["--demo", "--enable_strategic_logging", "--report_to", "both", *flags]) == 0
+        assert not (output / "demo").exists()
+        yield output / "runs" / "run"
 
 
 @pytest.fixture(scope="module")
@@ -53,27 +57,44 @@ def curve(run: Run, tag: str) -> list[float]:
     return [value for (name, _), value in sorted(run.scalars.items(), key=lambda item: item[0][1]) if name == tag]
 
 
-def test_held_out_sentences_are_spoken_in_the_right_voice(tensorboard: Run) -> None:
-    assert curve(tensorboard, "voices/valid_clips")[-1] >= MOST
-    assert curve(tensorboard, "voices/spk_top1")[-1] >= MOST / VOICES
-    assert curve(tensorboard, "voices/spk_top1_chance")[-1] < 0.5
-    real = curve(tensorboard, "voices/between_speaker_real")[-1]
-    assert curve(tensorboard, "voices/between_speaker")[-1] < real + 0.1
+def of_group(run: Run, group: str, score: str) -> list[float]:
+    return curve(run, tags.GROUP_SCORE(group=group.replace(" ", "_"), score=score))
+
+
+def test_the_base_model_clones_voices_that_it_never_heard(tensorboard: Run) -> None:
+    for group in (UNSEEN, REAL):
+        assert of_group(tensorboard, group, "sim_margin")[0] > 0, group
+    assert curve(tensorboard, "voices/valid_clips")[0] >= 0.8 * VOICES
+
+
+def test_training_brings_the_new_speakers_nearer(tensorboard: Run) -> None:
+    base, tuned = of_group(tensorboard, TRAINED, "sim_margin")
+    assert tuned > base
+    assert curve(tensorboard, "voices/valid_clips")[-1] >= 0.8 * VOICES
 
 
 def test_clips_stop_by_themselves(tensorboard: Run) -> None:
-    assert curve(tensorboard, "voices/stopped_pct")[-1] >= 100 * MOST / VOICES
+    assert min(curve(tensorboard, "voices/stopped_pct")) >= 80
 
 
 def test_the_reference_is_used(tensorboard: Run) -> None:
-    assert curve(tensorboard, "conditioning/gap/low")[-1] > 0.5
-    assert curve(tensorboard, "conditioning/gap_null/mean")[-1] > 0
+    assert min(curve(tensorboard, "conditioning/gap/low")) > 0.5
 
 
 def test_the_loss_falls(tensorboard: Run) -> None:
-    for tag in ("train/loss", "outputs/nll/mean", "eval/loss"):
+    for tag in ("train/loss", "eval/loss"):
         values = curve(tensorboard, tag)
-        assert values[-1] < 0.8 * values[0], tag
+        assert values[-1] < values[0], tag
+
+
+def test_no_generated_clip_is_the_codecs_copy(written: Path) -> None:
+    for folder in (written / "voices").iterdir():
+        copy = folder / "codec.flac"
+        if copy.exists():
+            recording = soundfile.read(copy)[0]
+            for clip in folder.glob("step-*.flac"):
+                generated = soundfile.read(clip)[0]
+                assert generated.shape != recording.shape or not np.allclose(generated, recording, atol=1e-3), clip
 
 
 def test_nothing_of_ours_failed_or_was_dropped(tensorboard: Run) -> None:
@@ -82,17 +103,16 @@ def test_nothing_of_ours_failed_or_was_dropped(tensorboard: Run) -> None:
     assert tensorboard.doubles == []
 
 
-def test_the_hardest_samples_are_named_by_file_and_line(
-    written: Path, demo: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_hardest_samples_are_named_by_file_and_line(written: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = pretrained_demo().train
     run = open_run(written)
     tables = run.tables[tags.HARD_SAMPLES()]
     texts = {
         str(row[1]).replace(" .", ".") for row in tables[max(tables)].rows
     }  # the tokenizer sets the full stop apart
-    samples = {sample.origin: sample.target_text for sample in read_samples(DemoPaths(demo).train)}
+    samples = {sample.origin: sample.target_text for sample in read_samples(data)}
     assert texts and texts <= set(samples.values())
-    main_of_command(["check-data", str(DemoPaths(demo).train), "--losses", str(written), "--json"])
+    main_of_command(["check-data", str(data), "--losses", str(written), "--json"])
     findings = json.loads(capsys.readouterr().out)["findings"]
     named = {samples[one["sample"]] for one in findings if one["name"] in ("loss_high", "loss_suspect")}
     assert named == texts
@@ -133,6 +153,9 @@ def test_voices_lie_beside_the_run_as_plain_files(written: Path) -> None:
     folders = list((written / "voices").iterdir())
     assert len(folders) == VOICES
     for folder in folders:
-        assert {"voice.json", "reference.flac", "target.flac", "codec.flac"} <= {path.name for path in folder.iterdir()}
-        steps = [f"step-{step:08d}" for step in (0, int(STEPS))]
+        voice = json.loads((folder / "voice.json").read_text())
+        assert voice["group"] in (TRAINED, UNSEEN, REAL)
+        recordings = {"reference.flac"} | ({"target.flac", "codec.flac"} if voice["group"] != REAL else set())
+        assert recordings <= {path.name for path in folder.iterdir()}
+        steps = [f"step-{step:08d}" for step in (0, STEPS)]
         assert sorted(path.stem for path in folder.glob("step-*.json")) == steps

@@ -1,7 +1,8 @@
-"""The demo of a pretrained model (`--demo pretrained`): model, codec and clips of 19 speakers are in this package.
+"""The demo that `--demo` trains: a pretrained zero-shot model; model, codec and clips are in this package.
 
-Six speakers are trained in the demo, eight synthetic ones and five people are never heard: neither in pretraining
-(`pretrain/`) nor in the demo. What each clip is and where it comes from: `pretrained/README.md`.
+Six new speakers are trained in the demo, beside some that the model was pretrained on. Eight synthetic ones and five
+people are never heard: neither in pretraining (`pretrain/`) nor in the demo. What each clip is and where it comes from:
+`pretrained/README.md`.
 
     paths = pretrained_demo()
     paths.model, paths.codec, paths.train, paths.eval, paths.prompts
@@ -24,16 +25,17 @@ TRAINED, UNSEEN, REAL = "trained speakers", "unseen synthetic speakers", "unseen
 class PretrainedRecipe:
     """Hyperparameters of the fine-tuning, for two CPU cores. Names as of the flags of `train_v2_ddp.py`."""
 
-    max_steps: int = 240
+    max_steps: int = 120
     per_device_train_batch_size: int = 8
-    learning_rate: float = 1e-4
+    learning_rate: float = 3e-4
     warmup_steps: int = 10
     lr_scheduler_type: str = "linear"
     seed: int = 42
     logging_steps: int = 10
-    strategic_logging_steps: int = 20
-    voice_steps: int = 60
-    eval_steps: int = 60
+    strategic_logging_steps: int = 10
+    voice_steps: int = 30
+    eval_steps: int = 30
+    save_steps: int = 30
     logging_budget_pct: float = 50.0  # its steps are short, so voices take a large share
     per_device_eval_batch_size: int = 8
     voice_max_clips: int = 30

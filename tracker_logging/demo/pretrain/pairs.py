@@ -73,7 +73,7 @@ class Noise:
 
 
 NOISE = Noise()
-CALIBRATION = replace(NOISE, one_voice=0.8)  # at the end: in real pairs speaker codes differ
+CALIBRATION = replace(NOISE, other_voice=0.3, one_voice=0.6, speaker_codes=0.5)  # at the end: nearer to real pairs
 
 
 class PairSource:

@@ -47,7 +47,7 @@ FIRST_WEIGHTS = (3.0, 1.0)  # of the losses of the first content codebooks: they
 LATER_WEIGHT = 0.3  # of each later content codebook's
 SPEAKER_WEIGHT = 1.0  # of each speaker codebook's
 LAST_RATE = 0.03  # of the learning rate, at the end; it falls over the second half of the time
-CALIBRATED = 0.1  # share of the time, at the end, in which pairs are drawn with `CALIBRATION`
+CALIBRATED = 0.15  # share of the time, at the end, in which pairs are drawn with `CALIBRATION`
 TEMPERATURE = 0.3  # of the voices in the run
 _SEEN_SPEAKERS = 16
 
