@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 import pytest
-from traces import DOES_NOT_LEARN, LOSS_AND_VOICE, OTHERS_LOST, Trace, examined, names, rule
+from traces import DOES_NOT_LEARN, LOSS_AND_VOICE, OTHERS_LOST, Trace, every, examined, faded, gap, names, rule
 
 from tracker_logging.doctor.history import History, belongs
 from tracker_logging.doctor.rules import RULES
@@ -18,28 +18,12 @@ MISMATCH, NEARBY = "chatml/label_mismatch_pct", "chatml/label_elsewhere_pct"
 MEAN = "outputs/nll/mean"
 
 
-def every(*values: float) -> list[float]:
-    """The last value goes on."""
-    return [*values, *[values[-1]] * (8 - len(values))]
-
-
 def books(tag: str, *codebooks: Sequence[float]) -> dict[str, Sequence[float]]:
     return {f"outputs/{tag}/codebook_{at}": own for at, own in enumerate(codebooks)}
 
 
 def parts(tag: str, **components: Sequence[float]) -> dict[str, Sequence[float]]:
     return {f"gradients/{tag}/{name}": own for name, own in components.items()}
-
-
-def gap(low: Sequence[float], high: Sequence[float], which: str = "gap") -> dict[str, Sequence[float]]:
-    return {f"conditioning/{which}/low": low, f"conditioning/{which}/high": high}
-
-
-def faded(*means: float, below: float, which: str = "gap") -> dict[str, Sequence[float]]:
-    """A gap with an interval of `below` on both sides."""
-    values = every(*means)
-    ends = gap([value - below for value in values], [value + below for value in values], which)
-    return ends | {f"conditioning/{which}/mean": values}
 
 
 def text(

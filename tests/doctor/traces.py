@@ -14,6 +14,22 @@ Trace: TypeAlias = Mapping[str, Sequence[float | None]]
 EVERY = 100
 
 
+def every(*values: float) -> list[float]:
+    """The last value goes on."""
+    return [*values, *[values[-1]] * (8 - len(values))]
+
+
+def gap(low: Sequence[float], high: Sequence[float], which: str = "gap") -> dict[str, Sequence[float]]:
+    return {f"conditioning/{which}/low": low, f"conditioning/{which}/high": high}
+
+
+def faded(*means: float, below: float, which: str = "gap") -> dict[str, Sequence[float]]:
+    """A gap with an interval of `below` on both sides."""
+    values = every(*means)
+    ends = gap([value - below for value in values], [value + below for value in values], which)
+    return ends | {f"conditioning/{which}/mean": values}
+
+
 def rule(name: str) -> Rule:
     return next(own for own in RULES if own.name == name)
 
