@@ -67,7 +67,7 @@ export class Board {
   refresh(newer) {
     const index = (this.index = withTakes(newer));
     const known = index.voices.some((voice) => voice.id === this.view.voice);
-    this.view = fromLink(index, { ...this.view, voice: known ? this.view.voice : (index.voices[0]?.id ?? null) }, this.wanted);
+    this.view = fromLink(index, { ...this.view, voice: known ? this.view.voice : firstView(index).voice }, this.wanted);
     if (index.voices.length) this.wanted = new URLSearchParams();
     this.view.score ||= firstView(index).score;
     this.change({});

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import serving
 from playwright.sync_api import expect
+from speaking_runs import comparison
+
+from tracker_logging.trackers.voice_folder import VoiceFolderTracker
 
 KINDS = ["Reference", "Target", "Codec copy", "careful", "hasty"]
 
@@ -223,3 +228,15 @@ def test_every_control_has_a_name_for_a_screen_reader(tab: Any) -> None:
     )
     assert nameless == []
     expect(tab.get_by_role("table", name="Voices").get_by_role("rowheader")).to_have_count(3)
+
+
+def test_the_first_voice_on_the_board_is_selected(page: Any, tmp_path: Path) -> None:
+    folder = VoiceFolderTracker(tmp_path / "run")
+    for number, group in enumerate(("unseen real", "trained")):
+        folder.emit(replace(comparison(number, step=100, progress=1.0), group=group))
+    with serving(tmp_path) as address:
+        page.goto(f"{address}/data/plugin_entry.html?name=voices")
+        page.locator(".board[data-ready]").wait_for()
+        expect(page.locator(".row[data-voice]").first).to_have_attribute("data-voice", "voice-01")
+        expect(page.locator(".row[data-selected=true]")).to_have_attribute("data-voice", "voice-01")
+        page.goto("about:blank")
