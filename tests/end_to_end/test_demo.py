@@ -78,7 +78,8 @@ def test_clips_stop_by_themselves(tensorboard: Run) -> None:
 
 
 def test_the_reference_is_used(tensorboard: Run) -> None:
-    assert min(curve(tensorboard, "conditioning/gap/low")) > 0.5
+    assert min(curve(tensorboard, "conditioning/gap/mean")) > 0.5
+    assert curve(tensorboard, "conditioning/gap_null/mean")[-1] > 0.2
 
 
 def test_the_loss_falls(tensorboard: Run) -> None:
@@ -110,7 +111,7 @@ def test_the_hardest_samples_are_named_by_file_and_line(written: Path, capsys: p
     texts = {
         str(row[1]).replace(" .", ".") for row in tables[max(tables)].rows
     }  # the tokenizer sets the full stop apart
-    samples = {sample.origin: sample.target_text for sample in read_samples(data)}
+    samples = {sample.origin: sample.target_text.lower() for sample in read_samples(data)}  # as the tokenizer has it
     assert texts and texts <= set(samples.values())
     main_of_command(["check-data", str(data), "--losses", str(written), "--json"])
     findings = json.loads(capsys.readouterr().out)["findings"]
