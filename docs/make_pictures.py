@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import argparse
 import io
-import json
 from pathlib import Path
 
 from PIL import Image, ImageDraw
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from tracker_logging.rendering.ink import font
+from tracker_logging.runs.voices import VoiceFolders
 from tracker_logging.tags import TRAINED
 from tracker_logging.trackers.tensorboard_names import logged_name
 
@@ -49,10 +49,6 @@ def pictures_of(run: Path) -> dict[str, Image.Image]:
     return pictures
 
 
-def is_trained(voice: Path) -> bool:
-    return str(json.loads(voice.read_text()).get("group", "")).startswith(TRAINED)
-
-
 def beside(titled: dict[str, Image.Image]) -> Image.Image:
     """Pictures side by side, each under its title."""
     shown = {title: _at_most(picture, WIDEST) for title, picture in titled.items()}
@@ -80,9 +76,10 @@ def main() -> None:
     args = parser.parse_args()
     IMAGES.mkdir(exist_ok=True)
     healthy, broken = pictures_of(args.healthy), pictures_of(args.broken)
-    voices = sorted(path.parent.name for path in args.healthy.glob("voices/*/voice.json") if is_trained(path))
+    voices, _ = VoiceFolders().read(args.healthy)
+    voice = min(each.id for each in voices.values() if each.group and each.group.startswith(TRAINED))
     for name, tag in PICTURES.items():
-        picture_tag = tag.format(voice=voices[0])
+        picture_tag = tag.format(voice=voice)
         picture = beside({"healthy": healthy[picture_tag], "references shuffled": broken[picture_tag]})
         path = IMAGES / f"{name}.png"
         picture.quantize(256, dither=Image.Dither.NONE).save(path, optimize=True)

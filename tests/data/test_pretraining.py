@@ -353,7 +353,7 @@ def test_training_begins_with_weights_that_are_given(codec: VoiceCodec, clips: d
         soundfile.write(tmp_path / f"clips/{name}.flac", codec.decode(clip.variants[0].codes), SAMPLE_RATE)
     given = demo_model(7, demo_config(open_tokenizer(), codebooks=8))
     given.half().save_pretrained(tmp_path / "given")
-    schedule = Schedule(minutes=1e-9, batch_size=2, start=tmp_path / "given")
+    schedule = Schedule(minutes=1e-9, batch_size=2, weights=tmp_path / "given")
     model = pretrain(renamed, codec, tmp_path, schedule)
     for name, value in given.float().state_dict().items():
         assert torch.equal(model.state_dict()[name], value), name

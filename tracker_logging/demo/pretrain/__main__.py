@@ -68,7 +68,7 @@ def run(args: argparse.Namespace) -> None:
     elif args.step == "export":
         export(directory)
     else:
-        schedule = Schedule(minutes=args.minutes, bf16=args.bf16, transcriber=args.transcriber, start=args.weights)
+        schedule = Schedule(minutes=args.minutes, bf16=args.bf16, transcriber=args.transcriber, weights=args.weights)
         train(directory, schedule)
 
 

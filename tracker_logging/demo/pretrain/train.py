@@ -67,7 +67,7 @@ class Schedule:
     """Autocast: faster on CPUs with AMX, slower without (0.85 against 0.6 s a step)."""
     transcriber: str | None = None
     """As `--voice_transcriber`."""
-    start: Path | None = None
+    weights: Path | None = None
     """A directory of weights to begin with, where there is no `last.pt`; the codec must be theirs."""
     seed: int = 0
 
@@ -106,8 +106,8 @@ class _Training:
             self.model.load_state_dict(state["model"])
             self._optimizer.load_state_dict(state["optimizer"])
             self._steps, self._run = state["steps"], state["run"]
-        elif schedule.start is not None:
-            weights = type(self.model).from_pretrained(schedule.start, dtype=torch.float32)
+        elif schedule.weights is not None:
+            weights = type(self.model).from_pretrained(schedule.weights, dtype=torch.float32)
             self.model.load_state_dict(weights.state_dict())
         self._pairs = PairSource(clips, codec, self._tokenizer, seed=1_000 * (schedule.seed + self._steps) + _rank())
         speakers = sorted({clip.speaker for clip in clips.values()})
