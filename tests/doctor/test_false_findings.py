@@ -149,12 +149,23 @@ def test_no_advice_loads_trained_weights_in_bf16() -> None:
         assert "without torch_dtype" not in rule.fix and 'dtype="auto"' not in rule.fix
 
 
-@pytest.mark.parametrize(("entropy", "first"), [(6.0, "targets of another speaker"), (4.0, "another codec")])
-def test_codes_that_surprise_the_model_are_named_before_pairs_of_other_speakers(entropy: float, first: str) -> None:
+@pytest.mark.parametrize(
+    ("entropies", "first"),
+    [
+        ([6.0, 6.0, 6.0], "targets of another speaker"),
+        ([4.0, 4.0, 4.0], "another codec"),
+        ([6.0, 6.0, 0.1], "targets of another speaker"),  # the last codebook copies the speaker of a wrong reference
+    ],
+)
+def test_codes_that_surprise_the_model_are_named_before_pairs_of_other_speakers(
+    entropies: list[float], first: str
+) -> None:
     """A model that was trained on other codes is sure and wrong; one of random weights is as unsure as it is wrong."""
     trace = {"outputs/nll/mean": [6.0, 4.0, 2.0, 1.5, 1.2, 1.0], "conditioning/gap/low": [-0.1] * 6}
-    books = {"outputs/nll/codebook_0": trace["outputs/nll/mean"], "outputs/entropy/codebook_0": [entropy] * 6}
-    (finding,) = examined(trace | books | {"conditioning/gap/high": [0.1] * 6})
+    for codebook, entropy in enumerate(entropies):
+        trace[f"outputs/nll/codebook_{codebook}"] = trace["outputs/nll/mean"]
+        trace[f"outputs/entropy/codebook_{codebook}"] = [entropy] * 6
+    (finding,) = examined(trace | {"conditioning/gap/high": [0.1] * 6})
     assert finding.name == "reference_ignored"
     assert first in finding.cause.split("(2)")[0]
     assert ("Seen: " in finding.cause) == (first == "another codec")

@@ -64,13 +64,14 @@ def _has_gone_far(history: History) -> bool:
 
 
 def surprised(history: History) -> bool:
-    """Whether the model was surer of its predictions than they were right, at the first logged step.
+    """Whether the model was surer of its predictions than they were right, at the first logged step, in most codebooks.
 
-    A model that was trained on such codes, or not at all, has an nll near its entropy.
+    A model that was trained on such codes, or not at all, has an nll near its entropy. Of codes of another codec every
+    codebook is a surprise; of shuffled references only those are that a model copies from the reference.
     """
     entropies = {codebook: series.first for codebook, series in history.family(tags.ENTROPY).items()}
-    nlls = [history[tags.NLL(codebook=codebook)].first for codebook in entropies]
-    return bool(nlls) and sum(nlls) - sum(entropies.values()) > SURPRISE * len(nlls)
+    surprises = [history[tags.NLL(codebook=codebook)].first - entropy for codebook, entropy in entropies.items()]
+    return 2 * sum(surprise > SURPRISE for surprise in surprises) > len(surprises)
 
 
 def _does_not_learn(history: History) -> str | None:
