@@ -154,7 +154,7 @@ def test_no_advice_loads_trained_weights_in_bf16() -> None:
     [
         ([6.0, 6.0, 6.0], "targets of another speaker"),
         ([4.0, 4.0, 4.0], "another codec"),
-        ([6.0, 6.0, 0.1], "targets of another speaker"),  # the last codebook copies the speaker of a wrong reference
+        ([6.0, 1.0, 0.1], "targets of another speaker"),  # the last codebooks copy the voice of a wrong reference
     ],
 )
 def test_codes_that_surprise_the_model_are_named_before_pairs_of_other_speakers(
@@ -169,3 +169,11 @@ def test_codes_that_surprise_the_model_are_named_before_pairs_of_other_speakers(
     assert finding.name == "reference_ignored"
     assert first in finding.cause.split("(2)")[0]
     assert ("Seen: " in finding.cause) == (first == "another codec")
+
+
+@pytest.mark.parametrize(("low", "high", "is_ignored"), [(-0.05, 2.9, False), (-0.05, 0.15, True), (-0.3, 0.05, True)])
+def test_a_wide_interval_of_a_large_gap_is_no_ignored_reference(low: float, high: float, *, is_ignored: bool) -> None:
+    """Six prompts whose gaps differ: the interval includes 0, but its middle is above the nll."""
+    trace = {"outputs/nll/mean": [6.0, 4.0, 2.0, 1.5, 1.2, 1.0], "conditioning/gap/low": [low] * 6}
+    found = names(trace | {"conditioning/gap/high": [high] * 6})
+    assert ("reference_ignored" in found) == is_ignored

@@ -17,6 +17,7 @@ from tracker_logging.doctor.rules.learning import surprised
 
 PATIENCE = 20
 """Evaluations after which the gap is judged even if the loss has not fallen much: a pretrained model starts low."""
+LARGE_GAP = 0.1  # of the nll: that of a model that uses the reference, though few prompts leave its interval wide
 LITTLE_ATTENTION = 0.02
 FADED = 0.5
 """Share of the first conditioning gap, below which most of the reference's effect is lost."""
@@ -96,7 +97,8 @@ def _reference_ignored(history: History) -> str | None:
     low, high = _ends(history, which)
     was_used = sum(value > 0 for _, value in low.points) >= 2
     can_be_judged = was_used or len(low.points) > PATIENCE or has_learned(history)
-    if low.last > 0 or not can_be_judged:
+    is_large = (low.last + high.last) / 2 > LARGE_GAP * history[tags.NLL_MEAN()].last
+    if low.last > 0 or is_large or not can_be_judged:
         return None
     seen = (
         f"with {_GAPS[which]} in place of the true one the nll changes by {low.last:.2g} to {high.last:.2g} nats (95 % "
@@ -198,8 +200,8 @@ RULES = (
         certainty="likely",
         triggers=_LOWS,
         also_reads=(*_HIGHS, _ATTENTION, tags.NLL_MEAN, TRAIN_LOSS, tags.NLL, tags.ENTROPY),
-        opens_when="the interval of the conditioning gap includes 0 or is below it, once the model has learned or had "
-        "used the reference",
+        opens_when="the interval of the conditioning gap includes 0 or is below it, with a middle below a tenth of the "
+        "nll, once the model has learned or had used the reference",
         evidence=_reference_ignored,
         causes=(
             Cause(

@@ -64,14 +64,15 @@ def _has_gone_far(history: History) -> bool:
 
 
 def surprised(history: History) -> bool:
-    """Whether the model was surer of its predictions than they were right, at the first logged step, in most codebooks.
+    """Whether the model was surer of its predictions than they were right, at the first logged step: in the first
+    codebook and in the mean over all.
 
-    A model that was trained on such codes, or not at all, has an nll near its entropy. Of codes of another codec every
-    codebook is a surprise; of shuffled references only those are that a model copies from the reference.
+    A model that was trained on such codes, or not at all, has an nll near its entropy. Codes of another codec are a
+    surprise from the first codebook on; of shuffled references only those are that tell the voice.
     """
     entropies = {codebook: series.first for codebook, series in history.family(tags.ENTROPY).items()}
     surprises = [history[tags.NLL(codebook=codebook)].first - entropy for codebook, entropy in entropies.items()]
-    return 2 * sum(surprise > SURPRISE for surprise in surprises) > len(surprises)
+    return bool(surprises) and min(surprises[0], sum(surprises) / len(surprises)) > SURPRISE
 
 
 def _does_not_learn(history: History) -> str | None:
