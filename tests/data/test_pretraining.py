@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
-from itertools import islice
+from itertools import islice, pairwise
 from pathlib import Path
 
 import numpy as np
@@ -21,24 +21,27 @@ from tracker_logging.demo.composed.tokenizer import UNKNOWN
 from tracker_logging.demo.model import demo_config, demo_model
 from tracker_logging.demo.open_tokenizer import open_tokenizer
 from tracker_logging.demo.pretrain.__main__ import main
-from tracker_logging.demo.pretrain.fit_codec import fit_voice_codec
+from tracker_logging.demo.pretrain.codec_examples import CodecClip, aligned
+from tracker_logging.demo.pretrain.fit_codec import CONTENT_CODEBOOKS, fit_voice_codec
 from tracker_logging.demo.pretrain.kokoro import Voice, Wave, kokoro_alphabet
 from tracker_logging.demo.pretrain.lean import lean_losses
 from tracker_logging.demo.pretrain.material import coded_clips, fitted_codec
 from tracker_logging.demo.pretrain.pairs import Clip, CodedVariant, Noise, PairSource
-from tracker_logging.demo.pretrain.speech import make_speech, planned, planned_sentences
+from tracker_logging.demo.pretrain.speech import make_speech, planned, planned_sentences, style_of
 from tracker_logging.demo.pretrain.train import Schedule, pretrain
 from tracker_logging.demo.pretrain.variants import VARIANTS, Variant, varied
-from tracker_logging.demo.pretrain.voices import BLENDED, FINE_TUNED, HELD_OUT, NATURAL, TRAINED
+from tracker_logging.demo.pretrain.voices import BLENDED, FINE_TUNED, HELD_OUT, KEPT, MIXED, NATURAL, TRAINED
+from tracker_logging.demo.pretrained_demo import pretrained_demo
 from tracker_logging.demo.sentences import VOCABULARY, draw_sentences, words
-from tracker_logging.demo.voice_codec import SPEAKER_AXES, VoiceCodec, speaker_codes, speaker_coordinates
+from tracker_logging.demo.voice_codec import VoiceCodec
+from tracker_logging.demo.voice_net import VOICE_SIZE
 from tracker_logging.demo.world_features import SUB_FEATURES, Features, analyse
 from tracker_logging.families.base import IGNORE
 from tracker_logging.families.load_codec import load_codec
 from tracker_logging.metrics.world import world
 from tracker_logging.runs import open_run
 
-CONTENT = 5
+CONTENT = CONTENT_CODEBOOKS
 NAMES = [speaker.name for speaker in SPEAKERS]
 
 
@@ -53,8 +56,18 @@ def analysed() -> dict[str, list[Features]]:
 
 
 @pytest.fixture(scope="module")
-def codec(analysed: dict[str, list[Features]]) -> VoiceCodec:
-    return fit_voice_codec(analysed)
+def codec() -> VoiceCodec:
+    """That of the package, which heard none of these speakers."""
+    return VoiceCodec.load(pretrained_demo().codec)
+
+
+def codec_clips(analysed: dict[str, list[Features]]) -> list[CodecClip]:
+    """Phrases of several speakers have one sentence's name."""
+    return [
+        CodecClip(name, str(number), clip.astype(np.float32).reshape(-1, SUB_FEATURES))
+        for name, several in analysed.items()
+        for number, clip in enumerate(several)
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +81,7 @@ def clips(analysed: dict[str, list[Features]], codec: VoiceCodec) -> dict[str, C
 
 
 def _coded(features: Features, codec: VoiceCodec) -> CodedVariant:
-    return CodedVariant(codec.quantised(features), codec.coordinates(features))
+    return CodedVariant(codec.quantised(features), codec.voice(features))
 
 
 def test_sentences_are_distinct_repeatable_and_of_the_vocabulary() -> None:
@@ -93,7 +106,8 @@ def test_unseen_voices_and_new_speakers_are_in_no_trained_voice() -> None:
     trained = {part for speaker in TRAINED for part in speaker.parts}
     others = {part for speaker in (*HELD_OUT, *FINE_TUNED) for part in speaker.parts}
     assert not trained & others
-    assert len({speaker.parts for speaker in TRAINED}) == len(TRAINED) == 400
+    assert len({(speaker.parts, speaker.weights) for speaker in TRAINED}) == len(TRAINED) == 2_004
+    assert all(sum(speaker.weights) == pytest.approx(1) for speaker in TRAINED)
 
 
 def test_any_prefix_of_the_plan_has_each_natural_voice_equally_often() -> None:
@@ -104,6 +118,7 @@ def test_any_prefix_of_the_plan_has_each_natural_voice_equally_often() -> None:
     natural = [counts[speaker] for speaker in NATURAL]
     assert max(natural) - min(natural) <= 1
     assert max(counts[speaker] for speaker in BLENDED) == 4
+    assert set(Counter(utterance.speaker for utterance in planned() if utterance.speaker in MIXED).values()) == {2}
     assert min(counts[speaker] for speaker in HELD_OUT) >= 3
 
 
@@ -112,6 +127,14 @@ def test_sentences_of_voices_that_are_kept_are_of_no_trained_voice() -> None:
     for utterance in planned():
         (kept if utterance.speaker in (*HELD_OUT, *FINE_TUNED) else trained).add(utterance.sentence)
     assert kept and kept.isdisjoint(trained)
+
+
+def test_two_trained_voices_speak_each_sentence_one_after_the_other() -> None:
+    trained = [utterance for utterance in planned() if utterance.speaker.name not in KEPT]
+    with_partner = [
+        one for one, two in pairwise(trained) if one.sentence == two.sentence and one.speaker != two.speaker
+    ]
+    assert 2 * len(with_partner) > 0.98 * len(trained)
 
 
 def test_phonemes_are_written_in_the_alphabet_of_kokoro() -> None:
@@ -134,6 +157,19 @@ class Tones:
         self.synthesised.append(phonemes)
         wave: Wave = np.sin(np.arange(4_000) * 2 * np.pi * voice[0, 0] / SAMPLE_RATE).astype(np.float32)
         return wave
+
+
+def test_a_new_voice_leaves_the_span_of_its_parts_and_a_mixture_does_not() -> None:
+    draw = np.random.default_rng(0)
+    parts = [draw.normal(size=(510, 256)).astype(np.float32) for _ in NATURAL]
+    spanned = np.stack([part[40] for part in parts])
+    for speaker in (MIXED[0], MIXED[-1]):
+        style = style_of(speaker, parts)
+        assert np.array_equal(style, style_of(speaker, parts)) and style.dtype == np.float32
+        weights = np.linalg.lstsq(spanned.T, style[40], rcond=None)[0]
+        outside = np.linalg.norm(style[40] - spanned.T @ weights) / np.linalg.norm(style[40])
+        assert outside > 0.5 if speaker.noise else outside < 1e-3
+    assert MIXED[-1].noise and not MIXED[0].noise
 
 
 def test_speech_is_divided_among_processes_and_resumed(tmp_path: Path) -> None:
@@ -167,44 +203,59 @@ def test_the_codec_is_an_audio_codec_and_survives_saving(
         assert np.isfinite(codec.decode(codec.encode(wave.astype(np.float32)))).all()
 
 
-def test_the_speaker_codes_alone_decide_the_voice(codec: VoiceCodec, analysed: dict[str, list[Features]]) -> None:
+def test_the_voice_codes_alone_decide_the_voice(codec: VoiceCodec, analysed: dict[str, list[Features]]) -> None:
     low, high = codec.quantised(analysed["slt_low"][1]), codec.quantised(analysed["awb_high"][1])
     assert (low[CONTENT:] == low[CONTENT:, :1]).all()  # the same in each frame
     exchanged = np.concatenate([low[:CONTENT], np.repeat(high[CONTENT:, :1], low.shape[1], axis=1)])
-
-    def pitch(features: Features) -> float:
-        rows = features.reshape(-1, SUB_FEATURES)
-        return float(np.exp(np.median(rows[rows[:, 1] > 0.5, 0])))
 
     own, other = pitch(codec.features(low)), pitch(codec.features(high))
     assert other > 1.5 * own
     assert abs(np.log(pitch(codec.features(exchanged)) / other)) < 0.25 * np.log(other / own)
 
 
+def pitch(features: Features) -> float:
+    """Hz, of the voiced frames."""
+    rows = features.reshape(-1, SUB_FEATURES)
+    return float(np.exp(np.median(rows[rows[:, 1] > 0.5, 0])))
+
+
 def test_a_speaker_is_nearest_to_other_clips_of_its_own(codec: VoiceCodec, analysed: dict[str, list[Features]]) -> None:
     def mean(name: str, clips: slice) -> np.ndarray:
-        coordinates: np.ndarray = np.mean([codec.coordinates(clip) for clip in analysed[name][clips]], axis=0)
-        return coordinates
+        voice: np.ndarray = np.mean([codec.voice(clip) for clip in analysed[name][clips]], axis=0)
+        return voice
 
     first, second = (np.stack([mean(name, clips) for name in NAMES]) for clips in (slice(3), slice(3, None)))
     distances = np.linalg.norm(first[:, None] - second[None], axis=2)
     assert distances.argmin(axis=1).tolist() == list(range(len(NAMES)))
 
 
-def test_speaker_codes_are_the_cells_of_a_grid() -> None:
-    points = np.random.default_rng(0).normal(0, 0.9, (50, SPEAKER_AXES)).clip(-2.1, 2.1)
-    for point in points:
-        codes = speaker_codes(point)
-        middle = speaker_coordinates(codes[:, None])[0]
-        assert np.array_equal(speaker_codes(middle), codes)
-        assert np.abs(middle - point).max() <= 2.2 / 4 + 1e-9
+def test_a_codec_is_trained_to_move_the_pitch_with_the_voice(analysed: dict[str, list[Features]]) -> None:
+    fitted = fit_voice_codec(codec_clips(analysed), steps=120)
+    low, high = fitted.quantised(analysed["slt_low"][1]), fitted.quantised(analysed["awb_high"][1])
+    exchanged = np.concatenate([low[:CONTENT], np.repeat(high[CONTENT:, :1], low.shape[1], axis=1)])
+    assert pitch(fitted.features(exchanged)) > 1.3 * pitch(fitted.features(low))
+    mean = np.concatenate([clip for several in analysed.values() for clip in several]).mean(axis=0)
+    clip = analysed["rms"][2]
+    restored = fitted.features(fitted.quantised(clip))
+    assert np.abs(restored - clip).mean() < 0.8 * np.abs(mean - clip).mean()
 
 
-QUIET = Noise(other_voice=0, one_voice=0, speaker_codes=0, spelled=0, foreign=0, content_codes=0, frames=0)
+def test_an_alignment_finds_the_same_sounds_in_a_slower_clip(analysed: dict[str, list[Features]]) -> None:
+    rows = analysed["rms"][1].reshape(-1, SUB_FEATURES).astype(np.float32)
+    places = np.arange(0, len(rows) - 1, 0.7)
+    found = aligned(rows, rows[places.astype(int)])
+    assert (np.diff(found) >= 0).all()
+    is_voiced = rows[:, 1] > 0.5
+    assert np.abs(places[found] - np.arange(len(rows)))[is_voiced].mean() < 4  # frames of 5 ms
 
 
-def test_a_pair_of_another_voice_moves_both_clips_alike(codec: VoiceCodec, clips: dict[str, Clip]) -> None:
-    noise = replace(QUIET, other_voice=1, one_voice=1)
+QUIET = Noise(other_voice=0, any_codes=0, one_voice=0, voice_codes=0, spelled=0, foreign=0, content_codes=0, frames=0)
+
+
+@pytest.mark.parametrize("noise", [replace(QUIET, other_voice=1, one_voice=1), replace(QUIET, any_codes=1)])
+def test_a_pair_of_another_voice_changes_both_clips_alike(
+    codec: VoiceCodec, clips: dict[str, Clip], noise: Noise
+) -> None:
     pairs = PairSource(clips, codec, open_tokenizer(), seed=0, noise=noise)
     voices = set()
     for _ in range(8):
@@ -215,14 +266,14 @@ def test_a_pair_of_another_voice_moves_both_clips_alike(codec: VoiceCodec, clips
     assert len(voices) == 8
 
 
-def test_noise_replaces_speaker_codes_of_targets_only(codec: VoiceCodec, clips: dict[str, Clip]) -> None:
-    noise = replace(QUIET, speaker_codes=1)
+def test_noise_replaces_voice_codes_of_targets_only(codec: VoiceCodec, clips: dict[str, Clip]) -> None:
+    noise = replace(QUIET, voice_codes=1)
     noisy = PairSource(clips, codec, open_tokenizer(), seed=3, noise=noise).batch(1, speakers=["rms"])
     clean = PairSource(clips, codec, open_tokenizer(), seed=3, noise=QUIET).batch(1, speakers=["rms"])
     changed = noisy["audio_input_ids"] != clean["audio_input_ids"]
     assert not changed[..., :CONTENT].any()
     assert not changed[clean["audio_input_ids"] >= 256].any()
-    target = clean["audio_labels"][..., CONTENT:] != IGNORE  # a reference has no labels of speaker codes
+    target = clean["audio_labels"][..., CONTENT:] != IGNORE  # a reference has no labels of voice codes
     assert not changed[..., CONTENT:][~target].any()
     assert changed[..., CONTENT:][target].float().mean() > 0.5
     assert torch.equal(noisy["audio_labels"], clean["audio_labels"])
@@ -261,8 +312,7 @@ def test_the_clips_of_a_pair_have_one_vocal_tract(codec: VoiceCodec, clips: dict
         name: replace(
             clip,
             variants=[
-                CodedVariant(np.full((8, 3), index), np.full(SPEAKER_AXES, 0.1 * index))
-                for index in range(len(VARIANTS))
+                CodedVariant(np.full((8, 3), index), np.full(VOICE_SIZE, 0.1 * index)) for index in range(len(VARIANTS))
             ],
         )
         for name, clip in clips.items()
@@ -366,7 +416,7 @@ def test_the_codec_of_a_directory_is_kept_when_clips_are_added(
     for name, own in analysed.items():
         for number, features in enumerate(own[:3]):
             np.save(tmp_path / "features" / f"{name}_{number:03d}_0007.npy", features.astype(np.float32))
-    first = fitted_codec(tmp_path)
+    first = fitted_codec(tmp_path, steps=8)
     np.save(tmp_path / "features" / "slt_009_0011.npy", analysed["slt"][4].astype(np.float32))
     assert fitted_codec(tmp_path).identity == first.identity
     coded = coded_clips(tmp_path, first)

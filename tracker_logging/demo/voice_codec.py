@@ -1,7 +1,8 @@
-"""A codec that keeps speaker and speech apart: WORLD features, 5 content and 3 speaker codebooks, 25 frames a second.
+"""A codec that keeps voice and speech apart: WORLD features, 2 content and 6 voice codebooks, 25 frames a second.
 
-What a clip's frames have in common (mean log-F0 and mean mel-cepstrum of its voiced frames) is its speaker vector. It
-is quantised once and repeated in each frame by the last codebooks. The first codebooks quantise what is left.
+A clip's voice is one vector, quantised once and repeated in each frame by the last codebooks. The first codebooks
+quantise what is spoken, with which intonation. The networks (`voice_net.py`) were trained to make the frames of one
+speaker of the content of another (`pretrain/fit_codec.py`), so that content codes say little of who speaks.
 
 Guarantees
 - Implements `AudioCodec`; `identity` is a hash of everything that determines the codes.
@@ -17,16 +18,19 @@ import hashlib
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from tracker_logging.demo.quantizer import dequantise, quantise
+from tracker_logging.demo.voice_net import OF_VOICE, VOICING, VoiceNet
 from tracker_logging.demo.world_features import (
-    CEPSTRA,
     FRAME_FEATURES,
     FRAME_SAMPLES,
     SAMPLE_RATE,
+    STACK,
     SUB_FEATURES,
     Features,
     analyse,
@@ -35,24 +39,13 @@ from tracker_logging.demo.world_features import (
 
 FILE_NAME = "voice_codec.npz"
 CODEBOOK_SIZE = 256
-SPEAKER_LEVELS = ((16, 16), (6, 6, 6), (4, 4, 4, 4))  # of the speaker vector's axes, by codebook
-SPEAKER_AXES = sum(len(levels) for levels in SPEAKER_LEVELS)
-SPEAKER_FEATURES = 1 + CEPSTRA
-RANGE = 2.2  # standard deviations of the speaker vector's axes on both sides of the mean
-SMOOTHING = 25  # frames over which decoded speaker vectors are averaged
-_OF_SPEAKER = [0, *range(2, 2 + CEPSTRA)]  # log-F0 and cepstrum among the features of a WORLD frame
-ARRAYS = (
-    "speaker_mean",  # [SPEAKER_FEATURES]
-    "speaker_axes",  # [SPEAKER_FEATURES, SPEAKER_AXES], to coordinates of unit variance
-    "speaker_inverse",  # [SPEAKER_AXES, SPEAKER_FEATURES]
-    "mean",  # [FRAME_FEATURES]
-    "projection",  # [FRAME_FEATURES, C]
-    "unprojection",  # [C, FRAME_FEATURES]
-    "codebooks",  # [K, CODEBOOK_SIZE, C]
-)
+SMOOTHING = 25  # frames over which decoded voices are averaged
+CONTENT, VOICE = "content_codebooks", "voice_codebooks"  # arrays: [K, CODEBOOK_SIZE, vector size] float32
+_FEW = 10  # voiced frames of 5 ms
 
 Array = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.int64]
+Stored = Mapping[str, npt.NDArray[Any]]
 
 
 class VoiceCodec:
@@ -62,12 +55,18 @@ class VoiceCodec:
     frame_rate = SAMPLE_RATE / FRAME_SAMPLES
     codebook_size = CODEBOOK_SIZE
 
-    def __init__(self, arrays: Mapping[str, npt.NDArray[np.floating]]) -> None:
-        self._stored = {name: np.asarray(arrays[name], dtype=np.float32) for name in ARRAYS}
-        self.arrays: dict[str, Array] = {name: array.astype(np.float64) for name, array in self._stored.items()}
-        self.content_codebooks = len(self.arrays["codebooks"])
-        self.num_codebooks = self.content_codebooks + len(SPEAKER_LEVELS)
-        digest = hashlib.sha256(b"".join(np.ascontiguousarray(array).tobytes() for array in self._stored.values()))
+    def __init__(self, arrays: Stored) -> None:
+        """`arrays`: the state of `VoiceNet`, in any float type, and the arrays `CONTENT` and `VOICE`."""
+        self._stored = dict(arrays)
+        self._content, self._voice = (arrays[name].astype(np.float64) for name in (CONTENT, VOICE))
+        self._net = VoiceNet().eval().requires_grad_(False)
+        state = {name: torch.from_numpy(array) for name, array in arrays.items() if name not in (CONTENT, VOICE)}
+        self._net.load_state_dict(state)
+        self.content_codebooks = len(self._content)
+        self.num_codebooks = self.content_codebooks + len(self._voice)
+        digest = hashlib.sha256()
+        for name in sorted(arrays):
+            digest.update(np.ascontiguousarray(arrays[name]).tobytes())
         self.identity = f"voice-codec:{digest.hexdigest()[:16]}"
         self._lock = threading.Lock()
 
@@ -80,15 +79,21 @@ class VoiceCodec:
         """The output of `analyse` for a clip, [T, FRAME_FEATURES] float64 -> codes [K, T] int64."""
         if len(analysed) == 0:
             return np.zeros((self.num_codebooks, 0), dtype=np.int64)
-        speaker = speaker_codes(self.coordinates(analysed))
-        vector = self._speaker_vector(speaker_coordinates(speaker[:, None]))
-        vectors = (shifted(analysed, -vector) - self.arrays["mean"]) @ self.arrays["projection"]
-        content = quantise(vectors, self.arrays["codebooks"])
-        return np.concatenate([content, np.repeat(speaker[:, None], len(analysed), axis=1)])
+        frames, means = _tensors(analysed)
+        vectors = self._net.content(frames, means, torch.ones(1, len(analysed)))[0]
+        content = quantise(vectors.numpy().astype(np.float64), self._content)
+        voice = self.voice_codes(self.voice(analysed))
+        return np.concatenate([content, np.repeat(voice[:, None], len(analysed), axis=1)])
 
-    def coordinates(self, analysed: Features) -> Array:
-        """[T, FRAME_FEATURES] -> [SPEAKER_AXES]: the clip's speaker vector in axes of unit variance."""
-        return (speaker_vector(analysed) - self.arrays["speaker_mean"]) @ self.arrays["speaker_axes"]
+    def voice(self, analysed: Features) -> Array:
+        """[T, FRAME_FEATURES] with T > 0 -> [VOICE_SIZE]: who speaks, before it is quantised."""
+        frames, means = _tensors(analysed)
+        vector = self._net.voice(frames, means, torch.ones(1, len(analysed)))[0]
+        return vector.numpy().astype(np.float64)
+
+    def voice_codes(self, voice: Array) -> Codes:
+        """[VOICE_SIZE] -> [K - content_codebooks]."""
+        return quantise(voice[None], self._voice)[:, 0]
 
     def decode(self, codes: Codes) -> npt.NDArray[np.float32]:
         """codes [K, T] int64 -> [T * 960] float32 at 24 kHz."""
@@ -99,15 +104,13 @@ class VoiceCodec:
         """codes [K, T] int64 -> [T, FRAME_FEATURES] float64, as of `analyse`."""
         if codes.shape[1] == 0:
             return np.zeros((0, FRAME_FEATURES))
-        content = dequantise(codes[: self.content_codebooks], self.arrays["codebooks"])
-        speaker = self._speaker_vector(_averaged(speaker_coordinates(codes[self.content_codebooks :])))
-        return shifted(content @ self.arrays["unprojection"] + self.arrays["mean"], speaker)
+        content = dequantise(codes[: self.content_codebooks], self._content)
+        voices = _averaged(dequantise(codes[self.content_codebooks :], self._voice))
+        content_vectors, voice_vectors = (torch.from_numpy(each[None]).float() for each in (content, voices))
+        frames = self._net.decode(content_vectors, voice_vectors, torch.ones(1, codes.shape[1]))
+        return frames[0].flatten(1).numpy().astype(np.float64)
 
-    def _speaker_vector(self, coordinates: Array) -> Array:
-        """[T, SPEAKER_AXES] -> [T, SPEAKER_FEATURES]."""
-        return coordinates @ self.arrays["speaker_inverse"] + self.arrays["speaker_mean"]
-
-    def __reduce__(self) -> tuple[Callable[..., VoiceCodec], tuple[dict[str, npt.NDArray[np.float32]]]]:
+    def __reduce__(self) -> tuple[Callable[..., VoiceCodec], tuple[Stored]]:
         """Pickled as its arrays, because a lock cannot be sent to another process."""
         return VoiceCodec, (self._stored,)
 
@@ -120,50 +123,24 @@ class VoiceCodec:
     def load(cls, directory: Path) -> VoiceCodec:
         """From a directory that `save` wrote to."""
         with np.load(directory / FILE_NAME) as arrays:
-            return cls({name: arrays[name] for name in ARRAYS})
+            return cls(dict(arrays))
 
 
-def speaker_vector(analysed: Features) -> Array:
-    """[T, FRAME_FEATURES] -> [SPEAKER_FEATURES]: mean log-F0 and cepstrum of the voiced WORLD frames, else of the
-    louder half."""
+def voice_means(analysed: npt.NDArray[np.floating]) -> Array:
+    """[T, FRAME_FEATURES] or [N, SUB_FEATURES] -> [len(OF_VOICE)]: mean log-F0 and cepstrum of the voiced WORLD
+    frames, else of the louder half."""
     rows = analysed.reshape(-1, SUB_FEATURES)
-    chosen = rows[:, 1] > 0.5
-    if chosen.sum() < 10:
-        chosen = rows[:, 2] >= np.median(rows[:, 2])
-    mean: Array = rows[chosen][:, _OF_SPEAKER].mean(axis=0)
-    return mean
+    chosen = rows[:, VOICING] > 0.5
+    if chosen.sum() < _FEW:
+        chosen = rows[:, OF_VOICE[1]] >= np.median(rows[:, OF_VOICE[1]])
+    means: Array = rows[chosen][:, list(OF_VOICE)].mean(axis=0).astype(np.float64)
+    return means
 
 
-def shifted(analysed: Features, by: Array) -> Features:
-    """The frames with `by` ([SPEAKER_FEATURES], or one row for each frame) added to log-F0 and cepstrum."""
-    rows = analysed.reshape(len(analysed), -1, SUB_FEATURES).copy()
-    rows[:, :, _OF_SPEAKER] += np.atleast_2d(by)[:, None, :]
-    return rows.reshape(analysed.shape)
-
-
-def speaker_codes(coordinates: Array) -> Codes:
-    """[SPEAKER_AXES] -> [codebooks]: the cell of a uniform grid, as a mixed-radix number for each codebook."""
-    codes, axis = [], 0
-    for levels in SPEAKER_LEVELS:
-        code = 0
-        for count in levels:
-            cell = int(np.clip((coordinates[axis] + RANGE) / (2 * RANGE) * count, 0, count - 1))
-            code, axis = code * count + cell, axis + 1
-        codes.append(code)
-    return np.array(codes, dtype=np.int64)
-
-
-def speaker_coordinates(codes: Codes) -> Array:
-    """[codebooks, T] -> [T, SPEAKER_AXES]: the middle of each cell. Codes without a cell are read as the last."""
-    columns = []
-    for code, levels in zip(codes, SPEAKER_LEVELS, strict=True):
-        rest = np.minimum(code, int(np.prod(levels)) - 1)
-        axes = []
-        for count in reversed(levels):
-            rest, cell = np.divmod(rest, count)
-            axes.append((cell + 0.5) / count * 2 * RANGE - RANGE)
-        columns += reversed(axes)
-    return np.stack(columns, axis=1)
+def _tensors(analysed: Features) -> tuple[torch.Tensor, torch.Tensor]:
+    """[1, T, STACK, SUB_FEATURES] and [1, len(OF_VOICE)] float32."""
+    frames = torch.from_numpy(analysed.reshape(1, len(analysed), STACK, SUB_FEATURES)).float()
+    return frames, torch.from_numpy(voice_means(analysed)[None]).float()
 
 
 def _averaged(rows: Array) -> Array:

@@ -1,7 +1,6 @@
 """Pretrain a small zero-shot voice-cloning model for the demo.
 
     python -m tracker_logging.demo.pretrain speech DIRECTORY --packages P --voices V [--share 0 --shares 2]
-    python -m tracker_logging.demo.pretrain flite DIRECTORY
     python -m tracker_logging.demo.pretrain codec DIRECTORY
     torchrun --nproc_per_node 2 -m tracker_logging.demo.pretrain train DIRECTORY --minutes 30
     python -m tracker_logging.demo.pretrain real DIRECTORY --packages P
@@ -25,7 +24,7 @@ from tracker_logging.demo.pretrain.export import export
 from tracker_logging.demo.pretrain.kokoro import Kokoro, KokoroFiles, phonemes_of
 from tracker_logging.demo.pretrain.material import analyse_clips, coded_clips, fitted_codec
 from tracker_logging.demo.pretrain.real import make_real_speech
-from tracker_logging.demo.pretrain.speech import make_flite_speech, make_speech, planned_sentences
+from tracker_logging.demo.pretrain.speech import make_speech, planned_sentences
 from tracker_logging.demo.pretrain.train import Schedule, pretrain
 
 
@@ -37,7 +36,6 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     speech.add_argument("--voices", type=Path, required=True, help="voices/ of the npm package kokoro-js")
     speech.add_argument("--share", type=int, default=0, help="which share of the clips this process makes")
     speech.add_argument("--shares", type=int, default=1, help="number of processes")
-    flite = steps.add_parser("flite", help="synthesise more sentences with Flite")
     codec = steps.add_parser("codec", help="analyse the clips and fit the codec on the trained speakers")
     train = steps.add_parser("train", help="train the model")
     train.add_argument("--minutes", type=float, required=True)
@@ -47,7 +45,7 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     real = steps.add_parser("real", help="make the references of real speakers")
     real.add_argument("--packages", type=Path, required=True, help="where the Debian packages are unpacked")
     export_step = steps.add_parser("export", help="write the model and the demo's clips into the package")
-    for step in (speech, flite, codec, train, real, export_step):
+    for step in (speech, codec, train, real, export_step):
         step.add_argument("directory", type=Path)
     return parser.parse_args(argv)
 
@@ -58,8 +56,6 @@ def run(args: argparse.Namespace) -> None:
         files = KokoroFiles(packages=args.packages, voices=args.voices)
         phonemes = phonemes_of(planned_sentences())
         make_speech(directory / "clips", Kokoro(files), phonemes, share=args.share, shares=args.shares)
-    elif args.step == "flite":
-        make_flite_speech(directory / "clips")
     elif args.step == "codec":
         analyse_clips(directory)
         coded_clips(directory, fitted_codec(directory))

@@ -1,133 +1,243 @@
-"""Fits the `VoiceCodec` on analysed clips of many speakers.
+"""Fits the `VoiceCodec`: trains its networks and codebooks to say what one speaker said in the voice of another.
+
+Content codes of a clip and the voice of another make the frames of a third: the same sentence by the other speaker. So
+nothing of who speaks is needed in the content codes, and all of it in the voice's. Voices are quantised in the last
+part of the training, in which their network does not change.
 
 Guarantees
-- The same clips and seed give the same codec.
-- The speaker's axes are those in which speakers differ most in proportion to the clips of one speaker (linear
-  discriminant analysis).
+- The same clips, `steps` and `seed` give the same codec on the same machine and number of threads.
 
-    codec = fit_voice_codec({"af_sky": [analyse(wave), ...], ...})
+    codec = fit_voice_codec([CodecClip("af_sky", "12", rows), ...])
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import random
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
+from torch.nn import functional
 
-from tracker_logging.demo.quantizer import dequantise, quantise
-from tracker_logging.demo.voice_codec import (
-    CODEBOOK_SIZE,
-    SPEAKER_AXES,
-    SPEAKER_FEATURES,
-    Array,
-    VoiceCodec,
-    shifted,
-    speaker_codes,
-    speaker_coordinates,
-    speaker_vector,
-)
-from tracker_logging.demo.world_features import CEPSTRA, STACK, SUB_FEATURES, Features
+from tracker_logging.demo.pretrain.codec_examples import CodecBatch, CodecClip, CodecExamples
+from tracker_logging.demo.voice_codec import CODEBOOK_SIZE, CONTENT, VOICE, VoiceCodec
+from tracker_logging.demo.voice_net import VOICING, VoiceNet
+from tracker_logging.demo.world_features import CEPSTRA, SUB_FEATURES
 
-CONTENT_CODEBOOKS = 5
-COMPONENTS = 64
-ITERATIONS = 15
-BAND_WEIGHT = 0.3  # of the error in the aperiodicity, against 1 for log-F0, voicing and the first cepstra
-UNVOICED_WEIGHT = 0.2  # of an unvoiced frame; a voiced one has 1.2
-LARGEST_GAIN = 1.5
-_SHRINKAGE = 1e-2  # of the covariance within speakers, which few clips estimate
-
-
-def fit_voice_codec(clips: Mapping[str, Sequence[Features]], *, seed: int = 0) -> VoiceCodec:
-    """`clips`: for each speaker the output of `analyse` for at least two clips; at least 256 frames in total."""
-    speaker = _speaker_axes([np.stack([speaker_vector(clip) for clip in own]) for own in clips.values()])
-    frames = np.concatenate([_without_speaker(clip, speaker) for own in clips.values() for clip in own])
-    return VoiceCodec(speaker | _content(frames, seed))
+CONTENT_CODEBOOKS, VOICE_CODEBOOKS = 2, 6
+STEPS = 9_000  # about 15 minutes on two cores
+BATCH = 32
+LEARNING_RATE = 1e-3
+WARM_UP = 100
+UNQUANTISED = 300  # first steps, in which content is not quantised
+VOICES_QUANTISED = 0.6  # share of the steps after which voices are
+FEWER_CODEBOOKS = 0.3  # share of the steps with the first content codebooks alone
+VOICE_NOISE = 0.35  # at most, before voices are quantised
+VOICE_BATCHES = 1 / 15  # of the steps: on their voices the voice codebooks are fitted
+LARGEST_GAIN = 1.6
+GAIN_BATCHES = 8
+PRINTED_STEPS = 500
+_WEIGHTS = {0: 1.5, VOICING: 0.7, **dict.fromkeys(range(2 + CEPSTRA, SUB_FEATURES), 0.3)}  # of features; others 1
+_UNVOICED = 0.3  # weight of an unvoiced frame; a voiced one has 1.3
+_DECAY = 0.99  # of the codebooks' averages
 
 
-def _speaker_axes(vectors: Sequence[Array]) -> dict[str, Array]:
-    """[clips, SPEAKER_FEATURES] of each speaker -> the codec's arrays that describe speakers."""
-    everyone = np.concatenate(vectors)
-    centred = np.concatenate([own - own.mean(axis=0) for own in vectors])
-    within = centred.T @ centred / max(1, len(centred) - len(vectors))
-    within += _SHRINKAGE * np.trace(within) / SPEAKER_FEATURES * np.eye(SPEAKER_FEATURES)
-    whitening = np.linalg.inv(np.linalg.cholesky(within))
-    ratios, rotation = np.linalg.eigh(whitening @ np.cov(everyone.T) @ whitening.T)
-    axes = (whitening.T @ rotation)[:, ::-1]
-    deviations = np.sqrt(np.maximum(ratios[::-1][:SPEAKER_AXES], 1e-6))
-    return {
-        "speaker_mean": everyone.mean(axis=0),
-        "speaker_axes": axes[:, :SPEAKER_AXES] / deviations,
-        "speaker_inverse": deviations[:, None] * np.linalg.inv(axes)[:SPEAKER_AXES],
-    }
+def fit_voice_codec(clips: Sequence[CodecClip], *, steps: int = STEPS, seed: int = 0) -> VoiceCodec:
+    """`clips`: at least two of each speaker. Sentences of several speakers are what separates voice and speech."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        fit = _Fit(CodecExamples(clips, seed=seed), steps, seed)
+        for step in range(steps):
+            loss = fit.step(step)
+            if step % PRINTED_STEPS == PRINTED_STEPS - 1:
+                print(f"codec: step {step + 1} of {steps}, loss {loss:.3f}", flush=True)
+        return fit.codec()
 
 
-def _without_speaker(clip: Features, speaker: dict[str, Array]) -> Features:
-    """The clip's frames less its quantised speaker vector, as the codec computes them."""
-    coordinates = (speaker_vector(clip) - speaker["speaker_mean"]) @ speaker["speaker_axes"]
-    quantised = speaker_coordinates(speaker_codes(coordinates)[:, None])
-    return shifted(clip, -(quantised @ speaker["speaker_inverse"] + speaker["speaker_mean"]))
+class _Fit:
+    def __init__(self, examples: CodecExamples, steps: int, seed: int) -> None:
+        self._examples, self._steps = examples, steps
+        self._choice = random.Random(seed)
+        self._net = VoiceNet().train()
+        rows = np.concatenate([clip.rows for clip in examples.clips[::3]])
+        scale = rows.std(axis=0) + 1e-6
+        scale[3 : 2 + CEPSTRA] = scale[3:9].mean()  # one for the spectrum's shape, so that errors count as in spectra
+        statistics = {
+            "mean": rows.mean(axis=0),
+            "scale": scale,
+            "voice_mean": examples.speaker_means.mean(axis=0),
+            "voice_scale": examples.speaker_means.std(axis=0) + 1e-6,
+        }
+        for name, values in statistics.items():
+            getattr(self._net, name).copy_(torch.from_numpy(values))
+        self._within = torch.from_numpy(examples.deviation_within).float() + 1e-6
+        self._feature_weights = torch.tensor([_WEIGHTS.get(index, 1.0) for index in range(SUB_FEATURES)])
+        self._content: _Codebooks | None = None
+        self._voices: torch.Tensor | None = None  # [VOICE_CODEBOOKS, CODEBOOK_SIZE, VOICE_SIZE]
+        self._optimizer = torch.optim.AdamW(self._net.parameters(), LEARNING_RATE, betas=(0.9, 0.98), weight_decay=1e-2)
+
+    def step(self, step: int) -> float:
+        """Returns the loss."""
+        done = step / self._steps
+        for group in self._optimizer.param_groups:
+            group["lr"] = LEARNING_RATE * min(1.0, (step + 1) / WARM_UP) * min(1.0, max(0.02, 2 * (1 - done)))
+        if self._content is None and step >= min(UNQUANTISED, self._steps // 4):
+            self._content = _Codebooks(self._content_vectors())
+        if self._voices is None and done >= VOICES_QUANTISED:
+            self._voices = self._fitted_voices()
+        batch = self._examples.batch(BATCH)
+        loss = self._loss(batch)
+        self._optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(self._net.parameters(), 1.0)
+        self._optimizer.step()
+        return loss.item()
+
+    def _loss(self, batch: CodecBatch) -> torch.Tensor:
+        vectors = self._net.content(batch.source, batch.source_means, batch.mask)
+        content, commitment = self._quantised(vectors, batch.mask > 0)
+        voices = self._voices_of(batch)
+        frames = self._net.decode(content, voices[:, None].expand(-1, content.shape[1], -1), batch.mask)
+        voiced = batch.target[..., VOICING].clamp(0, 1) * batch.mask[..., None]
+        weights = (_UNVOICED * batch.mask[..., None] + voiced)[..., None]
+        errors = ((frames - batch.target) / self._net.scale).square().add(0.01).sqrt() - 0.1
+        errors = errors * self._feature_weights
+        pitch = (errors[..., 0] * voiced).sum() / voiced.sum().clamp(min=1)
+        others = (errors[..., 1:] * weights).sum() / weights.sum()
+        means = ((self._net.means_of(voices) - batch.voice_means) / self._within).square().mean()
+        return 0.5 * pitch + 0.125 * others + 0.1 * commitment + 0.03 * means
+
+    def _quantised(self, vectors: torch.Tensor, valid: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """The content vectors as the codec decodes them, and by how much the network's differ."""
+        if self._content is None:
+            return vectors + 0.1 * torch.randn_like(vectors), 0.01 * vectors[valid].square().mean()
+        few = self._choice.random() < FEWER_CODEBOOKS
+        used = self._choice.randint(1, CONTENT_CODEBOOKS) if few else CONTENT_CODEBOOKS
+        quantised, commitment = self._content.quantised(vectors[valid], used)
+        return torch.zeros_like(vectors).masked_scatter(valid[..., None].expand_as(vectors), quantised), commitment
+
+    def _voices_of(self, batch: CodecBatch) -> torch.Tensor:
+        """[B, VOICE_SIZE]: noisy at first, later quantised."""
+        if self._voices is None:
+            voices = self._net.voice(batch.voice, batch.voice_means, batch.voice_mask)
+            return voices + VOICE_NOISE * torch.rand(len(voices), 1) * torch.randn_like(voices)
+        with torch.no_grad():
+            voices = self._net.voice(batch.voice, batch.voice_means, batch.voice_mask)
+            return _nearest_sum(voices, self._voices)
+
+    @torch.no_grad()
+    def _content_vectors(self) -> torch.Tensor:
+        parts = []
+        for _ in range(8):
+            batch = self._examples.batch(BATCH)
+            parts.append(self._net.content(batch.source, batch.source_means, batch.mask)[batch.mask > 0])
+        return torch.cat(parts)
+
+    @torch.no_grad()
+    def _fitted_voices(self) -> torch.Tensor:
+        """Residual codebooks of many voices; from here on their network is constant."""
+        self._net.voice_norm.eval()
+        batches = [self._examples.batch(BATCH) for _ in range(max(8, int(VOICE_BATCHES * self._steps)))]
+        voices = torch.cat([self._net.voice(batch.voice, batch.voice_means, batch.voice_mask) for batch in batches])
+        return _residual_codebooks(voices, VOICE_CODEBOOKS, iterations=25)[0]
+
+    @torch.no_grad()
+    def codec(self) -> VoiceCodec:
+        self._net.eval()
+        self._restore_deviations()
+        assert self._content is not None and self._voices is not None
+        arrays: dict[str, Any] = {name: _stored(name, value) for name, value in self._net.state_dict().items()}
+        return VoiceCodec(arrays | {CONTENT: self._content.codebooks.numpy(), VOICE: self._voices.numpy()})
+
+    def _restore_deviations(self) -> None:
+        """Set the gains that restore the deviation of each cepstral coefficient: quantisation makes it smaller."""
+        assert self._content is not None and self._voices is not None
+        made: list[torch.Tensor] = []
+        real: list[torch.Tensor] = []
+        for _ in range(GAIN_BATCHES):
+            batch = self._examples.batch(BATCH)
+            vectors = self._net.content(batch.source, batch.source_means, batch.mask)
+            content = _nearest_sum(vectors.flatten(0, 1), self._content.codebooks).view_as(vectors)
+            voices = _nearest_sum(self._net.voice(batch.voice, batch.voice_means, batch.voice_mask), self._voices)
+            frames = self._net.decode(content, voices[:, None].expand(-1, content.shape[1], -1), batch.mask)
+            is_voiced = (batch.target[..., VOICING] > 0.5) & (batch.mask > 0)[..., None]
+            made.append(_centred(frames, is_voiced))
+            real.append(_centred(batch.target, is_voiced))
+        gain = torch.cat(real).std(dim=0) / torch.cat(made).std(dim=0).clamp(min=1e-6)
+        self._net.gain[2 : 2 + CEPSTRA] = gain[2 : 2 + CEPSTRA].clamp(1, LARGEST_GAIN)
 
 
-def _content(frames: Features, seed: int) -> dict[str, Array]:
-    """Residual codebooks of weighted principal components, with gains that restore each component's variance."""
-    mean, weights = frames.mean(axis=0), _weights(frames)
-    importance = UNVOICED_WEIGHT + frames.reshape(len(frames), STACK, SUB_FEATURES)[:, :, 1].mean(axis=1)
-    weighted = (frames - mean) * weights
-    _, axes = np.linalg.eigh((weighted * importance[:, None]).T @ weighted)
-    axes = axes[:, ::-1][:, :COMPONENTS]
-    vectors = weighted @ axes
-    fitted = _residual_codebooks(torch.from_numpy(vectors).float(), torch.from_numpy(importance).float(), seed)
-    codebooks = fitted.double().numpy()
-    restored = dequantise(quantise(vectors, codebooks), codebooks)
-    gains = np.clip(vectors.std(axis=0) / np.maximum(restored.std(axis=0), 1e-6), 1, LARGEST_GAIN)
-    return {
-        "mean": mean,
-        "projection": weights[:, None] * axes,
-        "unprojection": gains[:, None] * axes.T / weights,
-        "codebooks": codebooks,
-    }
+class _Codebooks:
+    """Residual codebooks that follow the vectors they quantise, by moving averages."""
+
+    def __init__(self, vectors: torch.Tensor) -> None:
+        """`vectors` [N, CONTENT_SIZE]: to begin with."""
+        self.codebooks, counts = _residual_codebooks(vectors, CONTENT_CODEBOOKS, iterations=8)
+        self._counts = counts.clamp(min=1) / 8
+        self._sums = self.codebooks * self._counts[..., None]
+
+    def quantised(self, vectors: torch.Tensor, used: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """[N, CONTENT_SIZE] by the first `used` codebooks, with the vectors' gradient; and how far vectors are from
+        their codes."""
+        residual, total = vectors, torch.zeros_like(vectors)
+        commitment = vectors.new_zeros(())
+        for index in range(used):
+            chosen = _nearest(residual.detach(), self.codebooks[index])
+            codes = self.codebooks[index][chosen]
+            self._follow(index, chosen, residual.detach())
+            commitment = commitment + functional.mse_loss(residual, codes)
+            total, residual = total + codes, residual - codes
+        return vectors + (total - vectors).detach(), commitment
+
+    def _follow(self, index: int, chosen: torch.Tensor, vectors: torch.Tensor) -> None:
+        counts, sums = self._counts[index], self._sums[index]
+        counts.mul_(_DECAY).index_add_(0, chosen, torch.full((len(chosen),), 1 - _DECAY))
+        sums.mul_(_DECAY).index_add_(0, chosen, vectors * (1 - _DECAY))
+        unused = counts < 0.02 * counts.mean()
+        if unused.any():  # begin again at vectors of this batch
+            counts[unused] = counts.mean()
+            sums[unused] = vectors[torch.randint(len(vectors), (int(unused.sum()),))] * counts.mean()
+        self.codebooks[index] = sums / counts[:, None].clamp(min=1e-4)
 
 
-def _weights(frames: Features) -> Array:
-    """[FRAME_FEATURES]: of log-F0 and voicing by their deviation; one scale for all cepstra, so that errors count as
-    they do in the spectrum, with the level's set apart."""
-    deviations = frames.std(axis=0).reshape(STACK, SUB_FEATURES) + 1e-6
-    cepstra = slice(2, 2 + CEPSTRA)
-    of_order = deviations[:, cepstra].mean(axis=0)
-    scales = deviations.copy()
-    scales[:, cepstra] = of_order[1:6].mean()
-    scales[:, 2] *= of_order[0] / deviations[0, 3]
-    weights = np.ones(SUB_FEATURES)
-    weights[2 + CEPSTRA :] = BAND_WEIGHT
-    flat: Array = (weights / scales).reshape(-1)
-    return flat
+def _residual_codebooks(vectors: torch.Tensor, number: int, *, iterations: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """[N, C] -> [number, CODEBOOK_SIZE, C] by k-means, and how many vectors each code has [number, CODEBOOK_SIZE]."""
+    residual, fitted, counted = vectors, [], []
+    for _ in range(number):
+        picked = torch.randperm(len(residual))[:CODEBOOK_SIZE]
+        centroids = residual[picked[torch.arange(CODEBOOK_SIZE) % len(picked)]].clone()
+        for _ in range(iterations):
+            chosen = _nearest(residual, centroids)
+            counts = torch.zeros(CODEBOOK_SIZE).index_add_(0, chosen, torch.ones(len(chosen)))
+            sums = torch.zeros_like(centroids).index_add_(0, chosen, residual)
+            centroids = torch.where(counts[:, None] > 0, sums / counts[:, None].clamp(min=1), centroids)
+        chosen = _nearest(residual, centroids)
+        residual = residual - centroids[chosen]
+        fitted.append(centroids)
+        counted.append(counts)
+    return torch.stack(fitted), torch.stack(counted)
 
 
-def _residual_codebooks(vectors: torch.Tensor, importance: torch.Tensor, seed: int) -> torch.Tensor:
-    """[N, C] -> [CONTENT_CODEBOOKS, CODEBOOK_SIZE, C]."""
-    generator = torch.Generator().manual_seed(seed)
-    residual, fitted = vectors, []
-    for _ in range(CONTENT_CODEBOOKS):
-        fitted.append(_k_means(residual, importance, generator))
-        residual = residual - fitted[-1][_nearest(residual, fitted[-1])]
-    return torch.stack(fitted)
-
-
-def _k_means(vectors: torch.Tensor, importance: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    """Centroids that nothing is nearest to move to the vectors with the largest errors."""
-    centroids = vectors[torch.multinomial(importance, CODEBOOK_SIZE, generator=generator)].clone()
-    for _ in range(ITERATIONS):
-        chosen = _nearest(vectors, centroids)
-        sums = torch.zeros_like(centroids).index_add_(0, chosen, vectors * importance[:, None])
-        counts = torch.zeros(CODEBOOK_SIZE).index_add_(0, chosen, importance)
-        errors = (vectors - centroids[chosen]).square().sum(dim=1) * importance
-        used = counts > 0
-        worst = errors.topk(CODEBOOK_SIZE).indices[: int((~used).sum())]
-        centroids[used] = sums[used] / counts[used, None]
-        centroids[~used] = vectors[worst]
-    return centroids
+def _nearest_sum(vectors: torch.Tensor, codebooks: torch.Tensor) -> torch.Tensor:
+    """The vectors after residual quantisation."""
+    residual = vectors
+    for centroids in codebooks:
+        residual = residual - centroids[_nearest(residual, centroids)]
+    return vectors - residual
 
 
 def _nearest(vectors: torch.Tensor, centroids: torch.Tensor) -> torch.Tensor:
     return (centroids.square().sum(dim=1) - 2 * vectors @ centroids.T).argmin(dim=1)
+
+
+def _centred(frames: torch.Tensor, chosen: torch.Tensor) -> torch.Tensor:
+    """The chosen rows of each clip, less their mean."""
+    rows = [clip[of_clip] for clip, of_clip in zip(frames, chosen, strict=True) if of_clip.any()]
+    return torch.cat([clip - clip.mean(dim=0) for clip in rows])
+
+
+def _stored(name: str, value: torch.Tensor) -> Any:
+    """Weights in half precision, statistics in float32."""
+    is_weight = name.endswith((".weight", ".bias"))
+    return value.detach().to(torch.float16 if is_weight else value.dtype).numpy()

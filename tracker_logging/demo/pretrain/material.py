@@ -9,29 +9,31 @@ A clip's name is SPEAKER_NUMBER_SENTENCE, as `speech.py` gives it.
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from tracker_logging.data.audio import load_audio
 from tracker_logging.data.sample import DataError
-from tracker_logging.demo.pretrain.fit_codec import fit_voice_codec
+from tracker_logging.demo.pretrain.codec_examples import CodecClip
+from tracker_logging.demo.pretrain.fit_codec import STEPS, fit_voice_codec
 from tracker_logging.demo.pretrain.pairs import Clip, CodedVariant
 from tracker_logging.demo.pretrain.speech import planned_sentences
 from tracker_logging.demo.pretrain.variants import VARIANTS, varied
-from tracker_logging.demo.pretrain.voices import NEW_SPEAKERS, UNSEEN
+from tracker_logging.demo.pretrain.voices import KEPT
 from tracker_logging.demo.voice_codec import VoiceCodec
-from tracker_logging.demo.world_features import SAMPLE_RATE, Features, analyse
+from tracker_logging.demo.world_features import SAMPLE_RATE, SUB_FEATURES, Features, analyse
 from tracker_logging.trackers.whole_file import write_whole
 
-NOT_TRAINED = frozenset((*UNSEEN, *NEW_SPEAKERS))
-CODEC_CLIPS = 12  # of a speaker, on which the codec is fitted
 _PROCESSES = 2
+_CHUNK = 64  # clips, for each of which a process would else receive the codec
 
 
 def analyse_clips(directory: Path) -> None:
@@ -48,19 +50,20 @@ def _analyse(features: Path, clip: Path) -> None:
     _write(features / f"{clip.stem}.npy", np.save, analyse(load_audio(clip, SAMPLE_RATE)).astype(np.float32))
 
 
-def fitted_codec(directory: Path) -> VoiceCodec:
+def fitted_codec(directory: Path, *, steps: int = STEPS) -> VoiceCodec:
     """The codec of the directory, fitted now on the trained speakers if there is none. Once clips are encoded and a
     model is trained on them it may not change, so it is kept when clips are added."""
     if not (directory / "codec").is_dir():
-        clips: dict[str, list[Features]] = defaultdict(list)
-        for path in _feature_files(directory):
-            speaker = speaker_of(path.stem)
-            if speaker not in NOT_TRAINED and len(clips[speaker]) < CODEC_CLIPS:
-                clips[speaker].append(_features(path))
-        fit_voice_codec({speaker: several for speaker, several in clips.items() if len(several) > 1}).save(
-            directory / "codec"
-        )
+        paths = [path for path in _feature_files(directory) if speaker_of(path.stem) not in KEPT]
+        counts = Counter(speaker_of(path.stem) for path in paths)
+        clips = [_codec_clip(path) for path in paths if counts[speaker_of(path.stem)] > 1]
+        fit_voice_codec(clips, steps=steps).save(directory / "codec")
     return VoiceCodec.load(directory / "codec")
+
+
+def _codec_clip(path: Path) -> CodecClip:
+    rows = np.load(path).astype(np.float32).reshape(-1, SUB_FEATURES)
+    return CodecClip(speaker_of(path.stem), path.stem.rsplit("_", 1)[1], rows)
 
 
 def coded_clips(directory: Path, codec: VoiceCodec) -> dict[str, Clip]:
@@ -83,12 +86,12 @@ def coded_clips(directory: Path, codec: VoiceCodec) -> dict[str, Clip]:
 
 def _code(codes: Path, codec: VoiceCodec, path: Path) -> None:
     features = _features(path)
-    variants = VARIANTS if speaker_of(path.stem) not in NOT_TRAINED else VARIANTS[:1]
+    variants = VARIANTS if speaker_of(path.stem) not in KEPT else VARIANTS[:1]
     analysed = [varied(features, variant) for variant in variants]
     arrays = {
         "codes": np.concatenate([codec.quantised(each) for each in analysed], axis=1).astype(np.int16),
         "frames": np.array([len(each) for each in analysed]),
-        "coordinates": np.stack([codec.coordinates(each) for each in analysed]),
+        "voices": np.stack([codec.voice(each) for each in analysed]),
     }
     _write(codes / f"{path.stem}.npz", lambda file, values: np.savez(file, **values), arrays)
 
@@ -96,9 +99,7 @@ def _code(codes: Path, codec: VoiceCodec, path: Path) -> None:
 def _variants(path: Path) -> Sequence[CodedVariant]:
     with np.load(path) as arrays:
         parts = np.split(arrays["codes"].astype(np.int64), np.cumsum(arrays["frames"])[:-1], axis=1)
-        return [
-            CodedVariant(codes, coordinates) for codes, coordinates in zip(parts, arrays["coordinates"], strict=True)
-        ]
+        return [CodedVariant(codes, voice) for codes, voice in zip(parts, arrays["voices"], strict=True)]
 
 
 def speaker_of(name: str) -> str:
@@ -119,8 +120,9 @@ def _features(path: Path) -> Features:
 
 
 def _each(work: Callable[[Path], None], paths: Sequence[Path]) -> None:
-    with ProcessPoolExecutor(_PROCESSES) as pool:
-        for _ in pool.map(work, paths, chunksize=8):
+    context = get_context("spawn")  # torch's threads do not survive a fork
+    with ProcessPoolExecutor(_PROCESSES, context, torch.set_num_threads, (1,)) as pool:
+        for _ in pool.map(work, paths, chunksize=_CHUNK):
             pass
 
 

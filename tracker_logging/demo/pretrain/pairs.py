@@ -1,10 +1,12 @@
 """Reference and target pairs for pretraining, drawn anew for each batch, and what keeps the model from memorising them.
 
 - Two different clips of one speaker, any of their sentences, each in a variant of one vocal tract (`variants.py`).
-- Other voices: in part of the pairs the speaker codes of both clips are moved by the same step in the codec's speaker
-  axes, which makes a speaker that no clip has.
-- One voice: in part of the pairs the target has exactly the reference's speaker codes, so that they are to be copied.
-- Noise: codes and whole frames that the model reads are replaced, and in most pairs all speaker codes of the target. A
+- Other voices: in part of the pairs the voices of both clips are moved towards another clip's, or past it, which makes
+  a speaker that no clip has.
+- Any codes: in part of the pairs the voice codes of both clips are the same random ones. Voices unlike all that were
+  heard, such as recordings of a telephone, have such codes.
+- One voice: in part of the pairs the target has exactly the reference's voice codes, so that they are to be copied.
+- Noise: codes and whole frames that the model reads are replaced, and in most pairs all voice codes of the target. A
   model that copies them from its own last frames need not look at the reference.
 - Spelling: in part of the batches words are spelled in letters, as words outside the vocabulary are.
 - Other languages: in part of the pairs the reference's text is of letters that are not what is heard.
@@ -29,22 +31,24 @@ import torch
 from tracker_logging.data.sample import VoiceSample
 from tracker_logging.demo.open_tokenizer import spelling_tokenizer
 from tracker_logging.demo.pretrain.variants import VARIANTS
-from tracker_logging.demo.voice_codec import CODEBOOK_SIZE, SPEAKER_AXES, Array, Codes, VoiceCodec, speaker_codes
+from tracker_logging.demo.voice_codec import CODEBOOK_SIZE, Array, Codes, VoiceCodec
+from tracker_logging.demo.voice_net import VOICE_SIZE
 from tracker_logging.families.base import IGNORE, Features
 from tracker_logging.families.higgs_v2.labels import target_labels
 from tracker_logging.families.higgs_v2.processor import SpeechProcessor
 
 SYSTEM_TEXT = "speak"
 MOST_CLIPS = 100
+MOVED = (0.3, 1.2)  # of the way to another clip's voice
 _OTHER_SPEAKERS = 4  # speakers among whose codes the replacements of one clip are drawn
 
 
 @dataclass(frozen=True, slots=True)
 class CodedVariant:
-    """`codes` [K, T] and the `coordinates` of their speaker vector [SPEAKER_AXES]."""
+    """`codes` [K, T] and the `voice` [VOICE_SIZE] before it was quantised."""
 
     codes: Codes
-    coordinates: Array
+    voice: Array
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,13 +62,14 @@ class Clip:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Noise:
-    """Shares of the pairs with another voice, with the target in exactly the reference's speaker codes, with all the
-    target's speaker codes replaced, and with a reference's text in another language; of the batches with spelled words;
-    of the content codes and of the frames replaced."""
+    """Shares of the pairs with another voice, with random voice codes, with the target in exactly the reference's voice
+    codes, with all the target's voice codes replaced, and with a reference's text in another language; of the batches
+    with spelled words; of the content codes and of the frames replaced."""
 
     other_voice: float = 0.5
+    any_codes: float = 0.35
     one_voice: float = 1.0
-    speaker_codes: float = 0.8
+    voice_codes: float = 0.8
     spelled: float = 0.15
     foreign: float = 0.1
     content_codes: float = 0.05
@@ -73,7 +78,8 @@ class Noise:
 
 
 NOISE = Noise()
-CALIBRATION = replace(NOISE, other_voice=0.3, one_voice=0.6, speaker_codes=0.5)  # at the end: nearer to real pairs
+CALIBRATION = replace(NOISE, other_voice=0.3, any_codes=0.2, one_voice=0.6, voice_codes=0.5)
+"""At the end: nearer to real pairs."""
 
 
 class PairSource:
@@ -92,6 +98,7 @@ class PairSource:
         self._names = defaultdict(list)  # of each speaker's clips
         for name in sorted(clips):
             self._names[clips[name].speaker].append(name)
+        self._all = sorted(clips)
         self._built: dict[str, Codes] = {}
         self.processor = SpeechProcessor(tokenizer, codec, self._codes)
         self._spelling = SpeechProcessor(spelling_tokenizer(), codec, self._codes)
@@ -159,17 +166,24 @@ class PairSource:
             if VARIANTS[index].tract == VARIANTS[number].tract
         ]
         chosen = {reference: variants[number], target: self._clips[target].variants[self._choice.choice(of_tract)]}
-        moved = np.zeros(SPEAKER_AXES)
+        moved = np.zeros(VOICE_SIZE)
         if self._choice.random() < self.noise.other_voice:
-            towards = self._draw.normal(0, 1, SPEAKER_AXES) - chosen[target].coordinates
-            moved = self._draw.uniform(0.3, 1) * towards
+            moved = self._draw.uniform(*MOVED) * (self._any_voice() - chosen[target].voice)
         has_one_voice = self._choice.random() < self.noise.one_voice
+        has_any_codes = self._choice.random() < self.noise.any_codes
+        content = self._codec.content_codebooks
+        any_codes = self._draw.integers(0, CODEBOOK_SIZE, self._codec.num_codebooks - content)
         self._built = {}
         for name, variant in chosen.items():
-            coordinates = chosen[reference].coordinates if has_one_voice else variant.coordinates
+            voice = chosen[reference].voice if has_one_voice else variant.voice
             codes = variant.codes.copy()
-            codes[self._codec.content_codebooks :] = speaker_codes(coordinates + moved)[:, None]
+            voice_codes = any_codes if has_any_codes else self._codec.voice_codes(voice + moved)
+            codes[content:] = voice_codes[:, None]
             self._built[name] = codes
+
+    def _any_voice(self) -> Array:
+        """[VOICE_SIZE] of a clip drawn from all."""
+        return self._choice.choice(self._clips[self._choice.choice(self._all)].variants).voice
 
     def _with_reference_labels(self, features: Features, frames: int) -> torch.Tensor:
         labels = target_labels(features["audio_input_ids"][:frames], bos=CODEBOOK_SIZE, eos=CODEBOOK_SIZE + 1)
@@ -180,11 +194,11 @@ class PairSource:
         """Delayed codes [F, K] with noise; begin and end codes are never replaced."""
         codes, content = codes.clone(), self._codec.content_codebooks
         others = torch.from_numpy(
-            np.stack([speaker_codes(self._draw.normal(0, 1, SPEAKER_AXES)) for _ in range(_OTHER_SPEAKERS)])
+            np.stack([self._codec.voice_codes(self._any_voice()) for _ in range(_OTHER_SPEAKERS)])
         )
         target = codes[frames:, content:]
         replacement = others[torch.from_numpy(self._draw.integers(0, _OTHER_SPEAKERS, len(target)))]
-        if self._draw.random() < self.noise.speaker_codes:
+        if self._draw.random() < self.noise.voice_codes:
             codes[frames:, content:] = torch.where(target < CODEBOOK_SIZE, replacement, target)
         content_codes = codes[:, :content]
         replacement = torch.from_numpy(self._draw.integers(0, CODEBOOK_SIZE, content_codes.shape))

@@ -1,15 +1,14 @@
 """Synthesises the speech that the demo's model is pretrained on. Resumable; several processes share the work.
 
-Kokoro's voices make most of it. Flite's four add sentences: they take a hundredth of the time.
-
     kokoro = Kokoro(KokoroFiles(packages=..., voices=...))
     make_speech(directory, kokoro, phonemes_of(planned_sentences()), share=0, shares=2)
 
 Guarantees
 - Clip `n` of a speaker has the same sentence in every run, so that work may be stopped, resumed and divided freely.
-- Any prefix of the work has about the same number of clips of each natural voice, and a few clips of each blend that it
-  has at all.
+- Any prefix of the work has about the same number of clips of each natural voice, and a few clips of each blend and
+  each mixture that it has at all.
 - No sentence of a voice that is kept for the demo is a sentence of a trained one.
+- A sentence is spoken by two trained voices, one after the other: the codec learns from both what it is to keep apart.
 - A clip that exists is complete.
 """
 
@@ -19,27 +18,36 @@ import hashlib
 import random
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
-from tracker_logging.demo.composed.make_voices import synthesise, trim_to_frames
+from tracker_logging.demo.composed.make_voices import trim_to_frames
 from tracker_logging.demo.pretrain.kokoro import SAMPLE_RATE, Voice, Wave
-from tracker_logging.demo.pretrain.voices import BLENDED, FINE_TUNED, FLITE, HELD_OUT, NATURAL, Speaker
+from tracker_logging.demo.pretrain.voices import (
+    BLENDED,
+    FINE_TUNED,
+    HELD_OUT,
+    KEPT,
+    MIXED,
+    NATURAL,
+    Speaker,
+)
 from tracker_logging.demo.sentences import draw_sentences
 from tracker_logging.trackers.whole_file import write_whole
 
-ROUNDS = 30
+ROUNDS = 22
 BLENDS_IN_ROUND = len(BLENDED) // ROUNDS
 CLIPS_OF_BLEND = 4
+CLIPS_OF_MIXTURE = 2
+MIXTURES_IN_ROUND = 50
 CLIPS_OF_NEW_SPEAKER = 2  # in each round
 SENTENCES = 4_000
 TRAINED_SENTENCES = 3_600  # the first ones; the others are those of voices that pretraining never hears
 SPEEDS = (1.0, 1.2)  # of a speaker; one speed each
-FLITE_CLIPS = 500  # of each voice
 PEAK = 0.7
 
 
@@ -60,15 +68,29 @@ def planned() -> Iterator[Utterance]:
     """All clips, in the order of the work."""
     choice = random.Random(1)
     counts: Counter[str] = Counter()
+    waiting: Utterance | None = None  # for a second voice
+    for speakers in _rounds():
+        for speaker in choice.sample(speakers, len(speakers)):
+            is_kept = speaker.name in KEPT
+            sentences = range(TRAINED_SENTENCES, SENTENCES) if is_kept else range(TRAINED_SENTENCES)
+            utterance = Utterance(speaker, counts[speaker.name], choice.choice(sentences))
+            if not is_kept:
+                if waiting is None or waiting.speaker == speaker:
+                    waiting = utterance
+                else:
+                    utterance, waiting = replace(utterance, sentence=waiting.sentence), None
+            yield utterance
+            counts[speaker.name] += 1
+
+
+def _rounds() -> Iterator[list[Speaker]]:
+    """The speakers of each round, a speaker once for each of its clips."""
     for number in range(ROUNDS):
         first = number * BLENDS_IN_ROUND
         blends = BLENDED[first : first + BLENDS_IN_ROUND] * CLIPS_OF_BLEND
-        kept = [*FINE_TUNED * CLIPS_OF_NEW_SPEAKER, *(HELD_OUT if number % 2 == 0 else ())]
-        speakers = [*NATURAL, *blends, *kept]
-        for speaker in choice.sample(speakers, len(speakers)):
-            sentences = range(TRAINED_SENTENCES, SENTENCES) if speaker in kept else range(TRAINED_SENTENCES)
-            yield Utterance(speaker, counts[speaker.name], choice.choice(sentences))
-            counts[speaker.name] += 1
+        yield [*NATURAL, *blends, *FINE_TUNED * CLIPS_OF_NEW_SPEAKER, *(HELD_OUT if number % 2 == 0 else ())]
+    for first in range(0, len(MIXED), MIXTURES_IN_ROUND):
+        yield [*MIXED[first : first + MIXTURES_IN_ROUND]] * CLIPS_OF_MIXTURE
 
 
 class Synthesiser(Protocol):
@@ -96,20 +118,18 @@ def make_speech(
             continue
         speaker = utterance.speaker
         if speaker.name not in voices:
-            voices[speaker.name] = np.mean([kokoro.voice(part) for part in speaker.parts], axis=0)
+            voices[speaker.name] = style_of(speaker, [kokoro.voice(part) for part in speaker.parts])
         wave = kokoro.synthesise(phonemes[utterance.sentence], voices[speaker.name], speed=speed_of(speaker))
         write_clip(path, wave)
 
 
-def make_flite_speech(directory: Path) -> None:
-    """Write `FLITE_CLIPS` clips of each of `FLITE`, those that are missing. Needs flite."""
-    directory.mkdir(parents=True, exist_ok=True)
-    choice, sentences = random.Random(2), planned_sentences()
-    for voice in FLITE:
-        for number, sentence in enumerate(choice.sample(range(TRAINED_SENTENCES), FLITE_CLIPS)):
-            path = directory / f"flite-{voice}_{number:03d}_{sentence:04d}.flac"
-            if not path.exists():
-                write_clip(path, synthesise(voice, sentences[sentence]))
+def style_of(speaker: Speaker, parts: Sequence[Voice]) -> Voice:
+    """The speaker's voice, made of its parts: the same in each call."""
+    style = np.average(parts, axis=0, weights=speaker.weights)
+    if speaker.noise:
+        drawn = np.random.default_rng(_number_of(speaker.name)).normal(size=style.shape[-1])
+        style += speaker.noise * drawn * np.std(parts, axis=0)
+    return style.astype(np.float32)
 
 
 def write_clip(path: Path, wave: Wave) -> None:
@@ -122,5 +142,9 @@ def write_clip(path: Path, wave: Wave) -> None:
 
 def speed_of(speaker: Speaker) -> float:
     """Speakers differ in speed, too."""
-    number = int.from_bytes(hashlib.sha256(speaker.name.encode()).digest()[:4])
-    return SPEEDS[0] + (SPEEDS[1] - SPEEDS[0]) * number / 2**32
+    return SPEEDS[0] + (SPEEDS[1] - SPEEDS[0]) * _number_of(speaker.name) / 2**32
+
+
+def _number_of(name: str) -> int:
+    """The same in each run, below 2**32."""
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:4])

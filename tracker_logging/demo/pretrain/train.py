@@ -30,8 +30,8 @@ from tracker_logging.data.sample import VoiceSample
 from tracker_logging.demo.model import demo_config, demo_model
 from tracker_logging.demo.open_tokenizer import open_tokenizer
 from tracker_logging.demo.pretrain.lean import lean_losses
-from tracker_logging.demo.pretrain.material import NOT_TRAINED
 from tracker_logging.demo.pretrain.pairs import CALIBRATION, NOISE, Clip, PairSource
+from tracker_logging.demo.pretrain.voices import KEPT
 from tracker_logging.demo.pretrain.voices import UNSEEN as UNSEEN_SPEAKERS
 from tracker_logging.demo.voice_codec import VoiceCodec
 from tracker_logging.families import adapter_for
@@ -43,9 +43,8 @@ from tracker_logging.voices.scorers.choose import ScorerChoice
 from tracker_logging.voices.settings import VoiceSettings
 
 WARMUP_STEPS = 100
-FIRST_WEIGHTS = (3.0, 1.0)  # of the losses of the first content codebooks: they hold the words
-LATER_WEIGHT = 0.3  # of each later content codebook's
-SPEAKER_WEIGHT = 1.0  # of each speaker codebook's
+CONTENT_WEIGHTS = (3.0, 1.0)  # of the losses of the content codebooks: the first one holds the words
+VOICE_WEIGHT = 0.5  # of each voice codebook's
 LAST_RATE = 0.03  # of the learning rate, at the end; it falls over the second half of the time
 CALIBRATED = 0.15  # share of the time, at the end, in which pairs are drawn with `CALIBRATION`
 TEMPERATURE = 0.3  # of the voices in the run
@@ -92,8 +91,8 @@ class _Training:
     def __init__(self, clips: Mapping[str, Clip], codec: VoiceCodec, directory: Path, schedule: Schedule) -> None:
         self._tokenizer = open_tokenizer()
         self._codec, self._directory, self._schedule = codec, directory, schedule
-        later, speaker = codec.content_codebooks - len(FIRST_WEIGHTS), codec.num_codebooks - codec.content_codebooks
-        self._weights = torch.tensor([*FIRST_WEIGHTS, *later * [LATER_WEIGHT], *speaker * [SPEAKER_WEIGHT]])
+        voice_codebooks = codec.num_codebooks - codec.content_codebooks
+        self._weights = torch.tensor([*CONTENT_WEIGHTS, *voice_codebooks * [VOICE_WEIGHT]])
         self.model = demo_model(schedule.seed, demo_config(self._tokenizer, codebooks=codec.num_codebooks))
         self._adapter = adapter_for(self.model)
         self._optimizer = torch.optim.AdamW(
@@ -111,7 +110,7 @@ class _Training:
             self.model.load_state_dict(weights.state_dict())
         self._pairs = PairSource(clips, codec, self._tokenizer, seed=1_000 * (schedule.seed + self._steps) + _rank())
         speakers = sorted({clip.speaker for clip in clips.values()})
-        self._trained = [speaker for speaker in speakers if speaker not in NOT_TRAINED]
+        self._trained = [speaker for speaker in speakers if speaker not in KEPT]
         self._unseen = self._pairs.fixed_pairs([name for name in UNSEEN_SPEAKERS if name in speakers], each=2)
         self._seen = self._pairs.fixed_pairs(self._trained[:_SEEN_SPEAKERS], each=1)
         self._first = self._steps

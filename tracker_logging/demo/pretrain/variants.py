@@ -15,8 +15,10 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from tracker_logging.demo.voice_codec import Array
 from tracker_logging.demo.world_features import CEPSTRA, SAMPLE_RATE, STACK, SUB_FEATURES, Features
@@ -68,10 +70,16 @@ def varied(analysed: Features, variant: Variant) -> Features:
     moved = rows[before] * (1 - share) + rows[after] * share
     moved[:, 1] = np.round(moved[:, 1])
     moved[:, 0] = moved[:, 0].mean() + variant.intonation * (moved[:, 0] - moved[:, 0].mean())
-    moved[:, _CEPSTRUM] = moved[:, _CEPSTRUM] @ _warp(variant.tract)
+    moved[:, _CEPSTRUM] = warped(moved[:, _CEPSTRUM], variant.tract)
     frames = -(-(variant.delay + len(moved)) // STACK)
     padded = np.pad(moved, ((variant.delay, frames * STACK - variant.delay - len(moved)), (0, 0)), mode="edge")
     return padded.reshape(frames, -1)
+
+
+def warped(cepstra: npt.NDArray[Any], tract: float) -> npt.NDArray[Any]:
+    """[N, CEPSTRA] -> [N, CEPSTRA] of the same type, with all formants times `tract`."""
+    result: npt.NDArray[Any] = cepstra @ _warp(tract).astype(cepstra.dtype)
+    return result
 
 
 @cache
