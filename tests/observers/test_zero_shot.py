@@ -1,6 +1,7 @@
 """The zero-shot callback alone in a real Trainer, on the demo's voices."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -112,6 +113,22 @@ def test_each_prompt_has_its_own_gaps_whose_means_are_the_scalars(runs: list, sa
         named = {"reference gap": "gap", "no-reference gap": "gap_null", "text gap": "text_gap"}
         for column, which in named.items():
             assert np.mean(columns[column]) == pytest.approx(scalars[step][f"conditioning/{which}/mean"])
+
+
+def test_a_prompt_without_a_target_takes_no_place_among_the_measured_ones(
+    processor: SpeechProcessor, samples: list[VoiceSample]
+) -> None:
+    """The gap is measured on as many prompts as were asked for, where that many have a target."""
+    with_text_alone = [replace(samples[0], target_audio=None, sample_id="text alone"), *samples]
+    tracker = MemoryTracker()
+    rounds = VoiceRounds(
+        with_text_alone, processor, replace(SETTINGS, max_clips=4), exchange=SingleProcess(),
+        scorer=lambda _: VoiceScorer(Instruments()), emit=tracker.emit,
+    )  # fmt: skip
+    rounds.measure_conditioning(adapter_for(small_model().eval()), device=torch.device("cpu"), step=0)
+    assert rounds.close()
+    (table,) = [event for event in tracker.events if isinstance(event, Table) and event.tag == "conditioning/samples"]
+    assert len(table.rows) == SETTINGS.conditioning_clips
 
 
 def test_voices_speak_and_the_gap_is_measured_when_they_are_due(runs: list) -> None:

@@ -94,7 +94,8 @@ class VoiceRounds:
         self._share = exchange.share(self.prompts)
         swapped = _swapped(self.prompts, processor, self._sampling, seed=settings.seed) if settings.cond_gain else []
         self._swapped = exchange.share(swapped) if swapped else []
-        conditioned = self.prompts[:: settings.takes][: settings.conditioning_clips]
+        with_target = [prompt for prompt in self.prompts[:: settings.takes] if prompt.sample.target_audio is not None]
+        conditioned = with_target[: settings.conditioning_clips]
         share = {prompt.voice_id for prompt in exchange.share(conditioned)}
         self._rows = [row for row in conditioning_rows(conditioned, processor) if row.voice_id in share]
         self._seconds = {

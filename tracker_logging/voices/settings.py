@@ -32,7 +32,8 @@ class VoiceSettings:
     """Seconds. After this a rank begins no further batch, rank 0 stops waiting for another rank's clips, and the end of
     training stops waiting for scoring."""
     conditioning_clips: int = 8
-    """Prompts on which the conditioning gap is measured at every logged step; always the same ones."""
+    """Prompts with a target recording on which the conditioning gap is measured at every logged step; always the same
+    ones."""
     cond_gain: bool = False
     """Also generate each text with another speaker's reference at voice steps: twice the generation."""
     scorers: ScorerChoice = field(default_factory=ScorerChoice)
