@@ -4,7 +4,7 @@
     python docs/make_pictures.py outputs/demo/runs/run outputs/broken-shuffled_references/runs/run
 
 Each picture is read from the runs' event files as it was logged at its last step; nothing is drawn anew. The voice is
-the first one that is trained.
+the trained one whose similarity to its reference differs most between the runs.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ PICTURES = {
     "ffn-paths": "dualffn/rms_map",
     "gradient-map": "gradients/norm_map",
 }
-"""Name of the file → tag. `{voice}`: the first trained voice."""
+"""Name of the file → tag. `{voice}`: a trained voice."""
 
 TITLE_HEIGHT, GAP = 34, 24
 WIDEST = 760
@@ -69,6 +69,16 @@ def _at_most(picture: Image.Image, width: int) -> Image.Image:
     return picture.resize((width, round(picture.height * width / picture.width)), Image.Resampling.LANCZOS)
 
 
+def differing_voice(healthy: Path, broken: Path) -> str:
+    """The trained voice whose last similarity to its reference in `healthy` is furthest above that in `broken`."""
+    similar = []
+    for run in (healthy, broken):
+        voices, _ = VoiceFolders().read(run)
+        trained = [voice for voice in voices.values() if voice.group and voice.group.startswith(TRAINED)]
+        similar.append({voice.id: voice.steps[max(voice.steps)].scores.get("sim_o", 0.0) for voice in trained})
+    return max(similar[0], key=lambda voice: similar[0][voice] - similar[1][voice])
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("healthy", type=Path)
@@ -76,8 +86,7 @@ def main() -> None:
     args = parser.parse_args()
     IMAGES.mkdir(exist_ok=True)
     healthy, broken = pictures_of(args.healthy), pictures_of(args.broken)
-    voices, _ = VoiceFolders().read(args.healthy)
-    voice = min(each.id for each in voices.values() if each.group and each.group.startswith(TRAINED))
+    voice = differing_voice(args.healthy, args.broken)
     for name, tag in PICTURES.items():
         picture_tag = tag.format(voice=voice)
         picture = beside({"healthy": healthy[picture_tag], "references shuffled": broken[picture_tag]})

@@ -46,7 +46,7 @@ def paths() -> DemoPaths:
 
 def test_the_demo_is_small_and_readable_by_all() -> None:
     files = [path for path in DIRECTORY.rglob("*") if path.is_file()]
-    assert sum(path.stat().st_size for path in files) < 16 * MEBIBYTE
+    assert sum(path.stat().st_size for path in files) < 18 * MEBIBYTE
     assert sum(path.stat().st_size for path in (DIRECTORY / "model").iterdir()) < 12 * MEBIBYTE
     assert all(path.stat().st_mode & 0o044 == 0o044 for path in files)
     real = [path for path in files if path.stem.rsplit("_", 1)[0] in PEOPLE]
@@ -101,7 +101,7 @@ def test_the_model_knows_speech_and_uses_the_reference_of_voices_it_never_heard(
     with torch.no_grad():
         right = lean_losses(model, collate([processor.features(sample) for sample in unseen]))
         wrong = lean_losses(model, collate(rows))
-    assert right[:CONTENT].mean() < 0.92 * CHANCE
+    assert right[:CONTENT].mean() < 0.8 * CHANCE
     assert wrong.mean() > right.mean() + 0.2
 
 
