@@ -203,6 +203,12 @@ def test_the_codec_is_an_audio_codec_and_survives_saving(
         assert np.isfinite(codec.decode(codec.encode(wave.astype(np.float32)))).all()
 
 
+def test_opening_the_codec_leaves_the_random_state_as_it_was() -> None:
+    before = torch.get_rng_state()
+    VoiceCodec.load(pretrained_demo().codec)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
 def test_the_voice_codes_alone_decide_the_voice(codec: VoiceCodec, analysed: dict[str, list[Features]]) -> None:
     low, high = codec.quantised(analysed["slt_low"][1]), codec.quantised(analysed["awb_high"][1])
     assert (low[CONTENT:] == low[CONTENT:, :1]).all()  # the same in each frame

@@ -59,9 +59,12 @@ class VoiceCodec:
         """`arrays`: the state of `VoiceNet`, in any float type, and the arrays `CONTENT` and `VOICE`."""
         self._stored = dict(arrays)
         self._content, self._voice = (arrays[name].astype(np.float64) for name in (CONTENT, VOICE))
-        self._net = VoiceNet().eval().requires_grad_(False)
+        with torch.device("meta"):  # without random weights, which would change the caller's random state
+            self._net = VoiceNet()
         state = {name: torch.from_numpy(array) for name, array in arrays.items() if name not in (CONTENT, VOICE)}
-        self._net.load_state_dict(state)
+        wide = {name: value.float() if value.is_floating_point() else value for name, value in state.items()}
+        self._net.load_state_dict(wide, assign=True)
+        self._net.eval().requires_grad_(False)
         self.content_codebooks = len(self._content)
         self.num_codebooks = self.content_codebooks + len(self._voice)
         digest = hashlib.sha256()
