@@ -105,7 +105,7 @@ def test_the_model_knows_speech_and_uses_the_reference_of_voices_it_never_heard(
     assert wrong.mean() > right.mean() + 0.2
 
 
-def test_the_codec_says_one_speakers_words_in_the_voice_of_another(paths: DemoPaths) -> None:
+def test_the_codec_converts_one_speakers_words_to_the_voice_of_another(paths: DemoPaths) -> None:
     """The content codes of each unseen voice with the voice codes of the next: the result is nearest to the next."""
     codec = VoiceCodec.load(paths.codec)
     assert paths.prompts is not None

@@ -57,7 +57,7 @@ def analysed() -> dict[str, list[Features]]:
 
 @pytest.fixture(scope="module")
 def codec() -> VoiceCodec:
-    """That of the package, which heard none of these speakers."""
+    """That of the package, trained on none of these speakers."""
     return VoiceCodec.load(pretrained_demo().codec)
 
 
@@ -129,7 +129,7 @@ def test_sentences_of_voices_that_are_kept_are_of_no_trained_voice() -> None:
     assert kept and kept.isdisjoint(trained)
 
 
-def test_two_trained_voices_speak_each_sentence_one_after_the_other() -> None:
+def test_each_sentence_is_planned_for_two_trained_voices_in_a_row() -> None:
     trained = [utterance for utterance in planned() if utterance.speaker.name not in KEPT]
     with_partner = [
         one for one, two in pairwise(trained) if one.sentence == two.sentence and one.speaker != two.speaker

@@ -1,8 +1,8 @@
 """A codec that keeps voice and speech apart: WORLD features, 2 content and 6 voice codebooks, 25 frames a second.
 
 A clip's voice is one vector, quantised once and repeated in each frame by the last codebooks. The first codebooks
-quantise what is spoken, with which intonation. The networks (`voice_net.py`) were trained to make the frames of one
-speaker of the content of another (`pretrain/fit_codec.py`), so that content codes say little of who speaks.
+quantise the content, words and intonation. The networks (`voice_net.py`) were trained for voice conversion
+(`pretrain/fit_codec.py`), so that content codes hold little information on the speaker.
 
 Guarantees
 - Implements `AudioCodec`; `identity` is a hash of everything that determines the codes.
@@ -89,7 +89,7 @@ class VoiceCodec:
         return np.concatenate([content, np.repeat(voice[:, None], len(analysed), axis=1)])
 
     def voice(self, analysed: Features) -> Array:
-        """[T, FRAME_FEATURES] with T > 0 -> [VOICE_SIZE]: who speaks, before it is quantised."""
+        """[T, FRAME_FEATURES] with T > 0 -> [VOICE_SIZE]: the speaker, before quantisation."""
         frames, means = _tensors(analysed)
         vector = self._net.voice(frames, means, torch.ones(1, len(analysed)))[0]
         return vector.numpy().astype(np.float64)

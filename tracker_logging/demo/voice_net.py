@@ -1,4 +1,4 @@
-"""The networks of `VoiceCodec`: what is spoken, who speaks, and WORLD frames made of both.
+"""The networks of `VoiceCodec`: content, voice, and WORLD frames made of both.
 
 - `content` encodes frames less the voice's mean. It is quantised outside, so the network has no codebooks.
 - `voice` encodes a clip's frames and their mean into one vector.

@@ -1,8 +1,7 @@
 """What the codec learns from: frames of one voice, and the same speech in another.
 
-The other voice is a second speaker's clip of the same sentence, moved in time to where the first speaks each sound, or
-the same clip. Both are heard through other vocal tracts, pitches and recording channels, so that there are more voices
-than speakers.
+The other voice is a second speaker's clip of the same sentence, aligned in time with the first, or the same
+clip. Vocal tract, pitch and recording channel of both are changed, so that there are more voices than speakers.
 
     examples = CodecExamples([CodecClip("af_sky", 12, rows), ...], seed=0)
     batch = examples.batch(32)
@@ -29,7 +28,7 @@ FRAMES = 48  # of an example
 PARALLEL = 0.5  # share of the examples that begin with a clip of which there is a second speaker
 SAME_CLIP = 0.1  # share of these in which the clip itself is the target all the same
 OTHER_CLIP = 0.7  # share of the examples whose voice is told by another clip of the speaker
-CHANGED = 0.65  # share of the clips heard through another vocal tract, pitch and channel
+CHANGED = 0.65  # share of the clips with another vocal tract, pitch and channel
 TRACTS = tuple(round(0.88 + 0.02 * step, 2) for step in range(14))
 PITCH = 0.2  # standard deviation of the changes of log-F0
 _CEPSTRUM = slice(2, 2 + CEPSTRA)
@@ -49,7 +48,7 @@ class CodecClip(NamedTuple):
 
 class CodecBatch(NamedTuple):
     """Frames [B, FRAMES, STACK, SUB_FEATURES], their masks [B, FRAMES], and the means of whole clips
-    [B, len(OF_VOICE)]: what the content is of, what is to be made, and who speaks it."""
+    [B, len(OF_VOICE)]: source of the content, target, and a clip of the target's voice."""
 
     source: torch.Tensor
     source_means: torch.Tensor
@@ -62,7 +61,7 @@ class CodecBatch(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class _Change:
-    """How a clip is heard: a factor of the formants, a difference of log-F0, one of the cepstrum."""
+    """A change of a clip: a factor of the formants, a difference of log-F0, one of the cepstrum."""
 
     tract: float
     pitch: float
@@ -119,13 +118,15 @@ class CodecExamples:
             voice = self._choice.choice(self._of_speaker[self.clips[target].speaker])
         before, after = self._change(), self._change()
         start = self._choice.randrange(max(1, len(rows) - FRAMES * STACK))
-        heard, spoken = before.of(rows), after.of(self.clips[target].rows[self._alignment(source, target)])
-        told = after.of(self.clips[voice].rows)
-        first = self._choice.randrange(max(1, len(told) - FRAMES * STACK))
+        source_rows = before.of(rows)
+        target_rows = after.of(self.clips[target].rows[self._alignment(source, target)])
+        voice_rows = after.of(self.clips[voice].rows)
+        first = self._choice.randrange(max(1, len(voice_rows) - FRAMES * STACK))
         return (
-            _frames(heard, start), voice_means(heard).astype(np.float32), _frames(spoken, start), _mask(rows, start),
-            _frames(told, first), voice_means(told).astype(np.float32), _mask(told, first),
-        )  # fmt: skip
+            *(_frames(source_rows, start), voice_means(source_rows).astype(np.float32)),
+            *(_frames(target_rows, start), _mask(rows, start)),
+            *(_frames(voice_rows, first), voice_means(voice_rows).astype(np.float32), _mask(voice_rows, first)),
+        )
 
     def _change(self) -> _Change:
         if self._choice.random() >= CHANGED:

@@ -1,8 +1,8 @@
-"""Fits the `VoiceCodec`: trains its networks and codebooks to say what one speaker said in the voice of another.
+"""Fits the `VoiceCodec`: trains its networks and codebooks for voice conversion.
 
 Content codes of a clip and the voice of another make the frames of a third: the same sentence by the other speaker. So
-nothing of who speaks is needed in the content codes, and all of it in the voice's. Voices are quantised in the last
-part of the training, in which their network does not change.
+the content codes need no information on the speaker, and the voice codes need all of it. Voices are quantised in the
+last part of the training, in which their network does not change.
 
 Guarantees
 - The same clips, `steps` and `seed` give the same codec on the same machine and number of threads.
@@ -26,7 +26,7 @@ from tracker_logging.demo.voice_net import VOICING, VoiceNet
 from tracker_logging.demo.world_features import CEPSTRA, SUB_FEATURES
 
 CONTENT_CODEBOOKS, VOICE_CODEBOOKS = 2, 6
-STEPS = 9_000  # about 15 minutes on two cores
+STEPS = 9_000  # about 12 minutes on two cores
 BATCH = 32
 LEARNING_RATE = 1e-3
 WARM_UP = 100

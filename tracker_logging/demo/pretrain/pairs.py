@@ -3,8 +3,8 @@
 - Two different clips of one speaker, any of their sentences, each in a variant of one vocal tract (`variants.py`).
 - Other voices: in part of the pairs the voices of both clips are moved towards another clip's, or past it, which makes
   a speaker that no clip has.
-- Any codes: in part of the pairs the voice codes of both clips are the same random ones. Voices unlike all that were
-  heard, such as recordings of a telephone, have such codes.
+- Any codes: in part of the pairs the voice codes of both clips are the same random ones. Voices unlike all in
+  the training data, such as recordings of a telephone, have such codes.
 - One voice: in part of the pairs the target has exactly the reference's voice codes, so that they are to be copied.
 - Noise: codes and whole frames that the model reads are replaced, and in most pairs all voice codes of the target. A
   model that copies them from its own last frames need not look at the reference.

@@ -8,7 +8,7 @@ Guarantees
 - Any prefix of the work has about the same number of clips of each natural voice, and a few clips of each blend and
   each mixture that it has at all.
 - No sentence of a voice that is kept for the demo is a sentence of a trained one.
-- A sentence is spoken by two trained voices, one after the other: the codec learns from both what it is to keep apart.
+- Each sentence is planned for two trained voices, one after the other: the codec is trained on such pairs.
 - A clip that exists is complete.
 """
 

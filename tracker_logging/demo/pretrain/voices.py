@@ -1,5 +1,5 @@
-"""Which voices pretraining hears: Kokoro's natural voices, blends of two and mixtures of all of them, and which it
-never hears.
+"""The voices of the pretraining data: Kokoro's natural voices, blends of two and mixtures of all of them; and the
+voices that are kept out of it.
 
 The mean of two voices is nearer to the average voice than either. Mixtures are drawn from the normal distribution that
 the natural voices have, a little wider: they differ from each other as natural voices do. New voices are also moved in
