@@ -177,3 +177,11 @@ def test_a_wide_interval_of_a_large_gap_is_no_ignored_reference(low: float, high
     trace = {"outputs/nll/mean": [6.0, 4.0, 2.0, 1.5, 1.2, 1.0], "conditioning/gap/low": [low] * 6}
     found = names(trace | {"conditioning/gap/high": [high] * 6})
     assert ("reference_ignored" in found) == is_ignored
+
+
+@pytest.mark.parametrize(("right", "is_ignored"), [(0.6, False), (0.2, True)])
+def test_a_reference_whose_voice_most_clips_have_is_not_ignored(right: float, *, is_ignored: bool) -> None:
+    """A model that copies the codes of its reference: those of another recording are no more likely."""
+    small = {"conditioning/gap/low": [-0.1] * 24, "conditioning/gap/high": [0.2] * 24, "outputs/nll/mean": [4.0] * 24}
+    found = names(small | {"voices/spk_top1": [right] * 24, "voices/spk_top1_chance": [0.06] * 24})
+    assert ("reference_ignored" in found) == is_ignored

@@ -18,6 +18,8 @@ from tracker_logging.doctor.rules.learning import surprised
 PATIENCE = 20
 """Evaluations after which the gap is judged even if the loss has not fallen much: a pretrained model starts low."""
 LARGE_GAP = 0.1  # of the nll: that of a model that uses the reference, though few prompts leave its interval wide
+MOST_CLIPS, RARE_BY_CHANCE = 0.5, 0.2
+"""Share of the clips that are nearest to their own reference, which shows that references are used; and its chance."""
 LITTLE_ATTENTION = 0.02
 FADED = 0.5
 """Share of the first conditioning gap, below which most of the reference's effect is lost."""
@@ -98,7 +100,7 @@ def _reference_ignored(history: History) -> str | None:
     was_used = sum(value > 0 for _, value in low.points) >= 2
     can_be_judged = was_used or len(low.points) > PATIENCE or has_learned(history)
     is_large = (low.last + high.last) / 2 > LARGE_GAP * history[tags.NLL_MEAN()].last
-    if low.last > 0 or is_large or not can_be_judged:
+    if low.last > 0 or is_large or not can_be_judged or _most_clips_have_their_voice(history):
         return None
     seen = (
         f"with {_GAPS[which]} in place of the true one the nll changes by {low.last:.2g} to {high.last:.2g} nats (95 % "
@@ -108,6 +110,11 @@ def _reference_ignored(history: History) -> str | None:
     if attention < LITTLE_ATTENTION:
         seen += f"; {100 * attention:.2g} % of the target's attention falls on the reference ({_ATTENTION})"
     return seen
+
+
+def _most_clips_have_their_voice(history: History) -> bool:
+    right, chance = history[tags.SPK_TOP1()], history[tags.SPK_TOP1_CHANCE()]
+    return bool(right) and right.last >= MOST_CLIPS and chance.last <= RARE_BY_CHANCE
 
 
 def _text_ignored(history: History) -> str | None:
@@ -199,9 +206,13 @@ RULES = (
         level="warning",
         certainty="likely",
         triggers=_LOWS,
-        also_reads=(*_HIGHS, _ATTENTION, tags.NLL_MEAN, TRAIN_LOSS, tags.NLL, tags.ENTROPY),
+        also_reads=(
+            *(*_HIGHS, _ATTENTION, tags.NLL_MEAN, TRAIN_LOSS, tags.NLL, tags.ENTROPY),
+            *(tags.SPK_TOP1, tags.SPK_TOP1_CHANCE),
+        ),
         opens_when="the interval of the conditioning gap includes 0 or is below it, with a middle below a tenth of the "
-        "nll, once the model has learned or had used the reference",
+        "nll, once the model has learned or had used the reference, unless most generated clips are nearest to their "
+        "own reference",
         evidence=_reference_ignored,
         causes=(
             Cause(
