@@ -16,9 +16,12 @@ from tracker_logging.demo.composed.tokenizer import demo_tokenizer
 from tracker_logging.demo.composed.world_codec import CODEBOOK_SIZE, CODEBOOKS
 from tracker_logging.families.higgs_v2.layout import SpecialTokens
 
+HEADS = 8  # of the pretrained model
 
-def demo_config(tokenizer: Any = None, *, codebooks: int = CODEBOOKS) -> Any:
-    """A `HiggsAudioV2Config` that fits the demo's tokenizer and codec, or others with codebooks of the same size."""
+
+def demo_config(tokenizer: Any = None, *, codebooks: int = CODEBOOKS, heads: int = 4) -> Any:
+    """A `HiggsAudioV2Config` that fits the demo's tokenizer and codec, or others with codebooks of the same size.
+    `heads`: of attention, two of which share a key."""
     from transformers import HiggsAudioV2Config
 
     tokenizer = demo_tokenizer() if tokenizer is None else tokenizer
@@ -28,9 +31,9 @@ def demo_config(tokenizer: Any = None, *, codebooks: int = CODEBOOKS) -> Any:
         hidden_size=256,
         intermediate_size=512,
         num_hidden_layers=4,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        head_dim=64,
+        num_attention_heads=heads,
+        num_key_value_heads=heads // 2,
+        head_dim=256 // heads,
         initializer_range=0.06,  # 1 / sqrt(hidden): with the class's 0.02 words are learnt much later
         rope_parameters={"rope_type": "default", "rope_theta": 10_000.0},
         num_codebooks=codebooks,

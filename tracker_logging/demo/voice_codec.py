@@ -1,8 +1,11 @@
-"""A codec that keeps voice and speech apart: WORLD features, 2 content and 6 voice codebooks, 25 frames a second.
+"""A codec that keeps voice and speech apart: WORLD features, 2 content, 4 voice and 2 detail codebooks, 25 frames a
+second.
 
-A clip's voice is one vector, quantised once and repeated in each frame by the last codebooks. The first codebooks
-quantise the content, words and intonation. The networks (`voice_net.py`) were trained for voice conversion
-(`pretrain/fit_codec.py`), so that content codes hold little information on the speaker.
+- Content: words and intonation, with little information on the speaker. Networks (`voice_net.py`), trained for voice
+  conversion (`pretrain/fit_codec.py`), make frames of content and a voice.
+- Voice: what is constant in a clip (`voice_parts.py`): the networks' voice, and for each class of sounds the mean of
+  what their frames lack of the recording's spectrum.
+- Detail: what a frame still lacks.
 
 Guarantees
 - Implements `AudioCodec`; `identity` is a hash of everything that determines the codes.
@@ -26,7 +29,9 @@ import torch
 
 from tracker_logging.demo.quantizer import dequantise, quantise
 from tracker_logging.demo.voice_net import OF_VOICE, VOICING, VoiceNet
+from tracker_logging.demo.voice_parts import CODEBOOK_SIZE, VoiceParts, means_of_sounds, repeated
 from tracker_logging.demo.world_features import (
+    CEPSTRA,
     FRAME_FEATURES,
     FRAME_SAMPLES,
     SAMPLE_RATE,
@@ -38,9 +43,13 @@ from tracker_logging.demo.world_features import (
 )
 
 FILE_NAME = "voice_codec.npz"
-CODEBOOK_SIZE = 256
-SMOOTHING = 25  # frames over which decoded voices are averaged
-CONTENT, VOICE = "content_codebooks", "voice_codebooks"  # arrays: [K, CODEBOOK_SIZE, vector size] float32
+OF_DETAIL = slice(3, 2 + CEPSTRA)  # the cepstrum without its level
+CONTENT, FIRST, NETWORK, SOUNDS, DETAIL = CODEBOOKS = (
+    *("content_codebooks", "first_voice_codebooks", "network_voice_codebooks", "sounds_voice_codebooks"),
+    "detail_codebooks",
+)
+"""Arrays: codebooks [K, CODEBOOK_SIZE, vector size] float32; those of voices as of `VoiceParts`."""
+CLASS_OF_CODE = "class_of_code"  # array [CODEBOOK_SIZE] int64: of sounds, of each code of the first content codebook
 _FEW = 10  # voiced frames of 5 ms
 
 Array = npt.NDArray[np.float64]
@@ -56,17 +65,21 @@ class VoiceCodec:
     codebook_size = CODEBOOK_SIZE
 
     def __init__(self, arrays: Stored) -> None:
-        """`arrays`: the state of `VoiceNet`, in any float type, and the arrays `CONTENT` and `VOICE`."""
+        """`arrays`: the state of `VoiceNet`, in any float type, and the arrays named above."""
         self._stored = dict(arrays)
-        self._content, self._voice = (arrays[name].astype(np.float64) for name in (CONTENT, VOICE))
+        self._content, first, of_network, of_sounds, self._detail = (
+            arrays[name].astype(np.float64) for name in CODEBOOKS
+        )
+        self._class_of_code = arrays[CLASS_OF_CODE]
+        self.parts = VoiceParts(first, of_network, of_sounds)
         with torch.device("meta"):  # without random weights, which would change the caller's random state
             self._net = VoiceNet()
-        state = {name: torch.from_numpy(array) for name, array in arrays.items() if name not in (CONTENT, VOICE)}
+        state = {name: torch.from_numpy(arrays[name]) for name in self._net.state_dict()}
         wide = {name: value.float() if value.is_floating_point() else value for name, value in state.items()}
         self._net.load_state_dict(wide, assign=True)
         self._net.eval().requires_grad_(False)
         self.content_codebooks = len(self._content)
-        self.num_codebooks = self.content_codebooks + len(self._voice)
+        self.num_codebooks = self.content_codebooks + self.parts.codebooks + len(self._detail)
         digest = hashlib.sha256()
         for name in sorted(arrays):
             digest.update(np.ascontiguousarray(arrays[name]).tobytes())
@@ -76,27 +89,35 @@ class VoiceCodec:
     def encode(self, wave: npt.NDArray[np.float32]) -> Codes:
         """[n] float32 at 24 kHz -> codes [K, ceil(n / 960)] int64."""
         with self._lock:
-            return self.quantised(analyse(wave))
+            return self.coded(analyse(wave))[0]
 
-    def quantised(self, analysed: Features) -> Codes:
-        """The output of `analyse` for a clip, [T, FRAME_FEATURES] float64 -> codes [K, T] int64."""
+    def coded(self, analysed: Features) -> tuple[Codes, Array]:
+        """The output of `analyse` for a clip, [T, FRAME_FEATURES] float64 -> codes [K, T] int64, and its voice before
+        quantisation, [1 + CLASSES, VOICE_SIZE] float64."""
         if len(analysed) == 0:
-            return np.zeros((self.num_codebooks, 0), dtype=np.int64)
-        frames, means = _tensors(analysed)
-        vectors = self._net.content(frames, means, torch.ones(1, len(analysed)))[0]
-        content = quantise(vectors.numpy().astype(np.float64), self._content)
-        voice = self.voice_codes(self.voice(analysed))
-        return np.concatenate([content, np.repeat(voice[:, None], len(analysed), axis=1)])
+            return np.zeros((self.num_codebooks, 0), dtype=np.int64), self.parts.restored(np.zeros((1, 0), np.int64))
+        content, of_network, lacking = self.separated(analysed)
+        of_sounds = means_of_sounds(lacking, self.classes(content))
+        voice = np.concatenate([of_network[None], of_sounds])
+        voice_codes = repeated(self.parts.codes(voice), len(analysed))
+        detail = lacking - self.parts.restored(voice_codes)[1 + self.classes(content)]
+        return np.concatenate([content, voice_codes, quantise(detail, self._detail)]), voice
 
-    def voice(self, analysed: Features) -> Array:
-        """[T, FRAME_FEATURES] with T > 0 -> [VOICE_SIZE]: the speaker, before quantisation."""
+    def separated(self, analysed: Features) -> tuple[Codes, Array, Array]:
+        """[T, FRAME_FEATURES] with T > 0 -> content codes [content_codebooks, T]; the networks' voice [VOICE_SIZE]; and
+        what frames of both lack, [T, VOICE_SIZE]."""
         frames, means = _tensors(analysed)
-        vector = self._net.voice(frames, means, torch.ones(1, len(analysed)))[0]
-        return vector.numpy().astype(np.float64)
+        everywhere = torch.ones(1, len(analysed))
+        content = quantise(self._net.content(frames, means, everywhere)[0].numpy().astype(np.float64), self._content)
+        voice = self._net.voice(frames, means, everywhere)[0].numpy().astype(np.float64)
+        made = self._frames(content, self.parts.restored(self.parts.codes(voice[None]))[0])
+        lacking: Array = (analysed.reshape(made.shape) - made)[..., OF_DETAIL].mean(axis=1)
+        return content, voice, lacking
 
-    def voice_codes(self, voice: Array) -> Codes:
-        """[VOICE_SIZE] -> [K - content_codebooks]."""
-        return quantise(voice[None], self._voice)[:, 0]
+    def classes(self, content: Codes) -> Codes:
+        """Content codes [content_codebooks, T] -> the class of sounds of each frame [T]."""
+        classes: Codes = self._class_of_code[content[0]]
+        return classes
 
     def decode(self, codes: Codes) -> npt.NDArray[np.float32]:
         """codes [K, T] int64 -> [T * 960] float32 at 24 kHz."""
@@ -107,11 +128,20 @@ class VoiceCodec:
         """codes [K, T] int64 -> [T, FRAME_FEATURES] float64, as of `analyse`."""
         if codes.shape[1] == 0:
             return np.zeros((0, FRAME_FEATURES))
-        content = dequantise(codes[: self.content_codebooks], self._content)
-        voices = _averaged(dequantise(codes[self.content_codebooks :], self._voice))
-        content_vectors, voice_vectors = (torch.from_numpy(each[None]).float() for each in (content, voices))
-        frames = self._net.decode(content_vectors, voice_vectors, torch.ones(1, codes.shape[1]))
-        return frames[0].flatten(1).numpy().astype(np.float64)
+        content, voice_codes, detail = np.split(
+            codes, [self.content_codebooks, self.content_codebooks + self.parts.codebooks]
+        )
+        voice = self.parts.restored(voice_codes)
+        frames = self._frames(content, voice[0])
+        of_frames = voice[1 + self.classes(content)] + dequantise(detail, self._detail)
+        frames[..., OF_DETAIL] += of_frames[:, None]
+        return frames.reshape(-1, FRAME_FEATURES)
+
+    def _frames(self, content: Codes, voice: Array) -> Array:
+        """Those that the networks make, [T, STACK, SUB_FEATURES]."""
+        vectors = torch.from_numpy(dequantise(content, self._content)[None]).float()
+        voices = torch.from_numpy(voice).float().expand(1, vectors.shape[1], -1)
+        return self._net.decode(vectors, voices, torch.ones(1, vectors.shape[1]))[0].numpy().astype(np.float64)
 
     def __reduce__(self) -> tuple[Callable[..., VoiceCodec], tuple[Stored]]:
         """Pickled as its arrays, because a lock cannot be sent to another process."""
@@ -144,12 +174,3 @@ def _tensors(analysed: Features) -> tuple[torch.Tensor, torch.Tensor]:
     """[1, T, STACK, SUB_FEATURES] and [1, len(OF_VOICE)] float32."""
     frames = torch.from_numpy(analysed.reshape(1, len(analysed), STACK, SUB_FEATURES)).float()
     return frames, torch.from_numpy(voice_means(analysed)[None]).float()
-
-
-def _averaged(rows: Array) -> Array:
-    """The mean of up to `SMOOTHING` rows around each."""
-    sums = np.concatenate([np.zeros((1, rows.shape[1])), np.cumsum(rows, axis=0)])
-    here = np.arange(len(rows))
-    first, last = np.maximum(0, here - SMOOTHING // 2), np.minimum(len(rows), here + SMOOTHING // 2 + 1)
-    averaged: Array = (sums[last] - sums[first]) / (last - first)[:, None]
-    return averaged

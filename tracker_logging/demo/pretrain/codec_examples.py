@@ -19,10 +19,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from tracker_logging.demo.pretrain.variants import warped
+from tracker_logging.demo.pretrain.variants import band_limit, warped
 from tracker_logging.demo.voice_codec import voice_means
 from tracker_logging.demo.voice_net import VOICING
-from tracker_logging.demo.world_features import CEPSTRA, STACK, SUB_FEATURES
+from tracker_logging.demo.world_features import CEPSTRA, STACK, SUB_FEATURES, Features
 
 FRAMES = 48  # of an example
 PARALLEL = 0.5  # share of the examples that begin with a clip of which there is a second speaker
@@ -30,6 +30,8 @@ SAME_CLIP = 0.1  # share of these in which the clip itself is the target all the
 OTHER_CLIP = 0.7  # share of the examples whose voice is told by another clip of the speaker
 CHANGED = 0.65  # share of the clips with another vocal tract, pitch and channel
 TRACTS = tuple(round(0.88 + 0.02 * step, 2) for step in range(14))
+BAND_LIMITED = 0.25  # share of these, as recordings of a telephone
+CUTOFFS, DEPTHS = (3_400.0, 9_000.0), (10.0, 40.0)  # Hz, dB
 PITCH = 0.2  # standard deviation of the changes of log-F0
 _CEPSTRUM = slice(2, 2 + CEPSTRA)
 _STEP = 2  # rows of 5 ms in a step of the alignment
@@ -106,6 +108,11 @@ class CodecExamples:
         examples = [self._example() for _ in range(size)]
         return CodecBatch(*(torch.from_numpy(np.stack(parts)) for parts in zip(*examples, strict=True)))
 
+    def changed(self) -> Features:
+        """The whole frames of a clip, [T, FRAME_FEATURES], changed as those of the examples are."""
+        rows = self._change().of(self._choice.choice(self.clips).rows)
+        return rows[: len(rows) // STACK * STACK].reshape(-1, STACK * SUB_FEATURES).astype(np.float64)
+
     def _example(self) -> tuple[npt.NDArray[Any], ...]:
         source = self._choice.randrange(len(self.clips))
         if self._with_partner and self._choice.random() < PARALLEL:
@@ -134,6 +141,8 @@ class CodecExamples:
         channel = np.zeros(CEPSTRA)
         if self._choice.random() < 0.6:
             channel = self._choice.uniform(0.2, 0.9) * self._channels @ self._draw.normal(size=CEPSTRA)
+        if self._choice.random() < BAND_LIMITED:
+            channel += band_limit(self._choice.uniform(*CUTOFFS), self._choice.uniform(*DEPTHS))
         return _Change(self._choice.choice(TRACTS), self._choice.gauss(0, PITCH), channel.astype(np.float32))
 
     def _alignment(self, source: int, target: int) -> npt.NDArray[np.int32]:

@@ -22,7 +22,7 @@ import torch
 
 from tracker_logging.data.audio import load_audio
 from tracker_logging.data.formats.conversation import INSTRUCTION
-from tracker_logging.demo.model import demo_config, demo_model
+from tracker_logging.demo.model import HEADS, demo_config, demo_model
 from tracker_logging.demo.open_tokenizer import open_tokenizer
 from tracker_logging.demo.pretrain.material import fitted_codec
 from tracker_logging.demo.pretrain.pairs import SYSTEM_TEXT
@@ -84,7 +84,7 @@ def export(directory: Path, target: Path = DIRECTORY) -> None:
 
 def _write_model(directory: Path, target: Path, *, codebooks: int) -> None:
     tokenizer = open_tokenizer()
-    model = demo_model(0, demo_config(tokenizer, codebooks=codebooks))
+    model = demo_model(0, demo_config(tokenizer, codebooks=codebooks, heads=HEADS))
     model.load_state_dict(torch.load(directory / "training/last.pt", weights_only=True)["model"])
     model.half().save_pretrained(target)
     tokenizer.save_pretrained(target)

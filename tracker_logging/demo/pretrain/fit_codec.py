@@ -2,7 +2,8 @@
 
 Content codes of a clip and the voice of another make the frames of a third: the same sentence by the other speaker. So
 the content codes need no information on the speaker, and the voice codes need all of it. Voices are quantised in the
-last part of the training, in which their network does not change.
+last part of the training, in which their network does not change. At the end `fit_sounds.py` fits the codebooks of what
+the networks' frames lack.
 
 Guarantees
 - The same clips, `steps` and `seed` give the same codec on the same machine and number of threads.
@@ -13,7 +14,8 @@ Guarantees
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -21,11 +23,14 @@ import torch
 from torch.nn import functional
 
 from tracker_logging.demo.pretrain.codec_examples import CodecBatch, CodecClip, CodecExamples
-from tracker_logging.demo.voice_codec import CODEBOOK_SIZE, CONTENT, VOICE, VoiceCodec
+from tracker_logging.demo.pretrain.fit_sounds import fitted_codebooks, with_sounds, without
+from tracker_logging.demo.quantizer import fit_residual, quantise
+from tracker_logging.demo.voice_codec import CONTENT, FIRST, NETWORK, VoiceCodec
 from tracker_logging.demo.voice_net import VOICING, VoiceNet
+from tracker_logging.demo.voice_parts import CODEBOOK_SIZE, FIRST_CODES, OF_NETWORK
 from tracker_logging.demo.world_features import CEPSTRA, SUB_FEATURES
 
-CONTENT_CODEBOOKS, VOICE_CODEBOOKS = 2, 6
+CONTENT_CODEBOOKS, VOICE_CODEBOOKS = 2, 4
 STEPS = 9_000  # about 12 minutes on two cores
 BATCH = 32
 LEARNING_RATE = 1e-3
@@ -37,6 +42,7 @@ VOICE_NOISE = 0.35  # at most, before voices are quantised
 VOICE_BATCHES = 1 / 15  # of the steps: on their voices the voice codebooks are fitted
 LARGEST_GAIN = 1.6
 GAIN_BATCHES = 8
+CLIPS_OF_SOUNDS = 4 / 45  # of the steps: clips on which the codebooks of what frames lack are fitted
 PRINTED_STEPS = 500
 _WEIGHTS = {0: 1.5, VOICING: 0.7, **dict.fromkeys(range(2 + CEPSTRA, SUB_FEATURES), 0.3)}  # of features; others 1
 _UNVOICED = 0.3  # weight of an unvoiced frame; a voiced one has 1.3
@@ -57,7 +63,7 @@ def fit_voice_codec(clips: Sequence[CodecClip], *, steps: int = STEPS, seed: int
 
 class _Fit:
     def __init__(self, examples: CodecExamples, steps: int, seed: int) -> None:
-        self._examples, self._steps = examples, steps
+        self._examples, self._steps, self._seed = examples, steps, seed
         self._choice = random.Random(seed)
         self._net = VoiceNet().train()
         rows = np.concatenate([clip.rows for clip in examples.clips[::3]])
@@ -74,7 +80,7 @@ class _Fit:
         self._within = torch.from_numpy(examples.deviation_within).float() + 1e-6
         self._feature_weights = torch.tensor([_WEIGHTS.get(index, 1.0) for index in range(SUB_FEATURES)])
         self._content: _Codebooks | None = None
-        self._voices: torch.Tensor | None = None  # [VOICE_CODEBOOKS, CODEBOOK_SIZE, VOICE_SIZE]
+        self._voices: list[list[torch.Tensor]] | None = None  # residual codebooks [size, VOICE_SIZE] of each part
         self._optimizer = torch.optim.AdamW(self._net.parameters(), LEARNING_RATE, betas=(0.9, 0.98), weight_decay=1e-2)
 
     def step(self, step: int) -> float:
@@ -124,7 +130,7 @@ class _Fit:
             return voices + VOICE_NOISE * torch.rand(len(voices), 1) * torch.randn_like(voices)
         with torch.no_grad():
             voices = self._net.voice(batch.voice, batch.voice_means, batch.voice_mask)
-            return _nearest_sum(voices, self._voices)
+            return _nearest_sum(voices, chain(*self._voices))
 
     @torch.no_grad()
     def _content_vectors(self) -> torch.Tensor:
@@ -135,20 +141,33 @@ class _Fit:
         return torch.cat(parts)
 
     @torch.no_grad()
-    def _fitted_voices(self) -> torch.Tensor:
+    def _fitted_voices(self) -> list[list[torch.Tensor]]:
         """Residual codebooks of many voices; from here on their network is constant."""
         self._net.voice_norm.eval()
         batches = [self._examples.batch(BATCH) for _ in range(max(8, int(VOICE_BATCHES * self._steps)))]
         voices = torch.cat([self._net.voice(batch.voice, batch.voice_means, batch.voice_mask) for batch in batches])
-        return _residual_codebooks(voices, VOICE_CODEBOOKS, iterations=25)[0]
+        lacking, fitted = voices.double().numpy(), []
+        for _ in range(OF_NETWORK):
+            codebooks = []
+            for size in (FIRST_CODES, *[CODEBOOK_SIZE] * (VOICE_CODEBOOKS - 1)):
+                codebook = fitted_codebooks(lacking, 1, size=size, seed=self._seed)
+                lacking = without(lacking, codebook)
+                codebooks.append(torch.from_numpy(codebook[0]).float())
+            fitted.append(codebooks)
+        return fitted
 
     @torch.no_grad()
     def codec(self) -> VoiceCodec:
         self._net.eval()
         self._restore_deviations()
         assert self._content is not None and self._voices is not None
-        arrays: dict[str, Any] = {name: _stored(name, value) for name, value in self._net.state_dict().items()}
-        return VoiceCodec(arrays | {CONTENT: self._content.codebooks.numpy(), VOICE: self._voices.numpy()})
+        arrays: dict[str, Any] = {name: _stored(name, value) for name, value in self._net.state_dict().items()} | {
+            CONTENT: self._content.codebooks.numpy(),
+            FIRST: np.stack([codebooks[0].numpy() for codebooks in self._voices]),
+            NETWORK: np.stack([torch.stack(codebooks[1:]).numpy() for codebooks in self._voices]),
+        }
+        clips = [self._examples.changed() for _ in range(max(40, int(CLIPS_OF_SOUNDS * self._steps)))]
+        return with_sounds(arrays, clips, use=self._content.use[0].numpy(), seed=self._seed)
 
     def _restore_deviations(self) -> None:
         """Set the gains that restore the deviation of each cepstral coefficient: quantisation makes it smaller."""
@@ -159,7 +178,9 @@ class _Fit:
             batch = self._examples.batch(BATCH)
             vectors = self._net.content(batch.source, batch.source_means, batch.mask)
             content = _nearest_sum(vectors.flatten(0, 1), self._content.codebooks).view_as(vectors)
-            voices = _nearest_sum(self._net.voice(batch.voice, batch.voice_means, batch.voice_mask), self._voices)
+            voices = _nearest_sum(
+                self._net.voice(batch.voice, batch.voice_means, batch.voice_mask), chain(*self._voices)
+            )
             frames = self._net.decode(content, voices[:, None].expand(-1, content.shape[1], -1), batch.mask)
             is_voiced = (batch.target[..., VOICING] > 0.5) & (batch.mask > 0)[..., None]
             made.append(_centred(frames, is_voiced))
@@ -173,9 +194,12 @@ class _Codebooks:
 
     def __init__(self, vectors: torch.Tensor) -> None:
         """`vectors` [N, CONTENT_SIZE]: to begin with."""
-        self.codebooks, counts = _residual_codebooks(vectors, CONTENT_CODEBOOKS, iterations=8)
-        self._counts = counts.clamp(min=1) / 8
-        self._sums = self.codebooks * self._counts[..., None]
+        rows = vectors.double().numpy()
+        fitted = fit_residual(rows, codebooks=CONTENT_CODEBOOKS, size=CODEBOOK_SIZE, seed=0)
+        counts = [np.bincount(codes, minlength=CODEBOOK_SIZE) for codes in quantise(rows, fitted)]
+        self.codebooks = torch.from_numpy(fitted).float()
+        self.use = torch.from_numpy(np.stack(counts)).float().clamp(min=1) / 8  # of each code, lately
+        self._sums = self.codebooks * self.use[..., None]
 
     def quantised(self, vectors: torch.Tensor, used: int) -> tuple[torch.Tensor, torch.Tensor]:
         """[N, CONTENT_SIZE] by the first `used` codebooks, with the vectors' gradient; and how far vectors are from
@@ -191,7 +215,7 @@ class _Codebooks:
         return vectors + (total - vectors).detach(), commitment
 
     def _follow(self, index: int, chosen: torch.Tensor, vectors: torch.Tensor) -> None:
-        counts, sums = self._counts[index], self._sums[index]
+        counts, sums = self.use[index], self._sums[index]
         counts.mul_(_DECAY).index_add_(0, chosen, torch.full((len(chosen),), 1 - _DECAY))
         sums.mul_(_DECAY).index_add_(0, chosen, vectors * (1 - _DECAY))
         unused = counts < 0.02 * counts.mean()
@@ -201,25 +225,7 @@ class _Codebooks:
         self.codebooks[index] = sums / counts[:, None].clamp(min=1e-4)
 
 
-def _residual_codebooks(vectors: torch.Tensor, number: int, *, iterations: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """[N, C] -> [number, CODEBOOK_SIZE, C] by k-means, and how many vectors each code has [number, CODEBOOK_SIZE]."""
-    residual, fitted, counted = vectors, [], []
-    for _ in range(number):
-        picked = torch.randperm(len(residual))[:CODEBOOK_SIZE]
-        centroids = residual[picked[torch.arange(CODEBOOK_SIZE) % len(picked)]].clone()
-        for _ in range(iterations):
-            chosen = _nearest(residual, centroids)
-            counts = torch.zeros(CODEBOOK_SIZE).index_add_(0, chosen, torch.ones(len(chosen)))
-            sums = torch.zeros_like(centroids).index_add_(0, chosen, residual)
-            centroids = torch.where(counts[:, None] > 0, sums / counts[:, None].clamp(min=1), centroids)
-        chosen = _nearest(residual, centroids)
-        residual = residual - centroids[chosen]
-        fitted.append(centroids)
-        counted.append(counts)
-    return torch.stack(fitted), torch.stack(counted)
-
-
-def _nearest_sum(vectors: torch.Tensor, codebooks: torch.Tensor) -> torch.Tensor:
+def _nearest_sum(vectors: torch.Tensor, codebooks: Iterable[torch.Tensor]) -> torch.Tensor:
     """The vectors after residual quantisation."""
     residual = vectors
     for centroids in codebooks:

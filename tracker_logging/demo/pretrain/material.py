@@ -88,10 +88,11 @@ def _code(codes: Path, codec: VoiceCodec, path: Path) -> None:
     features = _features(path)
     variants = VARIANTS if speaker_of(path.stem) not in KEPT else VARIANTS[:1]
     analysed = [varied(features, variant) for variant in variants]
+    coded = [codec.coded(each) for each in analysed]
     arrays = {
-        "codes": np.concatenate([codec.quantised(each) for each in analysed], axis=1).astype(np.int16),
+        "codes": np.concatenate([of_variant for of_variant, _ in coded], axis=1).astype(np.int16),
         "frames": np.array([len(each) for each in analysed]),
-        "voices": np.stack([codec.voice(each) for each in analysed]),
+        "voices": np.stack([voice for _, voice in coded]).astype(np.float32),
     }
     _write(codes / f"{path.stem}.npz", lambda file, values: np.savez(file, **values), arrays)
 

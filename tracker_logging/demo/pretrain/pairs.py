@@ -6,6 +6,8 @@
 - Any codes: in part of the pairs the voice codes of both clips are the same random ones. Voices unlike all in
   the training data, such as recordings of a telephone, have such codes.
 - One voice: in part of the pairs the target has exactly the reference's voice codes, so that they are to be copied.
+- One part: at first most pairs have the codes of one part of the voice in all frames. A model learns to copy these from
+  the reference in 250 steps, and then the parts in turn. Without it none of 1,000 steps was enough.
 - Noise: codes and whole frames that the model reads are replaced, and in most pairs all voice codes of the target. A
   model that copies them from its own last frames need not look at the reference.
 - Spelling: in part of the batches words are spelled in letters, as words outside the vocabulary are.
@@ -31,8 +33,8 @@ import torch
 from tracker_logging.data.sample import VoiceSample
 from tracker_logging.demo.open_tokenizer import spelling_tokenizer
 from tracker_logging.demo.pretrain.variants import VARIANTS
-from tracker_logging.demo.voice_codec import CODEBOOK_SIZE, Array, Codes, VoiceCodec
-from tracker_logging.demo.voice_net import VOICE_SIZE
+from tracker_logging.demo.voice_codec import Array, Codes, VoiceCodec
+from tracker_logging.demo.voice_parts import CODEBOOK_SIZE, FIRST_CODES, PARTS, repeated
 from tracker_logging.families.base import IGNORE, Features
 from tracker_logging.families.higgs_v2.labels import target_labels
 from tracker_logging.families.higgs_v2.processor import SpeechProcessor
@@ -45,7 +47,7 @@ _OTHER_SPEAKERS = 4  # speakers among whose codes the replacements of one clip a
 
 @dataclass(frozen=True, slots=True)
 class CodedVariant:
-    """`codes` [K, T] and the `voice` [VOICE_SIZE] before it was quantised."""
+    """`codes` [K, T] and the `voice` [1 + CLASSES, VOICE_SIZE] before it was quantised."""
 
     codes: Codes
     voice: Array
@@ -63,15 +65,18 @@ class Clip:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Noise:
     """Shares of the pairs with another voice, with random voice codes, with the target in exactly the reference's voice
-    codes, with all the target's voice codes replaced, and with a reference's text in another language; of the batches
-    with spelled words; of the content codes and of the frames replaced."""
+    codes, with one part of the voice in all frames, with all the target's voice codes replaced, and with a reference's
+    text in another language; of the batches with spelled words; of the target's frames with replaced detail; of content
+    codes, and of frames, replaced."""
 
     other_voice: float = 0.5
     any_codes: float = 0.35
     one_voice: float = 1.0
+    one_part: float = 0.0
     voice_codes: float = 0.8
     spelled: float = 0.15
     foreign: float = 0.1
+    detail_codes: float = 0.3
     content_codes: float = 0.05
     frames: float = 0.1
     trains_references: bool = True
@@ -95,6 +100,7 @@ class PairSource:
         noise: Noise = NOISE,
     ) -> None:
         self._clips, self._codec, self.noise = clips, codec, noise
+        self._voice = slice(codec.content_codebooks, codec.content_codebooks + codec.parts.codebooks)
         self._names = defaultdict(list)  # of each speaker's clips
         for name in sorted(clips):
             self._names[clips[name].speaker].append(name)
@@ -166,23 +172,31 @@ class PairSource:
             if VARIANTS[index].tract == VARIANTS[number].tract
         ]
         chosen = {reference: variants[number], target: self._clips[target].variants[self._choice.choice(of_tract)]}
-        moved = np.zeros(VOICE_SIZE)
+        moved: Array | float = 0.0
         if self._choice.random() < self.noise.other_voice:
             moved = self._draw.uniform(*MOVED) * (self._any_voice() - chosen[target].voice)
         has_one_voice = self._choice.random() < self.noise.one_voice
         has_any_codes = self._choice.random() < self.noise.any_codes
-        content = self._codec.content_codebooks
-        any_codes = self._draw.integers(0, CODEBOOK_SIZE, self._codec.num_codebooks - content)
+        any_codes = self._any_codes()
+        only_part = self._choice.randrange(PARTS) if self._choice.random() < self.noise.one_part else None
         self._built = {}
         for name, variant in chosen.items():
             voice = chosen[reference].voice if has_one_voice else variant.voice
             codes = variant.codes.copy()
-            voice_codes = any_codes if has_any_codes else self._codec.voice_codes(voice + moved)
-            codes[content:] = voice_codes[:, None]
+            voice_codes = any_codes if has_any_codes else self._codec.parts.codes(voice + moved)
+            if only_part is not None:
+                voice_codes = voice_codes[:, [only_part] * PARTS]
+            codes[self._voice] = repeated(voice_codes, codes.shape[1])
             self._built[name] = codes
 
+    def _any_codes(self) -> Codes:
+        """Random codes of all parts of a voice, [voice codebooks, PARTS]."""
+        codes = self._draw.integers(0, CODEBOOK_SIZE, (self._codec.parts.codebooks, PARTS))
+        codes[0] = FIRST_CODES * np.arange(PARTS) + self._draw.integers(0, FIRST_CODES, PARTS)
+        return codes
+
     def _any_voice(self) -> Array:
-        """[VOICE_SIZE] of a clip drawn from all."""
+        """[1 + CLASSES, VOICE_SIZE] of a clip drawn from all."""
         return self._choice.choice(self._clips[self._choice.choice(self._all)].variants).voice
 
     def _with_reference_labels(self, features: Features, frames: int) -> torch.Tensor:
@@ -193,13 +207,13 @@ class PairSource:
     def _replaced(self, codes: torch.Tensor, frames: int) -> torch.Tensor:
         """Delayed codes [F, K] with noise; begin and end codes are never replaced."""
         codes, content = codes.clone(), self._codec.content_codebooks
-        others = torch.from_numpy(
-            np.stack([self._codec.voice_codes(self._any_voice()) for _ in range(_OTHER_SPEAKERS)])
-        )
-        target = codes[frames:, content:]
-        replacement = others[torch.from_numpy(self._draw.integers(0, _OTHER_SPEAKERS, len(target)))]
+        target = codes[frames:]
         if self._draw.random() < self.noise.voice_codes:
-            codes[frames:, content:] = torch.where(target < CODEBOOK_SIZE, replacement, target)
+            target[:, self._voice] = self._of_other_voices(target[:, self._voice])
+        detail = target[:, self._voice.stop :]
+        is_replaced = torch.from_numpy(self._draw.random((len(target), 1)) < self.noise.detail_codes)
+        replacement = torch.from_numpy(self._draw.integers(0, CODEBOOK_SIZE, detail.shape))
+        target[:, self._voice.stop :] = torch.where(is_replaced & (detail < CODEBOOK_SIZE), replacement, detail)
         content_codes = codes[:, :content]
         replacement = torch.from_numpy(self._draw.integers(0, CODEBOOK_SIZE, content_codes.shape))
         chosen = self._draw.random(content_codes.shape) < self.noise.content_codes
@@ -208,3 +222,14 @@ class PairSource:
             torch.from_numpy(chosen) & (content_codes < CODEBOOK_SIZE), replacement, content_codes
         )
         return codes
+
+    def _of_other_voices(self, codes: torch.Tensor) -> torch.Tensor:
+        """Delayed voice codes [F, K]: those of the same parts of several other voices."""
+        others = np.stack([self._codec.parts.codes(self._any_voice()) for _ in range(_OTHER_SPEAKERS)])
+        other = torch.from_numpy(self._draw.integers(0, _OTHER_SPEAKERS, len(codes)))
+        replaced = codes.clone()
+        for codebook in range(codes.shape[1]):
+            part = (codes[:, 0].roll(codebook) // FIRST_CODES).clamp(max=PARTS - 1)
+            values = torch.from_numpy(others[:, codebook])[other, part]
+            replaced[:, codebook] = torch.where(codes[:, codebook] < CODEBOOK_SIZE, values, codes[:, codebook])
+        return replaced

@@ -27,10 +27,10 @@ from tracker_logging import watch
 from tracker_logging.data.codes import CodeCache
 from tracker_logging.data.groups import GROUP
 from tracker_logging.data.sample import VoiceSample
-from tracker_logging.demo.model import demo_config, demo_model
+from tracker_logging.demo.model import HEADS, demo_config, demo_model
 from tracker_logging.demo.open_tokenizer import open_tokenizer
 from tracker_logging.demo.pretrain.lean import lean_losses
-from tracker_logging.demo.pretrain.pairs import CALIBRATION, NOISE, Clip, PairSource
+from tracker_logging.demo.pretrain.pairs import CALIBRATION, NOISE, Clip, Noise, PairSource
 from tracker_logging.demo.pretrain.voices import KEPT
 from tracker_logging.demo.pretrain.voices import UNSEEN as UNSEEN_SPEAKERS
 from tracker_logging.demo.voice_codec import VoiceCodec
@@ -44,8 +44,9 @@ from tracker_logging.voices.settings import VoiceSettings
 
 WARMUP_STEPS = 100
 CONTENT_WEIGHTS = (3.0, 1.0)  # of the losses of the content codebooks: the first one holds the words
-VOICE_WEIGHT = 0.5  # of each voice codebook's
+VOICE_WEIGHT, DETAIL_WEIGHT = 1.0, 0.25  # of each other codebook's
 LAST_RATE = 0.03  # of the learning rate, at the end; it falls over the second half of the time
+ONE_PART = ((320, 0.9), (575, 0.4), (925, 0.15))  # until which step which share of the pairs: `Noise.one_part`
 CALIBRATED = 0.15  # share of the time, at the end, in which pairs are drawn with `CALIBRATION`
 TEMPERATURE = 0.3  # of the voices in the run
 _SEEN_SPEAKERS = 16
@@ -91,9 +92,9 @@ class _Training:
     def __init__(self, clips: Mapping[str, Clip], codec: VoiceCodec, directory: Path, schedule: Schedule) -> None:
         self._tokenizer = open_tokenizer()
         self._codec, self._directory, self._schedule = codec, directory, schedule
-        voice_codebooks = codec.num_codebooks - codec.content_codebooks
-        self._weights = torch.tensor([*CONTENT_WEIGHTS, *voice_codebooks * [VOICE_WEIGHT]])
-        self.model = demo_model(schedule.seed, demo_config(self._tokenizer, codebooks=codec.num_codebooks))
+        weights = [*CONTENT_WEIGHTS, *codec.parts.codebooks * [VOICE_WEIGHT]]
+        self._weights = torch.tensor(weights + (codec.num_codebooks - len(weights)) * [DETAIL_WEIGHT])
+        self.model = demo_model(schedule.seed, demo_config(self._tokenizer, codebooks=codec.num_codebooks, heads=HEADS))
         self._adapter = adapter_for(self.model)
         self._optimizer = torch.optim.AdamW(
             self.model.parameters(), betas=(0.9, 0.98), weight_decay=schedule.weight_decay, fused=True
@@ -155,7 +156,7 @@ class _Training:
         rate = min(1.0, (self._steps - self._first + 1) / WARMUP_STEPS) * min(1.0, max(LAST_RATE, 2 * (1 - done)))
         for group in self._optimizer.param_groups:
             group["lr"] = self._schedule.learning_rate * rate
-        self._pairs.noise = CALIBRATION if done > 1 - CALIBRATED else NOISE
+        self._pairs.noise = noise_of(self._steps, done)
         batch = self._pairs.batch(self._schedule.batch_size, speakers=self._trained)
         with session.step() as number:
             is_logged = number == self._first + 1 or number % self._schedule.logging_steps == 0
@@ -225,6 +226,13 @@ class _Training:
                 for codebook in range(codebooks)
             ]
         )
+
+
+def noise_of(step: int, done: float) -> Noise:
+    """What the pairs of a step are drawn with when the share `done` of the time has passed."""
+    if done > 1 - CALIBRATED:
+        return CALIBRATION
+    return replace(NOISE, one_part=next((share for until, share in ONE_PART if step < until), 0.0))
 
 
 def _rank() -> int:

@@ -29,6 +29,7 @@ TRACTS = (1.0, 0.94, 1.0, 1.07)  # factors of the formants
 RATES = (0.85, 1.2)
 INTONATIONS = (0.8, 1.3)  # factors of the deviation of log-F0 from its mean
 _FFT_SIZE = 1024  # WORLD's at 24 kHz
+_TRANSITION = 1_000.0  # Hz, in which a band ends
 _CEPSTRUM = slice(2, 2 + CEPSTRA)
 
 
@@ -82,14 +83,29 @@ def warped(cepstra: npt.NDArray[Any], tract: float) -> npt.NDArray[Any]:
     return result
 
 
+def band_limit(cutoff: float, depth: float) -> Array:
+    """[CEPSTRA]: added to mel-cepstra, makes what is above `cutoff` Hz quieter by up to `depth` dB, as a telephone."""
+    _, frequencies, to_cepstrum = _spectra()
+    attenuation = np.clip((frequencies - cutoff) / _TRANSITION, 0, 1) * depth
+    limit: Array = (-attenuation * np.log(10) / 10) @ to_cepstrum
+    return limit
+
+
 @cache
 def _warp(factor: float) -> Array:
     """[CEPSTRA, CEPSTRA]: times a mel-cepstrum, that of the envelope with its frequencies times `factor`."""
-    envelopes = world().decode_spectral_envelope(np.eye(CEPSTRA + 1, CEPSTRA, -1), SAMPLE_RATE, _FFT_SIZE)
-    basis = np.log(envelopes[1:]) - np.log(envelopes[:1])  # [CEPSTRA, bins]: linear in the cepstrum
-    bins = np.arange(basis.shape[1])
-    warped = np.stack([np.interp(bins / factor, bins, row) for row in basis])
-    frequencies = bins * SAMPLE_RATE / _FFT_SIZE
-    weights = np.sqrt(1 / (700 + frequencies))  # the density of the mel scale
-    matrix: Array = (warped * weights) @ np.linalg.pinv(basis * weights)
+    basis, frequencies, to_cepstrum = _spectra()
+    warped = np.stack([np.interp(frequencies / factor, frequencies, row) for row in basis])
+    matrix: Array = warped @ to_cepstrum
     return matrix
+
+
+@cache
+def _spectra() -> tuple[Array, Array, Array]:
+    """[CEPSTRA, bins], the log envelope of each mel-cepstral coefficient, linear in it; [bins], in Hz; and
+    [bins, CEPSTRA], the coefficients of a log envelope, by least squares on the mel scale."""
+    envelopes = world().decode_spectral_envelope(np.eye(CEPSTRA + 1, CEPSTRA, -1), SAMPLE_RATE, _FFT_SIZE)
+    basis = np.log(envelopes[1:]) - np.log(envelopes[:1])
+    frequencies = np.arange(basis.shape[1]) * SAMPLE_RATE / _FFT_SIZE
+    weights = np.sqrt(1 / (700 + frequencies))  # the density of the mel scale
+    return basis, frequencies, weights[:, None] * np.linalg.pinv(basis * weights)

@@ -27,7 +27,7 @@ _NATURAL = (
     "zm_yunyang",
 )
 BLENDS = 264  # of the 780 pairs of natural voices
-MIXTURES, NEW_VOICES = 900, 800
+MIXTURES, NEW_VOICES = 900, 2_000
 SPREAD, SPREAD_OF_NEW = 1.2, 0.8  # of the natural voices' deviation from their mean
 NOISE_OF_NEW = 1.2  # of each dimension's standard deviation over the natural voices
 
