@@ -1,7 +1,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 OUT ?= outputs/demo
-FAULT ?= shuffled_references
+FAULT ?= shifted_labels
 
 .PHONY: demo demo-broken test test-boson test-trackers lint setup coverage docs
 

@@ -1,7 +1,7 @@
 """Makes the pictures of STRATEGIC_LOGGING.md and README.md: those of a healthy run beside those of a broken one.
 
     make demo demo-broken
-    python docs/make_pictures.py outputs/demo/runs/run outputs/broken-shuffled_references/runs/run
+    python docs/make_pictures.py outputs/demo/runs/run outputs/broken-shifted_labels/runs/run
 
 Each picture is read from the runs' event files as it was logged at its last step; nothing is drawn anew. The voice is
 the trained one whose similarity to its reference differs most between the runs.
@@ -89,7 +89,7 @@ def main() -> None:
     voice = differing_voice(args.healthy, args.broken)
     for name, tag in PICTURES.items():
         picture_tag = tag.format(voice=voice)
-        picture = beside({"healthy": healthy[picture_tag], "references shuffled": broken[picture_tag]})
+        picture = beside({"healthy": healthy[picture_tag], "labels shifted": broken[picture_tag]})
         path = IMAGES / f"{name}.png"
         picture.quantize(256, dither=Image.Dither.NONE).save(path, optimize=True)
         print(f"{path.name}: {picture.width} × {picture.height}, {path.stat().st_size // 1000} kB")

@@ -1,6 +1,6 @@
 """Takes the screenshots of docs/dashboards.md from two runs of the demo.
 
-    python docs/make_screenshots.py outputs/demo/runs recipe shuffled-references
+    python docs/make_screenshots.py outputs/demo/runs recipe shifted-labels
 
 Needs Chromium, Playwright and the test requirements. Pictures are reduced to 256 colours to keep them small.
 """
