@@ -33,6 +33,7 @@ _GAPS = {"gap": "another speaker's reference", "gap_null": "no reference"}
 _MEANS = {"gap": tags.CONDITIONING_GAP_MEAN(), "gap_null": tags.CONDITIONING_GAP_NULL()}
 _LOWS = tuple(tags.CONDITIONING_LOW(which=which) for which in _GAPS)
 _HIGHS = tuple(tags.CONDITIONING_HIGH(which=which) for which in _GAPS)
+_CLIPS = (tags.SPK_TOP1, tags.SPK_TOP1_CHANCE)
 _CLONING = (tags.CONDITIONING_GAP_NULL(), tags.CONDITIONING_GAP_MEAN(), tags.VOICE_SCORE(score="sim_o"))
 _TEXT_LOW, _TEXT_HIGH = tags.CONDITIONING_LOW(which="text_gap"), tags.CONDITIONING_HIGH(which="text_gap")
 _TEXT_N = tags.CONDITIONING_N(which="text_gap")
@@ -206,10 +207,7 @@ RULES = (
         level="warning",
         certainty="likely",
         triggers=_LOWS,
-        also_reads=(
-            *(*_HIGHS, _ATTENTION, tags.NLL_MEAN, TRAIN_LOSS, tags.NLL, tags.ENTROPY),
-            *(tags.SPK_TOP1, tags.SPK_TOP1_CHANCE),
-        ),
+        also_reads=(*_HIGHS, *_CLIPS, _ATTENTION, tags.NLL_MEAN, TRAIN_LOSS, tags.NLL, tags.ENTROPY),
         opens_when="the interval of the conditioning gap includes 0 or is below it, with a middle below a tenth of the "
         "nll, once the model has learned or had used the reference, unless most generated clips are nearest to their "
         "own reference",
