@@ -238,6 +238,17 @@ def test_noise_replaces_voice_codes_of_targets_only(codec: VoiceCodec, clips: di
     assert (trained > 1.3 * target.sum(dim=1)[0, 0]).all()  # the reference's content, too
 
 
+def test_voice_codes_are_replaced_by_those_of_the_same_part(codec: VoiceCodec, clips: dict[str, Clip]) -> None:
+    pairs = PairSource(clips, codec, open_tokenizer(), seed=3, noise=replace(QUIET, voice_codes=1))
+    batch = pairs.batch(1, speakers=["rms"])
+    voices = np.stack([codec.parts.codes(each.voice) for clip in clips.values() for each in clip.variants])
+    for codebook in range(VOICE_CODEBOOKS):
+        labels = batch["audio_labels"][0, :, CONTENT + codebook]
+        replaced = batch["audio_input_ids"][0, :, CONTENT + codebook][(labels != IGNORE) & (labels < 256)]
+        for frame, code in enumerate(replaced.tolist()):
+            assert code in voices[:, codebook, frame % PARTS]
+
+
 def test_noise_replaces_detail_of_whole_frames_of_targets(codec: VoiceCodec, clips: dict[str, Clip]) -> None:
     noisy = PairSource(clips, codec, open_tokenizer(), seed=3, noise=replace(QUIET, detail_codes=0.5))
     clean = PairSource(clips, codec, open_tokenizer(), seed=3, noise=QUIET)

@@ -13,9 +13,9 @@ from tracker_logging.data.codec import AudioCodec
 from tracker_logging.demo.pretrain.codec_examples import CodecClip
 from tracker_logging.demo.pretrain.fit_codec import CONTENT_CODEBOOKS, VOICE_CODEBOOKS, fit_voice_codec
 from tracker_logging.demo.pretrained_demo import pretrained_demo
-from tracker_logging.demo.voice_codec import VoiceCodec
+from tracker_logging.demo.voice_codec import OF_DETAIL, VoiceCodec
 from tracker_logging.demo.voice_parts import CLASSES, FAINT, OF_NETWORK, PARTS, means_of_sounds, repeated
-from tracker_logging.demo.world_features import SUB_FEATURES, Features
+from tracker_logging.demo.world_features import STACK, SUB_FEATURES, Features
 from tracker_logging.families.load_codec import load_codec
 
 VOICE = slice(CONTENT_CODEBOOKS, CONTENT_CODEBOOKS + VOICE_CODEBOOKS)
@@ -129,3 +129,18 @@ def test_sounds_of_a_voice_have_means_that_rare_classes_share() -> None:
     means = means_of_sounds(lacking, np.array([0] * 8 + [3] * 2))
     assert means.shape == (CLASSES, 2)
     assert means[:4, 0] == pytest.approx([(32 + FAINT * 3.6) / (8 + FAINT), 3.6, 3.6, (4 + FAINT * 3.6) / (2 + FAINT)])
+
+
+def test_frames_have_what_their_class_of_sounds_has_in_the_voice(
+    codec: VoiceCodec, analysed: dict[str, list[Features]]
+) -> None:
+    codes, voice = codec.coded(np.concatenate(analysed["rms"][:4]))
+    _, other = codec.coded(np.concatenate(analysed["slt"][:4]))
+    exchanged = codes.copy()
+    exchanged[VOICE] = repeated(codec.parts.codes(np.concatenate([voice[:1], other[1:]])), codes.shape[1])
+    before, after = (
+        codec.features(each).reshape(-1, STACK, SUB_FEATURES)[..., OF_DETAIL] for each in (codes, exchanged)
+    )
+    sounds = [codec.parts.restored(each[VOICE])[1 + codec.classes(codes)] for each in (codes, exchanged)]
+    assert np.abs(sounds[1] - sounds[0]).max() > 0.1
+    assert np.allclose(after - before, (sounds[1] - sounds[0])[:, None], atol=1e-6)
