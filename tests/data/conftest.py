@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import soundfile
+from demo_phrases import analysed_phrases
 
 from tracker_logging.data.codes import CodeCache
 from tracker_logging.data.sample import VoiceSample
@@ -15,6 +16,7 @@ from tracker_logging.demo.composed.build import build_demo
 from tracker_logging.demo.composed.recipe import DemoRecipe
 from tracker_logging.demo.composed.tokenizer import demo_tokenizer
 from tracker_logging.demo.paths import DemoPaths
+from tracker_logging.demo.world_features import Features
 from tracker_logging.families.higgs_v2.processor import SpeechProcessor
 
 
@@ -86,3 +88,9 @@ def small_recipe() -> DemoRecipe:
 def demo(shared: Path, small_recipe: DemoRecipe) -> DemoPaths:
     """The demo with a few sentences only; codec, model and tokenizer are the real ones."""
     return build_demo(shared / "small" / "demo", recipe=small_recipe)
+
+
+@pytest.fixture(scope="session")
+def analysed() -> dict[str, list[Features]]:
+    """Phrases of the composed demo's speakers."""
+    return analysed_phrases()

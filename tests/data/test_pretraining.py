@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from demo_phrases import NAMES, analysed_phrases
+from demo_phrases import NAMES
 
 from tracker_logging.data.audio import load_audio
 from tracker_logging.data.sample import DataError
@@ -42,11 +42,6 @@ from tracker_logging.runs import open_run
 
 CONTENT = CONTENT_CODEBOOKS
 VOICE = slice(CONTENT, CONTENT + VOICE_CODEBOOKS)
-
-
-@pytest.fixture(scope="module")
-def analysed() -> dict[str, list[Features]]:
-    return analysed_phrases()
 
 
 @pytest.fixture(scope="module")

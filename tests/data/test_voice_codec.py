@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from demo_phrases import NAMES, analysed_phrases
+from demo_phrases import NAMES
 
 from tracker_logging.data.codec import AudioCodec
 from tracker_logging.demo.pretrain.codec_examples import CodecClip
@@ -19,11 +19,6 @@ from tracker_logging.demo.world_features import STACK, SUB_FEATURES, Features
 from tracker_logging.families.load_codec import load_codec
 
 VOICE = slice(CONTENT_CODEBOOKS, CONTENT_CODEBOOKS + VOICE_CODEBOOKS)
-
-
-@pytest.fixture(scope="module")
-def analysed() -> dict[str, list[Features]]:
-    return analysed_phrases()
 
 
 @pytest.fixture(scope="module")

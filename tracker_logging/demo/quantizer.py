@@ -20,9 +20,9 @@ Codes = npt.NDArray[np.int64]
 
 
 def fit_residual(vectors: Vectors, *, codebooks: int, size: int, seed: int) -> Vectors:
-    """vectors [N, D], N >= size -> codebooks [K, size, D], first to last."""
+    """vectors [N, D] -> codebooks [K, size, D], first to last. Fewer vectors than `size` are repeated."""
     generator = np.random.default_rng(seed)
-    residual = vectors.copy()
+    residual = np.resize(vectors, (max(size, len(vectors)), vectors.shape[1]))
     fitted = []
     for _ in range(codebooks):
         centroids = _k_means(residual, size, generator)
@@ -48,6 +48,12 @@ def dequantise(codes: Codes, codebooks: Vectors) -> Vectors:
         [centroids[chosen] for centroids, chosen in zip(codebooks, codes, strict=True)], axis=0
     )
     return features
+
+
+def without(vectors: Vectors, codebooks: Vectors) -> Vectors:
+    """vectors [T, D] less what the codebooks represent."""
+    rest: Vectors = vectors - dequantise(quantise(vectors, codebooks), codebooks)
+    return rest
 
 
 def _nearest(vectors: Vectors, centroids: Vectors) -> Codes:

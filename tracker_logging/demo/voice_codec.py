@@ -31,7 +31,7 @@ from tracker_logging.demo.quantizer import dequantise, quantise
 from tracker_logging.demo.voice_net import OF_VOICE, VOICING, VoiceNet
 from tracker_logging.demo.voice_parts import CODEBOOK_SIZE, VoiceParts, means_of_sounds, repeated
 from tracker_logging.demo.world_features import (
-    CEPSTRA,
+    CEPSTRUM,
     FRAME_FEATURES,
     FRAME_SAMPLES,
     SAMPLE_RATE,
@@ -43,7 +43,7 @@ from tracker_logging.demo.world_features import (
 )
 
 FILE_NAME = "voice_codec.npz"
-OF_DETAIL = slice(3, 2 + CEPSTRA)  # the cepstrum without its level
+OF_DETAIL = slice(CEPSTRUM.start + 1, CEPSTRUM.stop)  # the cepstrum without its level
 CONTENT, FIRST, NETWORK, SOUNDS, DETAIL = CODEBOOKS = (
     *("content_codebooks", "first_voice_codebooks", "network_voice_codebooks", "sounds_voice_codebooks"),
     "detail_codebooks",

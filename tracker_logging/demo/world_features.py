@@ -26,6 +26,7 @@ FRAME_MS = 5.0
 CEPSTRA = 25
 BANDS = 3  # WORLD's aperiodicity bands at 24 kHz
 SUB_FEATURES = 2 + CEPSTRA + BANDS
+CEPSTRUM = slice(2, 2 + CEPSTRA)  # of a WORLD frame
 FRAME_FEATURES = STACK * SUB_FEATURES
 F0_FLOOR, F0_CEILING = 60.0, 500.0  # Hz
 DEFAULT_F0 = 120.0  # Hz, for a clip without voiced frames
@@ -61,7 +62,7 @@ def synthesise(stacked: Features) -> Wave:
     rows = stacked.reshape(frames * STACK, SUB_FEATURES)
     f0 = np.where(rows[:, 1] > 0.5, np.exp(np.clip(rows[:, 0], np.log(F0_FLOOR), np.log(F0_CEILING))), 0.0)
     size = vocoder.get_cheaptrick_fft_size(SAMPLE_RATE)
-    envelope = vocoder.decode_spectral_envelope(np.ascontiguousarray(rows[:, 2 : 2 + CEPSTRA]), SAMPLE_RATE, size)
+    envelope = vocoder.decode_spectral_envelope(np.ascontiguousarray(rows[:, CEPSTRUM]), SAMPLE_RATE, size)
     bands = np.ascontiguousarray(np.clip(rows[:, 2 + CEPSTRA :], -60.0, 0.0))  # dB
     aperiodicity = vocoder.decode_aperiodicity(bands, SAMPLE_RATE, size)
     wave = vocoder.synthesize(f0, envelope, aperiodicity, SAMPLE_RATE, FRAME_MS)

@@ -22,7 +22,7 @@ import torch
 from tracker_logging.demo.pretrain.variants import band_limit, warped
 from tracker_logging.demo.voice_codec import voice_means
 from tracker_logging.demo.voice_net import VOICING
-from tracker_logging.demo.world_features import CEPSTRA, STACK, SUB_FEATURES, Features
+from tracker_logging.demo.world_features import CEPSTRA, CEPSTRUM, STACK, SUB_FEATURES, Features
 
 FRAMES = 48  # of an example
 PARALLEL = 0.5  # share of the examples that begin with a clip of which there is a second speaker
@@ -33,7 +33,6 @@ TRACTS = tuple(round(0.88 + 0.02 * step, 2) for step in range(14))
 BAND_LIMITED = 0.25  # share of these, as recordings of a telephone
 CUTOFFS, DEPTHS = (3_400.0, 9_000.0), (10.0, 40.0)  # Hz, dB
 PITCH = 0.2  # standard deviation of the changes of log-F0
-_CEPSTRUM = slice(2, 2 + CEPSTRA)
 _STEP = 2  # rows of 5 ms in a step of the alignment
 _SMOOTHED = 9  # rows over which an alignment is averaged
 
@@ -71,7 +70,7 @@ class _Change:
 
     def of(self, rows: Rows) -> Rows:
         changed = rows.copy()
-        changed[:, _CEPSTRUM] = warped(changed[:, _CEPSTRUM], self.tract) + self.channel
+        changed[:, CEPSTRUM] = warped(changed[:, CEPSTRUM], self.tract) + self.channel
         changed[:, 0] += self.pitch
         return changed
 

@@ -23,12 +23,12 @@ import torch
 from torch.nn import functional
 
 from tracker_logging.demo.pretrain.codec_examples import CodecBatch, CodecClip, CodecExamples
-from tracker_logging.demo.pretrain.fit_sounds import fitted_codebooks, with_sounds, without
-from tracker_logging.demo.quantizer import fit_residual, quantise
-from tracker_logging.demo.voice_codec import CONTENT, FIRST, NETWORK, VoiceCodec
+from tracker_logging.demo.pretrain.fit_sounds import with_sounds
+from tracker_logging.demo.quantizer import fit_residual, quantise, without
+from tracker_logging.demo.voice_codec import CONTENT, FIRST, NETWORK, OF_DETAIL, VoiceCodec
 from tracker_logging.demo.voice_net import VOICING, VoiceNet
 from tracker_logging.demo.voice_parts import CODEBOOK_SIZE, FIRST_CODES, OF_NETWORK
-from tracker_logging.demo.world_features import CEPSTRA, SUB_FEATURES
+from tracker_logging.demo.world_features import CEPSTRUM, SUB_FEATURES
 
 CONTENT_CODEBOOKS, VOICE_CODEBOOKS = 2, 4
 STEPS = 9_000  # about 12 minutes on two cores
@@ -44,7 +44,7 @@ LARGEST_GAIN = 1.6
 GAIN_BATCHES = 8
 CLIPS_OF_SOUNDS = 4 / 45  # of the steps: clips on which the codebooks of what frames lack are fitted
 PRINTED_STEPS = 500
-_WEIGHTS = {0: 1.5, VOICING: 0.7, **dict.fromkeys(range(2 + CEPSTRA, SUB_FEATURES), 0.3)}  # of features; others 1
+_WEIGHTS = {0: 1.5, VOICING: 0.7, **dict.fromkeys(range(CEPSTRUM.stop, SUB_FEATURES), 0.3)}  # of features; others 1
 _UNVOICED = 0.3  # weight of an unvoiced frame; a voiced one has 1.3
 _DECAY = 0.99  # of the codebooks' averages
 
@@ -68,7 +68,7 @@ class _Fit:
         self._net = VoiceNet().train()
         rows = np.concatenate([clip.rows for clip in examples.clips[::3]])
         scale = rows.std(axis=0) + 1e-6
-        scale[3 : 2 + CEPSTRA] = scale[3:9].mean()  # one for the spectrum's shape, so that errors count as in spectra
+        scale[OF_DETAIL] = scale[3:9].mean()  # one for the spectrum's shape, so that errors count as in spectra
         statistics = {
             "mean": rows.mean(axis=0),
             "scale": scale,
@@ -150,7 +150,7 @@ class _Fit:
         for _ in range(OF_NETWORK):
             codebooks = []
             for size in (FIRST_CODES, *[CODEBOOK_SIZE] * (VOICE_CODEBOOKS - 1)):
-                codebook = fitted_codebooks(lacking, 1, size=size, seed=self._seed)
+                codebook = fit_residual(lacking, codebooks=1, size=size, seed=self._seed)
                 lacking = without(lacking, codebook)
                 codebooks.append(torch.from_numpy(codebook[0]).float())
             fitted.append(codebooks)
@@ -186,7 +186,7 @@ class _Fit:
             made.append(_centred(frames, is_voiced))
             real.append(_centred(batch.target, is_voiced))
         gain = torch.cat(real).std(dim=0) / torch.cat(made).std(dim=0).clamp(min=1e-6)
-        self._net.gain[2 : 2 + CEPSTRA] = gain[2 : 2 + CEPSTRA].clamp(1, LARGEST_GAIN)
+        self._net.gain[CEPSTRUM] = gain[CEPSTRUM].clamp(1, LARGEST_GAIN)
 
 
 class _Codebooks:

@@ -1,6 +1,8 @@
 """Fits the codebooks of a `VoiceCodec` for what its networks' frames lack, in classes of sounds and in single frames.
 
-codec = with_sounds(arrays, clips, use=use, seed=0)
+    codec = with_sounds(arrays, clips, use=use, seed=0)
+
+`fit_codec.py` trains the networks before.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tracker_logging.demo.quantizer import dequantise, fit_residual, quantise
+from tracker_logging.demo.quantizer import fit_residual, quantise, without
 from tracker_logging.demo.voice_codec import (
     CLASS_OF_CODE,
     CONTENT,
@@ -47,33 +49,25 @@ def with_sounds(
     classes = [codec.classes(content) for content, _, _ in separated]
     means = np.stack([means_of_sounds(lacking, each) for (_, _, lacking), each in zip(separated, classes, strict=True)])
 
-    first = [fitted_codebooks(means[:, index], 1, size=FIRST_CODES, seed=seed) for index in range(CLASSES)]
+    first = [fit_residual(means[:, index], codebooks=1, size=FIRST_CODES, seed=seed) for index in range(CLASSES)]
     rest = [without(means[:, index], codebook) for index, codebook in enumerate(first)]
     fitted[FIRST] = np.concatenate([of_network, *first]).astype(np.float32)
-    fitted[SOUNDS] = fitted_codebooks(np.concatenate(rest), stages, seed=seed).astype(np.float32)
+    fitted[SOUNDS] = fit_residual(np.concatenate(rest), codebooks=stages, size=CODEBOOK_SIZE, seed=seed).astype(
+        np.float32
+    )
 
     parts, detail = VoiceCodec(fitted).parts, []
-    for (_, voice, lacking), of_sounds, of_frames in zip(separated, means, classes, strict=True):
-        restored = parts.restored(parts.codes(np.concatenate([voice[None], of_sounds])))
+    for (_, voice, lacking), of_clip, of_frames in zip(separated, means, classes, strict=True):
+        restored = parts.restored(parts.codes(np.concatenate([voice[None], of_clip])))
         detail.append(lacking - restored[1 + of_frames])
-    fitted[DETAIL] = fitted_codebooks(np.concatenate(detail), DETAIL_CODEBOOKS, seed=seed).astype(np.float32)
+    fitted[DETAIL] = fit_residual(
+        np.concatenate(detail), codebooks=DETAIL_CODEBOOKS, size=CODEBOOK_SIZE, seed=seed
+    ).astype(np.float32)
     return VoiceCodec(fitted)
 
 
 def _class_of_code(codebook: Array, use: npt.NDArray[Any], seed: int) -> Codes:
     """[CODEBOOK_SIZE, C] -> [CODEBOOK_SIZE], by k-means in which a code counts as often as it is used."""
     counted = np.repeat(codebook, np.ceil(10 * use / use.mean()).astype(int), axis=0)
-    classes: Codes = quantise(codebook, fitted_codebooks(counted, 1, size=CLASSES, seed=seed))[0]
+    classes: Codes = quantise(codebook, fit_residual(counted, codebooks=1, size=CLASSES, seed=seed))[0]
     return classes
-
-
-def fitted_codebooks(vectors: Array, codebooks: int, *, size: int = CODEBOOK_SIZE, seed: int) -> Array:
-    """[N, C] -> [codebooks, size, C]. Fewer vectors than `size` are repeated."""
-    enough = np.resize(vectors, (max(size, len(vectors)), vectors.shape[1]))
-    return fit_residual(enough, codebooks=codebooks, size=size, seed=seed)
-
-
-def without(vectors: Array, codebooks: Array) -> Array:
-    """[N, C] less what the codebooks represent."""
-    rest: Array = vectors - dequantise(quantise(vectors, codebooks), codebooks)
-    return rest

@@ -213,23 +213,25 @@ class PairSource:
         detail = target[:, self._voice.stop :]
         is_replaced = torch.from_numpy(self._draw.random((len(target), 1)) < self.noise.detail_codes)
         replacement = torch.from_numpy(self._draw.integers(0, CODEBOOK_SIZE, detail.shape))
-        target[:, self._voice.stop :] = torch.where(is_replaced & (detail < CODEBOOK_SIZE), replacement, detail)
+        target[:, self._voice.stop :] = _where(is_replaced, replacement, detail)
         content_codes = codes[:, :content]
         replacement = torch.from_numpy(self._draw.integers(0, CODEBOOK_SIZE, content_codes.shape))
         chosen = self._draw.random(content_codes.shape) < self.noise.content_codes
         chosen |= self._draw.random((len(codes), 1)) < self.noise.frames
-        codes[:, :content] = torch.where(
-            torch.from_numpy(chosen) & (content_codes < CODEBOOK_SIZE), replacement, content_codes
-        )
+        codes[:, :content] = _where(torch.from_numpy(chosen), replacement, content_codes)
         return codes
 
     def _of_other_voices(self, codes: torch.Tensor) -> torch.Tensor:
         """Delayed voice codes [F, K]: those of the same parts of several other voices."""
         others = np.stack([self._codec.parts.codes(self._any_voice()) for _ in range(_OTHER_SPEAKERS)])
         other = torch.from_numpy(self._draw.integers(0, _OTHER_SPEAKERS, len(codes)))
-        replaced = codes.clone()
+        values = torch.empty_like(codes)
         for codebook in range(codes.shape[1]):
             part = (codes[:, 0].roll(codebook) // FIRST_CODES).clamp(max=PARTS - 1)
-            values = torch.from_numpy(others[:, codebook])[other, part]
-            replaced[:, codebook] = torch.where(codes[:, codebook] < CODEBOOK_SIZE, values, codes[:, codebook])
-        return replaced
+            values[:, codebook] = torch.from_numpy(others[:, codebook])[other, part]
+        return _where(torch.tensor(True), values, codes)
+
+
+def _where(chosen: torch.Tensor, replacement: torch.Tensor, codes: torch.Tensor) -> torch.Tensor:
+    """The codes with replacements where they are chosen; begin and end codes are kept."""
+    return torch.where(chosen & (codes < CODEBOOK_SIZE), replacement, codes)

@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tracker_logging.demo.voice_codec import Array
-from tracker_logging.demo.world_features import CEPSTRA, SAMPLE_RATE, STACK, SUB_FEATURES, Features
+from tracker_logging.demo.world_features import CEPSTRA, CEPSTRUM, SAMPLE_RATE, STACK, SUB_FEATURES, Features
 from tracker_logging.metrics.world import world
 
 NUMBER = 16
@@ -30,7 +30,6 @@ RATES = (0.85, 1.2)
 INTONATIONS = (0.8, 1.3)  # factors of the deviation of log-F0 from its mean
 _FFT_SIZE = 1024  # WORLD's at 24 kHz
 _TRANSITION = 1_000.0  # Hz, in which a band ends
-_CEPSTRUM = slice(2, 2 + CEPSTRA)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +70,7 @@ def varied(analysed: Features, variant: Variant) -> Features:
     moved = rows[before] * (1 - share) + rows[after] * share
     moved[:, 1] = np.round(moved[:, 1])
     moved[:, 0] = moved[:, 0].mean() + variant.intonation * (moved[:, 0] - moved[:, 0].mean())
-    moved[:, _CEPSTRUM] = warped(moved[:, _CEPSTRUM], variant.tract)
+    moved[:, CEPSTRUM] = warped(moved[:, CEPSTRUM], variant.tract)
     frames = -(-(variant.delay + len(moved)) // STACK)
     padded = np.pad(moved, ((variant.delay, frames * STACK - variant.delay - len(moved)), (0, 0)), mode="edge")
     return padded.reshape(frames, -1)
