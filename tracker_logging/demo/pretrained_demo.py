@@ -27,7 +27,7 @@ class PretrainedRecipe:
 
     max_steps: int = 120
     per_device_train_batch_size: int = 8
-    learning_rate: float = 1e-4
+    learning_rate: float = 3e-5
     warmup_steps: int = 10
     lr_scheduler_type: str = "linear"
     seed: int = 42
