@@ -3,10 +3,11 @@
     pip install resemblyzer faster-whisper jiwer
     python benchmarks/voice_cloning.py CLIPS --whisper DIRECTORY --model base=DIRECTORY --model fine-tuned=DIRECTORY
 
-CLIPS are those of `python -m tracker_logging.demo.pretrain speech`: each natural voice with four sentences or more is
-asked for three of them after the fourth as its reference. Printed for each model and group of voices, and for the
-recordings and their codec copies: how often the nearest of all references is the voice's own, the similarity to it and
-to the others, and the word error rate over the corpus.
+CLIPS are those of `python -m tracker_logging.demo.pretrain speech`: each natural voice with seven sentences or more is
+asked for three of them after another one as its reference. Printed for each model and group of voices, and for the
+recordings and their codec copies: how often the nearest of all references is the voice's own, how often it is where a
+voice is the mean of its reference and three more clips, the similarity to the reference and to those of the others, and
+the word error rate over the corpus.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ from tracker_logging.families.higgs_v2.processor import SpeechProcessor
 from tracker_logging.voices.generation import generate
 from tracker_logging.voices.prompt import build_prompt
 
-SENTENCES, BATCH, RATE = 3, 16, 24_000
+SENTENCES, MORE_REFERENCES, BATCH, RATE = 3, 3, 16, 24_000
 GROUPS = {
     **{voice.name: "pretrained" for voice in NATURAL},
     **dict.fromkeys(NEW_SPEAKERS, "new"),
@@ -54,6 +55,7 @@ class Asked:
     clip: Path
     reference: Path
     reference_text: str
+    more_references: tuple[Path, ...]
 
     def sample(self) -> VoiceSample:
         return VoiceSample(
@@ -72,9 +74,10 @@ def asked_of(clips: Path) -> list[Asked]:
     asked = []
     for voice in GROUPS:
         texts = {sentences[int(path.stem.rsplit("_", 1)[1])]: path for path in sorted(clips.glob(f"{voice}_*.flac"))}
-        if len(texts) > SENTENCES:
+        if len(texts) > SENTENCES + MORE_REFERENCES:
             (reference_text, reference), *others = texts.items()
-            asked += [Asked(voice, text, path, reference, reference_text) for text, path in others[:SENTENCES]]
+            more = tuple(path for _, path in others[SENTENCES : SENTENCES + MORE_REFERENCES])
+            asked += [Asked(voice, text, path, reference, reference_text, more) for text, path in others[:SENTENCES]]
     return asked
 
 
@@ -128,30 +131,45 @@ class Scorers:
 
         self._encoder: Any = VoiceEncoder("cpu", verbose=False)
         self._whisper: Any = WhisperModel(whisper, device="cpu", compute_type="int8", cpu_threads=1)
-        self._references: dict[Path, npt.NDArray[np.float32]] = {}
+        self._clips: dict[Path, npt.NDArray[np.float32]] = {}
 
     def report(self, name: str, asked: list[Asked], waves: list[Wave]) -> None:
         """Print a line for each group."""
         import jiwer
 
-        references = {each.voice: self._embedding(recorded(each.reference)) for each in asked}
-        voices = list(references)
-        matrix = np.stack(list(references.values()))
-        rows: Mapping[str, list[tuple[bool, float, float, str, str]]] = defaultdict(list)
+        of_voice = {each.voice: each for each in asked}
+        voices = list(of_voice)
+        matrix = np.stack([self._of_clip(each.reference) for each in of_voice.values()])
+        means = np.stack([self._of_clips(each.reference, *each.more_references) for each in of_voice.values()])
+        rows: Mapping[str, list[tuple[bool, bool, float, float, str, str]]] = defaultdict(list)
         for each, wave in zip(asked, waves, strict=True):
-            place, similarity = voices.index(each.voice), matrix @ self._embedding(wave)
+            place, embedding = voices.index(each.voice), self._embedding(wave)
+            similarity = matrix @ embedding
             others = np.delete(similarity, place).mean()
             words = plain(self._words(wave)) or "-"
-            right = bool(similarity.argmax() == place)
-            rows[GROUPS[each.voice]].append((right, similarity[place], others, plain(each.text), words))
+            right = bool(similarity.argmax() == place), bool((means @ embedding).argmax() == place)
+            rows[GROUPS[each.voice]].append((*right, similarity[place], others, plain(each.text), words))
         for group, values in rows.items():
-            right, similar, others = (np.mean([value[column] for value in values]) for column in range(3))
-            errors = jiwer.wer([value[3] for value in values], [value[4] for value in values])
+            right_of_one, right_of_means, similar, others = (
+                np.mean([value[column] for value in values]) for column in range(4)
+            )
+            errors = jiwer.wer([value[4] for value in values], [value[5] for value in values])
             print(
-                f"{name:12} {group:10} n={len(values):3}  right {100 * right:3.0f} %  similarity {similar:.3f}  "
-                f"others {others:.3f}  word errors {errors:.2f}",
+                f"{name:12} {group:10} n={len(values):3}  right {100 * right_of_one:3.0f} %, "
+                f"by four clips {100 * right_of_means:3.0f} %  similarity {similar:.3f}  others {others:.3f}  "
+                f"word errors {errors:.2f}",
                 flush=True,
             )
+
+    def _of_clips(self, *clips: Path) -> npt.NDArray[np.float32]:
+        mean: npt.NDArray[np.float32] = np.mean([self._of_clip(clip) for clip in clips], axis=0)
+        normalised: npt.NDArray[np.float32] = mean / np.linalg.norm(mean)
+        return normalised
+
+    def _of_clip(self, clip: Path) -> npt.NDArray[np.float32]:
+        if clip not in self._clips:
+            self._clips[clip] = self._embedding(recorded(clip))
+        return self._clips[clip]
 
     def _embedding(self, wave: Wave) -> npt.NDArray[np.float32]:
         from resemblyzer import preprocess_wav
