@@ -88,18 +88,19 @@ def main() -> None:
     parser.add_argument("--model", action="append", default=[], metavar="NAME=DIRECTORY")
     parser.add_argument("--temperature", type=float, default=0.2)
     args = parser.parse_args()
-    asked, scorers = asked_of(args.clips), Scorers(args.whisper)
+    asked = asked_of(args.clips)
+    scorers = Scorers(args.whisper, asked)
     print(
         f"{len({each.voice for each in asked})} voices, {len(asked)} sentences; nearest of all references", flush=True
     )
     paths = pretrained_demo()
     processor = SpeechProcessor.from_pretrained(str(paths.model), str(paths.codec), cache_directory=paths.codes)
     codes = CodeCache(paths.codes, processor.codec)
-    scorers.report("recording", asked, [recorded(each.clip) for each in asked])
-    scorers.report("codec copy", asked, [processor.codec.decode(codes(each.clip)) for each in asked])
+    scorers.report("recording", [recorded(each.clip) for each in asked])
+    scorers.report("codec copy", [processor.codec.decode(codes(each.clip)) for each in asked])
     for model in args.model:
         name, _, directory = model.partition("=")
-        scorers.report(name, asked, generated(directory, processor, asked, args.temperature))
+        scorers.report(name, generated(directory, processor, asked, args.temperature))
 
 
 def recorded(path: Path) -> Wave:
@@ -125,29 +126,33 @@ def generated(directory: str, processor: SpeechProcessor, asked: list[Asked], te
 class Scorers:
     """Embeddings and words, of other packages than this library's."""
 
-    def __init__(self, whisper: str) -> None:
+    def __init__(self, whisper: str, asked: list[Asked]) -> None:
         from faster_whisper import WhisperModel
         from resemblyzer import VoiceEncoder
 
         self._encoder: Any = VoiceEncoder("cpu", verbose=False)
         self._whisper: Any = WhisperModel(whisper, device="cpu", compute_type="int8", cpu_threads=1)
-        self._clips: dict[Path, npt.NDArray[np.float32]] = {}
+        self._asked = asked
+        of_voices = {each.voice: (each.reference, *each.more_references) for each in asked}
+        self._voices = list(of_voices)
+        embeddings = np.array(
+            [[self._embedding(recorded(clip)) for clip in references] for references in of_voices.values()]
+        )
+        means = embeddings.mean(axis=1)
+        self._references = embeddings[:, 0]  # [voices, 256]
+        self._means = means / np.linalg.norm(means, axis=1, keepdims=True)
 
-    def report(self, name: str, asked: list[Asked], waves: list[Wave]) -> None:
+    def report(self, name: str, waves: list[Wave]) -> None:
         """Print a line for each group."""
         import jiwer
 
-        of_voice = {each.voice: each for each in asked}
-        voices = list(of_voice)
-        matrix = np.stack([self._of_clip(each.reference) for each in of_voice.values()])
-        means = np.stack([self._of_clips(each.reference, *each.more_references) for each in of_voice.values()])
         rows: Mapping[str, list[tuple[bool, bool, float, float, str, str]]] = defaultdict(list)
-        for each, wave in zip(asked, waves, strict=True):
-            place, embedding = voices.index(each.voice), self._embedding(wave)
-            similarity = matrix @ embedding
+        for each, wave in zip(self._asked, waves, strict=True):
+            place, embedding = self._voices.index(each.voice), self._embedding(wave)
+            similarity = self._references @ embedding
             others = np.delete(similarity, place).mean()
             words = plain(self._words(wave)) or "-"
-            right = bool(similarity.argmax() == place), bool((means @ embedding).argmax() == place)
+            right = bool(similarity.argmax() == place), bool((self._means @ embedding).argmax() == place)
             rows[GROUPS[each.voice]].append((*right, similarity[place], others, plain(each.text), words))
         for group, values in rows.items():
             right_of_one, right_of_means, similar, others = (
@@ -160,16 +165,6 @@ class Scorers:
                 f"word errors {errors:.2f}",
                 flush=True,
             )
-
-    def _of_clips(self, *clips: Path) -> npt.NDArray[np.float32]:
-        mean: npt.NDArray[np.float32] = np.mean([self._of_clip(clip) for clip in clips], axis=0)
-        normalised: npt.NDArray[np.float32] = mean / np.linalg.norm(mean)
-        return normalised
-
-    def _of_clip(self, clip: Path) -> npt.NDArray[np.float32]:
-        if clip not in self._clips:
-            self._clips[clip] = self._embedding(recorded(clip))
-        return self._clips[clip]
 
     def _embedding(self, wave: Wave) -> npt.NDArray[np.float32]:
         from resemblyzer import preprocess_wav
