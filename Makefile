@@ -12,7 +12,7 @@ setup: .venv/.ready
 .venv/.ready: pyproject.toml setup.py constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch==2.13.0
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[wandb,voice,quality,asr,peft,dev]"
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[wandb,voice,demo,quality,asr,peft,dev]"
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-deps distillmos
 	touch $@
 

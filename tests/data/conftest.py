@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import soundfile
-from demo_phrases import analysed_phrases
+from demo_phrases import phrases
 
 from tracker_logging.data.codes import CodeCache
 from tracker_logging.data.sample import VoiceSample
@@ -16,7 +16,8 @@ from tracker_logging.demo.composed.build import build_demo
 from tracker_logging.demo.composed.recipe import DemoRecipe
 from tracker_logging.demo.composed.tokenizer import demo_tokenizer
 from tracker_logging.demo.paths import DemoPaths
-from tracker_logging.demo.world_features import Features
+from tracker_logging.demo.pretrained_demo import pretrained_demo
+from tracker_logging.demo.voice_codec import Speech, VoiceCodec
 from tracker_logging.families.higgs_v2.processor import SpeechProcessor
 
 
@@ -91,6 +92,12 @@ def demo(shared: Path, small_recipe: DemoRecipe) -> DemoPaths:
 
 
 @pytest.fixture(scope="session")
-def analysed() -> dict[str, list[Features]]:
+def voice_codec() -> VoiceCodec:
+    """That of the package, trained on none of the composed demo's speakers."""
+    return VoiceCodec.load(pretrained_demo().codec)
+
+
+@pytest.fixture(scope="session")
+def speech(voice_codec: VoiceCodec) -> dict[str, list[Speech]]:
     """Phrases of the composed demo's speakers."""
-    return analysed_phrases()
+    return {name: [voice_codec.heard(wave) for wave in waves] for name, waves in phrases().items()}

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,26 +15,24 @@ import torch
 from transformers import AutoTokenizer, HiggsAudioV2ForConditionalGeneration
 
 from tracker_logging.data.audio import load_audio
+from tracker_logging.data.codes import CodeCache, Prepared
 from tracker_logging.data.formats import read_samples
 from tracker_logging.data.groups import group_of
 from tracker_logging.demo.composed.phrases import clip_name
 from tracker_logging.demo.composed.speakers import SAMPLE_RATE, VOICES
+from tracker_logging.demo.kokoro import STYLE_SIZE
 from tracker_logging.demo.model import HEADS, demo_config, demo_model
 from tracker_logging.demo.open_tokenizer import open_tokenizer
 from tracker_logging.demo.paths import DemoPaths
-from tracker_logging.demo.pretrain.codec_examples import CodecClip
 from tracker_logging.demo.pretrain.export import REHEARSED, export
-from tracker_logging.demo.pretrain.fit_codec import CONTENT_CODEBOOKS as CONTENT
-from tracker_logging.demo.pretrain.fit_codec import fit_voice_codec
 from tracker_logging.demo.pretrain.lean import lean_losses
 from tracker_logging.demo.pretrain.real import RECORDINGS
 from tracker_logging.demo.pretrain.speech import TRAINED_SENTENCES, planned_sentences
 from tracker_logging.demo.pretrain.voices import NATURAL, NEW_SPEAKERS, UNSEEN
 from tracker_logging.demo.pretrained_demo import DIRECTORY, REAL, TRAINED, pretrained_demo
 from tracker_logging.demo.pretrained_demo import UNSEEN as UNSEEN_GROUP
+from tracker_logging.demo.voice_codec import SOUNDS as CONTENT
 from tracker_logging.demo.voice_codec import VoiceCodec
-from tracker_logging.demo.voice_parts import repeated
-from tracker_logging.demo.world_features import SUB_FEATURES, analyse
 from tracker_logging.families import adapter_for
 from tracker_logging.families.base import SamplingSettings
 from tracker_logging.families.higgs_v2.processor import SpeechProcessor, VoiceCloningCollator
@@ -51,7 +51,7 @@ def paths() -> DemoPaths:
 
 def test_the_demo_is_small_and_readable_by_all() -> None:
     files = [path for path in DIRECTORY.rglob("*") if path.is_file()]
-    assert sum(path.stat().st_size for path in files) < 18 * MEBIBYTE
+    assert sum(path.stat().st_size for path in files) < 24 * MEBIBYTE
     assert sum(path.stat().st_size for path in (DIRECTORY / "model").iterdir()) < 12 * MEBIBYTE
     assert all(path.stat().st_mode & 0o044 == 0o044 for path in files)
     real = [path for path in files if path.stem.rsplit("_", 1)[0] in PEOPLE]
@@ -106,8 +106,8 @@ def test_the_model_knows_speech_and_uses_the_reference_of_voices_it_never_heard(
     with torch.no_grad():
         right = lean_losses(model, collate([processor.features(sample) for sample in unseen]))
         wrong = lean_losses(model, collate(rows))
-    assert right[:CONTENT].mean() < 0.8 * CHANCE
-    assert wrong.mean() > right.mean() + 0.05
+    assert right[:CONTENT].mean() < 0.4 * CHANCE
+    assert wrong.mean() > right.mean() + 0.2
 
 
 def test_generated_clips_have_the_voice_codes_of_their_reference(paths: DemoPaths) -> None:
@@ -135,20 +135,30 @@ def test_the_codec_converts_one_speakers_words_to_the_voice_of_another(paths: De
     references = {
         sample.speaker: sample.reference_audio for sample in read_samples(paths.prompts) if sample.speaker in UNSEEN
     }
-    analysed = [analyse(load_audio(path, SAMPLE_RATE)) for path in references.values() if path is not None]
-    coded = [codec.coded(clip) for clip in analysed]
-    voices = np.stack([voice[0] for _, voice in coded])
+    clips = [codec.analysed(load_audio(path, SAMPLE_RATE)) for path in references.values() if path is not None]
+    voices = np.stack([clip.voice[:STYLE_SIZE] for clip in clips])
     nearest_to_own = 0
-    for index, (codes, _) in enumerate(coded):
-        other = (index + 1) % len(coded)
-        exchanged = codes.copy()
-        voice_codes = codec.parts.codes(coded[other][1])
-        exchanged[CONTENT : CONTENT + len(voice_codes)] = repeated(voice_codes, codes.shape[1])
-        made = codec.coded(analyse(codec.decode(exchanged)))[1][0]
-        nearest = int(np.linalg.norm(voices - made, axis=1).argmin())
+    for index, clip in enumerate(clips):
+        other = (index + 1) % len(clips)
+        made = codec.analysed(codec.decode(codec.coded(replace(clip, voice=clips[other].voice))))
+        nearest = int(np.linalg.norm(voices - made.voice[:STYLE_SIZE], axis=1).argmin())
         assert nearest != index
         nearest_to_own += nearest == other
-    assert len(coded) == len(UNSEEN) and nearest_to_own >= 6
+    assert len(clips) == len(UNSEEN) and nearest_to_own >= 7
+
+
+def test_the_codes_of_all_clips_come_with_the_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    paths = pretrained_demo()
+    assert paths.prompts is not None
+    codec = VoiceCodec.load(paths.codec)
+    samples = [read_samples(path) for path in (paths.train, paths.eval, paths.prompts)]
+    cache = CodeCache(paths.codes, codec)
+    assert cache.prepare_samples(samples) == Prepared(encoded=0, bad=0)
+    clip = samples[1][0].reference_audio
+    assert clip is not None
+    codes, again = cache(clip), codec.encode(load_audio(clip, SAMPLE_RATE))
+    assert codes.shape == again.shape and (codes == again).mean() > 0.7  # another machine rounds differently
 
 
 def test_the_tokenizer_reads_every_text_of_the_demo(paths: DemoPaths) -> None:
@@ -173,9 +183,7 @@ def test_the_export_keeps_what_was_pretrained_and_separates_sentences(tmp_path: 
     for number, recording in enumerate(RECORDINGS):
         wave = load_audio(phrases[0], SAMPLE_RATE)
         soundfile.write(directory / f"real/{recording.speaker}_{number % 2}.flac", wave, SAMPLE_RATE)
-    analysed = [analyse(load_audio(path, SAMPLE_RATE)).astype(np.float32).reshape(-1, SUB_FEATURES) for path in phrases]
-    codec_clips = [CodecClip(("slt", "rms")[index // 8], str(index % 8), rows) for index, rows in enumerate(analysed)]
-    fit_voice_codec(codec_clips, steps=8).save(directory / "codec")
+    shutil.copytree(pretrained_demo().codec, directory / "codec")
     model = demo_model(3, demo_config(open_tokenizer(), codebooks=8, heads=HEADS))
     torch.save({"model": model.state_dict()}, directory / "training/last.pt")
     export(directory, target)

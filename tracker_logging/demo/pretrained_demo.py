@@ -12,11 +12,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 
 from tracker_logging.data.audio_sources import user_cache
 from tracker_logging.demo.paths import DemoPaths
 
 DIRECTORY = Path(__file__).parent / "pretrained"
+CODES = "codes"  # of all its clips, below `DIRECTORY`
 TRAINED, UNSEEN, REAL = "trained speakers", "unseen synthetic speakers", "unseen real speakers"
 """The groups of the prompts."""
 
@@ -27,7 +29,7 @@ class PretrainedRecipe:
 
     max_steps: int = 120
     per_device_train_batch_size: int = 8
-    learning_rate: float = 3e-5
+    learning_rate: float = 1e-5
     warmup_steps: int = 10
     lr_scheduler_type: str = "linear"
     seed: int = 42
@@ -47,5 +49,13 @@ PRETRAINED_RECIPE = PretrainedRecipe()
 
 
 def pretrained_demo() -> DemoPaths:
-    """The demo. The codes of its clips are kept in the user's cache, so that they are made once a machine."""
-    return DemoPaths(DIRECTORY, code_cache=user_cache() / "demo-codes")
+    """The demo. The codes of its clips are copied into the user's cache, where those of others are added."""
+    cache = user_cache() / "demo-codes"
+    for path in (DIRECTORY / CODES).rglob("*.npy"):
+        place = cache / path.parent.name / path.name
+        if not place.exists():
+            place.parent.mkdir(parents=True, exist_ok=True)
+            with NamedTemporaryFile(dir=place.parent, suffix=".tmp", delete=False) as file:
+                file.write(path.read_bytes())
+            Path(file.name).replace(place)  # whole, whichever process is first
+    return DemoPaths(DIRECTORY, code_cache=cache)

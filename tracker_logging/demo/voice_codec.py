@@ -1,15 +1,17 @@
-"""A codec that keeps voice and speech apart: WORLD features, 2 content, 4 voice and 2 detail codebooks, 25 frames a
-second.
+"""A codec that keeps voice and speech apart: 2 content, 4 voice and 2 prosody codebooks, 20 frames a second.
 
-- Content: words and intonation, with little information on the speaker. Networks (`voice_net.py`), trained for voice
-  conversion (`pretrain/fit_codec.py`), make frames of content and a voice.
-- Voice: what is constant in a clip (`voice_parts.py`): the networks' voice, and for each class of sounds the mean of
-  what their frames lack of the recording's spectrum.
-- Detail: what a frame still lacks.
+- Content: which sound is heard between which, one code for each 25 ms.
+- Voice: what is constant in a clip, a part of it in each frame (`voice_parts.py`): the style from which Kokoro's
+  decoder makes a voice, mean pitch, mean energy and loudness.
+- Prosody: pitch and energy of a frame, less the voice's.
+
+Networks (`voice_net.py`) encode all of it from the spectra of any recording. They were trained on speech of Kokoro-82M
+in many voices (`pretrain/fit_codec.py`). Kokoro's decoder makes the wave (`kokoro.py`).
 
 Guarantees
 - Implements `AudioCodec`; `identity` is a hash of everything that determines the codes.
-- `load` restores exactly what `save` wrote. Level is kept.
+- `load` restores exactly what `save` wrote.
+- No sample of a copy is above 1. Its level is about that of the training clips, whatever that of the clip.
 
     codec = VoiceCodec.load(directory)
     codec.decode(codec.encode(wave))
@@ -20,41 +22,61 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
+from tracker_logging.demo.kokoro import SAMPLE_RATE, STYLE_SIZE, Sounds, kokoro_decoder, require_kokoro
 from tracker_logging.demo.quantizer import dequantise, quantise
-from tracker_logging.demo.voice_net import OF_VOICE, VOICING, VoiceNet
-from tracker_logging.demo.voice_parts import CODEBOOK_SIZE, VoiceParts, means_of_sounds, repeated
-from tracker_logging.demo.world_features import (
-    CEPSTRUM,
-    FRAME_FEATURES,
-    FRAME_SAMPLES,
-    SAMPLE_RATE,
-    STACK,
-    SUB_FEATURES,
-    Features,
-    analyse,
-    synthesise,
-)
+from tracker_logging.demo.spectra import FRAME_SAMPLES, ROWS, Spectra, level, loudness, spectra
+from tracker_logging.demo.voice_net import SoundNet, VoiceNet
+from tracker_logging.demo.voice_parts import CODEBOOK_SIZE, CODEBOOKS, VoiceParts, repeated
 
 FILE_NAME = "voice_codec.npz"
-OF_DETAIL = slice(CEPSTRUM.start + 1, CEPSTRUM.stop)  # the cepstrum without its level
-CONTENT, FIRST, NETWORK, SOUNDS, DETAIL = CODEBOOKS = (
-    *("content_codebooks", "first_voice_codebooks", "network_voice_codebooks", "sounds_voice_codebooks"),
-    "detail_codebooks",
+SOUND_VECTORS, PITCHES, ENERGIES = "sound_vectors", "pitches", "energies"
+"""Arrays [CODEBOOK_SIZE, CONTENT_SIZE], [CODEBOOK_SIZE, ROWS], [CODEBOOK_SIZE, ROWS], beside those of `VoiceParts` and
+the states of the networks, whose names begin with `SOUND_NET` and `VOICE_NET`."""
+SOUND_NET, VOICE_NET = "sound_net.", "voice_net."
+SOUNDS = 2  # content codebooks: sounds in a frame
+VOICE_SIZE = STYLE_SIZE + 3
+PITCH, ENERGY, LOUDNESS = (
+    STYLE_SIZE,
+    STYLE_SIZE + 1,
+    STYLE_SIZE + 2,
 )
-"""Arrays: codebooks [K, CODEBOOK_SIZE, vector size] float32; those of voices as of `VoiceParts`."""
-CLASS_OF_CODE = "class_of_code"  # array [CODEBOOK_SIZE] int64: of sounds, of each code of the first content codebook
-_FEW = 10  # voiced frames of 5 ms
+"""Places in a voice after its style: mean log-F0, mean energy, and loudness."""
+UNVOICED = -1.5  # in place of log-F0 less its mean
+_VOICED = -1.0
+_UNVOICED_HZ = 8.0
+_DEFAULT_PITCH = 5.0  # log-F0 of a clip with few voiced rows
+_FEW = 10
+LOUDNESS_RANGE = 0.8  # nats to both sides of the mean
+ROUNDS, ROUND_SHARE = 2, 0.7  # of the refinement of a style
 
 Array = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.int64]
 Stored = Mapping[str, npt.NDArray[Any]]
+Net = TypeVar("Net", bound=torch.nn.Module)
+
+
+@dataclass(frozen=True, slots=True)
+class Speech:
+    """A clip as the networks encode it. `sounds` [N] int64, `pitch` [N] log-F0 less the voice's or `UNVOICED`, `energy`
+    [N] less the voice's: one for each 12.5 ms, of whole frames. `voice` [VOICE_SIZE]."""
+
+    sounds: Codes
+    pitch: Array
+    energy: Array
+    voice: Array
+
+
+def with_style(speech: Speech, style: npt.NDArray[np.floating]) -> Speech:
+    """With another style [STYLE_SIZE]."""
+    return replace(speech, voice=np.concatenate([style, speech.voice[STYLE_SIZE:]]).astype(np.float64))
 
 
 class VoiceCodec:
@@ -63,23 +85,17 @@ class VoiceCodec:
     sample_rate = SAMPLE_RATE
     frame_rate = SAMPLE_RATE / FRAME_SAMPLES
     codebook_size = CODEBOOK_SIZE
+    content_codebooks = SOUNDS
+    voice_codebooks = CODEBOOKS
+    num_codebooks = SOUNDS + CODEBOOKS + 2
 
     def __init__(self, arrays: Stored) -> None:
-        """`arrays`: the state of `VoiceNet`, in any float type, and the arrays named above."""
+        """`arrays`: see above, networks in any float type."""
         self._stored = dict(arrays)
-        self._content, first, of_network, of_sounds, self._detail = (
-            arrays[name].astype(np.float64) for name in CODEBOOKS
-        )
-        self._class_of_code = arrays[CLASS_OF_CODE]
-        self.parts = VoiceParts(first, of_network, of_sounds)
-        with torch.device("meta"):  # without random weights, which would change the caller's random state
-            self._net = VoiceNet()
-        state = {name: torch.from_numpy(arrays[name]) for name in self._net.state_dict()}
-        wide = {name: value.float() if value.is_floating_point() else value for name, value in state.items()}
-        self._net.load_state_dict(wide, assign=True)
-        self._net.eval().requires_grad_(False)
-        self.content_codebooks = len(self._content)
-        self.num_codebooks = self.content_codebooks + self.parts.codebooks + len(self._detail)
+        self._sound_vectors = arrays[SOUND_VECTORS].astype(np.float32)
+        self._pitches, self._energies = (arrays[name].astype(np.float64)[None] for name in (PITCHES, ENERGIES))
+        self.parts = VoiceParts(arrays)
+        self._sound_net, self._voice_net = _opened(SoundNet, SOUND_NET, arrays), _opened(VoiceNet, VOICE_NET, arrays)
         digest = hashlib.sha256()
         for name in sorted(arrays):
             digest.update(np.ascontiguousarray(arrays[name]).tobytes())
@@ -87,61 +103,68 @@ class VoiceCodec:
         self._lock = threading.Lock()
 
     def encode(self, wave: npt.NDArray[np.float32]) -> Codes:
-        """[n] float32 at 24 kHz -> codes [K, ceil(n / 960)] int64."""
+        """[n] float32 at 24 kHz -> codes [K, ceil(n / 1200)] int64."""
+        return self.coded(self.analysed(wave))
+
+    def analysed(self, wave: npt.NDArray[np.float32]) -> Speech:
+        """[n] float32 at 24 kHz -> speech of ceil(n / 1200) frames."""
+        rows = spectra(wave)
         with self._lock:
-            return self.coded(analyse(wave))[0]
+            speech = encoded(self._sound_net, self._voice_net, rows)
+            return speech if len(rows) == 0 else replace(speech, voice=self._refined(speech))
 
-    def coded(self, analysed: Features) -> tuple[Codes, Array]:
-        """The output of `analyse` for a clip, [T, FRAME_FEATURES] float64 -> codes [K, T] int64, and its voice before
-        quantisation, [1 + CLASSES, VOICE_SIZE] float64."""
-        if len(analysed) == 0:
-            return np.zeros((self.num_codebooks, 0), dtype=np.int64), self.parts.restored(np.zeros((1, 0), np.int64))
-        content, of_network, lacking = self.separated(analysed)
-        of_sounds = means_of_sounds(lacking, self.classes(content))
-        voice = np.concatenate([of_network[None], of_sounds])
-        voice_codes = repeated(self.parts.codes(voice), len(analysed))
-        detail = lacking - self.parts.restored(voice_codes)[1 + self.classes(content)]
-        return np.concatenate([content, voice_codes, quantise(detail, self._detail)]), voice
+    def heard(self, wave: npt.NDArray[np.float32]) -> Speech:
+        """As `analysed`, with the style as the network encodes it: faster."""
+        with self._lock:
+            return encoded(self._sound_net, self._voice_net, spectra(wave))
 
-    def separated(self, analysed: Features) -> tuple[Codes, Array, Array]:
-        """[T, FRAME_FEATURES] with T > 0 -> content codes [content_codebooks, T]; the networks' voice [VOICE_SIZE]; and
-        what frames of both lack, [T, VOICE_SIZE]."""
-        frames, means = _tensors(analysed)
-        everywhere = torch.ones(1, len(analysed))
-        content = quantise(self._net.content(frames, means, everywhere)[0].numpy().astype(np.float64), self._content)
-        voice = self._net.voice(frames, means, everywhere)[0].numpy().astype(np.float64)
-        made = self._frames(content, self.parts.restored(self.parts.codes(voice[None]))[0])
-        lacking: Array = (analysed.reshape(made.shape) - made)[..., OF_DETAIL].mean(axis=1)
-        return content, voice, lacking
+    def _refined(self, speech: Speech) -> Array:
+        """The voice of whose style the network encodes the same as of the clip: for voices unlike those that it was
+        trained on it returns styles that are too near to theirs, so the style that it misses is added."""
+        voice = speech.voice.copy()
+        sounds = Sounds(self._sound_vectors[speech.sounds[:: ROWS // SOUNDS]], *_rows_of(speech))
+        for _ in range(ROUNDS):
+            wave = kokoro_decoder().wave(sounds, voice[:STYLE_SIZE].astype(np.float32))
+            made = encoded(self._sound_net, self._voice_net, spectra(wave)).voice
+            voice[:STYLE_SIZE] += ROUND_SHARE * (speech.voice - made)[:STYLE_SIZE]
+        return voice
 
-    def classes(self, content: Codes) -> Codes:
-        """Content codes [content_codebooks, T] -> the class of sounds of each frame [T]."""
-        classes: Codes = self._class_of_code[content[0]]
-        return classes
+    def coded(self, speech: Speech) -> Codes:
+        """[K, T] int64."""
+        frames = len(speech.sounds) // ROWS
+        content = speech.sounds.reshape(frames, SOUNDS, ROWS // SOUNDS)[..., 0].T
+        prosody = [
+            quantise(rows.reshape(frames, ROWS), codebook)
+            for rows, codebook in ((speech.pitch, self._pitches), (speech.energy, self._energies))
+        ]
+        return np.concatenate([content, repeated(self.parts.codes(self._in_range(speech.voice)), frames), *prosody])
+
+    def _in_range(self, voice: Array) -> Array:
+        """With a loudness that the codes can have."""
+        mean, within = self.parts.mean[LOUDNESS], LOUDNESS_RANGE
+        return np.concatenate([voice[:LOUDNESS], np.clip(voice[LOUDNESS:], mean - within, mean + within)])
 
     def decode(self, codes: Codes) -> npt.NDArray[np.float32]:
-        """codes [K, T] int64 -> [T * 960] float32 at 24 kHz."""
-        with self._lock:
-            return synthesise(self.features(codes))
-
-    def features(self, codes: Codes) -> Features:
-        """codes [K, T] int64 -> [T, FRAME_FEATURES] float64, as of `analyse`."""
+        """codes [K, T] int64 -> [T * 1200] float32 at 24 kHz."""
         if codes.shape[1] == 0:
-            return np.zeros((0, FRAME_FEATURES))
-        content, voice_codes, detail = np.split(
-            codes, [self.content_codebooks, self.content_codebooks + self.parts.codebooks]
-        )
-        voice = self.parts.restored(voice_codes)
-        frames = self._frames(content, voice[0])
-        of_frames = voice[1 + self.classes(content)] + dequantise(detail, self._detail)
-        frames[..., OF_DETAIL] += of_frames[:, None]
-        return frames.reshape(-1, FRAME_FEATURES)
+            return np.zeros(0, dtype=np.float32)
+        voice = self.voice(codes)
+        with self._lock:
+            wave = kokoro_decoder().wave(self.sounds(codes), voice[:STYLE_SIZE].astype(np.float32))
+        gain = np.exp(voice[LOUDNESS] - loudness(spectra(wave)))
+        return wave * np.float32(min(gain, 1 / np.abs(wave).max()))
 
-    def _frames(self, content: Codes, voice: Array) -> Array:
-        """Those that the networks make, [T, STACK, SUB_FEATURES]."""
-        vectors = torch.from_numpy(dequantise(content, self._content)[None]).float()
-        voices = torch.from_numpy(voice).float().expand(1, vectors.shape[1], -1)
-        return self._net.decode(vectors, voices, torch.ones(1, vectors.shape[1]))[0].numpy().astype(np.float64)
+    def voice(self, codes: Codes) -> Array:
+        """codes [K, T] -> [VOICE_SIZE]."""
+        return self.parts.restored(codes[SOUNDS : SOUNDS + CODEBOOKS])
+
+    def sounds(self, codes: Codes) -> Sounds:
+        """codes [K, T] -> what the decoder makes a wave of, beside the style."""
+        voice, (pitch_codes, energy_codes) = self.voice(codes), codes[SOUNDS + CODEBOOKS :]
+        pitch = dequantise(pitch_codes[None], self._pitches).reshape(-1)
+        energy = dequantise(energy_codes[None], self._energies).reshape(-1)
+        speech = Speech(codes[:SOUNDS].T.reshape(-1), pitch, energy, voice)
+        return Sounds(self._sound_vectors[speech.sounds], *_rows_of(speech))
 
     def __reduce__(self) -> tuple[Callable[..., VoiceCodec], tuple[Stored]]:
         """Pickled as its arrays, because a lock cannot be sent to another process."""
@@ -154,23 +177,42 @@ class VoiceCodec:
 
     @classmethod
     def load(cls, directory: Path) -> VoiceCodec:
-        """From a directory that `save` wrote to."""
+        """From a directory that `save` wrote to. Raises `DataError` where a package is missing that decodes."""
+        require_kokoro()
         with np.load(directory / FILE_NAME) as arrays:
             return cls(dict(arrays))
 
 
-def voice_means(analysed: npt.NDArray[np.floating]) -> Array:
-    """[T, FRAME_FEATURES] or [N, SUB_FEATURES] -> [len(OF_VOICE)]: mean log-F0 and cepstrum of the voiced WORLD
-    frames, else of the louder half."""
-    rows = analysed.reshape(-1, SUB_FEATURES)
-    chosen = rows[:, VOICING] > 0.5
-    if chosen.sum() < _FEW:
-        chosen = rows[:, OF_VOICE[1]] >= np.median(rows[:, OF_VOICE[1]])
-    means: Array = rows[chosen][:, list(OF_VOICE)].mean(axis=0).astype(np.float64)
-    return means
+def _rows_of(speech: Speech) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """Pitch in Hz and energy, as the decoder takes them."""
+    hertz = np.where(speech.pitch > _VOICED, np.exp(speech.voice[PITCH] + speech.pitch), _UNVOICED_HZ)
+    return hertz.astype(np.float32), (speech.energy + speech.voice[ENERGY]).astype(np.float32)
 
 
-def _tensors(analysed: Features) -> tuple[torch.Tensor, torch.Tensor]:
-    """[1, T, STACK, SUB_FEATURES] and [1, len(OF_VOICE)] float32."""
-    frames = torch.from_numpy(analysed.reshape(1, len(analysed), STACK, SUB_FEATURES)).float()
-    return frames, torch.from_numpy(voice_means(analysed)[None]).float()
+@torch.no_grad()
+def encoded(sound_net: SoundNet, voice_net: VoiceNet, rows: Spectra) -> Speech:
+    """[N, SPECTRUM_SIZE] -> speech of N rows."""
+    if len(rows) == 0:
+        return Speech(np.zeros(0, np.int64), np.zeros(0), np.zeros(0), np.zeros(VOICE_SIZE))
+    levelled = torch.from_numpy(rows - np.float32(level(rows)))[None]
+    heard = sound_net(levelled)
+    style = voice_net(levelled, heard.hidden)[0].double().numpy()
+    pitch, energy = heard.pitch[0].double().numpy(), heard.energy[0].double().numpy()
+    is_voiced = heard.voicing[0].numpy() > 0
+    mean_pitch = pitch[is_voiced].mean() if is_voiced.sum() >= _FEW else _DEFAULT_PITCH
+    mean_energy = np.median(energy[energy > 0]) if (energy > 0).any() else 0.0
+    return Speech(
+        sounds=heard.classes[0].argmax(dim=1).numpy(),
+        pitch=np.where(is_voiced, np.maximum(pitch - mean_pitch, UNVOICED), UNVOICED),
+        energy=energy - mean_energy,
+        voice=np.array([*style, mean_pitch, mean_energy, loudness(rows)]),
+    )
+
+
+def _opened(kind: Callable[[], Net], prefix: str, arrays: Stored) -> Net:
+    with torch.device("meta"):  # without random weights, which would change the caller's random state
+        net = kind()
+    net.load_state_dict(
+        {name: torch.from_numpy(arrays[prefix + name]).float() for name in net.state_dict()}, assign=True
+    )
+    return net.eval().requires_grad_(False)

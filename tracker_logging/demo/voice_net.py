@@ -1,124 +1,89 @@
-"""The networks of `VoiceCodec`: content, voice, and WORLD frames made of both.
+"""The networks of `VoiceCodec`: what is heard in each row of `spectra.py`, and the style of the whole clip.
 
-- `content` encodes frames less the voice's mean. It is quantised outside, so the network has no codebooks.
-- `voice` encodes a clip's frames and their mean into one vector.
-- `decode` makes frames of content vectors of any clip and a voice of any other.
-
-Frames are [B, T, STACK, SUB_FEATURES] as of `analyse`; `mask` [B, T] has 1 for a frame and 0 for padding. In evaluation
-mode results depend neither on padding nor on the other clips of a batch.
+heard = sounds(spectra)                    # [B, T, SPECTRUM_SIZE], levelled
+style = voice(spectra, heard.hidden)       # [B, STYLE_SIZE]
 """
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import torch
 from torch import nn
 from torch.nn import functional
 
-from tracker_logging.demo.world_features import CEPSTRA, FRAME_FEATURES, STACK, SUB_FEATURES
+from tracker_logging.demo.kokoro import STYLE_SIZE
+from tracker_logging.demo.spectra import SPECTRUM_SIZE
 
-CONTENT_SIZE = 48
-VOICE_SIZE = 24
-OF_VOICE = (0, *range(2, 2 + CEPSTRA))  # log-F0 and cepstrum among the features of a WORLD frame
-VOICING = 1
-_WIDTH = 192
-_CONDITION = 128
+SOUND_CLASSES = 256
+_SCALE = 3.0  # about the deviation of spectra
+_PITCH, _ENERGY = 5.0, 4.0  # the mean of log-F0; the deviation of energies
+_SOUND_WIDTH, _SOUND_DILATIONS = 192, (1, 2, 4, 8, 1, 2, 4)
+_VOICE_WIDTH, _VOICE_DILATIONS = 288, (1, 2, 4, 1)
+
+
+class Heard(NamedTuple):
+    """Of each row: `classes` logits [B, T, SOUND_CLASSES], `voicing` logits, `pitch` log-F0 and `energy` [B, T], and
+    what the network knows of it, `hidden` [B, C, T]."""
+
+    classes: torch.Tensor
+    voicing: torch.Tensor
+    pitch: torch.Tensor
+    energy: torch.Tensor
+    hidden: torch.Tensor
+
+
+class SoundNet(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.trunk = _trunk(SPECTRUM_SIZE, _SOUND_WIDTH, _SOUND_DILATIONS, kernel=5)
+        self.output = nn.Conv1d(_SOUND_WIDTH, SOUND_CLASSES + 3, 1)
+
+    def forward(self, spectra: torch.Tensor) -> Heard:
+        hidden = self.trunk(spectra.mT / _SCALE)
+        output = self.output(functional.gelu(hidden)).mT
+        classes, voicing, pitch, energy = output.split([SOUND_CLASSES, 1, 1, 1], dim=2)
+        return Heard(classes, voicing[..., 0], pitch[..., 0] + _PITCH, energy[..., 0] * _ENERGY, hidden)
 
 
 class VoiceNet(nn.Module):
-    """See the module."""
-
-    mean: torch.Tensor  # [SUB_FEATURES], of the training frames
-    scale: torch.Tensor  # [SUB_FEATURES]
-    voice_mean: torch.Tensor  # [len(OF_VOICE)], of the training speakers
-    voice_scale: torch.Tensor  # [len(OF_VOICE)]
-    gain: torch.Tensor  # [SUB_FEATURES], of a decoded frame's difference to the voice's mean
+    style_mean: torch.Tensor  # [STYLE_SIZE], of the training speakers
+    style_scale: torch.Tensor  # [STYLE_SIZE]
 
     def __init__(self) -> None:
         super().__init__()
-        self.content_in = nn.Conv1d(FRAME_FEATURES, _WIDTH, 1)
-        self.content_blocks = nn.ModuleList(_Block() for _ in range(2))
-        self.content_out = nn.Conv1d(_WIDTH, CONTENT_SIZE, 1)
-        self.voice_in = nn.Conv1d(FRAME_FEATURES, _WIDTH, 1)
-        self.voice_blocks = nn.ModuleList(_Block() for _ in range(2))
-        self.voice_out = nn.Linear(2 * _WIDTH + len(OF_VOICE), VOICE_SIZE)
-        self.voice_norm = nn.BatchNorm1d(VOICE_SIZE, affine=False, momentum=0.02)
-        self.voice_means = nn.Linear(VOICE_SIZE, len(OF_VOICE))
-        self.condition = nn.Sequential(
-            nn.Linear(VOICE_SIZE, _CONDITION), nn.GELU(), nn.Linear(_CONDITION, _CONDITION), nn.GELU()
-        )
-        self.decoder_in = nn.Conv1d(CONTENT_SIZE, _WIDTH, 1)
-        self.decoder_blocks = nn.ModuleList(_Block(_CONDITION) for _ in range(4))
-        self.decoder_out = nn.Conv1d(_WIDTH, FRAME_FEATURES, 1)
-        self.decoder_means = nn.Linear(_CONDITION, SUB_FEATURES)
-        self.register_buffer("mean", torch.zeros(SUB_FEATURES))
-        self.register_buffer("scale", torch.ones(SUB_FEATURES))
-        self.register_buffer("voice_mean", torch.zeros(len(OF_VOICE)))
-        self.register_buffer("voice_scale", torch.ones(len(OF_VOICE)))
-        self.register_buffer("gain", torch.ones(SUB_FEATURES))
+        self.register_buffer("style_mean", torch.zeros(STYLE_SIZE))
+        self.register_buffer("style_scale", torch.ones(STYLE_SIZE))
+        self.trunk = _trunk(SPECTRUM_SIZE + _SOUND_WIDTH, _VOICE_WIDTH, _VOICE_DILATIONS, kernel=3)
+        self.attention = nn.Conv1d(_VOICE_WIDTH, _VOICE_WIDTH, 1)
+        self.output = nn.Sequential(nn.Linear(2 * _VOICE_WIDTH, 512), nn.GELU(), nn.Linear(512, STYLE_SIZE))
 
-    def content(self, frames: torch.Tensor, means: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        """-> [B, T, CONTENT_SIZE]. `means` [B, len(OF_VOICE)]: of each clip's voiced frames."""
-        hidden = self.content_in(_channels((frames - self._spread(means)) / self.scale)) * mask[:, None]
-        for block in self.content_blocks:
-            hidden = block(hidden) * mask[:, None]
-        vectors: torch.Tensor = self.content_out(hidden).transpose(1, 2)
-        return vectors
+    def standardised(self, spectra: torch.Tensor, hidden: torch.Tensor) -> torch.Tensor:
+        """[B, STYLE_SIZE] with the deviation 1 over the training speakers."""
+        rows = functional.gelu(self.trunk(torch.cat([spectra.mT / _SCALE, hidden], dim=1)))
+        weights = self.attention(rows).softmax(dim=2)
+        mean = (weights * rows).sum(dim=2)
+        variance = (weights * rows.square()).sum(dim=2) - mean.square()
+        output: torch.Tensor = self.output(torch.cat([mean, variance.clamp(min=1e-5).sqrt()], dim=1))
+        return output
 
-    def voice(self, frames: torch.Tensor, means: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        """-> [B, VOICE_SIZE], about unit variance over speakers. Voiced frames count."""
-        hidden = self.voice_in(_channels((frames - self.mean) / self.scale)) * mask[:, None]
-        for block in self.voice_blocks:
-            hidden = block(hidden) * mask[:, None]
-        weights = frames[..., VOICING].mean(dim=2).clamp(0, 1) * mask + 1e-3 * mask
-        weights = (weights / weights.sum(dim=1, keepdim=True))[:, None]
-        mean = (hidden * weights).sum(dim=2)
-        deviation = ((hidden - mean[..., None]).square() * weights).sum(dim=2).clamp(min=1e-6).sqrt()
-        relative = (means - self.voice_mean) / self.voice_scale
-        vectors: torch.Tensor = self.voice_norm(self.voice_out(torch.cat([mean, deviation, relative], dim=1)))
-        return vectors
-
-    def means_of(self, voices: torch.Tensor) -> torch.Tensor:
-        """[..., VOICE_SIZE] -> [..., len(OF_VOICE)]: mean log-F0 and cepstrum of a voice."""
-        means: torch.Tensor = self.voice_means(voices) * self.voice_scale + self.voice_mean
-        return means
-
-    def decode(self, content: torch.Tensor, voices: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        """content [B, T, CONTENT_SIZE], voices [B, T, VOICE_SIZE] -> frames."""
-        condition = self.condition(voices)
-        hidden = self.decoder_in(content.transpose(1, 2)) * mask[:, None]
-        for block in self.decoder_blocks:
-            hidden = block(hidden, condition) * mask[:, None]
-        frames = self.decoder_out(hidden).transpose(1, 2).unflatten(2, (STACK, SUB_FEATURES))
-        frames = (frames + self.decoder_means(condition)[:, :, None]) * self.scale * self.gain
-        restored: torch.Tensor = frames + self._spread(self.means_of(voices))
-        return restored
-
-    def _spread(self, means: torch.Tensor) -> torch.Tensor:
-        """[B, (T,) len(OF_VOICE)] -> [B, T or 1, 1, SUB_FEATURES]; the other features have the mean of all frames."""
-        spread = self.mean.expand(*means.shape[:-1], SUB_FEATURES).clone()
-        spread[..., list(OF_VOICE)] = means
-        return spread.reshape(len(means), -1, 1, SUB_FEATURES)
+    def forward(self, spectra: torch.Tensor, hidden: torch.Tensor) -> torch.Tensor:
+        return self.standardised(spectra, hidden) * self.style_scale + self.style_mean
 
 
-class _Block(nn.Module):
-    """Residual: normalised over the channels of each frame, convolved over three frames, shaped by the condition."""
-
-    def __init__(self, condition: int = 0) -> None:
+class _Residual(nn.Module):
+    def __init__(self, width: int, dilation: int, kernel: int) -> None:
         super().__init__()
-        self.norm = nn.LayerNorm(_WIDTH)
-        self.convolution = nn.Conv1d(_WIDTH, _WIDTH, 3, padding=1)
-        self.out = nn.Conv1d(_WIDTH, _WIDTH, 1)
-        self.shape = nn.Linear(condition, 2 * _WIDTH) if condition else None
+        self.norm = nn.GroupNorm(1, width)
+        self.wide = nn.Conv1d(width, width, kernel, padding=dilation * (kernel // 2), dilation=dilation)
+        self.mix = nn.Conv1d(width, width, 1)
 
-    def forward(self, frames: torch.Tensor, condition: torch.Tensor | None = None) -> torch.Tensor:
-        hidden = self.convolution(self.norm(frames.transpose(1, 2)).transpose(1, 2))
-        if self.shape is not None:
-            factor, offset = self.shape(condition).transpose(1, 2).chunk(2, dim=1)
-            hidden = hidden * (1 + factor) + offset
-        result: torch.Tensor = frames + self.out(functional.gelu(hidden))
-        return result
+    def forward(self, rows: torch.Tensor) -> torch.Tensor:
+        changed: torch.Tensor = self.mix(functional.gelu(self.wide(self.norm(rows))))
+        return rows + changed
 
 
-def _channels(frames: torch.Tensor) -> torch.Tensor:
-    """[B, T, STACK, SUB_FEATURES] -> [B, FRAME_FEATURES, T]."""
-    return frames.flatten(2).transpose(1, 2)
+def _trunk(inputs: int, width: int, dilations: tuple[int, ...], *, kernel: int) -> nn.Sequential:
+    """[B, inputs, T] -> [B, width, T]."""
+    blocks = [_Residual(width, dilation, kernel) for dilation in dilations]
+    return nn.Sequential(nn.Conv1d(inputs, width, 3, padding=1), *blocks, nn.GroupNorm(1, width))

@@ -1,84 +1,84 @@
 """The codes of a clip's voice, a part of them in each frame, and back.
 
-A voice is `1 + CLASSES` vectors of `VOICE_SIZE` numbers. The first is what the networks of `VoiceCodec` encode. Each
-of the others is the mean, over one class of sounds, of what their frames lack of the recording's spectrum. The first
-vector is quantised twice: what the codes of part 0 lack is part 1. Each other vector is one part.
+A voice is a vector: style, mean pitch, energy and loudness. It is projected on the directions in which voices differ
+most, and these are dealt out to `PARTS` parts, each of which has codebooks of its own. Frame t has the codes of part t
+modulo `PARTS`, so all parts come in 0.6 seconds. The codes of the first codebook tell the part.
 
-Frame t has the codes of part t modulo `PARTS`, so all parts come about twice a second. The codes of the first codebook
-tell the part.
-
-    parts = VoiceParts(first, of_network, of_sounds)
-    codes = repeated(parts.codes(voice), frames)    # [1 + CLASSES, VOICE_SIZE] -> [K, frames]
+    codes = repeated(parts.codes(voice), frames)    # [VOICE_SIZE] -> [K, frames]
     voice = parts.restored(codes)
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
-from tracker_logging.demo.quantizer import dequantise, quantise
+from tracker_logging.demo.quantizer import dequantise, fit_residual, quantise, without
 
 CODEBOOK_SIZE = 256
-CLASSES = 12  # of sounds
-OF_NETWORK = 2  # parts
-PARTS = OF_NETWORK + CLASSES
+CODEBOOKS = 4
+PARTS, PART_SIZE = 12, 10
 FIRST_CODES = CODEBOOK_SIZE // PARTS  # of each part, in the first codebook
-FAINT = 2.0  # frames: of a class with as many, the mean is half the class's and half the clip's
+MEAN, SCALE, BASIS, FIRST, OTHERS = ARRAYS = (
+    *("voice_mean", "voice_scale", "voice_basis", "first_voice_codebooks", "voice_codebooks"),
+)
+"""[VOICE_SIZE], [VOICE_SIZE], [PARTS * PART_SIZE, VOICE_SIZE] with orthonormal rows, [PARTS, FIRST_CODES, PART_SIZE],
+[PARTS, CODEBOOKS - 1, CODEBOOK_SIZE, PART_SIZE], all float32."""
 
 Array = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.int64]
 
 
 class VoiceParts:
-    """Residual codebooks: a first one, in which each part has codes of its own, and others."""
+    """Residual codebooks of each part: a first one, in which each part has codes of its own, and others."""
 
-    def __init__(self, first: Array, of_network: Array, of_sounds: Array) -> None:
-        """`first` [PARTS, FIRST_CODES, VOICE_SIZE]; the others: of each of the network's parts [OF_NETWORK, K - 1,
-        CODEBOOK_SIZE, VOICE_SIZE], and of all others [K - 1, CODEBOOK_SIZE, VOICE_SIZE]."""
-        self._first, self._of_network, self._of_sounds = first, of_network, of_sounds
-        self.codebooks = 1 + len(of_sounds)
+    def __init__(self, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
+        """`arrays`: those named by `ARRAYS`, among others."""
+        self.mean, self.scale, self._basis, self._first, self._others = (
+            arrays[name].astype(np.float64) for name in ARRAYS
+        )
 
     def codes(self, voice: Array) -> Codes:
-        """[1 + CLASSES, VOICE_SIZE] -> [K, PARTS]; of the first row alone [K, OF_NETWORK]."""
-        codes, lacking = [], voice[0]
-        for part in range(OF_NETWORK):
-            codes.append(self._codes_of(np.array([part]), lacking[None], self._of_network[part]))
-            lacking = lacking - self._vectors(part, codes[-1])[0]
-        codes.append(self._codes_of(np.arange(OF_NETWORK, OF_NETWORK + len(voice) - 1), voice[1:], self._of_sounds))
+        """[VOICE_SIZE] -> [CODEBOOKS, PARTS]."""
+        vectors = (self._basis @ ((voice - self.mean) / self.scale)).reshape(PARTS, PART_SIZE)
+        codes = []
+        for part, vector in enumerate(vectors):
+            first = quantise(vector[None], self._first[part][None])
+            lacking = vector[None] - dequantise(first, self._first[part][None])
+            codes.append(np.concatenate([first + part * FIRST_CODES, quantise(lacking, self._others[part])]))
         return np.concatenate(codes, axis=1)
 
-    def _codes_of(self, parts: Codes, vectors: Array, others: Array) -> Codes:
-        """[N], [N, VOICE_SIZE] -> [K, N]."""
-        candidates = self._first[parts]
-        first = ((candidates**2).sum(axis=2) - 2 * (candidates @ vectors[..., None])[..., 0]).argmin(axis=1)
-        lacking = vectors - candidates[np.arange(len(parts)), first]
-        return np.concatenate([(first + parts * FIRST_CODES)[None], quantise(lacking, others)])
-
-    def _vectors(self, part: int, codes: Codes) -> Array:
-        """Codes of one part [K, T] -> [T, VOICE_SIZE]."""
-        others = self._of_network[part] if part < OF_NETWORK else self._of_sounds
-        vectors: Array = self._first[part, codes[0] - part * FIRST_CODES] + dequantise(codes[1:], others)
-        return vectors
-
     def restored(self, codes: Codes) -> Array:
-        """Codes of any frames [K, T] -> [1 + CLASSES, VOICE_SIZE]: each part's mean over its frames, 0 without any."""
-        means = np.zeros((PARTS, self._first.shape[2]))
+        """Codes of any frames [CODEBOOKS, T] -> [VOICE_SIZE]: each part's mean over its frames, that of all voices
+        without any."""
+        vectors = np.zeros((PARTS, PART_SIZE))
         part_of = codes[0] // FIRST_CODES
         for part in np.unique(part_of[part_of < PARTS]):
-            means[part] = self._vectors(part, codes[:, part_of == part]).mean(axis=0)
-        return np.concatenate([means[:OF_NETWORK].sum(axis=0, keepdims=True), means[OF_NETWORK:]])
+            of_part = codes[:, part_of == part]
+            first = self._first[part][of_part[0] - part * FIRST_CODES]
+            vectors[part] = (first + dequantise(of_part[1:], self._others[part])).mean(axis=0)
+        restored: Array = self.mean + self.scale * (vectors.reshape(-1) @ self._basis)
+        return restored
+
+
+def fit_parts(voices: Array, scale: Array, *, seed: int) -> dict[str, npt.NDArray[np.float32]]:
+    """`voices` [N, VOICE_SIZE]; `scale` [VOICE_SIZE]: differences that count alike. Returns `ARRAYS`."""
+    mean = voices.mean(axis=0)
+    standardised = (voices - mean) / scale
+    directions = np.linalg.eigh(standardised.T @ standardised)[1].T[::-1][: PARTS * PART_SIZE]
+    basis = directions.reshape(PART_SIZE, PARTS, -1).swapaxes(0, 1).reshape(PARTS * PART_SIZE, -1)  # dealt out in turn
+    first, others = [], []
+    for vectors in (standardised @ basis.T).reshape(len(voices), PARTS, PART_SIZE).swapaxes(0, 1):
+        first.append(fit_residual(vectors, codebooks=1, size=FIRST_CODES, seed=seed))
+        lacking = without(vectors, first[-1])
+        others.append(fit_residual(lacking, codebooks=CODEBOOKS - 1, size=CODEBOOK_SIZE, seed=seed))
+    fitted = {MEAN: mean, SCALE: scale, BASIS: basis, FIRST: np.concatenate(first), OTHERS: np.stack(others)}
+    return {name: values.astype(np.float32) for name, values in fitted.items()}
 
 
 def repeated(codes: Codes, frames: int) -> Codes:
     """[K, PARTS] -> [K, frames]."""
     return codes[:, np.arange(frames) % PARTS]
-
-
-def means_of_sounds(lacking: Array, classes: Codes) -> Array:
-    """[T, VOICE_SIZE], T > 0, and the class of each frame [T] -> [CLASSES, VOICE_SIZE]."""
-    counts = np.bincount(classes, minlength=CLASSES)[:, None]
-    sums = np.zeros((CLASSES, lacking.shape[1]))
-    np.add.at(sums, classes, lacking)
-    means: Array = (sums + FAINT * lacking.mean(axis=0)) / (counts + FAINT)
-    return means

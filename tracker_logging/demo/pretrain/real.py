@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 
 from tracker_logging.data.audio import load_audio
+from tracker_logging.demo.kokoro import SAMPLE_RATE, Wave
 from tracker_logging.demo.pretrain.speech import write_clip
-from tracker_logging.demo.world_features import SAMPLE_RATE, Wave
 
 SOUNDS = Path("usr/share/asterisk/sounds")
 PAUSE = 1_920  # samples between two numbers

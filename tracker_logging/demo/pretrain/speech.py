@@ -1,6 +1,6 @@
 """Synthesises the speech that the demo's model is pretrained on. Resumable; several processes share the work.
 
-    kokoro = Kokoro(KokoroFiles(packages=..., voices=...))
+    kokoro = Kokoro(voices)
     make_speech(directory, kokoro, phonemes_of(planned_sentences()), share=0, shares=2)
 
 Guarantees
@@ -9,7 +9,7 @@ Guarantees
   each mixture that it has at all.
 - No sentence of a voice that is kept for the demo is a sentence of a trained one.
 - Each sentence is planned for two trained voices, one after the other: the codec is trained on such pairs.
-- A clip that exists is complete.
+- A clip that exists is complete, and so is the file of what it was made of (`Source`).
 """
 
 from __future__ import annotations
@@ -18,15 +18,18 @@ import hashlib
 import random
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
+from functools import cache, lru_cache
 from itertools import islice
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
+import numpy.typing as npt
 
-from tracker_logging.demo.composed.make_voices import trim_to_frames
-from tracker_logging.demo.pretrain.kokoro import SAMPLE_RATE, Voice, Wave
+from tracker_logging.demo.composed.make_voices import speech_span
+from tracker_logging.demo.kokoro import SAMPLE_RATE, Rows, Wave
+from tracker_logging.demo.pretrain.kokoro_speech import Spoken, Voice
 from tracker_logging.demo.pretrain.voices import (
     BLENDED,
     FINE_TUNED,
@@ -34,6 +37,7 @@ from tracker_logging.demo.pretrain.voices import (
     KEPT,
     MIXED,
     NATURAL,
+    SINGLE,
     Speaker,
 )
 from tracker_logging.demo.sentences import draw_sentences
@@ -48,7 +52,9 @@ CLIPS_OF_NEW_SPEAKER = 2  # in each round
 SENTENCES = 4_000
 TRAINED_SENTENCES = 3_600  # the first ones; the others are those of voices that pretraining never hears
 SPEEDS = (1.0, 1.2)  # of a speaker; one speed each
+SHORT = 28  # characters of a sentence
 PEAK = 0.7
+CLIPS, SOURCES = "clips", "sources"  # folders
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +87,9 @@ def planned() -> Iterator[Utterance]:
                     utterance, waiting = replace(utterance, sentence=waiting.sentence), None
             yield utterance
             counts[speaker.name] += 1
+    short = [number for number, text in enumerate(planned_sentences()[:TRAINED_SENTENCES]) if len(text) <= SHORT]
+    for speaker in SINGLE:
+        yield Utterance(speaker, 0, choice.choice(short))
 
 
 def _rounds() -> Iterator[list[Speaker]]:
@@ -97,9 +106,10 @@ class Synthesiser(Protocol):
     """What is used of `Kokoro`."""
 
     def voice(self, name: str) -> Voice: ...
-    def synthesise(self, phonemes: str, voice: Voice, *, speed: float) -> Wave: ...
+    def synthesise(self, phonemes: str, voice: Voice, *, speed: float) -> Spoken: ...
 
 
+@cache
 def planned_sentences() -> list[str]:
     """The sentences of which the plan names one by its index."""
     return draw_sentences(SENTENCES, seed=0)
@@ -108,19 +118,53 @@ def planned_sentences() -> list[str]:
 def make_speech(
     directory: Path, kokoro: Synthesiser, phonemes: Sequence[str], *, share: int, shares: int, most: int | None = None
 ) -> None:
-    """Write share `share` of `shares` of the first `most` planned clips as `NAME.flac` in `directory`, those that are
-    missing. `phonemes` are those of `planned_sentences()`."""
-    directory.mkdir(parents=True, exist_ok=True)
-    voices: dict[str, Voice] = {}
+    """Write share `share` of `shares` of the first `most` planned clips as `clips/NAME.flac` and `sources/NAME.npz` in
+    `directory`, those that are missing. `phonemes` are those of `planned_sentences()`."""
+    for folder in (CLIPS, SOURCES):
+        (directory / folder).mkdir(parents=True, exist_ok=True)
+    voice_of = lru_cache(maxsize=512)(lambda speaker: style_of(speaker, [kokoro.voice(part) for part in speaker.parts]))
     for index, utterance in enumerate(islice(planned(), most)):
-        path = directory / f"{utterance.name}.flac"
+        path = directory / CLIPS / f"{utterance.name}.flac"
         if index % shares != share or path.exists():
             continue
         speaker = utterance.speaker
-        if speaker.name not in voices:
-            voices[speaker.name] = style_of(speaker, [kokoro.voice(part) for part in speaker.parts])
-        wave = kokoro.synthesise(phonemes[utterance.sentence], voices[speaker.name], speed=speed_of(speaker))
-        write_clip(path, wave)
+        spoken = kokoro.synthesise(phonemes[utterance.sentence], voice_of(speaker), speed=speed_of(speaker))
+        Source.of(spoken).save(directory / SOURCES / f"{utterance.name}.npz")
+        write_clip(path, spoken.wave)
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What a clip was made of. `content` [U, CONTENT_SIZE] float16 are its different vectors, `places` [T] which of
+    them each 25 ms has; `pitch` and `energy` [2 * T], `style` [STYLE_SIZE]. The clip begins at sample `start`."""
+
+    content: npt.NDArray[np.float16]
+    places: npt.NDArray[np.int16]
+    pitch: Rows
+    energy: Rows
+    style: Rows
+    start: int
+
+    @classmethod
+    def of(cls, spoken: Spoken) -> Source:
+        content = spoken.sounds.content
+        is_new = np.r_[True, np.abs(np.diff(content, axis=0)).max(axis=1) > 0]
+        places = (np.cumsum(is_new) - 1).astype(np.int16)
+        start = speech_span(spoken.wave).start
+        vectors = content[is_new].astype(np.float16)
+        return cls(vectors, places, spoken.sounds.pitch, spoken.sounds.energy, spoken.style, start)
+
+    def save(self, path: Path) -> None:
+        def write(part: Path) -> None:
+            with part.open("wb") as file:  # numpy adds a suffix to a path
+                np.savez(file, **{field.name: getattr(self, field.name) for field in fields(self)})
+
+        write_whole(path, write)
+
+    @classmethod
+    def load(cls, path: Path) -> Source:
+        with np.load(path) as arrays:
+            return cls(**{name: arrays[name] for name in arrays.files})
 
 
 def style_of(speaker: Speaker, parts: Sequence[Voice]) -> Voice:
@@ -133,10 +177,10 @@ def style_of(speaker: Speaker, parts: Sequence[Voice]) -> Voice:
 
 
 def write_clip(path: Path, wave: Wave) -> None:
-    """As a whole file: trimmed, whole frames, with the peak `PEAK`."""
+    """As a whole file: trimmed, with the peak `PEAK`."""
     import soundfile
 
-    trimmed = trim_to_frames(wave * (PEAK / max(1e-3, float(np.abs(wave).max()))))
+    trimmed = wave[speech_span(wave)] * (PEAK / max(1e-3, float(np.abs(wave).max())))
     write_whole(path, lambda part: soundfile.write(part, trimmed, SAMPLE_RATE, format="FLAC", subtype="PCM_16"))
 
 

@@ -43,8 +43,7 @@ from tracker_logging.voices.scorers.choose import ScorerChoice
 from tracker_logging.voices.settings import VoiceSettings
 
 WARMUP_STEPS = 100
-CONTENT_WEIGHTS = (3.0, 1.0)  # of the losses of the content codebooks: the first one holds the words
-VOICE_WEIGHT, DETAIL_WEIGHT = 1.0, 0.25  # of each other codebook's
+CONTENT_WEIGHT, VOICE_WEIGHT, PROSODY_WEIGHT = 2.0, 1.0, 0.5  # of each codebook's loss
 LAST_RATE = 0.03  # of the learning rate, at the end; it falls over the second half of the time
 ONE_PART = ((320, 0.9), (575, 0.4), (925, 0.15))  # until which step which share of the pairs: `Noise.one_part`
 CALIBRATED = 0.15  # share of the time, at the end, in which pairs are drawn with `CALIBRATION`
@@ -92,8 +91,8 @@ class _Training:
     def __init__(self, clips: Mapping[str, Clip], codec: VoiceCodec, directory: Path, schedule: Schedule) -> None:
         self._tokenizer = open_tokenizer()
         self._codec, self._directory, self._schedule = codec, directory, schedule
-        weights = [*CONTENT_WEIGHTS, *codec.parts.codebooks * [VOICE_WEIGHT]]
-        self._weights = torch.tensor(weights + (codec.num_codebooks - len(weights)) * [DETAIL_WEIGHT])
+        weights = codec.content_codebooks * [CONTENT_WEIGHT] + codec.voice_codebooks * [VOICE_WEIGHT]
+        self._weights = torch.tensor(weights + (codec.num_codebooks - len(weights)) * [PROSODY_WEIGHT])
         self.model = demo_model(schedule.seed, demo_config(self._tokenizer, codebooks=codec.num_codebooks, heads=HEADS))
         self._adapter = adapter_for(self.model)
         self._optimizer = torch.optim.AdamW(

@@ -28,8 +28,10 @@ _NATURAL = (
 )
 BLENDS = 264  # of the 780 pairs of natural voices
 MIXTURES, NEW_VOICES = 900, 2_000
+SINGLE_VOICES = 12_000  # new voices of one short clip, for the codec
 SPREAD, SPREAD_OF_NEW = 1.2, 0.8  # of the natural voices' deviation from their mean
 NOISE_OF_NEW = 1.2  # of each dimension's standard deviation over the natural voices
+SPREADS_OF_SINGLES, NOISE_OF_SINGLES = (0.3, 1.2), (0.5, 1.2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +69,18 @@ def _mixtures() -> tuple[Speaker, ...]:
     return tuple(mixtures)
 
 
-NATURAL, BLENDED, MIXED = _natural(_NATURAL), _blends(), _mixtures()
+def _singles() -> tuple[Speaker, ...]:
+    choice, number = random.Random(2), len(_NATURAL)
+    singles = []
+    for index in range(SINGLE_VOICES):
+        drawn = [choice.gauss(0, choice.uniform(*SPREADS_OF_SINGLES) / math.sqrt(number)) for _ in _NATURAL]
+        mean = sum(drawn) / number
+        weights = tuple(1 / number + weight - mean for weight in drawn)
+        singles.append(Speaker(f"single-{index:05d}", _NATURAL, weights, choice.uniform(*NOISE_OF_SINGLES)))
+    return tuple(singles)
+
+
+NATURAL, BLENDED, MIXED, SINGLE = _natural(_NATURAL), _blends(), _mixtures(), _singles()
 TRAINED = (*NATURAL, *BLENDED, *MIXED)
 KEPT = frozenset((*UNSEEN, *NEW_SPEAKERS))
 HELD_OUT = _natural(UNSEEN)
