@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib.util import find_spec
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -251,6 +252,14 @@ def test_the_decoder_makes_a_wave_of_any_length_and_of_none() -> None:
         rows = np.zeros(2 * sounds, dtype=np.float32)
         wave = kokoro_decoder().wave(Sounds(np.zeros((sounds, 512), dtype=np.float32), rows, rows), style)
         assert wave.shape == (600 * sounds,) and np.isfinite(wave).all()
+
+
+def test_a_forked_process_decodes_as_its_parent(voice_codec: VoiceCodec, speech: SPEECH) -> None:
+    """A worker of a data loader; the threads of the parent's session do not survive the fork."""
+    codes = voice_codec.coded(speech["rms"][0])
+    wave = voice_codec.decode(codes)
+    with get_context("fork").Pool(1) as pool:
+        assert np.allclose(pool.apply_async(voice_codec.decode, (codes,)).get(timeout=120), wave, atol=1e-4)
 
 
 def test_a_recording_of_a_person_has_its_words_and_pitch_in_the_copy(voice_codec: VoiceCodec) -> None:

@@ -13,7 +13,6 @@ Guarantees
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
@@ -23,6 +22,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from tracker_logging.data.sample import DataError
 
@@ -68,7 +68,7 @@ def require_kokoro() -> None:
 
 
 class KokoroDecoder:
-    """One call at a time. In at most two threads, fewer where `OMP_NUM_THREADS` says so."""
+    """One call at a time. In at most two threads, fewer where torch has one."""
 
     def __init__(self) -> None:
         self._session = session(_decoder_graph())
@@ -93,7 +93,7 @@ def session(graph: bytes) -> Any:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = min(_MOST_THREADS, int(os.environ.get("OMP_NUM_THREADS", _MOST_THREADS)))
+    options.intra_op_num_threads = min(_MOST_THREADS, torch.get_num_threads())
     options.inter_op_num_threads = 1
     return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
 
