@@ -152,7 +152,7 @@ class VoiceCodec:
         with self._lock:
             wave = kokoro_decoder().wave(self.sounds(codes), voice[:STYLE_SIZE].astype(np.float32))
         gain = np.exp(voice[LOUDNESS] - loudness(spectra(wave)))
-        return wave * np.float32(min(gain, 1 / np.abs(wave).max()))
+        return wave * np.float32(min(gain, 1 / max(1e-9, np.abs(wave).max())))
 
     def voice(self, codes: Codes) -> Array:
         """codes [K, T] -> [VOICE_SIZE]."""
