@@ -22,7 +22,7 @@ from tracker_logging.demo.kokoro import STYLE_SIZE, Sounds
 from tracker_logging.demo.model import HEADS, demo_config, demo_model
 from tracker_logging.demo.open_tokenizer import open_tokenizer
 from tracker_logging.demo.pretrain.__main__ import main
-from tracker_logging.demo.pretrain.kokoro_speech import Spoken, Voice, kokoro_alphabet
+from tracker_logging.demo.pretrain.kokoro_speech import Synthesis, Voice, kokoro_alphabet
 from tracker_logging.demo.pretrain.lean import lean_losses
 from tracker_logging.demo.pretrain.material import coded_clips, fitted_codec
 from tracker_logging.demo.pretrain.pairs import CALIBRATION, Clip, CodedVariant, Noise, PairSource
@@ -137,12 +137,12 @@ class Tones:
     def voice(self, name: str) -> Voice:
         return np.full((510, 256), 100.0 + 10 * len(name), dtype=np.float32)
 
-    def synthesise(self, phonemes: str, voice: Voice, *, speed: float) -> Spoken:
+    def synthesise(self, phonemes: str, voice: Voice, *, speed: float) -> Synthesis:
         self.synthesised.append(phonemes)
         wave = np.sin(np.arange(6_000) * 2 * np.pi * voice[0, 0] / SAMPLE_RATE).astype(np.float32)
         wave[:1_200] = 0
         rows = np.full(20, voice[0, 0], dtype=np.float32)
-        return Spoken(wave, Sounds(np.zeros((10, 512), dtype=np.float32), rows, rows), voice[0, :STYLE_SIZE])
+        return Synthesis(wave, Sounds(np.zeros((10, 512), dtype=np.float32), rows, rows), voice[0, :STYLE_SIZE])
 
 
 def test_a_new_voice_leaves_the_span_of_its_parts_and_a_mixture_does_not() -> None:

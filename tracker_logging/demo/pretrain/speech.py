@@ -17,19 +17,19 @@ from __future__ import annotations
 import hashlib
 import random
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cache, lru_cache
 from itertools import islice
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from tracker_logging.demo.composed.make_voices import speech_span
 from tracker_logging.demo.kokoro import SAMPLE_RATE, Rows, Wave
-from tracker_logging.demo.pretrain.kokoro_speech import Spoken, Voice
+from tracker_logging.demo.pretrain.kokoro_speech import Synthesis, Voice
 from tracker_logging.demo.pretrain.voices import (
     BLENDED,
     FINE_TUNED,
@@ -106,7 +106,7 @@ class Synthesiser(Protocol):
     """What is used of `Kokoro`."""
 
     def voice(self, name: str) -> Voice: ...
-    def synthesise(self, phonemes: str, voice: Voice, *, speed: float) -> Spoken: ...
+    def synthesise(self, phonemes: str, voice: Voice, *, speed: float) -> Synthesis: ...
 
 
 @cache
@@ -128,9 +128,9 @@ def make_speech(
         if index % shares != share or path.exists():
             continue
         speaker = utterance.speaker
-        spoken = kokoro.synthesise(phonemes[utterance.sentence], voice_of(speaker), speed=speed_of(speaker))
-        Source.of(spoken).save(directory / SOURCES / f"{utterance.name}.npz")
-        write_clip(path, spoken.wave)
+        synthesis = kokoro.synthesise(phonemes[utterance.sentence], voice_of(speaker), speed=speed_of(speaker))
+        Source.of(synthesis).save(directory / SOURCES / f"{utterance.name}.npz")
+        write_clip(path, synthesis.wave)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,25 +146,31 @@ class Source:
     start: int
 
     @classmethod
-    def of(cls, spoken: Spoken) -> Source:
-        content = spoken.sounds.content
+    def of(cls, synthesis: Synthesis) -> Source:
+        content = synthesis.sounds.content
         is_new = np.r_[True, np.abs(np.diff(content, axis=0)).max(axis=1) > 0]
         places = (np.cumsum(is_new) - 1).astype(np.int16)
-        start = speech_span(spoken.wave).start
+        start = speech_span(synthesis.wave).start
         vectors = content[is_new].astype(np.float16)
-        return cls(vectors, places, spoken.sounds.pitch, spoken.sounds.energy, spoken.style, start)
+        return cls(vectors, places, synthesis.sounds.pitch, synthesis.sounds.energy, synthesis.style, start)
 
     def save(self, path: Path) -> None:
-        def write(part: Path) -> None:
-            with part.open("wb") as file:  # numpy adds a suffix to a path
-                np.savez(file, **{field.name: getattr(self, field.name) for field in fields(self)})
-
-        write_whole(path, write)
+        write_arrays(path, {field.name: getattr(self, field.name) for field in fields(self)})
 
     @classmethod
     def load(cls, path: Path) -> Source:
         with np.load(path) as arrays:
             return cls(**{name: arrays[name] for name in arrays.files})
+
+
+def write_arrays(path: Path, arrays: Mapping[str, Any]) -> None:
+    """As a whole file of numpy's `savez`."""
+
+    def write(part: Path) -> None:
+        with part.open("wb") as file:  # numpy adds a suffix to a path
+            np.savez(file, **arrays)
+
+    write_whole(path, write)
 
 
 def style_of(speaker: Speaker, parts: Sequence[Voice]) -> Voice:

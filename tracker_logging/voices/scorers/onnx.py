@@ -1,7 +1,7 @@
-"""ONNX models by path, run on one thread so that training keeps the others.
+"""ONNX models, run on one thread so that training keeps the others, unless more are asked for.
 
 Guarantees
-- One thread, no busy waiting, no random numbers, CPU only.
+- No busy waiting, no random numbers, CPU only.
 - A model inside an installed package is found without importing the package: some imports set the process's thread
   count or need packages that are not installed.
 """
@@ -19,14 +19,16 @@ from tracker_logging.events import FloatArray
 RATE = 16_000
 
 
-def session(path: Path) -> Any:
-    """An `onnxruntime.InferenceSession`. Raises ImportError without onnxruntime."""
+def session(model: Path | bytes, *, threads: int = 1) -> Any:
+    """An `onnxruntime.InferenceSession` of a file or a serialised model. Raises ImportError without onnxruntime."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    return onnxruntime.InferenceSession(
+        model if isinstance(model, bytes) else str(model), options, providers=["CPUExecutionProvider"]
+    )
 
 
 def package_folder(name: str) -> Path:
