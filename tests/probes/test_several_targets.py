@@ -14,7 +14,7 @@ import torch
 from small_model import AUDIO_BOS, BOS, EOS, K, V, batch, small_model, turns
 
 from tracker_logging.families import IGNORE, Role, adapter_for
-from tracker_logging.observers.inputs import heard_clips, with_reference_pct
+from tracker_logging.observers.inputs import decoded_clips, with_reference_pct
 from tracker_logging.probes.attention import attention_probe
 from tracker_logging.probes.attention_plan import plans_of
 from tracker_logging.probes.audit import audit_batch
@@ -226,5 +226,5 @@ def test_every_clip_of_the_first_sample_has_a_name_of_its_own() -> None:
             return np.asarray(codes, dtype=np.float32).sum(axis=0)
 
     adapter = adapter_for(small_model())
-    clips = heard_clips(adapter.view(batch(TWO_TARGETS, TWO_REFERENCES)), adapter, Codec())
+    clips = decoded_clips(adapter.view(batch(TWO_TARGETS, TWO_REFERENCES)), adapter, Codec())
     assert {name: len(clip.samples) for name, clip in clips.items()} == {"reference": 5, "target": 7, "target_2": 6}

@@ -17,7 +17,7 @@ _AUDIO_ROLES = (Role.REFERENCE, Role.TARGET)
 
 
 class InputObserver(Observer):
-    """Tables, lengths, label audit and the clips as the model hears them, from the first batch of a logged step."""
+    """Tables, lengths, label audit and the clips as the model receives them, from the first batch of a logged step."""
 
     name = "inputs"
     needs = frozenset({"inputs", "causality"})
@@ -141,11 +141,11 @@ def targets_per_sample(view: BatchView) -> float | None:
 
 def input_audio(step: int, view: BatchView, adapter: ModelAdapter, codec: AudioCodec) -> Iterator[Event]:
     """The clips that the first sample of a batch holds, if it holds any."""
-    if clips := heard_clips(view, adapter, codec):
+    if clips := decoded_clips(view, adapter, codec):
         yield Audio(step=step, tag=tags.INPUT_AUDIO(), clips=clips)
 
 
-def heard_clips(view: BatchView, adapter: ModelAdapter, codec: AudioCodec) -> Mapping[str, Clip]:
+def decoded_clips(view: BatchView, adapter: ModelAdapter, codec: AudioCodec) -> Mapping[str, Clip]:
     """References and targets of the first sample, decoded from the codes that the model was given: `reference`,
     `target`, `target_2`, …"""
     clips: dict[str, Clip] = {}
@@ -162,6 +162,6 @@ def heard_clips(view: BatchView, adapter: ModelAdapter, codec: AudioCodec) -> Ma
             clips[role if number == 1 else f"{role}_{number}"] = Clip(
                 samples=codec.decode(codes.numpy()),
                 sample_rate=codec.sample_rate,
-                caption=f"{role}{'' if number == 1 else f' {number}'} as the model hears it, {seconds:.2f} s",
+                caption=f"{role}{'' if number == 1 else f' {number}'} as the model receives it, {seconds:.2f} s",
             )
     return clips

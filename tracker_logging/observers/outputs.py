@@ -242,7 +242,7 @@ def teacher_forced_clips(sample: SampleOutputs, adapter: ModelAdapter, codec: Au
         codes = pattern.revert(delayed, lead=sample.segment.lead, frames=sample.segment.frames)
         if codes.shape[1] == 0 or int(codes.max()) >= codec.codebook_size:
             return {}
-        meaning = "as the model hears it" if name == "target" else "most likely codes given the true past"
+        meaning = "as the model receives it" if name == "target" else "most likely codes given the true past"
         caption = f"{name}: {meaning}"
         clips[name] = Clip(samples=codec.decode(codes.numpy()), sample_rate=codec.sample_rate, caption=caption)
     return clips
