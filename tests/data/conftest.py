@@ -15,7 +15,11 @@ from tracker_logging.data.sample import VoiceSample
 from tracker_logging.demo.composed.build import build_demo
 from tracker_logging.demo.composed.recipe import DemoRecipe
 from tracker_logging.demo.composed.tokenizer import demo_tokenizer
+from tracker_logging.demo.kokoro import STYLE_SIZE, kokoro_decoder
 from tracker_logging.demo.paths import DemoPaths
+from tracker_logging.demo.pretrain.codec_examples import CodecClip, codec_clip
+from tracker_logging.demo.pretrain.kokoro_speech import Synthesis
+from tracker_logging.demo.pretrain.speech import Source
 from tracker_logging.demo.pretrained_demo import pretrained_demo
 from tracker_logging.demo.voice_codec import Speech, VoiceCodec
 from tracker_logging.families.higgs_v2.processor import SpeechProcessor
@@ -100,4 +104,27 @@ def voice_codec() -> VoiceCodec:
 @pytest.fixture(scope="session")
 def speech(voice_codec: VoiceCodec) -> dict[str, list[Speech]]:
     """Phrases of the composed demo's speakers."""
-    return {name: [voice_codec.heard(wave) for wave in waves] for name, waves in phrases().items()}
+    return {name: [voice_codec.analysed(wave) for wave in waves] for name, waves in phrases().items()}
+
+
+@pytest.fixture(scope="session")
+def syntheses(voice_codec: VoiceCodec, speech: dict[str, list[Speech]]) -> list[Synthesis]:
+    """Speech of Kokoro's decoder, in the styles of the phrases."""
+    made = []
+    for several in speech.values():
+        for clip in several[:3]:
+            codes = voice_codec.coded(clip)
+            style = voice_codec.voice(codes)[:STYLE_SIZE].astype(np.float32)
+            sounds = voice_codec.sounds(codes)
+            made.append(Synthesis(kokoro_decoder().wave(sounds, style), sounds, style))
+    return made
+
+
+@pytest.fixture(scope="session")
+def codec_clips(syntheses: list[Synthesis]) -> list[CodecClip]:
+    """Each of a speaker of its own."""
+    sources = [Source.of(each) for each in syntheses]
+    return [
+        codec_clip(f"voice-{number}", each.wave[source.start :], source)
+        for number, (each, source) in enumerate(zip(syntheses, sources, strict=True))
+    ]

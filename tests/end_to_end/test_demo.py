@@ -61,7 +61,7 @@ def of_group(run: Run, group: str, score: str) -> list[float]:
     return curve(run, tags.GROUP_SCORE(group=group.replace(" ", "_"), score=score))
 
 
-def test_the_base_model_clones_voices_that_it_never_heard(tensorboard: Run) -> None:
+def test_the_base_model_clones_voices_that_are_not_in_its_data(tensorboard: Run) -> None:
     for group in (UNSEEN, REAL):
         assert of_group(tensorboard, group, "sim_margin/low")[0] > 0, group
     assert curve(tensorboard, "voices/valid_clips")[0] >= 0.8 * VOICES
@@ -69,15 +69,15 @@ def test_the_base_model_clones_voices_that_it_never_heard(tensorboard: Run) -> N
 
 def test_new_speakers_are_cloned_before_and_after_training(tensorboard: Run) -> None:
     """A model that ignores the reference has a margin near 0, and is right in 6 % of the clips."""
-    assert min(of_group(tensorboard, TRAINED, "sim_margin")) > 0.15
-    assert min(of_group(tensorboard, TRAINED, "spk_top1")) >= 0.6
+    assert min(of_group(tensorboard, TRAINED, "sim_margin")) > 0.2
+    assert min(of_group(tensorboard, TRAINED, "spk_top1")) >= 0.8
     assert curve(tensorboard, "voices/valid_clips")[-1] >= 0.8 * VOICES
 
 
 def test_voices_that_are_never_trained_are_cloned_before_and_after_training(tensorboard: Run) -> None:
-    assert min(of_group(tensorboard, UNSEEN, "sim_margin")) > 0.14
-    assert min(of_group(tensorboard, UNSEEN, "spk_top1")) >= 0.4
-    assert min(of_group(tensorboard, REAL, "sim_margin")) > 0.06
+    assert min(of_group(tensorboard, UNSEEN, "sim_margin")) > 0.18
+    assert min(of_group(tensorboard, UNSEEN, "spk_top1")) >= 0.6
+    assert min(of_group(tensorboard, REAL, "sim_margin")) > 0.1
 
 
 def test_clips_stop_by_themselves(tensorboard: Run) -> None:

@@ -44,8 +44,8 @@ Wave = npt.NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class Sounds:
-    """What the decoder makes a wave of, beside a style: `content` [T, CONTENT_SIZE], for each 25 ms which phoneme is
-    heard between which others; `pitch` [2 * T] in Hz, below 10 where there is no voice; `energy` [2 * T], on a scale of
+    """What the decoder makes a wave of, beside a style: `content` [T, CONTENT_SIZE], for each 25 ms which phoneme it is
+    between which others; `pitch` [2 * T] in Hz, below 10 where there is no voice; `energy` [2 * T], on a scale of
     Kokoro's."""
 
     content: Rows

@@ -1,8 +1,8 @@
 """The demo that `--demo` trains: a pretrained zero-shot model; model, codec and clips are in this package.
 
 Six new speakers are trained in the demo, beside some that the model was pretrained on. Eight synthetic ones and five
-people are never heard: neither in pretraining (`pretrain/`) nor in the demo. What each clip is and where it comes from:
-`pretrained/README.md`.
+people are in no training data: neither of pretraining (`pretrain/`) nor of the demo. What each clip is and where it
+comes from: `pretrained/README.md`.
 
     paths = pretrained_demo()
     paths.model, paths.codec, paths.train, paths.eval, paths.prompts

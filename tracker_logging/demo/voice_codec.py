@@ -1,12 +1,13 @@
 """A codec that keeps voice and speech apart: 2 content, 4 voice and 2 prosody codebooks, 20 frames a second.
 
-- Content: which sound is heard between which, one code for each 25 ms.
+- Content: which phoneme between which others, one code for each 25 ms.
 - Voice: what is constant in a clip, a part of it in each frame (`voice_parts.py`): the style from which Kokoro's
   decoder makes a voice, mean pitch, mean energy and loudness.
 - Prosody: pitch and energy of a frame, less the voice's.
 
-Networks (`voice_net.py`) encode all of it from the spectra of any recording. They were trained on speech of Kokoro-82M
-in many voices (`pretrain/fit_codec.py`). Kokoro's decoder makes the wave (`kokoro.py`).
+A network encodes content and prosody from the spectra of any recording; the style is searched for with another one
+(`voice_net.py`, `style_search.py`). Both were trained on speech of Kokoro-82M in many voices (`pretrain/fit_codec.py`).
+Kokoro's decoder makes the wave (`kokoro.py`).
 
 Guarantees
 - Implements `AudioCodec`; `identity` is a hash of everything that determines the codes.
@@ -22,7 +23,8 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -33,14 +35,15 @@ import torch
 from tracker_logging.demo.kokoro import SAMPLE_RATE, STYLE_SIZE, Sounds, kokoro_decoder, require_kokoro
 from tracker_logging.demo.quantizer import dequantise, quantise
 from tracker_logging.demo.spectra import FRAME_SAMPLES, ROWS, Spectra, level, loudness, spectra
-from tracker_logging.demo.voice_net import SoundNet, VoiceNet
+from tracker_logging.demo.style_search import SEARCH, most_likely_style
+from tracker_logging.demo.voice_net import SoundNet, SoundOutput, SpectrumNet
 from tracker_logging.demo.voice_parts import CODEBOOK_SIZE, CODEBOOKS, VoiceParts, repeated
 
 FILE_NAME = "voice_codec.npz"
 SOUND_VECTORS, PITCHES, ENERGIES = "sound_vectors", "pitches", "energies"
 """Arrays [CODEBOOK_SIZE, CONTENT_SIZE], [CODEBOOK_SIZE, ROWS], [CODEBOOK_SIZE, ROWS], beside those of `VoiceParts` and
-the states of the networks, whose names begin with `SOUND_NET` and `VOICE_NET`."""
-SOUND_NET, VOICE_NET = "sound_net.", "voice_net."
+the states of the networks, whose names begin with `SOUND_NET` and `SPECTRUM_NET`."""
+SOUND_NET, SPECTRUM_NET = "sound_net.", "spectrum_net."
 SOUNDS = 2  # content codebooks: sounds in a frame
 VOICE_SIZE = STYLE_SIZE + 3
 PITCH, ENERGY, LOUDNESS = (
@@ -55,11 +58,11 @@ _UNVOICED_HZ = 8.0
 _DEFAULT_PITCH = 5.0  # log-F0 of a clip with few voiced rows
 _FEW = 10
 LOUDNESS_RANGE = 0.8  # nats to both sides of the mean
-ROUNDS, ROUND_SHARE = 2, 0.7  # of the refinement of a style
 
 Array = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.int64]
 Stored = Mapping[str, npt.NDArray[Any]]
+StyleOf = Callable[[torch.Tensor, SoundOutput], npt.NDArray[np.floating]]
 Net = TypeVar("Net", bound=torch.nn.Module)
 
 
@@ -72,11 +75,6 @@ class Speech:
     pitch: Array
     energy: Array
     voice: Array
-
-
-def with_style(speech: Speech, style: npt.NDArray[np.floating]) -> Speech:
-    """With another style [STYLE_SIZE]."""
-    return replace(speech, voice=np.concatenate([style, speech.voice[STYLE_SIZE:]]).astype(np.float64))
 
 
 class VoiceCodec:
@@ -95,8 +93,9 @@ class VoiceCodec:
         self._sound_vectors = arrays[SOUND_VECTORS].astype(np.float32)
         self._pitches, self._energies = (arrays[name].astype(np.float64)[None] for name in (PITCHES, ENERGIES))
         self.parts = VoiceParts(arrays)
-        self._sound_net, self._voice_net = _opened(SoundNet, SOUND_NET, arrays), _opened(VoiceNet, VOICE_NET, arrays)
-        digest = hashlib.sha256()
+        self._sound_net = opened(SoundNet, SOUND_NET, arrays)
+        self._spectrum_net = opened(SpectrumNet, SPECTRUM_NET, arrays)
+        digest = hashlib.sha256(repr(SEARCH).encode())
         for name in sorted(arrays):
             digest.update(np.ascontiguousarray(arrays[name]).tobytes())
         self.identity = f"voice-codec:{digest.hexdigest()[:16]}"
@@ -106,28 +105,13 @@ class VoiceCodec:
         """[n] float32 at 24 kHz -> codes [K, ceil(n / 1200)] int64."""
         return self.coded(self.analysed(wave))
 
-    def analysed(self, wave: npt.NDArray[np.float32]) -> Speech:
-        """[n] float32 at 24 kHz -> speech of ceil(n / 1200) frames."""
-        rows = spectra(wave)
+    def analysed(self, wave: npt.NDArray[np.float32], style: npt.NDArray[np.floating] | None = None) -> Speech:
+        """[n] float32 at 24 kHz -> speech of ceil(n / 1200) frames. `style` [STYLE_SIZE]: of the clip, if it is known;
+        searching for it takes about half the clip's duration."""
         with self._lock:
-            speech = encoded(self._sound_net, self._voice_net, rows)
-            return speech if len(rows) == 0 else replace(speech, voice=self._refined(speech))
-
-    def heard(self, wave: npt.NDArray[np.float32]) -> Speech:
-        """As `analysed`, with the style as the network encodes it: faster."""
-        with self._lock:
-            return encoded(self._sound_net, self._voice_net, spectra(wave))
-
-    def _refined(self, speech: Speech) -> Array:
-        """The voice of whose style the network encodes the same as of the clip: for voices unlike those that it was
-        trained on it returns styles that are too near to theirs, so the style that it misses is added."""
-        voice = speech.voice.copy()
-        sounds = Sounds(self._sound_vectors[speech.sounds[:: ROWS // SOUNDS]], *_rows_of(speech))
-        for _ in range(ROUNDS):
-            wave = kokoro_decoder().wave(sounds, voice[:STYLE_SIZE].astype(np.float32))
-            made = encoded(self._sound_net, self._voice_net, spectra(wave)).voice
-            voice[:STYLE_SIZE] += ROUND_SHARE * (speech.voice - made)[:STYLE_SIZE]
-        return voice
+            if style is not None:
+                return encoded(self._sound_net, spectra(wave), lambda *_: style)
+            return encoded(self._sound_net, spectra(wave), partial(most_likely_style, self._spectrum_net))
 
     def coded(self, speech: Speech) -> Codes:
         """[K, T] int64."""
@@ -190,26 +174,25 @@ def _rows_of(speech: Speech) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.fl
 
 
 @torch.no_grad()
-def encoded(sound_net: SoundNet, voice_net: VoiceNet, rows: Spectra) -> Speech:
-    """[N, SPECTRUM_SIZE] -> speech of N rows."""
+def encoded(sound_net: SoundNet, rows: Spectra, style_of: StyleOf) -> Speech:
+    """[N, SPECTRUM_SIZE] -> speech of N rows. `style_of` takes them, levelled, and their sounds."""
     if len(rows) == 0:
         return Speech(np.zeros(0, np.int64), np.zeros(0), np.zeros(0), np.zeros(VOICE_SIZE))
     levelled = torch.from_numpy(rows - np.float32(level(rows)))[None]
-    heard = sound_net(levelled)
-    style = voice_net(levelled, heard.hidden)[0].double().numpy()
-    pitch, energy = heard.pitch[0].double().numpy(), heard.energy[0].double().numpy()
-    is_voiced = heard.voicing[0].numpy() > 0
+    sounds = sound_net(levelled)
+    pitch, energy = sounds.pitch[0].double().numpy(), sounds.energy[0].double().numpy()
+    is_voiced = sounds.voicing[0].numpy() > 0
     mean_pitch = pitch[is_voiced].mean() if is_voiced.sum() >= _FEW else _DEFAULT_PITCH
     mean_energy = np.median(energy[energy > 0]) if (energy > 0).any() else 0.0
     return Speech(
-        sounds=heard.classes[0].argmax(dim=1).numpy(),
+        sounds=sounds.classes[0].argmax(dim=1).numpy(),
         pitch=np.where(is_voiced, np.maximum(pitch - mean_pitch, UNVOICED), UNVOICED),
         energy=energy - mean_energy,
-        voice=np.array([*style, mean_pitch, mean_energy, loudness(rows)]),
+        voice=np.array([*style_of(levelled, sounds), mean_pitch, mean_energy, loudness(rows)], dtype=np.float64),
     )
 
 
-def _opened(kind: Callable[[], Net], prefix: str, arrays: Stored) -> Net:
+def opened(kind: Callable[[], Net], prefix: str, arrays: Stored) -> Net:
     with torch.device("meta"):  # without random weights, which would change the caller's random state
         net = kind()
     net.load_state_dict(

@@ -1,9 +1,10 @@
 """What the codec's networks learn from: spectra of clips, and what Kokoro's decoder made the clips of.
 
-The recording channel of most is changed: a smooth filter, a limited band as of a telephone, noise.
+Sounds are learned from clips of which most have another recording channel: a smooth filter, a limited band as of a
+telephone, noise. Spectra are learned from the clips as they are.
 
     examples = CodecExamples([codec_clip("af_sky", wave, source), ...], sound_vectors, seed=0)
-    of_sounds, of_voices = examples.sounds(24), examples.voices(32)
+    of_sounds, of_spectra = examples.sounds(24), examples.spectra(24)
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from tracker_logging.demo.quantizer import quantise
 from tracker_logging.demo.spectra import Spectra, frequencies, level, spectra
 
 SOUND_ROWS = 128  # of an example
-VOICE_ROWS = (96, 128)  # of the examples of a batch, one of these
+SPECTRUM_ROWS = (64, 96)  # of the examples of a batch, one of these
 VOICED_HZ = 60.0
 FILTERED, BAND_LIMITED, NOISY = 0.4, 0.25, 0.35  # shares of the examples
 HIGH_PASSED = 0.6  # share of those with a limited band
@@ -56,7 +57,7 @@ class SoundBatch(NamedTuple):
     is_speech: torch.Tensor
 
 
-class VoiceBatch(NamedTuple):
+class SpectrumBatch(NamedTuple):
     """[B, T, SPECTRUM_SIZE], [B, STYLE_SIZE]."""
 
     spectra: torch.Tensor
@@ -86,7 +87,7 @@ class CodecExamples:
         self._classes = [
             quantise(clip.content.astype(np.float64), sound_vectors[None])[0][clip.places] for clip in clips
         ]
-        self._long = {rows: [n for n, clip in enumerate(clips) if len(clip.places) >= rows] for rows in VOICE_ROWS}
+        self._long = {rows: [n for n, clip in enumerate(clips) if len(clip.places) >= rows] for rows in SPECTRUM_ROWS}
         of_speaker = Counter(clip.speaker for clip in clips)
         self._weights = np.array([of_speaker[clip.speaker] ** -0.5 for clip in clips])
         self._draw = np.random.default_rng(seed)
@@ -95,15 +96,15 @@ class CodecExamples:
         examples = [self._sounds(number) for number in self._draw.integers(0, len(self.clips), size)]
         return SoundBatch(*(torch.from_numpy(np.stack(parts)) for parts in zip(*examples, strict=True)))
 
-    def voices(self, size: int) -> VoiceBatch:
+    def spectra(self, size: int) -> SpectrumBatch:
         """Speakers of many clips are drawn more often, but not as much."""
-        rows = int(self._draw.choice([rows for rows in VOICE_ROWS if self._long[rows]]))
+        rows = int(self._draw.choice([rows for rows in SPECTRUM_ROWS if self._long[rows]]))
         weights = self._weights[self._long[rows]]
         drawn = self._draw.choice(self._long[rows], size, p=weights / weights.sum())
         clips = [self.clips[number] for number in drawn]
-        spectra = [_part(self._changed(clip), self._start(clip, rows), rows) for clip in clips]
+        parts = [_part(levelled(clip.spectra), self._start(clip, rows), rows) for clip in clips]
         styles = np.stack([clip.style for clip in clips])
-        return VoiceBatch(torch.from_numpy(np.stack(spectra)), torch.from_numpy(styles))
+        return SpectrumBatch(torch.from_numpy(np.stack(parts)), torch.from_numpy(styles))
 
     def _sounds(self, number: int) -> tuple[npt.NDArray[np.generic], ...]:
         clip = self.clips[number]
@@ -131,7 +132,12 @@ class CodecExamples:
         if draw.random() < NOISY:
             noise = draw.uniform(*NOISE) + 0.3 * draw.normal(size=rows.shape)
             rows = np.logaddexp(rows, noise.astype(np.float32))
-        return rows - np.float32(level(rows))
+        return levelled(rows)
+
+
+def levelled(rows: npt.NDArray[np.floating]) -> Spectra:
+    values = rows.astype(np.float32)
+    return values - np.float32(level(values))
 
 
 def _part(rows: npt.NDArray[np.generic], start: int, length: int) -> npt.NDArray[np.generic]:

@@ -5,7 +5,7 @@ and texts.
 
 Guarantees
 - No sentence of an evaluation sample or a prompt, neither reference nor target, is in `train.json`.
-- Nothing of a speaker or a sentence that is evaluated, or of a new speaker, was heard in pretraining.
+- Nothing of a speaker or a sentence that is evaluated, or of a new speaker, is in the data of pretraining.
 - `train.json` also has pairs of pretrained speakers, so that fine-tuning forgets less of what the model can do.
 """
 
@@ -69,8 +69,8 @@ def export(directory: Path, target: Path = DIRECTORY) -> None:
     _write_model(directory, target / "model", codebooks=codec.num_codebooks)
     unseen = [(clips[0], clips[1]) for clips in (_clips_of(directory / "clips", name) for name in UNSEEN)]
     trained, evaluated = _new_speakers(directory / "clips", {clip.text for pair in unseen for clip in pair})
-    heard = {clip.text for pair in (*trained, *evaluated, *unseen) for clip in pair}
-    real = _real_speakers(directory / "real", heard)
+    used = {clip.text for pair in (*trained, *evaluated, *unseen) for clip in pair}
+    real = _real_speakers(directory / "real", used)
     trained += _rehearsed(directory / "clips")
     random.Random(2).shuffle(trained)
     pairs = (*trained, *evaluated, *unseen, *real)
@@ -132,9 +132,9 @@ def _rehearsed(clips: Path) -> list[Pair]:
     return [pair for of_voice in of_voices for pair in permutations(of_voice, 2)]
 
 
-def _real_speakers(directory: Path, heard: set[str]) -> list[Pair]:
-    """Each recording with a sentence that nobody says in the demo."""
-    free = [text for text in planned_sentences()[TRAINED_SENTENCES:] if text not in heard]
+def _real_speakers(directory: Path, used: set[str]) -> list[Pair]:
+    """Each recording with a sentence that no other clip of the demo has."""
+    free = [text for text in planned_sentences()[TRAINED_SENTENCES:] if text not in used]
     sentences = random.Random(1).sample(free, len(RECORDINGS))
     return [
         (

@@ -9,6 +9,7 @@ Guarantees
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ import numpy.typing as npt
 import torch
 from torch.nn import functional
 
+from tracker_logging.demo.pretrain.audibility import voice_metric
 from tracker_logging.demo.pretrain.codec_examples import VOICED_HZ, CodecClip, CodecExamples, SoundBatch
 from tracker_logging.demo.quantizer import fit_residual
 from tracker_logging.demo.spectra import ROWS
@@ -24,28 +26,26 @@ from tracker_logging.demo.voice_codec import (
     PITCHES,
     SOUND_NET,
     SOUND_VECTORS,
-    VOICE_NET,
+    SPECTRUM_NET,
     Array,
     VoiceCodec,
     encoded,
-    with_style,
 )
-from tracker_logging.demo.voice_net import SOUND_CLASSES, SoundNet, VoiceNet
+from tracker_logging.demo.voice_net import SOUND_CLASSES, SoundNet, SpectrumNet
 from tracker_logging.demo.voice_parts import CODEBOOK_SIZE, fit_parts
 
-SOUND_STEPS, VOICE_STEPS = 3_500, 8_000  # about 8 and 25 minutes on two cores
-SOUND_BATCH, VOICE_BATCH = 24, 32
+SOUND_STEPS, SPECTRUM_STEPS = 3_500, 14_500  # about 8 and 35 minutes on two cores
+SOUND_BATCH, SPECTRUM_BATCH = 24, 24
 LEARNING_RATE = 1.5e-3
 WARM_UP = 100
 PRINTED_STEPS = 500
 VECTORS = 20_000  # of which sound classes are fitted
-CODED_CLIPS = 2_000  # of which prosody and voices are
 PROSODY_FRAMES = 15_000
-_ALIKE = (0.1, 1.0, 0.4)  # of mean log-F0, energy and log level: differences that count as one deviation of a style
+SMOOTHING = 0.05  # of the styles' variances
 
 
 def fit_voice_codec(
-    clips: Sequence[CodecClip], *, sound_steps: int = SOUND_STEPS, voice_steps: int = VOICE_STEPS, seed: int = 0
+    clips: Sequence[CodecClip], *, sound_steps: int = SOUND_STEPS, spectrum_steps: int = SPECTRUM_STEPS, seed: int = 0
 ) -> VoiceCodec:
     """`clips` of many speakers."""
     draw = np.random.default_rng(seed)
@@ -56,34 +56,46 @@ def fit_voice_codec(
         sound_net = SoundNet().train()
         _train("sounds", sound_net, sound_steps, lambda: _loss_of_sounds(sound_net, examples.sounds(SOUND_BATCH)))
         sound_net.eval()
-        voice_net = VoiceNet().train()
-        styles = torch.from_numpy(np.stack([clip.style for clip in clips]))
-        voice_net.style_mean.copy_(styles.mean(dim=0))
-        voice_net.style_scale.copy_(styles.std(dim=0))
-        _train("voices", voice_net, voice_steps, lambda: _loss_of_voices(sound_net, voice_net, examples))
-        voice_net.eval()
-    return codec_of(clips, vectors, sound_net, voice_net, seed=seed)
+        spectrum_net = SpectrumNet().train()
+        _set_styles(spectrum_net, clips)
+        loss_of = partial(_loss_of_spectra, sound_net, spectrum_net, examples)
+        _train("spectra", spectrum_net, spectrum_steps, loss_of)
+        spectrum_net.eval()
+    return codec_of(clips, vectors, sound_net, spectrum_net, seed=seed)
 
 
 def codec_of(
-    clips: Sequence[CodecClip], sound_vectors: Array, sound_net: SoundNet, voice_net: VoiceNet, *, seed: int
+    clips: Sequence[CodecClip], sound_vectors: Array, sound_net: SoundNet, spectrum_net: SpectrumNet, *, seed: int
 ) -> VoiceCodec:
-    """The codec of trained networks, in evaluation mode: codebooks of what they encode are fitted."""
+    """The codec of trained networks, in evaluation mode: codebooks are fitted on what clips have in it."""
     draw = np.random.default_rng(seed)
-    chosen = draw.permutation(len(clips))[:CODED_CLIPS]
-    speech = [encoded(sound_net, voice_net, clips[number].spectra.astype(np.float32)) for number in chosen]
-    voices = [with_style(each, clips[number].style).voice for each, number in zip(speech, chosen, strict=True)]
-    scale = np.concatenate([voice_net.style_scale.double().numpy(), _ALIKE])
+    chosen = _of_each_speaker(clips)
+    speech = [encoded(sound_net, clip.spectra.astype(np.float32), lambda *_, clip=clip: clip.style) for clip in chosen]
+    metric = voice_metric(sound_net, spectrum_net, clips, seed=seed)
     return VoiceCodec(
         {
             SOUND_VECTORS: sound_vectors.astype(np.float16),
             PITCHES: _prosody([each.pitch for each in speech], draw, seed),
             ENERGIES: _prosody([each.energy for each in speech], draw, seed),
-            **fit_parts(np.stack(voices), scale, seed=seed),
+            **fit_parts(np.stack([each.voice for each in speech]), metric, seed=seed),
             **_stored(SOUND_NET, sound_net),
-            **_stored(VOICE_NET, voice_net),
+            **_stored(SPECTRUM_NET, spectrum_net),
         }
     )
+
+
+def _of_each_speaker(clips: Sequence[CodecClip]) -> list[CodecClip]:
+    """One clip of each."""
+    return list({clip.speaker: clip for clip in clips}.values())
+
+
+def _set_styles(net: SpectrumNet, clips: Sequence[CodecClip]) -> None:
+    """Mean and covariance of the speakers' styles. Variances are a little larger, so that no combination of dimensions
+    is fixed."""
+    styles = np.stack([clip.style for clip in _of_each_speaker(clips)]).astype(np.float64)
+    covariance = np.cov(styles.T) + SMOOTHING * np.diag(styles.var(axis=0))
+    net.style_mean.copy_(torch.from_numpy(styles.mean(axis=0)))
+    net.style_basis.copy_(torch.from_numpy(np.linalg.cholesky(covariance)))
 
 
 def _content(clips: Sequence[CodecClip], draw: np.random.Generator) -> Array:
@@ -111,22 +123,21 @@ def _train(name: str, net: torch.nn.Module, steps: int, loss_of: Callable[[], to
 
 
 def _loss_of_sounds(net: SoundNet, batch: SoundBatch) -> torch.Tensor:
-    heard, is_speech = net(batch.spectra), batch.is_speech
+    output, is_speech = net(batch.spectra), batch.is_speech
     is_voiced = (batch.pitch > VOICED_HZ) & is_speech
-    classes = functional.cross_entropy(heard.classes[is_speech], batch.classes[is_speech])
-    voicing = functional.binary_cross_entropy_with_logits(heard.voicing[is_speech], is_voiced[is_speech].float())
-    pitch = (heard.pitch[is_voiced] - batch.pitch[is_voiced].log()).abs().mean()
-    energy = (heard.energy - batch.energy)[is_speech].abs().mean()
+    classes = functional.cross_entropy(output.classes[is_speech], batch.classes[is_speech])
+    voicing = functional.binary_cross_entropy_with_logits(output.voicing[is_speech], is_voiced[is_speech].float())
+    pitch = (output.pitch[is_voiced] - batch.pitch[is_voiced].log()).abs().mean()
+    energy = (output.energy - batch.energy)[is_speech].abs().mean()
     loss: torch.Tensor = classes + voicing + 3 * pitch + 0.25 * energy
     return loss
 
 
-def _loss_of_voices(sound_net: SoundNet, net: VoiceNet, examples: CodecExamples) -> torch.Tensor:
-    batch = examples.voices(VOICE_BATCH)
+def _loss_of_spectra(sound_net: SoundNet, net: SpectrumNet, examples: CodecExamples) -> torch.Tensor:
+    batch = examples.spectra(SPECTRUM_BATCH)
     with torch.no_grad():
-        hidden = sound_net(batch.spectra).hidden
-    target = (batch.style - net.style_mean) / net.style_scale
-    return functional.mse_loss(net.standardised(batch.spectra, hidden), target)
+        sounds = sound_net(batch.spectra)
+    return net.losses(batch.spectra, sounds, net.coordinates(batch.style)).mean()
 
 
 def _prosody(clips: Sequence[Array], draw: np.random.Generator, seed: int) -> npt.NDArray[np.float32]:

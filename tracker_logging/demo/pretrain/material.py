@@ -23,12 +23,12 @@ from tracker_logging.data.audio import load_audio
 from tracker_logging.data.sample import DataError
 from tracker_logging.demo.kokoro import SAMPLE_RATE
 from tracker_logging.demo.pretrain.codec_examples import CodecClip, codec_clip
-from tracker_logging.demo.pretrain.fit_codec import SOUND_STEPS, VOICE_STEPS, fit_voice_codec
+from tracker_logging.demo.pretrain.fit_codec import SOUND_STEPS, SPECTRUM_STEPS, fit_voice_codec
 from tracker_logging.demo.pretrain.pairs import Clip, CodedVariant
 from tracker_logging.demo.pretrain.speech import CLIPS, SOURCES, Source, planned_sentences, write_arrays
 from tracker_logging.demo.pretrain.variants import VARIANTS, varied
 from tracker_logging.demo.pretrain.voices import KEPT, NEW_SPEAKERS
-from tracker_logging.demo.voice_codec import VoiceCodec, with_style
+from tracker_logging.demo.voice_codec import VoiceCodec
 
 _PROCESSES = 2
 _CHUNK = 64  # clips, for each of which a process would else receive the codec
@@ -36,13 +36,15 @@ _CHUNK = 64  # clips, for each of which a process would else receive the codec
 Result = TypeVar("Result")
 
 
-def fitted_codec(directory: Path, *, sound_steps: int = SOUND_STEPS, voice_steps: int = VOICE_STEPS) -> VoiceCodec:
+def fitted_codec(
+    directory: Path, *, sound_steps: int = SOUND_STEPS, spectrum_steps: int = SPECTRUM_STEPS
+) -> VoiceCodec:
     """The codec of the directory, fitted now on the trained speakers if there is none. Once clips are encoded and a
     model is trained on them it may not change, so it is kept when clips are added."""
     if not (directory / "codec").is_dir():
         paths = [path for path in _clip_files(directory) if speaker_of(path.stem) not in KEPT]
         clips = each_of(partial(_codec_clip, directory / SOURCES), paths)
-        fit_voice_codec(clips, sound_steps=sound_steps, voice_steps=voice_steps).save(directory / "codec")
+        fit_voice_codec(clips, sound_steps=sound_steps, spectrum_steps=spectrum_steps).save(directory / "codec")
     return VoiceCodec.load(directory / "codec")
 
 
@@ -76,7 +78,7 @@ def _code(sources: Path, codes: Path, codec: VoiceCodec, path: Path) -> None:
     if speaker_of(path.stem) in KEPT:
         speech, variants = codec.analysed(wave), VARIANTS[:1]
     else:
-        speech = with_style(codec.heard(wave), Source.load(sources / f"{path.stem}.npz").style)
+        speech = codec.analysed(wave, Source.load(sources / f"{path.stem}.npz").style)
     coded = [codec.coded(varied(speech, variant)) for variant in variants]
     arrays = {
         "codes": np.concatenate(coded, axis=1).astype(np.int16),

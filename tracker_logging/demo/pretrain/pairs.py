@@ -11,7 +11,7 @@
 - Noise: codes and whole frames that the model reads are replaced, and in most pairs all voice codes of the target. A
   model that copies them from its own last frames need not look at the reference.
 - Spelling: in part of the batches words are spelled in letters, as words outside the vocabulary are.
-- Other languages: in part of the pairs the reference's text is of letters that are not what is heard.
+- Other languages: in part of the pairs the reference's text is of letters that are not those of its clip.
 - The content of references is trained, too (`Noise.trains_references`): it has its text, and doubles the speech.
 
     pairs = PairSource({name: Clip(text, speaker, variants), ...}, codec, tokenizer, seed=0)

@@ -28,7 +28,7 @@ _RUSSIAN = ("odin", "dva", "tri", "chetyre", "pyat", "shest", "sem", "vosem", "d
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """`parts`: files below `SOUNDS` that are put together; `text`: what is heard."""
+    """`parts`: files below `SOUNDS` that are put together; `text`: their words."""
 
     speaker: str
     parts: tuple[str, ...]
