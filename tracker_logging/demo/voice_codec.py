@@ -107,7 +107,7 @@ class VoiceCodec:
 
     def analysed(self, wave: npt.NDArray[np.float32], style: npt.NDArray[np.floating] | None = None) -> Speech:
         """[n] float32 at 24 kHz -> speech of ceil(n / 1200) frames. `style` [STYLE_SIZE]: of the clip, if it is known;
-        searching for it takes about half the clip's duration."""
+        searching for it takes about a third of the clip's duration."""
         with self._lock:
             if style is not None:
                 return encoded(self._sound_net, spectra(wave), lambda *_: style)
