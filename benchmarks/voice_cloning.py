@@ -5,9 +5,9 @@
 
 CLIPS are those of `python -m tracker_logging.demo.pretrain speech`: each natural voice with seven sentences or more is
 asked for three of them after another one as its reference. Printed for each model and group of voices, and for the
-recordings and their codec copies: how often the nearest of all references is the voice's own, how often it is where a
-voice is the mean of its reference and three more clips, the similarity to the reference and to those of the others, and
-the word error rate over the corpus.
+recordings and their codec copies, as the table of docs/performance.md and of the model's card: how often the nearest of
+all references is the voice's own, how often it is where a voice is the mean of its reference and three more clips, the
+similarity to the reference and to those of the others, and the word error rate over the corpus.
 """
 
 from __future__ import annotations
@@ -44,6 +44,8 @@ GROUPS = {
 }
 
 Wave = npt.NDArray[np.float32]
+HEAD = """| clips | voices | right | right, by four clips | similarity | to others | word errors |
+|---|---|---|---|---|---|---|"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,14 +92,12 @@ def main() -> None:
     args = parser.parse_args()
     asked = asked_of(args.clips)
     scorers = Scorers(args.whisper, asked)
-    print(
-        f"{len({each.voice for each in asked})} voices, {len(asked)} sentences; nearest of all references", flush=True
-    )
+    print(f"{len({each.voice for each in asked})} voices, {len(asked)} sentences; nearest of all references\n\n{HEAD}")
     paths = pretrained_demo()
     processor = SpeechProcessor.from_pretrained(str(paths.model), str(paths.codec), cache_directory=paths.codes)
     codes = CodeCache(paths.codes, processor.codec)
-    scorers.report("recording", [recorded(each.clip) for each in asked])
-    scorers.report("codec copy", [processor.codec.decode(codes(each.clip)) for each in asked])
+    scorers.report("recordings", [recorded(each.clip) for each in asked])
+    scorers.report("codec copies", [processor.codec.decode(codes(each.clip)) for each in asked])
     for model in args.model:
         name, _, directory = model.partition("=")
         scorers.report(name, generated(directory, processor, asked, args.temperature))
@@ -143,7 +143,7 @@ class Scorers:
         self._means = means / np.linalg.norm(means, axis=1, keepdims=True)
 
     def report(self, name: str, waves: list[Wave]) -> None:
-        """Print a line for each group."""
+        """Print a row for each group."""
         import jiwer
 
         rows: Mapping[str, list[tuple[bool, bool, float, float, str, str]]] = defaultdict(list)
@@ -154,15 +154,15 @@ class Scorers:
             words = plain(self._words(wave)) or "-"
             right = bool(similarity.argmax() == place), bool((self._means @ embedding).argmax() == place)
             rows[GROUPS[each.voice]].append((*right, similarity[place], others, plain(each.text), words))
-        for group, values in rows.items():
+        for number, (group, values) in enumerate(rows.items()):
             right_of_one, right_of_means, similar, others = (
                 np.mean([value[column] for value in values]) for column in range(4)
             )
             errors = jiwer.wer([value[4] for value in values], [value[5] for value in values])
+            voices = len({each.voice for each in self._asked if GROUPS[each.voice] == group})
             print(
-                f"{name:12} {group:10} n={len(values):3}  right {100 * right_of_one:3.0f} %, "
-                f"by four clips {100 * right_of_means:3.0f} %  similarity {similar:.3f}  others {others:.3f}  "
-                f"word errors {errors:.2f}",
+                f"|{'' if number else f' {name}'} | {voices} {group} | {100 * right_of_one:.0f} % | "
+                f"{100 * right_of_means:.0f} % | {similar:.3f} | {others:.3f} | {errors:.2f} |",
                 flush=True,
             )
 
