@@ -92,7 +92,10 @@ def main() -> None:
     args = parser.parse_args()
     asked = asked_of(args.clips)
     scorers = Scorers(args.whisper, asked)
-    print(f"{len({each.voice for each in asked})} voices, {len(asked)} sentences; nearest of all references\n\n{HEAD}")
+    print(
+        f"{len({each.voice for each in asked})} voices, {len(asked)} sentences; nearest of all references\n\n{HEAD}",
+        flush=True,
+    )
     paths = pretrained_demo()
     processor = SpeechProcessor.from_pretrained(str(paths.model), str(paths.codec), cache_directory=paths.codes)
     codes = CodeCache(paths.codes, processor.codec)

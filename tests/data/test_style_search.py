@@ -8,8 +8,9 @@ import torch
 
 from tracker_logging.demo.kokoro import STYLE_SIZE
 from tracker_logging.demo.pretrain.audibility import ALIKE, voice_metric
-from tracker_logging.demo.pretrain.codec_examples import CodecClip, levelled
+from tracker_logging.demo.pretrain.codec_examples import CodecClip
 from tracker_logging.demo.pretrained_demo import pretrained_demo
+from tracker_logging.demo.spectra import levelled
 from tracker_logging.demo.style_search import MOST_ROWS, most_likely_style
 from tracker_logging.demo.voice_codec import FILE_NAME, SOUND_NET, SPECTRUM_NET, VoiceCodec, opened
 from tracker_logging.demo.voice_net import SoundNet, SoundOutput, SpectrumNet

@@ -17,12 +17,12 @@ from tracker_logging.data.sample import DataError
 from tracker_logging.demo import kokoro
 from tracker_logging.demo.kokoro import STYLE_SIZE, Sounds, kokoro_decoder
 from tracker_logging.demo.pretrain import fit_codec
-from tracker_logging.demo.pretrain.codec_examples import CodecClip, CodecExamples, codec_clip, levelled
+from tracker_logging.demo.pretrain.codec_examples import CodecClip, CodecExamples, codec_clip
 from tracker_logging.demo.pretrain.fit_codec import fit_voice_codec
 from tracker_logging.demo.pretrain.kokoro_speech import Synthesis
 from tracker_logging.demo.pretrain.speech import Source
 from tracker_logging.demo.pretrained_demo import pretrained_demo
-from tracker_logging.demo.spectra import SPECTRUM_SIZE, frequencies, loudness, spectra
+from tracker_logging.demo.spectra import SPECTRUM_SIZE, frequencies, levelled, loudness, spectra
 from tracker_logging.demo.voice_codec import (
     ENERGY,
     LOUDNESS,

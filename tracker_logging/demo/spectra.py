@@ -13,7 +13,7 @@ from functools import cache
 import numpy as np
 import numpy.typing as npt
 
-from tracker_logging.demo.kokoro import ROW_SAMPLES, SAMPLE_RATE
+from tracker_logging.demo.kokoro import ROW_SAMPLES, SAMPLE_RATE, Wave
 
 FRAME_SAMPLES = 1_200  # 50 ms: a frame of codes
 ROWS = FRAME_SAMPLES // ROW_SAMPLES  # in a frame
@@ -25,7 +25,6 @@ _LEAST_MEL, _LEAST_BIN = 1e-4, 1e-3  # magnitudes
 _QUIET = 40  # percent of the rows are not in the mean level
 
 Spectra = npt.NDArray[np.float32]
-Wave = npt.NDArray[np.float32]
 
 
 def spectra(wave: Wave) -> Spectra:
@@ -41,6 +40,12 @@ def level(rows: Spectra) -> float:
     """[N, SPECTRUM_SIZE], N > 0 -> the mean of the louder rows, which the networks read spectra without."""
     levels = rows[:, :MELS].mean(axis=1)
     return float(levels[levels >= np.percentile(levels, _QUIET)].mean())
+
+
+def levelled(rows: npt.NDArray[np.floating]) -> Spectra:
+    """[N, SPECTRUM_SIZE], N > 0 -> less their level."""
+    values = rows.astype(np.float32)
+    return values - np.float32(level(values))
 
 
 def loudness(rows: Spectra) -> float:

@@ -41,5 +41,4 @@ def most_likely_style(net: SpectrumNet, spectra: torch.Tensor, sounds: SoundOutp
             return loss
 
         optimizer.step(closure)  # type: ignore[no-untyped-call]
-        style = net.style_mean + coordinates.detach()[0] @ net.style_basis.T
-    return style.double().numpy()
+        return net.style(coordinates.detach())[0].double().numpy()

@@ -12,7 +12,7 @@ Kokoro's decoder makes the wave (`kokoro.py`).
 Guarantees
 - Implements `AudioCodec`; `identity` is a hash of everything that determines the codes.
 - `load` restores exactly what `save` wrote.
-- No sample of a copy is above 1. Its level is about that of the training clips, whatever that of the clip.
+- No sample of a copy is above 1. Its loudness is the clip's, within `LOUDNESS_RANGE` of the mean of the training clips.
 
     codec = VoiceCodec.load(directory)
     codec.decode(codec.encode(wave))
@@ -24,7 +24,6 @@ import hashlib
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -34,7 +33,7 @@ import torch
 
 from tracker_logging.demo.kokoro import SAMPLE_RATE, STYLE_SIZE, Sounds, kokoro_decoder, require_kokoro
 from tracker_logging.demo.quantizer import dequantise, quantise
-from tracker_logging.demo.spectra import FRAME_SAMPLES, ROWS, Spectra, level, loudness, spectra
+from tracker_logging.demo.spectra import FRAME_SAMPLES, ROWS, Spectra, levelled, loudness, spectra
 from tracker_logging.demo.style_search import SEARCH, most_likely_style
 from tracker_logging.demo.voice_net import SoundNet, SoundOutput, SpectrumNet
 from tracker_logging.demo.voice_parts import CODEBOOK_SIZE, CODEBOOKS, VoiceParts, repeated
@@ -62,7 +61,6 @@ LOUDNESS_RANGE = 0.8  # nats to both sides of the mean
 Array = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.int64]
 Stored = Mapping[str, npt.NDArray[Any]]
-StyleOf = Callable[[torch.Tensor, SoundOutput], npt.NDArray[np.floating]]
 Net = TypeVar("Net", bound=torch.nn.Module)
 
 
@@ -108,10 +106,14 @@ class VoiceCodec:
     def analysed(self, wave: npt.NDArray[np.float32], style: npt.NDArray[np.floating] | None = None) -> Speech:
         """[n] float32 at 24 kHz -> speech of ceil(n / 1200) frames. `style` [STYLE_SIZE]: of the clip, if it is known;
         searching for it takes about a third of the clip's duration."""
+        rows = spectra(wave)
+        if len(rows) == 0:
+            return Speech(np.zeros(0, np.int64), np.zeros(0), np.zeros(0), np.zeros(VOICE_SIZE))
         with self._lock:
-            if style is not None:
-                return encoded(self._sound_net, spectra(wave), lambda *_: style)
-            return encoded(self._sound_net, spectra(wave), partial(most_likely_style, self._spectrum_net))
+            sounds = recognised(self._sound_net, rows)
+            if style is None:
+                style = most_likely_style(self._spectrum_net, torch.from_numpy(levelled(rows))[None], sounds)
+        return speech_of(rows, sounds, style)
 
     def coded(self, speech: Speech) -> Codes:
         """[K, T] int64."""
@@ -147,8 +149,9 @@ class VoiceCodec:
         voice, (pitch_codes, energy_codes) = self.voice(codes), codes[SOUNDS + CODEBOOKS :]
         pitch = dequantise(pitch_codes[None], self._pitches).reshape(-1)
         energy = dequantise(energy_codes[None], self._energies).reshape(-1)
-        speech = Speech(codes[:SOUNDS].T.reshape(-1), pitch, energy, voice)
-        return Sounds(self._sound_vectors[speech.sounds], *_rows_of(speech))
+        hertz = np.where(pitch > _VOICED, np.exp(voice[PITCH] + pitch), _UNVOICED_HZ)
+        content = self._sound_vectors[codes[:SOUNDS].T.reshape(-1)]
+        return Sounds(content, hertz.astype(np.float32), (energy + voice[ENERGY]).astype(np.float32))
 
     def __reduce__(self) -> tuple[Callable[..., VoiceCodec], tuple[Stored]]:
         """Pickled as its arrays, because a lock cannot be sent to another process."""
@@ -167,19 +170,15 @@ class VoiceCodec:
             return cls(dict(arrays))
 
 
-def _rows_of(speech: Speech) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """Pitch in Hz and energy, as the decoder takes them."""
-    hertz = np.where(speech.pitch > _VOICED, np.exp(speech.voice[PITCH] + speech.pitch), _UNVOICED_HZ)
-    return hertz.astype(np.float32), (speech.energy + speech.voice[ENERGY]).astype(np.float32)
-
-
 @torch.no_grad()
-def encoded(sound_net: SoundNet, rows: Spectra, style_of: StyleOf) -> Speech:
-    """[N, SPECTRUM_SIZE] -> speech of N rows. `style_of` takes them, levelled, and their sounds."""
-    if len(rows) == 0:
-        return Speech(np.zeros(0, np.int64), np.zeros(0), np.zeros(0), np.zeros(VOICE_SIZE))
-    levelled = torch.from_numpy(rows - np.float32(level(rows)))[None]
-    sounds = sound_net(levelled)
+def recognised(sound_net: SoundNet, rows: Spectra) -> SoundOutput:
+    """[N, SPECTRUM_SIZE], N > 0 -> sounds of a batch of one."""
+    output: SoundOutput = sound_net(torch.from_numpy(levelled(rows))[None])
+    return output
+
+
+def speech_of(rows: Spectra, sounds: SoundOutput, style: npt.NDArray[np.floating]) -> Speech:
+    """[N, SPECTRUM_SIZE], N > 0, the sounds `recognised` in them, [STYLE_SIZE] -> speech of N rows."""
     pitch, energy = sounds.pitch[0].double().numpy(), sounds.energy[0].double().numpy()
     is_voiced = sounds.voicing[0].numpy() > 0
     mean_pitch = pitch[is_voiced].mean() if is_voiced.sum() >= _FEW else _DEFAULT_PITCH
@@ -188,7 +187,7 @@ def encoded(sound_net: SoundNet, rows: Spectra, style_of: StyleOf) -> Speech:
         sounds=sounds.classes[0].argmax(dim=1).numpy(),
         pitch=np.where(is_voiced, np.maximum(pitch - mean_pitch, UNVOICED), UNVOICED),
         energy=energy - mean_energy,
-        voice=np.array([*style_of(levelled, sounds), mean_pitch, mean_energy, loudness(rows)], dtype=np.float64),
+        voice=np.array([*style, mean_pitch, mean_energy, loudness(rows)], dtype=np.float64),
     )
 
 

@@ -85,6 +85,10 @@ class SpectrumNet(nn.Module):
         coordinates: torch.Tensor = torch.linalg.solve(self.style_basis, (styles - self.style_mean).mT).mT
         return coordinates
 
+    def style(self, coordinates: torch.Tensor) -> torch.Tensor:
+        """The inverse of `coordinates`."""
+        return self.style_mean + coordinates @ self.style_basis.T
+
     def losses(self, spectra: torch.Tensor, sounds: SoundOutput, coordinates: torch.Tensor) -> torch.Tensor:
         """[B, T, SPECTRUM_SIZE], levelled -> of each value the negative logarithm of its density, less a constant."""
         mean, log_variance = self(sounds, coordinates)

@@ -14,7 +14,8 @@ import numpy as np
 import torch
 
 from tracker_logging.demo.kokoro import STYLE_SIZE
-from tracker_logging.demo.pretrain.codec_examples import CodecClip, levelled
+from tracker_logging.demo.pretrain.codec_examples import CodecClip
+from tracker_logging.demo.spectra import levelled
 from tracker_logging.demo.voice_codec import VOICE_SIZE, Array
 from tracker_logging.demo.voice_net import SoundNet, SpectrumNet
 
@@ -27,15 +28,13 @@ def voice_metric(sound_net: SoundNet, spectrum_net: SpectrumNet, clips: Sequence
     """The distance of two voices times this is the number of deviations, in the root of the sum of squares, by which
     rows of their spectra differ. Networks in evaluation mode; `clips` are of voices that are not at the average."""
     draw = np.random.default_rng(seed)
-    information = np.zeros((STYLE_SIZE, STYLE_SIZE))
-    for number in draw.permutation(len(clips))[:CLIPS]:
-        gradients = _gradients(sound_net, spectrum_net, clips[number], draw)
-        information += gradients.T @ gradients / (len(gradients) * CLIPS)
-    values, vectors = np.linalg.eigh(information)
+    chosen = [clips[number] for number in draw.permutation(len(clips))[:CLIPS]]
+    gradients = np.concatenate([_gradients(sound_net, spectrum_net, clip, draw) for clip in chosen])
+    values, vectors = np.linalg.eigh(gradients.T @ gradients / len(gradients))
     root = (vectors * np.sqrt(np.maximum(values, _FLOOR * values.max()))) @ vectors.T
-    metric = np.diag([*np.zeros(STYLE_SIZE), *(1 / np.array(ALIKE))])
+    metric = np.zeros((VOICE_SIZE, VOICE_SIZE))
     metric[:STYLE_SIZE, :STYLE_SIZE] = root @ np.linalg.inv(spectrum_net.style_basis.double().numpy())
-    assert metric.shape == (VOICE_SIZE, VOICE_SIZE)
+    metric[STYLE_SIZE:, STYLE_SIZE:] = np.diag(1 / np.array(ALIKE))
     return metric
 
 

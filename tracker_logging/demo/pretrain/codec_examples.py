@@ -20,7 +20,7 @@ import torch
 from tracker_logging.demo.kokoro import ROW_SAMPLES, SOUND_SAMPLES, Rows, Wave
 from tracker_logging.demo.pretrain.speech import Source
 from tracker_logging.demo.quantizer import quantise
-from tracker_logging.demo.spectra import Spectra, frequencies, level, spectra
+from tracker_logging.demo.spectra import Spectra, frequencies, levelled, spectra
 
 SOUND_ROWS = 128  # of an example
 SPECTRUM_ROWS = (64, 96)  # of the examples of a batch, one of these
@@ -133,11 +133,6 @@ class CodecExamples:
             noise = draw.uniform(*NOISE) + 0.3 * draw.normal(size=rows.shape)
             rows = np.logaddexp(rows, noise.astype(np.float32))
         return levelled(rows)
-
-
-def levelled(rows: npt.NDArray[np.floating]) -> Spectra:
-    values = rows.astype(np.float32)
-    return values - np.float32(level(values))
 
 
 def _part(rows: npt.NDArray[np.generic], start: int, length: int) -> npt.NDArray[np.generic]:

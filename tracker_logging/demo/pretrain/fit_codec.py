@@ -28,8 +28,10 @@ from tracker_logging.demo.voice_codec import (
     SOUND_VECTORS,
     SPECTRUM_NET,
     Array,
+    Speech,
     VoiceCodec,
-    encoded,
+    recognised,
+    speech_of,
 )
 from tracker_logging.demo.voice_net import SOUND_CLASSES, SoundNet, SpectrumNet
 from tracker_logging.demo.voice_parts import CODEBOOK_SIZE, fit_parts
@@ -69,8 +71,7 @@ def codec_of(
 ) -> VoiceCodec:
     """The codec of trained networks, in evaluation mode: codebooks are fitted on what clips have in it."""
     draw = np.random.default_rng(seed)
-    chosen = _of_each_speaker(clips)
-    speech = [encoded(sound_net, clip.spectra.astype(np.float32), lambda *_, clip=clip: clip.style) for clip in chosen]
+    speech = [_known_speech(sound_net, clip) for clip in _of_each_speaker(clips)]
     metric = voice_metric(sound_net, spectrum_net, clips, seed=seed)
     return VoiceCodec(
         {
@@ -82,6 +83,12 @@ def codec_of(
             **_stored(SPECTRUM_NET, spectrum_net),
         }
     )
+
+
+def _known_speech(sound_net: SoundNet, clip: CodecClip) -> Speech:
+    """In the style that the clip was made of."""
+    rows = clip.spectra.astype(np.float32)
+    return speech_of(rows, recognised(sound_net, rows), clip.style)
 
 
 def _of_each_speaker(clips: Sequence[CodecClip]) -> list[CodecClip]:

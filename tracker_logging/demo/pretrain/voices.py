@@ -61,9 +61,7 @@ def _mixtures() -> tuple[Speaker, ...]:
     for index in range(MIXTURES + NEW_VOICES):
         is_new = index >= MIXTURES
         spread = (SPREAD_OF_NEW if is_new else SPREAD) / math.sqrt(number)
-        drawn = [choice.gauss(0, spread) for _ in _NATURAL]
-        mean = sum(drawn) / number
-        weights = tuple(1 / number + weight - mean for weight in drawn)
+        weights = _weights([choice.gauss(0, spread) for _ in _NATURAL])
         name = f"voice-{index - MIXTURES:03d}" if is_new else f"mixture-{index:03d}"
         mixtures.append(Speaker(name, _NATURAL, weights, NOISE_OF_NEW if is_new else 0.0))
     return tuple(mixtures)
@@ -73,11 +71,15 @@ def _singles() -> tuple[Speaker, ...]:
     choice, number = random.Random(2), len(_NATURAL)
     singles = []
     for index in range(SINGLE_VOICES):
-        drawn = [choice.gauss(0, choice.uniform(*SPREADS_OF_SINGLES) / math.sqrt(number)) for _ in _NATURAL]
-        mean = sum(drawn) / number
-        weights = tuple(1 / number + weight - mean for weight in drawn)
+        weights = _weights([choice.gauss(0, choice.uniform(*SPREADS_OF_SINGLES) / math.sqrt(number)) for _ in _NATURAL])
         singles.append(Speaker(f"single-{index:05d}", _NATURAL, weights, choice.uniform(*NOISE_OF_SINGLES)))
     return tuple(singles)
+
+
+def _weights(drawn: list[float]) -> tuple[float, ...]:
+    """Equal ones, moved as drawn; they add up to 1."""
+    number, mean = len(drawn), sum(drawn) / len(drawn)
+    return tuple(1 / number + weight - mean for weight in drawn)
 
 
 NATURAL, BLENDED, MIXED, SINGLE = _natural(_NATURAL), _blends(), _mixtures(), _singles()
