@@ -217,14 +217,14 @@ def test_a_codec_learns_sounds_and_spectra(
 ) -> None:
     for name, value in {"VECTORS": 1_000, "SOUND_BATCH": 8, "SPECTRUM_BATCH": 8}.items():
         monkeypatch.setattr(fit_codec, name, value)
-    fitted = fit_voice_codec(codec_clips, sound_steps=60, spectrum_steps=60)
+    fitted = fit_voice_codec(codec_clips, sound_steps=60, spectrum_steps=120)
     codes: list[Codes] = [fitted.encode(each.wave) for each in syntheses]
     assert len(np.unique(np.concatenate([each[:SOUNDS].reshape(-1) for each in codes]))) > 4
     pitches = [np.log(each.sounds.pitch[each.sounds.pitch > 60].mean()) for each in syntheses]
     voices = np.stack([fitted.analysed(each.wave).voice for each in syntheses])
     assert np.corrcoef(pitches, voices[:, PITCH])[0, 1] > 0.8
     styles = np.stack([each.style for each in syntheses])
-    assert np.square(voices[:, :STYLE_SIZE] - styles).mean() < 0.9 * styles.var(axis=0).mean()
+    assert np.square(voices[:, :STYLE_SIZE] - styles).mean() < 0.8 * styles.var(axis=0).mean()
 
 
 def test_a_missing_package_is_named_before_anything_is_decoded(
