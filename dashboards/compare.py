@@ -16,7 +16,7 @@ from typing import Any
 from tracker_logging.runs import Run, Series, open_run
 from tracker_logging.sections import is_detail, reading_order, section_of
 from tracker_logging.tags import SCORES, VOICE_SCORE, Score, Tag, find
-from tracker_logging.trackers.whole_file import write_whole
+from tracker_logging.whole_file import whole_file
 
 from .checkpoints import At
 from .comparison import Side, compare_sides
@@ -180,12 +180,8 @@ def write_page(
     bare = sum(len(piece.encode()) for piece in build_page(title=title, data=silent, clips={}))
     room = int(max_mb * 1e6) - bare
     sound = pack_sound(report.index, clips, audio_format=audio_format, max_bytes=room, progress=progress)
-
-    def write(part: Path) -> None:
-        with part.open("w", encoding="utf-8") as file:
-            file.writelines(build_page(title=title, data=report.page_data(sound), clips=sound.clips))
-
-    write_whole(path, write)
+    with whole_file(path) as part, part.open("w", encoding="utf-8") as file:
+        file.writelines(build_page(title=title, data=report.page_data(sound), clips=sound.clips))
     return sound
 
 

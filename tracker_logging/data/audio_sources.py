@@ -22,7 +22,6 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 
 import numpy as np
 
@@ -30,6 +29,7 @@ from tracker_logging.data.audio import MAX_FRAMES, MAX_SECONDS, open_audio
 from tracker_logging.data.download import download
 from tracker_logging.data.find_file import find_file
 from tracker_logging.data.sample import DataError
+from tracker_logging.whole_file import whole_file
 
 INLINE_NAMES = ("raw_audio", "base64")
 PATH_NAMES = ("audio_url", "url", "path", "audio")
@@ -185,9 +185,8 @@ class AudioShelf:
     def _write(self, place: Path, content: bytes) -> Path:
         try:
             place.parent.mkdir(parents=True, exist_ok=True)
-            with NamedTemporaryFile(dir=place.parent, suffix=".tmp", delete=False) as file:
-                file.write(content)
-            Path(file.name).replace(place)
+            with whole_file(place) as part:
+                part.write_bytes(content)
         except OSError as error:
             raise DataError(
                 f"cannot be written to the audio cache ({error.strerror}); choose another folder with XDG_CACHE_HOME"

@@ -17,7 +17,6 @@ import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 from typing import TypeAlias
 
 import numpy as np
@@ -27,6 +26,7 @@ from tqdm import tqdm
 from tracker_logging.data.audio import MAX_FILE_BYTES, load_audio
 from tracker_logging.data.codec import IdentifiedCodec
 from tracker_logging.data.sample import DataError, VoiceSample, shown
+from tracker_logging.whole_file import whole_file
 
 _CHUNK = 1 << 20
 
@@ -116,9 +116,8 @@ class CodeCache:
 
     def _write(self, place: Path, codes: Codes) -> None:
         place.parent.mkdir(parents=True, exist_ok=True)
-        with NamedTemporaryFile(dir=place.parent, suffix=".tmp", delete=False) as file:
+        with whole_file(place) as part, part.open("wb") as file:  # numpy adds a suffix to a path
             np.save(file, codes.astype(np.int32))
-        Path(file.name).replace(place)
 
 
 def _read(place: Path) -> Codes | None:

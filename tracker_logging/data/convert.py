@@ -21,13 +21,13 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 from typing import Any
 
 from tracker_logging.data.audio_sources import AudioShelf
 from tracker_logging.data.formats import find_format
 from tracker_logging.data.formats.writing import COLUMNS, chatml_item, manifest_item, transformers_item
 from tracker_logging.data.sample import DataError, VoiceSample, shown
+from tracker_logging.whole_file import whole_file
 
 Put = Callable[[dict[str, Any]], None]
 
@@ -94,13 +94,8 @@ def _writer(out: Path) -> Iterator[Put]:
     """Yields a function that writes one item; the file gets its final name when all are written."""
     out.parent.mkdir(parents=True, exist_ok=True)
     try:
-        with NamedTemporaryFile("w", dir=out.parent, suffix=".tmp", delete=False, encoding="utf-8", newline="") as file:
-            try:
-                yield from _opened(file, out.suffix.lower())
-            except BaseException:
-                Path(file.name).unlink()
-                raise
-        Path(file.name).replace(out)
+        with whole_file(out) as part, part.open("w", encoding="utf-8", newline="") as file:
+            yield from _opened(file, out.suffix.lower())
     except OSError as error:
         raise DataError(f"{shown(out)}: cannot be written ({error.strerror}). Name another file.") from error
     except UnicodeEncodeError as error:  # a file name that is not UTF-8

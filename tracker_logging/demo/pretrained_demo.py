@@ -12,10 +12,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 
 from tracker_logging.data.audio_sources import user_cache
 from tracker_logging.demo.paths import DemoPaths
+from tracker_logging.whole_file import whole_file
 
 DIRECTORY = Path(__file__).parent / "pretrained"
 CODES = "codes"  # of all its clips, below `DIRECTORY`
@@ -55,7 +55,6 @@ def pretrained_demo() -> DemoPaths:
         place = cache / path.parent.name / path.name
         if not place.exists():
             place.parent.mkdir(parents=True, exist_ok=True)
-            with NamedTemporaryFile(dir=place.parent, suffix=".tmp", delete=False) as file:
-                file.write(path.read_bytes())
-            Path(file.name).replace(place)  # whole, whichever process is first
+            with whole_file(place) as part:
+                part.write_bytes(path.read_bytes())
     return DemoPaths(DIRECTORY, code_cache=cache)

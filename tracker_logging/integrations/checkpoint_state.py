@@ -25,7 +25,7 @@ from tracker_logging.data.content_digest import content_of
 from tracker_logging.events import Checkpoint
 from tracker_logging.trackers.base import Tracker
 from tracker_logging.trackers.state import state_of
-from tracker_logging.trackers.whole_file import write_whole_text
+from tracker_logging.whole_file import write_whole_text
 
 logger = logging.getLogger("tracker_logging")
 

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from tracker_logging.trackers.tensorboard_names import logged_name
-from tracker_logging.trackers.whole_file import AppendFile, write_whole
+from tracker_logging.whole_file import AppendFile, whole_file
 
 logger = logging.getLogger(__name__)
 _NAME = re.compile(r"events\.out\.tfevents\.(\d+)\.")
@@ -117,7 +117,8 @@ def remove_from(directory: Path, *, step: int, again: Collection[str] = ()) -> i
             else:
                 kept += _framed(data)
         if removed > before:
-            write_whole(path, lambda part, content=bytes(kept): part.write_bytes(content))  # type: ignore[misc]
+            with whole_file(path) as part:
+                part.write_bytes(kept)
     return removed
 
 

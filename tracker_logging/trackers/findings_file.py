@@ -15,7 +15,7 @@ from pathlib import Path
 
 from tracker_logging.events import Event, Findings
 from tracker_logging.trackers.parts import finding_row
-from tracker_logging.trackers.whole_file import write_whole_text
+from tracker_logging.whole_file import write_whole_text
 
 FORMAT = 1
 JSON_NAME = "findings.json"

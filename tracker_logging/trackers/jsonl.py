@@ -27,7 +27,7 @@ from tracker_logging import tags
 from tracker_logging.events import Event, Findings, VoiceComparison
 from tracker_logging.trackers.base import DEFAULT_PROJECT, RunInfo
 from tracker_logging.trackers.event_json import Json, to_json
-from tracker_logging.trackers.whole_file import AppendFile, write_whole, write_whole_text
+from tracker_logging.whole_file import AppendFile, whole_file, write_whole_text
 
 FOLDER = "record"
 LINES = "events.jsonl"
@@ -119,7 +119,8 @@ class JsonLinesTracker:
         path = self._folder / MEDIA / f"{shown}_{hashlib.sha256(data).hexdigest()[:16]}.{suffix}"
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
-            write_whole(path, lambda part: part.write_bytes(data))
+            with whole_file(path) as part:
+                part.write_bytes(data)
         return f"{MEDIA}/{path.name}"
 
 

@@ -21,7 +21,7 @@ from typing import Any
 
 from tracker_logging.events import Event
 from tracker_logging.trackers.base import Tracker
-from tracker_logging.trackers.whole_file import write_whole_text
+from tracker_logging.whole_file import write_whole_text
 
 logger = logging.getLogger("tracker_logging")
 

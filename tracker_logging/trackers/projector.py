@@ -19,7 +19,7 @@ import numpy as np
 
 from tracker_logging.events import FloatArray, VoiceComparison
 from tracker_logging.trackers.plain_text import clean
-from tracker_logging.trackers.whole_file import write_whole_text
+from tracker_logging.whole_file import write_whole_text
 
 _COLUMNS = ("what", "speaker", "voice", "step")
 _SHOWN = ("reference", "target", "generated")

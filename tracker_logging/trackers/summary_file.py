@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tracker_logging import tags
 from tracker_logging.events import Cell, Event, Table, Text
-from tracker_logging.trackers.whole_file import write_whole_text
+from tracker_logging.whole_file import write_whole_text
 
 FORMAT = 1
 JSON_NAME = "summary.json"

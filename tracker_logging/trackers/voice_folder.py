@@ -25,7 +25,7 @@ from typing import Any
 from tracker_logging import tags
 from tracker_logging.events import Clip, Event, FloatArray, VoiceComparison
 from tracker_logging.rendering.pcm import to_pcm16
-from tracker_logging.trackers.whole_file import write_whole, write_whole_text
+from tracker_logging.whole_file import whole_file, write_whole_text
 
 FORMAT = 1
 FOLDER = "voices"
@@ -118,7 +118,8 @@ def _write_clip(folder: Path, name: str, clip: Clip) -> dict[str, Any]:
 
     pcm, flac = to_pcm16(clip.samples), io.BytesIO()
     soundfile.write(flac, pcm, clip.sample_rate, format="FLAC", subtype="PCM_16")
-    write_whole(folder / name, lambda part: part.write_bytes(flac.getvalue()))
+    with whole_file(folder / name) as part:
+        part.write_bytes(flac.getvalue())
     return {"file": name, "sample_rate": clip.sample_rate, "seconds": len(pcm) / clip.sample_rate}
 
 

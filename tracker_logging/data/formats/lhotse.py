@@ -15,7 +15,6 @@ import hashlib
 import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 
 from tracker_logging.data.audio_sources import AudioShelf, default_cache
 from tracker_logging.data.find_file import search_folders
@@ -25,6 +24,7 @@ from tracker_logging.data.formats.json_files import JsonLines
 from tracker_logging.data.formats.record import Record
 from tracker_logging.data.formats.record_file import RecordFormat, RecordSource, Values, best_fit
 from tracker_logging.data.sample import DataError, VoiceSample, shown
+from tracker_logging.whole_file import whole_file
 
 MAX_UNPACKED_BYTES = 4_000_000_000
 
@@ -112,16 +112,14 @@ def _unpacked(path: Path, cache: Path) -> Path:
     place.parent.mkdir(parents=True, exist_ok=True)
     size = 0
     try:
-        with gzip.open(path) as packed, NamedTemporaryFile(dir=place.parent, suffix=".tmp", delete=False) as file:
+        with gzip.open(path) as packed, whole_file(place) as part, part.open("wb") as file:
             while chunk := packed.read(_CHUNK):
                 size += len(chunk)
                 if size > MAX_UNPACKED_BYTES:
-                    Path(file.name).unlink()
                     raise DataError(
                         f"{shown(path)}: more than {MAX_UNPACKED_BYTES / 1e9:g} GB unpacked. Unpack and split it."
                     )
                 file.write(chunk)
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"{shown(path)}: cannot be unpacked ({error}). Write it again.") from error
-    Path(file.name).replace(place)
     return place

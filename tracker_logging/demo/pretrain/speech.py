@@ -41,7 +41,7 @@ from tracker_logging.demo.pretrain.voices import (
     Speaker,
 )
 from tracker_logging.demo.sentences import draw_sentences
-from tracker_logging.trackers.whole_file import write_whole
+from tracker_logging.whole_file import whole_file
 
 ROUNDS = 22
 BLENDS_IN_ROUND = len(BLENDED) // ROUNDS
@@ -165,12 +165,8 @@ class Source:
 
 def write_arrays(path: Path, arrays: Mapping[str, Any]) -> None:
     """As a whole file of numpy's `savez`."""
-
-    def write(part: Path) -> None:
-        with part.open("wb") as file:  # numpy adds a suffix to a path
-            np.savez(file, **arrays)
-
-    write_whole(path, write)
+    with whole_file(path) as part, part.open("wb") as file:  # numpy adds a suffix to a path
+        np.savez(file, **arrays)
 
 
 def style_of(speaker: Speaker, parts: Sequence[Voice]) -> Voice:
@@ -187,7 +183,8 @@ def write_clip(path: Path, wave: Wave) -> None:
     import soundfile
 
     trimmed = wave[speech_span(wave)] * (PEAK / max(1e-3, float(np.abs(wave).max())))
-    write_whole(path, lambda part: soundfile.write(part, trimmed, SAMPLE_RATE, format="FLAC", subtype="PCM_16"))
+    with whole_file(path) as part:
+        soundfile.write(part, trimmed, SAMPLE_RATE, format="FLAC", subtype="PCM_16")
 
 
 def speed_of(speaker: Speaker) -> float:

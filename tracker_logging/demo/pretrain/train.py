@@ -38,9 +38,9 @@ from tracker_logging.families import adapter_for
 from tracker_logging.families.base import IGNORE, Features
 from tracker_logging.families.higgs_v2.processor import SpeechProcessor
 from tracker_logging.tags import TRAINED, UNSEEN
-from tracker_logging.trackers.whole_file import write_whole
 from tracker_logging.voices.scorers.choose import ScorerChoice
 from tracker_logging.voices.settings import VoiceSettings
+from tracker_logging.whole_file import whole_file
 
 WARMUP_STEPS = 100
 CONTENT_WEIGHT, VOICE_WEIGHT, PROSODY_WEIGHT = 2.0, 1.0, 0.5  # of each codebook's loss
@@ -194,7 +194,8 @@ class _Training:
             "steps": self._steps,
             "run": run,
         }
-        write_whole(self._directory / "training/last.pt", lambda part: torch.save(state, part))
+        with whole_file(self._directory / "training/last.pt") as part:
+            torch.save(state, part)
 
     @torch.no_grad()
     def _evaluated(self, pairs: Sequence[tuple[str, str]]) -> torch.Tensor:

@@ -1,11 +1,13 @@
 """Two ways to write a file so that a reader never sees half of something.
 
-    write_whole_text(path, text)             # completely or not at all: beside its place first, then moved there
-    write_whole(path, lambda part: soundfile.write(part, samples, 24_000, format="FLAC"))
+    with whole_file(path) as part:           # completely or not at all: beside its place first, then moved there
+        soundfile.write(part, samples, 24_000, format="FLAC")
+    write_whole_text(path, text)
     AppendFile(path).append(line)            # whole pieces only, unbuffered
 
 Guarantees
 - After a failed write (disk full) no part of it is left, neither at the end of a file nor beside it.
+- Several processes may write the same whole file: it is one of theirs.
 - `AppendFile` writes to its own file or raises, even if its descriptor was closed and the number is in use again.
 """
 
@@ -13,15 +15,18 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
+from secrets import token_hex
 
 
-def write_whole(path: Path, write: Callable[[Path], object]) -> None:
-    """Let `write` fill a hidden file in the same directory, then replace `path` with it. Raises `OSError`."""
-    part = path.with_name(f".{path.name}.part")
+@contextlib.contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """Yields the path of a hidden file in the same directory, which is not there yet. It replaces `path` at the end, or
+    is removed after an exception. Raises `OSError`."""
+    part = path.with_name(f".{token_hex(8)}.part")
     try:
-        write(part)
+        yield part
         part.replace(path)
     except BaseException:
         with contextlib.suppress(OSError):
@@ -31,7 +36,8 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
 
 def write_whole_text(path: Path, text: str) -> None:
     """Write `text` in UTF-8. Raises `OSError`."""
-    write_whole(path, lambda part: part.write_text(text, encoding="utf-8"))
+    with whole_file(path) as part:
+        part.write_text(text, encoding="utf-8")
 
 
 class AppendFile:
