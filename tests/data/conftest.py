@@ -115,7 +115,7 @@ def syntheses(voice_codec: VoiceCodec, speech: dict[str, list[Speech]]) -> list[
         for clip in several[:3]:
             codes = voice_codec.coded(clip)
             style = voice_codec.voice(codes)[:STYLE_SIZE].astype(np.float32)
-            sounds = voice_codec.sounds(codes)
+            sounds = voice_codec.between_silences(voice_codec.sounds(codes))
             made.append(Synthesis(kokoro_decoder().wave(sounds, style), sounds, style))
     return made
 

@@ -69,6 +69,21 @@ def test_any_wave_is_coded_and_decoded_to_finite_samples(voice_codec: VoiceCodec
     assert np.isfinite(decoded).all() and np.abs(decoded).max(initial=0) <= 1
 
 
+@pytest.mark.parametrize("name", ["jf_alpha_000_3895", "zf_xiaoni_000_3748", "am_michael_000_3811"])
+def test_a_copy_has_the_spectra_of_its_clip_because_the_decoder_is_given_silence(
+    voice_codec: VoiceCodec, name: str
+) -> None:
+    wave = load_audio(pretrained_demo().directory / f"clips/{name}.ogg", 24_000)
+    codes = voice_codec.encode(wave)
+    style = voice_codec.voice(codes)[:STYLE_SIZE].astype(np.float32)
+    without_silence = kokoro_decoder().wave(voice_codec.sounds(codes), style)
+    errors = [
+        float(np.square(levelled(spectra(copy)) - levelled(spectra(wave))).mean())
+        for copy in (voice_codec.decode(codes), without_silence)
+    ]
+    assert errors[0] < 1.3 and errors[0] < 0.6 * errors[1]
+
+
 def test_codes_of_no_clip_are_decoded(voice_codec: VoiceCodec) -> None:
     """A model may generate any."""
     draw = np.random.default_rng(0)

@@ -69,14 +69,14 @@ def test_the_base_model_clones_voices_that_are_not_in_its_data(tensorboard: Run)
 
 def test_new_speakers_are_cloned_before_and_after_training(tensorboard: Run) -> None:
     """A model that ignores the reference has a margin near 0, and is right in 6 % of the clips."""
-    assert min(of_group(tensorboard, TRAINED, "sim_margin")) > 0.2
-    assert min(of_group(tensorboard, TRAINED, "spk_top1")) >= 0.8
+    assert min(of_group(tensorboard, TRAINED, "sim_margin")) > 0.23
+    assert min(of_group(tensorboard, TRAINED, "spk_top1")) >= 0.9
     assert curve(tensorboard, "voices/valid_clips")[-1] >= 0.8 * VOICES
 
 
 def test_voices_that_are_never_trained_are_cloned_before_and_after_training(tensorboard: Run) -> None:
-    assert min(of_group(tensorboard, UNSEEN, "sim_margin")) > 0.18
-    assert min(of_group(tensorboard, UNSEEN, "spk_top1")) >= 0.6
+    assert min(of_group(tensorboard, UNSEEN, "sim_margin")) > 0.22
+    assert min(of_group(tensorboard, UNSEEN, "spk_top1")) >= 0.75
     assert min(of_group(tensorboard, REAL, "sim_margin")) > 0.1
 
 

@@ -7,7 +7,8 @@
 
 A network encodes content and prosody from the spectra of any recording; the style is searched for with another one
 (`voice_net.py`, `style_search.py`). Both were trained on speech of Kokoro-82M in many voices (`pretrain/fit_codec.py`).
-Kokoro's decoder makes the wave (`kokoro.py`).
+Kokoro's decoder makes the wave (`kokoro.py`). It normalises its layers over the whole clip, and was trained on speech
+with silence before and after it. So it is given silence there, too, which is cut off again.
 
 Guarantees
 - Implements `AudioCodec`; `identity` is a hash of everything that determines the codes.
@@ -31,7 +32,14 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from tracker_logging.demo.kokoro import SAMPLE_RATE, STYLE_SIZE, Sounds, kokoro_decoder, require_kokoro
+from tracker_logging.demo.kokoro import (
+    SAMPLE_RATE,
+    SOUND_SAMPLES,
+    STYLE_SIZE,
+    Sounds,
+    kokoro_decoder,
+    require_kokoro,
+)
 from tracker_logging.demo.quantizer import dequantise, quantise
 from tracker_logging.demo.spectra import FRAME_SAMPLES, ROWS, Spectra, levelled, loudness, spectra
 from tracker_logging.demo.style_search import SEARCH, most_likely_style
@@ -39,9 +47,10 @@ from tracker_logging.demo.voice_net import SoundNet, SoundOutput, SpectrumNet
 from tracker_logging.demo.voice_parts import CODEBOOK_SIZE, CODEBOOKS, VoiceParts, repeated
 
 FILE_NAME = "voice_codec.npz"
-SOUND_VECTORS, PITCHES, ENERGIES = "sound_vectors", "pitches", "energies"
-"""Arrays [CODEBOOK_SIZE, CONTENT_SIZE], [CODEBOOK_SIZE, ROWS], [CODEBOOK_SIZE, ROWS], beside those of `VoiceParts` and
-the states of the networks, whose names begin with `SOUND_NET` and `SPECTRUM_NET`."""
+SOUND_VECTORS, SILENCES, PITCHES, ENERGIES = "sound_vectors", "silence_vectors", "pitches", "energies"
+"""Arrays [CODEBOOK_SIZE, CONTENT_SIZE], [2, CONTENT_SIZE] (before and after speech), [CODEBOOK_SIZE, ROWS],
+[CODEBOOK_SIZE, ROWS], beside those of `VoiceParts` and the states of the networks, whose names begin with `SOUND_NET`
+and `SPECTRUM_NET`."""
 SOUND_NET, SPECTRUM_NET = "sound_net.", "spectrum_net."
 SOUNDS = 2  # content codebooks: sounds in a frame
 VOICE_SIZE = STYLE_SIZE + 3
@@ -54,6 +63,8 @@ PITCH, ENERGY, LOUDNESS = (
 UNVOICED = -1.5  # in place of log-F0 less its mean
 _VOICED = -1.0
 _UNVOICED_HZ = 8.0
+BEFORE, AFTER = 11, 19  # sounds of silence around speech: the means of Kokoro's clips
+_SILENT_ENERGY = -9.3
 _DEFAULT_PITCH = 5.0  # log-F0 of a clip with few voiced rows
 _FEW = 10
 LOUDNESS_RANGE = 0.8  # nats to both sides of the mean
@@ -88,7 +99,7 @@ class VoiceCodec:
     def __init__(self, arrays: Stored) -> None:
         """`arrays`: see above, networks in any float type."""
         self._stored = dict(arrays)
-        self._sound_vectors = arrays[SOUND_VECTORS].astype(np.float32)
+        self._sound_vectors, self._silences = (arrays[name].astype(np.float32) for name in (SOUND_VECTORS, SILENCES))
         self._pitches, self._energies = (arrays[name].astype(np.float64)[None] for name in (PITCHES, ENERGIES))
         self.parts = VoiceParts(arrays)
         self._sound_net = opened(SoundNet, SOUND_NET, arrays)
@@ -135,8 +146,10 @@ class VoiceCodec:
         if codes.shape[1] == 0:
             return np.zeros(0, dtype=np.float32)
         voice = self.voice(codes)
+        sounds = self.between_silences(self.sounds(codes))
         with self._lock:
-            wave = kokoro_decoder().wave(self.sounds(codes), voice[:STYLE_SIZE].astype(np.float32))
+            wave = kokoro_decoder().wave(sounds, voice[:STYLE_SIZE].astype(np.float32))
+        wave = wave[BEFORE * SOUND_SAMPLES : -AFTER * SOUND_SAMPLES]
         gain = np.exp(voice[LOUDNESS] - loudness(spectra(wave)))
         return wave * np.float32(min(gain, 1 / max(1e-9, np.abs(wave).max())))
 
@@ -152,6 +165,16 @@ class VoiceCodec:
         hertz = np.where(pitch > _VOICED, np.exp(voice[PITCH] + pitch), _UNVOICED_HZ)
         content = self._sound_vectors[codes[:SOUNDS].T.reshape(-1)]
         return Sounds(content, hertz.astype(np.float32), (energy + voice[ENERGY]).astype(np.float32))
+
+    def between_silences(self, sounds: Sounds) -> Sounds:
+        """`sounds` after `BEFORE` sounds of silence and before `AFTER`."""
+        before, after = self._silences
+        rows = (BEFORE * ROWS // SOUNDS, AFTER * ROWS // SOUNDS)
+        return Sounds(
+            content=np.concatenate([np.tile(before, (BEFORE, 1)), sounds.content, np.tile(after, (AFTER, 1))]),
+            pitch=np.pad(sounds.pitch, rows, constant_values=_UNVOICED_HZ),
+            energy=np.pad(sounds.energy, rows, constant_values=_SILENT_ENERGY),
+        )
 
     def __reduce__(self) -> tuple[Callable[..., VoiceCodec], tuple[Stored]]:
         """Pickled as its arrays, because a lock cannot be sent to another process."""

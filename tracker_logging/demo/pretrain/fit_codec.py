@@ -24,6 +24,7 @@ from tracker_logging.demo.spectra import ROWS
 from tracker_logging.demo.voice_codec import (
     ENERGIES,
     PITCHES,
+    SILENCES,
     SOUND_NET,
     SOUND_VECTORS,
     SPECTRUM_NET,
@@ -76,6 +77,7 @@ def codec_of(
     return VoiceCodec(
         {
             SOUND_VECTORS: sound_vectors.astype(np.float16),
+            SILENCES: _silences(clips),
             PITCHES: _prosody([each.pitch for each in speech], draw, seed),
             ENERGIES: _prosody([each.energy for each in speech], draw, seed),
             **fit_parts(np.stack([each.voice for each in speech]), metric, seed=seed),
@@ -110,6 +112,13 @@ def _content(clips: Sequence[CodecClip], draw: np.random.Generator) -> Array:
     numbers = draw.integers(0, len(clips), VECTORS)
     rows = [clips[number].content[draw.choice(clips[number].places)] for number in numbers]
     return np.stack(rows).astype(np.float64)
+
+
+def _silences(clips: Sequence[CodecClip]) -> npt.NDArray[np.float16]:
+    """The mean vectors of the silence before and after speech. The last vector of a clip is that of the end."""
+    vectors = np.stack([clip.content[[0, -2]] for clip in clips]).astype(np.float64)
+    silences: npt.NDArray[np.float16] = vectors.mean(axis=0).astype(np.float16)
+    return silences
 
 
 def _train(name: str, net: torch.nn.Module, steps: int, loss_of: Callable[[], torch.Tensor]) -> None:
