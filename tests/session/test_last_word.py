@@ -25,6 +25,8 @@ TRAINING = (
     Scalars(step=200, values={"eval/loss": 2.0}),
 )
 
+TIED = ((30, 0.241, 0.25), (60, 0.242, 0.19), (90, 0.237, 0.168), (120, 0.239, 0.178))  # step, margin, word errors
+
 
 def said(*events: Event, saved: tuple[int, ...] = (100, 200), missing: tuple[MissingFamily, ...] = ()) -> list[Event]:
     last_word = LastWord()
@@ -105,6 +107,25 @@ def test_the_voice_chooses_and_not_the_loss() -> None:
     text = text_of(*TRAINING)
     assert "Use step 100: it has the best voice (sim_margin 0.3), clearly better than the base model (0.05)" in text
     assert "It is checkpoint 100." in text and "0.3 n=12" in text and "[0.25, 0.35]" in text
+
+
+def test_a_checkpoint_that_its_words_chose_is_not_called_the_best_voice() -> None:
+    rounds = [voices(step, margin, low=0.2, high=0.28, wer=wer) for step, margin, wer in TIED]
+    text = " ".join(text_of(voices(0, 0.23, low=0.19, high=0.27), *rounds).split())
+    assert (
+        "Use step 90: its sim_margin (0.237) is within the interval of the best one (0.242 at step 60), and it has "
+        "fewer word errors (0.168, 0.19); the base model has 0.23, but the intervals overlap" in text
+    )
+
+
+def test_a_checkpoint_that_the_loop_chose_by_something_else_is_not_called_the_best_voice(tmp_path: Path) -> None:
+    last_word = LastWord()
+    for step, margin, wer in TIED:
+        last_word.hear(voices(step, margin, low=0.2, high=0.28, wer=wer))
+        last_word.saved(step, tmp_path / f"checkpoint-{step}")
+    last_word.loaded(30)
+    (_, text) = last_word.events(step=120, missing=())
+    assert "Use step 30: its sim_margin is 0.241, and that of step 60 is the best (0.242)." in text.text
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ from tracker_logging import tags
 from tracker_logging.events import Cell, Event, Finding, Findings, Scalars, Table, Text
 from tracker_logging.session.console import wrapped
 from tracker_logging.session.ledger import MissingFamily
-from tracker_logging.voices.evaluation import SIMILARITIES, BestVoice, score_of
+from tracker_logging.voices.evaluation import ERRORS, SIMILARITIES, BestVoice, score_of
 
 ROWS = 5
 COLUMNS = 80
@@ -264,15 +264,34 @@ def _advice(values: Mapping[int, Mapping[str, float]], models: Mapping[str, int]
         why = f"it has the lowest {_EVAL_LOSS}, which does not tell whether voices are cloned"
         why += f"; no voice was scored: {unscored}" if unscored else ""
     else:
-        why = _against_base(values.get(BASE, {}), values[best], tag)
+        why = _against_base(values.get(BASE, {}), values[best], tag, chosen=_among_checkpoints(values, best, tag))
     return f"Use step {best}: {why}."
 
 
-def _against_base(base: Mapping[str, float], best: Mapping[str, float], tag: str) -> str:
+def _among_checkpoints(values: Mapping[int, Mapping[str, float]], best: int, tag: str) -> str:
+    """What its voice is, beside that of the checkpoint with the highest similarity."""
+    scored = {step: row for step, row in values.items() if step != BASE and tag in row}
+    highest = max(scored, key=lambda step: scored[step][tag])
+    name, row, other = score_of(tag), scored[best], scored[highest]
+    if row[tag] == other[tag]:
+        return f"it has the best voice ({name} {row[tag]:.3g})"
+    errors = next((name for name in ERRORS if name in row and name in other), None)
+    if (
+        errors is not None
+        and row[errors] < other[errors]
+        and row[tag] >= other.get(tags.VOICE_LOW(score=name), math.inf)
+    ):
+        return (
+            f"its {name} ({row[tag]:.3g}) is within the interval of the best one ({other[tag]:.3g} at step {highest}), "
+            f"and it has fewer word errors ({row[errors]:.3g}, {other[errors]:.3g})"
+        )
+    return f"its {name} is {row[tag]:.3g}, and that of step {highest} is the best ({other[tag]:.3g})"
+
+
+def _against_base(base: Mapping[str, float], best: Mapping[str, float], tag: str, *, chosen: str) -> str:
     name = score_of(tag)
     low = best.get(tags.VOICE_LOW(score=name), math.nan)
     high = base.get(tags.VOICE_HIGH(score=name), math.nan)
-    chosen = f"it has the best voice ({name} {best[tag]:.3g})"
     if tag not in base:
         return chosen
     if low > high:

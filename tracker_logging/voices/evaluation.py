@@ -31,7 +31,7 @@ VOICE = "voice"
 """The name of the metric that follows `BestVoice`."""
 SIMILARITIES = (tags.VOICE_SCORE(score="sim_margin"), tags.VOICE_SCORE(score="sim_o"))
 """By which a voice is judged: the first one that was measured."""
-_ERRORS = (tags.WER(), tags.CER())
+ERRORS = (tags.WER(), tags.CER())
 _GAPS = (tags.CONDITIONING_GAP_MEAN(), tags.CONDITIONING_GAP_NULL())
 _DIRECTIONS = dict.fromkeys(_GAPS, "higher")
 
@@ -123,7 +123,7 @@ class BestVoice:
         """Whether the checkpoint with these scalars, by tag, is the best so far. It then is the one to beat."""
         is_better = self._is_better(values)
         if is_better:
-            names = (*SIMILARITIES, *_ERRORS, *_GAPS)
+            names = (*SIMILARITIES, *ERRORS, *_GAPS)
             self._chosen = {name: values[name] for name in names if name in values}
             self.count += 1
         return is_better
@@ -151,7 +151,7 @@ class BestVoice:
             return False
         if self._chosen.get(tag, -math.inf) < self._bar:
             return True
-        errors = next((name for name in _ERRORS if name in values and name in self._chosen), None)
+        errors = next((name for name in ERRORS if name in values and name in self._chosen), None)
         if errors is not None and values[errors] != self._chosen[errors]:
             return values[errors] < self._chosen[errors]
         return similarity > self._chosen[tag]
