@@ -9,7 +9,8 @@ from short_demo import lay_out
 from tracker_logging.data.formats import read_samples
 from tracker_logging.demo.faults import FAULTS
 from tracker_logging.demo.paths import DemoPaths
-from train_v2_ddp import main
+from tracker_logging.demo.pretrained_demo import pretrained_demo
+from train_v2_ddp import main, parse_arguments
 
 SHORT = [
     "--demo=composed", "--per_device_train_batch_size", "2",
@@ -38,7 +39,14 @@ def test_shuffled_references_are_of_other_speakers_and_the_rest_is_unchanged(dem
         assert speaker_of[sample.reference_audio] != sample.speaker == original.speaker
 
 
-def test_an_unknown_fault_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["--demo=composed", "--demo_fault", "typo"]) == 2
+@pytest.mark.parametrize("name", [name for name in FAULTS if name != "shuffled_references"])
+def test_a_fault_that_is_not_in_the_samples_leaves_the_data_file(name: str, tmp_path: Path) -> None:
+    """Else the comparison of runs reports other data."""
+    args = parse_arguments(["--demo", "--demo_fault", name, "--output_dir", str(tmp_path)])
+    assert args.train_data_file == pretrained_demo().train and list(tmp_path.iterdir()) == []
+
+
+def test_an_unknown_fault_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--demo=composed", "--demo_fault", "typo", "--output_dir", str(tmp_path)]) == 2
     assert "choose one of shuffled_references" in capsys.readouterr().err
     assert main(["--demo_fault", "typo"]) == 2
