@@ -264,23 +264,20 @@ def _advice(values: Mapping[int, Mapping[str, float]], models: Mapping[str, int]
         why = f"it has the lowest {_EVAL_LOSS}, which does not tell whether voices are cloned"
         why += f"; no voice was scored: {unscored}" if unscored else ""
     else:
-        why = _against_base(values.get(BASE, {}), values[best], tag, chosen=_among_checkpoints(values, best, tag))
+        why = _against_base(values.get(BASE, {}), values[best], tag, chosen=_beside_others(values, best, tag))
     return f"Use step {best}: {why}."
 
 
-def _among_checkpoints(values: Mapping[int, Mapping[str, float]], best: int, tag: str) -> str:
-    """What its voice is, beside that of the checkpoint with the highest similarity."""
+def _beside_others(values: Mapping[int, Mapping[str, float]], best: int, tag: str) -> str:
+    """How good its voice is, beside that of the step with the highest similarity."""
     scored = {step: row for step, row in values.items() if step != BASE and tag in row}
     highest = max(scored, key=lambda step: scored[step][tag])
     name, row, other = score_of(tag), scored[best], scored[highest]
     if row[tag] == other[tag]:
         return f"it has the best voice ({name} {row[tag]:.3g})"
-    errors = next((name for name in ERRORS if name in row and name in other), None)
-    if (
-        errors is not None
-        and row[errors] < other[errors]
-        and row[tag] >= other.get(tags.VOICE_LOW(score=name), math.inf)
-    ):
+    errors = next((each for each in ERRORS if each in row and each in other), None)
+    is_as_good = row[tag] >= other.get(tags.VOICE_LOW(score=name), math.inf)
+    if errors is not None and row[errors] < other[errors] and is_as_good:
         return (
             f"its {name} ({row[tag]:.3g}) is within the interval of the best one ({other[tag]:.3g} at step {highest}), "
             f"and it has fewer word errors ({row[errors]:.3g}, {other[errors]:.3g})"
