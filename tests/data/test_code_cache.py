@@ -91,3 +91,27 @@ def test_many_writers_leave_one_whole_entry(tmp_path: Path, codec: Any, sample: 
 def test_a_clip_that_vanished_is_named(tmp_path: Path, codec: Any) -> None:
     with pytest.raises(DataError, match=r"gone\.wav: the audio file cannot be read"):
         CodeCache(tmp_path / "codes", codec)(tmp_path / "gone.wav")
+
+
+def test_codes_that_cannot_be_kept_are_returned_and_reported_once(
+    tmp_path: Path, codec: Any, sample: VoiceSample, other: VoiceSample, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The disk may fill up during a training."""
+    assert sample.target_audio is not None and other.target_audio is not None
+    (tmp_path / "file").write_text("in the way")
+    codes = CodeCache(tmp_path / "file" / "codes", codec)
+    for path in (sample.target_audio, other.target_audio, sample.target_audio):
+        np.testing.assert_array_equal(codes(path), CodeCache(tmp_path / "codes", codec)(path))
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert "codes of clips cannot be kept there (Not a directory)" in caplog.text
+    assert "--code_cache" in caplog.text and "computed again" in caplog.text
+
+
+def test_a_cache_that_cannot_be_written_is_refused_before_training(
+    tmp_path: Path, codec: Any, sample: VoiceSample
+) -> None:
+    (tmp_path / "file").write_text("in the way")
+    codes = CodeCache(tmp_path / "file" / "codes", codec)
+    for skip_bad in (False, True):
+        with pytest.raises(DataError, match=r"cannot be kept there \(Not a directory\). .* --code_cache"):
+            codes.prepare_samples([[sample]], skip_bad=skip_bad)

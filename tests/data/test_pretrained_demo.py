@@ -19,7 +19,7 @@ from tracker_logging.data.audio import load_audio
 from tracker_logging.data.codes import CodeCache, Prepared
 from tracker_logging.data.formats import read_samples
 from tracker_logging.data.groups import group_of
-from tracker_logging.data.sample import VoiceSample
+from tracker_logging.data.sample import DataError, VoiceSample
 from tracker_logging.demo.composed.phrases import clip_name
 from tracker_logging.demo.composed.speakers import SAMPLE_RATE, VOICES
 from tracker_logging.demo.kokoro import STYLE_SIZE
@@ -193,6 +193,13 @@ def test_the_codes_of_all_clips_come_with_the_package(tmp_path: Path, monkeypatc
     assert clip is not None
     codes, again = cache(clip), codec.encode(load_audio(clip, SAMPLE_RATE))
     assert codes.shape == again.shape and (codes == again).mean() > 0.7  # another machine rounds differently
+
+
+def test_a_cache_that_cannot_be_written_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    with pytest.raises(DataError, match=r"demo-codes: codes of clips cannot be kept there .* XDG_CACHE_HOME"):
+        pretrained_demo()
 
 
 def test_the_tokenizer_reads_every_text_of_the_demo(paths: DemoPaths) -> None:

@@ -5,6 +5,8 @@ Guarantees
   is encoded again; a copied or moved clip is not.
 - Several processes may use one directory: files appear whole, by rename.
 - A cached file that cannot be read is computed again.
+- A directory that cannot be written is refused by `prepare`. Later (a full disk) codes are computed again each time,
+  which is logged once.
 
     codes = CodeCache(Path("cache"), codec)
     codes.prepare([sample.target_audio for sample in samples])   # before data loader workers start
@@ -14,6 +16,7 @@ Guarantees
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +32,7 @@ from tracker_logging.data.sample import DataError, VoiceSample, shown
 from tracker_logging.whole_file import whole_file
 
 _CHUNK = 1 << 20
+logger = logging.getLogger(__name__)
 
 Codes: TypeAlias = npt.NDArray[np.int64]
 CodeSource: TypeAlias = Callable[[Path], Codes]
@@ -49,6 +53,7 @@ class CodeCache:
         self.directory = directory
         self.codec = codec
         self._keys: dict[tuple[str, str, int, int], str] = {}  # by codec, path, size and modification time
+        self._failed = False  # to keep codes
 
     def __call__(self, path: Path) -> Codes:
         """Codes of the clip [K, T] int64, from disk or computed now. Raises `DataError` if the clip cannot be read."""
@@ -56,30 +61,38 @@ class CodeCache:
         cached = _read(place)
         if cached is not None:
             return cached
-        codes = self.codec.encode(load_audio(path, self.codec.sample_rate))
-        self._write(place, codes)
+        codes = self._encoded(path)
+        try:
+            self._write(place, codes)
+        except DataError as error:
+            if not self._failed:
+                logger.warning("%s Until then they are computed again each time.", error)
+            self._failed = True
         return codes
 
     def put(self, path: Path, codes: Codes) -> None:
-        """Store `codes` [K, T] of the clip, computed elsewhere."""
+        """Store `codes` [K, T] of the clip, computed elsewhere. Raises `DataError` where they cannot be kept."""
         self._write(self._place(path), codes)
 
     def prepare(self, paths: Iterable[Path], *, skip_bad: bool = False) -> Prepared:
         """Compute missing codes, so that later calls only read, also in forked workers of a data loader.
 
         Under DDP each rank may take a share of the paths: `codes.prepare(paths[rank::world_size])`. Raises `DataError`
-        for a clip that cannot be read, unless `skip_bad`.
+        for a clip that cannot be read, unless `skip_bad`, and where codes cannot be kept.
         """
         encoded, bad = 0, 0
         for path in paths:
             try:
-                if _read(self._place(path)) is None:
-                    self(path)
-                    encoded += 1
+                place = self._place(path)
+                codes = None if _read(place) is not None else self._encoded(path)
             except DataError:
                 if not skip_bad:
                     raise
                 bad += 1
+                continue
+            if codes is not None:
+                self._write(place, codes)
+                encoded += 1
         return Prepared(encoded=encoded, bad=bad)
 
     def prepare_samples(
@@ -114,10 +127,20 @@ class CodeCache:
         key = self._keys[version]
         return self.directory / key[:2] / f"{key}.npy"
 
+    def _encoded(self, path: Path) -> Codes:
+        return self.codec.encode(load_audio(path, self.codec.sample_rate))
+
     def _write(self, place: Path, codes: Codes) -> None:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        with whole_file(place) as part, part.open("wb") as file:  # numpy adds a suffix to a path
-            np.save(file, codes.astype(np.int32))
+        """Raises `DataError` where it cannot be written."""
+        try:
+            place.parent.mkdir(parents=True, exist_ok=True)
+            with whole_file(place) as part, part.open("wb") as file:  # numpy adds a suffix to a path
+                np.save(file, codes.astype(np.int32))
+        except OSError as error:
+            raise DataError(
+                f"{shown(self.directory)}: codes of clips cannot be kept there ({error.strerror}). Make room, correct "
+                "the permissions, or name another folder with --code_cache."
+            ) from error
 
 
 def _read(place: Path) -> Codes | None:

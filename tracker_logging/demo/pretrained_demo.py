@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tracker_logging.data.audio_sources import user_cache
+from tracker_logging.data.sample import DataError, shown
 from tracker_logging.demo.paths import DemoPaths
 from tracker_logging.whole_file import whole_file
 
@@ -49,12 +50,19 @@ PRETRAINED_RECIPE = PretrainedRecipe()
 
 
 def pretrained_demo() -> DemoPaths:
-    """The demo. The codes of its clips are copied into the user's cache, where those of others are added."""
+    """The demo. The codes of its clips are copied into the user's cache, where those of others are added. Raises
+    `DataError` where the cache cannot be written."""
     cache = user_cache() / "demo-codes"
-    for path in (DIRECTORY / CODES).rglob("*.npy"):
-        place = cache / path.parent.name / path.name
-        if not place.exists():
-            place.parent.mkdir(parents=True, exist_ok=True)
-            with whole_file(place) as part:
-                part.write_bytes(path.read_bytes())
+    try:
+        for path in (DIRECTORY / CODES).rglob("*.npy"):
+            place = cache / path.parent.name / path.name
+            if not place.exists():
+                place.parent.mkdir(parents=True, exist_ok=True)
+                with whole_file(place) as part:
+                    part.write_bytes(path.read_bytes())
+    except OSError as error:
+        raise DataError(
+            f"{shown(cache)}: codes of clips cannot be kept there ({error.strerror}). Make room, correct the "
+            "permissions, or choose another folder with XDG_CACHE_HOME."
+        ) from error
     return DemoPaths(DIRECTORY, code_cache=cache)
