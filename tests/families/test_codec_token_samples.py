@@ -12,7 +12,7 @@ from codec_token_models import llama, qwen2
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
-from tracker_logging.data.sample import DataError, VoiceSample
+from tracker_logging.data.sample import DataError, Utterance, VoiceSample
 from tracker_logging.families import IGNORE, adapter_for
 from tracker_logging.families.codec_tokens.adapter import CodecTokenAdapter
 from tracker_logging.families.codec_tokens.layout import Slot, TokenIds, TokenLayout
@@ -98,6 +98,27 @@ def test_a_sample_of_orpheus_has_the_ids_of_its_own_code() -> None:
 CHAT = "{% for turn in messages %}<|{{ turn['role'] }}|>{{ turn['content'] }}<|eot_id|>{% endfor %}"
 
 
+def test_what_a_layout_has_no_place_for_is_refused() -> None:
+    processor, second = processor_of(ORPHEUS, orpheus_tokenizer(), {}), (Utterance("two", TARGET),)
+    both = (processor.features, processor.prompt_features)
+    for methods, changes, message in (
+        (both, {"more_references": second}, "line 1: several references or voices, of which layout 'orpheus'"),
+        (both, {"target_text": "[SPEAKER0] one [SPEAKER1] two"}, "line 1: several references or voices"),
+        (both, {"reference_text": " "}, "line 1, reference text: missing, and layout 'orpheus' needs it"),
+        (both[:1], {"more_targets": second}, "line 1: several targets, of which layout 'orpheus' takes one"),
+    ):
+        for features in methods:
+            with pytest.raises(DataError, match=message):
+                features(replace(SAMPLE, **changes))
+
+
+def test_the_tag_of_a_single_voice_is_not_read() -> None:
+    codes = {REFERENCE: np.arange(14).reshape(2, 7).T, TARGET: np.full((7, 1), 5)}
+    processor = processor_of(ORPHEUS, orpheus_tokenizer(), codes)
+    tagged = replace(SAMPLE, reference_text="[SPEAKER0] one two", target_text="[SPEAKER0] three")
+    assert processor.features(tagged)["input_ids"].tolist() == processor.features(SAMPLE)["input_ids"].tolist()
+
+
 def test_a_sample_of_llasa_goes_on_with_the_codes_of_its_reference() -> None:
     control = ["<|user|>", "<|assistant|>", "<|eot_id|>", "<|TEXT_UNDERSTANDING_START|>", "<|TEXT_UNDERSTANDING_END|>"]
     control += ["<|SPEECH_GENERATION_START|>", "<|SPEECH_GENERATION_END|>"]
@@ -152,6 +173,8 @@ def test_the_global_tokens_of_spark_come_from_the_reference_or_are_trained() -> 
     ids = [tokenizer.convert_ids_to_tokens(features["input_ids"].tolist()) for features in (cloned, alone)]
     assert ids[0] == [*begin, "<|bicodec_global_6|>", "<|bicodec_global_7|>", *end]
     assert ids[1] == [*begin, "<|bicodec_global_2|>", "<|bicodec_global_3|>", *end]
+    without_text = processor.features(replace(SAMPLE, reference_text=""))  # which this layout does not read
+    assert without_text["input_ids"].tolist() == cloned["input_ids"].tolist()
     adapter = CodecTokenAdapter(qwen2(), processor.ids)
     views = [adapter.view(processor.collator()([features])) for features in (cloned, alone)]
     assert [(s.role.name, s.frames) for s in views[0].segments] == [("REFERENCE", 0), ("TARGET", 3)]

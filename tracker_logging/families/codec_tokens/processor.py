@@ -21,6 +21,7 @@ import torch
 from tracker_logging.data.codec import AudioCodec
 from tracker_logging.data.codes import CodeCache, CodeSource
 from tracker_logging.data.sample import DataError, VoiceSample
+from tracker_logging.data.voices import untagged
 from tracker_logging.families.base import IGNORE, Features, Reference
 from tracker_logging.families.codec_tokens.layout import TokenIds, TokenLayout
 from tracker_logging.families.codec_tokens.outetts import outetts_texts
@@ -83,11 +84,14 @@ class CodecTokenProcessor:
     def features(self, sample: VoiceSample, *, reference: Reference = "own") -> Features:
         """`input_ids` and `labels` [T] int64: labels from the first token of the target on.
 
-        Raises `DataError` for a clip that cannot be read, a sample without target audio, and a layout without prompts.
+        Raises `DataError` for a clip that cannot be read, a sample without target audio or with several references or
+        targets, and a layout without prompts.
         """
         sample = with_reference(sample, reference)
         if sample.target_audio is None:
             raise DataError(f"{sample.origin}, target audio: missing, so there is nothing to train on. Add it.")
+        if sample.more_targets:
+            raise self._without_place(sample, "several targets")
         before, target = self._parts(sample)
         labels = torch.cat([torch.full_like(before, IGNORE), target])
         return {"input_ids": torch.cat([before, target]), "labels": labels}
@@ -125,11 +129,20 @@ class CodecTokenProcessor:
         return torch.cat(before), torch.cat([*target, torch.empty(0, dtype=torch.int64)])
 
     def _texts(self, sample: VoiceSample) -> dict[str, str]:
-        """`target_text` and, with a reference, `reference_text`."""
+        """`target_text` and, with a reference, `reference_text`. Raises `DataError` for what the layout cannot hold."""
+        if sample.more_references or sample.voices > 1:
+            raise self._without_place(sample, "several references or voices")
         texts = {"target_text": self._plain(sample, "target text", sample.target_text)}
         if sample.reference_audio is not None:
             texts["reference_text"] = self._plain(sample, "reference text", sample.reference_text)
+            is_read = self.layout.by_word or "{reference_text}" in self.layout.cloning
+            if is_read and not texts["reference_text"]:
+                name = self.layout.name
+                raise DataError(f"{sample.origin}, reference text: missing, and layout {name!r} needs it. Add it.")
         return texts
+
+    def _without_place(self, sample: VoiceSample, what: str) -> DataError:
+        return DataError(f"{sample.origin}: {what}, of which layout {self.layout.name!r} takes one. Split the sample.")
 
     def _audio(self, path: Path, *, per_clip: bool) -> torch.Tensor:
         codes, ids = torch.from_numpy(self.codes(path)), self.ids
@@ -142,13 +155,13 @@ class CodecTokenProcessor:
         return torch.tensor(self.tokenizer.encode(text, add_special_tokens=False), dtype=torch.int64)
 
     def _plain(self, sample: VoiceSample, field: str, text: str) -> str:
-        """The text, normalised. Raises `DataError` if it has a token of the prompt."""
+        """The text without the tag of a voice, normalised. Raises `DataError` if it has a token of the prompt."""
         structure = {*re.findall(r"<[^<>{} ]+>", self.layout.prompt + self.layout.cloning), self.layout.end}
         if token := next((token for token in sorted(structure) if token in text), None):
             raise DataError(
                 f"{sample.origin}, {field}: contains {token}, which the model reads as structure. Remove it."
             )
-        return self.normalise(text)
+        return self.normalise(untagged(text))
 
 
 def collate(rows: Sequence[Features], *, pad: int) -> Features:
