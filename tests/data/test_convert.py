@@ -166,7 +166,7 @@ def test_nothing_is_left_of_a_conversion_that_fails(tmp_path: Path, folder: Path
 
 
 def test_columns_of_other_names_are_converted(tmp_path: Path, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (folder / "german.csv").write_text("Datei;Satz\nref.wav;At 10:30.\n")
+    (folder / "german.csv").write_text("Datei;Satz;speaker\nref.wav;At 10:30.;slt\n")
     out = tmp_path / "train.jsonl"
     command = ["convert", str(folder / "german.csv"), str(out), "--to", "chatml"]
     assert main([*command, "--columns", "audio=Datei"]) == 2
@@ -174,3 +174,4 @@ def test_columns_of_other_names_are_converted(tmp_path: Path, folder: Path, caps
     assert main([*command, "--columns", "audio=Datei,text=Satz"]) == 0
     (sample,) = read_samples(out)
     assert (sample.target_text, sample.target_audio) == ("At 10:30.", folder / "ref.wav")
+    assert sample.speaker == "slt"

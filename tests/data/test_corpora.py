@@ -186,6 +186,25 @@ def test_any_names_of_columns_can_be_given(tmp_path: Path) -> None:
             parse_columns(text)
 
 
+@pytest.mark.parametrize("ending", ["csv", "jsonl"])
+def test_columns_that_no_given_role_replaces_keep_their_meaning(tmp_path: Path, ending: str) -> None:
+    for name in ("a", "b"):
+        clip(tmp_path / f"{name}.wav")
+    row = {
+        "Datei": "a.wav", "Satz": TEXTS[0], "sample_id": "u1", "speaker": "slt", "language": "de", "group": "unseen",
+        "ref_audio_path": "b.wav", "ref_transcript": TEXTS[1], "transcription": "not this",
+    }  # fmt: skip
+    path = tmp_path / f"a.{ending}"
+    write(path, [",".join(row), ",".join(row.values())] if ending == "csv" else [json.dumps(row)])
+    (sample,) = read_samples(path, columns={"audio": "Datei", "text": "Satz"})
+    assert (sample.target_text, sample.target_audio) == (TEXTS[0], tmp_path / "a.wav")
+    assert (sample.sample_id, sample.speaker, sample.language) == ("u1", "slt", "de")
+    assert (sample.reference_audio, sample.reference_text) == (tmp_path / "b.wav", TEXTS[1])
+    assert sample.extra == {"group": "unseen"}
+    (sample,) = read_samples(path, columns={"audio": "Datei", "text": "Satz", "speaker": "language"})
+    assert (sample.speaker, sample.language) == ("de", None)
+
+
 def test_a_table_of_unknown_columns_is_answered_with_the_flag_that_names_them(tmp_path: Path) -> None:
     clip(tmp_path / "a.wav")
     with pytest.raises(

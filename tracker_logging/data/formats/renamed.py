@@ -57,7 +57,8 @@ _LANGUAGES = frozenset(
 
 
 class Renamed(LazySequence[object]):
-    """`records` with the column `columns[role]` under the name that readers know for the role."""
+    """`records` with the column `columns[role]` under the name that readers know for the role; it replaces a column of
+    that name. Other columns keep their names."""
 
     def __init__(self, records: Sequence[object], columns: Mapping[str, str]) -> None:
         self._records = records
@@ -79,7 +80,7 @@ class Renamed(LazySequence[object]):
         if not isinstance(record, Mapping):
             return record
         taken = set(self._columns.values())
-        kept = {name: value for name, value in record.items() if name not in taken and name not in ROLES.values()}
+        kept = {name: value for name, value in record.items() if name not in taken}
         return kept | {ROLES.get(role, role): record.get(name) for role, name in self._columns.items()}
 
 
