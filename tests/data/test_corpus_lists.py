@@ -128,11 +128,88 @@ def test_a_first_line_that_is_no_row_is_named(first: str, what: str, tmp_path: P
         read_samples(path)
 
 
-def test_seconds_are_no_speaker(tmp_path: Path) -> None:
-    """CSS10 and KSS end their lines with the duration."""
+KOREAN = ["그는 괜찮은 척하려고 애쓰는 것 같았다.", "1년 동안 용돈을 아껴 써라.", "그는 아내를 많이 아낀다."]
+SPOKEN = [KOREAN[0], "일 년 동안 용돈을 아껴 써라.", KOREAN[2]]
+ENGLISH = ["He seemed to be pretending to be okay.", "Save your money for one year.", "He cherishes his wife a lot."]
+DECOMPOSED = [unicodedata.normalize("NFD", text) for text in SPOKEN]
+KSS = [f"1/1_000{n}.wav|{KOREAN[n]}|{SPOKEN[n]}|{DECOMPOSED[n]}|3.{n}|{ENGLISH[n]}" for n in range(3)]
+CHINESE = ["今天天气很好。", "我们明天见。", "请你等一下。"]
+CHANNELS = ["UCk8GzjMOrta8yxDcKfylJYwUCk8GzjMOrta8yxD", "UCX6OQ3DkcsbYNE6H8uQQuVAUCX6OQ3DkcsbYNE6", "UC-lHJZR3Gqxm24"]
+DATES = ["about 1455, the bible", "In 1465, Sweynheim began", "of the year 1467, which"]
+SAID = ["about fourteen fifty-five, the Bible", "In fourteen sixty-five, Sweynheim began", "of the year 1467, which"]
+
+
+def test_the_text_of_kss_is_its_expanded_script(tmp_path: Path) -> None:
+    """Columns of 1.4: script, expanded, decomposed to jamo, seconds, English."""
+    clips(tmp_path, [f"1/1_000{number}.wav" for number in range(3)])
+    samples = read_samples(write(tmp_path / "transcript.v.1.4.txt", KSS))
+    assert [(sample.target_text, sample.extra["raw_text"]) for sample in samples] == list(
+        zip(SPOKEN, KOREAN, strict=True)
+    )
+    assert {sample.speaker for sample in samples} == {None}
+
+
+# The columns after the recording, in order, by what they are.
+COLUMNS: dict[str, dict[str, Sequence[str]]] = {
+    "a long id of the speaker": {"text": TEXTS, "speaker": CHANNELS},
+    "a name longer than the text": {"speaker": ["reader_001", "reader_002", "reader_001"], "text": CHINESE},
+    "words, not sentences": {"text": ["Yes.", "No", "Stop!"], "speaker": CHANNELS},
+    "words of two letters": {"speaker": ["speaker0001"] * 3, "text": ["你好", "再见", "谢谢"]},
+    "numbers written out": {"raw_text": DATES, "text": SAID},
+    "an emotion of two words": {"emotion": ["very happy"] * 3, "text": TEXTS},
+    "a language at the end": {"text": TEXTS, "speaker": ["slt"] * 3, "language": ["en"] * 3},
+    "a language after the text": {"text": TEXTS, "language": ["en"] * 3, "speaker": CHANNELS},
+    "seconds": {"raw_text": TEXTS, "text": TEXTS, "seconds": ["1.85", "2.31", "9.00"]},
+}
+
+
+@pytest.mark.parametrize("kind", COLUMNS)
+def test_the_text_is_told_from_other_columns(kind: str, tmp_path: Path) -> None:
+    columns = COLUMNS[kind]
+    names = [f"a{number}.wav" for number in range(3)]
+    clips(tmp_path, names)
+    rows = zip(names, *columns.values(), strict=True)
+    samples = read_samples(write(tmp_path / "train.txt", ["|".join(row) for row in rows]))
+    assert [sample.target_text for sample in samples] == list(columns["text"])
+    assert [sample.extra.get("raw_text") for sample in samples] == list(columns.get("raw_text", [None] * 3))
+    assert [sample.speaker for sample in samples] == list(columns.get("speaker", [None] * 3))
+    assert [sample.language for sample in samples] == list(columns.get("language", [None] * 3))
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        ["A young woman speaks calmly in a quiet room."] * 3,
+        ["ð ə oʊ l d m æ n", "h ɜː s ɪ l v ə", "w iː m iː t"],
+        ["Le vieil homme peignait un bateau.", "Sa montre a disparu.", "Nous nous voyons à dix heures."],
+        ["おじいさんが船を塗った。", "時計がなくなった。", "十時半に会いましょう。"],
+    ],
+    ids=["description", "phones", "translation", "script"],
+)
+@pytest.mark.parametrize("is_first", [False, True])
+def test_two_columns_that_may_be_the_text_are_refused_with_both(
+    other: list[str], is_first: bool, tmp_path: Path
+) -> None:
     clips(tmp_path, [f"a{number}.wav" for number in range(3)])
-    path = write(tmp_path / "transcript.txt", [f"a{n}.wav|{text}|{text}|{n}.85" for n, text in enumerate(TEXTS)])
-    assert {sample.speaker for sample in read_samples(path)} == {None}
+    pairs = zip(other, TEXTS, strict=True) if is_first else zip(TEXTS, other, strict=True)
+    path = write(tmp_path / "train.txt", [f"a{n}.wav|{'|'.join(pair)}|slt" for n, pair in enumerate(pairs)])
+    with pytest.raises(DataError, match=r"train\.txt: columns 2 .* and 3 .* may both be the text") as told:
+        read_samples(path)
+    assert repr(other[0])[1:40] in str(told.value) and TEXTS[0] in str(told.value)
+    assert "--columns audio=1,text=2 or --columns audio=1,text=3" in str(told.value)
+    samples = read_samples(path, columns={"audio": "1", "text": "3" if is_first else "2", "speaker": "4"})
+    assert [sample.target_text for sample in samples] == TEXTS
+
+
+def test_numbers_of_speakers_are_no_recordings_of_these_names(tmp_path: Path) -> None:
+    clips(tmp_path, [f"wavs/{number}.wav" for number in range(3)])
+    for row in ("{0}|{1}|{2}", "{1}|{0}|{2}"):
+        rows = [row.format(number, number % 2, text) for number, text in enumerate(TEXTS)]
+        samples = read_samples(write(tmp_path / "metadata.csv", rows))
+        assert [sample.target_audio for sample in samples] == [tmp_path / f"wavs/{number}.wav" for number in range(3)]
+        assert [(sample.speaker, sample.target_text) for sample in samples] == list(
+            zip(["0", "1", "0"], TEXTS, strict=True)
+        )
 
 
 @pytest.mark.parametrize("value", [{"data": [{"audio": "a.wav", "text": "A."}]}, {"a": {"text": "A."}, "b": {}}])

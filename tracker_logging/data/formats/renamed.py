@@ -8,9 +8,11 @@ are: paths of recordings, codes of languages, texts. That reads
     GPT-SoVITS, MeloTTS        path|speaker|language|text[|…]
     Seed-TTS-eval meta.lst     id|prompt text|prompt audio|text[|target audio]
     LibriSpeech-PC, F5-TTS     id, seconds, text of the reference, then the same of the target
+    CSS10, KSS 1.4             path|text|normalised text|seconds, path|text|expanded text|jamo|seconds|translation
 
 where an id is the name of a recording without its ending, in the folder of the table or in `wavs`, `wav`, `clips` or
-`audio` below it. The roles that were found are logged.
+`audio` below it. Which column is the text is told by `text_columns.py`; a table with two that may be is refused. The
+roles that were found are logged.
 
     ColumnsFormat({"audio": "wav", "text": "sentence"}).open(Path("data.csv"), AudioShelf())
 """
@@ -31,6 +33,7 @@ from tracker_logging.data.formats.containers import Container, container_of, ope
 from tracker_logging.data.formats.lazy import LazySequence, outcomes
 from tracker_logging.data.formats.manifests import audio_table_sample
 from tracker_logging.data.formats.record_file import RecordFormat, RecordSource
+from tracker_logging.data.formats.text_columns import is_text, share_of, text_columns, unclear
 from tracker_logging.data.formats.text_table import (
     Layout,
     TextTable,
@@ -116,7 +119,10 @@ class HeaderlessTable(Format):
     name = "table without header"
 
     def recognises(self, path: Path) -> bool:
-        return path.is_file() and find_roles(path) is not None
+        try:
+            return path.is_file() and find_roles(path) is not None
+        except DataError:
+            return True  # `open` raises it
 
     def open(self, path: Path, shelf: AudioShelf) -> RecordSource:
         roles = find_roles(path)
@@ -185,7 +191,7 @@ def _check_first_line(path: Path, layout: Layout, roles: Mapping[str, str]) -> N
     folders = search_folders(path)
     audio = roles["audio" if "audio" in roles else "reference_audio"]
     found = [_has_audio_ending(cell) or is_file_name(cell, folders) for cell in (str(row[audio]) for row in rows)]
-    if len(rows) > 2 and not found[0] and all(found[1:]) and not _is_text([str(rows[0][roles["text"]])]):
+    if len(rows) > 2 and not found[0] and all(found[1:]) and not is_text([str(rows[0][roles["text"]])]):
         names = {role: str(rows[0][column]).strip() for role, column in roles.items() if role in ROLES}
         flag = ",".join(f"{role}={name}" for role, name in names.items())
         first = printable(layout.first_line)[:120]
@@ -196,8 +202,8 @@ def _check_first_line(path: Path, layout: Layout, roles: Mapping[str, str]) -> N
 
 
 def find_roles(path: Path) -> dict[str, str] | None:
-    """The roles of the columns of a table without a header; None if `path` is none, or names no recordings. Does not
-    raise."""
+    """The roles of the columns of a table without a header; None if `path` is none, or names no recordings. Raises
+    `DataError` if two columns may be the text."""
     try:
         if container_of(path) is not Container.TABLE:
             return None
@@ -208,20 +214,24 @@ def find_roles(path: Path) -> dict[str, str] | None:
         return None
     columns = {name: [str(row[name]).strip() for row in table[1]] for name in table[0].names}
     folders = search_folders(path)
-    audio = [name for name, cells in columns.items() if _share(is_file_name(cell, folders) for cell in cells) >= 0.5]
-    paths = [name for name, cells in columns.items() if _share(map(_has_audio_ending, cells)) >= 0.5]
+    audio = [name for name, cells in columns.items() if share_of(is_file_name(cell, folders) for cell in cells) >= 0.5]
+    paths = [name for name, cells in columns.items() if share_of(map(_has_audio_ending, cells)) >= 0.5]
     if not audio:  # no recording is where its path says; each row names it
         audio = paths
     elif paths:  # then a name without its ending is an id in the first column, and elsewhere a speaker
         audio = [name for name in audio if name in paths or name == table[0].names[0]] or paths
-    return roles_of(columns, audio)
+    try:
+        return roles_of(columns, audio)
+    except DataError as error:
+        raise DataError(f"{shown(path)}: {error}") from error
 
 
 def roles_of(columns: Mapping[str, Sequence[str]], audio: Sequence[str]) -> dict[str, str] | None:
-    """The roles of `columns` (cells by name, in order), of which `audio` name recordings; None without text."""
+    """The roles of `columns` (cells by name, in order), of which `audio` name recordings; None without text. Raises
+    `DataError`, without the file, if two columns may be the text."""
     names = list(columns)
     prompts = [name for name in audio if names.index(name) == 2]
-    if prompts and len(names) in (4, 5) and _is_text(columns[names[1]]) and _is_text(columns[names[3]]):
+    if prompts and len(names) in (4, 5) and is_text(columns[names[1]]) and is_text(columns[names[3]]):
         roles = {"id": names[0], "reference_text": names[1], "reference_audio": names[2], "text": names[3]}
         target = names[4] if len(names) == 5 else names[0] if names[0] in audio else None
         return roles | ({"audio": target} if target else {})
@@ -229,21 +239,28 @@ def roles_of(columns: Mapping[str, Sequence[str]], audio: Sequence[str]) -> dict
         return None
     if len(audio) == 2 and (pair := _pair_of(columns, audio)):
         return pair
-    roles = {"audio": audio[0]}
-    rest = [name for name in names if name not in audio]
+    clip = max(audio, key=lambda name: len(set(columns[name])))  # speakers 0, 1, 0 are no clips 0.wav, 1.wav
+    roles = {"audio": clip}
+    paths = {name for name in audio if share_of(map(_has_audio_ending, columns[name])) >= 0.5}
+    rest = [name for name in names if name != clip and name not in paths]
     language = next((name for name in rest if _is_language(columns[name])), None)
-    if language is not None and names.index(language) + 1 < len(names):
-        roles |= {"language": language, "text": names[names.index(language) + 1]}
-        before = [name for name in rest if names.index(name) < names.index(language)]
-        return roles | ({"speaker": before[0]} if before else {})
+    if language is not None:
+        place = rest.index(language)
+        before, after = rest[:place], rest[place + 1 :]
+        roles["language"] = language
+        if after and (is_text(columns[after[0]]) or not any(is_text(columns[name]) for name in before)):
+            return roles | {"text": after[0]} | ({"speaker": before[0]} if before else {})
+        rest = before + after
     if not rest:
         return None
-    text = max(rest, key=lambda name: sum(map(len, columns[name])))
-    texts = [name for name in rest if name == text or _is_like(columns[name], columns[text])]
-    roles["text"] = texts[-1]  # the last is the normalised one
+    texts, other = text_columns({name: columns[name] for name in rest})
+    if other is not None:
+        flags = " or ".join(f"--columns audio={clip},text={name}" for name in (texts[-1], other))
+        raise DataError(f"{unclear(columns, texts[-1], other)}. Set {flags}, with speaker=… if there is one.")
+    roles["text"] = texts[-1]
     if len(texts) > 1:
         roles["raw_text"] = texts[0]
-    names_someone = [name for name in rest if name not in texts and not _is_text(columns[name])]
+    names_someone = [name for name in rest if name not in texts and not is_text(columns[name])]
     speaker = next((name for name in names_someone if not _are_measured(columns[name])), None)
     return roles | ({"speaker": speaker} if speaker is not None else {})
 
@@ -252,8 +269,8 @@ def _pair_of(columns: Mapping[str, Sequence[str]], audio: Sequence[str]) -> dict
     """The roles where a text follows each of two recordings: reference, then target."""
     names = list(columns)
     first, second = (names.index(name) for name in audio)
-    between = [name for name in names[first + 1 : second] if _is_text(columns[name])]
-    after = [name for name in names[second + 1 :] if _is_text(columns[name])]
+    between = [name for name in names[first + 1 : second] if is_text(columns[name])]
+    after = [name for name in names[second + 1 :] if is_text(columns[name])]
     if not between or not after:
         return None
     return {"reference_audio": audio[0], "reference_text": between[-1], "audio": audio[1], "text": after[-1]}
@@ -267,10 +284,8 @@ def _is_separated_by_spaces(path: Path) -> bool:
         return False
     folders = search_folders(path)
     words = [line.split(maxsplit=1) for line in lines[:_LOOKED_AT]]
-    return (
-        _share(len(parts) == 2 and (_has_audio_ending(parts[0]) or is_file_name(parts[0], folders)) for parts in words)
-        >= 0.5
-    )
+    named = (len(parts) == 2 and (_has_audio_ending(parts[0]) or is_file_name(parts[0], folders)) for parts in words)
+    return share_of(named) >= 0.5
 
 
 def _begins_with_text(path: Path) -> bool:
@@ -285,29 +300,13 @@ def _has_audio_ending(cell: str) -> bool:
     return cell.lower().endswith(AUDIO_ENDINGS)
 
 
-def _is_text(cells: Sequence[str]) -> bool:
-    """Whether these are sentences: most have a space, or are not ASCII and have some length."""
-    return _share(" " in cell or (not cell.isascii() and len(cell) > 3) for cell in cells) >= 0.5
-
-
 def _is_language(cells: Sequence[str]) -> bool:
     return all(cell.casefold() in _LANGUAGES for cell in cells)
 
 
 def _are_measured(cells: Sequence[str]) -> bool:
     """Whether these are decimal numbers, such as seconds."""
-    return _share(_DECIMAL.fullmatch(cell) for cell in cells) >= 0.5
-
-
-def _is_like(cells: Sequence[str], texts: Sequence[str]) -> bool:
-    """Whether these are the same sentences, written in another way."""
-    pairs = list(zip(cells, texts, strict=True))
-    return _share(cell == text or (_is_text([cell]) and 2 * len(cell) >= len(text)) for cell, text in pairs) >= 0.5
-
-
-def _share(signs: object) -> float:
-    values = [bool(sign) for sign in signs]  # type: ignore[attr-defined]
-    return sum(values) / len(values) if values else 0.0
+    return share_of(_DECIMAL.fullmatch(cell) for cell in cells) >= 0.5
 
 
 def _readable(records: Sequence[object]) -> list[object]:
