@@ -32,12 +32,17 @@ def write(path: Path, lines: Sequence[str]) -> Path:
     return path
 
 
+KOREAN = ["그는 괜찮은 척하려고 애쓰는 것 같았다.", "1년 동안 용돈을 아껴 써라.", "그는 아내를 많이 아낀다."]
+SPOKEN = [KOREAN[0], "일 년 동안 용돈을 아껴 써라.", KOREAN[2]]
+ENGLISH = ["He seemed to be pretending to be okay.", "Save your money for one year.", "He cherishes his wife a lot."]
+DECOMPOSED = [unicodedata.normalize("NFD", text) for text in SPOKEN]
+KSS = [f"1/1_000{n}.wav|{KOREAN[n]}|{SPOKEN[n]}|{DECOMPOSED[n]}|3.{n}|{ENGLISH[n]}" for n in range(3)]
+
 LISTS = {
     "ESD": ("0011/Neutral/0011_{0}.wav", "0011/0011.txt", "0011_{0}\t{1}\tNeutral"),
     "MLS": ("train/audio/10/20/10_20_{0}.flac", "train/transcripts.txt", "10_20_{0}\t{1}"),
     "JSUT": ("basic5000/wav/BASIC_{0}.wav", "basic5000/transcript_utf8.txt", "BASIC_{0}:{1}"),
     "ARCTIC": ("wav/arctic_a{0}.wav", "etc/txt.done.data", '( arctic_a{0} "{1}" )'),
-    "AISHELL-3": ("train/wav/SSB1/SSB1_{0}.wav", "train/content.txt", "SSB1_{0}.wav\t{1}"),
     "AISHELL": ("wav/S1/B_{0}.wav", "transcript/t.txt", "B_{0} {1}"),
 }
 
@@ -63,6 +68,71 @@ def test_a_list_belongs_to_the_recordings_below_it(tmp_path: Path) -> None:
     assert [sample.target_text for sample in read_samples(tmp_path)] == [
         f"{speaker} {text}" for speaker in ("jvs001", "jvs002") for text in TEXTS
     ]
+
+
+def list_texts(folder: Path, lines: Sequence[str], *, name: str = "wav/a{0}.wav") -> list[str]:
+    """The texts of as many recordings as there are lines, in the list of these lines above them."""
+    clips(folder, [name.format(number) for number in range(len(lines))])
+    write(folder / "content.txt", lines)
+    return [sample.target_text for sample in read_samples(folder)]
+
+
+def test_the_pinyin_of_aishell_3_is_no_text(tmp_path: Path) -> None:
+    lines = [
+        "SSB00050.wav\t广 guang3 州 zhou1 女 nv3 大 da4 学 xue2 生 sheng1",
+        "SSB00051.wav\t尊 zhun1 重 zhong4 科 ke1 学 xue2 规 gui1 律 lv4 的 de5 要 yao1 求 qiu2",
+    ]
+    read = list_texts(tmp_path / "train", lines, name="wav/SSB0005/SSB0005{0}.wav")
+    assert read == ["广州女大学生", "尊重科学规律的要求"]
+
+
+def test_a_version_after_a_chinese_word_stays(tmp_path: Path) -> None:
+    texts = ["这是版本 v2 的说明", "我们明天见", "请你等一下"]
+    assert list_texts(tmp_path, [f"a{number}\t{text}" for number, text in enumerate(texts)]) == texts
+
+
+LIST_COLUMNS = {
+    "ESD": (["Come on.", "I see.", "No!", "The nine the eggs, I keep."], ["Surprise"] * 4),
+    "ESD, Chinese": (["打远一看，它们的确很是美丽。", "好吗？", "他对谁都那么友好。", "真可爱。"], ["中立"] * 4),
+    "an id": (TEXTS, ["UCk8GzjMOrta8yxDcKfylJYwUCk8GzjMOrta8yxD"] * 3),
+}
+
+
+@pytest.mark.parametrize("corpus", LIST_COLUMNS)
+def test_the_text_of_a_list_is_one_column(corpus: str, tmp_path: Path) -> None:
+    texts, others = LIST_COLUMNS[corpus]
+    rows = enumerate(zip(texts, others, strict=True))
+    assert list_texts(tmp_path, [f"a{number}\t{text}\t{other}" for number, (text, other) in rows]) == texts
+
+
+def test_the_list_of_kss_is_its_expanded_script(tmp_path: Path) -> None:
+    assert list_texts(tmp_path, KSS, name="1/1_000{0}.wav") == SPOKEN
+
+
+def test_a_list_with_two_columns_that_may_be_the_text_is_refused(tmp_path: Path) -> None:
+    rows = enumerate(zip(TEXTS, ENGLISH, strict=True))
+    with pytest.raises(
+        DataError, match=r"content\.txt: columns 2 \('The old .* and 3 \('He .*may both be the text\. Keep only"
+    ):
+        list_texts(tmp_path, [f"a{number}\t{text}\t{other}" for number, (text, other) in rows])
+
+
+def test_a_line_of_a_list_without_a_text_has_none(tmp_path: Path) -> None:
+    lines = [f"a{number}\t{text}\tNeutral" for number, text in enumerate(["Come on.", "", "I see it."])]
+    with pytest.raises(DataError, match=r"a1\.wav: no a1\.txt with its text"):
+        list_texts(tmp_path, lines)
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("name", ["84_121.trans.tsv", "84_121.trans.txt", "content.txt"])
+def test_a_line_separator_of_unicode_ends_no_line_of_a_list(name: str, end: str, tmp_path: Path) -> None:
+    texts = ["He came back.\u2028Then he left.", "One\x85two three.", "A page\x0cand a half."]
+    stems = [f"84_121_{number}_0" for number in range(3)]
+    clips(tmp_path / "84/121", [f"{stem}.wav" for stem in stems])
+    mark = " " if name.endswith("trans.txt") else "\t"
+    lines = (f"{stem}{mark}{text}{end}" for stem, text in zip(stems, texts, strict=True))
+    (tmp_path / "84/121" / name).write_bytes("".join(lines).encode())
+    assert [sample.target_text for sample in read_samples(tmp_path)] == texts
 
 
 def test_a_recording_that_is_not_in_the_list_is_named(tmp_path: Path) -> None:
@@ -128,11 +198,6 @@ def test_a_first_line_that_is_no_row_is_named(first: str, what: str, tmp_path: P
         read_samples(path)
 
 
-KOREAN = ["그는 괜찮은 척하려고 애쓰는 것 같았다.", "1년 동안 용돈을 아껴 써라.", "그는 아내를 많이 아낀다."]
-SPOKEN = [KOREAN[0], "일 년 동안 용돈을 아껴 써라.", KOREAN[2]]
-ENGLISH = ["He seemed to be pretending to be okay.", "Save your money for one year.", "He cherishes his wife a lot."]
-DECOMPOSED = [unicodedata.normalize("NFD", text) for text in SPOKEN]
-KSS = [f"1/1_000{n}.wav|{KOREAN[n]}|{SPOKEN[n]}|{DECOMPOSED[n]}|3.{n}|{ENGLISH[n]}" for n in range(3)]
 CHINESE = ["今天天气很好。", "我们明天见。", "请你等一下。"]
 CHANNELS = ["UCk8GzjMOrta8yxDcKfylJYwUCk8GzjMOrta8yxD", "UCX6OQ3DkcsbYNE6H8uQQuVAUCX6OQ3DkcsbYNE6", "UC-lHJZR3Gqxm24"]
 DATES = ["about 1455, the bible", "In 1465, Sweynheim began", "of the year 1467, which"]

@@ -46,6 +46,7 @@ _NAMES = {
 }
 _LATIN = ("cp1252", "cp1250", "cp1254")  # charset-normalizer cannot rank these on a short text
 _BALTIC = "cp1257"  # which it takes short Turkish texts for
+_LINE_END = re.compile(r"\r\n?|\n")
 _NOT_ASCII = re.compile(rb'[A-Za-z]*[\x80-\xff][^\x00-\x20"]*')
 _EVIDENCE_BYTES = 1 << 14
 _SIBLINGS = 200
@@ -79,6 +80,12 @@ def read_utf8(path: Path, *, max_bytes: int = MAX_TEXT_BYTES) -> str:
         raise wrong_encoding(shown(path), error, evidence=evidence) from error
     except OSError as error:
         raise cannot_read(path, error) from error
+
+
+def text_lines(text: str) -> list[str]:
+    """The lines of `text`, ended by `\\n`, `\\r\\n` or `\\r`: other line separators of Unicode, at which
+    `str.splitlines` ends a line, too, are part of it."""
+    return _LINE_END.split(text)
 
 
 def mark_bytes(path: Path) -> int:

@@ -29,7 +29,7 @@ from tracker_logging.data.formats.base import Format
 from tracker_logging.data.formats.slices import check_count
 from tracker_logging.data.formats.transcript_lists import TranscriptLists, transcripts
 from tracker_logging.data.sample import DataError, VoiceSample, printable, shown
-from tracker_logging.data.text_files import read_utf8
+from tracker_logging.data.text_files import read_utf8, text_lines
 
 _TEXT_ENDINGS = (".txt", ".normalized.txt", ".lab", ".original.txt")
 _TABLE_ENDINGS = (".trans.txt", ".trans.tsv")
@@ -170,7 +170,7 @@ def _data_files(directory: Path) -> list[str]:
 @lru_cache(maxsize=32)
 def _transcripts(path: Path) -> Mapping[str, str]:
     """The lines `KEY TEXT` of LibriSpeech, or `KEY<tab>TEXT<tab>NORMALISED TEXT` of LibriTTS. Raises `DataError`."""
-    lines = read_utf8(path).splitlines()
+    lines = text_lines(read_utf8(path))
     if path.suffix.lower() == ".tsv":
         return {key: texts[-1].strip() for key, *texts in (line.split("\t") for line in lines) if texts}
     return {key: text.strip() for key, _, text in (line.partition(" ") for line in lines)}

@@ -1,28 +1,32 @@
 """Lists of transcripts among the recordings of a corpus: each line is the name of a recording and its text.
 
-    ESD, MLS, AISHELL-3     0011_000001<tab>The text.[<tab>Neutral]
+    ESD, MLS                0011_000001<tab>The text.[<tab>Neutral]
+    AISHELL-3               SSB00050001.wav<tab>广 guang3 州 zhou1
     JSUT, JVS               VOICE_001:The text.
     CMU ARCTIC              ( arctic_a0001 "The text." )
     AISHELL                 BAC009S0002W0122 the text
 
 A list lies in the folder of the recordings, in one above it, or in `etc` or `transcript` there. A file counts as a list
-if half of its first lines or more begin with the name of a recording; of several columns the longest is the text.
+if half of its first lines or more begin with the name of a recording. One column of a list is the text
+(`text_columns.py`); of characters with their pinyin the characters are.
 
 >>> parse_line("VOICE_001:Good morning."), parse_line('( a1 "Good morning." )'), parse_line("a1 Good morning.")
-(('VOICE_001', 'Good morning.'), ('a1', 'Good morning.'), ('a1', 'Good morning.'))
+(('VOICE_001', ['Good morning.']), ('a1', ['Good morning.']), ('a1', ['Good morning.']))
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from functools import lru_cache
 from itertools import islice
 from pathlib import Path, PurePosixPath
 
 from tracker_logging.data.find_file import AUDIO_ENDINGS
-from tracker_logging.data.sample import DataError
-from tracker_logging.data.text_files import read_utf8
+from tracker_logging.data.formats.text_columns import share_of, text_columns, unclear
+from tracker_logging.data.sample import DataError, shown
+from tracker_logging.data.text_files import read_utf8, text_lines
 
 _ENDINGS = (".txt", ".tsv", ".csv", ".data", ".lab")
 _INNER = ("etc", "transcript")
@@ -30,6 +34,7 @@ _LOOKED_AT = 50  # lines
 _MOST_FILES = 20  # of a folder: where each recording has a text file, that is no list
 _MAX_BYTES = 1 << 30
 _FESTIVAL = re.compile(r'\(\s*(\S+)\s+"(.*)"\s*\)')
+_READING = re.compile(r"([\u3400-\u9fff]+)\s+[a-zü:]+\d(?:\s+|$)")  # 广 guang3
 _COLON = re.compile(r"(\S+?):\s*(.+)")
 
 
@@ -74,26 +79,44 @@ class TranscriptLists:
 
 @lru_cache(maxsize=32)
 def transcripts(path: Path) -> Mapping[str, str]:
-    """The texts by name of the recording; none of a file that is not UTF-8."""
+    """The texts by name of the recording; none of a file that is not UTF-8. Raises `DataError` if two columns may be
+    the text."""
     try:
-        lines = read_utf8(path, max_bytes=_MAX_BYTES).splitlines()
+        lines = text_lines(read_utf8(path, max_bytes=_MAX_BYTES))
     except DataError:
         return {}
-    return dict(parsed for line in lines if (parsed := parse_line(line.strip())) is not None)
+    rows = dict(parsed for line in lines if (parsed := parse_line(line.strip())) is not None)
+    if not rows:
+        return {}
+    column = _text_column(path, list(islice(rows.values(), _LOOKED_AT)))
+    texts = {name: cells[column] for name, cells in rows.items() if column < len(cells) and cells[column]}
+    if share_of(not _READING.sub("", text) for text in islice(texts.values(), _LOOKED_AT)) < 0.5:
+        return texts
+    return {name: _READING.sub(r"\1", text) for name, text in texts.items()}
 
 
-def parse_line(line: str) -> tuple[str, str] | None:
-    """The name of the recording, without folder and ending, and the text; None for another line."""
+def _text_column(path: Path, rows: Sequence[Sequence[str]]) -> int:
+    """Which of the cells of `rows` is the text. Raises `DataError` if two may be."""
+    width = Counter(map(len, rows)).most_common(1)[0][0]
+    cells = zip(*(row for row in rows if len(row) == width), strict=True)
+    columns = {str(number): column for number, column in enumerate(cells, start=2)}  # the name is column 1
+    texts, other = text_columns(columns)
+    if other is not None:
+        raise DataError(f"{shown(path)}: {unclear(columns, texts[-1], other)}. Keep only the one that is spoken.")
+    return int(texts[-1]) - 2
+
+
+def parse_line(line: str) -> tuple[str, list[str]] | None:
+    """The name of the recording, without folder and ending, and the cells after it; None for another line."""
     if festival := _FESTIVAL.fullmatch(line):
-        return festival[1], festival[2].replace('\\"', '"')
+        return festival[1], [festival[2].replace('\\"', '"')]
     delimiter = next((mark for mark in "\t|" if mark in line), None)
     if delimiter is not None:
         name, *cells = (cell.strip() for cell in line.split(delimiter))
-        text = max(reversed(cells), key=len)
     elif colon := _COLON.fullmatch(line):
-        name, text = colon[1], colon[2]
+        name, cells = colon[1], [colon[2].strip()]
     else:
-        name, _, text = line.partition(" ")
+        name, *cells = (cell.strip() for cell in line.split(" ", maxsplit=1))
     file = PurePosixPath(name.replace("\\", "/"))
     stem = file.stem if file.suffix.lower() in AUDIO_ENDINGS else file.name
-    return (stem, text.strip()) if stem and text.strip() else None
+    return (stem, cells) if stem and any(cells) else None
