@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import gzip
 import json
 import tarfile
 from collections.abc import Mapping, Sequence
@@ -256,56 +255,6 @@ def test_lab_files_name_the_speaker_by_their_folder_and_endings_may_be_capitals(
     write(tmp_path / "SPK2" / "A.TXT", TEXTS[1])
     samples = read_samples(tmp_path)
     assert (texts(samples), speakers(samples)) == (TEXTS[:2], ["SPK1", None])
-
-
-def test_kaldi_directories_are_read_with_segments(tmp_path: Path) -> None:
-    folder = tmp_path / "data" / "train"
-    clip(tmp_path / "wav" / "rec1.wav", seconds=5.0)
-    write(folder / "wav.scp", ["rec1 wav/rec1.wav", "rec2 sph2pipe -f wav rec2.sph |", "rec3 dump/a.ark:12"])
-    write(folder / "segments", ["u1 rec1 0.50 2.00", "u2 rec1 2.00 4.00", "u3 rec2 0 1", "u4 rec3 0 1", "u5 rec9 0 1"])
-    write(folder / "text", [f"u{n} {TEXTS[n % 3]}" for n in range(1, 6)])
-    write(folder / "utt2spk", [f"u{n} slt" for n in range(1, 6)])
-    first, second, *bad = find_format(folder).read(folder)
-    assert isinstance(first, VoiceSample) and isinstance(second, VoiceSample)
-    assert [(one.sample_id, one.target_text, one.speaker) for one in (first, second)] == [
-        ("u1", TEXTS[1], "slt"),
-        ("u2", TEXTS[2], "slt"),
-    ]
-    assert (seconds(first.target_audio), seconds(second.target_audio)) == pytest.approx((1.5, 2.0))
-    for outcome, message in zip(
-        bad, ["is a command", "position in an archive", "no line 'rec9' in wav.scp"], strict=True
-    ):
-        assert message in str(outcome)
-    (folder / "segments").unlink()
-    write(folder / "wav.scp", ["u1 wav/rec1.wav"])
-    write(folder / "text", [f"u1 {TEXTS[0]}"])
-    assert seconds(read_samples(folder)[0].target_audio) == 5.0
-
-
-def cut(**changes: Any) -> dict[str, Any]:
-    return {
-        "id": "cut-1", "start": 0.5, "duration": 2.0, "channel": 0, "type": "MonoCut", "custom": {"snr": 30},
-        "supervisions": [{"id": "s", "recording_id": "r", "start": 0, "duration": 2.0, "channel": 0,
-                          "text": TEXTS[0], "speaker": "slt", "language": "en"}],
-        "recording": {"id": "r", "sources": [{"type": "file", "channels": [0], "source": "rec.wav"}],
-                      "sampling_rate": RATE, "num_samples": 4 * RATE, "duration": 4.0, "channel_ids": [0]},
-    } | changes  # fmt: skip
-
-
-@pytest.mark.parametrize("ending", [".jsonl", ".jsonl.gz"])
-def test_lhotse_cuts_are_cut(tmp_path: Path, ending: str) -> None:
-    clip(tmp_path / "rec.wav", seconds=4.0)
-    two = [{"text": "A.", "speaker": "a"}, {"text": "B.", "speaker": "b"}]
-    content = "".join(f"{json.dumps(row)}\n" for row in (cut(), cut(supervisions=two)))
-    path = tmp_path / f"cuts{ending}"
-    path.write_bytes(gzip.compress(content.encode()) if ending.endswith(".gz") else content.encode())
-    first, second = find_format(path).read(path)
-    assert isinstance(first, VoiceSample)
-    assert (first.sample_id, first.target_text, first.speaker, first.language) == ("cut-1", TEXTS[0], "slt", "en")
-    assert seconds(first.target_audio) == pytest.approx(2.0)
-    assert first.extra["custom"] == {"snr": 30}
-    assert "has 2 speakers" in str(second)
-    assert len(read_samples(tmp_path, skip_bad=True)) == 1
 
 
 def arrow_folder(folder: Path, rows: Sequence[Mapping[str, Any]], *, indices: Sequence[int] | None = None) -> Path:

@@ -75,24 +75,30 @@ class AudioShelf:
             return self._of_object(value, folders)
         raise DataError(f"is a {type(value).__name__}, not audio; name an audio file")
 
-    def segment(self, path: Path, start_s: float, duration_s: float | None) -> Path:
+    def segment(self, path: Path, start_s: float, duration_s: float | None, channel: int | None = None) -> Path:
         """The part of `path` from `start_s` on, `duration_s` long or up to the end, as a file; `path` itself if that is
-        all of it. Raises `DataError`."""
+        all of it. `channel`: the only one that is kept, from 0; None: all. Raises `DataError`."""
         import soundfile
 
         if not 0 <= start_s < MAX_SECONDS * 1_000 or not (duration_s is None or 0 < duration_s <= MAX_SECONDS):
             raise DataError(f"is cut from {start_s!r} s for {duration_s!r} s; correct the times")
         status = path.stat()
-        parts = (str(path.resolve()), status.st_mtime_ns, status.st_size, start_s, duration_s)
+        parts = (str(path.resolve()), status.st_mtime_ns, status.st_size, start_s, duration_s, channel)
         place = self._place(hashlib.sha256(repr(parts).encode("utf-8", "surrogatepass")).hexdigest(), suffix=".wav")
         if place.is_file():
             return place
         with open_audio(path) as file:
-            rate = file.samplerate
+            rate, channels = file.samplerate, range(file.channels)
+            if channel is not None and channel not in channels:
+                raise DataError(
+                    f"is cut from channel {channel}, but the recording has {len(channels)}, counted from 0; "
+                    "correct the channel"
+                )
             first, last = round(start_s * rate), file.frames
             if duration_s is not None:
                 last = min(last, first + round(duration_s * rate))
-            if first == 0 and last >= file.frames - _SLACK_S * rate:
+            is_all = channel is None or len(channels) == 1
+            if is_all and first == 0 and last >= file.frames - _SLACK_S * rate:
                 return path
             if first >= last or (duration_s is not None and start_s + duration_s > file.frames / rate + _OVERSHOOT_S):
                 length = f"{file.frames / rate:g} s"
@@ -102,6 +108,8 @@ class AudioShelf:
                 raise DataError(f"is cut to {(last - first) / rate:g} s, which is too long; correct the times")
             file.seek(first)
             wave = file.read(last - first, dtype="float32", always_2d=True)
+        if channel is not None:
+            wave = wave[:, channel]
         content = io.BytesIO()
         soundfile.write(content, wave, rate, format="WAV", subtype="FLOAT")
         return self._write(place, content.getvalue())

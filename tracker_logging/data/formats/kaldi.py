@@ -5,7 +5,8 @@
     utt2spk     utt1 slt
     segments    utt1 rec1 0.50 3.20
 
-Without `segments` the utterance is the recording of the same name. Of the commands in `wav.scp` those that only decode
+Without `segments` the utterance is the recording of the same name. A line of it may end with the number of a channel,
+from 0 as in Kaldi's `extract-segments`. Of the commands in `wav.scp` those that only decode
 a file are read as the file (`flac -c -d -s clips/rec1.flac |`, `cat clips/rec1.wav |`); nothing is run. Others are
 refused, and so are positions in an archive.
 """
@@ -64,18 +65,10 @@ class KaldiSource:
         utterance = self.ids[index]
         place = Place(self.path, index, self.folders, self.shelf)
         values: dict[str, object] = {"id": utterance, "text": self.files["text"][utterance]}
-        recording = utterance
+        recording, channel = utterance, None
         if self.files["segments"]:
-            segment = self.files["segments"].get(utterance, "").split()
-            if len(segment) < 3:
-                raise place.error(utterance, "has no line `recording start end` in segments; add it")
-            recording = segment[0]
-            try:
-                start, end = float(segment[1]), float(segment[2])
-            except ValueError as error:
-                raise place.error(
-                    utterance, f"has times in segments that are not numbers ({error}); correct them"
-                ) from error
+            line = self.files["segments"].get(utterance, "")
+            recording, start, end, channel = _segment(line, utterance, place)
             values |= {"offset": start, "duration": None if end == _TO_THE_END else end - start}
         audio = self.files["wav.scp"].get(recording, "")
         if decoded := _DECODED.fullmatch(audio):
@@ -88,7 +81,22 @@ class KaldiSource:
             values[field] = self.files[name].get(utterance)
         if not audio:
             raise place.error(utterance, f"has no line {recording!r} in wav.scp; add it")
-        return audio_table_sample(Record(values, place))
+        return audio_table_sample(Record(values, place), channel=channel)
+
+
+def _segment(line: str, utterance: str, place: Place) -> tuple[str, float, float, int | None]:
+    """Recording, start and end in seconds, and channel in the `line` of an utterance. Raises `DataError`."""
+    recording, *times = line.split()[:3] or [""]
+    rest = line.split()[3:]
+    if len(times) != 2 or len(rest) > 1:
+        raise place.error(utterance, "has no line `recording start end [channel]` in segments; correct it")
+    if rest and not rest[0].isdecimal():
+        raise place.error(utterance, f"has the channel {rest[0]!r} in segments; write its number, from 0")
+    try:
+        start, end = map(float, times)
+    except ValueError as error:
+        raise place.error(utterance, f"has times in segments that are not numbers ({error}); correct them") from error
+    return recording, start, end, int(rest[0]) if rest else None
 
 
 def _table(path: Path) -> dict[str, str]:

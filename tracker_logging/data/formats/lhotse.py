@@ -4,8 +4,9 @@
      "supervisions": [{"text": "The target text.", "speaker": "slt", "language": "en"}],
      "recording": {"id": "rec", "sources": [{"type": "file", "channels": [0], "source": "clips/rec.wav"}]}}
 
-A cut is cut out of its recording. Its supervisions are joined if they have one speaker; a cut of several speakers is
-refused. Custom fields are kept. See https://lhotse.readthedocs.io/en/latest/cuts.html.
+A cut is cut out of its recording, in the channel that its supervisions and it name. Its supervisions are joined if they
+have one speaker; a cut of several speakers is refused, and so is a recording with `transforms`, which are not applied.
+Custom fields are kept. See https://lhotse.readthedocs.io/en/latest/cuts.html.
 """
 
 from __future__ import annotations
@@ -53,9 +54,9 @@ def _sample(record: Record) -> VoiceSample:
     texts = [text for part in parts if (text := part.text("text"))]
     if not texts:
         raise record.error("supervisions", "have no text; add the text of the recording")
-    source = _source_of(record)
-    target = record.segment(source, start="start", duration="duration")
-    for name in ("type", "channel", "features"):
+    source, channel = _source_of(record, parts)
+    target = record.segment(source, start="start", duration="duration", channel=channel)
+    for name in ("type", "features"):
         record.get(name)
     languages = [part.text("language") for part in parts]
     return record.sample(
@@ -68,16 +69,52 @@ def _sample(record: Record) -> VoiceSample:
     )
 
 
-def _source_of(record: Record) -> Path:
-    """The file of the recording. Raises `DataError`."""
+def _source_of(record: Record, supervisions: Sequence[Record]) -> tuple[Path, int | None]:
+    """The file of the recording with the channel that is spoken in, and the position of that channel in the file, None
+    for all of its channels. Raises `DataError`."""
     if record.get("recording")[1] is None:
         raise record.error("recording", "is missing: the cut has no audio; write cuts with their recordings")
     recording = record.part("recording")
-    _, sources = recording.get("sources")
-    first = sources[0] if isinstance(sources, list) and sources else None
-    if not isinstance(first, Mapping) or first.get("type") not in ("file", "url"):
-        raise record.error("recording.sources", "names no file; save the recordings as files")
-    return record.audio(first.get("source"), "recording.sources[0].source")
+    _check_transforms(recording)
+    _, listed = recording.get("sources")
+    if not isinstance(listed, list) or not listed:
+        raise recording.error("sources", "name no file; save the recordings as files")
+    sources = [Record(one, record.place, name=f"recording.sources[{number}]") for number, one in enumerate(listed)]
+    of_cut = set(_channels(record, "channel"))
+    wanted = of_cut & {channel for part in supervisions for channel in _channels(part, "channel")} or of_cut
+    if not wanted and len(sources) > 1:
+        raise recording.error("sources", f"are {len(sources)} files, and the cut names no `channel`; add it")
+    for source in sources:
+        channels = _channels(source, "channels")
+        is_one = len(wanted) == 1 and wanted <= set(channels)
+        if is_one or not wanted or wanted == set(channels):
+            if source.get("type")[1] not in ("file", "url"):
+                raise source.error("type", "is not file or url; save the recordings as files")
+            clip = source.audio(source.get("source")[1], "source")
+            return clip, channels.index(*wanted) if is_one else None
+    names = " and ".join(map(str, sorted(wanted)))
+    raise recording.error("sources", f"have no file of channel {names} alone; write a cut for each channel")
+
+
+def _channels(record: Record, name: str) -> tuple[int, ...]:
+    """The numbers of channels under `name`. Raises `DataError`."""
+    value = record.get(name)[1]
+    numbers = value if isinstance(value, list) else [] if value is None else [value]
+    if not all(isinstance(number, int) for number in numbers):
+        raise record.error(name, "is neither a number nor a list of numbers; write the channels so")
+    return tuple(numbers)
+
+
+def _check_transforms(recording: Record) -> None:
+    """Raises `DataError` for transforms other than of the sampling rate: the audio is read without them."""
+    value = recording.get("transforms")[1]
+    for transform in value if isinstance(value, list) else [] if value is None else [value]:
+        name = transform.get("name") if isinstance(transform, Mapping) else transform
+        if name != "Resample":
+            raise recording.error(
+                "transforms",
+                f"has {str(name)[:40]}, which is not applied; save the cuts with their audio (CutSet.save_audios)",
+            )
 
 
 LHOTSE = RecordFormat("Lhotse cuts", _is_cut, _sample)

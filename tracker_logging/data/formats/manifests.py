@@ -53,12 +53,12 @@ def _is_audio_table(values: Values) -> bool:
     return not names.isdisjoint(AUDIO) and not names.isdisjoint(TEXT) and names.isdisjoint(_OF_OTHERS)
 
 
-def audio_table_sample(record: Record) -> VoiceSample:
-    """The sample of a row; `offset` and `duration` in seconds (NeMo) name a part of the recording. Raises
-    `DataError`."""
+def audio_table_sample(record: Record, *, channel: int | None = None) -> VoiceSample:
+    """The sample of a row; `offset` and `duration` in seconds (NeMo) name a part of the recording, of one `channel`
+    (from 0) or of all. Raises `DataError`."""
     target_audio = record.named_audio(*AUDIO)
     if target_audio is not None and record.get("offset")[1] is not None:
-        target_audio = record.segment(target_audio, start="offset", duration="duration")
+        target_audio = record.segment(target_audio, start="offset", duration="duration", channel=channel)
     has_text = any(record.has(name) for name in REFERENCE_TEXT)
     return record.sample(
         reference_text=record.text(*REFERENCE_TEXT),

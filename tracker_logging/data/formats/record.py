@@ -133,8 +133,9 @@ class Record:
         name, value = self.get(*names)
         return None if value is None else self.audio(value, name)
 
-    def segment(self, clip: Path, *, start: str, duration: str) -> Path:
-        """The part of `clip` that the fields `start` and `duration` give in seconds. Raises `DataError`."""
+    def segment(self, clip: Path, *, start: str, duration: str, channel: int | None = None) -> Path:
+        """The part of `clip` that the fields `start` and `duration` give in seconds, of one `channel` (from 0) or of
+        all. Raises `DataError`."""
         seconds: list[float | None] = []
         for name in (start, duration):
             value = self.get(name)[1]
@@ -143,7 +144,7 @@ class Record:
             except (TypeError, ValueError, OverflowError) as error:
                 raise self.error(name, "is not a number of seconds; correct it") from error
         try:
-            return self.place.shelf.segment(clip, seconds[0] or 0.0, seconds[1])
+            return self.place.shelf.segment(clip, seconds[0] or 0.0, seconds[1], channel)
         except (DataError, OSError) as error:
             raise self.error(start, str(error)) from error
 
