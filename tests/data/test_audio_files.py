@@ -35,15 +35,22 @@ def test_the_header_tells_the_seconds(tmp_path: Path) -> None:
     assert check_audio(tmp_path / "tone.flac") == pytest.approx(0.5)
 
 
-def test_missing_broken_empty_and_non_finite_files_are_refused(tmp_path: Path) -> None:
+def test_missing_broken_empty_non_finite_and_unscaled_files_are_refused(tmp_path: Path) -> None:
     (tmp_path / "broken.wav").write_bytes(b"RIFF....WAVE")
     soundfile.write(tmp_path / "empty.wav", np.zeros(0, np.float32), 24_000)
     soundfile.write(tmp_path / "nan.wav", np.full(100, np.nan, np.float32), 24_000, subtype="FLOAT")
+    soundfile.write(tmp_path / "unscaled.wav", 32_768 * tone(24_000), 24_000, subtype="FLOAT")
     for name, message in [
         ("gone.wav", "no such audio file"),
         ("broken.wav", "not a readable audio file"),
         ("empty.wav", "is empty"),
         ("nan.wav", "NaN or infinite"),
+        ("unscaled.wav", "has samples up to 8,19., and full scale is 1"),
     ]:
         with pytest.raises(DataError, match=message):
             load_audio(tmp_path / name, 24_000)
+
+
+def test_a_clip_somewhat_beyond_full_scale_is_read_as_it_is(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "loud.wav", tone(24_000, level=4.0), 24_000, subtype="FLOAT")
+    np.testing.assert_array_equal(load_audio(tmp_path / "loud.wav", 24_000), tone(24_000, level=4.0))

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import fsspec
 import numpy as np
@@ -16,7 +17,9 @@ import soundfile
 
 from tracker_logging.data.audio import load_audio
 from tracker_logging.data.audio_sources import AudioShelf
-from tracker_logging.data.sample import DataError
+from tracker_logging.data.formats import find_format, read_samples
+from tracker_logging.data.formats.lazy import outcomes
+from tracker_logging.data.sample import DataError, VoiceSample
 
 WAVE = (0.5 * np.sin(np.arange(2400) / 7)).astype(np.float32)
 ENDINGS = ["wav", "flac", "ogg", "mp3"]
@@ -62,6 +65,43 @@ def test_an_array_keeps_its_samples_and_its_rate(shelf: AudioShelf, wave: np.nda
         np.testing.assert_array_equal(load_audio(kept, 16_000), WAVE)
 
 
+@pytest.mark.parametrize("in_parquet", [True, False], ids=["parquet", "arrow"])
+@pytest.mark.parametrize("channels", [1, 2])
+def test_16_bit_arrays_of_columns_become_audio_of_full_scale_1(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, in_parquet: bool, channels: int
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    pa = pytest.importorskip("pyarrow")
+    whole = (WAVE * 32_768).astype(np.int16)
+    array = whole.tolist() if channels == 1 else [whole.tolist()] * 2
+
+    def rows(kind: Any, stem: str) -> Path:
+        listed = pa.list_(kind) if channels == 1 else pa.list_(pa.list_(kind))
+        audio = pa.struct([("array", listed), ("sampling_rate", pa.int32())])
+        clips = pa.array([{"array": array, "sampling_rate": 24_000}, None], audio)
+        table = pa.table({"audio": clips, "text": ["We meet at ten.", "No clip."]})
+        path = tmp_path / stem
+        if in_parquet:
+            pytest.importorskip("pyarrow.parquet").write_table(table, path)
+            return path
+        path.mkdir()
+        with pa.OSFile(str(path / "data.arrow"), "wb") as sink, pa.ipc.new_stream(sink, table.schema) as writer:
+            writer.write_table(table)
+        (path / "state.json").write_text('{"_data_files": [{"filename": "data.arrow"}]}')
+        return path
+
+    path = rows(pa.int16(), "short")
+    samples = list(find_format(path).read(path))
+    records = outcomes(find_format(path).open(path, AudioShelf()).records)
+    (first, second), (read, _) = samples, records
+    assert isinstance(first, VoiceSample) and isinstance(second, VoiceSample)
+    np.testing.assert_array_equal(load_audio(first.target_audio, 24_000), whole / np.float32(32_768))
+    np.testing.assert_array_equal(read["audio"]["array"], np.array(array) / 32_768)
+    assert second.target_audio is None
+    with pytest.raises(DataError, match=r"long\[0\]\.audio has samples up to 16,38\d, and full scale is 1"):
+        read_samples(rows(pa.int64(), "long"))
+
+
 def test_a_stored_clip_is_written_once(tmp_path: Path, shelf: AudioShelf) -> None:
     content = recording(tmp_path).read_bytes()
     first = shelf.file_of(content, folders=[])
@@ -81,6 +121,11 @@ BAD = {
     "an array without a rate": ({"array": [0.0, 0.1]}, "`sampling_rate` None"),
     "an empty array": ({"array": [], "sampling_rate": 16_000}, "empty, not finite"),
     "an array that is not finite": ({"array": [float("nan")], "sampling_rate": 16_000}, "empty, not finite"),
+    "an array on the scale of 16 bits": (
+        {"array": [0, 13_482, -32_000], "sampling_rate": 16_000},
+        "has samples up to 32,000, and full scale is 1; divide",
+    ),
+    "16-bit samples as numbers with a point": ({"array": [0.0, 9.5], "sampling_rate": 16_000}, "samples up to 10, and"),
     "an array of text": ({"array": ["a"], "sampling_rate": 16_000}, "values that are not numbers"),
     "an address": ("https://example.org/a.wav", "set --allow_download"),
     "a strange name": ("a\0b.wav", "null byte"),

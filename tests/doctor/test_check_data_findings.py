@@ -92,6 +92,11 @@ def not_finite(items: Items, folder: Path) -> None:
     soundfile.write(clip_of(items[0], "target", folder), wave, RATE, subtype="FLOAT")
 
 
+def unscaled(items: Items, folder: Path) -> None:
+    noise = np.random.default_rng(0).normal(0, 3_000, 2 * RATE).astype(np.float32)
+    soundfile.write(clip_of(items[0], "target", folder), noise, RATE, subtype="FLOAT")
+
+
 def insert_user_colon(items: Items, folder: Path) -> None:
     set_target_text(items[0], "We meet the others at 10:30.")
     items[0]["misc"]["target_transcript"] = "30."
@@ -155,6 +160,7 @@ CASES = [
     Case("target_is_reference", copy_target, "target audio"),
     Case("audio_undecodable", flac_without_end, "target audio", options={"decode": True}),
     Case("audio_not_finite", not_finite, "target audio", options={"decode": True}),
+    Case("audio_unscaled", unscaled, "target audio", options={"decode": True}),
     Case("audio_silent", lambda i, f: target(i, f, level=0.0), "target audio", options={"decode": True}),
     Case("audio_mostly_silent", sparse, "target audio", options={"decode": True}),
     Case("audio_quiet", lambda i, f: target(i, f, level=0.003), "target audio", options={"decode": True}),

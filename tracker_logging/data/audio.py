@@ -5,8 +5,8 @@ Guarantees
 - Never normalised, never trimmed: full scale is ±1.
 - A file whose header gives no length or a placeholder (stream encoders write 0, 0x7FFFFFFF or 0xFFFFFFFF) is read to
   its real end.
-- A missing, unreadable, empty, truncated or non-finite file is a `DataError`, and so is one above `MAX_SECONDS`,
-  `MAX_FRAMES` or `MAX_FILE_BYTES`: decoding takes at most about 700 MB.
+- A missing, unreadable, empty, truncated or non-finite file is a `DataError`, and so is one on another scale, and one
+  above `MAX_SECONDS`, `MAX_FRAMES` or `MAX_FILE_BYTES`: decoding takes at most about 700 MB.
 
     wave = load_audio(Path("slt.flac"), sample_rate=24_000)
 """
@@ -28,6 +28,7 @@ from tracker_logging.data.sample import DataError, shown
 MAX_SECONDS = 1_800.0
 MAX_FRAMES = 100_000_000  # samples per channel
 MAX_FILE_BYTES = 2_000_000_000
+MAX_PEAK = 8.0  # 18 dB over full scale; samples beyond are on another scale than ±1, mostly that of 16 bits
 
 _BLOCK_VALUES = 1 << 22
 _UNKNOWN_FRAMES = 1 << 62  # libsndfile gives 2^63 - 1 for FLAC without a length
@@ -75,6 +76,8 @@ def load_audio(path: Path, sample_rate: int) -> npt.NDArray[np.float32]:
         )
     if not np.isfinite(wave).all():
         raise DataError(f"{shown(path)}: the audio contains NaN or infinite values. Convert it again, or drop it.")
+    if (scale := other_scale(wave)) is not None:
+        raise DataError(f"{shown(path)}: the audio has {scale}. Write it again with samples from -1 to 1, or drop it.")
     if header.sample_rate != sample_rate:
         import soxr
 
@@ -87,6 +90,16 @@ def read_wave(path: Path) -> tuple[npt.NDArray[np.float32], int]:
     with open_audio(path) as file:
         blocks = [block.mean(axis=1, dtype=np.float32) for block in _blocks(file, path)]
         return np.concatenate(blocks) if blocks else np.zeros(0, dtype=np.float32), int(file.samplerate)
+
+
+def other_scale(wave: npt.NDArray[np.floating[Any]]) -> str | None:
+    """What shows that samples are on another scale than ±1, such as that of 16-bit numbers; None if nothing does.
+
+    >>> other_scale(np.array([0.0, -13_482.0]))
+    'samples up to 13,482, and full scale is 1'
+    """
+    peak = float(np.abs(wave).max(initial=0.0))
+    return f"samples up to {peak:,.0f}, and full scale is 1" if peak > MAX_PEAK else None
 
 
 @contextmanager

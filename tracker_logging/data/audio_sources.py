@@ -25,7 +25,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tracker_logging.data.audio import MAX_FRAMES, MAX_SECONDS, open_audio
+from tracker_logging.data.audio import MAX_FRAMES, MAX_SECONDS, open_audio, other_scale
 from tracker_logging.data.download import download
 from tracker_logging.data.find_file import find_file
 from tracker_logging.data.sample import DataError
@@ -170,6 +170,8 @@ class AudioShelf:
             raise DataError("is an array with values that are not numbers; write [n] or [channels, n]") from error
         if wave.ndim not in (1, 2) or wave.size == 0 or not np.isfinite(wave).all():
             raise DataError(f"is an array of shape {list(wave.shape)}, empty, not finite or not [n]; write [n]")
+        if (scale := other_scale(wave)) is not None:
+            raise DataError(f"has {scale}; divide 16-bit numbers by 32768, or name an audio file")
         if wave.ndim == 2 and wave.shape[0] < wave.shape[1]:
             wave = wave.T
         key = hashlib.sha256(f"{rate} {wave.shape}".encode() + wave.tobytes()).hexdigest()

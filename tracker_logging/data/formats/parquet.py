@@ -3,6 +3,7 @@
 Guarantees
 - A few rows are decoded at a time, so that a small file which expands to gigabytes is read like any other. A row group
   of more than `MAX_GROUP_BYTES` of encoded data is refused: one of its pages might not fit in memory.
+- Audio whose samples are stored as 16-bit integers, which are on no other scale, is given on the scale ±1.
 - Reading in order is fast. In random order a row costs the part of its row group that is before it.
 - `pyarrow` is needed for parquet only.
 
@@ -12,7 +13,7 @@ Guarantees
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +73,8 @@ class ParquetRows(LazySequence[Mapping[str, object]]):
                 try:
                     for batch in _batches(self._file(), group):
                         rows = batch.to_pylist()
-                        yield from rows
+                        names = _sixteen_bit_audio(batch.schema)
+                        yield from (_with_full_scale(row, names) for row in rows)
                         index += len(rows)
                 except Exception:
                     pass
@@ -100,7 +102,35 @@ def cell_values(row: Any, where: str) -> dict[str, object]:
             values[name] = column[0].as_py()
         except Exception as error:  # a timestamp beyond the year 9999, text that is not UTF-8
             raise DataError(f"{where}.{name} is out of range or not valid ({error}); correct the cell.") from error
-    return values
+    return _with_full_scale(values, _sixteen_bit_audio(row.schema))
+
+
+def _sixteen_bit_audio(schema: Any) -> list[str]:
+    """The columns of objects with a `sampling_rate` and an `array` of 16-bit integers, in lists of any depth."""
+    from pyarrow import types
+
+    names = []
+    for column in schema:
+        if types.is_struct(column.type) and column.type.get_field_index("sampling_rate") >= 0:
+            at = column.type.get_field_index("array")
+            kind: Any = column.type.field(at).type if at >= 0 else None
+            while hasattr(kind, "value_type"):
+                kind = kind.value_type
+            if kind is not None and types.is_int16(kind):
+                names.append(column.name)
+    return names
+
+
+def _with_full_scale(row: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    """`row` with the samples of the audio in the columns `names` on the scale ±1."""
+    scaled = {name: {**row[name], "array": _scaled(row[name]["array"])} for name in names if row[name] is not None}
+    return {**row, **scaled} if scaled else row
+
+
+def _scaled(samples: Any) -> Any:
+    if isinstance(samples, list):
+        return [_scaled(sample) for sample in samples]
+    return None if samples is None else samples / 32_768
 
 
 def _batches(file: Any, group: int) -> Iterator[Any]:

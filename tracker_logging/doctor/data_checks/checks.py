@@ -223,6 +223,9 @@ AUDIO_UNDECODABLE = Check("audio_undecodable", "error", "sound",
 AUDIO_NOT_FINITE = Check("audio_not_finite", "error", "sound",
     "The clip has NaN or infinite samples; training refuses it.",
     "Convert the clip again.")
+AUDIO_UNSCALED = Check("audio_unscaled", "error", "sound",
+    "Samples are over eight times full scale: numbers of 16 bits were written as floats; training refuses the clip.",
+    "Divide the samples by 32768, and write the clip again.")
 AUDIO_SILENT = Check("audio_silent", "error", "sound",
     "Less than 0.1 s of the clip is above −60 dBFS: the model learns to generate silence.",
     "Leave the sample out, or find the right clip.")

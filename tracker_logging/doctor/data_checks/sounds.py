@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
-from tracker_logging.data.audio import open_audio
+from tracker_logging.data.audio import open_audio, other_scale
 from tracker_logging.data.sample import DataError, shown
 from tracker_logging.doctor.data_checks import checks
 from tracker_logging.doctor.data_checks.record import Sound
@@ -58,4 +58,6 @@ def read_sound(path: Path, frames: int) -> Sound:
     bad = int(np.count_nonzero(~np.isfinite(wave)))
     if bad:
         return Sound(None, (checks.AUDIO_NOT_FINITE, f"{shown(path)}: {bad} of {len(wave)} samples"))
+    if (scale := other_scale(wave)) is not None:
+        return Sound(None, (checks.AUDIO_UNSCALED, f"{shown(path)}: {scale}"))
     return Sound(speech_levels(wave, rate) if rate >= MIN_RATE_HZ else None)
