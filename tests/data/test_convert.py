@@ -117,6 +117,14 @@ def test_data_goes_through_all_formats_and_comes_back(tmp_path: Path, folder: Pa
     assert [one.sample_id for one in ours] == [one.sample_id for one in theirs]
 
 
+def test_an_unknown_key_that_another_format_would_apply_comes_back(tmp_path: Path, folder: Path) -> None:
+    path = folder / "offset.jsonl"
+    path.write_text(json.dumps({**chatml(0), "offset": 3.0}))
+    convert(path, tmp_path / "out.jsonl", to="manifest")
+    (sample,) = read_samples(tmp_path / "out.jsonl")
+    assert sample.extra["offset"] == 3.0
+
+
 def test_a_moved_folder_still_finds_its_audio(tmp_path: Path) -> None:
     old = tmp_path / "old"
     (old / "clips").mkdir(parents=True)

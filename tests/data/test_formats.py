@@ -62,6 +62,28 @@ PAIR = {
 }
 
 
+@pytest.mark.parametrize("offset", [3.0, "3.0", 0, "0.0", None])
+def test_an_offset_of_a_pair_is_refused_unless_it_is_0(tmp_path: Path, offset: float | str | None) -> None:
+    row = {**PAIR, "offset": offset}
+    table = tmp_path / "pairs.csv"
+    table.write_text("".join(f"{','.join(str(cell or '') for cell in cells)}\n" for cells in (row, row.values())))
+    metadata = tmp_path / "folder" / "metadata.json"
+    metadata.parent.mkdir()
+    metadata.write_text(json.dumps([{"audio_file": "target.wav", "transcript": "At ten.", "offset": offset}]))
+    for path in (lines(tmp_path / "pairs.jsonl", row), table, metadata):
+        if not offset or offset == "0.0":
+            assert read_samples(path)[0].target_audio == tmp_path / "target.wav"
+            continue
+        with pytest.raises(DataError, match=rf"{path.name}\[0\]\.offset is not applied; cut the clips into files"):
+            read_samples(path)
+
+
+def test_an_offset_in_an_audio_object_is_refused(tmp_path: Path) -> None:
+    row = {"audio": {"path": "target.wav", "offset": 1.5}, "text": "At 10:30."}
+    with pytest.raises(DataError, match=r"\[0\]\.audio has an `offset`, which is not applied; cut the clip"):
+        read_samples(lines(tmp_path / "a.jsonl", row))
+
+
 def test_a_conversation_that_ends_with_the_user_is_a_prompt_without_target(tmp_path: Path) -> None:
     (sample,) = read_samples(lines(tmp_path / "prompts.jsonl", {"messages": turns(end=False)}))
     assert (sample.reference_text, sample.target_text, sample.target_audio) == ("The reference.", "At 10:30.", None)

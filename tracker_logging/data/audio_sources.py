@@ -115,6 +115,8 @@ class AudioShelf:
         return self._write(place, content.getvalue())
 
     def _of_object(self, value: Mapping[str, object], folders: Sequence[Path]) -> Path:
+        if value.get("offset"):
+            raise DataError("has an `offset`, which is not applied; cut the clip into a file of its own")
         if value.get("bytes"):
             return self.file_of(value["bytes"], folders=folders)
         samples = value["audio"] if isinstance(value.get("audio"), list) else value.get("array")

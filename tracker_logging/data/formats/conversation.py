@@ -252,6 +252,4 @@ def _clip(record: Record, turn: Turn, number: int) -> Any:
     _, part = turn.clips[number]
     name = next((name for name in ("audio_url", "url", "path", "audio") if name in part), "audio")
     where = f"messages ({turn.role}).{name}"
-    if part.get("offset"):
-        raise record.error(where, "has an `offset`, which is not applied; cut the clip into a file of its own")
     return record.audio({key: value for key, value in part.items() if key != "type"}, where)

@@ -40,6 +40,7 @@ def _is_pair_manifest(values: Values) -> bool:
 
 
 def _pair_sample(record: Record) -> VoiceSample:
+    record.refuse_offset()
     return record.sample(
         reference_text=record.text(*REFERENCE_TEXT),
         reference_audio=record.named_audio(*REFERENCE_AUDIO),

@@ -61,6 +61,7 @@ def _is_metadata(values: Values) -> bool:
 
 
 def _sample(record: Record) -> VoiceSample:
+    record.refuse_offset()
     target_text = record.text(*_TEXT) or _text_of_file(record, "transcript_file")
     in_system = record.get("ref_audio_in_system_message")[1] is True
     first, *more = (_reference(voice, tag, in_system) for voice, tag in _chosen_references(record, target_text))

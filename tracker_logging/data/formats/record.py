@@ -148,6 +148,12 @@ class Record:
         except (DataError, OSError) as error:
             raise self.error(start, str(error)) from error
 
+    def refuse_offset(self) -> None:
+        """Raises `DataError` for an `offset` other than 0, of a record that may name several clips."""
+        offset = self.peek("offset")
+        if offset and str(offset).strip("0. "):
+            raise self.error("offset", "is not applied; cut the clips into files of their own")
+
     def file(self, name: str, field: str) -> Path:
         """Another file that the entry names. Raises `DataError`."""
         try:

@@ -24,7 +24,7 @@ from tracker_logging.data.formats.conversation import INSTRUCTION
 from tracker_logging.data.sample import DataError, VoiceSample
 
 # Names that the reader of some format interprets: as unknown keys they are written below `extra`.
-READ = KNOWN | {EXTRA, "messages", "conversation", "misc", "audios", "ref_speakers", "start_index"}
+READ = KNOWN | {EXTRA, "messages", "conversation", "misc", "audios", "ref_speakers", "start_index", "offset"}
 COLUMNS = (
     "id",
     REFERENCE_AUDIO[0],
