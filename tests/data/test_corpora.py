@@ -325,6 +325,53 @@ def test_audiofolders_and_downloaded_parquet_are_read_by_their_directory(tmp_pat
         read_samples(tmp_path / "hub")
 
 
+@pytest.mark.parametrize("ending", ["", "-1f2e3d4c5b6a7988"], ids=["plain", "with a fingerprint"])
+def test_parquet_files_that_are_missing_by_the_names_of_the_others_are_counted(
+    tmp_path: Path, ending: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    content = clip(tmp_path / "a.wav").read_bytes()
+    folder = tmp_path / "hub" / "data"
+    folder.mkdir(parents=True)
+    for n in (0, 2, 1):
+        table = pa.Table.from_pylist([{"audio": {"bytes": content, "path": None}, "text": TEXTS[n]}])
+        pq.write_table(table, folder / f"train-0000{n}-of-00003{ending}.parquet")
+        caplog.clear()
+        samples = read_samples(tmp_path / "hub")
+        warnings = [record.getMessage() for record in caplog.records if "of 3 files" in record.getMessage()]
+        if n != 1:
+            assert warnings == [
+                f"{tmp_path / 'hub'}: {len(samples)} of 3 files are here, by the name of train-00000-of-00003{ending}"
+                ".parquet; the samples in the others are missing. Download these, unless the part is intended."
+            ]
+    assert (texts(samples), warnings) == (TEXTS, [])
+
+
+def test_of_a_table_and_tar_files_the_one_with_the_texts_is_read(tmp_path: Path) -> None:
+    table, part = tmp_path / "metadata.csv", tmp_path / "part"
+    rows = ["file_name|transcription", *(f"wavs/a{n}.wav|{text}" for n, text in enumerate(TEXTS))]
+    for n, text in enumerate(TEXTS):
+        clip(tmp_path / "wavs" / f"a{n}.wav")
+        write(part / f"a{n}.txt", f"{text} (tar)")
+    with tarfile.open(tmp_path / "wavs.tar", "w") as tar:
+        tar.add(tmp_path / "wavs", "wavs")
+    assert find_format(tmp_path).name == "tar shards"
+    assert "text of the target" in str(next(iter(find_format(tmp_path).read(tmp_path))))
+    write(table, rows)
+    assert texts(read_samples(tmp_path)) == TEXTS
+    with tarfile.open(tmp_path / "wavs.tar", "a") as tar:
+        tar.add(write(tmp_path / "notes.json", "{}"), "wavs/notes.json")
+    assert texts(read_samples(tmp_path)) == TEXTS
+    with tarfile.open(tmp_path / "wavs.tar", "a") as tar:
+        tar.add(part, "wavs")
+    assert texts(read_samples(tmp_path, skip_bad=True)) == [f"{text} (tar)" for text in TEXTS]
+    (tmp_path / "wavs.tar").write_bytes(b"no tar file")
+    assert texts(read_samples(tmp_path)) == TEXTS
+    table.unlink()
+    with pytest.raises(DataError, match=r"wavs\.tar: not a whole, uncompressed tar file"):
+        read_samples(tmp_path)
+
+
 def test_webdataset_members_have_their_common_names(tmp_path: Path) -> None:
     sound = clip(tmp_path / "a.wav")
     described = {

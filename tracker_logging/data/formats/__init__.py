@@ -46,12 +46,14 @@ CHECKED = 2_000
 _REPORTED_IN_FULL = 5
 _RECORDS = (CHATML, BOSON, TRANSFORMERS, MS_SWIFT, LHOTSE, PAIR_MANIFEST, AUDIO_TABLE, TEXT_ONLY)
 
+_FOLDER = DataFolder(lambda path: find_format(path))
+
 FORMATS: tuple[Format, ...] = (
     MetadataFolder(),
     KaldiFolder(),
     ArrowFolder(_RECORDS),
-    Shards(),
-    DataFolder(lambda path: find_format(path)),
+    Shards(_FOLDER),
+    _FOLDER,
     PairedFiles(),
     CompressedLines(_RECORDS),
     HeaderlessTable(),

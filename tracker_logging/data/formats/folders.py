@@ -5,14 +5,17 @@ Read are the audiofolder of Hugging Face (`metadata.csv`, `.jsonl` or `.parquet`
 (`metadata.list`), a folder of parquet files, as Hugging Face datasets are downloaded, and any other table or JSON Lines
 that is the only one in the directory.
 
-A directory with several such files is refused with their names, for one of them may be the test data.
+A directory with several such files is refused with their names, for one of them may be the test data. The parquet files
+of one split are read together; where their names count more of them than are there, a warning tells it.
 """
 
 from __future__ import annotations
 
 import bisect
 import itertools
+import logging
 import os
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,8 +23,10 @@ from pathlib import Path
 from tracker_logging.data.audio_sources import AudioShelf
 from tracker_logging.data.formats.base import Format
 from tracker_logging.data.formats.renamed import UnknownTable
-from tracker_logging.data.sample import DataError, VoiceSample, shown
+from tracker_logging.data.sample import DataError, VoiceSample, printable, shown
 from tracker_logging.data.samples import Source
+
+logger = logging.getLogger(__name__)
 
 NAMES = (
     *(f"{stem}{ending}" for stem in ("metadata", "manifest") for ending in (".csv", ".tsv", ".jsonl", ".parquet")),
@@ -31,6 +36,7 @@ NAMES = (
     "cuts.jsonl",
     "cuts.jsonl.gz",
 )
+_NUMBERED = re.compile(r"(.*?)-?\d+-of-(\d{1,9})")
 _TABLES = (".tsv", ".csv", ".jsonl", ".list", ".lst")
 
 
@@ -51,6 +57,7 @@ class DataFolder(Format):
         if len(files) > 1 and (not parquet or len({_split(file) for file in files}) > 1):
             names = ", ".join(file.relative_to(path).as_posix() for file in files[:6])
             raise DataError(f"{shown(path)}: has several data files ({names}). Give the path of one of them.")
+        _warn_of_missing(path, files)
         sources = [self._find(file).open(file, shelf) for file in files]
         return sources[0] if len(sources) == 1 else Concatenated.of(sources)
 
@@ -73,9 +80,23 @@ class DataFolder(Format):
 
 
 def _split(file: Path) -> str:
-    """`train` for `data/train-00000-of-00004.parquet`; else the name, for the file stands for itself."""
-    stem, mark, _ = file.stem.rpartition("-of-")
-    return f"{file.parent}/{stem.rpartition('-')[0]}" if mark else str(file)
+    """`data/train` for `data/train-00000-of-00004.parquet`; else the name, for the file stands for itself."""
+    numbered = _NUMBERED.match(file.stem)
+    return f"{file.parent}/{numbered[1]}" if numbered else str(file)
+
+
+def _warn_of_missing(folder: Path, files: Sequence[Path]) -> None:
+    """Log how many `files` of a split are missing by the name of the first."""
+    numbered = _NUMBERED.match(files[0].stem)
+    if numbered and len(files) < int(numbered[2]):
+        logger.warning(
+            "%s: %d of %d files are here, by the name of %s; the samples in the others are missing. Download these, "
+            "unless the part is intended.",
+            shown(folder),
+            len(files),
+            int(numbered[2]),
+            printable(files[0].name),
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,8 @@ Guarantees
 - Where the headers of a shard break off, the samples before are kept; the rest is one bad sample.
 - Names in the tar are never used as paths: a clip is written to the audio cache under the hash of its content.
 
-The path to give is one tar file, or a directory of them.
+The path to give is one tar file, or a directory of them. Where a directory has a data file, too, and no tar file has a
+text, the data file is read: the recordings were packed apart from their texts.
 """
 
 from __future__ import annotations
@@ -39,10 +40,18 @@ _Members = tuple[tuple[str, int, int], ...]  # ending, first byte, bytes
 
 
 class Shards(Format):
+    """`tables`: the format of a directory with a data file."""
+
     name = "tar shards"
 
+    def __init__(self, tables: Format) -> None:
+        self._tables = tables
+
     def recognises(self, path: Path) -> bool:
-        return bool(_tar_files(path)) if path.is_dir() else path.is_file() and path.suffix.lower() == ".tar"
+        if not path.is_dir():
+            return path.is_file() and path.suffix.lower() == ".tar"
+        files = _tar_files(path)
+        return bool(files) and (not self._tables.recognises(path) or any(map(_has_text, files)))
 
     def open(self, path: Path, shelf: AudioShelf) -> ShardSource:
         files = _tar_files(path) if path.is_dir() else [path]
@@ -148,6 +157,13 @@ def _groups(file: Path) -> tuple[list[tuple[str, _Members]], str | None]:
             "without compression."
         )
     return [(key, tuple(members)) for key, members in groups.items()], problem
+
+
+def _has_text(file: Path) -> bool:
+    """Whether a recording in `file` has a member of its name that may hold its text."""
+    groups = ([ending for ending, _, _ in members] for _, members in _groups(file)[0])
+    texts = {*_TEXT_ENDINGS, "json"}
+    return any(any(map(_is_audio, group)) and any(one.rpartition(".")[2] in texts for one in group) for group in groups)
 
 
 def _is_audio(ending: str) -> bool:
