@@ -18,8 +18,9 @@ from hypothesis import strategies as st
 from tracker_logging.cli import main
 from tracker_logging.data.convert import ITEMS, _writer, convert
 from tracker_logging.data.formats import find_format, read_samples
+from tracker_logging.data.formats.conversation import INSTRUCTION
 from tracker_logging.data.formats.writing import READ
-from tracker_logging.data.sample import DataError, VoiceSample
+from tracker_logging.data.sample import DataError, Utterance, VoiceSample
 
 WAYS = [("chatml", ".json"), ("chatml", ".jsonl"), ("native", ".json"), ("native", ".jsonl"), ("manifest", ".jsonl")]
 TABLES = [("manifest", ".csv"), ("manifest", ".tsv")]
@@ -71,6 +72,23 @@ def test_what_is_written_in_any_format_is_read_back(
         with _writer(path) as put:
             put(ITEMS[to](sample, folder))
         assert read_back(path) == [sample], (to, ending)
+        path.unlink()
+
+
+@pytest.mark.parametrize("audio", range(4))
+@pytest.mark.parametrize("text", [f"{INSTRUCTION} At ten.", f"{INSTRUCTION}At ten.", INSTRUCTION])
+def test_texts_that_begin_with_the_instruction_are_read_back(folder: Path, text: str, audio: int) -> None:
+    fields = {"sample_id": "a1", "target_text": text}
+    sample = sample_of(folder, fields, audio=audio, reference_text=text, extra={})
+    cases = [(sample, to, ending) for to, ending in (*WAYS, *TABLES)]
+    if sample.target_audio is not None:
+        later = Utterance(text, sample.target_audio)
+        cases.append((replace(sample, more_targets=(later, later)), "native", ".json"))
+    for written, to, ending in cases:
+        path = folder / f"{next(number)}{ending}"
+        with _writer(path) as put:
+            put(ITEMS[to](written, folder))
+        assert read_back(path) == [written], (to, ending)
         path.unlink()
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +82,8 @@ def transformers_item(sample: VoiceSample, folder: Path) -> dict[str, Any]:
     if scene:
         messages.append({"role": "scene", "content": scene})
     start = len(messages)
-    turns = [*(sample.references if sample.references_in == "turns" else ()), *sample.targets]
+    targets = [replace(target, text=_with_instruction(target.text)) for target in sample.targets]
+    turns = [*(sample.references if sample.references_in == "turns" else ()), *targets]
     for turn in turns:
         messages.append(text_turn("user", turn.text))
         if turn.audio is not None:
@@ -90,6 +92,11 @@ def transformers_item(sample: VoiceSample, folder: Path) -> dict[str, Any]:
     if sample.more_targets:
         item["start_index"] = start + 2 * (len(turns) - len(sample.targets)) + 1
     return {name: value for name, value in item.items() if name != "scene"}
+
+
+def _with_instruction(text: str) -> str:
+    """What is asked for `text`: itself, or with the instruction before it where the reader would take that off."""
+    return f"{INSTRUCTION} {text}" if text.startswith(INSTRUCTION) else text
 
 
 def manifest_item(sample: VoiceSample, folder: Path) -> dict[str, Any]:
