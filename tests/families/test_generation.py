@@ -4,9 +4,12 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from codec_token_models import END, llama
 from tiny_families import AUDIO, AUDIO_END, CSM, DIA, FAMILIES, HOP, K, csm, dia, words
 
 from tracker_logging.families import Prompt, SamplingSettings, adapter_for
+from tracker_logging.families.codec_tokens.adapter import CodecTokenAdapter
+from tracker_logging.families.codec_tokens.layout import TokenIds
 from tracker_logging.probes.isolation import isolated
 
 GREEDY = SamplingSettings()
@@ -35,7 +38,7 @@ def test_csm_generates_the_same_codes_as_transformers() -> None:
 def test_the_depth_decoder_of_csm_samples_by_its_own_settings_unless_they_are_changed(changed: bool) -> None:
     """Its own allow the most likely code alone; the same numbers for both decoders do not."""
     model = csm()
-    model.generation_config.update(do_sample=True, temperature=1.5, top_k=None, top_p=None)
+    model.generation_config.update(do_sample=True, temperature=1.5, top_k=0, top_p=None)
     model.depth_decoder.generation_config.update(do_sample=True, temperature=1.5, top_k=1)
     adapter, likely = adapter_for(model), []
     assert adapter.sampling == SamplingSettings(temperature=1.5)
@@ -46,6 +49,26 @@ def test_the_depth_decoder_of_csm_samples_by_its_own_settings_unless_they_are_ch
     deeper = clip.codes[1:].T.flatten().tolist()
     likely = [min(code, 15) for code in likely[: len(deeper)]]  # the tiny decoder also predicts what is no audio code
     assert len(deeper) >= 9 and (deeper == likely) is not changed
+
+
+@pytest.mark.parametrize(("top_k", "kept"), [(None, 50), (0, 100), (7, 7)])
+def test_a_checkpoint_is_sampled_from_as_many_codes_as_by_its_own_generate(top_k: int | None, kept: int) -> None:
+    """A generation config may set `do_sample` without top-k, as that of Llama 3.2 does."""
+    slot = range(50, 150)  # of 160 tokens
+    adapter = CodecTokenAdapter(llama(), TokenIds(name="xcodec", slots=(slot,), end=END))
+    model = adapter.core.eval()
+    model.generation_config.update(do_sample=True, temperature=1.5, top_k=top_k)
+    scores = torch.full((160,), -1e9)
+    scores[slot.start : slot.stop] = -0.001 * torch.arange(len(slot))  # nearly alike, the first the most likely
+    model.lm_head.register_forward_hook(lambda _, __, logits: scores.expand_as(logits))
+    prompts = [Prompt(torch.tensor([1, 5, 6, 38]), None, max_frames=30, seed=seed) for seed in range(40)]
+    ids = torch.stack([prompt.token_ids for prompt in prompts])
+    torch.manual_seed(0)
+    theirs = model.generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=30)[:, ids.shape[1] :]
+    with isolated(model):
+        ours = adapter.generate(prompts, adapter.sampling)
+    assert theirs.unique().tolist() == list(slot[:kept])
+    assert sorted({code for clip in ours for code in clip.codes[0].tolist()}) == list(range(kept))
 
 
 @pytest.mark.parametrize("guidance", [None, 3.0])
