@@ -1,11 +1,13 @@
 """Our greedy generation compared with that of transformers, and the effect of a seed."""
 
 from collections.abc import Callable
+from dataclasses import asdict
 
 import pytest
 import torch
 from codec_token_models import END, llama
 from tiny_families import AUDIO, AUDIO_END, CSM, DIA, FAMILIES, HOP, K, csm, dia, words
+from transformers import DiaForConditionalGeneration
 
 from tracker_logging.families import Prompt, SamplingSettings, adapter_for
 from tracker_logging.families.codec_tokens.adapter import CodecTokenAdapter
@@ -90,6 +92,58 @@ def test_dia_generates_the_same_codes_as_transformers(guidance: float | None) ->
     frames = min(ours.codes.shape[1], expected.shape[1]) - max(DIA.delays)  # ours ends near its limit
     assert frames > 8
     assert ours.codes[:, :frames].tolist() == expected[:, :frames].tolist()
+
+
+def dia_with(logits: torch.Tensor) -> DiaForConditionalGeneration:
+    """Dia with 80 codes that predicts `logits` [2, K, 84] in every row: with its text, and without it for guidance."""
+    config = dia().config
+    config.decoder_config.update({"vocab_size": 84, "eos_token_id": 80, "pad_token_id": 81, "bos_token_id": 82})
+    model = DiaForConditionalGeneration(config).eval()
+
+    def hook(_: torch.nn.Module, __: object, out: torch.Tensor) -> torch.Tensor:
+        with_text, without = logits.flatten(1).expand(out.shape[1], -1, -1).transpose(0, 1)
+        is_guided = model.generation_config.guidance_scale is not None
+        samples = len(out) // 2 if is_guided else len(out)
+        return torch.cat([with_text.expand(samples, -1, -1), without.expand(len(out) - samples, -1, -1)])
+
+    model.logits_dense.register_forward_hook(hook)
+    return model
+
+
+@pytest.mark.parametrize("guidance", [None, 3.0])
+@pytest.mark.parametrize("settings", [GREEDY, SamplingSettings(1.3, 0.95, 60), SamplingSettings(2.5, 1.0, 5)])
+@pytest.mark.parametrize("end", [-0.1, 0.1])
+def test_dia_draws_codes_and_ends_with_the_probabilities_of_its_own_generate(
+    end: float, settings: SamplingSettings, guidance: float | None
+) -> None:
+    """The end code is nearly the most likely code of channel 0, or just the most likely one."""
+    logits = torch.randn(2, K, 84, generator=torch.Generator().manual_seed(5))
+    logits[1, 0] = logits[0, 0] - 0.2 * logits[0, 0].argsort().argsort() / 84  # guidance keeps the order there
+    logits[:, 0, 80] = logits[:, 0, :80].max(dim=-1).values + end
+    model = dia_with(logits)
+    model.generation_config.guidance_scale = guidance
+    given = {} if settings == GREEDY else {"do_sample": True, **asdict(settings)}
+    ids, begin = torch.tensor([words(6, 3)]), torch.full((1, 1, K), 82)
+    theirs = model.generate(
+        ids, attention_mask=torch.ones_like(ids), decoder_input_ids=begin, max_new_tokens=20, **given,
+        decoder_attention_mask=torch.ones(1, 1, dtype=torch.int64), return_dict_in_generate=True, output_scores=True,
+    )  # fmt: skip
+    expected = theirs.scores[0].view(K, -1).softmax(dim=-1)
+    prompts = [Prompt(ids[0], None, max_frames=40, seed=seed) for seed in range(50)]
+    with isolated(model):
+        clips = adapter_for(model).generate(prompts, settings)
+    if end > 0:
+        assert {(clip.stop_reason, clip.codes.shape[1]) for clip in clips} == {("eos", 0)}
+        return
+    assert {clip.codes.shape[1] for clip in clips} == {40}
+    for channel, of_channel in enumerate(expected):
+        drawn = torch.cat([torch.from_numpy(clip.codes[channel]) for clip in clips])
+        if settings == GREEDY:
+            assert drawn.unique().tolist() == [int(of_channel.argmax())]
+        else:
+            share = drawn.bincount(minlength=84) / len(drawn)
+            assert set(drawn.tolist()) <= set(of_channel.nonzero().flatten().tolist())
+            torch.testing.assert_close(share, of_channel, rtol=0, atol=0.05)
 
 
 @pytest.mark.parametrize("name", ["higgs", "csm", "dia"])

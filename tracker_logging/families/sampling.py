@@ -20,8 +20,6 @@ from tracker_logging.families.first_frame import StepTimes
 HIGGS_SAMPLING = SamplingSettings(temperature=0.3, top_p=0.95, top_k=50)
 """As the examples of boson-ai/higgs-audio sample."""
 
-_UNSET_TOP_K = 50  # of `generate` in transformers, where a generation config has no `top_k`; 0 there is none
-
 
 def sampling_of(config: Any, published: SamplingSettings) -> SamplingSettings:
     """As the generation config of a checkpoint samples; as its family is `published` if it does not say whether to.
@@ -33,8 +31,12 @@ def sampling_of(config: Any, published: SamplingSettings) -> SamplingSettings:
     if not config.do_sample:
         return SamplingSettings()
     temperature = 1.0 if config.temperature is None else float(config.temperature)
-    top_k = _UNSET_TOP_K if config.top_k is None else config.top_k
-    return SamplingSettings(temperature=temperature, top_p=float(config.top_p or 1.0), top_k=top_k or None)
+    return SamplingSettings(temperature=temperature, top_p=float(config.top_p or 1.0), top_k=top_k_of(config))
+
+
+def top_k_of(config: Any) -> int | None:
+    """The `top_k` of a generation config; 50 where it sets none, as `generate` of transformers takes; None for 0."""
+    return 50 if config.top_k is None else config.top_k or None
 
 
 class SeededSampler(TemperatureLogitsWarper):  # type: ignore[misc]  # untyped where transformers is
