@@ -146,6 +146,21 @@ def test_dia_draws_codes_and_ends_with_the_probabilities_of_its_own_generate(
             torch.testing.assert_close(share, of_channel, rtol=0, atol=0.05)
 
 
+@pytest.mark.parametrize("temperature", [0.5, 1.5])
+def test_dia_samples_a_checkpoint_at_the_temperature_of_its_own_generate(temperature: float) -> None:
+    """It raises one below 1."""
+    logits = torch.randn(2, K, 84, generator=torch.Generator().manual_seed(5))
+    model = dia_with(logits)
+    model.generation_config.update(do_sample=True, temperature=temperature)
+    ids, begin = torch.tensor([words(6, 3)]), torch.full((1, 1, K), 82)
+    theirs = model.generate(
+        ids, attention_mask=torch.ones_like(ids), decoder_input_ids=begin, max_new_tokens=20,
+        decoder_attention_mask=torch.ones(1, 1, dtype=torch.int64), return_dict_in_generate=True, output_scores=True,
+    )  # fmt: skip
+    scores, kept = theirs.scores[0], theirs.scores[0].isfinite()
+    torch.testing.assert_close(scores[kept], (logits[0] / adapter_for(model).sampling.temperature)[kept])
+
+
 @pytest.mark.parametrize("name", ["higgs", "csm", "dia"])
 def test_two_seeds_give_two_clips(name: str) -> None:
     family = FAMILIES[name]

@@ -72,6 +72,7 @@ class BaseAdapter:
     decoder: str | None = None  # the path from `core` to the module that has the `layers`
     layer_parts: ClassVar[Mapping[str, str]] = {}  # the names of their parts, see `decoder_layers`
     published: SamplingSettings = SamplingSettings()  # greedy where the family publishes no sampling
+    lowest_temperature: float = 0.0  # to which the class's own `generate` raises that of a checkpoint that samples
     tags: str = ""  # a regular expression of what the family writes among the words of a text
     may_be_empty: frozenset[str] = frozenset()  # arguments whose tensors may be empty in a valid batch
 
@@ -83,7 +84,8 @@ class BaseAdapter:
     @property
     def sampling(self) -> SamplingSettings:
         """As the checkpoint's generation config samples, else as the family is published to."""
-        return sampling_of(getattr(self.core, "generation_config", None), self.published)
+        config = getattr(self.core, "generation_config", None)
+        return sampling_of(config, self.published, lowest_temperature=self.lowest_temperature)
 
     @property
     def bos_code(self) -> int:

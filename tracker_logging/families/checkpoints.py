@@ -20,6 +20,7 @@ from typing import Any
 
 from tracker_logging.data.codes import CodeCache
 from tracker_logging.data.sample import DataError, shown
+from tracker_logging.families.adapter import BaseAdapter
 from tracker_logging.families.base import SamplingSettings
 from tracker_logging.families.codec_tokens.processor import CodecTokenProcessor
 from tracker_logging.families.csm.processor import CsmSpeechProcessor
@@ -139,13 +140,12 @@ def published_sampling(model: str | Path) -> SamplingSettings:
         return HIGGS_SAMPLING
     from transformers import GenerationConfig
 
-    adapter = adapter_class(kind)
-    published = SamplingSettings() if adapter is None else adapter.published
+    adapter = adapter_class(kind) or BaseAdapter
     try:
         config = GenerationConfig.from_pretrained(str(model))
     except (OSError, ValueError):
         config = None
-    return sampling_of(config, published)
+    return sampling_of(config, adapter.published, lowest_temperature=adapter.lowest_temperature)
 
 
 def _open(path: str, **arguments: Any) -> Any:

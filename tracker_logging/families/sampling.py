@@ -21,16 +21,16 @@ HIGGS_SAMPLING = SamplingSettings(temperature=0.3, top_p=0.95, top_k=50)
 """As the examples of boson-ai/higgs-audio sample."""
 
 
-def sampling_of(config: Any, published: SamplingSettings) -> SamplingSettings:
+def sampling_of(config: Any, published: SamplingSettings, *, lowest_temperature: float = 0.0) -> SamplingSettings:
     """As the generation config of a checkpoint samples; as its family is `published` if it does not say whether to.
 
-    `config`: a transformers `GenerationConfig`, or None.
+    `config`: a transformers `GenerationConfig`, or None. `lowest_temperature`: see `BaseAdapter`.
     """
     if config is None or config.do_sample is None:
         return published
     if not config.do_sample:
         return SamplingSettings()
-    temperature = 1.0 if config.temperature is None else float(config.temperature)
+    temperature = max(lowest_temperature, 1.0 if config.temperature is None else float(config.temperature))
     return SamplingSettings(temperature=temperature, top_p=float(config.top_p or 1.0), top_k=top_k_of(config))
 
 

@@ -38,6 +38,7 @@ class DiaAdapter(BaseAdapter):
     pattern: CodePattern
     # The generation config that transformers' `convert_dia_to_hf.py` gives nari-labs/Dia-1.6B, there with guidance 3.0.
     published = SamplingSettings(temperature=1.2, top_p=0.95, top_k=45)
+    lowest_temperature = 1.0
     prefixes = {"encoder": "encoder", "cross_attention": "cross_attention", "logits_dense": "heads"}  # noqa: RUF012
     ffn = "audio_ffn"
     tags = r"\[S\d+\]"
