@@ -105,6 +105,7 @@ def test_what_a_layout_has_no_place_for_is_refused() -> None:
         (both, {"more_references": second}, "line 1: several references or voices, of which layout 'orpheus'"),
         (both, {"target_text": "[SPEAKER0] one [SPEAKER1] two"}, "line 1: several references or voices"),
         (both, {"reference_text": " "}, "line 1, reference text: missing, and layout 'orpheus' needs it"),
+        (both, {"target_text": "[SPEAKER0]"}, "line 1, target text: missing"),
         (both[:1], {"more_targets": second}, "line 1: several targets, of which layout 'orpheus' takes one"),
     ):
         for features in methods:

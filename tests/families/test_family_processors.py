@@ -7,6 +7,7 @@ The rules that the released checkpoints add to these classes are tested here by 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ from transformers import (
 )
 
 from tracker_logging.data.codes import CodeCache
-from tracker_logging.data.sample import VoiceSample
+from tracker_logging.data.sample import DataError, Utterance, VoiceSample
 from tracker_logging.families.base import IGNORE
 from tracker_logging.families.csm.processor import CsmSpeechProcessor
 from tracker_logging.families.dia.processor import DiaSpeechProcessor
@@ -189,6 +190,47 @@ def test_an_audio_prompt_of_dia_equals_that_of_dia_processor(tmp_path: Path) -> 
     row = ours.features(one)
     trained = (row["labels"] != IGNORE).sum(dim=0)
     assert trained.tolist() == [10_240 // 512 + 1] * 9  # the target and its end, nothing of the reference
+
+
+@pytest.mark.parametrize(
+    ("reference", "target", "expected"),
+    [
+        ("[SPEAKER1] One.", "[SPEAKER1] Two.", "[S1] One. Two."),
+        ("[SPEAKER3] One.", "[SPEAKER0] Two.", "[S1] One. [S2] Two."),
+        ("[SPEAKER0] One.", "[SPEAKER1] Two. [SPEAKER0] Three.", "[S1] One. [S2] Two. [S1] Three."),
+        (None, "[SPEAKER2] Two. [SPEAKER1] Three.", "[S1] Two. [S2] Three."),
+    ],
+)
+def test_the_voices_of_dia_are_numbered_in_the_order_in_which_they_speak(
+    reference: str | None, target: str, expected: str, tmp_path: Path
+) -> None:
+    """As the README of nari-labs/dia requires: texts begin with `[S1]`."""
+    ours, theirs = dia(tmp_path)
+    one = replace(sample(tmp_path, rate=44_100, lengths=(6_000, 10_240)), target_text=target)
+    one = one.with_reference_of(None) if reference is None else replace(one, reference_text=reference)
+    ids = theirs.tokenizer.encode(expected)
+    assert ours.features(one)["input_ids"].tolist() == ours.prompt_features(one)["input_ids"].tolist() == ids
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"target_text": "[SPEAKER1] Two. [SPEAKER2] Three."}, r"a\[0\]: 3 voices, and Dia tells two apart"),
+        ({"reference_text": ""}, r"a\[0\], reference text: has no words"),
+        ({"more_references": (Utterance("[SPEAKER0]", Path("a1.wav")),)}, "reference text: has no words"),
+        ({"reference_text": "", "references_in": "system"}, "reference text: has no words"),
+        ({"target_text": "[SPEAKER0] "}, "target text: has no words"),
+    ],
+)
+def test_voices_and_texts_that_dia_cannot_hold_are_refused(
+    changes: dict[str, Any], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    ours, _ = dia(tmp_path)
+    one = replace(sample(tmp_path, rate=44_100, lengths=(6_000, 10_240)), reference_text="One.", origin="a[0]")
+    for features in (ours.features, ours.prompt_features):
+        with pytest.raises(DataError, match=message):
+            features(replace(one, **changes))
 
 
 @pytest.mark.parametrize("make", [csm, dia])

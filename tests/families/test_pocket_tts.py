@@ -55,6 +55,8 @@ def test_a_row_is_the_layout_of_the_processor_of_transformers(tmp_path: Path) ->
     assert without["input_ids"].tolist() == [*text, config.audio_bos_token_id, *[config.audio_latent_token_id] * frames]
     with pytest.raises(DataError, match="several targets or voices"):
         processor.features(replace(one, more_targets=(Utterance("Hello.", one.target_audio),)))
+    with pytest.raises(DataError, match="target text: has no words"):
+        processor.prompt_features(replace(one, target_text="[SPEAKER0]"))
     wave = processor.codec.decode(row["labels"].T.numpy())
     assert wave.dtype == np.float32 and len(wave) == frames * 1920
 

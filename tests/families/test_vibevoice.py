@@ -154,6 +154,8 @@ def test_a_dialogue_is_trained_as_one_speech_and_its_voices_are_encoded_apart(tm
     both = replace(sample, reference_text="[SPEAKER1] Mine. [SPEAKER2] Yours.")
     with pytest.raises(DataError, match="a reference has several voices"):
         processor.features(both)
+    with pytest.raises(DataError, match="target text: has no words"):
+        processor.features(replace(sample, more_targets=(Utterance("[SPEAKER1]", sample.target_audio),)))
 
 
 def test_the_view_has_voice_text_and_speech(batch: dict[str, Any]) -> None:

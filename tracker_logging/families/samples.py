@@ -19,7 +19,8 @@ import torch
 from torch.nn.utils.rnn import pad_sequence
 
 from tracker_logging.data.audio import load_audio
-from tracker_logging.data.sample import DataError, VoiceSample
+from tracker_logging.data.sample import DataError, Utterance, VoiceSample
+from tracker_logging.data.voices import voice_parts
 from tracker_logging.families.base import Features, Reference
 
 
@@ -90,6 +91,16 @@ def target_clips(sample: VoiceSample) -> list[Path]:
     if len(clips) < len(sample.targets):
         raise DataError(f"{sample.origin}, target audio: missing, so there is nothing to train on. Add it.")
     return clips
+
+
+def spoken(sample: VoiceSample, utterance: Utterance) -> list[tuple[int, str]]:
+    """(voice, words) of each stretch of a reference or target of `sample`. Raises `DataError` for a text without words,
+    for a model that reads the text of each clip."""
+    parts = voice_parts(utterance.text)
+    if not parts:
+        field = "reference text" if utterance in sample.references else "target text"
+        raise DataError(f"{sample.origin}, {field}: has no words, and the model reads them. Add the text of the clip.")
+    return parts
 
 
 def padded(

@@ -133,6 +133,8 @@ class CodecTokenProcessor:
         if sample.more_references or sample.voices > 1:
             raise self._without_place(sample, "several references or voices")
         texts = {"target_text": self._plain(sample, "target text", sample.target_text)}
+        if not texts["target_text"]:
+            raise DataError(f"{sample.origin}, target text: missing. Add it.")
         if sample.reference_audio is not None:
             texts["reference_text"] = self._plain(sample, "reference text", sample.reference_text)
             is_read = self.layout.by_word or "{reference_text}" in self.layout.cloning

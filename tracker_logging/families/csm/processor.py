@@ -15,10 +15,9 @@ from collections.abc import Sequence
 import torch
 
 from tracker_logging.data.sample import DataError, Utterance, VoiceSample
-from tracker_logging.data.voices import voice_parts
 from tracker_logging.families.base import IGNORE, Features
 from tracker_logging.families.csm.adapter import BACKBONE_ONLY, is_audio
-from tracker_logging.families.samples import BaseProcessor, masked, padded, reference_clips, target_clips
+from tracker_logging.families.samples import BaseProcessor, masked, padded, reference_clips, spoken, target_clips
 
 
 class CsmSpeechProcessor(BaseProcessor):
@@ -58,12 +57,9 @@ class CsmSpeechProcessor(BaseProcessor):
         }
 
     def _turn(self, sample: VoiceSample, utterance: Utterance) -> torch.Tensor:
-        parts = voice_parts(utterance.text)
-        if len({voice for voice, _ in parts}) != 1:
-            problem = "no text" if not parts else "several voices in one clip"
-            raise DataError(
-                f"{sample.origin}: a turn has {problem}, and CSM needs one of each. Split the sample's clips."
-            )
+        parts = spoken(sample, utterance)
+        if len({voice for voice, _ in parts}) > 1:
+            raise DataError(f"{sample.origin}: several voices in one clip, of which CSM takes one. Split the clip.")
         voice, words = parts[0][0], " ".join(words for _, words in parts)
         ids = [self.tokenizer.bos_token_id, *self.words(f"[{voice}]{words}"), self.tokenizer.eos_token_id]
         if utterance.audio is not None:

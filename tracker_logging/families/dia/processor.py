@@ -1,8 +1,9 @@
 """A voice-cloning sample as the tensors that `DiaForConditionalGeneration` takes.
 
 Text is `[S1] reference text target text` in the encoder: one tag for one voice, as the README of nari-labs/dia requires
-(it calls a tag twice in a row "not good"); a dialogue has `[S2]` where the voice changes. The references' codes are the
-prefix of the decoder's rows, without labels; several targets follow as one stretch of audio.
+(it calls a tag twice in a row "not good"); a dialogue has `[S2]` where the voice changes. Voices are numbered as they
+begin to speak, since a text must begin with `[S1]`. The references' codes are the prefix of the decoder's rows, without
+labels; several targets follow as one stretch of audio.
 Labels are those of `DiaProcessor(output_labels=True)`: shifted, no begin and no fill.
 
     processor = DiaSpeechProcessor(tokenizer, codec, codes, config=model.config)
@@ -17,11 +18,12 @@ from itertools import groupby
 import torch
 
 from tracker_logging.data.sample import DataError, Utterance, VoiceSample
-from tracker_logging.data.voices import voice_parts
 from tracker_logging.families.base import IGNORE, Features
 from tracker_logging.families.delay_pattern import CodePattern
 from tracker_logging.families.dia.adapter import pattern_of
-from tracker_logging.families.samples import BaseProcessor, masked, padded, reference_clips, target_clips
+from tracker_logging.families.samples import BaseProcessor, masked, padded, reference_clips, spoken, target_clips
+
+MOST_VOICES = 2  # the tokenizer has `[S1]` and `[S2]`
 
 
 class DiaSpeechProcessor(BaseProcessor):
@@ -35,16 +37,18 @@ class DiaSpeechProcessor(BaseProcessor):
     def row(self, sample: VoiceSample) -> Features:
         """`input_ids` [T], `decoder_input_ids` and `labels` [R, K]."""
         pattern = self.pattern
-        given, target = self._reference_frames(sample), torch.cat([self.frames(path) for path in target_clips(sample)])
+        words = self._words(sample, sample.targets)
+        given = [self.frames(path) for path in reference_clips(sample)]
+        target = torch.cat([self.frames(path) for path in target_clips(sample)])
         rows = pattern.apply(torch.cat([*given, target]).T)
         labels = rows.where(pattern.to_train(rows, lead=1 + sum(map(len, given)), frames=len(target)), IGNORE)
-        return {"input_ids": self._words(sample, sample.targets), "decoder_input_ids": rows[:-1], "labels": labels[1:]}
+        return {"input_ids": words, "decoder_input_ids": rows[:-1], "labels": labels[1:]}
 
     def prompt(self, sample: VoiceSample) -> Features:
         """`input_ids` [T] and, with a reference, its frames `audio_input_ids` [F, K]."""
         features = {"input_ids": self._words(sample, sample.targets[:1])}
-        if prompt := self._reference_frames(sample):
-            features["audio_input_ids"] = self.pattern.apply(torch.cat(prompt).T)
+        if given := [self.frames(path) for path in reference_clips(sample)]:
+            features["audio_input_ids"] = self.pattern.apply(torch.cat(given).T)
         return features
 
     def collate(self, rows: Sequence[Features]) -> Features:
@@ -61,14 +65,14 @@ class DiaSpeechProcessor(BaseProcessor):
             "labels": labels.transpose(1, 2).flatten(0, 1).contiguous(),
         }
 
-    def _reference_frames(self, sample: VoiceSample) -> list[torch.Tensor]:
-        if sample.references_in == "system":
-            raise DataError(f"{sample.origin}: a reference in the system message has no text, which Dia needs. Add it.")
-        return [self.frames(path) for path in reference_clips(sample)]
-
     def _words(self, sample: VoiceSample, targets: Sequence[Utterance]) -> torch.Tensor:
         """References, then `targets`, with a tag wherever the voice changes."""
-        parts = [part for utterance in (*sample.references, *targets) for part in voice_parts(utterance.text)]
+        parts = [part for utterance in (*sample.references, *targets) for part in spoken(sample, utterance)]
+        voices = list(dict.fromkeys(voice for voice, _ in parts))
+        if len(voices) > MOST_VOICES:
+            raise DataError(f"{sample.origin}: {len(voices)} voices, and Dia tells two apart. Split the sample.")
         stretches = groupby(parts, key=lambda part: part[0])
-        text = " ".join(f"[S{voice + 1}] {' '.join(words for _, words in run)}" for voice, run in stretches)
+        text = " ".join(
+            f"[S{voices.index(voice) + 1}] {' '.join(words for _, words in run)}" for voice, run in stretches
+        )
         return torch.tensor(self.words(text))

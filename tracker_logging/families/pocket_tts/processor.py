@@ -17,10 +17,9 @@ from pathlib import Path
 import torch
 
 from tracker_logging.data.sample import DataError, VoiceSample
-from tracker_logging.data.voices import untagged
 from tracker_logging.families.base import Features
 from tracker_logging.families.latent_codec import FloatArray
-from tracker_logging.families.samples import BaseProcessor, masked, padded, reference_clips, target_clips
+from tracker_logging.families.samples import BaseProcessor, masked, padded, reference_clips, spoken, target_clips
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +41,8 @@ class PocketSpeechProcessor(BaseProcessor):
     def prompt(self, sample: VoiceSample) -> Features:
         """`input_ids` [T] that end with the audio BOS and, with a voice, its latents `audio_input_ids` [N, D]."""
         clips, config = [self._voice(path, sample) for path in reference_clips(sample)], self.config
-        text = [*self.words(untagged(sample.target_text)), config.audio_bos_token_id]
+        words = " ".join(words for _, words in spoken(sample, sample.targets[0]))
+        text = [*self.words(words), config.audio_bos_token_id]
         if not clips:
             return {"input_ids": torch.tensor(text)}
         voice, begin = torch.cat(clips), getattr(config, "audio_prompt_bos_token_id", None)
