@@ -216,6 +216,7 @@ def test_the_voices_of_dia_are_numbered_in_the_order_in_which_they_speak(
     ("changes", "message"),
     [
         ({"target_text": "[SPEAKER1] Two. [SPEAKER2] Three."}, r"a\[0\]: 3 voices, and Dia tells two apart"),
+        ({"target_text": "[S1] Two. [S2] Three."}, r"a\[0\]: a text has a tag of Dia's own. Write \[SPEAKER0\]"),
         ({"reference_text": ""}, r"a\[0\], reference text: has no words"),
         ({"more_references": (Utterance("[SPEAKER0]", Path("a1.wav")),)}, "reference text: has no words"),
         ({"reference_text": "", "references_in": "system"}, "reference text: has no words"),

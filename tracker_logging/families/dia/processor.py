@@ -23,7 +23,7 @@ from tracker_logging.families.delay_pattern import CodePattern
 from tracker_logging.families.dia.adapter import pattern_of
 from tracker_logging.families.samples import BaseProcessor, masked, padded, reference_clips, spoken, target_clips
 
-MOST_VOICES = 2  # the tokenizer has `[S1]` and `[S2]`
+TAGS = ("[S1]", "[S2]")  # of the voices, in the tokenizer
 
 
 class DiaSpeechProcessor(BaseProcessor):
@@ -67,12 +67,15 @@ class DiaSpeechProcessor(BaseProcessor):
 
     def _words(self, sample: VoiceSample, targets: Sequence[Utterance]) -> torch.Tensor:
         """References, then `targets`, with a tag wherever the voice changes."""
-        parts = [part for utterance in (*sample.references, *targets) for part in spoken(sample, utterance)]
+        utterances = (*sample.references, *targets)
+        parts = [part for utterance in utterances for part in spoken(sample, utterance)]
+        if any(tag in utterance.text for utterance in utterances for tag in TAGS):
+            raise DataError(f"{sample.origin}: a text has a tag of Dia's own. Write [SPEAKER0] and [SPEAKER1].")
         voices = list(dict.fromkeys(voice for voice, _ in parts))
-        if len(voices) > MOST_VOICES:
+        if len(voices) > len(TAGS):
             raise DataError(f"{sample.origin}: {len(voices)} voices, and Dia tells two apart. Split the sample.")
         stretches = groupby(parts, key=lambda part: part[0])
         text = " ".join(
-            f"[S{voices.index(voice) + 1}] {' '.join(words for _, words in run)}" for voice, run in stretches
+            f"{TAGS[voices.index(voice)]} {' '.join(words for _, words in run)}" for voice, run in stretches
         )
         return torch.tensor(self.words(text))
