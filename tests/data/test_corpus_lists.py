@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from tracker_logging.data.formats import read_samples
+from tracker_logging.data.formats import open_samples, read_samples
+from tracker_logging.data.references import Pairing
 from tracker_logging.data.sample import DataError
 
 TEXTS = ["The old man painted a red boat.", "Her silver watch is gone.", "We meet at half past ten."]
@@ -133,6 +134,55 @@ def test_a_line_separator_of_unicode_ends_no_line_of_a_list(name: str, end: str,
     lines = (f"{stem}{mark}{text}{end}" for stem, text in zip(stems, texts, strict=True))
     (tmp_path / "84/121" / name).write_bytes("".join(lines).encode())
     assert [sample.target_text for sample in read_samples(tmp_path)] == texts
+
+
+SPEAKERS = {  # (audio, list, line), of which {0} is the speaker and {1} the number
+    "MLS": ("train/audio/{0}/10108/{0}_10108_00000{1}.wav", "train/transcripts.txt", "{0}_10108_00000{1}", "10214 87"),
+    "ESD": ("{0}/Angry/{0}_00000{1}.wav", "{0}/{0}.txt", "{0}_00000{1}", "0001 0011"),
+    "AISHELL": ("wav/train/{0}/BAC009{0}W012{1}.wav", "transcript/t.txt", "BAC009{0}W012{1}", "S0002 S0003"),
+    "AISHELL-3": ("train/wav/{0}/{0}035{1}.wav", "train/content.txt", "{0}035{1}.wav", "SSB0005 SSB0009"),
+    "JVS": ("{0}/parallel100/wav/VOICE_{1}.wav", "{0}/parallel100/transcripts_utf8.txt", "VOICE_{1}", "jvs001 jvs002"),
+    "ARCTIC": ("{0}/wav/a{1}.wav", "{0}/etc/txt.done.data", "a{1}", "cmu_us_slt_arctic cmu_us_awb_arctic"),
+}
+
+
+@pytest.mark.parametrize("corpus", SPEAKERS)
+def test_speakers_of_a_corpus_with_lists_are_in_its_names_and_can_be_paired(corpus: str, tmp_path: Path) -> None:
+    audio, name, key, speakers = SPEAKERS[corpus]
+    lines: dict[str, list[str]] = {}
+    for speaker in speakers.split():
+        clips(tmp_path, [audio.format(speaker, number) for number in range(3)])
+        listed = [f"{key.format(speaker, number)}\t{text}" for number, text in enumerate(TEXTS)]
+        lines.setdefault(name.format(speaker), []).extend(listed)
+    for place, listed in lines.items():
+        write(tmp_path / place, listed)
+    samples = open_samples(tmp_path, pairing=Pairing())
+    assert sorted(str(sample.speaker) for sample in samples) == sorted(speakers.split() * 3)
+    for sample in samples:
+        assert sample.reference_audio is not None and sample.speaker in sample.reference_audio.parts
+    if name.startswith("{0}"):  # the folder of a speaker can be given alone
+        one = tmp_path / speakers.split()[0]
+        assert {sample.speaker for sample in read_samples(one)} == {one.name}
+
+
+@pytest.mark.parametrize(
+    "audio", ["train/train_{0}.wav", "1/1_{0}.wav", "BASIC5000_{0}.wav", "20240105_1030_00000{0}.wav"]
+)
+def test_a_folder_or_number_that_may_be_anything_is_no_speaker(
+    audio: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    paths = clips(tmp_path, [audio.format(number) for number in range(3)])
+    write(tmp_path / "transcripts.txt", [f"{path.stem}\t{text}" for path, text in zip(paths, TEXTS, strict=True)])
+    assert {sample.speaker for sample in open_samples(tmp_path, pairing=Pairing())} == {None}
+    assert "3 of 3 samples name no speaker" in caplog.text
+    assert "tracker-logging convert DIRECTORY OUT.csv --to manifest" in caplog.text
+
+
+def test_columns_of_a_directory_of_recordings_are_refused_with_what_can_be_done(tmp_path: Path) -> None:
+    clips(tmp_path, ["a.wav"])
+    write(tmp_path / "a.txt", TEXTS[:1])
+    with pytest.raises(DataError, match=r"convert DIRECTORY OUT\.csv --to manifest.*fill in"):
+        read_samples(tmp_path, columns={"audio": "1", "text": "2", "speaker": "3"})
 
 
 def test_a_recording_that_is_not_in_the_list_is_named(tmp_path: Path) -> None:

@@ -126,7 +126,9 @@ def _report(speakers: Sequence[str | None], partners: Sequence[int | None], pair
     unnamed = sum(speaker is None for speaker in speakers)
     if unnamed:
         logger.warning(
-            "%d of %d samples name no speaker and get no reference. Name the column with --columns speaker=….",
+            "%d of %d samples name no speaker and get no reference. Name the column with --columns speaker=…; of a "
+            "directory of recordings write a table (tracker-logging convert DIRECTORY OUT.csv --to manifest), and fill "
+            "in its speakers.",
             unnamed,
             len(speakers),
         )

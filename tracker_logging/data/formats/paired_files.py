@@ -8,7 +8,9 @@ The text of `a1.wav` is the first of
 - `txt/p225/p225_001.txt` for `wav48_silence_trimmed/p225/p225_001_mic1.flac` (VCTK; `mic2` is left out where there is
   `mic1`: it is the same utterance).
 
-The speaker is named by the folder (VCTK, `.lab`) or by the file name (LibriTTS, LibriSpeech). Subdirectories are
+The speaker is named by the folder (VCTK, `.lab`) or by the file name (LibriTTS, LibriSpeech). Where the text is in a
+list, it is a part of the file name (MLS, AISHELL), else the first folder that is known as a speaker's (JVS, CMU ARCTIC)
+or whose name, with a digit in it, begins the file name (ESD, AISHELL-3). Subdirectories are
 searched, links to directories are not followed. This format has no reference: the model is not trained to clone a
 voice, unless references are paired (`references.py`).
 """
@@ -34,6 +36,10 @@ from tracker_logging.data.text_files import read_utf8, text_lines
 _TEXT_ENDINGS = (".txt", ".normalized.txt", ".lab", ".original.txt")
 _TABLE_ENDINGS = (".trans.txt", ".trans.tsv")
 _LIBRI = re.compile(r"(\d+)[_-]\d+[_-]")  # speaker, chapter
+_MLS = re.compile(r"(\d{1,5})_\d{1,5}_\d{6}")
+_AISHELL = re.compile(r"[A-Z]+\d+(S\d{4})W\d{4}")
+_OF_SPEAKER = re.compile(r"jvs\d+|cmu_us_\w+_arctic")
+_NUMBERED = re.compile(r"(?=.*\d).{3,}")  # not `train`, nor KSS's `1` to `4`, which are parts of a book
 _VCTK = re.compile(r"([ps]\d+)_\d+(?:_mic[12])?$")
 _DATA_FILE = re.compile(r".*\.(tsv|csv|jsonl|jsonl\.gz|list|lst|parquet)|.*(manifest|metadata).*\.json", re.IGNORECASE)
 _MOST_FOLDERS, _NAMED = 2_000, 6  # searched for data files; shown
@@ -149,11 +155,22 @@ def _with_lists(directory: Path, recordings: Sequence[Recording]) -> list[Record
         return list(recordings)
     lists = TranscriptLists(directory, without)
     return [
-        replace(recording, text=path, key=recording.audio.stem)
+        replace(recording, text=path, key=recording.audio.stem, speaker=_speaker(directory, recording.audio))
         if recording.text is None and (path := lists.of(recording.audio)) is not None
         else recording
         for recording in recordings
     ]
+
+
+def _speaker(directory: Path, audio: Path) -> str | None:
+    """The speaker of a recording whose text is in a list, by its name and its folders from `directory` on; None if they
+    do not tell for sure."""
+    if named := _MLS.fullmatch(audio.stem) or _AISHELL.fullmatch(audio.stem):
+        return named[1]
+    for folder in (directory.name, *audio.relative_to(directory).parts[:-1]):
+        if _OF_SPEAKER.fullmatch(folder) or (_NUMBERED.fullmatch(folder) and audio.stem.startswith(folder)):
+            return folder
+    return None
 
 
 def _data_files(directory: Path) -> list[str]:

@@ -101,7 +101,8 @@ class ColumnsFormat(Format):
     def open(self, path: Path, shelf: AudioShelf) -> RecordSource:
         if path.is_dir() and not (path / STATE).is_file():
             raise DataError(
-                f"{shown(path)}: a directory without columns for --columns. Give the path of its data file."
+                f"{shown(path)}: a directory without columns for --columns. Give the path of its data file, or write a "
+                "table (tracker-logging convert DIRECTORY OUT.csv --to manifest) and fill in its columns."
             )
         named = tuple(self._columns.values())
         records: Sequence[object] = ArrowRows(path) if path.is_dir() else open_records(path, named)
