@@ -185,6 +185,28 @@ def test_columns_of_a_directory_of_recordings_are_refused_with_what_can_be_done(
         read_samples(tmp_path, columns={"audio": "1", "text": "2", "speaker": "3"})
 
 
+@pytest.mark.parametrize(
+    ("encoding", "message"),
+    [
+        ("gbk", r"0001\.txt: not UTF-8 \(.*GB18030 \(GBK\), which reads it as '打远一看"),
+        ("utf-16", r"0001\.txt: is UTF-16, not UTF-8\. Convert it: iconv -f UTF-16"),
+        ("utf-16-le", r"0001\.txt: is UTF-16LE, not UTF-8\. Convert it: iconv -f UTF-16LE"),
+    ],
+)
+def test_a_list_in_another_encoding_is_named_with_its_encoding(encoding: str, message: str, tmp_path: Path) -> None:
+    """ESD as it is distributed."""
+    for speaker in ("0001", "0011"):
+        clips(tmp_path, [f"{speaker}/Angry/{speaker}_{number:06}.wav" for number in range(3)])
+    listed = "".join(f"0001_{number:06}\t打远一看，它们上的确很是美丽。\t生气\n" for number in range(3))
+    (tmp_path / "0001/0001.txt").write_bytes(listed.encode(encoding))
+    write(tmp_path / "0011/0011.txt", [f"0011_{n:06}\t{text}\tAngry" for n, text in enumerate(TEXTS)])
+    assert [sample.target_text for sample in read_samples(tmp_path, skip_bad=True)] == TEXTS
+    with pytest.raises(DataError, match=message):
+        read_samples(tmp_path)
+    write(tmp_path / "0001/new.txt", [f"0001_{n:06}\t{text}\tAngry" for n, text in enumerate(TEXTS)])
+    assert [sample.target_text for sample in read_samples(tmp_path)] == [*TEXTS, *TEXTS]
+
+
 def test_a_recording_that_is_not_in_the_list_is_named(tmp_path: Path) -> None:
     clips(tmp_path, [f"wav/a{number}.wav" for number in range(3)])
     write(tmp_path / "transcripts.txt", [f"a{number}\t{TEXTS[number]}" for number in range(2)])

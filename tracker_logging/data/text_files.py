@@ -101,11 +101,16 @@ def check_encoding(path: Path) -> None:
             start = file.read(4)
     except OSError as error:
         raise cannot_read(path, error) from error
+    if name := wide_encoding(start):
+        raise DataError(f"{shown(path)}: is {name}, not UTF-8. Convert it: iconv -f {name} -t UTF-8 OLD > NEW.")
+
+
+def wide_encoding(start: bytes) -> str | None:
+    """The form of UTF-16 or UTF-32 in which a file is written that begins with these four bytes; None if in neither."""
     name = next((name for mark, name in _MARKS.items() if start.startswith(mark)), None)
     if name is None and len(start) == 4 and start.count(0) == 2:  # without a mark
         name = "UTF-16LE" if start[0] and start[2] else "UTF-16BE" if start[1] and start[3] else None
-    if name:
-        raise DataError(f"{shown(path)}: is {name}, not UTF-8. Convert it: iconv -f {name} -t UTF-8 OLD > NEW.")
+    return name
 
 
 def wrong_encoding(where: str, error: UnicodeDecodeError, *, evidence: bytes | None = None) -> DataError:

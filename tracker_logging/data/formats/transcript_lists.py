@@ -8,7 +8,8 @@
 
 A list lies in the folder of the recordings, in one above it, or in `etc` or `transcript` there. A file counts as a list
 if half of its first lines or more begin with the name of a recording. One column of a list is the text
-(`text_columns.py`); of characters with their pinyin the characters are.
+(`text_columns.py`); of characters with their pinyin the characters are. A list that is not UTF-8, or in which two
+columns may be the text, is the error of the recordings that no other list has.
 
 >>> parse_line("VOICE_001:Good morning."), parse_line('( a1 "Good morning." )'), parse_line("a1 Good morning.")
 (('VOICE_001', ['Good morning.']), ('a1', ['Good morning.']), ('a1', ['Good morning.']))
@@ -26,11 +27,11 @@ from pathlib import Path, PurePosixPath
 from tracker_logging.data.find_file import AUDIO_ENDINGS
 from tracker_logging.data.formats.text_columns import share_of, text_columns, unclear
 from tracker_logging.data.sample import DataError, shown
-from tracker_logging.data.text_files import read_utf8, text_lines
+from tracker_logging.data.text_files import read_utf8, text_lines, wide_encoding
 
 _ENDINGS = (".txt", ".tsv", ".csv", ".data", ".lab")
 _INNER = ("etc", "transcript")
-_LOOKED_AT = 50  # lines
+_LOOKED_AT, _LOOK = 50, 1 << 16  # lines, bytes
 _MOST_FILES = 20  # of a folder: where each recording has a text file, that is no list
 _MAX_BYTES = 1 << 30
 _FESTIVAL = re.compile(r'\(\s*(\S+)\s+"(.*)"\s*\)')
@@ -47,17 +48,21 @@ class TranscriptLists:
         self._lists: dict[Path, tuple[Path, ...]] = {}
 
     def of(self, recording: Path) -> Path | None:
-        """The nearest list that has a line for `recording`."""
+        """The nearest list that has a line for `recording`; else the nearest that cannot be read, if there is one."""
+        unreadable: Path | None = None
         for folder in (recording.parent, *recording.parent.parents):
             for place in (folder, *(folder / name for name in _INNER)):
                 if place not in self._lists:
                     self._lists[place] = tuple(self._found(place))
                 for path in self._lists[place]:
-                    if recording.stem in transcripts(path):
+                    texts = _texts(path)
+                    if isinstance(texts, DataError):
+                        unreadable = unreadable or path
+                    elif recording.stem in texts:
                         return path
             if folder == self._directory:
                 break
-        return None
+        return unreadable
 
     def _found(self, folder: Path) -> list[Path]:
         if not folder.is_dir():
@@ -70,25 +75,32 @@ class TranscriptLists:
             if not path.is_file() or path.stat().st_size > _MAX_BYTES:
                 return False
             with path.open("rb") as file:
-                lines = [line.decode(errors="replace").strip() for line in islice(file, _LOOKED_AT)]
+                start = file.read(_LOOK)
         except OSError:
             return False
+        text = start.decode(wide_encoding(start[:4]) or "utf-8-sig", errors="replace")
+        lines = [line.strip() for line in text.splitlines()[:_LOOKED_AT]]
         keys = [parsed[0] for line in lines if line and (parsed := parse_line(line)) is not None]
         return 2 * sum(key in self._names for key in keys) >= max(1, len(keys))
 
 
-@lru_cache(maxsize=32)
 def transcripts(path: Path) -> Mapping[str, str]:
-    """The texts by name of the recording; none of a file that is not UTF-8. Raises `DataError` if two columns may be
-    the text."""
+    """The texts by name of the recording. Raises `DataError` for a file that is not UTF-8, or if two columns may be the
+    text."""
+    texts = _texts(path)
+    if isinstance(texts, DataError):
+        raise DataError(str(texts))
+    return texts
+
+
+@lru_cache(maxsize=32)
+def _texts(path: Path) -> Mapping[str, str] | DataError:
     try:
         lines = text_lines(read_utf8(path, max_bytes=_MAX_BYTES))
-    except DataError:
-        return {}
-    rows = dict(parsed for line in lines if (parsed := parse_line(line.strip())) is not None)
-    if not rows:
-        return {}
-    column = _text_column(path, list(islice(rows.values(), _LOOKED_AT)))
+        rows = dict(parsed for line in lines if (parsed := parse_line(line.strip())) is not None)
+        column = _text_column(path, list(islice(rows.values(), _LOOKED_AT))) if rows else 0
+    except DataError as error:
+        return error
     texts = {name: cells[column] for name, cells in rows.items() if column < len(cells) and cells[column]}
     if share_of(not _READING.sub("", text) for text in islice(texts.values(), _LOOKED_AT)) < 0.5:
         return texts
