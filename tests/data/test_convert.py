@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
+import errno
 import itertools
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,8 +18,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tracker_logging.cli import main
-from tracker_logging.data.convert import ITEMS, _writer, convert
-from tracker_logging.data.formats import find_format, read_samples
+from tracker_logging.data.audio_sources import AudioShelf
+from tracker_logging.data.convert import ITEMS, _outcomes, _writer, convert
+from tracker_logging.data.formats import Format, Source, find_format, read_samples
 from tracker_logging.data.formats.conversation import INSTRUCTION
 from tracker_logging.data.formats.writing import READ
 from tracker_logging.data.sample import DataError, Utterance, VoiceSample
@@ -189,6 +192,27 @@ def test_nothing_is_left_of_a_conversion_that_fails(tmp_path: Path, folder: Path
         convert(path, tmp_path / "out.jsonl", to="chatml")
     assert list(tmp_path.iterdir()) == [path]
     assert len([one for one in itertools.islice(find_format(path).read(path), 1) if isinstance(one, VoiceSample)]) == 1
+
+
+class Unreadable(Format):
+    name = "on a disk that fails"
+
+    def recognises(self, path: Path) -> bool:
+        return True
+
+    def open(self, path: Path, shelf: AudioShelf) -> Source:
+        raise OSError(errno.EIO, os.strerror(errno.EIO), str(path))
+
+
+def test_a_failure_to_read_is_not_blamed_on_the_output(tmp_path: Path) -> None:
+    with (
+        pytest.raises(DataError, match=r"in\.json: cannot be read \(Input/output error\)"),
+        _writer(tmp_path / "out.jsonl"),
+    ):
+        list(_outcomes(Unreadable(), tmp_path / "in.json", AudioShelf()))
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DataError, match=r"out\.jsonl: cannot be written"), _writer(tmp_path / "file" / "out.jsonl"):
+        pass
 
 
 def test_columns_of_other_names_are_converted(tmp_path: Path, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -314,6 +314,7 @@ def test_every_check_has_an_example() -> None:
         "file_missing",
         "file_unknown",
         "file_unreadable",
+        "files_left_out",
         "no_usable_sample",
         "leak_target",
         "leak_text",

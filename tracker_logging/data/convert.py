@@ -24,9 +24,9 @@ from pathlib import Path
 from typing import Any
 
 from tracker_logging.data.audio_sources import AudioShelf
-from tracker_logging.data.formats import find_format
+from tracker_logging.data.formats import Format, Reading, find_format
 from tracker_logging.data.formats.writing import COLUMNS, chatml_item, manifest_item, transformers_item
-from tracker_logging.data.sample import DataError, VoiceSample, shown
+from tracker_logging.data.sample import DataError, VoiceSample, cannot_read, shown
 from tracker_logging.whole_file import whole_file
 
 Put = Callable[[dict[str, Any]], None]
@@ -72,8 +72,9 @@ def convert(
     skipped: list[DataError] = []
     left_out: dict[str, None] = {}
     written = 0
+    outcomes = _outcomes(find_format(path, columns), path, shelf)
     with _writer(out) as put:
-        for outcome in find_format(path, columns).read(path, shelf):
+        for outcome in outcomes:
             if isinstance(outcome, DataError):
                 if not skip_bad:
                     raise outcome
@@ -89,11 +90,19 @@ def convert(
     return Converted(written, tuple(skipped), tuple(left_out))
 
 
+def _outcomes(data: Format, path: Path, shelf: AudioShelf) -> Reading:
+    """What `data` reads. Raises `DataError`, never `OSError`: that is one of writing."""
+    try:
+        yield from data.read(path, shelf)
+    except OSError as error:
+        raise cannot_read(path, error) from error
+
+
 @contextmanager
 def _writer(out: Path) -> Iterator[Put]:
     """Yields a function that writes one item; the file gets its final name when all are written."""
-    out.parent.mkdir(parents=True, exist_ok=True)
     try:
+        out.parent.mkdir(parents=True, exist_ok=True)
         with whole_file(out) as part, part.open("w", encoding="utf-8", newline="") as file:
             yield from _opened(file, out.suffix.lower())
     except OSError as error:

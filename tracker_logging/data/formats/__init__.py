@@ -15,6 +15,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -35,8 +36,9 @@ from tracker_logging.data.formats.record_file import RecordFile
 from tracker_logging.data.formats.renamed import ColumnsFormat, HeaderlessTable, UnknownTable
 from tracker_logging.data.formats.shards import Shards
 from tracker_logging.data.references import Pairing, with_references
-from tracker_logging.data.sample import DataError, VoiceSample, printable, shown
+from tracker_logging.data.sample import DataError, VoiceSample, cannot_read, printable, shown
 from tracker_logging.data.samples import Samples, Source, read_sample, spread
+from tracker_logging.data.walk import walk
 
 __all__ = ["FORMATS", "Format", "Reading", "Source", "check_sample", "find_format", "open_samples", "read_samples"]
 
@@ -44,6 +46,7 @@ logger = logging.getLogger(__name__)
 
 CHECKED = 2_000
 _REPORTED_IN_FULL = 5
+_MOST_FOLDERS = 2_000  # whose files are counted for a message
 _RECORDS = (CHATML, BOSON, TRANSFORMERS, MS_SWIFT, LHOTSE, PAIR_MANIFEST, AUDIO_TABLE, TEXT_ONLY)
 
 _FOLDER = DataFolder(lambda path: find_format(path))
@@ -64,27 +67,39 @@ FORMATS: tuple[Format, ...] = (
 
 def find_format(path: Path, columns: Mapping[str, str] | None = None) -> Format:
     """The format of `path`; with `columns` (role to column name, see `columns.ROLES`) that of a table. Raises
-    `DataError` if `path` does not exist or is in no known format."""
-    if not path.exists():
-        raise DataError(f"{shown(path)}: no such data file. Check --train_data_file / --eval_data_file.")
+    `DataError` if `path` does not exist, may not be read or is in no known format."""
+    try:
+        if not path.exists():
+            raise DataError(f"{shown(path)}: no such data file. Check --train_data_file / --eval_data_file.")
+        chosen = recognised(path, columns)
+    except OSError as error:
+        raise cannot_read(path, error) from error
+    if chosen is None:
+        raise DataError(f"{shown(path)}: {what_is(path)}. Convert it to one of the formats of docs/data.md.")
+    return chosen
+
+
+def recognised(path: Path, columns: Mapping[str, str] | None = None) -> Format | None:
+    """As `find_format`; None for an unknown format. Raises `OSError` for a path that may not be read."""
     if columns:
         check_columns(columns)
         named = ColumnsFormat(columns)
         folder = DataFolder(lambda _: named)
         return folder if path.is_dir() and folder.recognises(path) else named
-    chosen = next((known for known in FORMATS if known.recognises(path)), None)
-    if chosen is None:
-        raise DataError(f"{shown(path)}: {what_is(path)}. Convert it to one of the formats of docs/data.md.")
-    return chosen
+    return next((known for known in FORMATS if known.recognises(path)), None)
 
 
 def what_is(path: Path) -> str:
     """What a path in no known format is: the endings in a directory, or the beginning of a file. Does not raise."""
     try:
         if path.is_dir():
-            endings = Counter(inner.suffix.lower() or "no ending" for inner in path.iterdir() if inner.is_file())
+            unlisted: list[Path] = []
+            files = (Path(name) for _, names in islice(walk(path, unlisted), _MOST_FOLDERS) for name in names)
+            endings = Counter(file.suffix.lower() or "no ending" for file in files)
             holds = ", ".join(f"{count} × {ending}" for ending, count in endings.most_common(5)) or "no files"
-            return f"no data are known in this directory, which holds {holds}"
+            names = ", ".join(printable(folder.name) for folder in unlisted[:3])
+            hidden = f" and {len(unlisted)} folders that may not be listed ({names})" if unlisted else ""
+            return f"no data are known in this directory, which holds {holds}{hidden}"
         if not path.is_file():  # opening a pipe would wait forever
             return "not a regular file"
         with path.open("rb") as file:

@@ -26,7 +26,8 @@ class Format(ABC):
 
     @abstractmethod
     def recognises(self, path: Path) -> bool:
-        """Whether `path`, an existing file or directory, is in this format. Does not raise."""
+        """Whether `path`, an existing file or directory, is in this format. Raises `OSError` alone, for one that may
+        not be read."""
 
     @abstractmethod
     def open(self, path: Path, shelf: AudioShelf) -> Source:

@@ -25,6 +25,7 @@ from tracker_logging.data.formats.base import Format
 from tracker_logging.data.formats.renamed import UnknownTable
 from tracker_logging.data.sample import DataError, VoiceSample, printable, shown
 from tracker_logging.data.samples import Source
+from tracker_logging.data.walk import is_file, is_folder
 
 logger = logging.getLogger(__name__)
 
@@ -64,17 +65,17 @@ class DataFolder(Format):
     def _files(self, folder: Path) -> list[Path]:
         """The data files in `folder`, or if there are none, one level below it."""
         with os.scandir(folder) as entries:
-            inner = sorted(Path(entry.path) for entry in entries if entry.is_dir())
+            inner = sorted(Path(entry.path) for entry in entries if is_folder(entry))
         for places in ([folder], inner):
-            files = [place / name for place in places for name in NAMES if (place / name).is_file()]
-            files = files or [file for place in places for file in sorted(place.glob("*.parquet")) if file.is_file()]
+            files = [place / name for place in places for name in NAMES if is_file(place / name)]
+            files = files or [file for place in places for file in sorted(place.glob("*.parquet")) if is_file(file)]
             if files:
                 return files
         return [file for file in sorted(folder.iterdir()) if file.suffix in _TABLES and self._is_data(file)]
 
     def _is_data(self, file: Path) -> bool:
         try:
-            return file.is_file() and not isinstance(self._find(file), UnknownTable)
+            return is_file(file) and not isinstance(self._find(file), UnknownTable)
         except DataError:
             return False
 

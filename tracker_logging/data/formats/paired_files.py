@@ -10,17 +10,20 @@ The text of `a1.wav` is the first of
 
 The speaker is named by the folder (VCTK, `.lab`) or by the file name (LibriTTS, LibriSpeech). Where the text is in a
 list, it is a part of the file name (MLS, AISHELL), else the first folder that is known as a speaker's (JVS, CMU ARCTIC)
-or whose name, with a digit in it, begins the file name (ESD, AISHELL-3). Subdirectories are
-searched, links to directories are not followed. This format has no reference: the model is not trained to clone a
-voice, unless references are paired (`references.py`).
+or whose name, with a digit in it, begins the file name (ESD, AISHELL-3). Subdirectories are searched, also those that
+are links. This format has no reference: the model is not trained to clone a voice, unless references are paired
+(`references.py`).
+
+What is left out is counted and logged: recordings in other formats, texts whose recording is missing, and directories
+that may not be listed.
 """
 
 from __future__ import annotations
 
 import itertools
-import os
+import logging
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -32,9 +35,14 @@ from tracker_logging.data.formats.slices import check_count
 from tracker_logging.data.formats.transcript_lists import TranscriptLists, transcripts
 from tracker_logging.data.sample import DataError, VoiceSample, printable, shown
 from tracker_logging.data.text_files import read_utf8, text_lines
+from tracker_logging.data.walk import is_file, walk
+
+logger = logging.getLogger(__name__)
 
 _TEXT_ENDINGS = (".txt", ".normalized.txt", ".lab", ".original.txt")
 _TABLE_ENDINGS = (".trans.txt", ".trans.tsv")
+_OTHER_AUDIO = (".m4a", ".aac", ".aif", ".aiff", ".wma", ".amr", ".caf", ".mp4", ".webm", ".au", ".sph")
+_ABOUT = re.compile(r"(read.?me|licen[cs]e|copying|changelog|speaker|transcript|metadata)")  # texts about a corpus
 _LIBRI = re.compile(r"(\d+)[_-]\d+[_-]")  # speaker, chapter
 _MLS = re.compile(r"(\d{1,5})_\d{1,5}_\d{6}")
 _AISHELL = re.compile(r"[A-Z]+\d+(S\d{4})W\d{4}")
@@ -50,12 +58,22 @@ class PairedFiles(Format):
     name = "directory of audio and text files"
 
     def recognises(self, path: Path) -> bool:
-        return path.is_dir() and next(_folders(path), None) is not None
+        return path.is_dir() and any(name.lower().endswith(AUDIO_ENDINGS) for _, names in walk(path) for name in names)
 
     def open(self, path: Path, shelf: AudioShelf) -> PairedSource:
         recordings: list[Recording] = []
-        for folder, names in _folders(path):
-            recordings += _recordings(path, folder, names)
+        unlisted: list[Path] = []
+        others: list[Path] = []
+        texts: list[Path] = []
+        for folder, names in walk(path, unlisted):
+            found = list(_recordings(path, folder, names))
+            recordings += found
+            stems = {recording.audio.stem.lower() for recording in found}
+            unread = [name for name in names if name.lower().endswith(_OTHER_AUDIO)]
+            others += [folder / name for name in unread if Path(name).stem.lower() not in stems]
+            if any(recording.key is None and recording.text is not None for recording in found):
+                stems |= {Path(name).stem.lower() for name in unread}
+                texts += [folder / name for name in names if _is_text_alone(name.lower(), stems)]
             check_count(path, len(recordings))
         recordings = _with_lists(path, recordings)
         if all(recording.text is None for recording in recordings) and (files := _data_files(path)):
@@ -63,7 +81,11 @@ class PairedFiles(Format):
                 f"{shown(path)}: no recording has a text beside it, but there are data files ({', '.join(files)}). "
                 "Give the path of one of them."
             )
-        return PairedSource(path, tuple(sorted(recordings, key=lambda recording: recording.audio)))
+        lists = {recording.text for recording in recordings}
+        left_out = _left_out(path, unlisted, others, [text for text in texts if text not in lists])
+        for message in left_out:
+            logger.warning("%s: %s", shown(path), message)
+        return PairedSource(path, tuple(sorted(recordings, key=lambda recording: recording.audio)), left_out)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,10 +100,12 @@ class Recording:
 
 @dataclass(frozen=True, slots=True)
 class PairedSource:
-    """Sample i is recording i, sorted by path."""
+    """Sample i is recording i, sorted by path. `left_out`: what of the directory is not read and why, a sentence for
+    each kind, followed by the fix."""
 
     directory: Path
     recordings: tuple[Recording, ...]
+    left_out: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.recordings)
@@ -115,13 +139,6 @@ class PairedSource:
         )
 
 
-def _folders(directory: Path) -> Iterator[tuple[Path, list[str]]]:
-    """The folders below `directory` that hold recordings, with their files."""
-    for folder, _, names in os.walk(directory):
-        if any(name.lower().endswith(AUDIO_ENDINGS) for name in names):
-            yield Path(folder), names
-
-
 def _recordings(directory: Path, folder: Path, names: Sequence[str]) -> Iterator[Recording]:
     """The recordings in one folder with where their texts are."""
     folded = {name.lower(): name for name in names}
@@ -143,7 +160,7 @@ def _recordings(directory: Path, folder: Path, names: Sequence[str]) -> Iterator
             if stem.endswith("_mic2") and f"{stem[:-1]}1{ending}".lower() in folded:
                 continue
             beside = folder.parent.parent / "txt" / folder.name / f"{_MIC.sub('', stem)}.txt"
-            yield Recording(folder / name, beside if beside.is_file() else None, speaker=vctk[1])
+            yield Recording(folder / name, beside if is_file(beside) else None, speaker=vctk[1])
         else:
             yield Recording(folder / name, None)
 
@@ -173,11 +190,37 @@ def _speaker(directory: Path, audio: Path) -> str | None:
     return None
 
 
+def _is_text_alone(name: str, stems: Collection[str]) -> bool:
+    """Whether a file called `name` is the text of a recording that is not there. `name`, `stems`: in small letters."""
+    if name.endswith(_TABLE_ENDINGS) or _ABOUT.match(name):
+        return False
+    texts_of = [name.removesuffix(ending) for ending in _TEXT_ENDINGS if name.endswith(ending)]
+    return bool(texts_of) and not any(stem in stems for stem in texts_of)
+
+
+def _left_out(
+    directory: Path, unlisted: Sequence[Path], others: Sequence[Path], texts: Sequence[Path]
+) -> tuple[str, ...]:
+    """The messages of `PairedSource.left_out`."""
+    kinds = {
+        "{} folders may not be listed ({}), so what is in them is left out. Change their rights.": unlisted,
+        "{} recordings are neither WAV, FLAC, Ogg nor MP3 ({}) and are left out. Convert them to one of these.": others,
+        "{} texts have no recording ({}) and are left out. Add the recordings, or remove the texts.": texts,
+    }
+    messages: list[str] = []
+    for message, paths in kinds.items():
+        if paths:
+            names = sorted(printable(path.relative_to(directory).as_posix()) for path in paths)
+            listed = ", ".join(names[:_NAMED]) + (", …" if len(names) > _NAMED else "")
+            messages.append(message.format(len(names), listed))
+    return tuple(messages)
+
+
 def _data_files(directory: Path) -> list[str]:
     """Data files below `directory` that another format reads, by their paths in it; of Kaldi the folder."""
     found: list[str] = []
-    for folder, _, names in itertools.islice(os.walk(directory), _MOST_FOLDERS):
-        place = Path(folder).relative_to(directory)
+    for folder, names in itertools.islice(walk(directory), _MOST_FOLDERS):
+        place = folder.relative_to(directory)
         if "wav.scp" in names and "text" in names:
             found.append(place.as_posix())
         found += [(place / name).as_posix() for name in names if _DATA_FILE.fullmatch(name)]

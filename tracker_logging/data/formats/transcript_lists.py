@@ -65,9 +65,11 @@ class TranscriptLists:
         return unreadable
 
     def _found(self, folder: Path) -> list[Path]:
-        if not folder.is_dir():
+        try:
+            inner = sorted(folder.iterdir()) if folder.is_dir() else []
+        except OSError:  # may not be listed, which the reader of the directory reports
             return []
-        files = [path for path in islice(sorted(folder.iterdir()), 10_000) if path.suffix.lower() in _ENDINGS]
+        files = [path for path in islice(inner, 10_000) if path.suffix.lower() in _ENDINGS]
         return [path for path in files if self._is_list(path)] if len(files) <= _MOST_FILES else []
 
     def _is_list(self, path: Path) -> bool:

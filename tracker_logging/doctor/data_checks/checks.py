@@ -78,6 +78,9 @@ FILE_UNKNOWN = Check("file_unknown", "error", "file",
 FILE_UNREADABLE = Check("file_unreadable", "error", "file",
     "Reading stopped there: the rest of the file was not checked, and training refuses the file.",
     "Repair the file at that place, or save it again as UTF-8.")
+FILES_LEFT_OUT = Check("files_left_out", "warning", "file",
+    "Files in a directory of recordings are not read: their samples are missing in training.",
+    "Make them readable, or remove them.")
 NO_USABLE_SAMPLE = Check("no_usable_sample", "error", "file",
     "No sample is usable: nothing can be trained, and no voice be generated.",
     "Fix the other findings, or choose another file.")

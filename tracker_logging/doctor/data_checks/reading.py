@@ -19,12 +19,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tracker_logging.data.audio_sources import AudioShelf
-from tracker_logging.data.formats import FORMATS, Format, Source, find_format, what_is
+from tracker_logging.data.formats import Source, recognised, what_is
 from tracker_logging.data.formats.json_files import JsonLines, JsonList
 from tracker_logging.data.formats.lazy import outcomes
+from tracker_logging.data.formats.paired_files import PairedSource
 from tracker_logging.data.formats.record_file import RecordSource
 from tracker_logging.data.references import PairedReferences, Pairing, with_references
-from tracker_logging.data.sample import DataError, VoiceSample, shown
+from tracker_logging.data.sample import DataError, VoiceSample, cannot_read, shown
 from tracker_logging.data.samples import read_sample
 from tracker_logging.doctor.data_checks import checks, structure, texts
 from tracker_logging.doctor.data_checks.checks import DataFinding, Place
@@ -98,6 +99,7 @@ def read_rows(
     if isinstance(source, DataFinding):
         log.add_all([source])
         return DataFile(Rows(place, shared, lambda row: _no_record(place)), is_broken=True)
+    log.add_all(_left_out(source, place))
     indices = array("q")
 
     is_prompt = options.prompts is not None
@@ -152,6 +154,14 @@ def _outcomes(source: Source) -> Iterator[tuple[object, VoiceSample | Exception]
             yield item, error
 
 
+def _left_out(source: Source, place: Place) -> Iterator[DataFinding]:
+    """What of a directory of recordings is not read."""
+    directory = source.source if isinstance(source, PairedReferences) else source
+    for message in directory.left_out if isinstance(directory, PairedSource) else ():
+        seen, fix = _problem_and_fix(message.rstrip("."))
+        yield checks.FILES_LEFT_OUT.at(place, seen=seen, fix=fix)
+
+
 def _alone(rows: Rows, pairing: Pairing) -> Iterator[DataFinding]:
     """Speakers for whom no reference was found."""
     speakers = rows.column("speaker")[rows.column("reference") == NONE]
@@ -168,18 +178,15 @@ def _source(path: Path, place: Place, options: ReadingOptions) -> Source | DataF
             dangling = path.is_symlink()
             seen = "a broken or circular link" if dangling else "no such file or directory"
             return checks.FILE_MISSING.at(place, seen=seen)
-        known = find_format(path, options.columns) if options.columns else _recognised(path)
+        known = recognised(path, options.columns)
         if known is None:
             return checks.FILE_UNKNOWN.at(place, seen=what_is(path))
         source = known.open(path, options.shelf)
         return source if options.pairing is None else with_references(source, options.pairing, report=False)
     except Exception as error:  # a reader that fails on malformed data must not end the report
-        seen, fix = _problem_and_fix(_message(error).removeprefix(f"{place.file}: "))
+        problem = cannot_read(path, error) if isinstance(error, OSError) else error
+        seen, fix = _problem_and_fix(_message(problem).removeprefix(f"{place.file}: "))
         return checks.FILE_UNREADABLE.at(place, seen=seen, fix=fix)
-
-
-def _recognised(path: Path) -> Format | None:
-    return next((known for known in FORMATS if known.recognises(path)), None)
 
 
 def _refused(error: Exception, item: object, *, path: Path, index: int, is_prompt: bool = False) -> list[DataFinding]:
