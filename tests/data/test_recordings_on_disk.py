@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import tarfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -114,6 +115,41 @@ def test_recordings_and_texts_that_are_not_read_are_counted(tmp_path: Path, capl
         (f"{other} and are left out", "Convert them to one of these."),
         (f"{lone} and are left out", "Add the recordings, or remove the texts."),
     ]
+
+
+APPLE_DOUBLE = b"\0\5\x16\7\0\2\0\0Mac OS X        " + b"\xb0" * 50
+
+
+def test_files_that_macos_writes_beside_others_are_no_data(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    clips(tmp_path / "pairs", ["s1/a"])
+    for name in ("._a.wav", "._a.txt", "._b.txt", "._c.m4a"):
+        (tmp_path / "pairs/s1" / name).write_bytes(APPLE_DOUBLE)
+    assert ids(tmp_path / "pairs") == ["s1/a"]
+    assert "left out" not in caplog.text
+
+    listed = tmp_path / "listed"
+    clips(listed, ["a"])
+    (listed / "a.txt").rename(listed / "transcripts.txt")
+    (listed / "transcripts.txt").write_text("a\tWe meet at 10:30.\n")
+    for number in range(25):  # more than a folder of lists has
+        (listed / f"._{number}.txt").write_bytes(APPLE_DOUBLE)
+    assert ids(listed) == ["a"]
+
+    shards = tmp_path / "shards"
+    shards.mkdir()
+    with tarfile.open(shards / "a.tar", "w") as tar:
+        for name in ("a.wav", "a.txt"):
+            tar.add(tmp_path / "pairs/s1" / name, name)
+            tar.add(tmp_path / "pairs/s1" / f"._{name}", f"s/._{name}")
+    (shards / "._a.tar").write_bytes(APPLE_DOUBLE)
+    assert ids(shards) == ["a"]
+
+    table = tmp_path / "table"
+    clips(table, ["a"])
+    (table / "train.csv").write_text("audio,text\na.wav,We meet at 10:30.\n")
+    for name in ("._train.csv", "._train.jsonl", "._train.parquet"):
+        (table / name).write_bytes(APPLE_DOUBLE)
+    assert [sample.target_text for sample in read_samples(table)] == ["We meet at 10:30."]
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 - Links to directories are followed. A directory that can be reached in several ways is walked once, by its own name
   rather than by that of a link, so that circular links end.
 - A directory that may not be listed is left out and named.
+- Files in which macOS keeps attributes on other disks (`._a.wav`, AppleDouble) are left out.
 
     unlisted: list[Path] = []
     for folder, names in walk(Path("corpus"), unlisted): ...
@@ -14,6 +15,9 @@ import os
 from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
+
+APPLE_DOUBLE = "._"
+"""How the names of macOS's files of attributes begin."""
 
 
 def walk(directory: Path, unlisted: list[Path] | None = None) -> Iterator[tuple[Path, list[str]]]:
@@ -35,7 +39,7 @@ def walk(directory: Path, unlisted: list[Path] | None = None) -> Iterator[tuple[
                 for entry in entries:
                     if is_folder(entry):
                         inner.append(entry)
-                    else:
+                    elif not entry.name.startswith(APPLE_DOUBLE):
                         names.append(entry.name)
         except OSError:
             if unlisted is not None:

@@ -25,7 +25,7 @@ from tracker_logging.data.formats.base import Format
 from tracker_logging.data.formats.renamed import UnknownTable
 from tracker_logging.data.sample import DataError, VoiceSample, printable, shown
 from tracker_logging.data.samples import Source
-from tracker_logging.data.walk import is_file, is_folder
+from tracker_logging.data.walk import is_file, is_folder, walk
 
 logger = logging.getLogger(__name__)
 
@@ -68,16 +68,22 @@ class DataFolder(Format):
             inner = sorted(Path(entry.path) for entry in entries if is_folder(entry))
         for places in ([folder], inner):
             files = [place / name for place in places for name in NAMES if is_file(place / name)]
-            files = files or [file for place in places for file in sorted(place.glob("*.parquet")) if is_file(file)]
+            files = files or [file for place in places for file in _files_in(place, ".parquet")]
             if files:
                 return files
-        return [file for file in sorted(folder.iterdir()) if file.suffix in _TABLES and self._is_data(file)]
+        return [file for file in _files_in(folder, *_TABLES) if self._is_data(file)]
 
     def _is_data(self, file: Path) -> bool:
         try:
-            return is_file(file) and not isinstance(self._find(file), UnknownTable)
+            return not isinstance(self._find(file), UnknownTable)
         except DataError:
             return False
+
+
+def _files_in(folder: Path, *endings: str) -> list[Path]:
+    """The files of these endings, sorted; none of a folder that may not be listed."""
+    _, names = next(walk(folder), (folder, []))
+    return [folder / name for name in sorted(names) if name.endswith(endings) and is_file(folder / name)]
 
 
 def _split(file: Path) -> str:

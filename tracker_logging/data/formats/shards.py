@@ -30,6 +30,7 @@ from tracker_logging.data.formats.record import Place, Record
 from tracker_logging.data.formats.slices import check_count
 from tracker_logging.data.sample import DataError, VoiceSample, cannot_read, printable, shown
 from tracker_logging.data.text_files import MAX_TEXT_BYTES
+from tracker_logging.data.walk import APPLE_DOUBLE
 
 MAX_AUDIO_BYTES = 200_000_000
 
@@ -126,7 +127,8 @@ class ShardSource:
 
 def _tar_files(folder: Path) -> list[Path]:
     """Regular files only: opening a FIFO would wait forever."""
-    return sorted(file for file in folder.glob("*.tar") if file.is_file())
+    files = (file for file in folder.glob("*.tar") if not file.name.startswith(APPLE_DOUBLE))
+    return sorted(file for file in files if file.is_file())
 
 
 def _groups(file: Path) -> tuple[list[tuple[str, _Members]], str | None]:

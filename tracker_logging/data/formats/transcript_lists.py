@@ -28,6 +28,7 @@ from tracker_logging.data.find_file import AUDIO_ENDINGS
 from tracker_logging.data.formats.text_columns import share_of, text_columns, unclear
 from tracker_logging.data.sample import DataError, shown
 from tracker_logging.data.text_files import read_utf8, text_lines, wide_encoding
+from tracker_logging.data.walk import APPLE_DOUBLE
 
 _ENDINGS = (".txt", ".tsv", ".csv", ".data", ".lab")
 _INNER = ("etc", "transcript")
@@ -69,7 +70,11 @@ class TranscriptLists:
             inner = sorted(folder.iterdir()) if folder.is_dir() else []
         except OSError:  # may not be listed, which the reader of the directory reports
             return []
-        files = [path for path in islice(inner, 10_000) if path.suffix.lower() in _ENDINGS]
+        files = [
+            path
+            for path in islice(inner, 10_000)
+            if path.suffix.lower() in _ENDINGS and not path.name.startswith(APPLE_DOUBLE)
+        ]
         return [path for path in files if self._is_list(path)] if len(files) <= _MOST_FILES else []
 
     def _is_list(self, path: Path) -> bool:
