@@ -2,8 +2,8 @@
 
 Read are the audiofolder of Hugging Face (`metadata.csv`, `.jsonl` or `.parquet` with `file_name`), LJSpeech and F5-TTS
 (`metadata.csv` beside `wavs`), NeMo (`manifest.json`), Seed-TTS-eval (`meta.lst`), Lhotse (`cuts.jsonl.gz`), MeloTTS
-(`metadata.list`), a folder of parquet files, as Hugging Face datasets are downloaded, and any other table or JSON Lines
-that is the only one in the directory.
+(`metadata.list`), a `metadata.json` with samples, a folder of parquet files, as Hugging Face datasets are downloaded,
+and any other table or JSON Lines that is the only one in the directory.
 
 A directory with several such files is refused with their names, for one of them may be the test data. The parquet files
 of one split are read together; where their names count more of them than are there, a warning tells it.
@@ -22,6 +22,7 @@ from pathlib import Path
 
 from tracker_logging.data.audio_sources import AudioShelf
 from tracker_logging.data.formats.base import Format
+from tracker_logging.data.formats.metadata_folder import METADATA, first_samples
 from tracker_logging.data.formats.renamed import UnknownTable
 from tracker_logging.data.sample import DataError, VoiceSample, printable, shown
 from tracker_logging.data.samples import Source
@@ -68,6 +69,8 @@ class DataFolder(Format):
             inner = sorted(Path(entry.path) for entry in entries if is_folder(entry))
         for places in ([folder], inner):
             files = [place / name for place in places for name in NAMES if is_file(place / name)]
+            if places == [folder] and is_file(folder / METADATA) and _has_samples(folder / METADATA):
+                files.append(folder / METADATA)
             files = files or [file for place in places for file in _files_in(place, ".parquet")]
             if files:
                 return files
@@ -78,6 +81,14 @@ class DataFolder(Format):
             return not isinstance(self._find(file), UnknownTable)
         except DataError:
             return False
+
+
+def _has_samples(metadata: Path) -> bool:
+    """Whether a `metadata.json` is more than a description of the data."""
+    try:
+        return bool(first_samples(metadata))
+    except DataError:
+        return False
 
 
 def _files_in(folder: Path, *endings: str) -> list[Path]:

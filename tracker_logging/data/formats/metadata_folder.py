@@ -4,7 +4,8 @@
                   "ref_transcript": "The reference text.", "speaker_id": "slt", "scene": "A quiet room."}]}
 
 `transcript` may replace `transcript_file`, and `ref_transcript_file` may replace `ref_transcript`. The path to give is
-the directory, or the `metadata.json` in it.
+the directory, or the `metadata.json` in it. A file of that name whose samples have no `audio_file` is
+read as any other.
 
 F5 has `ref_speakers` in its samples, several voices to choose the reference from:
 
@@ -19,14 +20,14 @@ sample its references stand in the system message, without their texts.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tracker_logging.data.audio_sources import AudioShelf
 from tracker_logging.data.find_file import search_folders
 from tracker_logging.data.formats.base import Format
 from tracker_logging.data.formats.columns import REFERENCE_TEXT, SPEAKER, TARGET_TEXT
-from tracker_logging.data.formats.containers import load_json
+from tracker_logging.data.formats.containers import Container, container_of, load_json, open_records, peek
 from tracker_logging.data.formats.record import Record
 from tracker_logging.data.formats.record_file import RecordFormat, RecordSource, Values
 from tracker_logging.data.sample import DataError, Utterance, VoiceSample, shown
@@ -34,6 +35,7 @@ from tracker_logging.data.text_files import read_utf8
 from tracker_logging.data.voices import voices_in
 
 METADATA = "metadata.json"
+_LOOKED_AT = 16
 _TEXT = ("transcript", "text", *TARGET_TEXT)
 
 
@@ -43,17 +45,34 @@ class MetadataFolder(Format):
     name = "directory with metadata.json"
 
     def recognises(self, path: Path) -> bool:
-        if path.is_dir():
-            return (path / METADATA).is_file()
-        return path.is_file() and path.name == METADATA
+        file = path / METADATA if path.is_dir() else path
+        if file.name != METADATA or not file.is_file():
+            return False
+        try:
+            samples = first_samples(file)
+        except DataError:  # `open` says what is wrong with it
+            return True
+        return samples == [] or any(isinstance(each, Mapping) and "audio_file" in each for each in samples or ())
 
     def open(self, path: Path, shelf: AudioShelf) -> RecordSource:
         file = path / METADATA if path.is_dir() else path
-        content = load_json(file)
-        samples = content.get("samples") if isinstance(content, Mapping) else content
-        if not isinstance(samples, list):
+        content = load_json(file) if container_of(file) is Container.JSON_OBJECT else {"samples": open_records(file)}
+        samples = content.get("samples") if isinstance(content, Mapping) else None
+        if not isinstance(samples, Sequence) or isinstance(samples, str):
             raise DataError(f"{shown(file)}: has no list `samples`. Write the samples there.")
         return RecordSource(file, samples, METADATA_RECORD, (METADATA_RECORD,), search_folders(file), shelf)
+
+
+def first_samples(file: Path) -> list[object] | None:
+    """The first samples of a file called `metadata.json`: none where they cannot be read, None for an object without
+    `samples`. Raises `DataError`."""
+    if container_of(file) is not Container.JSON_OBJECT:
+        return peek(file, _LOOKED_AT)
+    content = load_json(file)
+    if not isinstance(content, Mapping) or "samples" not in content:
+        return None
+    samples = content["samples"]
+    return samples[:_LOOKED_AT] if isinstance(samples, list) else []
 
 
 def _is_metadata(values: Values) -> bool:
