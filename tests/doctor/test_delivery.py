@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from doctor.small_run import collate, serious, watched
+from doctor.small_run import collate, prepared, serious, watched
 from read_back import Run, plain, read_jsonl, read_tensorboard, read_wandb
 
 from tracker_logging.doctor.finding import Finding
-from tracker_logging.events import Findings
+from tracker_logging.events import Alert, Findings
 from tracker_logging.families import IGNORE
 from tracker_logging.integrations.hf_trainer import DoctorCallback
 from tracker_logging.runs import open_run
@@ -121,6 +121,18 @@ def test_the_console_has_one_line_when_a_finding_opens_and_one_when_it_is_resolv
     assert said[0].message.startswith(f"Doctor, step 1, error: End codes masked: {SEEN}. Label the first end code")
     assert said[1].message == "Doctor, step 4: End codes masked is resolved (open since step 1)."
     assert not any("\n" in record.message for record in said)
+
+
+def test_a_resumed_training_reports_the_findings_of_its_checkpoint_once_more(tmp_path: Path) -> None:
+    """Not as an alert; the file of findings may hold what a training found that was given up."""
+    watched(tmp_path, collate=healing_collator(99), max_steps=2, save_strategy="steps", save_steps=2)
+    tracker = MemoryTracker()
+    _, resumed = prepared(tmp_path, tracker=tracker, collate=healing_collator(99), max_steps=5)
+    resumed.train(resume_from_checkpoint=str(tmp_path / "checkpoint-2"))
+    reports = [event for event in tracker.events if isinstance(event, Findings)]
+    assert [report.step for report in reports] == [3, 5]
+    assert [[finding.name for finding in report.findings] for report in reports] == [["end_codes_masked"]] * 2
+    assert not [event for event in tracker.events if isinstance(event, Alert)]
 
 
 def test_open_findings_stand_first_in_the_table() -> None:

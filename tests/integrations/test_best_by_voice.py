@@ -13,6 +13,7 @@ from voice_choice import CASES, GivenScores, outcome, trained, trainer_for
 from tracker_logging.demo.paths import DemoPaths
 from tracker_logging.families.higgs_v2.adapter import HiggsV2Adapter
 from tracker_logging.observers import zero_shot
+from tracker_logging.runs import open_run
 
 # Of ranks, the order of callbacks, and late scores each pair is tested.
 TWO_RANKS = ("stopping after ours", "late, stopping before ours", "stops early")
@@ -59,6 +60,19 @@ def test_the_right_checkpoint_is_loaded(
     assert ("Scores of voices failed or were not there in time" in caplog.text) == (
         case in ("a round fails", "scores of the best step are late")
     )
+
+
+def test_a_resumed_training_has_no_voices_of_the_one_that_was_given_up(demo: Path, tmp_path: Path) -> None:
+    """Of four steps with voices two are kept, and only the last of the next three has voices."""
+    trained(DemoPaths(demo), tmp_path, scorer=GivenScores())
+    (run,) = (tmp_path / "runs").iterdir()
+    assert list(next(iter(open_run(run).voices.values())).steps) == [0, 1, 2, 3, 4]
+    resumed = trainer_for(DemoPaths(demo), tmp_path, scorer=GivenScores(), eval_strategy="no", max_steps=5, **SEARCH)
+    resumed.train(resume_from_checkpoint=str(tmp_path / "checkpoint-2"))
+    assert list((tmp_path / "runs").iterdir()) == [run]
+    voices = open_run(run).voices
+    assert len(voices) == 2 and all(list(voice.steps) == [0, 1, 2, 5] for voice in voices.values())
+    assert all(step.clip is not None for voice in voices.values() for step in voice.steps.values())
 
 
 def test_two_ranks_choose_the_same_checkpoint(demo: Path, tmp_path: Path) -> None:

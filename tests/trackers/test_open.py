@@ -5,17 +5,22 @@ import shutil
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 
+import numpy as np
 import pytest
 from read_back import read_jsonl, read_tensorboard, read_wandb
-from tracker_examples import comparison, one_of_each
+from tracker_examples import comparison, finding, one_of_each
 
-from tracker_logging.events import Scalars
+from tracker_logging import tags
+from tracker_logging.events import Findings, Scalars, Text
+from tracker_logging.runs import open_run
 from tracker_logging.trackers.null import NullTracker
 from tracker_logging.trackers.open import RunInfo, check_backends, open_tracker
 from tracker_logging.trackers.state import resumed, state_of
 
 RUN = RunInfo(name="a")
+REPORTS = ("findings.json", "findings.md", "summary.json", "summary.md")
 
 
 def test_an_unknown_backend_is_refused_with_the_known_ones():
@@ -98,3 +103,47 @@ def test_a_run_that_crashed_continues_in_every_backend_without_holes_or_duplicat
             (back.texts, "inputs/samples"),
         ):
             assert sorted(step for name, step in values if name == tag) == list(range(1, 10)), (read.__name__, tag)
+
+
+def last_word(step: int) -> Text:
+    return Text(step=step, tag=tags.LAST_WORD(), text=f"take checkpoint-{step}")
+
+
+def test_a_resumed_run_has_no_file_of_the_training_that_was_given_up(tmp_path):
+    first = open_tracker(["tensorboard"], directory=tmp_path, run=RUN)
+    first.emit(Findings(step=100, findings=(finding("kept", since=50),)))
+    for step in (0, 100, 200, 300):
+        first.emit(replace(comparison(step), embeddings={"generated": np.ones(4, np.float32)}))
+    first.emit(Findings(step=300, findings=(finding("kept", since=50), finding("given_up", since=200))))
+    first.emit(last_word(300))
+    first.close()
+    resuming = replace(RUN, purge_step=101, again=frozenset({"voices/100"}))
+    again = open_tracker(["tensorboard"], directory=tmp_path, run=resuming)
+    again.emit(Scalars(step=101, values={"a": 1.0}))
+    again.flush()
+    voices = tmp_path / "voices" / "rms_03"
+    kept = {f"step-{step:08d}.{suffix}" for step in (0, 100) for suffix in ("json", "flac")}
+    assert {path.name for path in voices.glob("step-*")} == kept  # 100 is kept until its scores come
+    assert (voices / "voice.json").exists()
+    assert {path.name[:13] for path in (tmp_path / "projector").iterdir()} == {"step-00000000", "step-00000100"}
+    assert "step 100" in (config := (tmp_path / "projector_config.pbtxt").read_text()) and "step 200" not in config
+    assert not [name for name in REPORTS if (tmp_path / name).exists()]
+    run = open_run(tmp_path)
+    assert [found.name for found in run.findings] == ["kept"]  # of the table at step 100
+    again.emit(comparison(250))
+    again.close()
+    assert (first.errors, again.errors) == (0, 0)
+    assert list(open_run(tmp_path).voices["rms_03"].steps) == [0, 100, 250]
+
+
+def test_a_run_resumed_at_its_end_keeps_its_files(tmp_path):
+    for purge_step in (None, 301):
+        tracker = open_tracker(["jsonl"], directory=tmp_path, run=replace(RUN, purge_step=purge_step))
+        if purge_step is None:
+            for event in (comparison(300), Findings(step=300, findings=(finding(),)), last_word(300)):
+                tracker.emit(event)
+        else:
+            tracker.emit(Scalars(step=301, values={"a": 1.0}))
+        tracker.close()
+    assert all((tmp_path / name).exists() for name in REPORTS)
+    assert list(open_run(tmp_path).voices["rms_03"].steps) == [300]

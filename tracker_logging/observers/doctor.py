@@ -2,7 +2,8 @@
 
 Reads every number that the other observers and the loop emit, and applies the rules of `doctor` to them.
 
-- A finding that opens or is resolved becomes an alert, a row of `doctor/findings` and one line on the console.
+- A finding that opens or is resolved becomes an alert, a row of `doctor/findings` and one line on the console. A
+  resumed training logs the table of its checkpoint's findings again.
 - With `fail_on` it stops the training when a finding of that level or worse opens: nothing else in this library may.
   Rank 0 decides; all ranks stop at the same step.
 """
@@ -48,6 +49,7 @@ class DoctorObserver(Observer):
         self._was_logged = False
         self._restored: set[tuple[str, int | None]] = set()  # a resumed training is not stopped for an old finding
         self._table_step = self._numbers_step = -1
+        self._is_unreported = False  # findings of the checkpoint, whose file a resumed run may have had to remove
 
     @property
     def findings(self) -> tuple[Finding, ...]:
@@ -88,6 +90,7 @@ class DoctorObserver(Observer):
         if state:
             self._doctor.restore(state)
             self._note_plan()
+            self._is_unreported = bool(self.findings)
             self._restored = {(finding.name, finding.since) for finding in self.findings}
 
     def finish(self) -> None:
@@ -123,8 +126,8 @@ class DoctorObserver(Observer):
             _log(finding, step)
             if finding.is_open:
                 training.emit(Alert(step=step, level=finding.level, title=finding.title, text=finding.text))
-        if changed or (is_last and self._table_step != step):
-            self._table_step = step
+        if changed or self._is_unreported or (is_last and self._table_step != step):
+            self._table_step, self._is_unreported = step, False
             training.emit(Findings(step=step, findings=self.findings))
         if changed or ((is_last or self._was_logged) and self._numbers_step != step):
             self._numbers_step = step

@@ -5,6 +5,7 @@
 
 Guarantees
 - Each `Findings` event replaces both files atomically. Without a finding the files state that there is none.
+- With `purge_step` a report of that step or later is removed first; the doctor reports again when training goes on.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pathlib import Path
 
 from tracker_logging.events import Event, Findings
 from tracker_logging.trackers.parts import finding_row
+from tracker_logging.trackers.purge import remove_report
 from tracker_logging.whole_file import write_whole_text
 
 FORMAT = 1
@@ -25,8 +27,10 @@ PAGE_NAME = "findings.md"
 class FindingsFileTracker:
     """Writes `Findings` events into `directory` and ignores all other events. Raises `OSError`."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, purge_step: int | None = None) -> None:
         self.directory = directory
+        if purge_step is not None:
+            remove_report(directory, (JSON_NAME, PAGE_NAME), step=purge_step)
 
     def emit(self, event: Event) -> None:
         """Replace both files."""

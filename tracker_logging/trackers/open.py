@@ -37,9 +37,9 @@ from tracker_logging.trackers.webhook import WebhookTracker
 
 # Plain files that are written beside every backend.
 _FILES: dict[str, OpenBackend] = {
-    "voices": lambda directory, run: VoiceFolderTracker(directory),
-    "findings": lambda directory, run: FindingsFileTracker(directory),
-    "summary": lambda directory, run: SummaryFileTracker(directory),
+    "voices": lambda directory, run: VoiceFolderTracker(directory, purge_step=run.purge_step),
+    "findings": lambda directory, run: FindingsFileTracker(directory, purge_step=run.purge_step),
+    "summary": lambda directory, run: SummaryFileTracker(directory, purge_step=run.purge_step),
 }
 
 

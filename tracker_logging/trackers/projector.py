@@ -7,6 +7,7 @@
 Guarantees
 - A step's lines are those of the clips that have an embedding; both files always have equally many.
 - The files of a step are written when the round ends or the tracker is flushed, not once per voice.
+- With `purge_step` the files of that step and later are removed first.
 - A running TensorBoard reads the list once, and a step when it is first shown: earlier steps stay as they are.
 """
 
@@ -19,6 +20,7 @@ import numpy as np
 
 from tracker_logging.events import FloatArray, VoiceComparison
 from tracker_logging.trackers.plain_text import clean
+from tracker_logging.trackers.purge import remove_steps
 from tracker_logging.whole_file import write_whole_text
 
 _COLUMNS = ("what", "speaker", "voice", "step")
@@ -29,8 +31,12 @@ Rows: TypeAlias = dict[tuple[str, str], tuple[FloatArray, list[str]]]
 class ProjectorFiles:
     """The files of one run. Called by one thread at a time; raises `OSError`."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, purge_step: int | None = None) -> None:
         self._directory = directory
+        folder = directory / "projector"
+        if purge_step is not None and folder.is_dir():
+            remove_steps(folder.glob("step-*.tsv"), step=purge_step)
+            write_whole_text(directory / "projector_config.pbtxt", _config(folder))
         self._step = -1
         self._rows: Rows = {}
         self._is_written = True

@@ -2,6 +2,8 @@
 
 runs/a/summary.md       base model against best and last checkpoint, which one to use and why
 runs/a/summary.json     {"format": 1, "step": 500, "numbers": [{"number": …, "model": "base", …}, …], "text": …}
+
+With `purge_step` files of that step or later are removed first.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from pathlib import Path
 
 from tracker_logging import tags
 from tracker_logging.events import Cell, Event, Table, Text
+from tracker_logging.trackers.purge import remove_report
 from tracker_logging.whole_file import write_whole_text
 
 FORMAT = 1
@@ -22,8 +25,10 @@ PAGE_NAME = "summary.md"
 class SummaryFileTracker:
     """Writes the table and the text of the last word into `directory`, and ignores other events. Raises `OSError`."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, purge_step: int | None = None) -> None:
         self.directory = directory
+        if purge_step is not None:
+            remove_report(directory, (JSON_NAME, PAGE_NAME), step=purge_step)
         self._numbers: list[dict[str, Cell]] = []
 
     def emit(self, event: Event) -> None:

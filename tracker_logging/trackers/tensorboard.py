@@ -101,7 +101,7 @@ class TensorBoardTracker:
         self._closed = False
         if purge_step is not None:
             remove_from(directory, step=purge_step, again=again)
-        self._projector = ProjectorFiles(directory)
+        self._projector = ProjectorFiles(directory, purge_step=purge_step)
         self._file = EventFile(directory, on_begin=_begin_session)
         if purge_step is not None:
             self._file.append(_session(event_pb2.SessionLog.START, step=purge_step))

@@ -11,6 +11,8 @@ A clip is written as soon as it is generated, with `"scored": false` in its side
 Guarantees
 - File names in the JSON are relative to the voice's folder. A file is complete or missing.
 - Audio is 16-bit FLAC of the samples as they are; nothing is normalised.
+- With `purge_step` the files of that step and later are removed first. An earlier round that a resumed run logs again
+  needs no removal: each voice replaces its files.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ from typing import Any
 from tracker_logging import tags
 from tracker_logging.events import Clip, Event, FloatArray, VoiceComparison
 from tracker_logging.rendering.pcm import to_pcm16
+from tracker_logging.trackers.purge import remove_steps
 from tracker_logging.whole_file import whole_file, write_whole_text
 
 FORMAT = 1
@@ -34,8 +37,11 @@ FOLDER = "voices"
 class VoiceFolderTracker:
     """Writes `VoiceComparison` events below `directory / "voices"` and ignores other events. Raises `OSError`."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, purge_step: int | None = None) -> None:
         self.directory = directory / FOLDER
+        if purge_step is not None:
+            for suffix in ("json", "flac"):  # a sidecar never names a clip that is gone
+                remove_steps(self.directory.glob(f"*/step-*.{suffix}"), step=purge_step)
 
     def emit(self, event: Event) -> None:
         """Write the clips and the sidecar."""
