@@ -81,7 +81,7 @@ class VoicesPlugin(base_plugin.TBPlugin):  # type: ignore[misc]
             run["place"] = places[run["name"]] if run["name"] in places else next(others)
         before, text, etag = self._sent
         if table != before:
-            text = json.dumps(table, separators=(",", ":"))
+            text = json.dumps(table, separators=(",", ":"), allow_nan=False)
             etag = hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
             self._sent = (table, text, etag)
         if request.headers.get("If-None-Match") == etag:
@@ -96,7 +96,8 @@ class VoicesPlugin(base_plugin.TBPlugin):  # type: ignore[misc]
             return _not_found(request)
         except OSError as error:
             return _answer(request, str(error), "text/plain", code=503)
-        return _answer(request, json.dumps(voices, separators=(",", ":")), "application/json")
+        text = json.dumps(voices, separators=(",", ":"), allow_nan=False)
+        return _answer(request, text, "application/json")
 
     def _places(self, request: wrappers.Request) -> dict[str, int]:
         """Run → its position in TensorBoard's own list, which determines its colour there."""

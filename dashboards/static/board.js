@@ -39,7 +39,7 @@ export class Board {
     this.transport = new Transport(this);
     const act = { show: (names) => this.change({ shown: names }), listen: (run) => this.listenTo(run), colour: (run) => runColour(this.index.runs, run, this.theme) };
     this.leaderboard = new Leaderboard(act, index.scores);
-    this.unreachable = make("p", { class: "unreachable", role: "alert", hidden: true }, "The server does not answer. What is shown may be old; trying again.");
+    this.unreachable = make("p", { class: "unreachable", role: "alert", hidden: true });
     this.header = new Header(this);
     this.empty = make("p", { class: "empty", role: "status" });
     this.problems = make("p", { class: "problems" });
@@ -73,9 +73,10 @@ export class Board {
     this.change({});
   }
 
-  /** Tell whether the server answers. */
-  setReachable(reachable) {
-    this.unreachable.hidden = reachable;
+  /** Tell why the newest state cannot be shown, such as "the server does not answer"; null when it is. */
+  setTrouble(reason) {
+    this.unreachable.hidden = reason === null;
+    if (reason !== null) this.unreachable.textContent = `${reason[0].toUpperCase()}${reason.slice(1)}. What is shown may be old; trying again.`;
   }
 
   linkOfView() {

@@ -47,9 +47,7 @@ export async function render() {
 
 const source = {
   async bytes({ run, voice, file }) {
-    const answer = await fetch(`clip?${new URLSearchParams({ run, voice, name: file })}`).catch(() => {
-      throw new Error("the server does not answer");
-    });
+    const answer = await answered(`clip?${new URLSearchParams({ run, voice, name: file })}`);
     if (!answer.ok) throw new Error(answer.status === 404 ? "the file is missing" : `the server answers ${answer.status}`);
     return answer.arrayBuffer();
   },
@@ -70,10 +68,20 @@ function addStyles() {
   return Promise.all(["board.css", "leaderboard.css"].map(add));
 }
 
+function answered(address, options) {
+  return fetch(address, options).catch(() => {
+    throw new Error("the server does not answer");
+  });
+}
+
 async function ask(address, etag) {
-  const answer = await fetch(address, { cache: "no-store", headers: etag ? { "If-None-Match": etag } : {} });
-  if (answer.status !== 304 && !answer.ok) throw new Error(`${address.split("?")[0]}: ${answer.status}`);
-  return { status: answer.status, etag: answer.headers.get("ETag"), content: answer.status === 304 ? null : await answer.json() };
+  const answer = await answered(address, { cache: "no-store", headers: etag ? { "If-None-Match": etag } : {} });
+  if (answer.status === 304) return { status: 304, etag, content: null };
+  if (!answer.ok) throw new Error(`the server answers ${answer.status}`);
+  const content = await answer.json().catch((error) => {
+    throw new Error(`the answer of the server cannot be read (${error.message})`);
+  });
+  return { status: answer.status, etag: answer.headers.get("ETag"), content };
 }
 
 function keepFresh(fleet, board, load) {
@@ -84,9 +92,9 @@ function keepFresh(fleet, board, load) {
           board.refresh(fleet.index());
           await load(board.view.shown);
         }
-        board.setReachable(true);
-      } catch {
-        board.setReachable(false);
+        board.setTrouble(null);
+      } catch (error) {
+        board.setTrouble(error.message);
       }
     }
     setTimeout(look, fleet.table.runs.some((run) => run.pending) ? PENDING_MS : REFRESH_MS);

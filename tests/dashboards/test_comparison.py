@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -230,6 +231,19 @@ def test_the_command_prints_the_comparison_as_json(tmp_path: Path, capsys: pytes
     printed = json.loads(capsys.readouterr().out)
     assert sim_o(printed["pairs"][0])["difference"] == pytest.approx(0.15)
     assert not (Path.cwd() / "compare.html").exists()
+
+
+def test_runs_with_a_setting_that_is_not_finite_are_compared(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, norm in (("a", 1.0), ("b", math.inf), ("c", math.nan)):
+        write_run(tmp_path / name, steps=[1], voices=1)
+        write_curves(TensorBoardTracker(tmp_path / name, config={"max_grad_norm": norm}), slope=1.0)
+    page = tmp_path / "page.html"
+    assert main(["compare", *(str(tmp_path / name) for name in "abc"), "--json", "-o", str(page)]) == 0
+    printed = json.loads(capsys.readouterr().out, parse_constant=pytest.fail)
+    (row,) = printed["settings"]["differing"]
+    assert row["values"] == {"a": 1, "b": "Infinity", "c": "NaN"} and page.is_file()
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 3, 7, 100])

@@ -6,6 +6,7 @@ import json
 import shutil
 import urllib.request
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -154,9 +155,24 @@ def test_a_server_that_is_gone_is_named_until_it_is_back(quiet: Any, address: st
     quiet.goto(address)
     quiet.locator(".board[data-ready]").wait_for()
     quiet.route("**/runs.json", lambda route: route.abort())
-    expect(quiet.locator(".unreachable")).to_be_visible()
+    expect(quiet.locator(".unreachable")).to_contain_text("The server does not answer.")
     expect(quiet.locator(".row[data-voice]")).to_have_count(4)
     quiet.unroute("**/runs.json")
+    expect(quiet.locator(".unreachable")).to_be_hidden()
+
+
+def answer_with(answer: dict[str, Any], route: Any) -> None:
+    route.fulfill(**answer)
+
+
+def test_an_answer_that_cannot_be_read_is_not_called_a_server_that_is_gone(quiet: Any, address: str) -> None:
+    quiet.goto(address)
+    quiet.locator(".board[data-ready]").wait_for()
+    for answer, text in (({"body": '{"runs": [NaN]}'}, "cannot be read"), ({"status": 500}, "The server answers 500.")):
+        quiet.route("**/runs.json", partial(answer_with, answer))
+        expect(quiet.locator(".unreachable")).to_contain_text(text)
+        expect(quiet.locator(".unreachable")).not_to_contain_text("does not answer")
+        quiet.unroute("**/runs.json")
     expect(quiet.locator(".unreachable")).to_be_hidden()
 
 

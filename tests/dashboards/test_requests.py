@@ -1,14 +1,20 @@
 """Whatever is asked of the tab's server is answered, with a file of a run or a refusal; never with an error of ours."""
 
 import json
+import math
+from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
+from conftest import wait_for
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from speaking_runs import write_run
 from tracker_logging.dashboards.plugin import VoicesPlugin
 from werkzeug.test import Client
+
+from tracker_logging.trackers.tensorboard import TensorBoardTracker
 
 NAMES = st.one_of(
     st.text(max_size=40),
@@ -47,6 +53,22 @@ def test_any_clip_asked_for_is_a_file_of_a_run_or_refused(
     assert b"secret" not in answer.data
     if answer.status_code in (200, 206):
         assert (run, voice) == ("careful", "voice-00")
+
+
+def test_a_setting_that_is_not_finite_leaves_the_table_readable(tmp_path: Path) -> None:
+    for name, norm in (("a", 1.0), ("b", math.inf)):
+        write_run(tmp_path / name, steps=[10], voices=1)
+        TensorBoardTracker(tmp_path / name, config={"max_grad_norm": norm}).close()
+    provider = SimpleNamespace(list_runs=lambda *_, **__: [])
+    plugin = VoicesPlugin(SimpleNamespace(data_provider=provider, logdir=str(tmp_path), flags=None))
+
+    def norms() -> dict[str, Any]:
+        answer = Client(plugin.get_plugin_apps()["/runs.json"]).get("/runs.json")
+        runs = json.loads(answer.data, parse_constant=pytest.fail)["runs"]
+        return {run["name"]: run.get("settings", {}).get("max_grad_norm") for run in runs}
+
+    wait_for(lambda: None not in norms().values())
+    assert norms() == {"a": 1, "b": "Infinity"}
 
 
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

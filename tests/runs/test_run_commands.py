@@ -121,6 +121,13 @@ def test_show_gives_base_best_and_last_on_one_screen(
     assert "voices/table" in shown["tags"]["tables"] and "inputs/padding_pct" in shown["tags"]["scalars"]
 
 
+def test_a_setting_that_is_not_finite_is_shown_in_strict_json(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    TensorBoardTracker(tmp_path / "old", config={"max_grad_norm": float("inf"), "floor": float("nan")}).close()
+    assert document(capsys, "show", tmp_path / "old")["settings"] == {"floor": "NaN", "max_grad_norm": "Infinity"}
+
+
 def test_show_begins_with_the_scores_that_matter(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     names = ("voices/dnsmos_ovrl/mean", "voices/sim_o/mean", "conditioning/gap/mean", "voices/spk_top1", "train/loss")
     tracker = JsonLinesTracker(tmp_path / "run")

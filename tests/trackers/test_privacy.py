@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from tracker_examples import comparison, heatmap
 
 from tracker_logging.events import Alert, Audio, Clip, Image, Scalars, Table, Text
+from tracker_logging.runs import open_run
 from tracker_logging.trackers.memory import MemoryTracker
 from tracker_logging.trackers.open import RunInfo, open_tracker
 from tracker_logging.trackers.privacy import ScrubbedTracker, Scrubber, private_and_plain, with_texts
@@ -165,6 +166,21 @@ def test_settings_with_a_secret_name_are_hidden_at_any_depth_and_no_others():
     assert repr(shown).count("'shown'") == repr(CONFIG).count("'shown'")
     assert shown["nested"]["client-secret"] == "‹secret›"
     assert shown["report_to"][0]["settings"]["every"] == 5
+
+
+def test_a_setting_that_is_not_finite_is_text_in_every_backend(tmp_path, monkeypatch):
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    config = {"max_grad_norm": float("inf"), "optim": {"floor": -np.inf, "betas": [0.9, float("nan")]}, "lr": 0.5}
+    for backend in ("tensorboard", "wandb", "jsonl"):
+        tracker = open_tracker([backend], directory=tmp_path / backend, run=RunInfo(name="a", config=config))
+        tracker.emit(Scalars(step=1, values={"a": 1.0}))
+        tracker.close()
+        run = open_run(tmp_path / backend)
+        assert tracker.errors == 0 and list(run.scalars["a"]) == [(1, 1.0)], backend
+        assert run.settings["max_grad_norm"] == "Infinity", backend
+        assert run.settings["optim.floor"] == "-Infinity", backend
+        assert run.settings["optim.betas"] == "[0.9, 'NaN']", backend
+        assert run.settings["lr"] == 0.5, backend
 
 
 @pytest.mark.parametrize("log_paths", [False, True])

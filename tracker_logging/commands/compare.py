@@ -80,7 +80,7 @@ def run(args: argparse.Namespace) -> int:
     if args.listening_test:
         report = replace(report, test={"mode": args.listening_test, "seed": args.seed})
     if args.json:
-        print(json.dumps(report.as_json(), indent=1))
+        print(json.dumps(report.as_json(), indent=1, allow_nan=False))
     else:
         _print(report)
     _write(report, args)

@@ -16,10 +16,11 @@ from fnmatch import fnmatchcase
 
 from tracker_logging.commands.base import CommandError, add_run_argument
 from tracker_logging.runs import AlertMessage, NotARunError
-from tracker_logging.runs.as_json import Json, document, number
+from tracker_logging.runs.as_json import Json, document
 from tracker_logging.runs.entries import Entry, Logged
 from tracker_logging.runs.follow import Follower
 from tracker_logging.tags import direction
+from tracker_logging.trackers.plain_text import number
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -6,7 +6,6 @@ or changing a field is a new version. Numbers that are not finite are the string
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -16,6 +15,7 @@ from tracker_logging.events import Finding
 from tracker_logging.runs.model import AlertMessage, Clip, Run, Table, Voice, VoiceStep
 from tracker_logging.runs.open import RunSummary
 from tracker_logging.tags import GROUP_SCORE, LANGUAGE_SCORE, SCORES, VOICE_SCORE, direction, find
+from tracker_logging.trackers.plain_text import number
 
 VERSION = 2
 Json = dict[str, Any]
@@ -146,17 +146,6 @@ def unit_of(tag: str) -> str:
     if known in (VOICE_SCORE, GROUP_SCORE, LANGUAGE_SCORE):
         return next((score.unit for score in SCORES if score.name == name), "")
     return known.unit if known else ""
-
-
-def number(value: float) -> float | str:
-    """A number that strict JSON can hold.
-
-    >>> number(0.5), number(float("nan")), number(float("-inf"))
-    (0.5, 'NaN', '-Infinity')
-    """
-    if math.isfinite(value):
-        return value
-    return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
 
 
 def timestamp(seconds: float) -> str:

@@ -9,13 +9,13 @@ Every reader (`tensorboard.py`, `json_lines.py`, `wandb.py`) yields the same ent
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias, TypeVar
 
 from tracker_logging.events import Findings
 from tracker_logging.runs.model import AlertMessage, Clip, Histogram, Picture, Table
+from tracker_logging.trackers.plain_text import number
 
 Value: TypeAlias = float | str | Table | Clip | Picture | Histogram
 T = TypeVar("T", float, str, Table, Clip, Picture, Histogram)
@@ -100,10 +100,11 @@ def collect(entries: Iterable[Entry]) -> Contents:
 
 
 def flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested settings by dotted name. Whole floats become integers: TensorBoard keeps every number as a float.
+    """Nested settings by dotted name. Whole floats become integers: TensorBoard keeps every number as a float. One that
+    is not finite becomes text.
 
-    >>> flat({"lr": 0.5, "data": {"seed": 3.0}, "resume": None})
-    {'lr': 0.5, 'data.seed': 3, 'resume': 'none'}
+    >>> flat({"lr": 0.5, "data": {"seed": 3.0}, "resume": None, "max_grad_norm": float("inf")})
+    {'lr': 0.5, 'data.seed': 3, 'resume': 'none', 'max_grad_norm': 'Infinity'}
     """
     plain: dict[str, Any] = {}
     for name, value in settings.items():
@@ -115,6 +116,6 @@ def flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, float) and math.isfinite(value) and value == int(value) and abs(value) < 1e15:
-        return int(value)
-    return "none" if value is None else value if isinstance(value, str | int | float | bool) else str(value)
+    if isinstance(value, float):
+        return int(value) if abs(value) < 1e15 and value == int(value) else number(value)
+    return "none" if value is None else value if isinstance(value, str | int | bool) else str(value)

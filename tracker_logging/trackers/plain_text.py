@@ -13,6 +13,7 @@ Guarantees
 from __future__ import annotations
 
 import html
+import math
 import re
 from collections.abc import Sequence
 from typing import TypeVar
@@ -61,6 +62,17 @@ def plain(cell: T) -> T | str:
 def markdown_text(text: str) -> str:
     """`text` as Markdown that shows exactly it, lines kept."""
     return _escaped(clean(text)).replace("\n", "  \n")
+
+
+def number(value: float) -> float | str:
+    """A number that strict JSON can hold.
+
+    >>> number(0.5), number(float("nan")), number(float("-inf"))
+    (0.5, 'NaN', '-Infinity')
+    """
+    if math.isfinite(value):
+        return value
+    return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
 
 
 def markdown_table(columns: Sequence[str], rows: Sequence[Sequence[Cell]]) -> str:

@@ -42,7 +42,7 @@ from tracker_logging.events import (
     VoiceComparison,
 )
 from tracker_logging.trackers.base import Tracker
-from tracker_logging.trackers.plain_text import clean
+from tracker_logging.trackers.plain_text import clean, number
 from tracker_logging.trackers.secrets import (
     SECRET,
     is_secret_name,
@@ -101,7 +101,7 @@ class Scrubber:
         return text
 
     def config(self, config: Mapping[str, object]) -> dict[str, object]:
-        """A run's settings, scrubbed at any depth. Values that are not plain become text."""
+        """A run's settings, scrubbed at any depth. Values that are not plain or not finite become text."""
         return {
             self.text(str(key)): SECRET if is_secret_name(str(key)) and _is_set(value) else self._value(value)
             for key, value in config.items()
@@ -109,8 +109,10 @@ class Scrubber:
 
     def _value(self, value: object) -> object:
         match value:
-            case None | bool() | int() | float():
+            case None | bool() | int():
                 return value
+            case float():
+                return number(value)
             case Mapping():
                 return self.config(value)
             case list() | tuple() | set() | frozenset():
