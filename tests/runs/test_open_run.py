@@ -18,6 +18,7 @@ from tracker_logging.events import Clip, Findings, Image, Scalars, Table, VoiceC
 from tracker_logging.rendering.pcm import to_pcm16
 from tracker_logging.rendering.png import encode_png
 from tracker_logging.runs import NotARunError, Run, list_runs, open_run
+from tracker_logging.runs.voices import directories_with_voices
 from tracker_logging.trackers.jsonl import JsonLinesTracker
 from tracker_logging.trackers.open import RunInfo, open_tracker
 from tracker_logging.trackers.tensorboard import TensorBoardTracker
@@ -322,6 +323,30 @@ def test_runs_are_listed_with_their_sources_and_what_lies_inside_a_run_is_none(w
     ]
     assert all(open_run(run.path).source == run.sources[0] for run in runs)
     assert [run.name for run in list_runs(tmp_path / "a")] == ["a"]
+
+
+@pytest.mark.parametrize("name", ["voices", "record", "wandb", "projector"])
+def test_a_run_may_be_named_as_a_folder_inside_a_run(name: str, tmp_path: Path) -> None:
+    TensorBoardTracker(tmp_path / "runs" / name).close()
+    for run in (name, f"{name}/run-2"):
+        VoiceFolderTracker(tmp_path / "runs" / run).emit(comparison(1))
+    JsonLinesTracker(tmp_path / "runs" / name).close()
+    assert [run.name for run in list_runs(tmp_path)] == [f"runs/{name}", f"runs/{name}/run-2"]
+    assert list(directories_with_voices(tmp_path)) == [tmp_path / "runs" / name, tmp_path / "runs" / name / "run-2"]
+    assert list(open_run(tmp_path / "runs" / name).voices) == ["rms_03"]
+
+
+def test_what_wandb_and_a_run_keep_is_not_searched(written: Path, tmp_path: Path) -> None:
+    shutil.copytree(written / "wandb", tmp_path / "synced", symlinks=True)
+    (folder,) = (tmp_path / "synced/wandb").glob("offline-run-*")
+    for log in folder.glob("*.wandb"):
+        log.unlink()  # as after its upload
+    VoiceFolderTracker(tmp_path / "a").emit(comparison(1))
+    TensorBoardTracker(tmp_path / "a").close()
+    for inside in (folder / "files/media", tmp_path / "a/voices/other", tmp_path / "a/record/media"):
+        VoiceFolderTracker(inside).emit(comparison(1))
+    assert [run.name for run in list_runs(tmp_path)] == ["a"]
+    assert list(directories_with_voices(tmp_path)) == [tmp_path / "a"]
 
 
 def test_the_runs_of_a_shared_wandb_folder_are_listed_one_by_one(written: Path, tmp_path: Path) -> None:

@@ -16,14 +16,13 @@ from tracker_logging.runs import json_lines, tensorboard, wandb
 from tracker_logging.runs.entries import Contents, Settings, collect
 from tracker_logging.runs.model import Clip, Histogram, NotARunError, Picture, Run, Series, Source, Table
 from tracker_logging.runs.remote import RemoteCopy, is_remote, local_place
-from tracker_logging.runs.voices import VoiceFolders, has_voices, voices_of_backend
+from tracker_logging.runs.voices import WANDB, VoiceFolders, has_voices, searched, voices_of_backend
 from tracker_logging.trackers.findings_file import FORMAT, JSON_NAME
 from tracker_logging.trackers.jsonl import FOLDER as RECORD
 from tracker_logging.trackers.jsonl import LINES
 from tracker_logging.trackers.voice_folder import FOLDER as VOICES
 
 _FIRST_ENTRIES = 20  # of a run, among which its settings are
-_INSIDE_A_RUN = frozenset({VOICES, RECORD, "wandb", "projector"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -210,9 +209,9 @@ def _finding(row: Mapping[str, Any]) -> Finding:
 def _runs_below(root: Path) -> Iterator[RunSummary]:
     for place, folders, _ in os.walk(root):
         directory = Path(place)
-        runs = wandb.run_folders(directory / "wandb") if "wandb" in folders else []
+        runs = wandb.run_folders(directory / WANDB) if WANDB in folders else []
         sources = _sources(directory, has_wandb=bool(runs))
-        folders[:] = [name for name in folders if name not in _INSIDE_A_RUN]
+        folders[:] = searched(directory, folders, is_run=bool(sources))
         if sources == ("W&B",) and len(runs) > 1 and not _has_files_of_ours(directory):
             yield from (_summary(root, run, ("W&B",)) for run in runs)  # a `wandb` folder of unrelated runs
         elif sources:

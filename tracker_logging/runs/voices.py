@@ -15,16 +15,20 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from tracker_logging import tags
 from tracker_logging.runs.model import Clip, Table, Voice, VoiceStep
+from tracker_logging.runs.wandb import is_written_by_wandb
+from tracker_logging.trackers.jsonl import FOLDER as RECORD
 from tracker_logging.trackers.parts import FIXED_CLIPS
 from tracker_logging.trackers.voice_folder import FOLDER, FORMAT
 
+WANDB = "wandb"
+_INSIDE_A_RUN = frozenset({FOLDER, RECORD, WANDB, "projector"})
 Json = dict[str, Any]
 _FACTS = (
     "speaker", "language", "group", "reference text", "target text", "transcript", "sampling", "stop reason", "error",
@@ -89,13 +93,22 @@ def has_voices(directory: Path) -> bool:
 
 
 def directories_with_voices(root: Path) -> Iterator[Path]:
-    """Every directory at or below `root` that has voices. Skips `wandb` folders: W&B names media folders alike."""
+    """Every directory at or below `root` that has voices."""
     for place, folders, _ in os.walk(root):
-        folders[:] = [name for name in folders if name != "wandb"]
-        if FOLDER in folders:
-            if has_voices(Path(place)):
-                yield Path(place)
-            folders.remove(FOLDER)
+        directory = Path(place)
+        is_run = FOLDER in folders and has_voices(directory)
+        folders[:] = searched(directory, folders, is_run=is_run)
+        if is_run:
+            yield directory
+
+
+def searched(directory: Path, folders: Iterable[str], *, is_run: bool) -> list[str]:
+    """Those of the `folders` in `directory` that may hold runs: not those that a run or W&B keeps."""
+    return [
+        name
+        for name in folders
+        if name not in _INSIDE_A_RUN or not (is_run or (name == WANDB and is_written_by_wandb(directory / name)))
+    ]
 
 
 def voices_of_backend(

@@ -47,6 +47,11 @@ def run_folders(folder: Path) -> list[Path]:
     return sorted(runs, key=_start)
 
 
+def is_written_by_wandb(folder: Path) -> bool:
+    """Whether a folder named `wandb` is W&B's, also where the logs of its runs are gone, and not a run of ours."""
+    return any(folder.glob("*run-????????_??????-*"))
+
+
 def same_run(folder: Path) -> list[Path]:
     """`folder` and earlier directories beside it of the same W&B run id, oldest first: a resumed run has several."""
     name = _log(folder).name
