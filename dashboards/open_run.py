@@ -1,7 +1,7 @@
 """How to look at a run: the TensorBoard command, and links to the Voices tab and to the most important cards.
 
     print(where_to_look(Path("outputs/runs"), run_name="run", backends=["tensorboard"]))
-    print(how_to_open(Path("outputs/runs/a")))
+    print(how_to_open(run, shown_tags(run)))      # of `runs.tensorboard`
 
 Guarantees
 - Cards are pinned only for tags that the run has, or, while it has none, for all tags that it will have.
@@ -17,7 +17,6 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
-from tracker_logging.runs.tensorboard import shown_tags
 from tracker_logging.trackers.tensorboard_names import shown_name
 
 PINNED_SCALARS = (
@@ -76,10 +75,11 @@ def where_it_is(run: Path, *, backends: Sequence[str]) -> dict[str, str]:
     }
 
 
-def how_to_open(run: Path, *, port: int = PORT) -> str:
-    """The command, the link to the Voices tab and the link to the pinned cards, each with a heading."""
+def how_to_open(run: Path, known: Iterable[str], *, port: int = PORT) -> str:
+    """The command, the link to the Voices tab and the link to the pinned cards, each with a heading. `known`: the names
+    that TensorBoard shows."""
     port_part = "" if port == PORT else f" --port {port}"
-    where = links(run.name, shown_tags(run), port=port)
+    where = links(run.name, known, port=port)
     return f"View the run:\n  {tensorboard_command(run.parent)}{port_part}\n{where}"
 
 

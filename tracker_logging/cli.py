@@ -15,6 +15,7 @@ import io
 import os
 import pkgutil
 import sys
+import traceback
 from collections.abc import Sequence
 from typing import NoReturn
 
@@ -84,6 +85,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of the output has all that it wants, as in `| head`
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123  the flush at exit must not fail again
         return 0
+    except Exception as error:  # a fault of ours; Python's own status would be 1, which has another meaning
+        print(f"tracker-logging {args.command}: {type(error).__name__}: {printable(str(error))}", file=sys.stderr)
+        traceback.print_exc()
+        return 2
     return status
 
 

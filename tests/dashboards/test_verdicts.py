@@ -236,6 +236,19 @@ def test_the_status_tells_ci_whether_a_run_is_worse(tmp_path: Path, capsys: pyte
         main(["compare", a, b, "--json", "--fail-if-worse", "silence_pct"])  # neither high nor low is good
 
 
+def test_the_status_is_2_where_no_verdict_can_be_given(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    random = np.random.default_rng(14)
+    draws = [draw_scores(random, voices=5, speakers=5, steps=[1], shift=shift) for shift in (0.0, -50.0)]
+    a, b = map(str, write_pair(tmp_path, draws, speakers=5))
+    assert main(["compare", a, b, "--json", "--fail-if-worse", "wer"]) == 2
+    error = capsys.readouterr().err
+    assert "--fail-if-worse wer: b and a: wer: too few speakers to tell" in error and "it needs 6 speakers" in error
+    for alone in ([a], ["--group", f"one:{a},{b}"]):
+        assert main(["compare", *alone, "--json", "--fail-if-worse", "wer"]) == 2
+        printed = capsys.readouterr()
+        assert "nothing to compare with" in printed.err and not printed.out
+
+
 def test_the_console_opens_with_the_leaderboard_and_the_answer(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

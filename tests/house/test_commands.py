@@ -63,6 +63,40 @@ def test_a_failure_is_the_first_line_on_stderr_and_the_status_is_2(
 
 
 @pytest.mark.parametrize(
+    "arguments",
+    [["show", "run"], ["get", "run", "loss"], ["clips", "run"], ["findings", "run"], ["compare", "run", "run"],
+     ["open", "run", "--print"], ["open", "run"], ["tail", "run", "--idle", "0"]],
+    ids=lambda arguments: " ".join(arguments),
+)  # fmt: skip
+@pytest.mark.parametrize("file", ["events.out.tfevents.1.x", "record/events.jsonl"])
+def test_a_run_whose_files_cannot_be_read_is_named_and_the_status_is_2(
+    arguments: list[str], file: str, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "run" / file
+    path.parent.mkdir(parents=True)
+    path.symlink_to(tmp_path / "gone")
+    assert main(arguments) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"tracker-logging {arguments[0]}: ") and "run" in error and "Traceback" not in error
+
+
+def test_an_error_of_ours_is_shown_with_its_place_and_the_status_is_2(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not 1, which says that a run has findings."""
+
+    def broken(place: str) -> None:
+        raise RuntimeError(f"broken on purpose: {place}")
+
+    monkeypatch.setattr("tracker_logging.commands.list.list_runs", broken)
+    assert main(["list", "here"]) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == "tracker-logging list: RuntimeError: broken on purpose: here"
+    assert lines[1].startswith("Traceback") and any("in broken" in line for line in lines)
+
+
+@pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["no-such-command"], "tracker-logging: argument COMMAND: invalid choice: 'no-such-command'"),

@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from tracker_logging.events import Clip, Findings, Image, Scalars, Table, VoiceC
 from tracker_logging.rendering.pcm import to_pcm16
 from tracker_logging.rendering.png import encode_png
 from tracker_logging.runs import NotARunError, Run, list_runs, open_run
+from tracker_logging.runs.tensorboard import shown_tags
 from tracker_logging.runs.voices import directories_with_voices
 from tracker_logging.trackers.jsonl import JsonLinesTracker
 from tracker_logging.trackers.open import RunInfo, open_tracker
@@ -210,6 +212,38 @@ def test_a_corrupt_record_within_an_event_file_does_not_exhaust_memory(tmp_path:
     run = open_run(tmp_path)
     assert run.scalars["loss"].points == ((1, 1.0),)
     assert len(run.problems) == 1
+    assert "loss" in shown_tags(tmp_path)
+
+
+def test_the_names_that_tensorboard_shows_are_read_up_to_the_damage(tmp_path: Path) -> None:
+    tracker = TensorBoardTracker(tmp_path)
+    tracker.emit(Scalars(step=1, values={"loss": 1.0}))
+    known, end = shown_tags(tmp_path), tracker.path.stat().st_size
+    tracker.emit(Scalars(step=2, values={"later": 2.0}))
+    with tracker.path.open("r+b") as file:
+        file.seek(end + 12)
+        file.write(b"\xff" * 8)
+    assert shown_tags(tmp_path) == known and "loss" in known
+
+
+@pytest.mark.parametrize("unreadable", ["a", "b"])
+def test_a_voice_that_cannot_be_read_leaves_the_others(
+    unreadable: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for voice in ("a", "b"):
+        VoiceFolderTracker(tmp_path).emit(comparison(1, voice_id=voice))
+    scan = os.scandir
+
+    def refused(place: str | Path) -> Any:
+        if Path(place).name == unreadable:
+            raise PermissionError(13, "Permission denied", str(place))
+        return scan(place)
+
+    monkeypatch.setattr(os, "scandir", refused)  # tests may run as root, who may read everything
+    assert list(directories_with_voices(tmp_path)) == [tmp_path]
+    run = open_run(tmp_path)
+    assert {*run.voices, unreadable} == {"a", "b"} and len(run.voices) == 1
+    assert run.problems == (f"{tmp_path.name}/{unreadable} is left out: PermissionError",)
 
 
 def test_a_record_is_read_around_its_broken_lines(tmp_path: Path) -> None:

@@ -4,7 +4,8 @@ The page holds the voices of all runs with their sound; of one run alone, too, t
 TensorBoard event files, a JSON-lines record, an offline W&B run or a `voices` folder, in any mix. Scores are compared
 voice by voice, over the voices that both runs have, at a step that both have (--at). A verdict is given where it holds
 for new speakers, too; among pages on which nothing differs at most one in 20 has any.
-The exit status is 1 if a run is worse in a score of --fail-if-worse, 2 for an error, else 0.
+The exit status is 1 if a run is worse in a score of --fail-if-worse, 2 for an error or where there are too
+few speakers to tell, else 0.
 
     tracker-logging compare outputs/runs/a outputs/runs/b -o compare.html
     tracker-logging compare --group old:outputs/runs/a1,outputs/runs/a2 --group new:outputs/runs/b1,outputs/runs/b2
@@ -71,6 +72,8 @@ def run(args: argparse.Namespace) -> int:
         raise CommandError("two --group have the same name.")
     if not args.runs and not groups:
         raise CommandError("name a run, or several to compare them.")
+    if args.fail_if_worse and len(args.runs) + len(groups) < 2:
+        raise CommandError("--fail-if-worse: nothing to compare with. Name a further run, or a second --group.")
     try:
         report = compare(args.runs, groups=groups, at=args.at, also=args.fail_if_worse)
     except NotARunError as error:
@@ -134,6 +137,11 @@ def _status(report: Report, scores: Sequence[str]) -> int:
             if row is None:
                 why = pair["reason"] or "it was not measured in both."
                 raise CommandError(f"--fail-if-worse {score}: {pair['second']} and {pair['first']}: {why}")
+            if row["verdict"] == "too few":
+                raise CommandError(
+                    f"--fail-if-worse {score}: {pair['second']} and {pair['first']}: {row['sentence']} "
+                    "Use prompts of more speakers."
+                )
             if row["verdict"] == "worse":
                 print(f"Worse: {row['sentence']}", file=sys.stderr)
                 status = 1

@@ -27,23 +27,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from tracker_logging.dashboards.open_run import how_to_open
+    from tracker_logging.dashboards.open_run import how_to_open, pinned_link
+    from tracker_logging.runs.tensorboard import shown_tags
 
     directory = args.run.resolve()
     if not any(directory.glob("*.tfevents.*")) and not (directory / "voices").is_dir():
         raise CommandError(f"{args.run}: no event files and no voices in it. Name the directory of a run.")
+    try:
+        known = shown_tags(directory)
+    except OSError as error:
+        raise CommandError(f"{args.run}: its event files cannot be read ({error}).") from error
     if args.print:
-        print(how_to_open(directory, port=args.port))
+        print(how_to_open(directory, known, port=args.port))
         return 0
-    return _show(directory, port=_free_port(args.port))
+    place = "#voices" if (directory / "voices").is_dir() else pinned_link(directory.name, known)
+    return _show(place, directory, port=_free_port(args.port))
 
 
-def _show(directory: Path, *, port: int) -> int:
-    """Run TensorBoard until it ends or Ctrl-C."""
-    from tracker_logging.dashboards.open_run import SAMPLES, pinned_link
-    from tracker_logging.runs.tensorboard import shown_tags
+def _show(place: str, directory: Path, *, port: int) -> int:
+    """Run TensorBoard, opened at `place`, until it ends or Ctrl-C."""
+    from tracker_logging.dashboards.open_run import SAMPLES
 
-    place = "#voices" if (directory / "voices").is_dir() else pinned_link(directory.name, shown_tags(directory))
     address = f"http://localhost:{port}"
     command = [sys.executable, "-m", "tensorboard.main", "--logdir", str(directory.parent), "--port", str(port)]
     with subprocess.Popen([*command, *SAMPLES.split()], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:

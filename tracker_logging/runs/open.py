@@ -53,21 +53,21 @@ def open_run(path: Path | str) -> Run:
     A directory that several backends wrote to is read from its event files, else from its JSON lines, else from its W&B
     log; findings and voices come from `findings.json` and `voices/` beside them where these are. Reads scalars, texts
     and tables at once, media when they are asked for. A remote run (`s3://…`, any place of fsspec) is read from a local
-    copy. Raises `NotARunError`.
+    copy. Raises `NotARunError` also where a file cannot be read.
     """
     place = locate(path)
-    match place.source:
-        case "TensorBoard":
-            contents = collect(tensorboard.entries(place.files))
-        case "JSON lines":
-            contents = collect(json_lines.entries(place.files))
-        case "W&B":
-            try:
+    try:
+        match place.source:
+            case "TensorBoard":
+                contents = collect(tensorboard.entries(place.files))
+            case "JSON lines":
+                contents = collect(json_lines.entries(place.files))
+            case "W&B":
                 contents = collect(wandb.entries(wandb.same_run(place.files)))
-            except OSError as error:
-                raise NotARunError(f"{path}: the W&B log cannot be read ({error}).") from error
-        case _:
-            contents = Contents()
+            case _:
+                contents = Contents()
+    except OSError as error:
+        raise NotARunError(f"{path}: its files cannot be read ({error}).") from error
     return _run(place, contents)
 
 

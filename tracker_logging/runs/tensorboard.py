@@ -21,7 +21,6 @@ from tracker_logging.rendering.png import decode_png
 from tracker_logging.runs.entries import Entry, Logged, Problem, Resumed, Settings, Value
 from tracker_logging.runs.model import AlertMessage, Clip, Histogram, Picture, Table
 from tracker_logging.trackers import tensorboard_names
-from tracker_logging.trackers.event_file import records
 from tracker_logging.trackers.plain_text import KEYS
 from tracker_logging.trackers.tensorboard_names import logged_name
 
@@ -43,11 +42,9 @@ def entries(directory: Path) -> Iterator[Entry]:
 
 
 def shown_tags(directory: Path) -> frozenset[str]:
-    """The names under which TensorBoard shows what the event files of a directory hold."""
-    from tensorboard.compat.proto import event_pb2
-
+    """The names under which TensorBoard shows what the event files of a directory hold. Raises `OSError`."""
     paths = sorted(directory.glob(EVENT_FILES))
-    values = (event_pb2.Event.FromString(data).summary.value for path in paths for data in records(path))
+    values = (event.summary.value for path in paths for event in EventFileReader(path).events())
     names = tensorboard_names.DETAIL_PLUGIN
     return frozenset(v.tag for of_event in values for v in of_event if v.metadata.plugin_data.plugin_name != names)
 
@@ -61,6 +58,11 @@ class EventFileReader:
 
     def read(self) -> Iterator[Entry]:
         """The entries of the complete records since the last call."""
+        for event in self.events():
+            yield from _event_entries(event, self.path, self.offset)
+
+    def events(self) -> Iterator[Any]:
+        """The complete records since the last call, each an `event_pb2.Event`; `offset` is that of the record."""
         from google.protobuf.message import DecodeError
         from tensorboard.compat.proto import event_pb2
 
@@ -76,7 +78,7 @@ class EventFileReader:
                 except DecodeError:
                     return
                 file.seek(_FOOTER, 1)
-                yield from _event_entries(event, self.path, self.offset)
+                yield event
                 self.offset += _HEADER + length + _FOOTER
 
 

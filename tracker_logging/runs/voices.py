@@ -87,9 +87,7 @@ class VoiceFolders:
 def has_voices(directory: Path) -> bool:
     """Whether `directory / "voices"` is a folder, not a link, with a step of at least one voice."""
     folder = directory / FOLDER
-    return not folder.is_symlink() and any(
-        any(_is_step(entry.name) for entry in os.scandir(voice)) for voice in _entries(folder)
-    )
+    return not folder.is_symlink() and any(_has_step(voice) for voice in _entries(folder))
 
 
 def directories_with_voices(root: Path) -> Iterator[Path]:
@@ -199,6 +197,14 @@ def _entries(directory: Path) -> list[os.DirEntry[str]]:
             return [entry for entry in entries if entry.is_dir(follow_symlinks=False)]
     except OSError:
         return []
+
+
+def _has_step(voice: os.DirEntry[str]) -> bool:
+    try:
+        with os.scandir(voice) as entries:
+            return any(_is_step(entry.name) for entry in entries)
+    except OSError:  # `VoiceFolders` names it
+        return False
 
 
 def _is_step(name: str) -> bool:
