@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -134,10 +135,61 @@ def test_another_choice_takes_the_place_of_the_run_and_a_torn_sidecar_is_left_ou
 ) -> None:
     torn = run / "voices" / rounds[2][1].voice.voice_id / "step-00000002.json"
     torn.write_text("{")
-    assert main(["score", str(run), "--voice_encoder", "off"]) == 0
+    assert main(["score", str(run), "--voice_encoder", "off"]) == 1
     row = json.loads((run / "voices" / rounds[2][0].voice.voice_id / "step-00000002.json").read_text())
     assert row["scored"] and "sim_o" not in row["scores"] and "silence_pct" in row["scores"]
     assert "step-00000002.json cannot be read and is left out" in caplog.text and torn.read_text() == "{"
+
+
+def truncated(folder: Path) -> None:
+    clip = folder / "step-00000002.flac"
+    clip.write_bytes(clip.read_bytes()[:20])
+
+
+def without_clip(folder: Path) -> None:
+    (folder / "step-00000002.flac").unlink()
+
+
+def without_texts(folder: Path) -> None:
+    (folder / "voice.json").write_text("{}")
+
+
+def without_voice(folder: Path) -> None:
+    (folder / "voice.json").unlink()
+
+
+def without_reference(folder: Path) -> None:
+    (folder / "reference.flac").unlink()
+
+
+def without_fields(folder: Path) -> None:
+    (folder / "step-00000002.json").write_text('{"step": 2, "scored": false}')
+
+
+def of_another_form(folder: Path) -> None:
+    (folder / "step-00000002.json").write_text("[2]")
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [truncated, without_clip, without_texts, without_voice, without_reference, without_fields, of_another_form],
+)
+def test_a_voice_that_cannot_be_read_is_left_out_and_counted(
+    run: Path,
+    rounds: dict[int, list[GeneratedClip]],
+    damage: Callable[[Path], None],
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    voice, *others = (clip.voice.voice_id for clip in rounds[2])
+    damage(run / "voices" / voice)
+    for scored in ("3 clips of 1 steps are scored now.", "0 clips of 0 steps are scored now."):
+        caplog.clear()
+        assert main(["score", str(run), "--voice_encoder", "off"]) == 1
+        assert capsys.readouterr().out.endswith(f"{scored}\n1 clip is left out: see the warnings above.\n")
+        (warning,) = caplog.messages
+        assert voice in warning and "cannot be read and is left out" in warning
+    assert all(sidecars(run, 2)[other]["scored"] for other in others)
 
 
 def test_a_run_of_an_earlier_version_counts_as_scored(run: Path, capsys: pytest.CaptureFixture[str]) -> None:

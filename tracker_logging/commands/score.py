@@ -2,7 +2,8 @@
 
 Reads the clips in RUN/voices, scores them with the scorers of the run, and completes the voices folder, the TensorBoard
 files and the JSON-lines record; a W&B run is left as it is. Run it after the training. cond_gain stays missing: its
-clips are not kept.
+clips are not kept. A clip that cannot be read is left out.
+Exit status: 0 all clips have scores, 1 some were left out, 2 the command failed.
 
 tracker-logging score outputs/runs/a
 tracker-logging score outputs/runs/a --voice_transcriber whisper=models/whisper-large-v3
@@ -47,8 +48,9 @@ def run(args: argparse.Namespace) -> int:
     tracker: Tracker | None = None
     scorer: VoiceScorer | None = None
     steps = clips = 0
+    left_out: list[Path] = []
     try:
-        for unscored in unscored_rounds(args.run):
+        for unscored in unscored_rounds(args.run, left_out):
             if tracker is None or scorer is None:
                 choice = ScorerChoice.from_text(unscored.choice.to_text() | given)
                 scorer = VoiceScorer(_instruments(choice))
@@ -65,12 +67,15 @@ def run(args: argparse.Namespace) -> int:
             tracker.close()
     if errors := getattr(tracker, "errors", 0):
         raise CommandError(f"{errors} errors while writing the scores; the messages above name them.")
-    print(f"{clips} clips of {steps} steps are scored now." if clips else "All clips of this run have scores.")
+    is_whole = not clips and not left_out
+    print("All clips of this run have scores." if is_whole else f"{clips} clips of {steps} steps are scored now.")
     if clips and (args.run / "wandb").is_dir():
         print(
             "The W&B run is left as it is: its scores are in the voices folder, and in the other backends of the run."
         )
-    return 0
+    if left_out:
+        print(f"{len(left_out)} clip{' is' if len(left_out) == 1 else 's are'} left out: see the warnings above.")
+    return int(bool(left_out))
 
 
 def _instruments(choice: ScorerChoice) -> Instruments:

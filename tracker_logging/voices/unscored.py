@@ -6,9 +6,10 @@
 Guarantees
 - Clips are scored as they are stored: in 16 bits, with overshoots cut off.
 - Files of earlier versions, which do not say whether they are scored, count as scored.
-- A file that cannot be read is left out, with a warning.
+- A clip that cannot be read, or whose voice cannot, is left out, with a warning.
 
-    for unscored in unscored_rounds(Path("outputs/runs/a")):
+    left_out: list[Path] = []
+    for unscored in unscored_rounds(Path("outputs/runs/a"), left_out):
         events = unscored.score(VoiceScorer(choose_instruments(unscored.choice)))
 """
 
@@ -17,10 +18,11 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -33,11 +35,12 @@ logger = logging.getLogger("tracker_logging")
 
 _RECORDINGS = ("reference", "target")
 Json = dict[str, Any]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class UnscoredRound:
-    """All clips of one step, of which the voices `missing` have no scores. `choice`: the scorers of the run."""
+    """The clips of one step, of which the voices `missing` have no scores. `choice`: the scorers of the run."""
 
     step: int
     clips: tuple[GeneratedClip, ...]
@@ -51,29 +54,36 @@ class UnscoredRound:
                 yield event
 
 
-def unscored_rounds(run: Path) -> Iterator[UnscoredRound]:
-    """The rounds of the run's directory that are not wholly scored, first step first."""
-    folders = [folder for folder in sorted((run / "voices").glob("*")) if (folder / "voice.json").is_file()]
+def unscored_rounds(run: Path, left_out: list[Path]) -> Iterator[UnscoredRound]:
+    """The rounds of the run's directory that are not wholly scored, first step first.
+
+    `left_out` gets the sidecar of each clip of these rounds that cannot be scored, as a file cannot be read.
+    """
     rows: dict[int, list[tuple[Path, Json]]] = {}
-    for folder in folders:
-        for path in sorted(folder.glob("step-*.json")):
-            content = _json(path)
-            if content is not None:
-                rows.setdefault(int(content["step"]), []).append((folder, content))
+    for path in sorted((run / "voices").glob("*/step-*.json")):
+        row = _or_none(path, partial(_row, path))
+        if row is None:
+            left_out.append(path)
+        else:
+            rows.setdefault(row["step"], []).append((path, row))
     voices: dict[Path, RecordedVoice | None] = {}
     for step in sorted(step for step, entries in rows.items() if any(_is_unscored(row) for _, row in entries)):
         clips: list[GeneratedClip] = []
         missing: set[str] = set()
         choice: Mapping[str, str] = {}
-        for folder, row in rows[step]:
+        for path, row in rows[step]:
+            folder = path.parent
             if folder not in voices:
-                voices[folder] = _voice(folder, row)
+                voices[folder] = _or_none(folder / "voice.json", partial(_voice, folder, row))
             voice = voices[folder]
-            if voice is not None:
-                clips.append(_clip(voice, folder, row))
-                if _is_unscored(row):
-                    missing.add(voice.voice_id)
-                    choice = row.get("scorers", {})
+            clip = None if voice is None else _or_none(path, partial(_clip, voice, folder, row))
+            if clip is None:
+                left_out.append(path)
+                continue
+            clips.append(clip)
+            if _is_unscored(row):
+                missing.add(clip.voice.voice_id)
+                choice = row.get("scorers", {})
         if missing:
             scorers = ScorerChoice.from_text(choice)
             yield UnscoredRound(step=step, clips=tuple(clips), missing=frozenset(missing), choice=scorers)
@@ -83,10 +93,23 @@ def _is_unscored(row: Json) -> bool:
     return row.get("scored") is False
 
 
-def _voice(folder: Path, row: Json) -> RecordedVoice | None:
-    about = _json(folder / "voice.json")
-    if about is None:
+def _or_none(path: Path, read: Callable[[], T]) -> T | None:
+    """What `read` makes of `path` and the files that it names; None with a warning where one cannot be read."""
+    try:
+        return read()
+    except (OSError, AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:  # RuntimeError: soundfile
+        where = f"{path.parent.name}/{path.name}"
+        logger.warning("%s cannot be read and is left out (%s: %s).", where, type(error).__name__, error)
         return None
+
+
+def _row(path: Path) -> Json:
+    content: Json = json.loads(path.read_text(encoding="utf-8"))
+    return content | {"step": int(content["step"])}
+
+
+def _voice(folder: Path, row: Json) -> RecordedVoice:
+    about = json.loads((folder / "voice.json").read_text(encoding="utf-8"))
     waves: dict[str, FloatArray] = {}
     sample_rate = 0
     clips = about["clips"]
@@ -130,12 +153,3 @@ def _read(path: Path) -> tuple[FloatArray, int]:
 
     wave, sample_rate = soundfile.read(path, dtype="float32")
     return wave, int(sample_rate)
-
-
-def _json(path: Path) -> Json | None:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        logger.warning("%s/%s cannot be read and is left out (%s).", path.parent.name, path.name, type(error).__name__)
-        return None
-    return content if isinstance(content, dict) else None
