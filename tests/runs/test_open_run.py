@@ -8,7 +8,6 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -20,7 +19,6 @@ from tracker_logging.rendering.pcm import to_pcm16
 from tracker_logging.rendering.png import encode_png
 from tracker_logging.runs import NotARunError, Run, list_runs, open_run
 from tracker_logging.runs.tensorboard import shown_tags
-from tracker_logging.runs.voices import directories_with_voices
 from tracker_logging.trackers.jsonl import JsonLinesTracker
 from tracker_logging.trackers.open import RunInfo, open_tracker
 from tracker_logging.trackers.tensorboard import TensorBoardTracker
@@ -226,26 +224,6 @@ def test_the_names_that_tensorboard_shows_are_read_up_to_the_damage(tmp_path: Pa
     assert shown_tags(tmp_path) == known and "loss" in known
 
 
-@pytest.mark.parametrize("unreadable", ["a", "b"])
-def test_a_voice_that_cannot_be_read_leaves_the_others(
-    unreadable: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for voice in ("a", "b"):
-        VoiceFolderTracker(tmp_path).emit(comparison(1, voice_id=voice))
-    scan = os.scandir
-
-    def refused(place: str | Path) -> Any:
-        if Path(place).name == unreadable:
-            raise PermissionError(13, "Permission denied", str(place))
-        return scan(place)
-
-    monkeypatch.setattr(os, "scandir", refused)  # tests may run as root, who may read everything
-    assert list(directories_with_voices(tmp_path)) == [tmp_path]
-    run = open_run(tmp_path)
-    assert {*run.voices, unreadable} == {"a", "b"} and len(run.voices) == 1
-    assert run.problems == (f"{tmp_path.name}/{unreadable} is left out: PermissionError",)
-
-
 def test_a_record_is_read_around_its_broken_lines(tmp_path: Path) -> None:
     tracker = JsonLinesTracker(tmp_path)
     for step in (1, 2, 3):
@@ -359,30 +337,6 @@ def test_runs_are_listed_with_their_sources_and_what_lies_inside_a_run_is_none(w
     assert [run.name for run in list_runs(tmp_path / "a")] == ["a"]
 
 
-@pytest.mark.parametrize("name", ["voices", "record", "wandb", "projector"])
-def test_a_run_may_be_named_as_a_folder_inside_a_run(name: str, tmp_path: Path) -> None:
-    TensorBoardTracker(tmp_path / "runs" / name).close()
-    for run in (name, f"{name}/run-2"):
-        VoiceFolderTracker(tmp_path / "runs" / run).emit(comparison(1))
-    JsonLinesTracker(tmp_path / "runs" / name).close()
-    assert [run.name for run in list_runs(tmp_path)] == [f"runs/{name}", f"runs/{name}/run-2"]
-    assert list(directories_with_voices(tmp_path)) == [tmp_path / "runs" / name, tmp_path / "runs" / name / "run-2"]
-    assert list(open_run(tmp_path / "runs" / name).voices) == ["rms_03"]
-
-
-def test_what_wandb_and_a_run_keep_is_not_searched(written: Path, tmp_path: Path) -> None:
-    shutil.copytree(written / "wandb", tmp_path / "synced", symlinks=True)
-    (folder,) = (tmp_path / "synced/wandb").glob("offline-run-*")
-    for log in folder.glob("*.wandb"):
-        log.unlink()  # as after its upload
-    VoiceFolderTracker(tmp_path / "a").emit(comparison(1))
-    TensorBoardTracker(tmp_path / "a").close()
-    for inside in (folder / "files/media", tmp_path / "a/voices/other", tmp_path / "a/record/media"):
-        VoiceFolderTracker(inside).emit(comparison(1))
-    assert [run.name for run in list_runs(tmp_path)] == ["a"]
-    assert list(directories_with_voices(tmp_path)) == [tmp_path / "a"]
-
-
 def test_the_runs_of_a_shared_wandb_folder_are_listed_one_by_one(written: Path, tmp_path: Path) -> None:
     (source,) = (written / "wandb" / "wandb").glob("offline-run-*")
     for name in ("offline-run-20260101_000000-aaaa", "offline-run-20260102_000000-bbbb"):
@@ -391,13 +345,6 @@ def test_the_runs_of_a_shared_wandb_folder_are_listed_one_by_one(written: Path, 
         "wandb/offline-run-20260101_000000-aaaa",
         "wandb/offline-run-20260102_000000-bbbb",
     ]
-
-
-def test_updated_is_when_the_run_was_written_last(tmp_path: Path) -> None:
-    tracker = TensorBoardTracker(tmp_path / "a")
-    tracker.close()
-    os.utime(tracker.path, (1_000_000, 1_000_000))
-    assert list_runs(tmp_path)[0].updated == 1_000_000
 
 
 def test_a_copy_of_the_lines_alone_is_a_run_and_a_data_file_is_none(tmp_path: Path) -> None:
