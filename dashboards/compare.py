@@ -35,12 +35,16 @@ UNREADABLE = "the file is damaged"
 class Report:
     """Runs by displayed name, their voices (see `voice_index`) and the results of `comparison`.
 
-    `ratings`: of listeners, merged (see `ratings.py`). `test`: mode and seed of a page that opens as a listening test.
+    `problems`: what could not be read, a sentence each that begins with the run; `voice_problems`: those of them by
+    which scores may be missing. `ratings`: of listeners, merged (see `ratings.py`). `test`: mode and seed of a page
+    that opens as a listening test.
     """
 
     runs: Mapping[str, Run]
     index: Mapping[str, Any]
     numbers: Mapping[str, Any]
+    problems: Sequence[str] = ()
+    voice_problems: Sequence[str] = ()
     ratings: Mapping[str, Any] | None = None
     test: Mapping[str, Any] | None = None
 
@@ -55,6 +59,7 @@ class Report:
             **self.numbers,
             "settings": self._settings(),
             "findings": self._findings(),
+            "problems": list(self.problems),
             "ratings": self.ratings,
         }
 
@@ -128,7 +133,7 @@ def compare(
     for name, of_group in (groups or {}).items():
         sides.append(Side(name, {each: runs[each] for each in names[start : start + len(of_group)]}))
         start += len(of_group)
-    return _report(runs, sides, at=at, also=also)
+    return _report(runs, sides, files=runs, at=at, also=also)
 
 
 def compare_checkpoints(run: Path, checkpoints: Mapping[int, Path]) -> Report:
@@ -140,12 +145,21 @@ def compare_checkpoints(run: Path, checkpoints: Mapping[int, Path]) -> Report:
     whole = open_run(run)
     names = _distinct([path.resolve().name for path in checkpoints.values()], list(checkpoints.values()))
     runs = {name: _at_step(whole, step) for name, step in zip(names, checkpoints, strict=True)}
-    return _report(runs, [Side(name, {name: runs[name]}) for name in names], at="last")
+    return _report(runs, [Side(name, {name: runs[name]}) for name in names], files={whole.name: whole}, at="last")
 
 
-def _report(runs: Mapping[str, Run], sides: Sequence[Side], *, at: At, also: Sequence[str] = ()) -> Report:
-    index = voice_index({name: run.voices for name, run in runs.items()})
-    return Report(runs=runs, index=index, numbers=compare_sides(sides, at=at, also=also))
+def _report(
+    runs: Mapping[str, Run], sides: Sequence[Side], *, files: Mapping[str, Run], at: At, also: Sequence[str] = ()
+) -> Report:
+    """`files`: the runs as they were read, whose problems are told."""
+    problems = [f"{name}: {problem}" for name, run in files.items() for problem in run.problems]
+    return Report(
+        runs=runs,
+        index=voice_index({name: run.voices for name, run in runs.items()}, problems=problems),
+        numbers=compare_sides(sides, at=at, also=also),
+        problems=problems,
+        voice_problems=[f"{name}: {problem}" for name, run in files.items() for problem in run.voice_problems],
+    )
 
 
 def _at_step(run: Run, step: int) -> Run:

@@ -4,7 +4,8 @@
     result["pairs"][0]["scores"][0]["sentence"]     # "sim_margin: b is better, +0.05 (…)"
 
 Guarantees
-- Only voices with the same id are paired, at steps that the runs have (`checkpoints.py`); the others are listed.
+- Only voices with the same id are paired, at steps at which the runs have them (`checkpoints.py`); the others are
+  listed or counted.
 - One score per question (`questions.py`) has a verdict. In 95 % of pages on which nothing differs there is none at all:
   speakers are the unit of chance, and the tests of a page are corrected for their number (`metrics/sign_flip.py`). All
   other scores are described, with the interval of `metrics/interval.py`.
@@ -83,23 +84,22 @@ def compare_sides(sides: Sequence[Side], *, at: At = "last-common", also: Sequen
 
 
 class _Pair:
-    """Two sides, the voices that all their runs have, and the steps that were chosen."""
+    """Two sides, the steps that were chosen, and the voices that all their runs have there."""
 
     def __init__(self, first: Side, second: Side, *, at: At, also: Sequence[str], comparisons: int) -> None:
         self.first, self.second, self.comparisons = first, second, comparisons
         self.runs = {**first.runs, **second.runs}
-        self.paired = [
-            v for v in next(iter(self.runs.values())).voices if all(v in r.voices for r in self.runs.values())
-        ]
-        shared = {name: {voice: run.voices[voice] for voice in self.paired} for name, run in self.runs.items()}
-        self.voices = shared
-        self.primary = _primary(shared, also) if self.paired else {}
+        common = [v for v in next(iter(self.runs.values())).voices if all(v in r.voices for r in self.runs.values())]
+        shared = {name: {voice: run.voices[voice] for voice in common} for name, run in self.runs.items()}
+        self.primary = _primary(shared, also) if common else {}
         best_by = next(iter(self.primary.values()), None)
         self.chosen: Chosen = (
             choose(shared, at=at, best_by=best_by)
-            if self.paired
+            if common
             else Chosen(steps={}, reason="They have no voice in common. Runs of the same prompts have the same voices.")
         )
+        self.paired = [voice for voice in common if voice in self.chosen.voices or not self.chosen.steps]
+        self.voices = {name: {voice: of_run[voice] for voice in self.paired} for name, of_run in shared.items()}
 
     def as_json(self) -> Json:
         rows = self._rows() if self.chosen.steps else []

@@ -18,7 +18,7 @@ from tracker_logging.runs import Voice
 from tracker_logging.summary import best_point
 from tracker_logging.tags import SCORES
 
-from .checkpoints import complete_steps, finished_steps, mean_by_step, values_at
+from .checkpoints import complete_rounds, mean_by_step, steps_with, values_at
 from .questions import measured_scores, primary_scores
 
 Json = dict[str, Any]
@@ -35,17 +35,20 @@ def leaderboard(runs: Mapping[str, Mapping[str, Voice]], *, findings: Mapping[st
 def line(name: str, voices: Mapping[str, Voice], findings: Sequence[Finding]) -> Json:
     """One run. `scores`: name → mean, low, high and voices at the last complete step, and the best step.
 
-    `curve`: [step, mean] of `best_by`, the first score.
+    `curve`: [step, mean] of `best_by`, the first score. All means are over the voices of the last complete step.
     """
-    complete = complete_steps(finished_steps(voices))
+    rounds = complete_rounds(voices)
+    last = max(rounds, default=None)
+    of_last = {} if last is None else {name: voice for name, voice in voices.items() if name in rounds[last]}
+    steps = steps_with(of_last, rounds)
     names = primary_scores(measured_scores(voices.values()), languages=[voice.language for voice in voices.values()])
-    means = {name: _means(voices, name, complete) for name in names.values()}
-    scores = {name: _score(voices, name, complete[-1], of_score) for name, of_score in means.items() if of_score}
+    means = {name: _means(of_last, name, steps) for name in names.values()}
+    scores = {name: _score(of_last, name, steps[-1], of_score) for name, of_score in means.items() if of_score}
     best_by = next(iter(scores), None)
     curve = {} if best_by is None else means[best_by]
     return {
         "name": name,
-        "step": complete[-1] if complete else None,
+        "step": last,
         "best_step": None if best_by is None else scores[best_by]["best_step"],
         "best_by": best_by,
         "voices": len(voices),

@@ -9,7 +9,7 @@ import { shortNumber, withUnit } from "./scores.js";
 const MARKS = { better: "▲ better", worse: "▼ worse", none: "no difference shown", "too few": "too few speakers to tell", "": "" };
 
 /** { element, draw() }; `listen(run)` plays the first voice of a run on the board, `show(names)` chooses the runs there. */
-export function summarySection({ index, pairs, answer, runs, findings, ratings, silent, left_out: leftOut }, { theme, listen, show }) {
+export function summarySection({ index, pairs, answer, runs, findings, problems, ratings, silent, left_out: leftOut }, { theme, listen, show }) {
   const element = make("section", { class: "sheet", "aria-label": "Summary" });
   const table = new Leaderboard({ listen, show, colour: (run) => runColour(index.runs, run, theme()) }, index.scores);
   element.append(table.element);
@@ -19,6 +19,7 @@ export function summarySection({ index, pairs, answer, runs, findings, ratings, 
   element.append(make("h2", {}, "Each run"), make("p", { class: "hint" }, "Mean over the voices that have the score, at the last step and at the best one."));
   element.append(runsTable(runs, theme()));
   const notes = [
+    ...problems.map((problem) => `Cannot be read: ${problem}`),
     ...silent.map((name) => `${name} has no voices folder beside its log: its curves and settings are here, its voices are not.`),
     leftOut.length ? `Audio of ${leftOut.length} steps was left out to limit the size of the page: ${leftOut.slice(0, 12).join(", ")}${leftOut.length > 12 ? ", …" : ""}.` : null,
   ].filter(Boolean);

@@ -258,6 +258,17 @@ def test_groups_of_voices_have_titles_that_fold_them_and_a_codec_copy_is_explain
     expect(about).not_to_be_visible()
 
 
+def test_files_that_cannot_be_read_are_named_on_the_page(page: Any, tmp_path: Path) -> None:
+    write_run(tmp_path / "a", steps=[1, 2], voices=1)
+    (tmp_path / "a/voices/voice-00/step-00000002.json").write_text("{")
+    assert main(["compare", str(tmp_path / "a"), "-o", str(tmp_path / "compare.html")]) == 0
+    page.goto((tmp_path / "compare.html").as_uri())
+    problem = "Cannot be read: a: voice-00/step-00000002.json is left out: JSONDecodeError"
+    expect(page.get_by_label("Summary", exact=True).locator(".note")).to_have_text(problem)
+    section(page, "Voices")
+    expect(page.locator(".board .problems")).to_have_text(problem)
+
+
 def test_the_modules_fit_into_one_script() -> None:
     script = bundle("page.js")
     assert [line for line in script.splitlines() if line.startswith(("import ", "export "))] == []

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +25,7 @@ from tracker_logging.dashboards.page_sound import by_importance
 from tracker_logging.cli import main
 from tracker_logging.doctor.finding import Finding as DoctorsFinding
 from tracker_logging.events import Finding, Findings, Scalars
-from tracker_logging.runs import NotARunError, Run, open_run
+from tracker_logging.runs import NotARunError, Run, VoiceStep, open_run
 from tracker_logging.trackers.findings_file import FindingsFileTracker
 from tracker_logging.trackers.jsonl import JsonLinesTracker
 from tracker_logging.trackers.tensorboard import TensorBoardTracker
@@ -46,6 +48,13 @@ def runs(**runs: dict[str, dict[int, float]]) -> dict[str, Run]:
 def pairs(of_runs: dict[str, Run]) -> list[dict[str, Any]]:
     result: list[dict[str, Any]] = compare_sides([Side(name, {name: run}) for name, run in of_runs.items()])["pairs"]
     return result
+
+
+def waiting(run: Run, *, step: int, voices: Sequence[str]) -> Run:
+    """The run while the clips of these voices wait for their scores: they have those of the generation alone."""
+    clip = VoiceStep(step=step, scores={"repetition": 0.0}, scored=False)
+    changed = {name: replace(run.voices[name], steps={**run.voices[name].steps, step: clip}) for name in voices}
+    return replace(run, voices={**run.voices, **changed})
 
 
 def sim_o(pair: dict[str, Any]) -> dict[str, Any]:
@@ -99,8 +108,8 @@ def test_last_and_best_are_means_over_voices_with_their_steps() -> None:
 
 
 def test_a_line_of_the_leaderboard_has_the_last_finished_round_and_the_open_findings() -> None:
-    unfinished = {"v0": {1: 0.2, 2: 0.0, 3: 0.4, 4: 0.9}}  # of a fourth round only one voice is scored yet
-    (run,) = runs(a={f"v{i}": {1: 0.2, 2: 0.1 * i, 3: 0.4} for i in range(6)} | unfinished).values()
+    (run,) = runs(a={f"v{i}": {1: 0.2, 2: 0.1 * i, 3: 0.4, 4: 0.9} for i in range(6)}).values()
+    run = waiting(run, step=4, voices=["v1", "v2", "v3", "v4", "v5"])  # of a fourth round only one voice is scored yet
     words: dict[str, Any] = {"level": "warning", "seen": "", "cause": "", "fix": "", "certainty": "likely"}
     findings = [Finding(name="voices_collapse", since=1, **words), Finding(name="late", since=1, until=2, **words)]
     (line,) = leaderboard({"a": run.voices}, findings={"a": findings})
@@ -109,6 +118,44 @@ def test_a_line_of_the_leaderboard_has_the_last_finished_round_and_the_open_find
     assert line["scores"]["sim_o"]["mean"] == 0.4
     assert line["scores"]["sim_o"]["voices"] == 6
     assert line["findings"] == [{"name": "Voices collapse", "level": "warning"}]
+
+
+def test_steps_of_the_leaderboard_are_those_that_have_the_voices_of_the_last_one() -> None:
+    """Resumed with fewer prompts, and with more: means of other voices would rise and fall with the voices."""
+    early, late = {0: 0.2, 500: 0.9}, {1000: 0.4, 1500: 0.5}
+    fewer, more = runs(
+        fewer={f"v{i}": (early | late if i < 2 else dict.fromkeys(early, 1.0)) for i in range(6)},
+        more={f"v{i}": (early | late if i < 2 else late) for i in range(6)},
+    ).values()
+    lines = {line["name"]: line for line in leaderboard({"fewer": fewer.voices, "more": more.voices}, findings={})}
+    assert (lines["fewer"]["step"], lines["fewer"]["best_step"]) == (1500, 500)
+    assert lines["fewer"]["curve"] == [[0, 0.2], [500, 0.9], [1000, 0.4], [1500, 0.5]]
+    assert lines["fewer"]["scores"]["sim_o"]["voices"] == 2
+    assert lines["more"]["curve"] == [[1000, 0.4], [1500, 0.5]]
+
+
+def test_a_round_that_waits_for_scores_is_left_out_and_named_whatever_came_later() -> None:
+    a, b = runs(
+        a={f"v{i}": {1: 0.1, 2: 0.2, 3: 0.3} for i in range(4)}, b={f"v{i}": {1: 0.3, 2: 0.4} for i in range(4)}
+    ).values()
+    b = waiting(b, step=2, voices=["v3"])
+    for at, steps in (("last-common", {"a": 1, "b": 1}), ("last", {"a": 3, "b": 1}), ("best", {"a": 1, "b": 1})):
+        (pair,) = compare_sides([Side("a", {"a": a}), Side("b", {"b": b})], at=at)["pairs"]
+        assert pair["steps"] == steps
+        assert "Left out as clips wait for their scores: step 2 of b (1 of 4 clips)." in pair["note"]
+    (pair,) = pairs({"a": waiting(a, step=2, voices=["v0"]), "b": a})
+    assert (pair["steps"], pair["note"]) == ({"a": 3, "b": 3}, "")
+
+
+def test_voices_without_a_common_scored_step_are_not_compared() -> None:
+    (pair,) = pairs(runs(a={"v1": {1: 0.1}, "v2": {2: 0.1}}, b={"v1": {2: 0.1}, "v2": {1: 0.1}}))
+    assert (pair["steps"], pair["scores"]) == ({}, [])
+    assert "No step has scores of the same voices in all of them (a: 1, 2; b: 1, 2)" in pair["reason"]
+    of_runs = runs(
+        a={"v1": {1: 0.1}, "v2": {2: 0.1}}, b={"v1": {1: 0.1}, "v2": {1: 0.1, 3: 0.1}, "v3": {1: 0.1, 4: 0.1}}
+    )
+    (pair,) = compare_sides([Side(name, {name: run}) for name, run in of_runs.items()], at="last")["pairs"]
+    assert (pair["steps"], pair["paired"]) == ({"a": 2, "b": 3}, ["v2"])
 
 
 def test_other_recordings_and_another_codec_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

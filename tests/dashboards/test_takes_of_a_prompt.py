@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -61,3 +62,10 @@ def test_checkpoints_of_a_run_are_columns_each_with_its_own_step(run: Path) -> N
     assert pair["steps"] == {"base": 0, "checkpoint-100": 100} and not pair["reason"]
     row = next(row for row in pair["scores"] if row["name"] == "sim_o")
     assert row["difference"] == pytest.approx(0.3 * sum(TAKES.values()) / 3)
+
+
+def test_what_cannot_be_read_of_a_run_is_named_once_for_all_its_checkpoints(run: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(run, tmp_path / "copy")
+    (copy / "voices/voice-00/step-00000050.json").write_text("{")
+    report = compare_checkpoints(copy, {0: Path("models/base"), 100: Path("out/checkpoint-100")})
+    assert report.problems == ["copy: voice-00/step-00000050.json is left out: JSONDecodeError"]

@@ -121,13 +121,60 @@ def test_without_a_common_step_nothing_is_compared_and_each_run_is_shown(
     assert set(verdicts(best).values()) == {""} and "no verdict is given" in best["note"]
 
 
-def test_a_round_in_progress_is_not_compared() -> None:
+def test_a_round_in_progress_is_not_compared(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     random = np.random.default_rng(4)
     scores = [draw_scores(random, voices=8, speakers=8, steps=[100, 200]) for _ in range(2)]
+    paths = write_pair(tmp_path, scores, speakers=8)
     for voice in list(scores[0])[3:]:
-        del scores[0][voice][200]
-    pair = compare_sides([side(n, s, speakers=8) for n, s in zip("ab", scores, strict=True)])["pairs"][0]
+        sidecar = paths[0] / "voices" / voice / "step-00000200.json"
+        sidecar.write_text(json.dumps(json.loads(sidecar.read_text()) | {"scored": False, "scores": {"repetition": 0}}))
+    pair = printed(capsys, *paths)["pairs"][0]
     assert pair["steps"] == {"a": 100, "b": 100}
+    assert "step 200 of a (5 of 8 clips)" in pair["note"]
+
+
+@pytest.mark.parametrize("at", ["last-common", "last", "best"])
+def test_a_run_that_goes_on_with_fewer_prompts_is_compared_where_it_is_now(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], at: str
+) -> None:
+    random = np.random.default_rng(15)
+    early = draw_scores(random, voices=30, speakers=10, steps=[0, 500], shift=-100.0)
+    paths = write_pair(tmp_path, [early, early], speakers=10)
+    late = [draw_scores(random, voices=10, speakers=10, steps=[1000, 5000], shift=shift) for shift in (0.0, -50.0)]
+    write_pair(tmp_path, late, speakers=10)
+    assert main(["compare", *map(str, paths), "--json", "--at", at, "--fail-if-worse", "wer"]) == 1
+    pair = json.loads(capsys.readouterr().out)["pairs"][0]
+    assert set(pair["steps"].values()) <= ({1000, 5000} if at == "best" else {5000})
+    assert (len(pair["paired"]), pair["scores"][0]["voices"]) == (10, 10)
+    assert (
+        "20 of the 30 voices in common are left out: not scored in a at step 5000 (20), b at step 5000 (20)."
+        in pair["note"]
+    )
+
+
+def test_a_sidecar_that_cannot_be_read_is_named_and_moves_no_gate(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    random = np.random.default_rng(16)
+    draws = [draw_scores(random, voices=10, speakers=10, steps=[0, 500], shift=shift) for shift in (0.0, -50.0)]
+    a, b = write_pair(tmp_path, draws, speakers=10)
+    sidecar = b / "voices/v03/step-00000500.json"
+    sidecar.write_text(sidecar.read_text()[:40])
+    problem = "b: v03/step-00000500.json is left out: JSONDecodeError"
+    page = tmp_path / "page.html"
+    assert main(["compare", str(a), str(b), "-o", str(page), "--fail-if-worse", "wer"]) == 2
+    said = capsys.readouterr()
+    assert f"Cannot be read: {problem}" in said.out
+    assert said.err.startswith(f"tracker-logging compare: --fail-if-worse: cannot be read: {problem}.")
+    assert problem in page.read_text()
+    result = printed(capsys, a, b)
+    assert result["problems"] == [problem]
+    assert result["pairs"][0]["steps"] == {"a": 500, "b": 500}
+    assert "1 of the 10 voices in common is left out: not scored in b at step 500 (1)." in result["pairs"][0]["note"]
+    (b / "findings.json").write_text("{")  # no file that a score comes from
+    sidecar.unlink()
+    assert main(["compare", str(a), str(b), "-o", str(page), "--fail-if-worse", "wer"]) == 1
+    assert "Cannot be read: b: findings.json" in capsys.readouterr().out
 
 
 def test_too_few_speakers_are_named_with_how_many_are_needed() -> None:

@@ -6,13 +6,14 @@ import json
 import urllib.error
 import urllib.parse
 import urllib.request
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from conftest import DEADLINE_S, serving, wait_for, write_curves
 from playwright.sync_api import expect
-from speaking_runs import write_run
+from speaking_runs import comparison, write_run
 from tracker_logging.dashboards.voice_runs import OutsideLogDirectoryError, VoiceRuns
 
 from tracker_logging.doctor.finding import Finding as DoctorsFinding
@@ -20,6 +21,7 @@ from tracker_logging.events import Findings
 from tracker_logging.runs import voices
 from tracker_logging.trackers.findings_file import FindingsFileTracker
 from tracker_logging.trackers.tensorboard import TensorBoardTracker
+from tracker_logging.trackers.voice_folder import VoiceFolderTracker
 
 
 def clip_address(server: str, *, run: str = "careful", voice: str = "voice-00", name: str = "target.flac") -> str:
@@ -101,6 +103,26 @@ def test_a_broken_sidecar_is_named_and_the_rest_is_shown(tmp_path: Path) -> None
     again = VoiceRuns({"": tmp_path})
     assert again.wait(DEADLINE_S)
     assert again.table()["problems"] == ["voice-00/step-00000001.json is left out: KeyError"]
+
+
+def test_a_round_that_is_being_written_counts_when_its_last_score_is_there(tmp_path: Path) -> None:
+    """The clips of a round come first, then its scores; a voice that failed has its reason at once."""
+    write_run(tmp_path / "run", steps=[1, 2], voices=3)
+    tracker = VoiceFolderTracker(tmp_path / "run")
+    of_round = [comparison(number, step=3, progress=1.0) for number in range(3)]
+    early = {"repetition": 0.0}
+    generated = [replace(event, stage="generated", scores=early, transcript=None) for event in of_round]
+    generated[0] = replace(generated[0], clips={}, scores={}, error="out of memory")
+    scored = [replace(event, stage="scored") for event in of_round]
+    scored[0] = replace(scored[0], clips={}, scores={}, error="out of memory")
+    seen = []
+    for event in (*generated, *scored):
+        tracker.emit(event)
+        runs = VoiceRuns({"": tmp_path})
+        assert runs.wait(DEADLINE_S)
+        (line,) = runs.table()["runs"]
+        seen.append((line["step"], line["scores"]["sim_margin"]["voices"]))
+    assert seen == [*[(2, 3)] * 5, (3, 2)]
 
 
 def test_unchanged_runs_are_read_once_and_a_changed_one_in_part(

@@ -111,6 +111,8 @@ def _print(report: Report) -> None:
     for paragraph in report.answers:
         print(f"\n{paragraph}")
     print()
+    for problem in report.problems:
+        print(f"Cannot be read: {problem}")
     if report.ratings is not None:
         print_ratings(dict(report.ratings))
         print()
@@ -129,6 +131,9 @@ def _text(value: int | None) -> str:
 
 def _status(report: Report, scores: Sequence[str]) -> int:
     """1 if a run is worse in one of the scores. Raises `CommandError` where one cannot be compared."""
+    if scores and report.voice_problems:
+        problems = "; ".join(report.voice_problems)
+        raise CommandError(f"--fail-if-worse: cannot be read: {problems}. Restore the file, or delete it.")
     status = 0
     for pair in report.numbers["pairs"]:
         rows = {row["name"]: row for row in pair["scores"]}

@@ -127,11 +127,13 @@ class Clip:
 class VoiceStep:
     """What was generated for one voice at one step. `scores`: finite values by the score names of `tags.py`.
 
-    `sampling` and `scorers` as in `VoiceComparison`; empty where the source does not keep them.
+    `sampling` and `scorers` as in `VoiceComparison`; empty where the source does not keep them. `scored`: False while
+    the clip waits for its scores; those that are known when it is generated may be there.
     """
 
     step: int
     scores: Mapping[str, float]
+    scored: bool = True
     transcript: str | None = None
     stop_reason: str | None = None
     error: str | None = None
@@ -172,7 +174,8 @@ class Run:
       that was written twice, as after a resume, the later value counts.
     - `clips` has one tag per clip, as TensorBoard shows them: `voices/ab12/generated`.
     - `settings`: dotted name → plain value. `findings`: the doctor's last report. `alerts`: every other message, too.
-    - `voices`: voice id → `Voice`. `problems`: what could not be read, a sentence each.
+    - `voices`: voice id → `Voice`. `problems`: what could not be read, a sentence each; `voice_problems`: those of them
+      by which clips or scores of voices may be missing.
     """
 
     name: str
@@ -189,6 +192,7 @@ class Run:
     alerts: tuple[AlertMessage, ...]
     voices: Mapping[str, Voice]
     problems: tuple[str, ...]
+    voice_problems: tuple[str, ...] = ()
 
     @property
     def last_step(self) -> int | None:

@@ -140,7 +140,9 @@ def _listed_place(place: Path | str) -> Path:
 
 def _run(place: Place, contents: Contents) -> Run:
     clips, tables = contents.of(Clip), contents.of(Table)
-    voices, problems = VoiceFolders().read(place.directory) if has_voices(place.directory) else ({}, [])
+    voices, of_voices = VoiceFolders().read(place.directory) if has_voices(place.directory) else ({}, [])
+    problems = [*contents.problems, *of_voices]
+    voice_problems = tuple(of_voices if voices else problems)
     reported = _findings_file(place.directory / JSON_NAME, problems)
     return Run(
         name=place.run.name,
@@ -156,7 +158,8 @@ def _run(place: Place, contents: Contents) -> Run:
         findings=_findings(contents, tables, problems) if reported is None else reported,
         alerts=tuple(sorted(contents.alerts, key=lambda alert: alert.step)),
         voices=voices or voices_of_backend(tables, clips),
-        problems=(*contents.problems, *problems),
+        problems=tuple(problems),
+        voice_problems=voice_problems,
     )
 
 
