@@ -112,7 +112,15 @@ def _clip(clip: Clip, name: str) -> Json:
         seconds, rate = clip.length()
     except (OSError, RuntimeError, ValueError) as error:  # soundfile raises RuntimeErrors
         return {"problem": "the file is missing" if isinstance(error, FileNotFoundError) else "it is damaged"}
-    return {"file": _name(clip, name), "sample_rate": rate, "seconds": seconds}
+    return {"file": _name(clip, name), "sample_rate": rate, "seconds": seconds, "version": _version(clip)}
+
+
+def _version(clip: Clip) -> str:
+    """Changes when the file is written again, as by a resumed run; "" where there is none."""
+    try:
+        return "" if clip.file is None else f"{clip.file.stat().st_mtime_ns:x}"
+    except OSError:
+        return ""
 
 
 def _name(clip: Clip, name: str) -> str:

@@ -1,6 +1,6 @@
 // Loads, decodes and caches clips. Nothing is fetched before it is needed.
 //
-// A clip is { run, voice, file, seconds, sample_rate }; a source has `bytes(clip) -> Promise<ArrayBuffer>`.
+// A clip is { run, voice, file, version, seconds, sample_rate }; a source has `bytes(clip) -> Promise<ArrayBuffer>`.
 
 import { melLevels, peaks } from "./mel.js";
 import { pitchLine } from "./pitch.js";
@@ -17,9 +17,10 @@ export function fileKey(clip) {
   return `${clip.run}/${clip.voice}/${clip.file}`;
 }
 
-/** The key of a clip: one that is played in noise is another clip of the same file. */
+/** The key of a clip: a file that was written again is another clip, and so is one that is played in noise. */
 export function clipKey(clip) {
-  return clip.noise_snr_db === undefined ? fileKey(clip) : `${fileKey(clip)} in noise of ${clip.noise_snr_db} dB`;
+  const key = `${fileKey(clip)} ${clip.version ?? ""}`;
+  return clip.noise_snr_db === undefined ? key : `${key} in noise of ${clip.noise_snr_db} dB`;
 }
 
 export class Clips {

@@ -125,6 +125,20 @@ def test_a_round_that_is_being_written_counts_when_its_last_score_is_there(tmp_p
     assert seen == [*[(2, 3)] * 5, (3, 2)]
 
 
+def test_the_version_of_a_clip_changes_with_its_sound_alone(tmp_path: Path) -> None:
+    tracker = VoiceFolderTracker(tmp_path / "run")
+    event = comparison(0, step=1, progress=1.0)
+    runs = VoiceRuns({"": tmp_path})
+    seen = []
+    for change in ({"stage": "generated"}, {"stage": "scored"}, {"clips": {"generated": event.clips["target"]}}):
+        tracker.emit(replace(event, **change))
+        (voice,) = runs.voices("run")["voices"]
+        seen.append((voice["steps"][0]["clip"]["version"], voice["clips"]["target"]["version"]))
+    (generated, fixed), scored, (again, fixed_again) = seen
+    assert scored == (generated, fixed)
+    assert (again != generated, fixed_again) == (True, fixed)
+
+
 def test_unchanged_runs_are_read_once_and_a_changed_one_in_part(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -14,6 +14,7 @@ from speaking_runs import comparison
 
 from tracker_logging.trackers.voice_folder import VoiceFolderTracker
 
+PIXELS = "canvas => canvas.toDataURL()"
 KINDS = ["Reference", "Target", "Codec copy", "careful", "hasty"]
 
 
@@ -39,6 +40,27 @@ def cell(frame: Any, voice: str, place: int) -> Any:
 
 def position(frame: Any) -> float:
     return float(frame.locator(".transport input[type=range]").evaluate("input => input.value"))
+
+
+def test_a_clip_that_is_made_again_is_drawn_and_played_again(page: Any, tmp_path: Path) -> None:
+    tracker = VoiceFolderTracker(tmp_path / "run")
+    event = comparison(0, step=100, progress=1.0)
+    tracker.emit(event)
+    with serving(tmp_path) as address:
+        page.goto(f"{address}/data/plugin_entry.html?name=voices")
+        made = page.locator(".row[data-voice] .cell").last
+        expect(made.locator(".picture[data-state=drawn]")).to_be_visible()
+        before = made.locator("canvas").evaluate(PIXELS)
+        made.locator("button.play").click()
+        page.keyboard.press("Space")
+        with page.expect_response(lambda answer: "step-00000100.flac" in answer.url) as answer:
+            clips = {**event.clips, "generated": event.clips["reference"]}
+            tracker.emit(replace(event, clips=clips, transcript="again"))
+        assert answer.value.body() == (tmp_path / "run/voices/voice-00/step-00000100.flac").read_bytes()
+        expect(made.locator(".words")).to_contain_text("again")
+        expect(made.locator(".picture[data-state=drawn]")).to_be_visible()
+        assert made.locator("canvas").evaluate(PIXELS) != before
+        page.goto("about:blank")
 
 
 def test_tensorboard_shows_the_tab_with_no_flag(page: Any, tensorboard: str) -> None:

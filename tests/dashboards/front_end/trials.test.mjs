@@ -21,6 +21,13 @@ const asked = { runs: ["a", "b"], step: 9, ownSteps: false, seed: 1, rater: "Ada
 const make = (mode, more = {}) => trials.makeTrials(index, { ...asked, mode, ...more });
 const real = (made) => made.filter((one) => one.catch === null);
 
+test("a file that was written again is another clip, in the same place", () => {
+  const [before, now] = ["1", "2"].map((version) => ({ run: "a", voice: "v1", ...clip("1.flac"), version }));
+  assert.notEqual(clipKey(before), clipKey(now));
+  assert.equal(fileKey(before), fileKey(now));
+  assert.equal(clipKey({ ...now }), clipKey(now));
+});
+
 test("order and letters follow from seed, rater and test, and the trials are the same for all raters", () => {
   const shown = (made) => JSON.stringify(made.map(({ id, clips }) => [id, Object.values(clips).map(({ system }) => system)]));
   assert.equal(shown(make("preference")), shown(make("preference")));
