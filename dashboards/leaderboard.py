@@ -55,8 +55,13 @@ def line(name: str, voices: Mapping[str, Voice], findings: Sequence[Finding]) ->
         "speakers": len({voice.speaker or "" for voice in voices.values()}),
         "scores": scores,
         "curve": [[step, _short(curve[step])] for step in _thinned(list(curve))],
-        "findings": [{"name": finding.title, "level": finding.level} for finding in findings if finding.until is None],
+        "findings": open_findings(findings),
     }
+
+
+def open_findings(findings: Sequence[Finding]) -> list[Json]:
+    """Those that a line shows."""
+    return [{"name": finding.title, "level": finding.level} for finding in findings if finding.until is None]
 
 
 def every_score(runs: Mapping[str, Mapping[str, Voice]]) -> list[Json]:

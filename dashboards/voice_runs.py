@@ -7,7 +7,8 @@
 Guarantees
 - The directory tree is searched in the background (`run_places.py`), never for a clip.
 - A run is read when its voices are asked for, else by one background thread. Of a run that is being written the changed
-  files are read; of the others only the times of their directories are looked at.
+  files are read; of the others only the times of their directories and of `findings.json` are looked at. Findings that
+  change between two rounds of voices are shown, and no voice is read again for them.
 - A call of `table` looks for changes in runs that are new and in those whose voices were asked for last; in the others
   in turn, for about 8 ms, and in at least one live and one old run.
 - Only plain files below the log directory are served; a link is never followed, a name with a separator is refused.
@@ -29,10 +30,11 @@ from typing import Any
 from tracker_logging.runs.open import settings_and_findings
 from tracker_logging.runs.remote import RemoteCopy
 from tracker_logging.runs.voices import VoiceFolders
+from tracker_logging.trackers.findings_file import JSON_NAME
 from tracker_logging.trackers.voice_folder import FOLDER, FORMAT
 
 from .conditions import differing_settings
-from .leaderboard import line
+from .leaderboard import line, open_findings
 from .run_places import RunPlaces
 from .voice_index import score_table, voices_of_run
 
@@ -50,17 +52,25 @@ class OutsideLogDirectoryError(ValueError):
 
 @dataclass
 class _Run:
-    """`version` changes with any file of the voices. `line` is None until the run was read."""
+    """`version` changes with any file of the voices, `findings` with the file of the findings; `read_version` and
+    `read_findings` are what they were when these were read. `line` is None until the run was read."""
 
     directory: Path
     version: str = ""
+    findings: tuple[int, int] | None = None
     changed: float = 0.0
     read_version: str = ""
+    read_findings: tuple[int, int] | None = None
     line: Json | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
+    voice_problems: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     checked: int = 0  # the number of the call that looked at it last
     lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @property
+    def is_read(self) -> bool:
+        return (self.read_version, self.read_findings) == (self.version, self.findings)
 
 
 class VoiceRuns:
@@ -95,7 +105,7 @@ class VoiceRuns:
             if row["about"] != "paths":
                 for name, value in row["values"].items():
                     lines[name].setdefault("settings", {})[row["name"]] = value
-        if any(run.read_version != run.version for run in runs.values()):
+        if not all(run.is_read for run in runs.values()):
             self._read_in_background()
         problems = [*self._places.unreachable, *(problem for run in runs.values() for problem in run.problems)]
         return {"format": FORMAT, "scores": score_table(), "runs": [*lines.values()], "problems": problems}
@@ -179,6 +189,7 @@ class VoiceRuns:
 
     def _look_at(self, run: _Run) -> None:
         run.version, run.changed = _version(run.directory)
+        run.findings = _version_of_file(run.directory / JSON_NAME)
         run.checked = self._calls
 
     # --- reading ---
@@ -202,19 +213,23 @@ class VoiceRuns:
         """Read what has changed of each run, and keep its line; those that were asked for first."""
         asked = set(self._folders)
         for name, run in sorted(self._runs.items(), key=lambda item: item[0] not in asked):
-            version = run.version
-            if run.read_version == version:
+            if run.is_read:
                 continue
+            version, of_findings = run.version, run.findings
             try:
                 self._places.fetch(run.directory, ".json")
             except OSError as error:
                 run.problems = [str(error)]
                 continue  # tried again at the next call
-            with run.lock:
-                voices, problems = self._folders_of(name).read(run.directory)
-            settings, findings, more = settings_and_findings(run.directory)
-            run.line, run.settings, run.problems = line(name, voices, findings), settings, [*problems, *more]
-            run.read_version = version
+            run.settings, findings, problems = settings_and_findings(run.directory)
+            if run.line is None or run.read_version != version:
+                with run.lock:
+                    voices, run.voice_problems = self._folders_of(name).read(run.directory)
+                run.line = line(name, voices, findings)
+            else:
+                run.line = {**run.line, "findings": open_findings(findings)}
+            run.problems = [*run.voice_problems, *problems]
+            run.read_version, run.read_findings = version, of_findings
 
 
 def _pending(name: str) -> Json:
@@ -238,6 +253,15 @@ def _version(directory: Path) -> tuple[str, float]:
     text = repr(sorted(times))
     newest = max((changed for _, changed in times), default=0)
     return hashlib.blake2b(text.encode(), digest_size=6).hexdigest(), newest / 1e9
+
+
+def _version_of_file(path: Path) -> tuple[int, int] | None:
+    """Changes when the file is written again; None where there is none."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_size
 
 
 def _is_plain_name(name: str) -> bool:

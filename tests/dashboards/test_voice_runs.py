@@ -188,6 +188,33 @@ def test_settings_that_differ_and_open_findings_are_in_the_table(tmp_path: Path)
     assert lines["a"]["findings"] == [{"name": "No gradient", "level": "error"}]
 
 
+def test_findings_between_two_rounds_are_in_the_table_and_no_voice_is_read_for_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_run(tmp_path / "run", steps=[1], voices=1)
+    (tmp_path / "run/voices/voice-00/step-00000002.json").write_text("{")
+    runs = VoiceRuns({"": tmp_path})
+    assert runs.wait(DEADLINE_S)
+    before = runs.table()
+    assert before["runs"][0]["findings"] == []
+    monkeypatch.setattr(voices, "_parse", lambda path: pytest.fail(f"{path} is read again"))
+    words: dict[str, Any] = {"level": "error", "seen": "", "cause": "", "fix": "", "certainty": "likely"}
+    tracker = FindingsFileTracker(tmp_path / "run")
+    shown = []
+    for until in (None, 9):
+        finding = DoctorsFinding(name="no_gradient", since=3, until=until, **words)
+        tracker.emit(Findings(step=3, findings=(finding,)))
+        assert runs.wait(DEADLINE_S)
+        (line,) = runs.table()["runs"]
+        shown.append(line.pop("findings"))
+        assert line == {name: value for name, value in before["runs"][0].items() if name != "findings"}
+    assert shown == [[{"name": "No gradient", "level": "error"}], []]
+    (tmp_path / "run/findings.json").write_text("{")
+    assert runs.wait(DEADLINE_S)
+    problems = [problem.split(" ")[0] for problem in runs.table()["problems"]]
+    assert problems == ["voice-00/step-00000002.json", "findings.json"]
+
+
 def test_runs_have_a_colour_each_without_event_files_and_with_named_directories(tmp_path: Path) -> None:
     for name in ("a", "b/deep", "c"):
         write_run(tmp_path / name, steps=[1], voices=1)
