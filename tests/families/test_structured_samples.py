@@ -6,6 +6,7 @@ transformers for CSM and Dia.
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,11 +22,13 @@ from tracker_logging.data.codes import CodeCache
 from tracker_logging.data.sample import DataError, Utterance, VoiceSample
 from tracker_logging.demo.composed.tokenizer import demo_tokenizer
 from tracker_logging.families import adapter_for
-from tracker_logging.families.base import IGNORE, Role
+from tracker_logging.families.base import IGNORE, Role, SamplingSettings
 from tracker_logging.families.boson.batch import boson_batch
 from tracker_logging.families.boson.layout import PlaceholderTokens
 from tracker_logging.families.higgs_v2.processor import SpeechProcessor
 from tracker_logging.probes.audit import audit_batch
+from tracker_logging.voices.conditioning import conditioning_rows
+from tracker_logging.voices.prompt import build_prompt
 
 K, BOS, EOS = 3, 16, 17
 LINES = ("The old man", "painted", "a red boat", "near the river")
@@ -151,6 +154,45 @@ def test_the_references_of_another_sample_keep_place_number_and_tags(tmp_path: P
     assert without.references == () and without.targets == one.targets and without.voices == 2
     in_system = replace(one, references_in="system").with_reference_of(plain)
     assert [use.text for use in in_system.references] == ["", ""] and in_system.references_in == "system"
+
+
+def test_the_texts_of_another_sample_keep_the_number_and_tags_of_all_targets(tmp_path: Path) -> None:
+    one = dialogue(tmp_path)
+    plain = replace(one, target_text="It snows.", more_targets=())
+    given = one.with_texts_of(plain)
+    assert [turn.text for turn in given.targets] == ["[SPEAKER0] It snows.", "[SPEAKER1] It snows."]
+    assert given.clips == one.clips and given.references == one.references
+    assert [turn.text for turn in plain.with_texts_of(one).targets] == [LINES[2]]
+
+
+def test_the_text_condition_has_other_words_with_the_tags_of_its_own_voice(tmp_path: Path) -> None:
+    ours, _ = csm(tmp_path)
+    clips = [clip(tmp_path / f"{at}.wav", 9_600 + at, rate=24_000, seed=at) for at in range(6)]
+    samples = [
+        VoiceSample(
+            sample_id=str(at), reference_text=f"[SPEAKER{at}] {LINES[0]}", reference_audio=clips[3 * at],
+            target_text=f"[SPEAKER{at}] {texts[0]}", target_audio=clips[3 * at + 1], speaker=str(at),
+            more_targets=(Utterance(f"[SPEAKER{at}] {texts[1]}", clips[3 * at + 2]),),
+        )
+        for at, texts in enumerate((("one", "two"), ("three", "four")))
+    ]  # fmt: skip
+    prompts = [build_prompt(sample, ours, SamplingSettings(), seed=0) for sample in samples]
+    rows = [row for row in conditioning_rows(prompts, ours) if row.condition == "text"]
+    texts = [ours.tokenizer.decode(row.features["input_ids"]) for row in rows]
+    turns = [re.findall(r"(\[\d\])([a-z ]+)", text, re.IGNORECASE) for text in texts]
+    assert turns == [
+        [("[0]", LINES[0]), ("[0]", "three"), ("[0]", "four")],
+        [("[1]", LINES[0]), ("[1]", "one"), ("[1]", "two")],
+    ]
+
+
+def test_texts_that_differ_only_in_a_tag_are_the_same_text(higgs: SpeechProcessor, tmp_path: Path) -> None:
+    samples = [
+        dialogue(tmp_path, target_text=f"[SPEAKER{at}] It snows.", more_targets=(), more_references=(), speaker=str(at))
+        for at in range(2)
+    ]
+    prompts = [build_prompt(sample, higgs, SamplingSettings(), seed=0) for sample in samples]
+    assert [row.condition for row in conditioning_rows(prompts, higgs)] == ["own", "other", "none"] * 2
 
 
 def test_the_gap_of_a_dialogue_changes_only_its_references(higgs: SpeechProcessor, tmp_path: Path) -> None:

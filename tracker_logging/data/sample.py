@@ -120,6 +120,14 @@ class VoiceSample:
             extra=self._extra_with(other.extra.get(REFERENCE_WORDS)),
         )
 
+    def with_texts_of(self, other: VoiceSample) -> VoiceSample:
+        """The same clips and tags with the words of `other`'s targets, which are repeated where it has fewer."""
+        first, *more = (
+            Utterance(retagged(new.text, like=old.text), old.audio)
+            for old, new in zip(self.targets, cycle(other.targets), strict=False)
+        )
+        return replace(self, target_text=first.text, more_targets=tuple(more))
+
     def with_reference_from(self, utterance: VoiceSample) -> VoiceSample:
         """The same target with the target of `utterance` as its reference."""
         return replace(

@@ -3,7 +3,8 @@ another speaker's reference, with no reference, and with another sample's text. 
 
 Guarantees
 - The other reference and the other text are fixed for the run: derangements over different speakers and over different
-  texts, where the prompts allow it. The other text is of the same language where there is one.
+  texts, where the prompts allow it. The other text is of the same language where there is one. It keeps the tags of the
+  voices, and replaces the texts of all targets.
 - Prompts without a target recording are left out; with one speaker only there is no "other" condition, with one text
   only no "text" condition.
 - All conditions are scored by the same forward as training, with the labels of training.
@@ -19,7 +20,7 @@ Guarantees
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -27,6 +28,7 @@ import numpy.typing as npt
 import torch
 
 from tracker_logging import tags
+from tracker_logging.data.voices import untagged
 from tracker_logging.families.base import Features, ModelAdapter, Processor
 from tracker_logging.metrics.interval import mean_interval
 from tracker_logging.voices.prompt import VoicePrompt
@@ -51,7 +53,7 @@ class ConditioningRow:
 def conditioning_rows(prompts: Sequence[VoicePrompt], processor: Processor) -> list[ConditioningRow]:
     """The rows of all prompts that have a target recording, prompt by prompt, with the conditions that exist for it."""
     speakers = other_speakers([prompt.speaker for prompt in prompts])
-    texts = other_texts([(prompt.sample.language, prompt.sample.target_text) for prompt in prompts])
+    texts = other_texts([(prompt.sample.language, untagged(prompt.sample.target_text)) for prompt in prompts])
     rows: list[ConditioningRow] = []
     for prompt, speaker, text in zip(prompts, speakers, texts, strict=True):
         sample = prompt.sample
@@ -62,7 +64,7 @@ def conditioning_rows(prompts: Sequence[VoicePrompt], processor: Processor) -> l
             features["other"] = processor.features(sample, reference=prompts[speaker].sample)
         features["none"] = processor.features(sample, reference=None)
         if text is not None:
-            features["text"] = processor.features(replace(sample, target_text=prompts[text].sample.target_text))
+            features["text"] = processor.features(sample.with_texts_of(prompts[text].sample))
         rows += [ConditioningRow(prompt.voice_id, condition, row) for condition, row in features.items()]
     return rows
 
