@@ -1,10 +1,11 @@
 // Marks the words of a transcript as right, wrong, missing or extra.
 
 const WORDS = /[\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}\p{Script=Thai}\p{Script=Lao}\p{Script=Khmer}\p{Script=Myanmar}]\p{M}*|[\p{L}\p{M}\p{N}'’]+/gu;
+const VOICE_TAGS = /\[SPEAKER\d+\]/g;
 
-/** The words in lower case without punctuation, as they are compared; single characters of scripts without spaces. */
+/** The words in lower case without punctuation and tags of voices; single characters of scripts without spaces. */
 export function plainWords(text) {
-  return text.toLowerCase().normalize("NFKC").match(WORDS) ?? [];
+  return text.replace(VOICE_TAGS, " ").toLowerCase().normalize("NFKC").match(WORDS) ?? [];
 }
 
 /**

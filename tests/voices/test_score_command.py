@@ -17,9 +17,11 @@ from tracker_logging.rendering.pcm import to_pcm16
 from tracker_logging.trackers.open import RunInfo, open_tracker
 from tracker_logging.voices.clips import ClipDecoder, GeneratedClip, clip_event
 from tracker_logging.voices.generation import Generated
+from tracker_logging.voices.measurement import Instruments
 from tracker_logging.voices.prompt import VoicePrompt
 from tracker_logging.voices.scorers.choose import ScorerChoice, choose_instruments
 from tracker_logging.voices.scoring import VoiceScorer
+from tracker_logging.voices.unscored import unscored_rounds
 
 CHOICE = ScorerChoice(encoder="ge2e", pitch="off", cepstrum="off", speech="off", quality=())
 
@@ -199,6 +201,29 @@ def test_a_run_of_an_earlier_version_counts_as_scored(run: Path, capsys: pytest.
         path.write_text(json.dumps(row))
     assert main(["score", str(run)]) == 0
     assert "All clips of this run have scores" in capsys.readouterr().out
+
+
+def test_the_tag_of_a_voice_in_a_stored_text_is_no_word(run: Path, rounds: dict[int, list[GeneratedClip]]) -> None:
+    words = rounds[2][0].voice.target_text
+
+    class Transcriber:
+        name = "fixed"
+
+        def transcribe(self, wave: np.ndarray, sample_rate: int, *, language: str | None) -> str:
+            return words
+
+    def scores() -> dict[str, dict[str, float]]:
+        (unscored,) = unscored_rounds(run)
+        events = unscored.score(VoiceScorer(Instruments(transcriber=Transcriber())))
+        return {event.voice_id: dict(event.scores) for event in events if isinstance(event, VoiceComparison)}
+
+    before = scores()
+    for path in run.glob("voices/*/voice.json"):
+        about = json.loads(path.read_text())
+        tagged = {name: f"[SPEAKER0] {about[name]}" for name in ("reference_text", "target_text")}
+        path.write_text(json.dumps(about | tagged))
+    assert before[rounds[2][0].voice.voice_id]["wer"] == 0.0
+    assert scores() == before
 
 
 def test_a_choice_that_is_not_available_is_refused(run: Path, capsys: pytest.CaptureFixture[str]) -> None:

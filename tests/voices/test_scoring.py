@@ -18,6 +18,8 @@ from tracker_logging.voices.prompt import VoicePrompt
 from tracker_logging.voices.scorers.speaker import GE2ESpeakerEncoder
 from tracker_logging.voices.scoring import VoiceScorer
 
+TEXTS = ("reference_text", "target_text")
+
 
 class FixedTranscriber:
     """A transcriber that returns the same words for every clip, and counts its calls."""
@@ -218,6 +220,24 @@ def test_word_error_rate_is_a_corpus_rate_with_the_rate_of_the_real_clips(
     assert transcriber.calls == 4
     list(scorer.score(step=2, clips=clips))
     assert transcriber.calls == 6
+
+
+def test_the_tag_of_a_voice_is_shown_and_is_no_word(
+    demo_prompts: list[VoicePrompt], demo_processor: SpeechProcessor
+) -> None:
+    plain = demo_prompts[:2]
+    texts = [{name: f"[SPEAKER1] {getattr(one.sample, name)}" for name in TEXTS} for one in plain]
+    tagged = [replace(one, sample=replace(one.sample, **of_one)) for one, of_one in zip(plain, texts, strict=True)]
+    instruments = Instruments(transcriber=FixedTranscriber(plain[0].sample.target_text))
+    without, with_tags = (
+        score(prompts, demo_processor, instruments, perfect(prompts, demo_processor)) for prompts in (plain, tagged)
+    )
+    rows = comparisons(with_tags)
+    assert rows[0].scores["wer"] == rows[0].scores["cer"] == rows[0].scores["wer_real"] == 0.0
+    assert {"rate_ratio", "ref_leak", "wer_seed_tts"} <= rows[0].scores.keys()
+    assert [row.scores for row in rows] == [row.scores for row in comparisons(without)]
+    assert values(with_tags) == values(without)
+    assert [{name: getattr(row, name) for name in TEXTS} for row in rows] == texts
 
 
 def test_the_gain_of_conditioning_is_positive_when_the_voice_follows_the_prompt(

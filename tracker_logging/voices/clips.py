@@ -21,6 +21,7 @@ import numpy as np
 
 from tracker_logging.data.audio import load_audio
 from tracker_logging.data.groups import group_of
+from tracker_logging.data.voices import untagged
 from tracker_logging.events import Clip, FloatArray, VoiceComparison
 from tracker_logging.families.base import Processor
 from tracker_logging.metrics.repetition import repetition
@@ -57,6 +58,16 @@ class RecordedVoice:
     group: str | None = None
     sampling: Mapping[str, float | int]
     errors: Mapping[str, str]
+
+    @property
+    def reference_words(self) -> str:
+        """What is said in the reference: `reference_text`, which is shown, without tags of voices."""
+        return untagged(self.reference_text)
+
+    @property
+    def target_words(self) -> str:
+        """What is to be said: `target_text` without tags of voices."""
+        return untagged(self.target_text)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -96,7 +96,7 @@ def recording_scores(voice: RecordedVoice, recordings: Recordings) -> dict[str, 
         **_similarities(recordings.target_codec, recordings, "_codec"),
     }
     if target is not None and target.transcript is not None:
-        text = voice.target_text
+        text = voice.target_words
         scores["wer_real"] = word_errors(text=text, transcript=target.transcript).rate
         scores["cer_real"] = character_errors(text=text, transcript=target.transcript).rate
     return _finite(scores)
@@ -163,7 +163,7 @@ def _rates(voice: RecordedVoice, clip: Measurement, recordings: Recordings) -> d
     reference = recordings.reference
     if recordings.target is not None:
         scores["dur_ratio"] = clip.levels.duration_s / recordings.target.levels.duration_s
-    target_bytes, reference_bytes = len(voice.target_text.encode()), len(voice.reference_text.encode())
+    target_bytes, reference_bytes = len(voice.target_words.encode()), len(voice.reference_words.encode())
     if reference is None or not target_bytes or not reference_bytes:
         return scores
     if clip.levels.fault is None and reference.levels.fault is None:
@@ -198,7 +198,7 @@ def _distances(clip: Measurement, recordings: Recordings) -> dict[str, float]:
 def _words(voice: RecordedVoice, clip: Measurement) -> dict[str, float]:
     if clip.transcript is None:
         return {}
-    reference, target, words = voice.reference_text, voice.target_text, clip.transcript
+    reference, target, words = voice.reference_words, voice.target_words, clip.transcript
     return {
         "wer": word_errors(text=target, transcript=words).rate,
         "cer": character_errors(text=target, transcript=words).rate,

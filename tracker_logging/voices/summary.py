@@ -192,7 +192,7 @@ def _text_errors(voices: Sequence[ScoredVoice]) -> dict[tags.Tag, Interval]:
 
     def rate(count: Callable[..., ErrorCount], clips: Sequence[Measurement | None]) -> Interval | None:
         counts = [
-            (voice.voice.speaker, count(text=voice.voice.target_text, transcript=clip.transcript))
+            (voice.voice.speaker, count(text=voice.voice.target_words, transcript=clip.transcript))
             for voice, clip in zip(voices, clips, strict=True)
             if clip is not None and clip.transcript is not None
         ]

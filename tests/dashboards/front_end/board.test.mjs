@@ -30,6 +30,7 @@ test("words are compared by the shortest way", () => {
   assert.deepEqual(kinds("a red boat", "a boat"), ["right", "missing", "right"]);
   assert.deepEqual(kinds("a boat", "a big boat now"), ["right", "extra", "right", "extra"]);
   assert.deepEqual(kinds("", "oh"), ["extra"]);
+  assert.deepEqual(kinds("[SPEAKER0] A boat.[SPEAKER1] Yes.", "a boat yes"), ["right", "right", "right"], "tags of voices are no words");
   assert.deepEqual(kinds("你好世界", "你好时界"), ["right", "right", "wrong", "right"], "characters where words have no spaces");
   assert.deepEqual(kinds("नमस्ते दुनिया", "नमस्ते"), ["right", "missing"], "marks belong to their word");
   assert.deepEqual(kinds("Schöner Zug", ""), ["missing", "missing"]);
