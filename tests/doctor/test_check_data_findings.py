@@ -411,3 +411,16 @@ def test_marks_of_models_and_plain_signs_are_not_html(tmp_path: Path, text: str)
     set_target_text(items[0], text)
     report = check_files(write_items(tmp_path / "train.json", items))
     assert "text_markup" not in {finding.name for finding in report.findings}
+
+
+def test_the_tag_of_a_voice_is_no_word_of_a_text(tmp_path: Path) -> None:
+    items = healthy_items(tmp_path, 4)
+    for one in items[:2]:
+        asked, _, said = one["messages"][1]["content"]
+        asked["text"], said["text"] = f"[SPEAKER1] {asked['text']}", f"{INSTRUCTION} [SPEAKER1] {sentence(0)}"
+    items[2]["language"] = "zh"
+    set_target_text(items[2], "[SPEAKER0] 我们十点见面。")
+    set_target_text(items[3], f"[SPEAKER1] Read this text: {sentence(3)}")
+    items[1]["misc"]["target_transcript"] = sentence(0)
+    report = check_files(write_items(tmp_path / "train.json", items))
+    assert [(finding.name, finding.sample) for finding in report.findings] == [("instruction_in_text", "train.json[3]")]

@@ -210,6 +210,14 @@ def test_healthy_speech_has_no_finding_above_info(healthy: Path, embed: Any) -> 
     assert [finding for finding in found.findings if finding.level != "info"] == []
 
 
+def test_tags_of_voices_in_targets_are_not_read_as_speed(healthy: Path, folder: Path, embed: Any) -> None:
+    items = items_of(healthy)
+    for one in items:
+        set_target_text(one, f"[SPEAKER1] {one['misc']['target_transcript']}")
+    found = check_files(write_items(folder / "train.json", items), embed=embed)
+    assert [finding for finding in found.findings if finding.level != "info"] == []
+
+
 def test_a_file_of_one_name_per_clip_is_not_listened_apart(healthy: Path, folder: Path, embed: Any) -> None:
     """Speaker names that are ids are reported as such; voices of ids are one group per person."""
     items = items_of(healthy)

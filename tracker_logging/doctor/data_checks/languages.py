@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import cache
 
+from tracker_logging.data.voices import untagged
 from tracker_logging.doctor.data_checks import checks
 from tracker_logging.doctor.data_checks.checks import DataFinding, Place
 from tracker_logging.doctor.data_checks.record import Record
@@ -33,7 +34,7 @@ def language_findings(records: Sequence[Record], place: Place) -> Iterator[DataF
         return
     short: dict[str, list[str]] = {}
     for record in records:
-        text, declared = record.sample.target_text, language_code(record.sample.language)
+        text, declared = untagged(record.sample.target_text), language_code(record.sample.language)
         if declared is None:
             continue
         if _letters(text) < MIN_LETTERS:

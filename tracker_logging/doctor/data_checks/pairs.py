@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from statistics import median
 
+from tracker_logging.data.voices import untagged
 from tracker_logging.doctor.data_checks import checks
 from tracker_logging.doctor.data_checks.checks import Check, DataFinding, Place
 from tracker_logging.doctor.data_checks.letters import weighted_letters
@@ -93,7 +94,7 @@ def _speed(pair: Pair) -> float:
     """Logarithm of letters per second of sound, target / reference."""
     sample = pair.record.sample
     rates = [
-        weighted_letters(text) / listened.levels.speech_s if listened.levels.speech_s else 0.0
+        weighted_letters(untagged(text)) / listened.levels.speech_s if listened.levels.speech_s else 0.0
         for text, listened in ((sample.target_text, pair.target), (sample.reference_text, pair.reference))
     ]
     return math.log(rates[0] / rates[1]) if min(rates) > 0 else math.nan

@@ -1,6 +1,6 @@
 """Do the texts match the clips, as far as the texts alone show it?
 
-- Words are compared without case, punctuation and space: a normalised copy of a text is not a finding.
+- Words are compared without case, punctuation, space and tags of voices: a normalised copy of a text is not a finding.
 - Scripts by the names of Unicode characters; languages that are not in the table are not checked.
 """
 
@@ -76,14 +76,15 @@ def text_findings(record: Record) -> Iterator[DataFinding]:
             yield checks.TEXT_MARKUP.at(place, seen=quoted(text), field=field)
         if not any(map(str.isalnum, untagged(text))):
             yield checks.TEXT_WITHOUT_WORDS.at(place, seen=quoted(text), field=field)
-    if sample.target_text.startswith(INSTRUCTION) or _ORDER.match(sample.target_text):
+    reference_words, target_words = untagged(sample.reference_text), untagged(sample.target_text)
+    if target_words.startswith(INSTRUCTION) or _ORDER.match(target_words):
         yield checks.INSTRUCTION_IN_TEXT.at(place, seen=quoted(sample.target_text), field="target text")
     reference, target = record.reference, record.target
     if reference is not None and target is not None:
-        same_text = words(sample.reference_text) == words(sample.target_text) != ""
+        same_text = words(reference_words) == words(target_words) != ""
         if same_text and not same_sound(reference, target):
             yield checks.REFERENCE_TEXT_IS_TARGET.at(place, seen=quoted(sample.target_text), field="reference text")
-    script, wanted = script_of(sample.target_text), _SCRIPTS.get(_language(sample.language))
+    script, wanted = script_of(target_words), _SCRIPTS.get(_language(sample.language))
     if script and wanted and script not in wanted:
         seen = f"language {sample.language!r}, text in {script.capitalize()}: {quoted(sample.target_text)}"
         yield checks.LANGUAGE_SCRIPT.at(place, seen=seen, field="language")
@@ -95,12 +96,12 @@ def doubled_texts(place: Place, item: object, sample: VoiceSample) -> Iterator[D
         return
     reference, target = _written(item)
     for field, text in reference if sample.reference_audio is not None else ():
-        if words(text) != words(sample.reference_text):
+        if words(untagged(text)) != words(untagged(sample.reference_text)):
             seen = f"read: {quoted(sample.reference_text)}; {field}: {quoted(text)}"
             yield checks.TEXTS_DIFFER.at(place, seen=seen, field="reference text")
             break
     for field, text in target:
-        check = _difference(text, sample.target_text)
+        check = _difference(untagged(text), untagged(sample.target_text))
         if check is not None:
             seen = f"read: {quoted(sample.target_text)}; {field}: {quoted(text)}"
             yield check.at(place, seen=seen, field="target text")
