@@ -185,6 +185,19 @@ def test_a_metadata_json_without_samples_hides_no_data_and_one_that_is_broken_is
         read_samples(tmp_path)
 
 
+@pytest.mark.parametrize("given", ["{}", "[SPEAKER2] {}"])
+def test_a_transcript_without_a_tag_has_that_of_the_message(given: str, tmp_path: Path) -> None:
+    messages = turns()
+    messages[0]["content"], messages[2]["content"] = "[SPEAKER1] The reference.", "[SPEAKER1] At 10:30."
+    transcripts = {"ref_transcript": given.format("The  reference"), "target_transcript": given.format("At ten thirty")}
+    (sample,) = read_samples(lines(tmp_path / "a.jsonl", {"messages": messages, "misc": transcripts}))
+    tag = "[SPEAKER1]" if given == "{}" else "[SPEAKER2]"
+    assert (sample.reference_text, sample.target_text) == (f"{tag} The  reference", f"{tag} At ten thirty")
+    messages[0]["content"] = "The reference."
+    (sample,) = read_samples(lines(tmp_path / "b.jsonl", {"messages": messages, "misc": transcripts}))
+    assert sample.reference_text == transcripts["ref_transcript"]
+
+
 def answer(text: str, audio: str, *, index: int) -> list[dict[str, Any]]:
     user = {"role": "user", "content": f"[SPEAKER{index}] {text}"}
     return [user, {"role": "assistant", "content": [{"type": "audio", "path": audio}]}]

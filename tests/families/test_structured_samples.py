@@ -28,7 +28,7 @@ from tracker_logging.families.boson.layout import PlaceholderTokens
 from tracker_logging.families.higgs_v2.processor import SpeechProcessor
 from tracker_logging.probes.audit import audit_batch
 from tracker_logging.voices.conditioning import conditioning_rows
-from tracker_logging.voices.prompt import build_prompt
+from tracker_logging.voices.prompt import build_prompt, choose_samples
 
 K, BOS, EOS = 3, 16, 17
 LINES = ("The old man", "painted", "a red boat", "near the river")
@@ -193,6 +193,45 @@ def test_texts_that_differ_only_in_a_tag_are_the_same_text(higgs: SpeechProcesso
     ]
     prompts = [build_prompt(sample, higgs, SamplingSettings(), seed=0) for sample in samples]
     assert [row.condition for row in conditioning_rows(prompts, higgs)] == ["own", "other", "none"] * 2
+
+
+ONE = "[SPEAKER1] Old."
+VOICES = [  # texts of references, of targets, voices, the numbers that CSM gets
+    (["Old."], ["Ten. [SPEAKER1] Late."], 2, None),
+    (["Old."], ["[SPEAKER0] Ten. [SPEAKER1] Late."], 2, None),
+    (["Old."], ["Ten.", "[SPEAKER1] Late."], 2, "001"),
+    ([ONE, "New."], ["[SPEAKER1] Ten.", "[SPEAKER0] Late."], 2, "1010"),
+    ([ONE], ["Ten. [SPEAKER1] Late."], 2, None),
+    ([], ["Ten. [SPEAKER1] Late."], 2, None),
+    (["Old."], ["Ten."], 1, "00"),
+    (["Old."], ["[SPEAKER1] Ten."], 1, "11"),
+    (["Old.", ONE], ["[SPEAKER1] Ten.", "[SPEAKER1] Late. [SPEAKER1] Bye."], 1, "1111"),
+    ([ONE], ["Ten.", "Late."], 1, "111"),
+    ([], ["[SPEAKER1] Ten."], 1, "1"),
+]
+
+
+@pytest.mark.parametrize(("references", "targets", "voices", "numbers"), VOICES)
+def test_a_text_without_a_tag_is_of_the_one_voice_of_the_others_else_of_voice_0(
+    references: list[str], targets: list[str], voices: int, numbers: str | None, tmp_path: Path
+) -> None:
+    ours, _ = csm(tmp_path)
+    path = clip(tmp_path / "a.wav", 9_600, rate=24_000, seed=0)
+    texts = [Utterance(text, path) for text in targets]
+    sample = VoiceSample(
+        sample_id="v", reference_text="".join(references[:1]), reference_audio=path if references else None,
+        more_references=tuple(Utterance(text, path) for text in references[1:]), target_text=texts[0].text,
+        target_audio=path, more_targets=tuple(texts[1:]),
+    )  # fmt: skip
+    assert sample.voices == voices
+    assert len(choose_samples([sample], count=1)) == (voices == 1 and bool(references))
+    if numbers is None:
+        with pytest.raises(DataError, match="several voices in one clip"):
+            ours.features(sample)
+        return
+    for reference, found in (("own", numbers), (sample, numbers), (None, numbers[len(references) :])):
+        decoded = ours.tokenizer.decode(ours.features(sample, reference=reference)["input_ids"])
+        assert "".join(re.findall(r"\[(\d)\]", decoded)) == found
 
 
 def test_the_gap_of_a_dialogue_changes_only_its_references(higgs: SpeechProcessor, tmp_path: Path) -> None:

@@ -151,11 +151,23 @@ def test_a_dialogue_is_trained_as_one_speech_and_its_voices_are_encoded_apart(tm
     adapter.generate([prompt], SamplingSettings())
     handle.remove()
     assert torch.equal(given[0], batch["input_values"][:2, :, : given[0].shape[2]])
-    both = replace(sample, reference_text="[SPEAKER1] Mine. [SPEAKER2] Yours.")
-    with pytest.raises(DataError, match="a reference has several voices"):
-        processor.features(both)
+    for text in ("[SPEAKER1] Mine. [SPEAKER2] Yours.", "Mine. [SPEAKER2] Yours."):
+        with pytest.raises(DataError, match="a reference has several voices"):
+            processor.features(replace(sample, reference_text=text))
     with pytest.raises(DataError, match="target text: has no words"):
         processor.features(replace(sample, more_targets=(Utterance("[SPEAKER1]", sample.target_audio),)))
+
+
+@pytest.mark.parametrize("place", ["turns", "system"])
+def test_a_single_voice_without_a_tag_is_that_of_the_target(place: str, tmp_path: Path) -> None:
+    _, processor = tiny()
+    plain = replace(samples(tmp_path)[0], references_in=place, reference_text="" if place == "system" else "Mine.")
+    tagged = replace(plain, target_text=f"[SPEAKER1] {plain.target_text}")
+    assert tagged.voices == 1
+    for features in (processor.features, processor.prompt_features):
+        for reference in ("own", plain, None):
+            found, expected = (features(one, reference=reference)["input_ids"] for one in (tagged, plain))
+            assert found.tolist() == expected.tolist()
 
 
 def test_the_view_has_voice_text_and_speech(batch: dict[str, Any]) -> None:

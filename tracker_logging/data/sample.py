@@ -11,13 +11,13 @@ Guarantees
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import cycle
 from pathlib import Path
 from typing import Literal
 
-from tracker_logging.data.voices import retagged, voices_in
+from tracker_logging.data.voices import in_voice_of, retagged, voices_in
 
 REFERENCE_FROM = "reference_from"  # in `extra`: the id of the sample whose recording is the reference
 WORDS, REFERENCE_WORDS = "words", "reference_words"  # in `extra`: the words of a clip with their times
@@ -45,8 +45,8 @@ class VoiceSample:
 
     A sample may have `more_references` after the first (more clips of the voice, or the other voices of a dialogue) and
     `more_targets`: later turns that are trained too. `references_in`: references are turns with a text of their own, or
-    clips in the system message, without texts. Tags `[SPEAKER0]`, `[SPEAKER1]`, … in the texts tell voices apart; a
-    reference in the system message is the voice of its number.
+    clips in the system message, without texts. Tags `[SPEAKER0]`, `[SPEAKER1]`, … in the texts tell voices apart (see
+    `tagged` for texts without one); a reference in the system message is the voice of its number.
     """
 
     sample_id: str
@@ -89,8 +89,21 @@ class VoiceSample:
     @property
     def voices(self) -> int:
         """How many voices the sample tells apart; 1 without tags."""
-        numbers = {number for each in (*self.references, *self.targets) for number in voices_in(each.text)}
-        return max(1, len(numbers), len(self.references) if self.references_in == "system" else 0)
+        tagged = self.tagged
+        numbers = {voice for each in (*tagged.references, *tagged.targets) for voice in voices_in(each.text) or (0,)}
+        return max(len(numbers), len(self.references) if self.references_in == "system" else 0)
+
+    @property
+    def tagged(self) -> VoiceSample:
+        """The same with the tags that follow from the other texts: a reference without a tag is of the voice of the
+        targets, if they are of one, and targets that have no tags are of that of the references."""
+        references, targets = ([each.text for each in side] for side in (self.references, self.targets))
+        if not any(map(voices_in, targets)):
+            return self._with_targets([in_voice_of(text, references) for text in targets])
+        if not references or (self.references_in == "system" and len(references) > 1):
+            return self
+        first, *more = (replace(each, text=in_voice_of(each.text, targets)) for each in self.references)
+        return replace(self, reference_text=first.text, more_references=tuple(more))
 
     def with_reference_of(self, other: VoiceSample | None) -> VoiceSample:
         """The same targets with the references of `other`, or without a reference.
@@ -122,11 +135,9 @@ class VoiceSample:
 
     def with_texts_of(self, other: VoiceSample) -> VoiceSample:
         """The same clips and tags with the words of `other`'s targets, which are repeated where it has fewer."""
-        first, *more = (
-            Utterance(retagged(new.text, like=old.text), old.audio)
-            for old, new in zip(self.targets, cycle(other.targets), strict=False)
+        return self._with_targets(
+            [retagged(new.text, like=old.text) for old, new in zip(self.targets, cycle(other.targets), strict=False)]
         )
-        return replace(self, target_text=first.text, more_targets=tuple(more))
 
     def with_reference_from(self, utterance: VoiceSample) -> VoiceSample:
         """The same target with the target of `utterance` as its reference."""
@@ -136,6 +147,10 @@ class VoiceSample:
             reference_audio=utterance.target_audio,
             extra={**self._extra_with(utterance.extra.get(WORDS)), REFERENCE_FROM: utterance.sample_id},
         )
+
+    def _with_targets(self, texts: Sequence[str]) -> VoiceSample:
+        first, *more = (replace(each, text=text) for each, text in zip(self.targets, texts, strict=True))
+        return replace(self, target_text=first.text, more_targets=tuple(more))
 
     def _extra_with(self, reference_words: object) -> Mapping[str, object]:
         """`extra` with the words of another reference; they go with its clip."""

@@ -26,7 +26,8 @@ from tracker_logging.families.base import Features, Reference
 
 @dataclass(frozen=True, eq=False)
 class BaseProcessor:
-    """A `Processor` of which a family writes `row`, `prompt` and `collate`; the sample has the reference to use.
+    """A `Processor` of which a family writes `row`, `prompt` and `collate`; the sample has the reference to use,
+    and tags of voices as `VoiceSample.tagged` has.
 
     `tokenizer` of transformers, `codec`, and `codes`, which returns the codes [K, T] of a clip (see `CodeCache`), or
     its latents [D, F]. `config` is the model's.
@@ -51,11 +52,11 @@ class BaseProcessor:
 
     def features(self, sample: VoiceSample, *, reference: Reference = "own") -> Features:
         """`row` of the sample with the reference asked for."""
-        return self.row(with_reference(sample, reference))
+        return self.row(with_reference(sample.tagged, reference).tagged)
 
     def prompt_features(self, sample: VoiceSample, *, reference: Reference = "own") -> Features:
         """`prompt` of the sample with the reference asked for."""
-        return self.prompt(with_reference(sample, reference))
+        return self.prompt(with_reference(sample.tagged, reference).tagged)
 
     def collator(self) -> Callable[[Sequence[Features]], Features]:
         """`collate`."""

@@ -9,6 +9,7 @@ Guarantees
 - Target text: `target_transcript` (in `misc` or beside it), else the text of the assistant's turn, else the last user
   text after the audio before it, without the known instruction. Texts are never split at ":".
 - Reference text: `ref_transcript`, else as above; a reference without text is refused, except in the system message.
+- A transcript without the tag of a voice has that of the text in its message.
 - A scene between the scene tokens of the system text becomes the sample's scene.
 - No clip is dropped silently: a reference after a target, references in several places (system message, user,
   assistant) and labels out of order are refused.
@@ -18,7 +19,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any, TypeAlias
 
@@ -26,6 +27,7 @@ from tracker_logging.data.chat_tokens import SCENE_END, SCENE_START
 from tracker_logging.data.formats.columns import REFERENCE_TEXT, TARGET_TEXT
 from tracker_logging.data.formats.record import Record
 from tracker_logging.data.sample import Utterance, VoiceSample
+from tracker_logging.data.voices import in_voice_of
 
 INSTRUCTION = "Please generate speech for given text in reference audio's voice:"
 MESSAGES = ("messages", "conversation")
@@ -87,10 +89,13 @@ def conversation_sample(record: Record, messages: Sequence[Mapping[str, Any]] | 
     language, misc_scene = misc.text("language"), misc.text("scene")
     rest = misc.rest()
     first = references[0] if references else of_system[0] if of_system else Utterance("", None)
+    if reference_text and len(references) == 1:
+        first = replace(first, text=in_voice_of(reference_text, [first.text]))
+    said = _first_target_text(turns, targets)
     return record.sample(
-        reference_text=(len(references) == 1 and reference_text) or first.text,
+        reference_text=first.text,
         reference_audio=first.audio,
-        target_text=target_text or _first_target_text(turns, targets),
+        target_text=in_voice_of(target_text, [said or ""]) if target_text else said,
         target_audio=_clip(record, turns[targets[0]], 0) if targets else None,
         system_text=system,
         scene=scene or misc_scene,
