@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import soundfile
 
 from tracker_logging import tags
 from tracker_logging.data.sample import VoiceSample
@@ -138,6 +139,30 @@ def test_a_clip_may_be_half_as_long_again_as_its_target(demo_samples: list[Voice
     known = longest_s(sample)
     guessed = longest_s(replace(sample, target_audio=None))
     assert known == pytest.approx(guessed, rel=0.35)
+
+
+@pytest.mark.parametrize(
+    ("reference_text", "rate"),
+    [
+        ("r" * 60, 10.0),
+        ("[SPEAKER1] " + "r" * 60, 10.0),
+        ("是" * 30, 15.0),
+        ("", 15.0),  # a reference in the scene
+        ("[SPEAKER0] ", 15.0),
+        ("Well.", 5.0),  # five bytes in six seconds
+        ("r" * 6_000, 60.0),
+    ],
+)
+def test_without_a_target_recording_the_reference_gives_a_rate_that_a_person_may_have(
+    reference_text: str, rate: float, tmp_path: Path
+) -> None:
+    soundfile.write(tmp_path / "a.wav", np.full(6 * 8_000, 0.1, np.float32), 8_000)
+    sample = VoiceSample(
+        sample_id="a", reference_text=reference_text, reference_audio=tmp_path / "a.wav", target_text="t" * 90,
+        target_audio=None,
+    )  # fmt: skip
+    assert longest_s(sample) == pytest.approx(1.5 * 90 / rate + 1.0)
+    assert longest_s(replace(sample, target_text="[SPEAKER1] " + "t" * 90)) == longest_s(sample)
 
 
 def test_the_prompt_ends_where_the_audio_begins(
