@@ -99,6 +99,12 @@ def test_every_dependency_that_is_taken_to_hold_is_one_of_the_table_of_tags(mate
     assert holding(material) <= named
 
 
+def test_prompts_with_references_in_different_places_owe_no_gap_between_them(material: Material) -> None:
+    first, second = material.voices
+    apart = replace(material, voices=(first, replace(second, references_in="system")))
+    assert tags.CONDITIONING_GAP_MEAN not in owed(owners=("zero_shot",), material=apart)
+
+
 def test_without_a_prompt_the_voices_owe_nothing(material: Material) -> None:
     assert owed(owners=("zero_shot",), material=replace(material, voices=())) == []
 

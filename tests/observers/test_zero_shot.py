@@ -215,6 +215,24 @@ def test_without_samples_nothing_is_spoken_and_it_is_said(
     assert not [event for event in tracker.events if isinstance(event, VoiceComparison)]
 
 
+def test_references_in_different_places_are_not_exchanged_which_is_said_and_not_promised(
+    tmp_path: Path, processor: SpeechProcessor, samples: list[VoiceSample], caplog: pytest.LogCaptureFixture
+) -> None:
+    first, second = samples[0], next(one for one in samples if one.speaker != samples[0].speaker)
+    in_scene = replace(second, references_in="system", reference_text="", scene="A quiet room.")
+    tracker = MemoryTracker()
+    callbacks = watched(tracker, processor, [first, in_scene], voice_at_start=False)
+    train(tmp_path, processor, samples, callbacks, max_steps=2)
+    values = {name for event in tracker.events if isinstance(event, Scalars) for name in event.values}
+    assert "conditioning/gap_null/mean" in values and "conditioning/text_gap/mean" in values
+    assert not {"conditioning/gap/mean", "voices/cond_gain/mean"} & values
+    assert caplog.text.count("2 of 2 voice prompts have no other speaker's reference") == 2  # the gap, cond_gain
+    assert "Missing since" not in caplog.text
+    observer = callbacks[0].observer
+    assert "both turns or in the system message" in observer.why_no_metric("conditioning_gap")
+    assert observer.why_no_metric("voice_sim_margin") is None
+
+
 def test_samples_without_a_voice_prompt_are_refused_before_training(
     tmp_path: Path, processor: SpeechProcessor, samples: list[VoiceSample]
 ) -> None:

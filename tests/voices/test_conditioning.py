@@ -13,6 +13,7 @@ from tracker_logging.voices.conditioning import (
     conditioning_rows,
     conditioning_scalars,
     gap,
+    other_references,
     other_speakers,
     other_texts,
 )
@@ -33,6 +34,27 @@ def test_a_speaker_with_most_prompts_is_paired_with_other_speakers_only() -> Non
 
 def test_one_speaker_has_no_other_speaker() -> None:
     assert other_speakers(["a", "a"]) == [None, None]
+
+
+def in_scene(prompt: VoicePrompt, speaker: str) -> VoicePrompt:
+    """The same with its reference in the system message, without a text."""
+    return replace(prompt, speaker=speaker, sample=replace(prompt.sample, references_in="system", reference_text=""))
+
+
+def test_the_other_reference_stands_where_the_own_one_does(
+    demo_prompts: list[VoicePrompt], demo_processor: SpeechProcessor
+) -> None:
+    turns = [replace(prompt, speaker=speaker) for prompt, speaker in zip(demo_prompts, "abb", strict=False)]
+    mixed = [turns[0], in_scene(demo_prompts[3], "a"), turns[1], in_scene(demo_prompts[4], "c"), turns[2]]
+    assert [mixed[partner].sample.references_in for partner in other_references(mixed)] == [
+        one.sample.references_in for one in mixed
+    ]
+    assert all(
+        mixed[partner].speaker != one.speaker for partner, one in zip(other_references(mixed), mixed, strict=True)
+    )
+    assert other_references(mixed[:2] + mixed[2:3]) == [2, None, 0]
+    rows = conditioning_rows(mixed[1:3], demo_processor)
+    assert [row.condition for row in rows] == ["own", "none", "text"] * 2
 
 
 def test_losses_do_not_depend_on_the_batch_and_match_the_adapter(

@@ -28,10 +28,8 @@ logger = logging.getLogger("tracker_logging")
 
 _BEST = "best_voice"
 _OF_ENCODER = ("voice_sim", "voice_spk", "voice_margin", "voice_cond")
-_OF_SPEAKERS = (
-    "conditioning_gap", "conditioning_win_rate", "voice_sim_margin", "voice_spk_top1", "voice_spk_eer",
-    "voice_margin_retained",
-)  # fmt: skip
+_OF_GAP = ("conditioning_gap", "conditioning_win_rate")
+_OF_SPEAKERS = (*_OF_GAP, "voice_sim_margin", "voice_spk_top1", "voice_spk_eer", "voice_margin_retained")
 
 
 class ZeroShotObserver(Observer):
@@ -81,8 +79,7 @@ class ZeroShotObserver(Observer):
     def promises(self, context: StepContext) -> Iterable[Tag]:
         if self._rounds is None:
             return ()
-        speakers = {prompt.speaker for prompt in self._rounds.prompts}
-        facts = {"two speakers"} if len(speakers) > 1 else set[str]()
+        facts = {"two speakers"} if self._rounds.exchanges_references else set[str]()
         due = {"conditioning/": context.conditioning_due, "voices/": context.voices_due}
         prefixes = [prefix for prefix, is_due in due.items() if is_due]
         families = [tag for prefix in prefixes for tag in promised(owners={self.name}, facts=facts, prefix=prefix)]
@@ -109,6 +106,8 @@ class ZeroShotObserver(Observer):
             return "the speaker encoder is off (--voice_encoder)"
         if name in _OF_SPEAKERS and len(speakers) < 2:
             return "the prompts are of one speaker (--voice_prompts)"
+        if name in _OF_GAP and not self._rounds.exchanges_references:
+            return "no two speakers' references are both turns or in the system message (--voice_prompts)"
         if name in ("voice_wer", "voice_cer", "voice_ref_leak") and not has_transcriber(scorers):
             return "there is no transcriber (--voice_transcriber whisper=DIRECTORY)"
         return None

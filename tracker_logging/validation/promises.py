@@ -21,7 +21,8 @@ def holding(material: Material) -> frozenset[str]:
     """Those dependencies of tags that are certain to hold: the trial evaluates, and the processor has a codec."""
     with_reference = [sample for sample in material.train if sample.reference_audio is not None]
     reference = {"a reference is in the batch", "both groups are in the sample"}
-    two_speakers = {"two speakers"} if len(_speakers(material.voices)) > 1 else set()
+    places = ([one for one in material.voices if one.references_in == place] for place in ("turns", "system"))
+    two_speakers = {"two speakers"} if any(len(_speakers(samples)) > 1 for samples in places) else set()
     return frozenset(
         {"a codec", "evaluation", "audio is trained", "a target is in the batch", "that role is in the batch"}
         | {"target text and audio are in the sample", "there was a step before", "the component is not frozen"}

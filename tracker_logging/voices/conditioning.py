@@ -3,10 +3,13 @@ another speaker's reference, with no reference, and with another sample's text. 
 
 Guarantees
 - The other reference and the other text are fixed for the run: derangements over different speakers and over different
-  texts, where the prompts allow it. The other text is of the same language where there is one. It keeps the tags of the
-  voices, and replaces the texts of all targets.
-- Prompts without a target recording are left out; with one speaker only there is no "other" condition, with one text
-  only no "text" condition.
+  texts, where the prompts allow it.
+- The other reference stands where the own one does, as a turn or in the system message: a reference of the other place
+  would have no text, or lose it.
+- The other text is of the same language where there is one. It keeps the tags of the voices, and replaces the texts of
+  all targets.
+- Prompts without a target recording are left out; without another speaker whose reference stands in the same place
+  there is no "other" condition, with one text only no "text" condition.
 - All conditions are scored by the same forward as training, with the labels of training.
 - Intervals are 95 % bootstrap over speakers: prompts of one speaker are not independent.
 
@@ -52,7 +55,7 @@ class ConditioningRow:
 
 def conditioning_rows(prompts: Sequence[VoicePrompt], processor: Processor) -> list[ConditioningRow]:
     """The rows of all prompts that have a target recording, prompt by prompt, with the conditions that exist for it."""
-    speakers = other_speakers([prompt.speaker for prompt in prompts])
+    speakers = other_references(prompts)
     texts = other_texts([(prompt.sample.language, untagged(prompt.sample.target_text)) for prompt in prompts])
     rows: list[ConditioningRow] = []
     for prompt, speaker, text in zip(prompts, speakers, texts, strict=True):
@@ -172,13 +175,23 @@ def other_speakers(speakers: Sequence[str]) -> list[int | None]:
     return partners
 
 
+def other_references(prompts: Sequence[VoicePrompt]) -> list[int | None]:
+    """For each prompt the index of one of another speaker whose references stand in the same place; None without it."""
+    return _within([prompt.sample.references_in for prompt in prompts], [prompt.speaker for prompt in prompts])
+
+
 def other_texts(texts: Sequence[tuple[str | None, str]]) -> list[int | None]:
     """For each prompt, given as (language, text), the index of one with another text, if possible of its language."""
-    partners = other_speakers([text for _, text in texts])
-    for language in {language for language, _ in texts}:
-        members = [index for index, (other, _) in enumerate(texts) if other == language]
-        within = other_speakers([texts[index][1] for index in members])
-        for index, partner in zip(members, within, strict=True):
-            if partner is not None:
-                partners[index] = members[partner]
+    of_language = _within([language for language, _ in texts], [text for _, text in texts])
+    of_any = other_speakers([text for _, text in texts])
+    return [any_ if own is None else own for own, any_ in zip(of_language, of_any, strict=True)]
+
+
+def _within(groups: Sequence[str | None], names: Sequence[str]) -> list[int | None]:
+    """`other_speakers` within each group."""
+    partners: list[int | None] = [None] * len(names)
+    for group in set(groups):
+        members = [index for index, other in enumerate(groups) if other == group]
+        for index, partner in zip(members, other_speakers([names[index] for index in members]), strict=True):
+            partners[index] = None if partner is None else members[partner]
     return partners

@@ -35,6 +35,7 @@ from tracker_logging.voices.conditioning import (
     conditioning_losses,
     conditioning_rows,
     conditioning_scalars,
+    other_references,
     other_speakers,
     sample_gaps,
 )
@@ -97,7 +98,13 @@ class VoiceRounds:
         with_target = [prompt for prompt in self.prompts[:: settings.takes] if prompt.sample.target_audio is not None]
         conditioned = with_target[: settings.conditioning_clips]
         share = {prompt.voice_id for prompt in exchange.share(conditioned)}
-        self._rows = [row for row in conditioning_rows(conditioned, processor) if row.voice_id in share]
+        rows = conditioning_rows(conditioned, processor)
+        self._rows = [row for row in rows if row.voice_id in share]
+        self.exchanges_references = any(row.condition == "other" for row in rows)
+        """Whether the conditioning gap has another speaker's reference."""
+        if exchange.rank == 0:
+            _report_alone(conditioned, "conditioning/gap")
+            _report_alone(self.prompts if settings.cond_gain else (), "voices/cond_gain")
         self._seconds = {
             prompt.voice_id: check_audio(clip)
             for prompt in conditioned
@@ -366,13 +373,28 @@ def _swapped(
 ) -> list[VoicePrompt]:
     """The same texts with another speaker's reference, under the voice ids of the texts."""
     swapped = []
-    for prompt, partner in zip(prompts, other_speakers([prompt.speaker for prompt in prompts]), strict=True):
+    for prompt, partner in zip(prompts, other_references(prompts), strict=True):
         if partner is not None:
             sample = prompt.sample.with_reference_of(prompts[partner].sample)
             take = int(prompt.sampling.get("take", 1))
             other = build_prompt(sample, processor, sampling, seed=seed, take=take)
             swapped.append(replace(other, voice_id=prompt.voice_id))
     return swapped
+
+
+def _report_alone(prompts: Sequence[VoicePrompt], what: str) -> None:
+    """Say for how many prompts there are other speakers, but none whose references stand in the same place."""
+    speakers = other_speakers([prompt.speaker for prompt in prompts])
+    alone = sum(
+        partner is None and speaker is not None
+        for partner, speaker in zip(other_references(prompts), speakers, strict=True)
+    )
+    if alone:
+        logger.warning(
+            "%d of %d voice prompts have no other speaker's reference in the place of their own, as a turn or in the "
+            "system message, and are not in %s. Give prompts of two speakers with references in one place.",
+            alone, len(prompts), what,
+        )  # fmt: skip
 
 
 def _renamed(message: Message | None) -> Message | None:
