@@ -131,6 +131,53 @@ def test_validation_is_logged_per_set_and_the_sanity_check_is_not(tmp_path: Path
     assert steps_of(run_of(tmp_path), "eval_outputs/test/nll/mean") == [4]
 
 
+class LogsEpochs(Module):
+    """Logs the mean loss of each epoch, and the epoch's number once it is over."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.means: dict[int, torch.Tensor] = {}
+
+    def training_step(self, batch: dict[str, torch.Tensor], index: int) -> torch.Tensor:
+        loss = self.speaker(**batch).loss
+        self.log("train_mean", loss, on_step=False, on_epoch=True, batch_size=2)
+        self.log("train_loss", loss, on_step=True, on_epoch=True, batch_size=2)
+        return loss
+
+    def on_train_epoch_end(self) -> None:
+        self.log("train_epoch", float(self.current_epoch))
+        self.means[self.global_step] = self.trainer.callback_metrics["train_mean"]
+
+
+@pytest.mark.parametrize("log_every_n_steps", [1, 3, 50])
+@pytest.mark.parametrize("with_validation", [False, True])
+def test_numbers_of_an_epoch_are_written_at_its_last_step(
+    tmp_path: Path, log_every_n_steps: int, with_validation: bool
+) -> None:
+    fitted = trainer(
+        tmp_path,
+        callbacks=[
+            LightningCallback(**options(every=100)),
+            ModelCheckpoint(tmp_path / "saved", monitor="val_loss" if with_validation else "train_mean"),
+        ],
+        max_steps=-1, max_epochs=3, log_every_n_steps=log_every_n_steps,
+    )  # fmt: skip
+    module = LogsEpochs()
+    fitted.fit(module, loader(ROWS[:8]), loader(ROWS[:4]) if with_validation else None)
+    run = run_of(tmp_path)
+    assert run.doubles == []
+    assert {step: run.scalars["train/epoch", step] for step in steps_of(run, "train/epoch")} == {4: 0, 8: 1, 12: 2}
+    assert len(module.means) == 3
+    expected = {step: pytest.approx(float(mean)) for step, mean in module.means.items()}
+    for tag in ("train/mean", "train/loss_epoch"):
+        assert {step: run.scalars[tag, step] for step in steps_of(run, tag)} == expected, tag
+    assert steps_of(run, "eval/loss") == ([4, 8, 12] if with_validation else [])
+    steps = steps_of(run, "train/loss")
+    assert 1 in steps
+    for step in steps:  # means of epochs do not stand among the losses of steps
+        assert run.scalars["train/loss", step] == run.scalars["train/loss_step", step]
+
+
 def test_several_validation_sets_have_names_of_their_own(tmp_path: Path) -> None:
     fitted = trainer(tmp_path, callbacks=[LightningCallback(**options())], val_check_interval=2, max_steps=2)
     module = Module()

@@ -9,7 +9,8 @@ Guarantees
 - Every `fit` is a session of its own; one that continues an earlier `fit` or a checkpoint continues its run.
 - Steps are the Trainer's `global_step`: optimizer steps, whatever `accumulate_grad_batches` is.
 - Validation and test sets are observed, each under its own name; the sanity check is not.
-- What the module logs with `self.log` is written to the same run, every `log_every_n_steps` steps.
+- What the module logs with `self.log` is written to the same run: numbers of steps every `log_every_n_steps` steps,
+  numbers of an epoch at its last step.
 - `fast_dev_run` runs everything and writes nothing, as it does with Lightning's own loggers.
 """
 
@@ -99,6 +100,10 @@ class LightningCallback(Callback):  # type: ignore[misc]  # untyped where lightn
         session.is_training = True
         self._step = trainer.global_step
 
+    def on_train_epoch_start(self, trainer: Any, pl_module: Any) -> None:
+        if self._session is not None:  # Lightning has the numbers of an epoch only after `on_train_epoch_end`
+            self._log_numbers(self._session, trainer, epoch_ended=True)
+
     def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int) -> None:
         session = self._session
         if session is None:
@@ -132,7 +137,7 @@ class LightningCallback(Callback):  # type: ignore[misc]  # untyped where lightn
         session = self._session
         if session is None:
             return
-        self._log_numbers(session, trainer)
+        self._log_numbers(session, trainer, epoch_ended=True)
         session.step_ends(trainer.global_step, last=True)
         session.ends()
         self._saved = CheckpointState.of(self.state_dict())  # another `fit` may continue this one
@@ -249,8 +254,12 @@ class LightningCallback(Callback):  # type: ignore[misc]  # untyped where lightn
             return pl_module
         return unwrapped(find_model(pl_module))
 
-    def _log_numbers(self, session: Session, trainer: Any) -> None:
-        """What the module has logged since the last call, once per step."""
+    def _log_numbers(self, session: Session, trainer: Any, *, epoch_ended: bool = False) -> None:
+        """What the module has logged since the last call, once per step.
+
+        `epoch_ended`: of what is logged with `on_step` and `on_epoch`, the name alone is now the mean of the epoch. It
+        is left to `NAME_epoch`.
+        """
         with session.guard.contain("loop"):
             step, current = trainer.global_step, dict(trainer.callback_metrics)
             if step != self._numbers_step:
@@ -259,7 +268,9 @@ class LightningCallback(Callback):  # type: ignore[misc]  # untyped where lightn
             new = {
                 name: value
                 for name, value in current.items()
-                if name not in self._written and value is not self._numbers.get(name)
+                if name not in self._written
+                and value is not self._numbers.get(name)
+                and not (epoch_ended and f"{name}_epoch" in current)
             }
             self._numbers = current
             self._written |= new.keys()
