@@ -189,6 +189,62 @@ def test_several_validation_sets_have_names_of_their_own(tmp_path: Path) -> None
     assert values == pytest.approx([float(loss) / K for loss in losses], rel=0.05)
 
 
+class TwoOptimizers(Module):
+    """Each has half of the parameters. With `alternating` the second one steps in every second batch only."""
+
+    def __init__(self, *, alternating: bool = False) -> None:
+        super().__init__()
+        self.automatic_optimization = False
+        self.alternating = alternating
+
+    def training_step(self, batch: dict[str, torch.Tensor], index: int) -> None:
+        first, second = self.optimizers()
+        loss = self.speaker(**batch).loss
+        self.manual_backward(loss)
+        for optimizer in (first,) if self.alternating and index % 2 == 0 else (first, second):
+            optimizer.step()
+            optimizer.zero_grad()
+        self.log("train_loss", loss)
+
+    def configure_optimizers(self) -> list[torch.optim.Optimizer]:
+        parameters = list(self.speaker.parameters())
+        halves = parameters[::2], parameters[1::2]
+        return [torch.optim.AdamW(half, lr=1e-3) for half in halves]
+
+
+@pytest.mark.setting("Loops", "Lightning, several optimizers", "shown")
+@pytest.mark.parametrize("every, measured", [(1, [2, 4, 6, 8, 10, 12]), (4, [2, 4, 8, 12]), (5, [2, 6, 10])])
+def test_with_two_optimizers_each_due_step_is_measured_in_the_batch_that_reaches_it(
+    tmp_path: Path, every: int, measured: list[int]
+) -> None:
+    fitted = trainer(tmp_path, callbacks=[LightningCallback(**options(every=every))], max_steps=12)
+    fitted.fit(TwoOptimizers(), loader())
+    assert fitted.global_step == 12
+    run = run_of(tmp_path)
+    for tag in ("outputs/nll/mean", "gradients/norm/attention_q", "chatml/placeholder_mismatch"):
+        assert steps_of(run, tag) == measured, tag
+    assert steps_of(run, "train/loss") == [2, 4, 6, 8, 10, 12]
+    assert set(values_of(run, ("tracker/errors", "tracker/missing")).values()) == {0.0}
+
+
+def test_a_resumed_training_with_two_optimizers_has_no_hole(tmp_path: Path) -> None:
+    fitted = trainer(tmp_path, callbacks=[LightningCallback(**options(every=2))], max_steps=4)
+    fitted.fit(TwoOptimizers(), loader())
+    fitted.save_checkpoint(tmp_path / "saved.ckpt")
+    resumed = trainer(tmp_path, callbacks=[LightningCallback(**options(every=2))], max_steps=8)
+    resumed.fit(TwoOptimizers(), loader(), ckpt_path=str(tmp_path / "saved.ckpt"))
+    assert steps_of(run_of(tmp_path), "outputs/nll/mean") == [2, 4, 6, 8]
+
+
+def test_no_due_step_is_left_out_where_an_optimizer_steps_in_some_batches_only(tmp_path: Path) -> None:
+    fitted = trainer(tmp_path, callbacks=[LightningCallback(**options(every=4))], max_steps=18)
+    fitted.fit(TwoOptimizers(alternating=True), loader())
+    run = run_of(tmp_path)
+    assert run.doubles == []
+    assert steps_of(run, "outputs/nll/mean") == [2, 5, 8, 12, 17]
+    assert steps_of(run, "outputs/nll/mean") == steps_of(run, "chatml/placeholder_mismatch")
+
+
 def test_a_checkpoint_resumes_the_run_without_holes_and_doubles(tmp_path: Path) -> None:
     def fit(steps: int, **more: Any) -> None:
         checkpoints = ModelCheckpoint(tmp_path / "saved", every_n_train_steps=2, save_top_k=-1, filename="{step}")

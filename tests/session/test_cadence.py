@@ -24,6 +24,18 @@ def test_the_next_due_step_is_the_first_at_which_there_is_something_to_do(
         assert not any(cadence.logged(s) or cadence.voices(s) for s in range(step + 1, due))
 
 
+@given(every=st.integers(1, 20), voice_steps=st.integers(1, 50), steps_at_once=st.integers(2, 5))
+def test_of_steps_that_are_done_at_once_the_last_is_due_if_any_of_them_is(
+    every: int, voice_steps: int, steps_at_once: int
+) -> None:
+    cadence = Cadence(every=every, voice_steps=voice_steps, budget_pct=2.0)
+    cadence.steps_at_once = steps_at_once
+    for end in range(steps_at_once, 100, steps_at_once):
+        passed = range(end - steps_at_once + 1, end + 1)
+        assert cadence.logged(end) == cadence.conditioned(end) == any(s == 1 or s % every == 0 for s in passed)
+        assert cadence.voices(end) == any(s % voice_steps == 0 for s in passed)
+
+
 def test_over_budget_the_most_expensive_component_is_thinned_first() -> None:
     cadence = Cadence(every=10, voice_steps=50, budget_pct=2.0)
     strides = cadence.thinned({"capture": 1.0, "voices": 5.0}, wall_s=100.0)

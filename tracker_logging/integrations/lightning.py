@@ -7,7 +7,8 @@
 
 Guarantees
 - Every `fit` is a session of its own; one that continues an earlier `fit` or a checkpoint continues its run.
-- Steps are the Trainer's `global_step`: optimizer steps, whatever `accumulate_grad_batches` is.
+- Steps are the Trainer's `global_step`: optimizer steps, whatever `accumulate_grad_batches` is. Where several
+  optimizers step in a batch, what is due between two batches is measured in the later one.
 - Validation and test sets are observed, each under its own name; the sanity check is not.
 - What the module logs with `self.log` is written to the same run: numbers of steps every `log_every_n_steps` steps,
   numbers of an epoch at its last step.
@@ -77,6 +78,8 @@ class LightningCallback(Callback):  # type: ignore[misc]  # untyped where lightn
         self._session: Session | None = None
         self._saved: CheckpointState | None = None
         self._step = 0  # optimizer steps that are done
+        self._measured = 0  # of these the session has heard: more where fewer optimizers stepped than expected
+        self._steps_of_batch = 1  # at most
         self._numbers: dict[str, Any] = {}  # as Lightning held them at the last call
         self._numbers_step = -1
         self._written: set[str] = set()  # names of numbers of that step
@@ -98,7 +101,8 @@ class LightningCallback(Callback):  # type: ignore[misc]  # untyped where lightn
         if session is None or session.is_training or session.model is not self._observed(pl_module):
             session = self._begin(trainer, pl_module)
         session.is_training = True
-        self._step = trainer.global_step
+        self._step = self._measured = trainer.global_step
+        self._steps_of_batch = 1 if pl_module.automatic_optimization else max(1, len(trainer.optimizers))
 
     def on_train_epoch_start(self, trainer: Any, pl_module: Any) -> None:
         if self._session is not None:  # Lightning has the numbers of an epoch only after `on_train_epoch_end`
@@ -109,8 +113,10 @@ class LightningCallback(Callback):  # type: ignore[misc]  # untyped where lightn
         if session is None:
             return
         session.pace.step_begins()
-        if trainer.global_step + 1 >= session.idle_until:
-            session.step_begins(trainer.global_step + 1)
+        step = trainer.global_step + self._steps_of_batch
+        if step >= session.idle_until:
+            session.cadence.steps_at_once = step - self._measured
+            session.step_begins(step)
 
     def on_before_optimizer_step(self, trainer: Any, pl_module: Any, optimizer: Any) -> None:
         session = self._session
@@ -122,13 +128,17 @@ class LightningCallback(Callback):  # type: ignore[misc]  # untyped where lightn
         if session is None:
             return
         if step > self._step:  # else the batch was accumulated
-            is_first, self._step = session.loop.step == self._step, step
+            is_first, steps = session.loop.step == self._step, step - self._step
+            measured = max(step, self._step + self._steps_of_batch if session.is_observing else self._measured)
+            self._steps_of_batch = max(self._steps_of_batch, steps)
+            session.cadence.steps_at_once = measured - self._measured
+            self._step, self._measured = step, measured
             if session.is_observing:
                 session.after_optimizer(None)
-            if is_first or step % trainer.log_every_n_steps == 0:
+            if is_first or step % trainer.log_every_n_steps < steps:
                 self._log_numbers(session, trainer)
-            if step >= session.idle_until:
-                session.step_ends(step)
+            if measured >= session.idle_until:
+                session.step_ends(measured)
             if session.stop_reason is not None:
                 trainer.should_stop = True
         session.pace.step_ended()
@@ -138,7 +148,7 @@ class LightningCallback(Callback):  # type: ignore[misc]  # untyped where lightn
         if session is None:
             return
         self._log_numbers(session, trainer, epoch_ended=True)
-        session.step_ends(trainer.global_step, last=True)
+        session.step_ends(max(trainer.global_step, self._measured), last=True)
         session.ends()
         self._saved = CheckpointState.of(self.state_dict())  # another `fit` may continue this one
 

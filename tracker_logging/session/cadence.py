@@ -27,7 +27,10 @@ LARGEST_STRIDE = 64
 
 
 class Cadence:
-    """Steps count finished optimizer steps, from 1. Step 1 is always logged."""
+    """Steps count finished optimizer steps, from 1. Step 1 is always logged.
+
+    Where several steps are done at once (`steps_at_once`), what is due at one of them is due at the last.
+    """
 
     def __init__(self, *, every: int, voice_steps: int | None, budget_pct: float) -> None:
         for name, steps in (("every", every), ("voice_steps", voice_steps)):
@@ -39,18 +42,21 @@ class Cadence:
         self.voice_steps = voice_steps or 5 * every
         self.budget_pct = budget_pct
         self.strides = dict.fromkeys(COMPONENTS, 1)
+        self.steps_at_once = 1
+        """How many steps end with the one that is asked about: several where several optimizers step in a batch."""
 
     def logged(self, step: int) -> bool:
         """Whether the probes capture this step."""
-        return step == 1 or step % (self.every * self.strides["capture"]) == 0
+        return step <= self.steps_at_once or self._reaches(step, self.every * self.strides["capture"])
 
     def conditioned(self, step: int) -> bool:
         """Whether the conditioning gap is measured after this step."""
-        return self.logged(step) and (step == 1 or step % (self.every * self.strides["zero_shot"]) == 0)
+        due = step <= self.steps_at_once or self._reaches(step, self.every * self.strides["zero_shot"])
+        return due and self.logged(step)
 
     def voices(self, step: int) -> bool:
         """Whether the voices are generated after this step."""
-        return step % (self.voice_steps * self.strides["voices"]) == 0
+        return self._reaches(step, self.voice_steps * self.strides["voices"])
 
     def due_after(self, step: int) -> int:
         """The next step at which anything is due."""
@@ -61,7 +67,7 @@ class Cadence:
 
     def cycle_ends(self, step: int) -> bool:
         """Whether a full cycle, in which every component ran, is over."""
-        return step > 1 and step % (self.voice_steps * self.strides["voices"]) == 0
+        return step > 1 and self.voices(step)
 
     def thinned(self, spent_s: Mapping[str, float], *, wall_s: float) -> dict[str, int]:
         """The strides of the next cycle, given the seconds that each component cost in the last one."""
@@ -91,3 +97,7 @@ class Cadence:
                     step, spent.pct, self.budget_pct, component, strides[component],
                 )  # fmt: skip
         self.strides = strides
+
+    def _reaches(self, step: int, period: int) -> bool:
+        """Whether a multiple of `period` is among the last `steps_at_once` steps."""
+        return step % period < self.steps_at_once
