@@ -263,6 +263,29 @@ def test_a_checkpoint_resumes_the_run_without_holes_and_doubles(tmp_path: Path) 
     assert {key: run.scalars[key] for key in expected} == pytest.approx(expected, rel=1e-3)
 
 
+def test_an_evaluation_before_a_resumed_fit_does_not_take_its_steps(tmp_path: Path) -> None:
+    fitted = trainer(tmp_path, callbacks=[LightningCallback(**options())], max_steps=2)
+    fitted.fit(Module(), loader())
+    fitted.save_checkpoint(tmp_path / "saved.ckpt")
+    resumed, module = trainer(tmp_path, callbacks=[LightningCallback(**options())], max_steps=4), Module()
+    resumed.validate(module, loader(ROWS[:4]), verbose=False)
+    resumed.fit(module, loader(), ckpt_path=str(tmp_path / "saved.ckpt"))
+    run, evaluation = run_of(tmp_path), run_of(tmp_path, "run-2")
+    assert run.doubles == []
+    assert steps_of(run, "outputs/nll/mean") == steps_of(run, "train/loss") == [1, 2, 3, 4]
+    assert steps_of(evaluation, "eval/loss") == steps_of(evaluation, "eval_outputs/nll/mean") == [0]
+    assert steps_of(evaluation, "outputs/nll/mean") == steps_of(evaluation, "train/loss") == []
+
+
+def test_an_evaluation_before_a_new_fit_is_in_its_run(tmp_path: Path) -> None:
+    fitted, module = trainer(tmp_path, callbacks=[LightningCallback(**options())], max_steps=2), Module()
+    fitted.validate(module, loader(ROWS[:4]), verbose=False)
+    fitted.fit(module, loader())
+    run = run_of(tmp_path)
+    assert [path.name for path in (tmp_path / "runs").iterdir()] == ["run"]
+    assert (steps_of(run, "eval/loss"), steps_of(run, "train/loss")) == ([0], [1, 2])
+
+
 def test_a_second_fit_continues_and_another_trainer_begins_a_run(tmp_path: Path) -> None:
     callback, module = LightningCallback(**options()), Module()
     fitted = trainer(tmp_path, callbacks=[callback], max_steps=2)

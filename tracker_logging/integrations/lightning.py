@@ -98,7 +98,9 @@ class LightningCallback(Callback):  # type: ignore[misc]  # untyped where lightn
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
         session = self._session
-        if session is None or session.is_training or session.model is not self._observed(pl_module):
+        # One that began with an evaluation goes on, unless a checkpoint has moved the training to another step.
+        goes_on = session is not None and not session.is_training and session.loop.step == trainer.global_step
+        if session is None or not goes_on or session.model is not self._observed(pl_module):
             session = self._begin(trainer, pl_module)
         session.is_training = True
         self._step = self._measured = trainer.global_step
