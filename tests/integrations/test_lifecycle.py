@@ -10,7 +10,7 @@ import torch
 from read_back import Run, read_jsonl
 from tiny_families import K, higgs, higgs_collate, higgs_row
 from torch import nn
-from transformers import EarlyStoppingCallback, Trainer, TrainingArguments
+from transformers import EarlyStoppingCallback, Trainer, TrainerCallback, TrainingArguments
 
 from tracker_logging import JsonLinesTracker, LoggingSession, OutputLoggerCallback, strategic_callbacks
 
@@ -213,6 +213,33 @@ def test_an_evaluation_before_and_after_training_is_in_the_same_run(tmp_path: Pa
         assert run.scalars["eval/loss", step] == pytest.approx(loss)
         assert run.scalars["eval_outputs/nll/mean", step] * K == pytest.approx(loss, rel=0.2)
     assert ("eval_outputs/test/nll/mean", 2) in run.scalars
+
+
+@pytest.mark.parametrize("evaluations", [0, 1, 2])
+def test_evaluations_before_training_cost_no_number_of_the_loop(tmp_path: Path, evaluations: int) -> None:
+    watched = trainer(tmp_path, callbacks=callbacks_for(), max_steps=3)
+    for _ in range(evaluations):
+        watched.evaluate()
+    watched.train()
+    (run,) = runs_in(tmp_path).values()
+    assert {step for tag, step in run.scalars if tag == "train/loss"} == {1, 2, 3}
+    assert all(step == 0 for _, step in run.doubles)  # two evaluations have one step
+
+
+@pytest.mark.parametrize("kept", [1, 0])
+@pytest.mark.parametrize("comes_first", [True, False])
+def test_a_log_history_that_a_callback_trims_costs_no_number(tmp_path: Path, kept: int, comes_first: bool) -> None:
+    class Trim(TrainerCallback):
+        def on_log(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            state.log_history = state.log_history[-1:] if kept else []
+
+    ours = callbacks_for()
+    callbacks = [Trim(), *ours] if comes_first else [*ours, Trim()]
+    trainer(tmp_path, callbacks=callbacks, max_steps=3, eval_strategy="steps", eval_steps=1).train()
+    (run,) = runs_in(tmp_path).values()
+    for tag in ("train/loss", "eval/loss", "eval_outputs/nll/mean"):
+        assert {step for name, step in run.scalars if name == tag} == {1, 2, 3}, tag
+    assert run.doubles == [] and run.scalars["tracker/missing", 3] == 0
 
 
 @pytest.mark.parametrize(

@@ -60,6 +60,8 @@ class LoggingSession:
         self._trainer_state: TrainerState | None = None
         self._members: dict[int, Observer | None] = {}
         self._done: dict[str, object] = {}
+        self._logged: object = None  # the newest entry of the Trainer's log, and how many there were
+        self._log_number = 0
         self._gate: EvaluationGate | None = None
 
     @property
@@ -110,6 +112,17 @@ class LoggingSession:
             return False
         self._done[event] = key
         return True
+
+    def log_number(self, state: TrainerState, logs: Mapping[str, Any] | None = None) -> int:
+        """How many entries the Trainer's log had so far, whatever a callback has removed from it.
+
+        `logs`: in the event of an entry, what is logged. It stands for an entry that another callback has removed.
+        """
+        entry = state.log_history[-1] if state.log_history else logs
+        if entry is not None and entry is not self._logged:
+            self._logged = entry
+            self._log_number += 1
+        return self._log_number
 
     def await_evaluation(self, model: Any) -> None:
         """Observe the next evaluation outside training, for which the Trainer has no event before its first batch."""

@@ -170,7 +170,7 @@ class StrategicCallback(TrainerCallback):  # type: ignore[misc]  # untyped where
         if session is None:
             return
         self._evaluation_ends(session, state, metrics or {})
-        if self.session.is_first("evaluate", _identity(state, metrics or {})):
+        if self.session.is_first("evaluate", self._identity(state, metrics or {})):
             if session.is_training and not session.has_ended:
                 session.evaluation_begins()  # another set of a dictionary may follow
             else:
@@ -202,9 +202,10 @@ class StrategicCallback(TrainerCallback):  # type: ignore[misc]  # untyped where
         session = self._joined(args, state, model)
         if session is None:
             return
+        entry = self.session.log_number(state, logs)
         if evaluated_set(logs or {}) is not None and session.is_training and not session.has_ended:
             self._evaluation_ends(session, state, logs or {})
-        if self.session.is_first("log", len(state.log_history)):
+        if self.session.is_first("log", entry):
             values = {key: number for key, value in (logs or {}).items() if (number := as_number(value)) is not None}
             session.log(state.global_step, self._new(state.global_step, rewrite_logs(values)))
             if control.should_save:
@@ -243,11 +244,21 @@ class StrategicCallback(TrainerCallback):  # type: ignore[misc]  # untyped where
 
     def _evaluation_ends(self, session: Session, state: TrainerState, metrics: Mapping[str, Any]) -> None:
         """The Trainer logs an evaluation, and then tells of it: the first of both calls ends it."""
-        if self.session.is_first("evaluation", _identity(state, metrics)):
+        if self.session.is_first("evaluation", self._identity(state, metrics)):
             gate = self.session.take_evaluation()
             if gate is not None and gate.capture is not None:
                 session.evaluation_begins(gate.capture)
             session.evaluation_ends(state.global_step, name=evaluation_name(metrics))
+
+    def _identity(self, state: TrainerState, metrics: Mapping[str, Any]) -> tuple[int, dict[str, Any]]:
+        """What tells one evaluation from the next, and is the same in every call about it and for every callback.
+
+        The Trainer rounds run times to 0.1 ms, so that two quick evaluations can share one; it logs each evaluation,
+        but no prediction; and callbacks between ours may add metrics.
+        """
+        return self.session.log_number(state), {
+            key: value for key, value in metrics.items() if key.endswith(("_loss", "_runtime", "_samples_per_second"))
+        }
 
     def _flush_before_saving(self, session: Session, state: TrainerState) -> None:
         """Write what was logged up to a checkpoint before the checkpoint: a kill in between loses no step."""
@@ -393,17 +404,6 @@ def run_directory(callbacks: Iterable[object]) -> Path | None:
     """Where the callbacks' last training was logged (rank 0); None where nothing was written."""
     sessions = (callback.session for callback in callbacks if isinstance(callback, StrategicCallback))
     return next((session.directory for session in sessions), None)
-
-
-def _identity(state: TrainerState, metrics: Mapping[str, Any]) -> tuple[int, dict[str, Any]]:
-    """What tells one evaluation from the next, and is the same in every call about it and for every callback.
-
-    The Trainer rounds run times to 0.1 ms, so that two quick evaluations can share one; it logs each evaluation, but
-    no prediction; and callbacks between ours may add metrics.
-    """
-    return len(state.log_history), {
-        key: value for key, value in metrics.items() if key.endswith(("_loss", "_runtime", "_samples_per_second"))
-    }
 
 
 def evaluation_name(metrics: Mapping[str, Any]) -> str:
