@@ -232,6 +232,23 @@ def test_a_checkpoint_of_a_hand_written_loop_resumes_as_if_never_interrupted(tmp
     assert values_of(run, measured) == pytest.approx(values_of(expected, measured), nan_ok=True)
 
 
+def test_a_state_that_names_no_run_leaves_other_runs_as_they_are(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for state, count in (({"step": 0}, 4), ({"step": 2}, 1)):
+        model, optimizer = model_and_optimizer()
+        with watch(model, optimizer, logging_dir=tmp_path, **options()) as session:
+            session.load_state_dict(state)
+            for at in range(count):
+                with session.step():
+                    model(**batches()[at]).loss.backward()
+                    optimizer.step()
+                    optimizer.zero_grad()
+    assert steps_of(read_jsonl(tmp_path / "run"), "outputs/nll/mean") == [1, 2, 3, 4]
+    assert steps_of(read_jsonl(tmp_path / "run-2"), "outputs/nll/mean") == [3]
+    assert "does not name its run, so the steps after 2 are logged to run-2" in caplog.text
+
+
 def test_a_state_without_content_or_too_late_is_refused(tmp_path: Path) -> None:
     model, optimizer = model_and_optimizer()
     with watch(model, optimizer, logging_dir=tmp_path, **options()) as session:

@@ -1,6 +1,7 @@
 """What a checkpoint holds so that a resumed training continues in the same runs.
 
-- `run`: the directory name of the run. `run_ids`: ids of runs that live elsewhere (W&B).
+- `run`: the directory name of the run, and `run_key`: what tells it from others of this name (`run_directory`).
+- `run_ids`: ids of runs that live elsewhere (W&B).
 - `step`: what the backends hold of later steps is purged or not sent again.
 - `waiting`: by observer, its own state, such as voice rounds that were generated and not yet scored; these are
   scored again, and what the backends hold of exactly these rounds is purged or not sent again.
@@ -23,6 +24,7 @@ from typing import Any
 
 from tracker_logging.data.content_digest import content_of
 from tracker_logging.events import Checkpoint
+from tracker_logging.integrations.run_directory import run_key
 from tracker_logging.trackers.base import Tracker
 from tracker_logging.trackers.state import state_of
 from tracker_logging.whole_file import write_whole_text
@@ -38,11 +40,16 @@ NOT_THE_MODEL = (
 
 @dataclass(frozen=True)
 class CheckpointState:
-    """`trackers` as `trackers.state.resumed` takes it; `observers` by name; `run`: a directory name, or None."""
+    """`trackers` as `trackers.state.resumed` takes it; `observers` by name; `run`: a directory name, or None.
+
+    `is_elsewhere`: the checkpoint lies in another output directory than that of the training.
+    """
 
     trackers: Mapping[str, Any]
     observers: Mapping[str, Any] = field(default_factory=dict)
     run: str | None = None
+    run_key: str | None = None
+    is_elsewhere: bool = False
 
     @classmethod
     def of(cls, content: Any) -> CheckpointState:
@@ -55,7 +62,7 @@ class CheckpointState:
             raise ValueError("run_ids is not a dictionary")
         if not isinstance(waiting, dict) or not all(isinstance(each, dict) for each in waiting.values()):
             raise ValueError("waiting holds something else than states of observers")
-        return cls(trackers=content, observers=waiting, run=content.get("run"))
+        return cls(trackers=content, observers=waiting, run=content.get("run"), run_key=content.get("run_key"))
 
     @property
     def step(self) -> int:
@@ -68,10 +75,10 @@ def checkpoint_content(
 ) -> dict[str, Any]:
     """The content for the checkpoint of `step`, on rank 0. Flush the tracker first.
 
-    `run`: the directory of the run, of which the name is kept. `observers`: their states by name.
+    `run`: the directory of the run, of which name and key are kept. `observers`: their states by name.
     """
     content = state_of(tracker, step=step) | {"waiting": dict(observers)}
-    return content if run is None else content | {"run": run.name}
+    return content if run is None else content | {"run": run.name, "run_key": run_key(run)}
 
 
 def write_state(checkpoint: Path, content: Mapping[str, Any]) -> None:
@@ -99,8 +106,7 @@ def read_state(checkpoint: Path, *, step: int) -> CheckpointState:
             return CheckpointState.of(json.loads(path.read_text(encoding="utf-8")))
         except (OSError, ValueError, TypeError, RecursionError) as error:
             logger.warning(
-                "%s/%s cannot be read (%s: %s). Logging continues in the same directory as of step %d; voices that "
-                "were not yet scored at the checkpoint have no scores, and W&B begins a new run.",
-                checkpoint.name, FILE_NAME, type(error).__name__, error, step,
+                "%s/%s cannot be read (%s: %s). Voices that were not yet scored at the checkpoint have no scores.",
+                checkpoint.name, FILE_NAME, type(error).__name__, error,
             )  # fmt: skip
     return CheckpointState.of({"step": step})

@@ -10,6 +10,7 @@ for observer in observers(config):
 from __future__ import annotations
 
 import inspect
+import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -40,6 +41,8 @@ from tracker_logging.trackers.open import RunInfo, check_backends, open_tracker
 from tracker_logging.trackers.state import resumed
 from tracker_logging.trackers.webhook import check_address
 from tracker_logging.voices.settings import VoiceSettings
+
+logger = logging.getLogger("tracker_logging")
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -161,17 +164,14 @@ def open_run(
 
     The run is `config.run_name` in `config.logging_dir`, or in `runs` by default. `shared`: the very directory, to
     which another reporter writes too. `run_config`: plain values to show beside the run. `saved`: of the checkpoint
-    from which the training resumes; it continues in the run that the checkpoint names. `written_by_loop`: backends to
-    whose run the loop writes its own numbers.
+    from which the training resumes; it continues in the run that the checkpoint names, if that is there.
+    `written_by_loop`: backends to whose run the loop writes its own numbers.
     Raises `ValueError` where the directory cannot be written.
     """
     place = shared or (config.logging_dir or runs) / (config.run_name or DEFAULT_RUN)
-    if not config.report_to:
-        directory = place
-    elif saved is not None:
-        directory = resumed_run_directory(place.parent, place.name, saved_name=saved.run)
-    else:
-        directory = claim_run_directory(place.parent, place.name, is_shared=shared is not None)
+    directory, is_resumed = place, saved is not None
+    if config.report_to:
+        directory, is_resumed = _run_directory(place, is_shared=shared is not None, saved=saved)
     run = RunInfo(
         name=None if config.run_name is None else directory.name,
         project=config.project,
@@ -186,7 +186,7 @@ def open_run(
     tracker = open_tracker(
         config.report_to,
         directory=directory,
-        run=run if saved is None else resumed(run, saved.trackers),
+        run=resumed(run, saved.trackers) if saved is not None and is_resumed else run,
         queue_mb=config.queue_mb,
         log_paths=config.log_paths,
         alert_webhook=config.alert_webhook,
@@ -196,6 +196,33 @@ def open_run(
     if config.mirror_to is not None:
         tracker = MirroredTracker(tracker, Mirror(directory, f"{config.mirror_to.rstrip('/')}/{directory.name}"))
     return OpenRun(directory=directory, tracker=tracker, where=where_it_is(directory, backends=config.report_to))
+
+
+def _run_directory(place: Path, *, is_shared: bool, saved: CheckpointState | None) -> tuple[Path, bool]:
+    """The directory of the run, by default `place`, and whether it is the one that a checkpoint names."""
+    runs = place.parent
+    if saved is None:
+        directory = claim_run_directory(runs, place.name, is_shared=is_shared)
+        if directory.name != place.name:
+            logger.warning(
+                "%s holds an earlier training. This one is logged to %s. (To continue a training, resume from its "
+                "checkpoint.)",
+                place.name, directory.name,
+            )  # fmt: skip
+        return directory, False
+    named = resumed_run_directory(
+        runs, name=saved.run, key=saved.run_key, is_shared=is_shared, may_be_gone=not saved.is_elsewhere
+    )
+    if named is not None:
+        return named, True
+    directory = claim_run_directory(runs, saved.run or place.name, is_shared=is_shared)
+    if saved.run is not None or directory.name != place.name:
+        logger.warning(
+            "The checkpoint %s, so the steps after %d are logged to %s, and backends elsewhere (W&B) begin a new run.",
+            "does not name its run" if saved.run is None else f"is of a run ({saved.run}) that is not here",
+            saved.step, directory.name,
+        )  # fmt: skip
+    return directory, False
 
 
 def with_options(function: Function) -> Function:

@@ -7,7 +7,9 @@ first makes it.
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -54,6 +56,7 @@ class LoggingSession:
         self.adapter = adapter
         self.directory: Path | None = None  # of the run, on rank 0, where `open_tracker` chooses one
         self.where: Mapping[str, str] = {}  # and what to tell about it when a training ends
+        self.saved: CheckpointState | None = None  # of the checkpoint from which the training resumes (rank 0)
         self.current: Session | None = None
         self.last_member: Member | None = None
         self._tracker = tracker
@@ -98,8 +101,8 @@ class LoggingSession:
             self.last_member = callback
             if observer is not None:
                 session.add(observer)
-                if state.global_step > 0 and session.loop.rank == 0:
-                    session.restore(observer, saved_state(args, state).observers)
+                if self.saved is not None:
+                    session.restore(observer, self.saved.observers)
         return session
 
     def observer_of(self, callback: Member) -> Observer | None:
@@ -143,6 +146,7 @@ class LoggingSession:
         self.current, self._trainer_state = None, state
         self._members.clear()
         self._done.clear()
+        self.saved = saved_state(args, state) if state.global_step > 0 and args.process_index == 0 else None
         tracker = self.open_tracker(args, state) if args.process_index == 0 else None
         self.current = Session(
             model,
@@ -193,7 +197,7 @@ class RunSession(LoggingSession):
             runs=Path(args.output_dir) / "runs",
             shared=Path(shared) if shared else None,
             run_config=self._run_config,
-            saved=saved_state(args, state) if state.global_step > 0 else None,
+            saved=self.saved,
             # The Trainer's W&B run is joined; its event file is in another directory unless the environment names one.
             written_by_loop=({"wandb", "tensorboard"} if shared else {"wandb"}) & set(args.report_to),
         )
@@ -208,4 +212,20 @@ def checkpoint_directory(args: TrainingArguments, state: TrainerState) -> Path:
 
 def saved_state(args: TrainingArguments, state: TrainerState) -> CheckpointState:
     """The state of the checkpoint from which a training resumes at `state.global_step`."""
-    return read_state(checkpoint_directory(args, state), step=state.global_step)
+    checkpoint = resumed_checkpoint() or checkpoint_directory(args, state)
+    is_elsewhere = checkpoint.resolve().parent != Path(args.output_dir).resolve()
+    return replace(read_state(checkpoint, step=state.global_step), is_elsewhere=is_elsewhere)
+
+
+def resumed_checkpoint() -> Path | None:
+    """The checkpoint that a Trainer resumes from which calls now. No event tells it, but the stack does."""
+    from transformers import Trainer  # it imports backends
+
+    frame = sys._getframe()
+    while frame is not None:
+        names = frame.f_locals
+        if "resume_from_checkpoint" in names and isinstance(names.get("self"), Trainer):
+            checkpoint = names["resume_from_checkpoint"]
+            return Path(checkpoint) if isinstance(checkpoint, str | os.PathLike) else None
+        frame = frame.f_back  # type: ignore[assignment]
+    return None

@@ -222,7 +222,9 @@ class LoopSession:
         return {"step": self.global_step}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Before the first step, on every rank: continue the run of a checkpoint. `{"step": 500}` suffices.
+        """Before the first step, on every rank: continue the run of a checkpoint.
+
+        `{"step": 500}` alone names no run: the steps after 500 are logged to `run`, or the next free name.
 
         Raises `ValueError` for anything else than a state, `RuntimeError` where the run has begun.
         """
