@@ -279,6 +279,26 @@ def test_an_evaluation_before_and_after_training_is_in_the_same_run(tmp_path: Pa
     assert ("eval_outputs/test/nll/mean", 2) in run.scalars
 
 
+@pytest.mark.setting("Evaluation", "`evaluate()` before a training that resumes", "shown, in a run of its own")
+def test_an_evaluation_before_a_resumed_training_does_not_move_it_to_another_run(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    train_with_checkpoints(tmp_path, max_steps=3)
+    callbacks = callbacks_for()
+    resumed = trainer(tmp_path, callbacks=callbacks, max_steps=4)
+    loss = resumed.evaluate()["eval_loss"]
+    resumed.train(resume_from_checkpoint=str(tmp_path / "checkpoint-2"))
+    runs = runs_in(tmp_path)
+    assert list(runs) == ["run", "run-2"]
+    assert {step for tag, step in runs["run"].scalars if tag == "train/loss"} == {1, 2, 3, 4}
+    assert 0 not in {step for _, step in runs["run"].scalars} and runs["run"].doubles == []
+    assert {step for _, step in runs["run-2"].scalars} == {0}
+    assert runs["run-2"].scalars["eval/loss", 0] == pytest.approx(loss)
+    assert "Training resumes at step 2. The evaluation before it is in run-2, and the training in run." in caplog.text
+    judged = callbacks[-1].observer.state()["rules"]["samples_without_labels"]
+    assert judged["good"] == 4  # with the steps before the checkpoint
+
+
 @pytest.mark.parametrize("evaluations", [0, 1, 2])
 def test_evaluations_before_training_cost_no_number_of_the_loop(tmp_path: Path, evaluations: int) -> None:
     watched = trainer(tmp_path, callbacks=callbacks_for(), max_steps=3)

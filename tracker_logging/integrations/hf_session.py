@@ -6,6 +6,7 @@ first makes it.
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from collections.abc import Callable, Mapping
@@ -24,6 +25,8 @@ from tracker_logging.session.gate import EvaluationGate
 from tracker_logging.session.observer import Observer
 from tracker_logging.session.session import Loop, Session
 from tracker_logging.trackers.base import Tracker
+
+logger = logging.getLogger("tracker_logging")
 
 OpenTracker = Callable[[TrainingArguments, TrainerState], Tracker]
 
@@ -140,6 +143,8 @@ class LoggingSession:
         return gate
 
     def _begin(self, args: TrainingArguments, state: TrainerState, model: Any) -> Session:
+        is_after_evaluation = self.current is not None and not self.current.is_training
+        evaluated = self.directory if is_after_evaluation and state.global_step > 0 else None
         if self.current is not None:
             # A tracker that the user made serves the next training too.
             self.current.ends() if isinstance(self._tracker, Tracker) else self.current.close()
@@ -148,6 +153,11 @@ class LoggingSession:
         self._done.clear()
         self.saved = saved_state(args, state) if state.global_step > 0 and args.process_index == 0 else None
         tracker = self.open_tracker(args, state) if args.process_index == 0 else None
+        if evaluated is not None and self.directory is not None and evaluated != self.directory:
+            logger.warning(
+                "Training resumes at step %d. The evaluation before it is in %s, and the training in %s.",
+                state.global_step, evaluated.name, self.directory.name,
+            )  # fmt: skip
         self.current = Session(
             model,
             tracker=tracker,
@@ -168,8 +178,10 @@ class LoggingSession:
         return self.current
 
     def _is_of(self, session: Session, state: TrainerState, model: Any) -> bool:
-        """The Trainer makes a new state for each training. One that follows an evaluation continues its session."""
-        if state is not self._trainer_state and not session.is_training and session.model is model:
+        """The Trainer makes a new state for each training. One that follows an evaluation continues its session,
+        unless it resumes from a checkpoint."""
+        is_next = not session.is_training and session.model is model and session.loop.step == state.global_step
+        if is_next and state is not self._trainer_state:
             self._trainer_state = state
         return state is self._trainer_state
 
