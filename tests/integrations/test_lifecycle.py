@@ -1,50 +1,22 @@
 """Every training is a session of its own: the right model, the right step, a run of its own."""
 
 import re
-import shutil
 import textwrap
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from read_back import Run, read_jsonl
-from tiny_families import K, higgs, higgs_collate, higgs_row
+from read_back import read_jsonl
+from tiny_families import K, higgs, higgs_collate
 from torch import nn
-from transformers import EarlyStoppingCallback, Trainer, TrainerCallback, TrainingArguments
+from trainings import ROWS, callbacks_for, runs_in, trainer
+from transformers import EarlyStoppingCallback, Trainer, TrainerCallback
 
-from tracker_logging import JsonLinesTracker, LoggingSession, OutputLoggerCallback, strategic_callbacks
+from tracker_logging import JsonLinesTracker, LoggingSession, OutputLoggerCallback
 
 CHANGELOG = Path(__file__).parents[2] / "CHANGELOG.md"
-ROWS = [higgs_row(5 + at % 3, 6 + at % 4, 10 * at) for at in range(12)]
 MEDIA = {"attention/mass_map", "outputs/accuracy_map"}
-
-
-def trainer(output: Path, *, callbacks: list, kind: type[Trainer] = Trainer, **options: Any) -> Trainer:
-    settings = {
-        "output_dir": str(output), "max_steps": 2, "per_device_train_batch_size": 2, "learning_rate": 1e-3,
-        "remove_unused_columns": False, "save_strategy": "no", "use_cpu": True, "logging_steps": 1,
-        "label_names": ["audio_labels"], "prediction_loss_only": True, "report_to": "none", "disable_tqdm": True,
-        "average_tokens_across_devices": False,
-    }  # fmt: skip
-    model = options.pop("model", None)
-    more = {name: options.pop(name) for name in ("model_init",) if name in options}
-    data = {"train_dataset": ROWS, "eval_dataset": ROWS[:4]}
-    data |= {name: options.pop(name) for name in data if name in options}
-    if model is None and not more:
-        model = higgs(text_head=False)
-    return kind(
-        model=model, args=TrainingArguments(**(settings | options)), data_collator=higgs_collate, callbacks=callbacks,
-        **data, **more,
-    )  # fmt: skip
-
-
-def callbacks_for(**options: Any) -> list:
-    return strategic_callbacks(**({"report_to": "jsonl", "every": 1, "budget_pct": 1e9} | options))
-
-
-def runs_in(output: Path) -> dict[str, Run]:
-    return {path.name: read_jsonl(path) for path in sorted((output / "runs").iterdir())}
 
 
 def first_nll(model: nn.Module, rows: list[dict[str, torch.Tensor]]) -> float:
@@ -173,98 +145,6 @@ def test_a_fresh_start_never_writes_into_an_old_run(tmp_path: Path, caplog: pyte
     assert "run holds an earlier training. This one is logged to run-2" in caplog.text
 
 
-@pytest.mark.setting("Trainer", "`resume_from_checkpoint`", "shown, in the run of the checkpoint")
-def test_a_resumed_training_continues_the_run_of_its_checkpoint(tmp_path: Path) -> None:
-    trainer(tmp_path, callbacks=callbacks_for(), max_steps=1).train()
-    trainer(tmp_path, callbacks=callbacks_for(), max_steps=2, save_strategy="steps", save_steps=1).train()
-    resumed = trainer(tmp_path, callbacks=callbacks_for(), max_steps=3)
-    resumed.train(resume_from_checkpoint=str(tmp_path / "checkpoint-2"))
-    runs = runs_in(tmp_path)
-    assert list(runs) == ["run", "run-2"]
-    assert runs["run-2"].doubles == []
-    assert {step for tag, step in runs["run-2"].scalars if tag == "outputs/nll/mean"} == {1, 2, 3}
-
-
-def train_with_checkpoints(output: Path, *, max_steps: int, **options: Any) -> None:
-    settings = {"save_strategy": "steps", "save_steps": 1} | options
-    trainer(output, callbacks=callbacks_for(), max_steps=max_steps, **settings).train()
-
-
-@pytest.mark.setting("Trainer", "`resume_from_checkpoint` of another `output_dir`", "shown, in a run of its own")
-def test_a_checkpoint_of_another_output_directory_leaves_the_runs_there_as_they_are(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    first, second = tmp_path / "first", tmp_path / "second"
-    train_with_checkpoints(first, max_steps=3)
-    train_with_checkpoints(second, max_steps=4, seed=7)
-    before = runs_in(first) | {"other": runs_in(second)["run"]}
-    train_with_checkpoints(second, max_steps=4)
-    caplog.clear()
-    resumed = trainer(second, callbacks=callbacks_for(), max_steps=4)
-    resumed.train(resume_from_checkpoint=str(first / "checkpoint-2"))
-    runs = runs_in(second)
-    assert list(runs) == ["run", "run-2", "run-3"]
-    assert {step for tag, step in runs["run-3"].scalars if tag == "train/loss"} == {3, 4}
-    assert runs["run"].scalars == before["other"].scalars
-    assert runs_in(first)["run"].scalars == before["run"].scalars
-    (warning,) = (each.getMessage() for each in caplog.records if "checkpoint" in each.getMessage())
-    assert "steps after 2 are logged to run-3" in warning
-
-
-def test_the_first_training_in_an_output_directory_can_resume_from_another_one(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    first, second = tmp_path / "first", tmp_path / "second"
-    train_with_checkpoints(first, max_steps=2)
-    before = runs_in(first)["run"].scalars
-    trainer(second, callbacks=callbacks_for(), max_steps=3).train(resume_from_checkpoint=str(first / "checkpoint-1"))
-    assert runs_in(first)["run"].scalars == before
-    (run,) = runs_in(second).values()
-    assert {step for tag, step in run.scalars if tag == "train/loss"} == {2, 3}
-    assert "steps after 1 are logged to run" in caplog.text
-
-
-@pytest.mark.setting("Trainer", "a renamed checkpoint", "shown, in the run of the checkpoint")
-def test_a_renamed_checkpoint_continues_its_run(tmp_path: Path) -> None:
-    trainer(tmp_path, callbacks=callbacks_for(), max_steps=4).train()
-    train_with_checkpoints(tmp_path, max_steps=3)
-    before = runs_in(tmp_path)["run"].scalars
-    kept = (tmp_path / "checkpoint-2").rename(tmp_path / "kept")
-    trainer(tmp_path, callbacks=callbacks_for(), max_steps=4).train(resume_from_checkpoint=str(kept))
-    runs = runs_in(tmp_path)
-    assert list(runs) == ["run", "run-2"] and runs["run"].scalars == before
-    assert runs["run-2"].doubles == []
-    assert {step for tag, step in runs["run-2"].scalars if tag == "train/loss"} == {1, 2, 3, 4}
-
-
-def test_a_run_that_was_removed_is_begun_again_under_its_name(tmp_path: Path) -> None:
-    train_with_checkpoints(tmp_path, max_steps=2)
-    shutil.rmtree(tmp_path / "runs")
-    for last in (3, 4):  # the second one after a kill
-        trainer(tmp_path, callbacks=callbacks_for(), max_steps=last).train(
-            resume_from_checkpoint=str(tmp_path / "checkpoint-2")
-        )
-    (run,) = runs_in(tmp_path).values()
-    assert {step for tag, step in run.scalars if tag == "train/loss"} == {3, 4} and run.doubles == []
-
-
-@pytest.mark.parametrize(
-    "content", ["", "[1]", '{"step": "x", "run_ids": {}}', '{"step": 1, "run_ids": {}, "waiting": [1]}']
-)
-@pytest.mark.setting("Trainer", "a damaged `tracker_logging.json`", "shown, in a run of its own")
-def test_a_damaged_state_in_a_checkpoint_does_not_refuse_the_training(
-    tmp_path: Path, content: str, caplog: pytest.LogCaptureFixture
-) -> None:
-    trainer(tmp_path, callbacks=callbacks_for(), max_steps=1, save_strategy="steps", save_steps=1).train()
-    (tmp_path / "checkpoint-1" / "tracker_logging.json").write_text(content)
-    resumed = trainer(tmp_path, callbacks=callbacks_for(), max_steps=2)
-    resumed.train(resume_from_checkpoint=str(tmp_path / "checkpoint-1"))
-    first, second = runs_in(tmp_path).values()
-    assert [{step for tag, step in run.scalars if tag == "outputs/nll/mean"} for run in (first, second)] == [{1}, {2}]
-    assert "checkpoint-1/tracker_logging.json cannot be read" in caplog.text
-    assert "steps after 1 are logged to run-2" in caplog.text
-
-
 @pytest.mark.setting("Evaluation", "`evaluate()` before and after training, `predict()`", "shown")
 def test_an_evaluation_before_and_after_training_is_in_the_same_run(tmp_path: Path) -> None:
     watched = trainer(tmp_path, callbacks=callbacks_for(), max_steps=2)
@@ -277,26 +157,6 @@ def test_an_evaluation_before_and_after_training_is_in_the_same_run(tmp_path: Pa
         assert run.scalars["eval/loss", step] == pytest.approx(loss)
         assert run.scalars["eval_outputs/nll/mean", step] * K == pytest.approx(loss, rel=0.2)
     assert ("eval_outputs/test/nll/mean", 2) in run.scalars
-
-
-@pytest.mark.setting("Evaluation", "`evaluate()` before a training that resumes", "shown, in a run of its own")
-def test_an_evaluation_before_a_resumed_training_does_not_move_it_to_another_run(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    train_with_checkpoints(tmp_path, max_steps=3)
-    callbacks = callbacks_for()
-    resumed = trainer(tmp_path, callbacks=callbacks, max_steps=4)
-    loss = resumed.evaluate()["eval_loss"]
-    resumed.train(resume_from_checkpoint=str(tmp_path / "checkpoint-2"))
-    runs = runs_in(tmp_path)
-    assert list(runs) == ["run", "run-2"]
-    assert {step for tag, step in runs["run"].scalars if tag == "train/loss"} == {1, 2, 3, 4}
-    assert 0 not in {step for _, step in runs["run"].scalars} and runs["run"].doubles == []
-    assert {step for _, step in runs["run-2"].scalars} == {0}
-    assert runs["run-2"].scalars["eval/loss", 0] == pytest.approx(loss)
-    assert "Training resumes at step 2. The evaluation before it is in run-2, and the training in run." in caplog.text
-    judged = callbacks[-1].observer.state()["rules"]["samples_without_labels"]
-    assert judged["good"] == 4  # with the steps before the checkpoint
 
 
 @pytest.mark.parametrize("evaluations", [0, 1, 2])
