@@ -14,6 +14,7 @@ from trainings import ROWS, callbacks_for, runs_in, trainer
 from transformers import EarlyStoppingCallback, Trainer, TrainerCallback
 
 from tracker_logging import JsonLinesTracker, LoggingSession, OutputLoggerCallback
+from tracker_logging.families.higgs_v2.adapter import HiggsV2Adapter
 
 CHANGELOG = Path(__file__).parents[2] / "CHANGELOG.md"
 MEDIA = {"attention/mass_map", "outputs/accuracy_map"}
@@ -203,6 +204,48 @@ def test_wherever_the_trainer_evaluates_the_predictions_are_shown(
     (run,) = runs_in(tmp_path).values()
     for tag in ("eval/loss", "eval_outputs/nll/mean", "eval_outputs/accuracy/mean"):
         assert {step for name, step in run.scalars if name == tag} == steps, tag
+
+
+@pytest.mark.setting("Evaluation", "a `prediction_step` that also generates", "shown")
+@pytest.mark.parametrize("batch_size", [1, 2])
+def test_an_evaluation_that_also_generates_shows_its_predictions(
+    tmp_path: Path, batch_size: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Generates(Trainer):
+        def prediction_step(self, model: nn.Module, inputs: dict[str, torch.Tensor], *rest: Any, **kwargs: Any) -> Any:
+            prompt = {name: inputs[name] for name in ("input_ids", "attention_mask")}
+            with torch.no_grad():
+                model.generate(**prompt, max_new_tokens=3, do_sample=False)
+            return super().prediction_step(model, inputs, *rest, **kwargs)
+
+    shown = {}
+    for kind in (Trainer, Generates):
+        watched = trainer(
+            tmp_path / kind.__name__, callbacks=callbacks_for(), kind=kind, max_steps=1, eval_strategy="steps",
+            eval_steps=1, per_device_eval_batch_size=batch_size,
+        )  # fmt: skip
+        watched.evaluate()
+        watched.train()
+        (run,) = runs_in(tmp_path / kind.__name__).values()
+        shown[kind] = {key: value for key, value in run.scalars.items() if key[0].startswith("eval_outputs/")}
+        assert {step for _, step in shown[kind]} == {0, 1}
+        assert run.scalars["tracker/errors", 1] == 0
+    assert shown[Generates] == pytest.approx(shown[Trainer], nan_ok=True)
+    assert not any(each in caplog.text for each in ("without labels", "failed", "not shown"))
+
+
+def test_an_evaluation_that_cannot_be_viewed_says_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: Any) -> None:
+        raise ValueError("no such layout")
+
+    monkeypatch.setattr(HiggsV2Adapter, "view", fail)
+    watched = trainer(tmp_path, callbacks=callbacks_for(), max_steps=1, eval_strategy="steps", eval_steps=1)
+    watched.evaluate()
+    assert "An evaluation outside training is not shown (ValueError: no such layout)" in caplog.text
+    watched.train()
+    assert "Logging of 'evaluation' failed (ValueError: no such layout)" in caplog.text
 
 
 @pytest.mark.setting("Evaluation", "a dictionary of evaluation sets", "shown, each under its name")

@@ -22,7 +22,8 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast,
 from tracker_logging.families import IGNORE, Role, adapter_for
 from tracker_logging.metrics.tokens import TokenStatistics
 from tracker_logging.probes.capture import StepCapture
-from tracker_logging.probes.snapshot import StepSnapshot
+from tracker_logging.probes.evaluation import EvaluationCapture
+from tracker_logging.probes.snapshot import EvaluationSnapshot, StepSnapshot
 
 SAME_DATA = {
     "learning_rate": 0.0,
@@ -195,6 +196,34 @@ def test_labels_that_are_nowhere_are_reported_with_the_fix() -> None:
     assert any("labels" in reason and "inputs.pop" in reason for reason in snapshot.missing)
     assert snapshot.batch.segments == labelled.segments, "the target is no reference, with labels or without"
     assert torch.equal(snapshot.batch.roles, labelled.roles)
+
+
+def evaluated(*forwards: dict[str, Any]) -> tuple[EvaluationSnapshot, list[tuple[str, Exception]]]:
+    model = small_model().eval()
+    capture = EvaluationCapture(adapter=adapter_for(model))
+    capture.attach(model)
+    for inputs in forwards:
+        with torch.no_grad():
+            model(**inputs)
+    snapshot = capture.snapshot(1)
+    assert snapshot is not None
+    return snapshot, capture.errors
+
+
+def test_forwards_without_labels_do_not_count_in_an_evaluation() -> None:
+    inputs = batch(sample(5, 7, seed=1), sample(0, 3, seed=2))
+    plain = batch(sample(4, 6, seed=3))
+    del plain["audio_labels"]
+    one_position = plain | {"logits_to_keep": 1}
+    no_batch = {"inputs_embeds": torch.zeros(1, 3, small_model().config.hidden_size)}
+    expected, _ = evaluated(inputs)
+    snapshot, errors = evaluated(plain, one_position, no_batch, inputs, one_position, no_batch)
+    assert errors == [] and snapshot.missing == expected.missing == ()
+    assert_same(snapshot.tokens, expected.tokens)
+    alone, errors = evaluated(plain)
+    assert alone.tokens is None and errors == [] and any("inputs.pop" in reason for reason in alone.missing)
+    _, errors = evaluated(no_batch)
+    assert [part for part, _ in errors] == ["evaluation"]
 
 
 def test_a_batch_that_the_loop_passes_gives_its_labels() -> None:

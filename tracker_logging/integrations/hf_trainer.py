@@ -248,6 +248,8 @@ class StrategicCallback(TrainerCallback):  # type: ignore[misc]  # untyped where
             gate = self.session.take_evaluation()
             if gate is not None and gate.capture is not None:
                 session.evaluation_begins(gate.capture)
+            elif gate is not None and (error := gate.error) is not None:
+                logger.warning("An evaluation outside training is not shown (%s: %s).", type(error).__name__, error)
             session.evaluation_ends(state.global_step, name=evaluation_name(metrics))
 
     def _identity(self, state: TrainerState, metrics: Mapping[str, Any]) -> tuple[int, dict[str, Any]]:

@@ -4,8 +4,9 @@
     capture.attach(model)                           # before the first evaluation batch, on every rank
     snapshot = capture.snapshot(step, name="eval")  # after the last one, on every rank: one collective
 
-Means are over all labelled positions that the model got. If the number of samples is not divisible by the number of
-ranks, the Trainer repeats some samples to fill the last batch, and those count twice.
+Means are over all labelled positions that the model got; forwards without labels, as of generation, do not count. If
+the number of samples is not divisible by the number of ranks, the Trainer repeats some samples to fill the last batch,
+and those count twice.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from torch import nn
 from tracker_logging.families.base import BatchView, ModelAdapter
 from tracker_logging.families.batches import named_arguments
 from tracker_logging.probes.hooks import Hooks
-from tracker_logging.probes.labels import NO_LABELS, has_labels, labelled_view
+from tracker_logging.probes.labels import NO_LABELS, generates, has_labels, has_own_labels, labelled_view
 from tracker_logging.probes.parallelism import parallelism_of
 from tracker_logging.probes.reduce import sum_over_ranks
 from tracker_logging.probes.side_forward import run_quietly
@@ -47,6 +48,8 @@ class EvaluationCapture:
         self._probe = TokenProbe(adapter, keep_sample=False)
         self._skipped = SkippedHeads(adapter, self._probe)
         self._missing: set[str] = set()
+        self._is_labelled = False  # whether a forward had labels
+        self._no_view: Exception | None = None  # of a forward without labels
         self._view: BatchView | None = None
         self._in_extra_forward = False
         self._model: nn.Module | None = None
@@ -90,6 +93,8 @@ class EvaluationCapture:
         self.detach()
         if self._model is None:
             return None
+        if self._no_view is not None and not self._is_labelled:
+            self._hooks.errors.append((PART, self._no_view))
         device = next(self._model.parameters()).device
         keep = not self.errors
         sums = {key: value if keep else value.new_zeros(value.shape) for key, value in self._probe.sums.items()}
@@ -115,9 +120,24 @@ class EvaluationCapture:
         self._view = None
         if self._model is None or self._model.training:
             return
-        inputs, view = labelled_view(self._adapter, named_arguments(self._adapter.core, args, kwargs))
-        if not has_labels(self._adapter, view):
-            self._missing.add(NO_LABELS)
+        given = named_arguments(self._adapter.core, args, kwargs)
+        if generates(given):
+            return
+        try:
+            inputs, view = labelled_view(self._adapter, given)
+        except Exception as error:  # what has no labels need not be a batch
+            if has_own_labels(given):
+                raise
+            self._no_view = error
+            return
+        if has_labels(self._adapter, view):
+            self._is_labelled = True
+            self._missing.discard(NO_LABELS)
+        else:
+            if not self._is_labelled:
+                self._missing.add(NO_LABELS)
+            if view.text_labels is None:
+                return
         self._view = view
         self._probe.begin(view)
         if self._compiled:

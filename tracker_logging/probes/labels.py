@@ -66,6 +66,21 @@ def complete(inputs: Mapping[str, Any], *, batch: Mapping[str, Any] | None = Non
     return dict(inputs)
 
 
+def has_own_labels(inputs: Mapping[str, Any]) -> bool:
+    """Whether a forward is given labels, as a batch is; one that generates is not.
+
+    >>> has_own_labels({"labels": torch.zeros(1, 2)}), has_own_labels({"input_ids": torch.zeros(1, 2)})
+    (True, False)
+    """
+    return any(_is_label(name, value) for name, value in inputs.items())
+
+
+def generates(inputs: Mapping[str, Any]) -> bool:
+    """Whether the forward continues a sequence, of which the model keeps the earlier positions in a cache."""
+    has_cache = any(inputs.get(name) is not None for name in ("past_key_values", "cache_params"))
+    return has_cache and not has_own_labels(inputs)
+
+
 def has_labels(adapter: ModelAdapter, view: BatchView) -> bool:
     """Whether the batch has the labels that its family needs: of audio, or of text for a text-only model."""
     if isinstance(adapter, LatentAdapter):

@@ -11,7 +11,6 @@ The hook pickles and copies as one that does nothing: a model can be saved or co
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -21,15 +20,15 @@ from tracker_logging.families import ModelAdapter, adapter_for
 from tracker_logging.families.batches import named_arguments
 from tracker_logging.families.processors import processor_parts
 from tracker_logging.probes.evaluation import EvaluationCapture
-
-logger = logging.getLogger("tracker_logging")
+from tracker_logging.probes.labels import has_labels
 
 
 class EvaluationGate:
-    """`capture` is None until a labelled forward in evaluation mode."""
+    """`capture` is None until a labelled forward in evaluation mode. `error`: why a forward was not understood."""
 
     def __init__(self, model: nn.Module, *, adapter: ModelAdapter | None = None, processor: Any = None) -> None:
         self.capture: EvaluationCapture | None = None
+        self.error: Exception | None = None
         self._model = model
         self._adapter = adapter
         self._processor = processor
@@ -46,14 +45,13 @@ class EvaluationGate:
         try:
             adapter = adapter_for(self._model, given=self._adapter, parts=processor_parts(self._processor))
             view = adapter.view(named_arguments(adapter.core, args, dict(kwargs)))
-            if view.audio_labels is None and view.text_labels is None:
+            if not has_labels(adapter, view) and view.text_labels is None:
                 return
             self.capture = EvaluationCapture(adapter=adapter)
             self.capture.attach(self._model)
             self.capture.forward_begins(args, kwargs)  # its own pre-hook is called from the next forward on
-        except Exception as error:
-            self.close()
-            logger.warning("An evaluation outside training is not shown (%s: %s).", type(error).__name__, error)
+        except Exception as error:  # a forward of generation need not be a batch: the next one may be
+            self.error = error
 
 
 class _Hook:
