@@ -14,6 +14,7 @@ ValueError: every (--strategic_logging_steps) is 0: it must be 1 or more.
 from __future__ import annotations
 
 import difflib
+import os
 import re
 from argparse import BooleanOptionalAction
 from collections.abc import Iterable, Mapping
@@ -118,7 +119,8 @@ class LoggingConfig:
         for condition in conditions:
             AlertCondition.parse(condition)
         if self.logging_dir is not None:
-            object.__setattr__(self, "logging_dir", Path(self.logging_dir))
+            place = os.path.expanduser(self.logging_dir)  # noqa: PTH111  pathlib raises for an unknown user
+            object.__setattr__(self, "logging_dir", Path(place))
             if _REMOTE.match(str(self.logging_dir)):
                 raise ValueError(
                     f"{_label('logging_dir')} is {self.logging_dir}: a run is written to a local directory. "

@@ -186,6 +186,13 @@ def test_a_remote_logging_directory_is_refused_with_the_way_out(given: Any) -> N
         LoggingConfig(logging_dir=given)
 
 
+def test_a_logging_directory_of_the_home_directory_is_not_called_tilde(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert LoggingConfig(logging_dir="~/a").logging_dir == tmp_path / "a"  # type: ignore[arg-type]
+
+
 def test_a_mirror_that_cannot_work_is_refused_before_training() -> None:
     with pytest.raises(ValueError, match="nosuch://x cannot be opened: Protocol not known: nosuch"):
         check_config(LoggingConfig(mirror_to="nosuch://x"))

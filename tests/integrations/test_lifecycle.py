@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from read_back import read_jsonl
+from read_back import read_jsonl, tensorboard_values
 from tiny_families import K, higgs, higgs_collate
 from torch import nn
 from trainings import ROWS, callbacks_for, runs_in, trainer
@@ -144,6 +144,41 @@ def test_a_fresh_start_never_writes_into_an_old_run(tmp_path: Path, caplog: pyte
     assert [run.doubles for run in runs.values()] == [[], []]
     assert {step for _, step in runs["run-2"].scalars} == {1}
     assert "run holds an earlier training. This one is logged to run-2" in caplog.text
+
+
+def loss_steps(run: Path) -> list[int]:
+    return [step for step, value in tensorboard_values(run) if value.tag == "train/loss"]
+
+
+@pytest.mark.setting("Trainer", "`TENSORBOARD_LOGGING_DIR` and the Trainer's own reporter", "shown, each number once")
+def test_every_training_has_its_loss_once_beside_the_trainers_own_reporter(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("TENSORBOARD_LOGGING_DIR", "~/tb")
+    options = {"report_to": ["tensorboard"], "model_init": lambda: higgs(text_head=False)}
+    watched = trainer(tmp_path / "out", callbacks=callbacks_for(report_to="tensorboard"), **options)
+    watched.train()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "tb"]
+    assert loss_steps(tmp_path / "tb") == [1, 2]
+    watched.train()  # the reporter writes to the same directory again
+    assert set(loss_steps(tmp_path / "tb-2")) == {1, 2}
+
+
+def test_a_trial_has_its_loss_where_the_trainers_own_reporter_writes_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TENSORBOARD_LOGGING_DIR", str(tmp_path / "tb"))
+    watched = trainer(
+        tmp_path / "out", callbacks=callbacks_for(report_to="tensorboard"), report_to=["tensorboard"],
+        model_init=lambda: higgs(text_head=False), eval_strategy="steps", eval_steps=2,
+    )  # fmt: skip
+    watched.hyperparameter_search(
+        backend="optuna", n_trials=1, hp_space=lambda trial: {"seed": 3}, hp_name=lambda trial: f"trial-{trial.number}",
+        compute_objective=lambda metrics: metrics["eval_loss"],
+    )  # fmt: skip
+    assert set(loss_steps(tmp_path / "tb")) == {1, 2}
 
 
 @pytest.mark.setting("Evaluation", "`evaluate()` before and after training, `predict()`", "shown")

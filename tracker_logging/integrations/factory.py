@@ -159,13 +159,15 @@ def open_run(
     run_config: Mapping[str, object] | None = None,
     saved: CheckpointState | None = None,
     written_by_loop: Collection[str] = (),
+    written_in_shared: Collection[str] = (),
 ) -> OpenRun:
     """Open the backends of `config` in a directory of their own. For rank 0.
 
     The run is `config.run_name` in `config.logging_dir`, or in `runs` by default. `shared`: the very directory, to
     which another reporter writes too. `run_config`: plain values to show beside the run. `saved`: of the checkpoint
     from which the training resumes; it continues in the run that the checkpoint names, if that is there.
-    `written_by_loop`: backends to whose run the loop writes its own numbers.
+    `written_by_loop`: backends to whose run the loop writes its own numbers. `written_in_shared`: the same, of a run in
+    the directory `shared`, which may be taken.
     Raises `ValueError` where the directory cannot be written.
     """
     place = shared or (config.logging_dir or runs) / (config.run_name or DEFAULT_RUN)
@@ -191,7 +193,7 @@ def open_run(
         log_paths=config.log_paths,
         alert_webhook=config.alert_webhook,
         strict=config.strict,
-        written_by_loop=written_by_loop,
+        written_by_loop={*written_by_loop, *(written_in_shared if directory == shared else ())},
     )
     if config.mirror_to is not None:
         tracker = MirroredTracker(tracker, Mirror(directory, f"{config.mirror_to.rstrip('/')}/{directory.name}"))

@@ -204,14 +204,16 @@ class RunSession(LoggingSession):
 
     def open_tracker(self, args: TrainingArguments, state: TrainerState) -> Tracker:
         shared = os.environ.get("TENSORBOARD_LOGGING_DIR") if self.config.logging_dir is None else None
+        reports_to = set(args.report_to)
         run = open_run(
             self.config,
             runs=Path(args.output_dir) / "runs",
-            shared=Path(shared) if shared else None,
+            shared=Path(os.path.expanduser(shared)) if shared else None,  # noqa: PTH111 - as the Trainer does
             run_config=self._run_config,
             saved=self.saved,
-            # The Trainer's W&B run is joined; its event file is in another directory unless the environment names one.
-            written_by_loop=({"wandb", "tensorboard"} if shared else {"wandb"}) & set(args.report_to),
+            written_by_loop={"wandb"} & reports_to,  # the Trainer's W&B run is joined
+            # The Trainer's event file of a trial is in a directory of its own.
+            written_in_shared=set() if state.is_hyper_param_search else {"tensorboard"} & reports_to,
         )
         self.directory, self.where = run.directory, run.where
         return run.tracker
