@@ -88,6 +88,22 @@ class SummaryKeeper:
         }
         return Summary(step=step, values={tag: value for tag, value in values.items() if value is not None})
 
+    def state(self, step: int) -> dict[str, list[list[float]]]:
+        """For the checkpoint of `step`: by tag, [step, value] of step 0, the best and the last one up to there."""
+        kept = {}
+        for tag, points in list(self._points.items()):  # another thread may add one
+            in_order = sorted(point for point in {*self._older(tag), *points.items()} if point[0] <= step)
+            best = best_point(in_order, direction(tag))
+            base = [point for point in in_order[:1] if point[0] == 0]
+            kept[tag] = [list(point) for point in sorted({*base, *in_order[-1:], *([] if best is None else [best])})]
+        return kept
+
+    def restore(self, state: Mapping[str, Iterable[tuple[int, float]]]) -> None:
+        """Go on from the `state` of a checkpoint, before anything is heard."""
+        for tag, points in state.items():
+            for step, value in points:
+                self.hear(Scalars(step=step, values={tag: value}))
+
     def _settle(self, tag: str, point: tuple[int, float]) -> None:
         """Keep a point that is too old to be replaced if it is the best of these."""
         best = best_point([*self._older(tag), point], direction(tag))

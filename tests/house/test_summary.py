@@ -85,6 +85,26 @@ def test_a_long_run_keeps_a_bounded_number_of_points_and_its_best_value() -> Non
 
 
 @settings(suppress_health_check=[HealthCheck.too_slow])
+@given(points=POINTS, saved_at=st.integers(0, 50), tag=st.sampled_from(["eval/loss", "voices/sim_o/mean"]))
+def test_a_resumed_training_has_the_summary_of_an_uninterrupted_one(
+    points: list[tuple[int, float]], saved_at: int, tag: str
+) -> None:
+    whole, part, first, resumed = (SummaryKeeper() for _ in range(4))
+    for step, value in sorted(points):
+        whole.hear(Scalars(step=step, values={tag: value}))
+        if step <= saved_at:
+            part.hear(Scalars(step=step, values={tag: value}))
+        first.hear(Scalars(step=step, values={tag: value if step <= saved_at else 0.5 * value}))
+    resumed.restore(json.loads(json.dumps(first.state(saved_at))))
+    assert resumed.points <= 3
+    assert resumed.summary(step=50) == part.summary(step=50)
+    for step, value in sorted(points):
+        if step > saved_at:
+            resumed.hear(Scalars(step=step, values={tag: value}))
+    assert resumed.summary(step=50) == whole.summary(step=50)
+
+
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(points=POINTS, better=st.sampled_from(["higher", "lower", "zero", "one"]))
 def test_no_point_is_better_than_the_best(points: list[tuple[int, float]], better: str) -> None:
     value = summarize(points, better)  # type: ignore[arg-type]

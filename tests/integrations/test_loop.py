@@ -249,6 +249,21 @@ def test_a_state_that_names_no_run_leaves_other_runs_as_they_are(
     assert "does not name its run, so the steps after 2 are logged to run-2" in caplog.text
 
 
+def test_the_last_word_of_a_resumed_loop_knows_the_steps_before(tmp_path: Path) -> None:
+    saved: dict = {}
+    for losses in ({0: 3.0, 1: 1.0, 2: 2.0}, {3: 2.5}):
+        model, optimizer = model_and_optimizer()
+        with watch(model, optimizer, logging_dir=tmp_path, **options()) as session:
+            if saved:
+                session.load_state_dict(saved)
+            for step, loss in losses.items():
+                session.global_step = step
+                session.log({"eval_loss": loss})
+            saved = json.loads(json.dumps(session.state_dict()))
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+    assert "Use step 1:" in (tmp_path / "run/summary.md").read_text()
+
+
 def test_a_state_without_content_or_too_late_is_refused(tmp_path: Path) -> None:
     model, optimizer = model_and_optimizer()
     with watch(model, optimizer, logging_dir=tmp_path, **options()) as session:

@@ -1,5 +1,6 @@
 """A training that resumes continues the run of its checkpoint, and no other one."""
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -118,3 +119,19 @@ def test_an_evaluation_before_a_resumed_training_does_not_move_it_to_another_run
     assert "Training resumes at step 2. The evaluation before it is in run-2, and the training in run." in caplog.text
     judged = callbacks[-1].observer.state()["rules"]["samples_without_labels"]
     assert judged["good"] == 4  # with the steps before the checkpoint
+
+
+def test_the_last_word_and_the_summary_know_the_steps_before_the_checkpoint(tmp_path: Path) -> None:
+    train_with_checkpoints(tmp_path, max_steps=3, eval_strategy="steps", eval_steps=1, eval_on_start=True)
+    before = runs_in(tmp_path)["run"].scalars
+    settings = {"save_strategy": "steps", "save_steps": 1, "max_steps": 5}
+    trainer(tmp_path, callbacks=callbacks_for(report_to="jsonl,tensorboard"), **settings).train(
+        resume_from_checkpoint=str(tmp_path / "checkpoint-2")
+    )
+    text = json.loads((tmp_path / "runs/run/summary.json").read_text())["text"]
+    assert "base (step 0)" in text and "Use step 2:" in text and "It is checkpoint 2." in text
+    lines = (tmp_path / "runs/run/record/events.jsonl").read_text().splitlines()
+    (summary,) = (each for each in map(json.loads, lines) if each["kind"] == "Summary")
+    loss = summary["values"]["eval/loss"]
+    assert (loss["base"], loss["best"]) == (before["eval/loss", 0], before["eval/loss", 2])
+    assert (loss["best_step"], loss["last_step"]) == (2, 2)

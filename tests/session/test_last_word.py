@@ -188,6 +188,39 @@ def test_a_round_without_a_valid_clip_is_the_reason_for_no_score() -> None:
     assert "invalid" not in text_of(*TRAINING, clips(100, 0.0, 4.0))
 
 
+def test_a_resumed_training_knows_the_rounds_before_its_checkpoint(tmp_path: Path) -> None:
+    first = LastWord()
+    for event in (*TRAINING, Scalars(step=150, values={"outputs/nll/mean": 1.0})):
+        first.hear(event)
+    first.saved(100, tmp_path / "checkpoint-100")
+    first.saved(150)
+    (tmp_path / "checkpoint-100").mkdir()
+    state = json.loads(json.dumps(first.state(150)))
+    assert str(tmp_path) not in json.dumps(state) and set(state["values"]) == {"0", "100", "150"}
+    resumed = LastWord()
+    resumed.restore(state, tmp_path)
+    resumed.hear(voices(250, 0.2, low=0.15, high=0.25))
+    table, text = resumed.events(step=250, missing=())
+    assert {(row[1], row[2]) for row in table.rows} == {("base", 0), ("best", 100), ("last", 250)}
+    assert "Use step 100" in text.text and "It is checkpoint 100." in text.text
+    assert resumed.best_checkpoint == tmp_path / "checkpoint-100"
+
+
+def test_why_the_last_round_has_no_score_survives_a_resume() -> None:
+    first, resumed = LastWord(), LastWord()
+    first.hear(Scalars(step=5, values={"voices/invalid_clips": 4.0, "voices/valid_clips": 0.0, "eval/loss": 2.0}))
+    resumed.restore(json.loads(json.dumps(first.state(5))), None)
+    _, text = resumed.events(step=6, missing=())
+    assert "all 4 clips of step 5 are invalid" in text.text
+
+
+def test_the_state_of_a_long_training_has_no_more_than_its_rounds() -> None:
+    last_word = LastWord()
+    for step in range(5000):
+        last_word.hear(Scalars(step=step, values={"outputs/nll/mean": 1.0}))
+    assert len(last_word.state(4999)["values"]) == 2
+
+
 def test_without_numbers_there_is_no_last_word() -> None:
     assert said(Scalars(step=1, values={"tracker/errors": 0.0})) == []
 

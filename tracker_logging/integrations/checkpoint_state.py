@@ -4,7 +4,8 @@
 - `run_ids`: ids of runs that live elsewhere (W&B).
 - `step`: what the backends hold of later steps is purged or not sent again.
 - `waiting`: by observer, its own state, such as voice rounds that were generated and not yet scored; these are
-  scored again, and what the backends hold of exactly these rounds is purged or not sent again.
+  scored again, and what the backends hold of exactly these rounds is purged or not sent again. Beside the observers,
+  what the last word and the summary tell of the steps so far.
 
 The content is plain JSON. The Trainer's integration keeps it in `tracker_logging.json` in each checkpoint; other loops
 keep it in their own checkpoints.
@@ -40,15 +41,18 @@ NOT_THE_MODEL = (
 
 @dataclass(frozen=True)
 class CheckpointState:
-    """`trackers` as `trackers.state.resumed` takes it; `observers` by name; `run`: a directory name, or None.
+    """`trackers` as `trackers.state.resumed` takes it; `observers` by name, and of the emitter; `run`: a directory
+    name, or None.
 
-    `is_elsewhere`: the checkpoint lies in another output directory than that of the training.
+    `directory`: where the checkpoint lies, if that is known. `is_elsewhere`: it is another one than the output
+    directory of the training.
     """
 
     trackers: Mapping[str, Any]
     observers: Mapping[str, Any] = field(default_factory=dict)
     run: str | None = None
     run_key: str | None = None
+    directory: Path | None = None
     is_elsewhere: bool = False
 
     @classmethod

@@ -103,6 +103,8 @@ class LoggingSetup:
             adapter=self.adapter,
             where={} if run is None else run.where,
         )
+        if saved is not None and loop.rank == 0:
+            session.emitter.restore(saved.observers)
         for observer in observers(self.config, voice_samples=self.voice_samples, voice_settings=self.voice_settings):
             session.add(observer)
             if saved is not None and loop.rank == 0:

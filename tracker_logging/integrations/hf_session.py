@@ -175,6 +175,8 @@ class LoggingSession:
             adapter=self.adapter,
             where=self.where,
         )
+        if self.saved is not None:
+            self.current.emitter.restore(self.saved.observers, checkpoints=self.saved.directory)
         return self.current
 
     def _is_of(self, session: Session, state: TrainerState, model: Any) -> bool:
@@ -227,8 +229,9 @@ def checkpoint_directory(args: TrainingArguments, state: TrainerState) -> Path:
 def saved_state(args: TrainingArguments, state: TrainerState) -> CheckpointState:
     """The state of the checkpoint from which a training resumes at `state.global_step`."""
     checkpoint = resumed_checkpoint() or checkpoint_directory(args, state)
+    saved = read_state(checkpoint, step=state.global_step)
     is_elsewhere = checkpoint.resolve().parent != Path(args.output_dir).resolve()
-    return replace(read_state(checkpoint, step=state.global_step), is_elsewhere=is_elsewhere)
+    return replace(saved, directory=checkpoint.parent, is_elsewhere=is_elsewhere)
 
 
 def resumed_checkpoint() -> Path | None:

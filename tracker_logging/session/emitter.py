@@ -13,7 +13,9 @@ Guarantees
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
 
 from tracker_logging.events import Event
 from tracker_logging.families.base import ModelAdapter
@@ -108,6 +110,18 @@ class Emitter:
         table = self.ledger.report(step, before=before, rounds_before=rounds_before, failures=self._guard.reasons)
         if table is not None:
             self.emit(table)
+
+    def state(self, step: int) -> dict[str, Any]:
+        """For the checkpoint of `step`: what the end of the training tells of the steps up to there. Plain JSON."""
+        with self._guard.contain("checkpoint"):
+            return {"last_word": self.last_word.state(step), "summary": {"points": self._summary.state(step)}}
+        return {}
+
+    def restore(self, states: Mapping[str, Any], *, checkpoints: Path | None = None) -> None:
+        """Go on from the `state` of a checkpoint in the directory `checkpoints`, before anything is emitted."""
+        with self._guard.contain("checkpoint"):
+            self.last_word.restore(states.get("last_word", {}), checkpoints)
+            self._summary.restore(states.get("summary", {}).get("points", {}))
 
     def finish(self, step: int) -> None:
         """After the last event of a training: wait for the worker, settle all promises, emit summary and last word."""

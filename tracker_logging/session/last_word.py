@@ -23,6 +23,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, zip_longest
 from pathlib import Path
+from typing import Any
 
 from tracker_logging import tags
 from tracker_logging.events import Cell, Event, Finding, Findings, Scalars, Table, Text
@@ -129,10 +130,30 @@ class LastWord:
 
     def _forget(self) -> None:
         """Drop the oldest steps at which neither voices nor an evaluation set were measured."""
-        kept = {_EVAL_LOSS, *SIMILARITIES}
-        others = [step for step, of_step in self._values.items() if step != BASE and not kept & of_step.keys()]
-        for step in others[: KEPT // 2]:
+        for step in self._others()[: KEPT // 2]:
             del self._values[step]
+
+    def _others(self) -> list[int]:
+        kept = {_EVAL_LOSS, *SIMILARITIES}
+        return [step for step, of_step in self._values.items() if step != BASE and not kept & of_step.keys()]
+
+    def state(self, step: int) -> dict[str, Any]:
+        """For the checkpoint of `step`, as plain JSON: the base model, the rounds, the evaluations and the last step up
+        to there, and the names of the checkpoints."""
+        with self._lock:
+            dropped = {*self._others()} - {max((at for at in self._values if at <= step), default=step)}
+            values = {str(at): dict(row) for at, row in self._values.items() if at <= step and at not in dropped}
+        saved = {str(at): None if place is None else place.name for at, place in self._saved.items() if at <= step}
+        return {"values": values, "saved": saved, "unscored": [self._unscored_at, self._unscored]}
+
+    def restore(self, state: Mapping[str, Any], checkpoints: Path | None) -> None:
+        """Before anything is heard: go on from the `state` of a checkpoint in the directory `checkpoints`."""
+        values, saved = state.get("values", {}), state.get("saved", {})
+        self._values = {int(at): dict(of_step) for at, of_step in values.items()}
+        self._saved = {
+            int(at): None if name is None or checkpoints is None else checkpoints / name for at, name in saved.items()
+        }
+        self._unscored_at, self._unscored = state.get("unscored", (0, ""))
 
     def saved(self, step: int, place: Path | None = None) -> None:
         """A checkpoint of `step` was saved, in the directory `place` if there is one."""

@@ -308,10 +308,10 @@ class Session:
                 self.tracker.flush(timeout_s=FLUSH_TIMEOUT_S)
 
     def state(self, step: int, *, place: Path | None = None) -> dict[str, Any]:
-        """For the checkpoint of `step` (in the directory `place`), on rank 0: what each observer needs to continue, by
-        its name. Plain JSON."""
-        states = {}
+        """For the checkpoint of `step` (in the directory `place`), on rank 0: by name, what each observer and the
+        emitter need to continue. Plain JSON."""
         self.emitter.last_word.saved(step, place)
+        states = self.emitter.state(step)
         for observer in self.observers:
             with self.guard.contain(observer.name):
                 if state := observer.state():
