@@ -241,6 +241,19 @@ def test_wherever_the_trainer_evaluates_the_predictions_are_shown(
         assert {step for name, step in run.scalars if name == tag} == steps, tag
 
 
+def test_a_run_time_of_a_subclass_is_not_taken_for_an_evaluation(tmp_path: Path) -> None:
+    class Timed(Trainer):
+        def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
+            super().log(logs | {"data_runtime": 0.01} if "loss" in logs else logs, *args, **kwargs)
+
+    trainer(tmp_path, callbacks=callbacks_for(), kind=Timed, max_steps=3, eval_strategy="steps", eval_steps=2).train()
+    (run,) = runs_in(tmp_path).values()
+    assert {step for tag, step in run.scalars if tag == "train/data_runtime"} == {1, 2, 3}
+    evaluated = {step for tag, step in run.scalars if tag == "eval/loss"}
+    assert {step for tag, step in run.scalars if tag == "eval_outputs/nll/mean"} == evaluated >= {2}
+    assert run.scalars["tracker/missing", 3] == 0
+
+
 @pytest.mark.setting("Evaluation", "a `prediction_step` that also generates", "shown")
 @pytest.mark.parametrize("batch_size", [1, 2])
 def test_an_evaluation_that_also_generates_shows_its_predictions(
@@ -297,7 +310,11 @@ def test_each_set_of_a_dictionary_is_shown_under_its_own_name(tmp_path: Path) ->
 
 def test_evaluations_that_took_equally_long_are_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The Trainer rounds run times to 0.1 ms: two small sets often share one."""
-    monkeypatch.setattr("transformers.trainer.speed_metrics", lambda prefix, *a, **k: {f"{prefix}_runtime": 0.0239})
+
+    def speeds(prefix: str, *_: Any, **__: Any) -> dict[str, float]:
+        return {f"{prefix}_runtime": 0.0239, f"{prefix}_samples_per_second": 83.682}
+
+    monkeypatch.setattr("transformers.trainer.speed_metrics", speeds)
     watched = trainer(tmp_path, callbacks=callbacks_for(), eval_strategy="steps", eval_steps=1, max_steps=2)
     watched.eval_dataset = {"seen": ROWS[:2], "unseen": ROWS[6:10]}
     watched.train()

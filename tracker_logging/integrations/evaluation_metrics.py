@@ -108,10 +108,15 @@ def chosen_metric(args: TrainingArguments) -> str | None:
 
 
 def evaluated_set(metrics: Mapping[str, Any]) -> str | None:
-    """The prefix of the metrics of an evaluation; None for other logs.
+    """The prefix of the metrics of an evaluation, which have a run time and a speed; None for other logs.
 
-    >>> evaluated_set({"eval_loss": 1.0, "eval_runtime": 2.0}), evaluated_set({"train_runtime": 9.0, "train_loss": 1.0})
-    ('eval', None)
+    >>> evaluated_set({"eval_loss": 1.0, "eval_runtime": 2.0, "eval_samples_per_second": 9.0})
+    'eval'
+    >>> evaluated_set({"train_runtime": 9.0, "train_steps_per_second": 1.0}), evaluated_set({"data_runtime": 9.0})
+    (None, None)
     """
-    names = [key.removesuffix("_runtime") for key in metrics if key.endswith("_runtime")]
-    return next((name for name in names if name != "train"), None)
+    for key in metrics:
+        name = key.removesuffix("_runtime")
+        if name not in (key, "train") and any(f"{name}_{speed}_per_second" in metrics for speed in ("samples", "steps")):
+            return name
+    return None

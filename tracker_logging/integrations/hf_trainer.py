@@ -411,9 +411,11 @@ def run_directory(callbacks: Iterable[object]) -> Path | None:
 def evaluation_name(metrics: Mapping[str, Any]) -> str:
     """Which set was evaluated, from the names of its metrics.
 
-    >>> evaluation_name({"eval_loss": 1.0, "eval_runtime": 2.0}), evaluation_name({"eval_unseen_runtime": 2.0})
-    ('eval', 'unseen')
-    >>> evaluation_name({"test_loss": 1.0, "test_runtime": 2.0})
+    >>> evaluation_name({"eval_runtime": 2.0, "eval_steps_per_second": 1.0})
+    'eval'
+    >>> evaluation_name({"eval_unseen_runtime": 2.0, "eval_unseen_steps_per_second": 1.0})
+    'unseen'
+    >>> evaluation_name({"test_loss": 1.0, "test_runtime": 2.0, "test_steps_per_second": 1.0})
     'test'
     """
     prefix = evaluated_set(metrics) or "eval"
