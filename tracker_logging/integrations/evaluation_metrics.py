@@ -115,8 +115,6 @@ def evaluated_set(metrics: Mapping[str, Any]) -> str | None:
     >>> evaluated_set({"train_runtime": 9.0, "train_steps_per_second": 1.0}), evaluated_set({"data_runtime": 9.0})
     (None, None)
     """
-    for key in metrics:
-        name = key.removesuffix("_runtime")
-        if name not in (key, "train") and any(f"{name}_{speed}_per_second" in metrics for speed in ("samples", "steps")):
-            return name
-    return None
+    names = [key.removesuffix("_runtime") for key in metrics if key.endswith("_runtime")]
+    timed = (name for name in names if metrics.keys() & {f"{name}_samples_per_second", f"{name}_steps_per_second"})
+    return next((name for name in timed if name != "train"), None)
