@@ -213,7 +213,7 @@ def test_the_tag_of_a_voice_in_a_stored_text_is_no_word(run: Path, rounds: dict[
             return words
 
     def scores() -> dict[str, dict[str, float]]:
-        (unscored,) = unscored_rounds(run)
+        (unscored,) = unscored_rounds(run, [])
         events = unscored.score(VoiceScorer(Instruments(transcriber=Transcriber())))
         return {event.voice_id: dict(event.scores) for event in events if isinstance(event, VoiceComparison)}
 
