@@ -383,7 +383,7 @@ def _swapped(
 
 
 def _report_alone(prompts: Sequence[VoicePrompt], what: str) -> None:
-    """Say for how many prompts there are other speakers, but none whose references stand in the same place."""
+    """Log how many prompts have prompts of other speakers, but none whose references stand in the same place."""
     speakers = other_speakers([prompt.speaker for prompt in prompts])
     alone = sum(
         partner is None and speaker is not None
