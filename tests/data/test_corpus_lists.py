@@ -34,10 +34,10 @@ def write(path: Path, lines: Sequence[str]) -> Path:
 
 
 KOREAN = ["그는 괜찮은 척하려고 애쓰는 것 같았다.", "1년 동안 용돈을 아껴 써라.", "그는 아내를 많이 아낀다."]
-SPOKEN = [KOREAN[0], "일 년 동안 용돈을 아껴 써라.", KOREAN[2]]
+EXPANDED = [KOREAN[0], "일 년 동안 용돈을 아껴 써라.", KOREAN[2]]
 ENGLISH = ["He seemed to be pretending to be okay.", "Save your money for one year.", "He cherishes his wife a lot."]
-DECOMPOSED = [unicodedata.normalize("NFD", text) for text in SPOKEN]
-KSS = [f"1/1_000{n}.wav|{KOREAN[n]}|{SPOKEN[n]}|{DECOMPOSED[n]}|3.{n}|{ENGLISH[n]}" for n in range(3)]
+DECOMPOSED = [unicodedata.normalize("NFD", text) for text in EXPANDED]
+KSS = [f"1/1_000{n}.wav|{KOREAN[n]}|{EXPANDED[n]}|{DECOMPOSED[n]}|3.{n}|{ENGLISH[n]}" for n in range(3)]
 
 LISTS = {
     "ESD": ("0011/Neutral/0011_{0}.wav", "0011/0011.txt", "0011_{0}\t{1}\tNeutral"),
@@ -107,7 +107,7 @@ def test_the_text_of_a_list_is_one_column(corpus: str, tmp_path: Path) -> None:
 
 
 def test_the_list_of_kss_is_its_expanded_script(tmp_path: Path) -> None:
-    assert list_texts(tmp_path, KSS, name="1/1_000{0}.wav") == SPOKEN
+    assert list_texts(tmp_path, KSS, name="1/1_000{0}.wav") == EXPANDED
 
 
 def test_a_list_with_two_columns_that_may_be_the_text_is_refused(tmp_path: Path) -> None:
@@ -281,7 +281,7 @@ def test_the_text_of_kss_is_its_expanded_script(tmp_path: Path) -> None:
     clips(tmp_path, [f"1/1_000{number}.wav" for number in range(3)])
     samples = read_samples(write(tmp_path / "transcript.v.1.4.txt", KSS))
     assert [(sample.target_text, sample.extra["raw_text"]) for sample in samples] == list(
-        zip(SPOKEN, KOREAN, strict=True)
+        zip(EXPANDED, KOREAN, strict=True)
     )
     assert {sample.speaker for sample in samples} == {None}
 

@@ -201,7 +201,7 @@ def test_an_audio_prompt_of_dia_equals_that_of_dia_processor(tmp_path: Path) -> 
         (None, "[SPEAKER2] Two. [SPEAKER1] Three.", "[S1] Two. [S2] Three."),
     ],
 )
-def test_the_voices_of_dia_are_numbered_in_the_order_in_which_they_speak(
+def test_the_voices_of_dia_are_numbered_in_the_order_of_the_texts(
     reference: str | None, target: str, expected: str, tmp_path: Path
 ) -> None:
     """As the README of nari-labs/dia requires: texts begin with `[S1]`."""

@@ -94,7 +94,7 @@ def target_clips(sample: VoiceSample) -> list[Path]:
     return clips
 
 
-def spoken(sample: VoiceSample, utterance: Utterance) -> list[tuple[int, str]]:
+def words_of(sample: VoiceSample, utterance: Utterance) -> list[tuple[int, str]]:
     """(voice, words) of each stretch of a reference or target of `sample`. Raises `DataError` for a text without words,
     for a model that reads the text of each clip."""
     parts = voice_parts(utterance.text)

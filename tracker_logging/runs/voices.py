@@ -151,7 +151,7 @@ def _step(folder: Path, content: Json) -> VoiceStep:
     return VoiceStep(
         step=int(content["step"]),
         scores={name: float(score) for name, score in content["scores"].items() if math.isfinite(score)},
-        scored=content.get("scored") is not False,  # earlier versions do not say it
+        scored=content.get("scored") is not False,  # earlier versions have no such field
         transcript=_text(content.get("transcript")),
         stop_reason=_text(content.get("stop_reason")),
         error=_text(content.get("error")),

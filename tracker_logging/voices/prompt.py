@@ -136,9 +136,9 @@ def longest_s(sample: VoiceSample) -> float:
     if sample.target_audio is not None:
         return _LONGER_THAN_TARGET * check_audio(sample.target_audio) + _EXTRA_S
     assert sample.reference_audio is not None
-    spoken, to_speak = (len(untagged(text).encode()) for text in (sample.reference_text, sample.target_text))
-    rate = spoken / check_audio(sample.reference_audio) if spoken else _USUAL_RATE
-    return _LONGER_THAN_TARGET * to_speak / min(max(rate, _SLOWEST), _FASTEST) + _EXTRA_S
+    of_reference, of_target = (len(untagged(text).encode()) for text in (sample.reference_text, sample.target_text))
+    rate = of_reference / check_audio(sample.reference_audio) if of_reference else _USUAL_RATE
+    return _LONGER_THAN_TARGET * of_target / min(max(rate, _SLOWEST), _FASTEST) + _EXTRA_S
 
 
 def _readable(sample: VoiceSample) -> str:

@@ -70,7 +70,7 @@ def _sample(record: Record) -> VoiceSample:
 
 
 def _source_of(record: Record, supervisions: Sequence[Record]) -> tuple[Path, int | None]:
-    """The file of the recording with the channel that is spoken in, and the position of that channel in the file, None
+    """The file of the recording with the channel of the speech, and the position of that channel in the file, None
     for all of its channels. Raises `DataError`."""
     if record.get("recording")[1] is None:
         raise record.error("recording", "is missing: the cut has no audio; write cuts with their recordings")

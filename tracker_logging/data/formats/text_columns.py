@@ -29,10 +29,10 @@ def text_columns(columns: Mapping[str, Sequence[str]]) -> tuple[list[str], str |
     """The columns that hold the text, in order (the first as written, the last normalised; most often one), and another
     that may as well be the text, else None. `columns`: cells by name, one column or more."""
     sentences = [name for name, cells in columns.items() if is_text(cells)]
-    spoken = [name for name in sentences if not _are_names(columns[name])] or sentences
-    text = spoken[0] if spoken else max(columns, key=lambda name: _likeness_to_words(columns[name]))
+    candidates = [name for name in sentences if not _are_names(columns[name])] or sentences
+    text = candidates[0] if candidates else max(columns, key=lambda name: _likeness_to_words(columns[name]))
     forms = [name for name in columns if name == text or _is_form(columns[name], columns[text])]
-    other = next((name for name in spoken if name not in forms), None) if len(forms) == 1 else None
+    other = next((name for name in candidates if name not in forms), None) if len(forms) == 1 else None
     return [name for name in forms if _is_composed(columns[name])] or forms, other
 
 

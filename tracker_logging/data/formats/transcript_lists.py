@@ -86,7 +86,7 @@ class TranscriptLists:
         except OSError:
             return False
         text = start.decode(wide_encoding(start[:4]) or "utf-8-sig", errors="replace")
-        lines = [line.strip() for line in text.splitlines()[:_LOOKED_AT]]
+        lines = [line.strip() for line in text_lines(text)[:_LOOKED_AT]]
         keys = [parsed[0] for line in lines if line and (parsed := parse_line(line)) is not None]
         return 2 * sum(key in self._names for key in keys) >= max(1, len(keys))
 
@@ -121,7 +121,7 @@ def _text_column(path: Path, rows: Sequence[Sequence[str]]) -> int:
     columns = {str(number): column for number, column in enumerate(cells, start=2)}  # the name is column 1
     texts, other = text_columns(columns)
     if other is not None:
-        raise DataError(f"{shown(path)}: {unclear(columns, texts[-1], other)}. Keep only the one that is spoken.")
+        raise DataError(f"{shown(path)}: {unclear(columns, texts[-1], other)}. Keep only the words of the recordings.")
     return int(texts[-1]) - 2
 
 

@@ -17,7 +17,7 @@ import torch
 from tracker_logging.data.sample import DataError, Utterance, VoiceSample
 from tracker_logging.families.base import IGNORE, Features
 from tracker_logging.families.csm.adapter import BACKBONE_ONLY, is_audio
-from tracker_logging.families.samples import BaseProcessor, masked, padded, reference_clips, spoken, target_clips
+from tracker_logging.families.samples import BaseProcessor, masked, padded, reference_clips, target_clips, words_of
 
 
 class CsmSpeechProcessor(BaseProcessor):
@@ -57,7 +57,7 @@ class CsmSpeechProcessor(BaseProcessor):
         }
 
     def _turn(self, sample: VoiceSample, utterance: Utterance) -> torch.Tensor:
-        parts = spoken(sample, utterance)
+        parts = words_of(sample, utterance)
         if len({voice for voice, _ in parts}) > 1:
             raise DataError(f"{sample.origin}: several voices in one clip, of which CSM takes one. Split the clip.")
         voice, words = parts[0][0], " ".join(words for _, words in parts)

@@ -1,9 +1,9 @@
 """A voice-cloning sample as the tensors that `DiaForConditionalGeneration` takes.
 
 Text is `[S1] reference text target text` in the encoder: one tag for one voice, as the README of nari-labs/dia requires
-(it calls a tag twice in a row "not good"); a dialogue has `[S2]` where the voice changes. Voices are numbered as they
-begin to speak, since a text must begin with `[S1]`. The references' codes are the prefix of the decoder's rows, without
-labels; several targets follow as one stretch of audio.
+(it calls a tag twice in a row "not good"); a dialogue has `[S2]` where the voice changes. Voices are numbered in the
+order of the texts, since a text must begin with `[S1]`. The references' codes are the prefix of the decoder's rows,
+without labels; several targets follow as one stretch of audio.
 Labels are those of `DiaProcessor(output_labels=True)`: shifted, no begin and no fill.
 
     processor = DiaSpeechProcessor(tokenizer, codec, codes, config=model.config)
@@ -21,7 +21,7 @@ from tracker_logging.data.sample import DataError, Utterance, VoiceSample
 from tracker_logging.families.base import IGNORE, Features
 from tracker_logging.families.delay_pattern import CodePattern
 from tracker_logging.families.dia.adapter import pattern_of
-from tracker_logging.families.samples import BaseProcessor, masked, padded, reference_clips, spoken, target_clips
+from tracker_logging.families.samples import BaseProcessor, masked, padded, reference_clips, target_clips, words_of
 
 TAGS = ("[S1]", "[S2]")  # of the voices, in the tokenizer
 
@@ -68,7 +68,7 @@ class DiaSpeechProcessor(BaseProcessor):
     def _words(self, sample: VoiceSample, targets: Sequence[Utterance]) -> torch.Tensor:
         """References, then `targets`, with a tag wherever the voice changes."""
         utterances = (*sample.references, *targets)
-        parts = [part for utterance in utterances for part in spoken(sample, utterance)]
+        parts = [part for utterance in utterances for part in words_of(sample, utterance)]
         if any(tag in utterance.text for utterance in utterances for tag in TAGS):
             raise DataError(f"{sample.origin}: a text has a tag of Dia's own. Write [SPEAKER0] and [SPEAKER1].")
         voices = list(dict.fromkeys(voice for voice, _ in parts))

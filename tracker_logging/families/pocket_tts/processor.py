@@ -19,7 +19,7 @@ import torch
 from tracker_logging.data.sample import DataError, VoiceSample
 from tracker_logging.families.base import Features
 from tracker_logging.families.latent_codec import FloatArray
-from tracker_logging.families.samples import BaseProcessor, masked, padded, reference_clips, spoken, target_clips
+from tracker_logging.families.samples import BaseProcessor, masked, padded, reference_clips, target_clips, words_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +41,7 @@ class PocketSpeechProcessor(BaseProcessor):
     def prompt(self, sample: VoiceSample) -> Features:
         """`input_ids` [T] that end with the audio BOS and, with a voice, its latents `audio_input_ids` [N, D]."""
         clips, config = [self._voice(path, sample) for path in reference_clips(sample)], self.config
-        words = " ".join(words for _, words in spoken(sample, sample.targets[0]))
+        words = " ".join(words for _, words in words_of(sample, sample.targets[0]))
         text = [*self.words(words), config.audio_bos_token_id]
         if not clips:
             return {"input_ids": torch.tensor(text)}

@@ -23,7 +23,7 @@ from tracker_logging.data.sample import DataError, Utterance, VoiceSample
 from tracker_logging.data.voices import voices_in
 from tracker_logging.families.base import IGNORE, Features
 from tracker_logging.families.latent_codec import LatentCodec, LatentSource
-from tracker_logging.families.samples import BaseProcessor, padded, spoken, target_clips
+from tracker_logging.families.samples import BaseProcessor, padded, target_clips, words_of
 from tracker_logging.families.vibevoice.adapter import clips_of
 from tracker_logging.families.vibevoice.schedule import TrainingNoise
 
@@ -80,7 +80,7 @@ class VibeVoiceSpeechProcessor(BaseProcessor):
     def _prompt(self, sample: VoiceSample, targets: Sequence[Utterance]) -> Features:
         """Texts with the clips of the voices between them, up to the beginning of the speech."""
         config, voices = self.config, clips_by_voice(sample)
-        turns = [part for target in targets for part in spoken(sample, target)]
+        turns = [part for target in targets for part in words_of(sample, target)]
         first = min([*voices, *(voice for voice, _ in turns)], default=0)  # numbers begin at 0, as in VibeVoice's code
         lines = [f" Speaker {voice - first}: {words}\n" for voice, words in turns]
         speech = f" Text input:\n{''.join(lines)} Speech output:\n"
