@@ -99,7 +99,7 @@ class JoinedCallback(StrategicCallback):
         self._session = None
         self._join(state, **kwargs)
         if args.eval_on_start:
-            self.session.await_evaluation(model)
+            self.session.await_evaluation(args, model)
 
     def on_step_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any

@@ -182,8 +182,11 @@ def test_a_trial_has_its_loss_where_the_trainers_own_reporter_writes_elsewhere(
 
 
 @pytest.mark.setting("Evaluation", "`evaluate()` before and after training, `predict()`", "shown")
-def test_an_evaluation_before_and_after_training_is_in_the_same_run(tmp_path: Path) -> None:
-    watched = trainer(tmp_path, callbacks=callbacks_for(), max_steps=2)
+@pytest.mark.parametrize(
+    "options", [{}, {"torch_compile": True, "torch_compile_backend": "eager"}], ids=["eager", "compiled"]
+)
+def test_an_evaluation_before_and_after_training_is_in_the_same_run(tmp_path: Path, options: dict[str, Any]) -> None:
+    watched = trainer(tmp_path, callbacks=callbacks_for(), max_steps=2, **options)
     losses = {0: watched.evaluate()["eval_loss"]}
     watched.train()
     losses[2] = watched.evaluate()["eval_loss"]

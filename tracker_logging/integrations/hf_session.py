@@ -130,10 +130,12 @@ class LoggingSession:
             self._log_number += 1
         return self._log_number
 
-    def await_evaluation(self, model: Any) -> None:
+    def await_evaluation(self, args: TrainingArguments, model: Any) -> None:
         """Observe the next evaluation outside training, for which the Trainer has no event before its first batch."""
         if self._gate is None and isinstance(model, nn.Module):
-            self._gate = EvaluationGate(model, adapter=self.adapter, processor=self.processor)
+            self._gate = EvaluationGate(
+                model, adapter=self.adapter, processor=self.processor, compiled=bool(args.torch_compile)
+            )
 
     def take_evaluation(self) -> EvaluationGate | None:
         """The gate of `await_evaluation`, which is closed by this."""

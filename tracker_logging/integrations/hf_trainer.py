@@ -75,7 +75,7 @@ class StrategicCallback(TrainerCallback):  # type: ignore[misc]  # untyped where
     def on_init_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, model: Any = None, **kwargs: Any
     ) -> None:
-        self.session.await_evaluation(model)
+        self.session.await_evaluation(args, model)
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, model: Any = None, **kwargs: Any
@@ -149,7 +149,7 @@ class StrategicCallback(TrainerCallback):  # type: ignore[misc]  # untyped where
             session.step_ends(state.global_step, last=True)
         session.ends()
         self._stop_if_asked(session, control)
-        self.session.await_evaluation(model)
+        self.session.await_evaluation(args, model)
 
     def _stop_if_asked(self, session: Session, control: TrainerControl) -> None:
         if session.stop_reason is not None:
@@ -174,7 +174,7 @@ class StrategicCallback(TrainerCallback):  # type: ignore[misc]  # untyped where
             if session.is_training and not session.has_ended:
                 session.evaluation_begins()  # another set of a dictionary may follow
             else:
-                self.session.await_evaluation(model)
+                self.session.await_evaluation(args, model)
         if self.session.last_member is self:
             session.pace.step_ended()
 

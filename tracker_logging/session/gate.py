@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from torch import nn
 
 from tracker_logging.families import ModelAdapter, adapter_for
@@ -24,14 +25,18 @@ from tracker_logging.probes.labels import has_labels
 
 
 class EvaluationGate:
-    """`capture` is None until a labelled forward in evaluation mode. `error`: why a forward was not understood."""
+    """`capture` is None until a labelled forward in evaluation mode. `error`: why a forward was not understood.
+    `compiled`: the model runs through `torch.compile`, which must not trace the hook."""
 
-    def __init__(self, model: nn.Module, *, adapter: ModelAdapter | None = None, processor: Any = None) -> None:
+    def __init__(
+        self, model: nn.Module, *, adapter: ModelAdapter | None = None, processor: Any = None, compiled: bool = False
+    ) -> None:
         self.capture: EvaluationCapture | None = None
         self.error: Exception | None = None
         self._model = model
         self._adapter = adapter
         self._processor = processor
+        self.compiled = compiled
         self._handle = model.register_forward_pre_hook(_Hook(self), with_kwargs=True)
 
     def close(self) -> None:
@@ -47,7 +52,7 @@ class EvaluationGate:
             view = adapter.view(named_arguments(adapter.core, args, dict(kwargs)))
             if not has_labels(adapter, view) and view.text_labels is None:
                 return
-            self.capture = EvaluationCapture(adapter=adapter)
+            self.capture = EvaluationCapture(adapter=adapter, compiled=self.compiled)
             self.capture.attach(self._model)
             self.capture.forward_begins(args, kwargs)  # its own pre-hook is called from the next forward on
         except Exception as error:  # a forward of generation need not be a batch: the next one may be
@@ -61,7 +66,8 @@ class _Hook:
         self._gate = gate
 
     def __call__(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        self._gate.forward_begins(args, kwargs)
+        begins = self._gate.forward_begins
+        (torch.compiler.disable(begins) if self._gate.compiled else begins)(args, kwargs)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _no_hook, ()
