@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from integrations.test_lifecycle import callbacks_for, runs_in, trainer
+from integrations.trainings import callbacks_for, runs_in, trainer
 from read_back import read_jsonl
 from tiny_families import csm, csm_collate, csm_row, higgs, higgs_collate, higgs_row
 from transformers import Trainer, TrainerCallback
