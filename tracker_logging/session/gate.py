@@ -11,7 +11,7 @@ The hook pickles and copies as one that does nothing: a model can be saved or co
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -36,8 +36,9 @@ class EvaluationGate:
         self._model = model
         self._adapter = adapter
         self._processor = processor
-        self.compiled = compiled
-        self._handle = model.register_forward_pre_hook(_Hook(self), with_kwargs=True)
+        self._compiled = compiled
+        begins = torch.compiler.disable(self.forward_begins) if compiled else self.forward_begins
+        self._handle = model.register_forward_pre_hook(_Hook(begins), with_kwargs=True)
 
     def close(self) -> None:
         """Take the hook off. A capture stays attached until its snapshot."""
@@ -52,7 +53,7 @@ class EvaluationGate:
             view = adapter.view(named_arguments(adapter.core, args, dict(kwargs)))
             if not has_labels(adapter, view) and view.text_labels is None:
                 return
-            self.capture = EvaluationCapture(adapter=adapter, compiled=self.compiled)
+            self.capture = EvaluationCapture(adapter=adapter, compiled=self._compiled)
             self.capture.attach(self._model)
             self.capture.forward_begins(args, kwargs)  # its own pre-hook is called from the next forward on
         except Exception as error:  # a forward of generation need not be a batch: the next one may be
@@ -62,12 +63,11 @@ class EvaluationGate:
 class _Hook:
     """The pre-hook. Copies and pickles of a model must not hold the gate."""
 
-    def __init__(self, gate: EvaluationGate) -> None:
-        self._gate = gate
+    def __init__(self, begins: Callable[[tuple[Any, ...], Mapping[str, Any]], None]) -> None:
+        self._begins = begins
 
     def __call__(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        begins = self._gate.forward_begins
-        (torch.compiler.disable(begins) if self._gate.compiled else begins)(args, kwargs)
+        self._begins(args, kwargs)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _no_hook, ()
